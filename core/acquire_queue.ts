@@ -1,0 +1,110 @@
+/**
+ * acquire_queue.ts: who awaits a handle, first come, first served.
+ *
+ * A handle is given to a function, not to a promise: only one may be handed out at a time, so its
+ * user has to start it before anybody else gets on.
+ *
+ * @module
+ */
+
+import { AioApiError } from "./errors.ts";
+import type { AioHandle, HandleOwner } from "./handle.ts";
+import type { AioReturn } from "./result.ts";
+
+/** Prepares and starts a handle, or releases it, before it returns. */
+export type UseHandle<T> = (handle: AioHandle) => T;
+
+/** Where the queue gets handles from. */
+export interface HandleSource {
+  /** A handle, or null if none is idle or another one is handed out. */
+  tryAcquire(owner: HandleOwner | null, ret: AioReturn | null): AioHandle | null;
+  /** Takes back a handle that was neither started nor released. @returns whether it was neither */
+  giveBack(handle: AioHandle): boolean;
+}
+
+interface Entry {
+  readonly owner: HandleOwner | null;
+  readonly ret: AioReturn | null;
+  run(handle: AioHandle): void;
+  refuse(error: Error): void;
+}
+
+/** The queue of one backend. */
+export class AcquireQueue {
+  readonly #source: HandleSource;
+  #entries: Entry[] = [];
+  #isServing = false;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param source gives and takes back handles
+   */
+  constructor(source: HandleSource) {
+    this.#source = source;
+  }
+
+  /** How many wait. */
+  get length(): number {
+    return this.#entries.length;
+  }
+
+  /** Has `use` called with a handle once there is one; at once, if nobody waits and one is idle. */
+  enqueue<T>(use: UseHandle<T>, owner: HandleOwner | null, ret: AioReturn | null): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#entries.push({
+      owner,
+      ret,
+      run: (handle) => {
+        try {
+          resolve(this.#use(use, handle));
+        } catch (error) {
+          reject(error);
+        }
+      },
+      refuse: reject,
+    });
+    this.#serve();
+    return promise;
+  }
+
+  #use<T>(use: UseHandle<T>, handle: AioHandle): T {
+    let value: T;
+    try {
+      value = use(handle);
+    } catch (error) {
+      this.#source.giveBack(handle);
+      throw error;
+    }
+    if (!this.#source.giveBack(handle)) return value;
+    throw new AioApiError(
+      `Handle ${handle.index} was neither started nor released by the function given to acquireAsync()`,
+    );
+  }
+
+  /** Serves once the calls now running are done. */
+  serveSoon(): void {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    queueMicrotask(() => {
+      this.#isServing = false;
+      this.#serve();
+    });
+  }
+
+  #serve(): void {
+    while (this.#entries.length > 0) {
+      const { owner, ret } = this.#entries[0]!;
+      const handle = this.#source.tryAcquire(owner, ret);
+      if (handle === null) return;
+      this.#entries.shift()!.run(handle);
+    }
+  }
+
+  /** Refuses everybody who waits. */
+  refuseAll(error: Error): void {
+    const entries = this.#entries;
+    this.#entries = [];
+    for (const entry of entries) entry.refuse(error);
+  }
+}

@@ -1,0 +1,383 @@
+/**
+ * aio.ts: class {@linkcode AioCore}, the subsystem as its users see it.
+ *
+ * Which file answers which question:
+ * - handle.ts: what can be said of one IO before it starts; handle_state.ts: its states.
+ * - backend.ts: what happens to it from acquire to reclaim; waiting.ts: how one waits for it.
+ * - operation.ts: what it can do; method.ts: how it is executed.
+ * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
+ * - target.ts, open_file.ts: what it is about; result.ts: how it ended.
+ * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
+ * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
+ * - open.ts, options.ts, token.ts: how it is opened and found.
+ *
+ * @module
+ */
+
+import { closeLibc } from "../ffi/libc.ts";
+import type { UseHandle } from "./acquire_queue.ts";
+import type { Backend } from "./backend.ts";
+import { AioApiError } from "./errors.ts";
+import type { AioHandle } from "./handle.ts";
+import type { IoMethod } from "./method.ts";
+import { openBackend, type OpenedBackend } from "./open.ts";
+import type { AioOptions, EffectiveOptions } from "./options.ts";
+import { ResourceOwner } from "./resource_owner.ts";
+import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
+import type { ResultReporter } from "./result.ts";
+import { BACKEND, HEADER, LAYOUT_VERSION, PHASE_CLOSING } from "./shared_memory.ts";
+import type { AioToken } from "./token.ts";
+import type { CompletionWaiter } from "./turn.ts";
+import type { WaitRef } from "./wait_ref.ts";
+
+/** PostgreSQL's asynchronous I/O subsystem: handles, wait references, batches, callbacks, targets. */
+export class AioCore implements AsyncDisposable {
+  /** This thread's side of it. For methods, and for those who look inside. */
+  readonly backend: Backend;
+  /** Why the method was chosen, in a sentence's worth of words. */
+  readonly methodReason: string;
+  readonly #reporter: ResultReporter;
+  #closed: Promise<void> | null = null;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param opened from `openBackend`: use {@linkcode AioCore.open}
+   */
+  constructor(opened: OpenedBackend) {
+    this.backend = opened.backend;
+    this.methodReason = opened.methodReason;
+    const { callbacks, warn } = opened.backend;
+    this.#reporter = {
+      errorOf: (result, targetData) => callbacks.errorOf(result, targetData),
+      tell: (level, message) => level === "warning" ? warn(message) : opened.log?.(message),
+    };
+  }
+
+  /**
+   * Opens the subsystem in this thread, which becomes backend 0.
+   *
+   * @param options see {@linkcode AioOptions}
+   * @param methods the methods there are, the best first
+   * @throws {TypeError} or {RangeError} for a wrong option
+   * @throws {Deno.errors.NotCapable} without permission for the C library, naming the flag
+   * @throws {Deno.errors.NotSupported} if the machine or Deno is not enough, naming the remedy
+   */
+  static async open(
+    options?: AioOptions,
+    methods: readonly IoMethod[] = [],
+  ): Promise<AioCore> {
+    return new AioCore(await openBackend(options, methods));
+  }
+
+  /** The options in force. */
+  get options(): EffectiveOptions {
+    return this.backend.options;
+  }
+
+  /** The method in use. */
+  get method(): string {
+    return this.backend.method.name;
+  }
+
+  /** This thread's backend. */
+  get backendId(): number {
+    return this.backend.id;
+  }
+
+  /** Names this Aio, for other threads of the process; can be posted to Workers. */
+  get token(): AioToken {
+    return {
+      kind: "deno-aio",
+      version: LAYOUT_VERSION,
+      control: this.backend.control.buffer,
+      arena: this.backend.arena.buffer,
+      method: this.method,
+      options: this.options,
+    };
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
+  // --- handles ---
+
+  /**
+   * Takes a handle, to prepare one IO. State after: handedOut. Blocks the thread until one is free.
+   *
+   * @param owner charged with it until the IO is done
+   * @param ret filled when the IO is done
+   * @throws {AioApiError} `API violation: Only one IO can be handed out` if one is, or from a callback
+   * @throws {Deno.errors.BadResource} after {@linkcode close}
+   */
+  acquire(owner: ResourceOwner | null = null, ret: AioReturn | null = null): AioHandle {
+    this.#bind(ret);
+    return this.backend.acquire(owner, ret);
+  }
+
+  /** As {@linkcode acquire}, but never blocks: null if no handle is free. */
+  tryAcquire(owner: ResourceOwner | null = null, ret: AioReturn | null = null): AioHandle | null {
+    this.#bind(ret);
+    return this.backend.tryAcquire(owner, ret);
+  }
+
+  /**
+   * Calls `use` with a handle once one is free, first come, first served. `use` must start or
+   * release it before it returns: awaiting with a handle in hand would stop all other tasks.
+   *
+   * @param use called synchronously, at once if nobody waits and a handle is free
+   * @param owner charged with the handle until the IO is done
+   * @param ret filled when the IO is done
+   * @returns what `use` returned
+   * @throws {AioApiError} if `use` neither started nor released the handle; it is given back
+   */
+  acquireAsync<T>(
+    use: UseHandle<T>,
+    owner: ResourceOwner | null = null,
+    ret: AioReturn | null = null,
+  ): Promise<T> {
+    this.#bind(ret);
+    return this.backend.acquireAsync(use, owner, ret);
+  }
+
+  #bind(ret: AioReturn | null): void {
+    if (ret !== null) AioResult.attach(ret.result, this.#reporter);
+  }
+
+  // --- waiting ---
+
+  /**
+   * Waits for an IO, blocking the thread. Submits what this backend has staged first.
+   *
+   * @throws {AioApiError} for an own IO that is not started yet, or from a callback
+   * @throws {TypeError} or {RangeError} for what is no wait reference of this Aio
+   */
+  waitSync(ref: WaitRef): void {
+    this.backend.waiting.waitSync(ref);
+  }
+
+  /**
+   * Awaits an IO. Resolves in this turn of the event loop if it is done, unless the turn has lasted
+   * over 1 ms: then in the next, so that timers and others get theirs.
+   *
+   * @throws as {@linkcode waitSync}, at the call
+   */
+  wait(ref: WaitRef): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.backend.waiting.whenDone(ref, { completed: resolve })) resolve();
+    return promise;
+  }
+
+  /**
+   * Has a waiter told when an IO is done, without a promise.
+   *
+   * @param waiter its `completed()` is called once, from the event loop
+   * @returns true if the IO is done already and the turn not over: the waiter is then not called
+   * @throws as {@linkcode waitSync}
+   */
+  whenDone(ref: WaitRef, waiter: CompletionWaiter): boolean {
+    return this.backend.waiting.whenDone(ref, waiter);
+  }
+
+  /** Whether an IO is done. Looks for completions but never blocks. Throws as {@linkcode waitSync}. */
+  checkDone(ref: WaitRef): boolean {
+    return this.backend.waiting.checkDone(ref);
+  }
+
+  /**
+   * Gives up interest in an own IO: its {@linkcode AioReturn} is no longer written. The IO itself
+   * goes on, and keeps its memory until it is done.
+   */
+  abandon(ref: WaitRef): void {
+    this.backend.abandon(ref);
+  }
+
+  // --- batches ---
+
+  /**
+   * From now on started IOs are only staged, up to 32, until {@linkcode exitBatchmode}.
+   *
+   * @throws {AioApiError} `starting batch while batch already in progress`
+   */
+  enterBatchmode(): void {
+    this.backend.enterBatchmode();
+  }
+
+  /** Submits what is staged and ends the batch. @throws {AioApiError} if none is open */
+  exitBatchmode(): void {
+    this.backend.exitBatchmode();
+  }
+
+  /** Submits what is staged; a batch stays open. */
+  submitStaged(): void {
+    this.backend.checkUsable("submitStaged");
+    this.backend.submitStaged();
+  }
+
+  /** Whether any IO is staged. */
+  get haveStaged(): boolean {
+    return this.backend.stagedCount > 0;
+  }
+
+  /**
+   * Runs a function in batch mode, which is left whatever happens.
+   *
+   * @param fn synchronous
+   * @returns what it returned
+   * @throws {TypeError} if it returned a promise: a batch must not stay open across turns
+   */
+  batch<T>(fn: () => T): T {
+    this.enterBatchmode();
+    try {
+      const value = fn();
+      if (value instanceof Promise) {
+        throw new TypeError(
+          "Cannot batch an asynchronous function: await after aio.batch(), not in it",
+        );
+      }
+      return value;
+    } finally {
+      if (this.backend.isInBatch) this.exitBatchmode();
+    }
+  }
+
+  // --- ends ---
+
+  /**
+   * Runs a function with a resource owner of its own, released when it ends: with warnings for what
+   * it left unfinished, or without if it threw.
+   *
+   * @param fn may be asynchronous
+   */
+  withOwner<T>(fn: (owner: ResourceOwner) => T): T {
+    const owner = new ResourceOwner(this);
+    const end = (isCommitted: boolean): void => {
+      if (!isCommitted) this.errorCleanup();
+      owner.release({ onError: !isCommitted });
+      this.endOfScope(isCommitted);
+    };
+    let value: T;
+    try {
+      value = fn(owner);
+    } catch (error) {
+      end(false);
+      throw error;
+    }
+    if (!(value instanceof Promise)) {
+      end(true);
+      return value;
+    }
+    const settled = value.then(
+      (result) => {
+        end(true);
+        return result;
+      },
+      (error) => {
+        end(false);
+        throw error;
+      },
+    );
+    // A promise of what fn's promise resolves to: the same type, which TypeScript cannot see.
+    return settled as T;
+  }
+
+  /** After an error: leaves batch mode and submits what is staged. */
+  errorCleanup(): void {
+    this.backend.errorCleanup();
+  }
+
+  /**
+   * The end of a unit of work. A batch left open is closed, with the warning
+   * `open AIO batch at end of (sub-)transaction`.
+   *
+   * @param _committed whether the work went well; the warning is the same
+   */
+  endOfScope(_committed: boolean): void {
+    if (!this.backend.isInBatch) return;
+    this.errorCleanup();
+    this.backend.warn("open AIO batch at end of (sub-)transaction");
+  }
+
+  /**
+   * To be called before a descriptor is closed: no IO can start on it any more, what is staged is
+   * submitted, and what is in flight is waited for where the method needs that.
+   */
+  closingFd(fd: number): void {
+    this.backend.files.markClosing(fd);
+    this.backend.closingFd(fd);
+  }
+
+  /**
+   * Ends the subsystem in this thread: no new IO, what is in flight is waited for, everything is
+   * given back. Calling it again does nothing.
+   *
+   * @throws {AioApiError} if a handle is handed out
+   */
+  close(): Promise<void> {
+    if (this.#closed !== null) return this.#closed;
+    if (this.backend.hasHandedOut) {
+      return Promise.reject(
+        new AioApiError("Cannot close aio while a handle is handed out: start or release it first"),
+      );
+    }
+    this.#closed = this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const { backend } = this;
+    backend.errorCleanup();
+    Atomics.store(backend.control.words, HEADER.phase, PHASE_CLOSING);
+    backend.refuseQueued(new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"));
+    for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
+      await this.wait(ref);
+    }
+    await this.onDrained();
+    await backend.method.shutdownBackend?.(backend);
+    Atomics.store(
+      backend.control.words,
+      backend.control.backendAt(backend.id) + BACKEND.threadId,
+      0,
+    );
+    backend.memory.release();
+    closeLibc(backend.libc);
+  }
+
+  /** Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses. */
+  protected async onDrained(): Promise<void> {}
+
+  /** The end of an `await using` block: {@linkcode close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // --- what there is ---
+
+  /** The id of a callback's name. @throws {RangeError} if there is none */
+  callbackId(name: string): number {
+    return this.backend.callbacks.idOf(name);
+  }
+
+  /** The id of a target's name. @throws {RangeError} if there is none */
+  targetId(name: string): number {
+    return this.backend.targets.idOf(name);
+  }
+
+  /** As the function {@linkcode reportResult}, for results copied from another thread too. */
+  reportResult(result: AioResult, targetData: Int32Array, level: ReportLevel): void {
+    if (result instanceof AioResult) AioResult.attach(result, this.#reporter);
+    reportResult(result, targetData, level);
+  }
+
+  /**
+   * Takes shared memory into use for IO without a copy. It is held until {@linkcode close}.
+   *
+   * @throws {TypeError} if it is not a SharedArrayBuffer of fixed length
+   */
+  adoptMemory(memory: SharedArrayBuffer): void {
+    this.backend.checkUsable("adoptMemory");
+    this.backend.memory.adopt(memory);
+  }
+}

@@ -1,0 +1,486 @@
+/**
+ * backend.ts: one attached thread: its handles, and the life cycle of an IO.
+ *
+ * ```text
+ * acquire ─► stage ─┬─► (batch, end of turn) ─► submitStaged ─► method.submit ─┐
+ *                   └─► prepareSubmit ─► performSynchronously ─────────────────┤
+ *            reclaim ◄── processCompletion: shared callbacks, result published ◄┘
+ * ```
+ *
+ * The lists below are this thread's alone; other threads see only the words in shared memory.
+ *
+ * @module
+ */
+
+import type { Libc } from "../ffi/libc.ts";
+import { EFAULT } from "../ffi/errno.ts";
+import { AcquireQueue, type UseHandle } from "./acquire_queue.ts";
+import type { Arena } from "./arena.ts";
+import { assert } from "./assert.ts";
+import type { CallbackTable } from "./callback.ts";
+import { completeLocal, completeShared, makeIdle } from "./completion.ts";
+import { AioApiError } from "./errors.ts";
+import { AioHandle, FLAG_BITS, type HandleHost, type HandleOwner } from "./handle.ts";
+import { HandleList } from "./handle_list.ts";
+import {
+  COMPLETED_IO,
+  COMPLETED_LOCAL,
+  COMPLETED_SHARED,
+  DEFINED,
+  HANDED_OUT,
+  IDLE,
+  STAGED,
+  SUBMITTED,
+  updateState,
+} from "./handle_state.ts";
+import type { MemoryMap } from "./memory_map.ts";
+import { type IoMethod, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
+import { FILE_TARGET, type OpenFileTable } from "./open_file.ts";
+import { performSynchronously } from "./operation.ts";
+import type { EffectiveOptions } from "./options.ts";
+import type { AioReturn } from "./result.ts";
+import { type Control, HANDLE, HEADER, PHASE_OPEN } from "./shared_memory.ts";
+import type { TargetTable } from "./target.ts";
+import { Turn } from "./turn.ts";
+import { Waiting, type WaitingHost } from "./waiting.ts";
+import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
+
+/** What a backend is made of. */
+export interface BackendParts {
+  /** Its slot. */
+  readonly id: number;
+  /** Shared memory. */
+  readonly control: Control;
+  /** The C library, as this thread opened it. */
+  readonly libc: Libc;
+  /** How IO is executed. */
+  readonly method: IoMethod;
+  /** The options in force. */
+  readonly options: EffectiveOptions;
+  /** The callbacks by id. */
+  readonly callbacks: CallbackTable;
+  /** The targets by id. */
+  readonly targets: TargetTable;
+  /** The id of the target `file`. */
+  readonly fileTargetId: number;
+  /** The memory that IO may use. */
+  readonly memory: MemoryMap;
+  /** The memory that IO goes to without a copy. */
+  readonly arena: Arena;
+  /** The open files of all threads. */
+  readonly files: OpenFileTable;
+  /** Takes warnings; never throws. */
+  readonly warn: (message: string, cause?: unknown) => void;
+}
+
+/** One thread's side of the subsystem. */
+export class Backend implements HandleHost, WaitingHost {
+  readonly id: number;
+  readonly control: Control;
+  readonly libc: Libc;
+  readonly options: EffectiveOptions;
+  readonly callbacks: CallbackTable;
+  readonly targets: TargetTable;
+  readonly memory: MemoryMap;
+  /** The memory that IO goes to without a copy. */
+  readonly arena: Arena;
+  /** The open files of all threads. */
+  readonly files: OpenFileTable;
+  /** How IO is executed. */
+  readonly method: IoMethod;
+  /** Takes warnings; never throws. */
+  readonly warn: (message: string, cause?: unknown) => void;
+  /** Whose turn of the event loop it is. */
+  readonly turn: Turn = new Turn();
+  /** How one waits for its IOs. */
+  readonly waiting: Waiting;
+
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #fileTargetId: number;
+  readonly #first: number;
+  readonly #handles: AioHandle[];
+  readonly #idle: AioHandle[];
+  readonly #inFlight: HandleList;
+  readonly #staged: AioHandle[] = [];
+  readonly #returns: (AioReturn | null)[];
+  readonly #owners: (HandleOwner | null)[];
+  readonly #acquireQueue: AcquireQueue;
+  #handedOut: AioHandle | null = null;
+  #isInBatch = false;
+  #isSubmitScheduled = false;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param parts what the opener or attacher put together
+   */
+  constructor(parts: BackendParts) {
+    this.id = parts.id;
+    this.control = parts.control;
+    this.libc = parts.libc;
+    this.options = parts.options;
+    this.callbacks = parts.callbacks;
+    this.targets = parts.targets;
+    this.memory = parts.memory;
+    this.arena = parts.arena;
+    this.files = parts.files;
+    this.method = parts.method;
+    this.warn = parts.warn;
+    this.#fileTargetId = parts.fileTargetId;
+    this.#words = parts.control.words;
+    const count = parts.control.handlesPerBackend;
+    this.#first = this.id * count;
+    this.#handles = Array.from({ length: count }, (_, i) => new AioHandle(this, this.#first + i));
+    this.#idle = [...this.#handles].reverse();
+    this.#inFlight = new HandleList(count);
+    this.#returns = new Array(count).fill(null);
+    this.#owners = new Array(count).fill(null);
+    this.waiting = new Waiting(this);
+    this.#acquireQueue = new AcquireQueue({
+      tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,
+      giveBack: (handle) => this.#giveBackUnstarted(handle),
+    });
+  }
+
+  /** How many IOs are in flight. */
+  get inFlightCount(): number {
+    return this.#inFlight.count;
+  }
+
+  /** How many IOs are staged. */
+  get stagedCount(): number {
+    return this.#staged.length;
+  }
+
+  /** How many handles are idle. */
+  get idleCount(): number {
+    return this.#idle.length;
+  }
+
+  /** Whether a batch is open. */
+  get isInBatch(): boolean {
+    return this.#isInBatch;
+  }
+
+  /** Whether a handle is handed out. */
+  get hasHandedOut(): boolean {
+    return this.#handedOut !== null;
+  }
+
+  /** How many callers of `acquireAsync` are queued. */
+  get acquireQueueLength(): number {
+    return this.#acquireQueue.length;
+  }
+
+  checkUsable(call: string): void {
+    if (this.callbacks.runningId !== 0 || this.#words[HEADER.phase] !== PHASE_OPEN) {
+      this.#refuse(call);
+    }
+  }
+
+  #refuse(call: string): never {
+    const { runningId } = this.callbacks;
+    if (runningId === 0) {
+      throw new Deno.errors.BadResource(`Cannot call ${call}(): aio is closed`);
+    }
+    throw new AioApiError(
+      `API violation: ${call}() was called from within the callback "${
+        this.callbacks.nameOf(runningId)
+      }"; ` +
+        "a callback may not wait, start IO or change handles",
+    );
+  }
+
+  // --- handles ---
+
+  /** Takes an idle handle; null if there is none. See `AioCore.tryAcquire`. */
+  tryAcquire(owner: HandleOwner | null, ret: AioReturn | null): AioHandle | null {
+    this.checkUsable("acquire");
+    if (this.#staged.length >= SUBMIT_BATCH_COUNT_MAX) this.submitStaged();
+    if (this.#handedOut !== null) {
+      throw new AioApiError("API violation: Only one IO can be handed out");
+    }
+    const handle = this.#idle.pop();
+    if (handle === undefined) return null;
+    updateState(this.#words, handle.base + HANDLE.state, HANDED_OUT);
+    this.#handedOut = handle;
+    const local = handle.index - this.#first;
+    if (owner !== null) {
+      this.#owners[local] = owner;
+      owner.remember(handle);
+    }
+    if (ret !== null) {
+      this.#returns[local] = ret;
+      ret.result.status = "unknown";
+    }
+    return handle;
+  }
+
+  /** Takes an idle handle, waiting for one. See `AioCore.acquire`. */
+  acquire(owner: HandleOwner | null, ret: AioReturn | null): AioHandle {
+    for (;;) {
+      const handle = this.tryAcquire(owner, ret);
+      if (handle !== null) return handle;
+      this.#waitForFree();
+    }
+  }
+
+  /** Queues for a handle. See `AioCore.acquireAsync`. */
+  acquireAsync<T>(
+    use: UseHandle<T>,
+    owner: HandleOwner | null,
+    ret: AioReturn | null,
+  ): Promise<T> {
+    this.checkUsable("acquireAsync");
+    return this.#acquireQueue.enqueue(use, owner, ret);
+  }
+
+  #waitForFree(): void {
+    if (this.#reclaimCompleted() > 0) return;
+    this.submitStaged();
+    if (this.#idle.length > 0) return;
+    const oldest = this.#inFlight.first;
+    assert(oldest >= 0, "no free IOs despite no in-flight IOs");
+    const handle = this.#handles[oldest]!;
+    this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
+    assert(this.#idle.length > 0, "no idle IO after waiting for IO to terminate");
+  }
+
+  /** Reclaims what other threads completed. @returns how many */
+  #reclaimCompleted(): number {
+    let count = 0;
+    for (const handle of this.#handles) {
+      if (Atomics.load(this.#words, handle.base + HANDLE.state) !== COMPLETED_SHARED) continue;
+      this.reclaim(handle);
+      count++;
+    }
+    return count;
+  }
+
+  releaseHandle(handle: AioHandle): void {
+    if (handle !== this.#handedOut) throw new AioApiError("release in unexpected state");
+    this.reclaim(handle);
+  }
+
+  #giveBackUnstarted(handle: AioHandle): boolean {
+    if (handle !== this.#handedOut) return false;
+    this.reclaim(handle);
+    return true;
+  }
+
+  /**
+   * What a resource owner does with a handle that it still has when it ends.
+   *
+   * @param isOnError whether it ends because of an error, when leaks are expected
+   */
+  releaseFromOwner(handle: AioHandle, isOnError: boolean): void {
+    const local = handle.index - this.#first;
+    this.#owners[local] = null;
+    this.#returns[local] = null;
+    switch (this.#words[handle.base + HANDLE.state]) {
+      case IDLE:
+        assert(false, "An idle handle is charged to a resource owner");
+        break;
+      case HANDED_OUT:
+        this.reclaim(handle);
+        if (!isOnError) this.warn("leaked AIO handle");
+        break;
+      case DEFINED:
+      case STAGED:
+        this.submitStaged();
+        if (!isOnError) this.warn("AIO handle was not submitted");
+        break;
+      case SUBMITTED:
+      case COMPLETED_IO:
+      case COMPLETED_SHARED:
+      case COMPLETED_LOCAL:
+        break;
+    }
+  }
+
+  // --- from start to reclaim ---
+
+  stage(handle: AioHandle, submitAtEndOfTurn: boolean): void {
+    const { base } = handle;
+    this.#checkFileOpen(handle);
+    updateState(this.#words, base + HANDLE.state, DEFINED);
+    this.#handedOut = null;
+    const thrower = this.callbacks.hasStage
+      ? this.callbacks.runStage(handle, this.#words, base)
+      : 0;
+    updateState(this.#words, base + HANDLE.state, STAGED);
+    if (thrower !== 0) {
+      this.prepareSubmit(handle);
+      this.#complete(handle, 0, thrower);
+    } else if (this.#needsSynchronousExecution(handle)) {
+      this.prepareSubmit(handle);
+      this.performSynchronously(handle);
+    } else {
+      this.#staged.push(handle);
+      if (submitAtEndOfTurn) this.submitAtEndOfTurn();
+      else if (!this.#isInBatch) this.submitStaged();
+    }
+    if (this.#acquireQueue.length > 0) this.#acquireQueue.serveSoon();
+  }
+
+  #checkFileOpen(handle: AioHandle): void {
+    const words = this.#words;
+    if (words[handle.base + HANDLE.target] !== this.#fileTargetId) return;
+    const data = handle.base + HANDLE.targetData;
+    const slot = words[data + FILE_TARGET.slot]!;
+    if (this.files.isClosing(slot, words[data + FILE_TARGET.slotGeneration]!)) refuseClosed(handle);
+  }
+
+  #needsSynchronousExecution(handle: AioHandle): boolean {
+    const flags = this.#words[handle.base + HANDLE.flags]!;
+    if ((flags & (FLAG_BITS.synchronous | FLAG_BITS.referencesLocal)) !== 0) return true;
+    return this.method.needsSynchronousExecution?.(handle) ?? false;
+  }
+
+  submitAtEndOfTurn(): void {
+    if (this.#isSubmitScheduled) return;
+    this.#isSubmitScheduled = true;
+    queueMicrotask(() => {
+      this.#isSubmitScheduled = false;
+      this.submitStaged();
+    });
+  }
+
+  /** Hands all staged IOs to the method. */
+  submitStaged(): void {
+    const count = this.#staged.length;
+    if (count === 0) return;
+    const taken = this.method.submit(this, this.#staged, count);
+    assert(taken === count, `Method ${this.method.name} took ${taken} of ${count} staged IOs`);
+    this.#staged.length = 0;
+  }
+
+  prepareSubmit(handle: AioHandle): void {
+    updateState(this.#words, handle.base + HANDLE.state, SUBMITTED);
+    this.#inFlight.append(handle.index - this.#first);
+  }
+
+  performSynchronously(handle: AioHandle): void {
+    const { base } = handle;
+    const isLocal = (this.#words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
+    const result = isLocal && !handle.resolveLocalViews()
+      ? -EFAULT
+      : performSynchronously(this.libc, this.control, base, handle.iovec);
+    this.turn.spend(handle.length);
+    this.#complete(handle, result, 0);
+  }
+
+  processCompletion(handle: AioHandle, result: number): void {
+    this.#complete(handle, result, 0);
+  }
+
+  #complete(handle: AioHandle, result: number, thrower: number): void {
+    completeShared(this.callbacks, handle, result, thrower);
+    if (handle.backendId === this.id) this.reclaim(handle);
+  }
+
+  /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
+  reclaim(handle: AioHandle): void {
+    const { words, base } = handle;
+    const local = handle.index - this.#first;
+    if (handle === this.#handedOut) {
+      this.#handedOut = null;
+    } else {
+      completeLocal(this.callbacks, handle, this.#returns[local]!);
+      this.#inFlight.remove(local);
+      handle.dropLocalViews();
+    }
+    const owner = this.#owners[local]!;
+    if (owner !== null) {
+      this.#owners[local] = null;
+      owner.forget(handle);
+    }
+    this.#returns[local] = null;
+    makeIdle(words, base);
+    this.#idle.push(handle);
+    if (this.waiting.awaited > 0) this.waiting.handOutWaiters(local);
+    if (this.#acquireQueue.length > 0) this.#acquireQueue.serveSoon();
+  }
+
+  handleOf(index: number): AioHandle {
+    return this.#handles[index - this.#first] ?? new AioHandle(this, index);
+  }
+
+  /** Stops writing the outcome of an own IO to its issuer's return slot. */
+  abandon(ref: WaitRef): void {
+    checkWaitRef(ref, this.control.handleCount);
+    const local = ref.index - this.#first;
+    const handle = this.#handles[local];
+    if (handle === undefined) {
+      throw new AioApiError(`Cannot abandon handle ${ref.index}: another backend issued it`);
+    }
+    if (this.waiting.generationOf(handle.base) === ref.generation) this.#returns[local] = null;
+  }
+
+  // --- batches and ends ---
+
+  checkNotInCallback(call: string): void {
+    if (this.callbacks.runningId !== 0) this.checkUsable(call);
+  }
+
+  /** Opens a batch. See `AioCore.enterBatchmode`. */
+  enterBatchmode(): void {
+    this.checkUsable("enterBatchmode");
+    if (this.#isInBatch) throw new AioApiError("starting batch while batch already in progress");
+    this.#isInBatch = true;
+  }
+
+  /** Closes a batch and submits it. See `AioCore.exitBatchmode`. */
+  exitBatchmode(): void {
+    this.checkNotInCallback("exitBatchmode");
+    if (!this.#isInBatch) throw new AioApiError("ending batch while no batch is in progress");
+    this.submitStaged();
+    this.#isInBatch = false;
+  }
+
+  /** After an error: no batch is open, nothing is staged. */
+  errorCleanup(): void {
+    this.checkNotInCallback("errorCleanup");
+    this.#isInBatch = false;
+    this.submitStaged();
+  }
+
+  /** Submits what is staged and waits, blocking, for what is in flight on a descriptor. */
+  closingFd(fd: number): void {
+    this.checkNotInCallback("closingFd");
+    this.submitStaged();
+    if (!this.method.waitOnFdBeforeClose) return;
+    let handle = this.#inFlightOn(fd);
+    while (handle !== null) {
+      this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
+      handle = this.#inFlightOn(fd);
+    }
+  }
+
+  #inFlightOn(fd: number): AioHandle | null {
+    for (let local = this.#inFlight.first; local >= 0; local = this.#inFlight.after(local)) {
+      const handle = this.#handles[local]!;
+      if (this.#words[handle.base + HANDLE.fd] === fd) return handle;
+    }
+    return null;
+  }
+
+  /** Refuses all who queue for a handle. For `close()`. */
+  refuseQueued(error: Error): void {
+    this.#acquireQueue.refuseAll(error);
+  }
+
+  /** The oldest IO in flight; null if there is none. For `close()`. */
+  oldestInFlight(): WaitRef | null {
+    const handle = this.#handles[this.#inFlight.first];
+    return handle === undefined
+      ? null
+      : { index: handle.index, generation: this.waiting.generationOf(handle.base) };
+  }
+}
+
+function refuseClosed(handle: AioHandle): never {
+  throw new Deno.errors.BadResource(
+    `Cannot start IO on ${handle.describeTarget()}: it is closed`,
+  );
+}

@@ -1,0 +1,317 @@
+/**
+ * callback.ts: what happens at the steps of an IO's life, and the table of it.
+ *
+ * Functions cannot be in shared memory, and the thread that completes an IO need not be the one
+ * that started it. So callbacks are known by small numbers, every attached thread has the same
+ * table, and a handle keeps up to four numbers with a byte of data each. All chains run the last
+ * registered first: the layer nearest to the file sees the result first and hands on what it made
+ * of it.
+ *
+ * A callback may not wait, start IO, or return a promise. One that throws turns its IO into an
+ * error; the IO is completed all the same.
+ *
+ * @module
+ */
+
+import { AioCallbackError, AioReportError, shown } from "./errors.ts";
+import { AioResult, ERROR_DATA_MAX, ERROR_DATA_THROWN, STATUS_NAMES } from "./result.ts";
+import { type Control, HANDLE } from "./shared_memory.ts";
+
+/** An operation's name. */
+export type OperationName = "invalid" | "readv" | "writev" | "fsync" | "fdatasync";
+
+/** What an IO does. */
+export interface OperationData {
+  /** The file. */
+  readonly fd: number;
+  /** Where in the file, in bytes. */
+  readonly offset: number;
+  /** How many bytes were asked for. */
+  readonly length: number;
+  /** In how many buffers. */
+  readonly iovecLength: number;
+}
+
+/** What a callback sees of its IO's handle. */
+export interface CallbackHandle {
+  /** The number of the handle. */
+  readonly id: number;
+  /** Who started the IO. */
+  readonly backendId: number;
+  /** What it does. */
+  readonly operation: OperationName;
+  /** With what. */
+  readonly operationData: OperationData;
+  /** Bytes asked for, without making an object for it. */
+  readonly length: number;
+  /** What it is about. */
+  readonly targetName: string;
+  /** The six words of that. */
+  readonly targetData: Int32Array;
+  /** The numbers the issuer left for its callbacks. */
+  handleData(): number[];
+  /** What it is about, in words. */
+  describeTarget(): string;
+}
+
+/** The callbacks of one layer; at least one of the two completions must be there. */
+export interface AioCallbacks {
+  /** Called in the issuer when the operation is known, before it is submitted. */
+  stage?(handle: CallbackHandle, data: number): void;
+  /**
+   * Called in whichever thread completes the IO.
+   *
+   * @param handle the IO
+   * @param prior what the callback before made of it; it may be changed and returned
+   * @param data the byte that was registered with the callback
+   * @returns what this callback makes of it
+   */
+  completeShared?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
+  /** Called in the issuer when it notices the completion; its result goes to the return slot only. */
+  completeLocal?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
+  /** Says what a result that this callback set means; called by `reportResult`. */
+  report?(result: AioResult, targetData: Int32Array): string | Error;
+}
+
+/** Gives callbacks their type, for modules of callbacks. */
+export function defineCallbacks(callbacks: AioCallbacks): AioCallbacks {
+  return callbacks;
+}
+
+/** Most callbacks of one IO. */
+export const CALLBACKS_MAX = 4;
+/** Most callbacks in the table: an id has six bits. */
+export const CALLBACK_ID_MAX = 63;
+
+/** Where a callback is called from. */
+type Phase = "stage" | "completeShared" | "completeLocal";
+
+/** Told when a callback threw. */
+export type ThrownHook = (error: AioCallbackError, cause: unknown) => void;
+
+/** Callbacks by id; 0 is none. Runs them, and keeps their mistakes away from the core. */
+export class CallbackTable {
+  readonly #names: string[] = ["invalid"];
+  readonly #callbacks: AioCallbacks[] = [{}];
+  readonly #onThrown: ThrownHook;
+  /** Whether any callback has a `stage`: most programs have none, and then no IO looks for it. */
+  hasStage = false;
+  /** Whether any callback has a `completeLocal`. */
+  hasLocal = false;
+  /** The id of the callback that is running; 0 when none is. */
+  runningId = 0;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param onThrown told when a callback threw
+   */
+  constructor(onThrown: ThrownHook) {
+    this.#onThrown = onThrown;
+  }
+
+  /** Adds callbacks under the next id. @throws {TypeError} if they are not right, or the name is taken */
+  add(name: string, callbacks: AioCallbacks): void {
+    const refuse = (why: string): never => {
+      throw new TypeError(`Cannot register callback "${name}": ${why}`);
+    };
+    if (typeof callbacks !== "object" || callbacks === null) {
+      refuse(`${shown(callbacks)} is no object`);
+    }
+    for (const phase of ["stage", "completeShared", "completeLocal", "report"] as const) {
+      const one: unknown = callbacks[phase];
+      if (one !== undefined && typeof one !== "function") refuse(`its ${phase} is no function`);
+    }
+    if (callbacks.completeShared === undefined && callbacks.completeLocal === undefined) {
+      refuse("it does not have a completion callback");
+    }
+    if (this.#names.includes(name)) refuse("the name is taken");
+    if (this.#names.length > CALLBACK_ID_MAX) refuse(`there may be at most ${CALLBACK_ID_MAX}`);
+    this.#names.push(name);
+    this.#callbacks.push(callbacks);
+    this.hasStage ||= callbacks.stage !== undefined;
+    this.hasLocal ||= callbacks.completeLocal !== undefined;
+  }
+
+  /** All names, in order of their ids. */
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  /** The id of a name. @throws {RangeError} if there is no such callback */
+  idOf(name: string): number {
+    const id = this.#names.indexOf(name);
+    if (id > 0) return id;
+    throw new RangeError(
+      `Cannot find a callback named ${shown(name)}: known are ${this.#names.slice(1).join(", ")}`,
+    );
+  }
+
+  /** The name of an id. */
+  nameOf(id: number): string {
+    return this.#names[id] ?? "invalid";
+  }
+
+  /** Whether there is a callback of that id. */
+  has(id: number): boolean {
+    return Number.isInteger(id) && id > 0 && id < this.#names.length;
+  }
+
+  /**
+   * Runs the `stage` callbacks.
+   *
+   * @returns the id of the callback that threw, after which no other is run; 0 if none did
+   */
+  runStage(handle: CallbackHandle, words: Int32Array, base: number): number {
+    for (let i = words[base + HANDLE.callbackCount]! - 1; i >= 0; i--) {
+      const id = words[base + HANDLE.callbackIds + i]!;
+      const callbacks = this.#callbacks[id]!;
+      if (callbacks.stage === undefined) continue;
+      this.runningId = id;
+      try {
+        callbacks.stage(handle, words[base + HANDLE.callbackData + i]!);
+      } catch (cause) {
+        this.#thrown(handle, id, "stage", cause);
+        return id;
+      } finally {
+        this.runningId = 0;
+      }
+    }
+    return 0;
+  }
+
+  /** Runs the `completeShared` callbacks over a result, which is changed in place. */
+  runShared(handle: CallbackHandle, words: Int32Array, base: number, result: AioResult): void {
+    for (let i = words[base + HANDLE.callbackCount]! - 1; i >= 0; i--) {
+      const id = words[base + HANDLE.callbackIds + i]!;
+      if (this.#callbacks[id]!.completeShared === undefined) continue;
+      this.#complete(handle, id, "completeShared", words[base + HANDLE.callbackData + i]!, result);
+    }
+  }
+
+  /** Runs the `completeLocal` callbacks over a result, which is changed in place. */
+  runLocal(handle: CallbackHandle, words: Int32Array, base: number, result: AioResult): void {
+    for (let i = words[base + HANDLE.callbackCount]! - 1; i >= 0; i--) {
+      const id = words[base + HANDLE.callbackIds + i]!;
+      if (this.#callbacks[id]!.completeLocal === undefined) continue;
+      this.#complete(handle, id, "completeLocal", words[base + HANDLE.callbackData + i]!, result);
+    }
+  }
+
+  #complete(
+    handle: CallbackHandle,
+    id: number,
+    phase: "completeShared" | "completeLocal",
+    data: number,
+    result: AioResult,
+  ): void {
+    this.runningId = id;
+    try {
+      const next = this.#callbacks[id]![phase]!(handle, result, data);
+      checkResult(next);
+      if (next !== result) result.assign(next);
+    } catch (cause) {
+      this.#thrown(handle, id, phase, cause);
+      setThrown(result, id);
+    } finally {
+      this.runningId = 0;
+    }
+  }
+
+  #thrown(handle: CallbackHandle, id: number, phase: Phase, cause: unknown): void {
+    const name = this.#names[id]!;
+    const message = `Callback "${name}" threw in ${phase} of handle ${handle.id} ` +
+      `(${handle.operation} on ${handle.describeTarget()}): ${cause}`;
+    this.#onThrown(new AioCallbackError(message, name), cause);
+  }
+
+  /** The error that a result stands for, as the callback that set it describes it. */
+  errorOf(result: AioResult, targetData: Int32Array): Error {
+    const name = this.nameOf(result.callbackId);
+    if (result.status === "error" && result.errorData === ERROR_DATA_THROWN) {
+      return new AioCallbackError(`Callback "${name}" threw while its IO was completed`, name);
+    }
+    const report = this.#callbacks[result.callbackId]?.report;
+    if (report === undefined) {
+      return new AioReportError(
+        `IO ended with status ${result.status}, result ${result.result} and error data ${result.errorData} ` +
+          `set by callback "${name}", which has no report()`,
+      );
+    }
+    const error = report(result, targetData);
+    return error instanceof Error ? error : new AioReportError(String(error));
+  }
+}
+
+/** Turns a result into the error that stands for a callback that threw. */
+export function setThrown(result: AioResult, callbackId: number): void {
+  result.callbackId = callbackId;
+  result.status = "error";
+  result.errorData = ERROR_DATA_THROWN;
+  result.result = 0;
+}
+
+/** Refuses what shared memory could not hold, so that a callback's mistake shows where it is made. */
+function checkResult(result: AioResult): void {
+  const isRight = result instanceof AioResult &&
+    (result.status === "ok" || STATUS_NAMES.indexOf(result.status) > 0) &&
+    isWithin(result.errorData, ERROR_DATA_MAX) && isWithin(result.callbackId, CALLBACK_ID_MAX) &&
+    result.result === (result.result | 0);
+  if (!isRight) refuseResult(result);
+}
+
+function isWithin(value: number, max: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= max;
+}
+
+function refuseResult(result: AioResult): never {
+  if (!(result instanceof AioResult)) {
+    throw new TypeError(`a completion callback must return an AioResult: got ${shown(result)}`);
+  }
+  throw new RangeError(
+    `a completion callback returned status ${shown(result.status)}, result ${
+      shown(result.result)
+    }, ` +
+      `error data ${shown(result.errorData)} and callback id ${
+        shown(result.callbackId)
+      }: the result is a ` +
+      `32-bit integer, error data is 0 to ${ERROR_DATA_MAX - 1}, the id one of the table`,
+  );
+}
+
+/** Puts a result into a handle, for every thread to see once the state says so. */
+export function storeResult(words: Int32Array, base: number, result: AioResult): void {
+  words[base + HANDLE.resultCallback] = result.callbackId;
+  words[base + HANDLE.resultStatus] = result.status === "ok"
+    ? 1
+    : STATUS_NAMES.indexOf(result.status);
+  words[base + HANDLE.resultErrorData] = result.errorData;
+  words[base + HANDLE.result] = result.result;
+}
+
+/** Reads a result from a handle. */
+export function loadResult(words: Int32Array, base: number, into: AioResult): void {
+  into.callbackId = words[base + HANDLE.resultCallback]!;
+  into.status = STATUS_NAMES[words[base + HANDLE.resultStatus]!]!;
+  into.errorData = words[base + HANDLE.resultErrorData]!;
+  into.result = words[base + HANDLE.result]!;
+}
+
+/** A hash of all names, by which threads notice that their tables differ (FNV-1a, 32 bits). */
+export function hashNames(...tables: readonly (readonly string[])[]): number {
+  let hash = 0x811c9dc5;
+  for (const names of tables) {
+    for (const byte of new TextEncoder().encode(names.join("\n") + "\0")) {
+      hash = Math.imul(hash ^ byte, 0x01000193);
+    }
+  }
+  return hash | 0;
+}
+
+/** The numbers in a handle's data, two words each, as 64-bit values. */
+export function loadHandleData(control: Control, index: number, count: number): BigUint64Array {
+  const at = control.handleDataAt(index);
+  const values = new BigUint64Array(count);
+  for (let i = 0; i < count; i++) values[i] = BigInt.asUintN(64, control.longs[at / 2 + i]!);
+  return values;
+}

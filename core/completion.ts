@@ -1,0 +1,94 @@
+/**
+ * completion.ts: from the system's answer to an idle handle, step by step, on the words of one handle.
+ *
+ * ```text
+ * submitted ─► completedIo ─► shared callbacks ─► completedShared      in whichever thread completes
+ *              completedShared ─► local callbacks ─► completedLocal    in the issuer
+ *              completedLocal ─► generation + 1 ─► idle ─► fields reset
+ * ```
+ *
+ * @module
+ */
+
+import { type CallbackTable, loadResult, setThrown, storeResult } from "./callback.ts";
+import type { AioHandle } from "./handle.ts";
+import {
+  COMPLETED_IO,
+  COMPLETED_LOCAL,
+  COMPLETED_SHARED,
+  IDLE,
+  updateState,
+} from "./handle_state.ts";
+import { AioResult, type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
+import { HANDLE } from "./shared_memory.ts";
+
+/** Reused: completions do not nest, as callbacks may not complete anything. */
+const SHARED_RESULT = new AioResult();
+const LOCAL_RESULT = new AioResult();
+
+/**
+ * Distils an answer of the system and publishes it to all threads.
+ *
+ * @param table the callbacks
+ * @param handle submitted
+ * @param rawResult bytes, or -errno
+ * @param thrower the callback that threw while the IO was staged, so that it was not executed; 0: none
+ */
+export function completeShared(
+  table: CallbackTable,
+  handle: AioHandle,
+  rawResult: number,
+  thrower: number,
+): void {
+  const { words, base } = handle;
+  words[base + HANDLE.rawResult] = rawResult;
+  updateState(words, base + HANDLE.state, COMPLETED_IO);
+  const result = SHARED_RESULT;
+  result.callbackId = 0;
+  result.status = "ok";
+  result.errorData = 0;
+  result.result = rawResult;
+  if (thrower !== 0) setThrown(result, thrower);
+  table.runShared(handle, words, base, result);
+  storeResult(words, base, result);
+  updateState(words, base + HANDLE.state, COMPLETED_SHARED);
+  if (Atomics.load(words, base + HANDLE.waiterMask) !== 0) {
+    Atomics.notify(words, base + HANDLE.state);
+  }
+}
+
+/** Gives the outcome to the issuer; what its local callbacks make of it goes nowhere else. */
+export function completeLocal(
+  table: CallbackTable,
+  handle: AioHandle,
+  ret: AioReturn | null,
+): void {
+  const { words, base } = handle;
+  const result = ret === null ? LOCAL_RESULT : ret.result;
+  loadResult(words, base, result);
+  if (table.hasLocal) table.runLocal(handle, words, base, result);
+  updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
+  if (ret === null) return;
+  const { targetData } = ret;
+  const at = base + HANDLE.targetData;
+  for (let i = 0; i < TARGET_DATA_WORDS; i++) targetData[i] = words[at + i]!;
+}
+
+/**
+ * Makes a handle idle. The generation moves first, the fields are reset last: a reader that sees
+ * either half-way also sees that it came too late.
+ */
+export function makeIdle(words: Int32Array, base: number): void {
+  // 64 bits in two words. The high one moves once in 2^32 uses, and before the low one wraps around.
+  const low = (words[base + HANDLE.generationLow]! + 1) | 0;
+  if (low === 0) words[base + HANDLE.generationHigh]!++;
+  words[base + HANDLE.generationLow] = low;
+  updateState(words, base + HANDLE.state, IDLE);
+  words[base + HANDLE.waiterMask] = 0;
+  words[base + HANDLE.operation] = 0;
+  words[base + HANDLE.flags] = 0;
+  words[base + HANDLE.target] = 0;
+  words[base + HANDLE.iovecLength] = 0;
+  words[base + HANDLE.handleDataLength] = 0;
+  words[base + HANDLE.callbackCount] = 0;
+}

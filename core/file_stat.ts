@@ -1,0 +1,120 @@
+/**
+ * file_stat.ts: what the system says of an open file, and what it does not say of direct I/O.
+ *
+ * @module
+ */
+
+import {
+  PAGE_SIZE_BYTES,
+  STAT_DARWIN,
+  STATX,
+  STATX_FLAGS,
+  STATX_SIZE_BYTES,
+} from "../ffi/layout.ts";
+import type { Libc } from "../ffi/libc.ts";
+import { shown, systemError } from "./errors.ts";
+import { writeIovec } from "./operation.ts";
+
+/** What is known of an open file. */
+export interface FileStat {
+  /** Type and permissions. */
+  readonly mode: number;
+  /** Bytes. */
+  readonly size: number;
+  /** Its number on its device. */
+  readonly inode: number;
+  /** The device it is on. */
+  readonly deviceMajor: number;
+  /** The device it is on. */
+  readonly deviceMinor: number;
+  /** What direct I/O needs of an address and of an offset; null if the system does not say. */
+  readonly direct: { readonly memory: number; readonly offset: number } | null;
+}
+
+/** Asks the system about an open file. @throws what it says */
+export function fileStat(libc: Libc, fd: number, path: string): FileStat {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  const result = libc.stat(fd, buffer);
+  if (result < 0) {
+    throw systemError(-result, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
+  }
+  return readStat(buffer);
+}
+
+/** The same off this thread. The error number would be another thread's, so a failure is asked again. */
+export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  const result = await libc.statNonblocking(fd, buffer);
+  return result < 0 ? fileStat(libc, fd, path) : readStat(buffer);
+}
+
+function readStat(buffer: Uint8Array): FileStat {
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  if (Deno.build.os === "darwin") {
+    return {
+      mode: view.getUint16(STAT_DARWIN.mode.offset, true),
+      size: Number(view.getBigUint64(STAT_DARWIN.size.offset, true)),
+      inode: Number(view.getBigUint64(STAT_DARWIN.inode.offset, true)),
+      deviceMajor: 0,
+      deviceMinor: view.getUint32(STAT_DARWIN.device.offset, true),
+      direct: null,
+    };
+  }
+  const isReported = (view.getUint32(STATX.mask.offset, true) & STATX_FLAGS.directAlign) !== 0;
+  return {
+    mode: view.getUint16(STATX.mode.offset, true),
+    size: Number(view.getBigUint64(STATX.size.offset, true)),
+    inode: Number(view.getBigUint64(STATX.inode.offset, true)),
+    deviceMajor: view.getUint32(STATX.deviceMajor.offset, true),
+    deviceMinor: view.getUint32(STATX.deviceMinor.offset, true),
+    direct: isReported
+      ? {
+        memory: view.getUint32(STATX.directMemoryAlign.offset, true),
+        offset: view.getUint32(STATX.directOffsetAlign.offset, true),
+      }
+      : null,
+  };
+}
+
+/**
+ * What direct I/O on an open file needs of addresses and offsets.
+ *
+ * @returns null for a file that the system says has no direct I/O
+ */
+export function directAlignment(
+  libc: Libc,
+  fd: number,
+  stat: FileStat,
+): { memory: number; offset: number } | null {
+  if (stat.direct !== null) return stat.direct.offset === 0 ? null : stat.direct;
+  const probed = probeAlignment(libc, fd, stat.size);
+  return { memory: probed, offset: probed };
+}
+
+/** From the least to the safe: tmpfs takes anything, disks their logical blocks. */
+const PROBED_ALIGNMENTS = [1, 512, 1024, 2048];
+
+/**
+ * Finds out by reading what the system does not say. A file that is too short to try, or cannot be
+ * read, gets the alignment that every disk takes.
+ */
+function probeAlignment(libc: Libc, fd: number, size: number): number {
+  for (const alignment of PROBED_ALIGNMENTS) {
+    // At the end of the file the kernel answers before it checks.
+    if (size < 2 * alignment) break;
+    if (probeRead(libc, fd, alignment) > 0) return alignment;
+  }
+  return PAGE_SIZE_BYTES;
+}
+
+/** Reads with address, offset and length multiples of an alignment and of nothing larger. */
+function probeRead(libc: Libc, fd: number, alignment: number): number {
+  const memory = new Uint8Array(4 * PAGE_SIZE_BYTES);
+  const address = libc.addressOf(memory);
+  const start = alignment - (address % (2 * alignment)) + 2 * alignment;
+  const iovec = new Int32Array(4);
+  writeIovec(iovec, 0, address + start, alignment);
+  const result = libc.preadv(fd, new Uint8Array(iovec.buffer), 1, BigInt(alignment));
+  // Used only for its address so far: this use keeps it alive through the call.
+  return memory.byteLength > 0 ? result : 0;
+}

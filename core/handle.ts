@@ -1,0 +1,479 @@
+/**
+ * handle.ts: one IO being prepared, and a view of it afterwards.
+ *
+ * A handle is acquired (`aio.acquire()`), given a target, callbacks and buffers, and started, which
+ * consumes it: from then on the IO is known by its wait reference. Objects are made once for each
+ * record in shared memory and used again and again, so a handle may not be kept after its start.
+ *
+ * @module
+ */
+
+import { IOVEC_SIZE_BYTES, IOVEC_WORDS } from "../ffi/layout.ts";
+import { fromWords } from "../ffi/memory.ts";
+import {
+  type CallbackHandle,
+  CALLBACKS_MAX,
+  type CallbackTable,
+  loadHandleData,
+  type OperationData,
+  type OperationName,
+} from "./callback.ts";
+import { shown } from "./errors.ts";
+import { HANDED_OUT, type HandleState, STAGED, STATE_NAMES } from "./handle_state.ts";
+import type { MemoryMap } from "./memory_map.ts";
+import {
+  checkPosition,
+  checkTransfer,
+  defineOperation,
+  OP_FDATASYNC,
+  OP_FSYNC,
+  OP_READV,
+  OP_WRITEV,
+  OPERATION_NAMES,
+  writeIovec,
+} from "./operation.ts";
+import {
+  refuseBuffer,
+  refuseBufferList,
+  refuseCallbacks,
+  refuseHandleData,
+  refuseIncomplete,
+  refuseLocalMemory,
+  refuseState,
+  refuseTarget,
+} from "./refusals.ts";
+import { TARGET_DATA_WORDS } from "./result.ts";
+import { type Control, HANDLE } from "./shared_memory.ts";
+import type { TargetTable } from "./target.ts";
+import type { WaitRef } from "./wait_ref.ts";
+
+/**
+ * A hint or a need of an IO.
+ *
+ * - `"synchronous"`: the issuer will wait at once; execute it in the start call.
+ * - `"referencesLocal"`: its memory is this thread's own and may go away, so the issuer executes
+ *   it in the start call, under every method.
+ * - `"buffered"`: it goes through the page cache.
+ */
+export type HandleFlag = "synchronous" | "referencesLocal" | "buffered";
+
+/** The flags by name, as bits. */
+export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
+  synchronous: 1,
+  referencesLocal: 2,
+  buffered: 4,
+};
+
+/** Marks an iovec with views whose memory may go away, until they are all known. */
+const NO_VIEWS: readonly Uint8Array[] = [];
+
+/** When a started IO goes to the method. */
+export interface StartOptions {
+  /**
+   * `"now"` (default): in the start call, unless a batch is open. `"endOfTurn"`: with all others
+   * of this turn of the event loop, by one microtask.
+   */
+  readonly submit?: "now" | "endOfTurn";
+}
+
+/** Who a handle is charged to until it is reclaimed. */
+export interface HandleOwner {
+  /** The handle was acquired for this owner. */
+  remember(handle: AioHandle): void;
+  /** The handle was reclaimed. */
+  forget(handle: AioHandle): void;
+}
+
+/** What a handle needs of the backend that made it. */
+export interface HandleHost {
+  /** Shared memory. */
+  readonly control: Control;
+  /** This thread's backend. */
+  readonly id: number;
+  /** The callbacks by id. */
+  readonly callbacks: CallbackTable;
+  /** The targets by id. */
+  readonly targets: TargetTable;
+  /** The memory that IO may use. */
+  readonly memory: MemoryMap;
+  /** Throws if the call may not be made now: from a callback, or after `close()`. */
+  checkUsable(call: string): void;
+  /** Takes over a handle whose operation is defined. */
+  stage(handle: AioHandle, submitAtEndOfTurn: boolean): void;
+  /** Takes back a handle that was not started. */
+  releaseHandle(handle: AioHandle): void;
+}
+
+/** One IO. Made by the core only: acquire one with `aio.acquire()`. */
+export class AioHandle implements CallbackHandle {
+  /** The number of the handle, in all backends. */
+  readonly index: number;
+  /** The backend whose handle it is. */
+  readonly backendId: number;
+  /** Where its record is, in words of the control memory. For methods. */
+  readonly base: number;
+  /** Its iovec as bytes, for a system call. For methods. */
+  readonly iovec: Uint8Array<SharedArrayBuffer>;
+  /** The control memory. For methods. */
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly #host: HandleHost;
+  readonly #iovecAt: number;
+  /** The views whose memory may go away; their addresses are taken when the IO is executed. */
+  #localViews: Uint8Array | readonly Uint8Array[] | null = null;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host this thread's backend
+   * @param index the number of the handle
+   */
+  constructor(host: HandleHost, index: number) {
+    const { control } = host;
+    this.#host = host;
+    this.index = index;
+    this.backendId = Math.floor(index / control.handlesPerBackend);
+    this.words = control.words;
+    this.base = control.handleAt(index);
+    this.#iovecAt = control.iovecAt(index);
+    this.iovec = new Uint8Array(
+      control.buffer,
+      this.#iovecAt * Int32Array.BYTES_PER_ELEMENT,
+      control.iovecsPerHandle * IOVEC_SIZE_BYTES,
+    );
+  }
+
+  /** The number of the handle; the same as `index`. */
+  get id(): number {
+    return this.index;
+  }
+
+  /** Where it is in its life. */
+  get state(): HandleState {
+    return STATE_NAMES[Atomics.load(this.words, this.base + HANDLE.state)]!;
+  }
+
+  /** What it does; `"invalid"` until it is started. */
+  get operation(): OperationName {
+    return OPERATION_NAMES[this.words[this.base + HANDLE.operation]!]!;
+  }
+
+  /** With what it does it. */
+  get operationData(): OperationData {
+    const { words, base } = this;
+    return {
+      fd: words[base + HANDLE.fd]!,
+      offset: fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!),
+      length: this.length,
+      iovecLength: words[base + HANDLE.iovecLength]!,
+    };
+  }
+
+  /** Bytes asked for: the sum over the buffers. */
+  get length(): number {
+    return this.words[this.base + HANDLE.length]!;
+  }
+
+  /** Whether a target was set. */
+  get hasTarget(): boolean {
+    return this.words[this.base + HANDLE.target] !== 0;
+  }
+
+  /** The name of what it is about; `"invalid"` until it is set. */
+  get targetName(): string {
+    return this.#host.targets.nameOf(this.words[this.base + HANDLE.target]!);
+  }
+
+  /** A copy of the target's six words. */
+  get targetData(): Int32Array {
+    const at = this.base + HANDLE.targetData;
+    return Int32Array.from(this.words.subarray(at, at + TARGET_DATA_WORDS));
+  }
+
+  /** What it is about, in words. */
+  describeTarget(): string {
+    return this.#host.targets.describe(this.words[this.base + HANDLE.target]!, this.targetData);
+  }
+
+  /**
+   * Gives the handle back unused. State before: handedOut; after: idle.
+   *
+   * @throws {AioApiError} `release in unexpected state` if it is not the one handed out
+   */
+  release(): void {
+    this.#host.checkUsable("release");
+    this.#host.releaseHandle(this);
+  }
+
+  /**
+   * Adds a flag. State: handedOut.
+   *
+   * @throws {RangeError} for an unknown flag
+   */
+  setFlag(flag: HandleFlag): void {
+    this.#checkHandedOut("setFlag");
+    const bit = FLAG_BITS[flag];
+    if (bit === undefined) {
+      throw new RangeError(
+        `Cannot set the flag ${shown(flag)}: known are ${Object.keys(FLAG_BITS).join(", ")}`,
+      );
+    }
+    this.words[this.base + HANDLE.flags]! |= bit;
+  }
+
+  /**
+   * Names this use of the handle, to wait for it. State: handedOut, defined or staged.
+   *
+   * @param into filled and returned, if given: saves an object per IO
+   * @throws {AioApiError} in any other state: after the start it may be another IO already
+   */
+  waitRef(into?: WaitRef): WaitRef {
+    const { words, base } = this;
+    const state = words[base + HANDLE.state]!;
+    if (state < HANDED_OUT || state > STAGED) {
+      refuseState("waitRef", this.index, state, "take the wait reference before the start");
+    }
+    const low = words[base + HANDLE.generationLow]!;
+    const generation = fromWords(low, words[base + HANDLE.generationHigh]!);
+    if (into === undefined) return { index: this.index, generation };
+    into.index = this.index;
+    into.generation = generation;
+    return into;
+  }
+
+  /**
+   * Says what the IO is about. State: handedOut, once.
+   *
+   * @param id from `aio.targetId()`
+   * @param data up to six 32-bit integers, whose meaning is the target's
+   * @throws {RangeError} for an unknown target or data that does not fit
+   * @throws {AioApiError} if it was set before
+   */
+  setTarget(id: number, data: ArrayLike<number> = []): void {
+    this.#checkHandedOut("setTarget");
+    const { words, base } = this;
+    const count = data.length;
+    if (
+      words[base + HANDLE.target] !== 0 || !this.#host.targets.has(id) || count > TARGET_DATA_WORDS
+    ) {
+      refuseTarget(this.index, id, this.hasTarget ? this.targetName : "", count);
+    }
+    const at = base + HANDLE.targetData;
+    for (let i = 0; i < count; i++) words[at + i] = data[i]!;
+    for (let i = count; i < TARGET_DATA_WORDS; i++) words[at + i] = 0;
+    words[base + HANDLE.target] = id;
+  }
+
+  /**
+   * Adds a layer's callbacks; the last added runs first. State: handedOut, at most four times.
+   *
+   * @param id from `aio.callbackId()`
+   * @param data handed to the callbacks, 0..255
+   * @throws {RangeError} for an unknown callback, a fifth one, or data out of range
+   */
+  registerCallbacks(id: number, data = 0): void {
+    this.#checkHandedOut("registerCallbacks");
+    const { words, base } = this;
+    const count = words[base + HANDLE.callbackCount]!;
+    const isKnown = this.#host.callbacks.has(id);
+    if (!isKnown || count >= CALLBACKS_MAX || !Number.isInteger(data) || data < 0 || data > 255) {
+      refuseCallbacks(isKnown, id, count, data);
+    }
+    words[base + HANDLE.callbackIds + count] = id;
+    words[base + HANDLE.callbackData + count] = data;
+    words[base + HANDLE.callbackCount] = count + 1;
+  }
+
+  /**
+   * Leaves numbers for the callbacks, such as which buffers the IO fills. State: handedOut, once.
+   *
+   * @param values 1..`ioMaxCombineLimit` integers from 0 to 2^53 - 1, or any 64-bit ones as a BigUint64Array
+   * @throws {RangeError} if there are none, too many, or one does not fit
+   * @throws {AioApiError} if they were set before
+   */
+  setHandleData(values: ArrayLike<number> | BigUint64Array): void {
+    this.#checkHandedOut("setHandleData");
+    const { words, base } = this;
+    const { longs, iovecsPerHandle: limit } = this.#host.control;
+    const count = values.length;
+    const isSet = words[base + HANDLE.handleDataLength] !== 0;
+    if (isSet || !(count >= 1 && count <= limit)) refuseHandleData(this.index, isSet, count, limit);
+    const at = this.#host.control.handleDataAt(this.index) / 2;
+    for (let i = 0; i < count; i++) {
+      const value = values[i]!;
+      if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
+        refuseHandleData(this.index, false, count, limit, value);
+      }
+      longs[at + i] = BigInt(value);
+    }
+    words[base + HANDLE.handleDataLength] = count;
+  }
+
+  /**
+   * The numbers left for the callbacks. Any state but idle.
+   *
+   * @throws {RangeError} if one is beyond 2^53 - 1; {@linkcode handleData64} has those
+   */
+  handleData(): number[] {
+    return Array.from(this.handleData64(), (value) => {
+      if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+      throw new RangeError(`Cannot give handle data ${value} as a number: use handleData64()`);
+    });
+  }
+
+  /** The numbers left for the callbacks, as 64-bit values. */
+  handleData64(): BigUint64Array {
+    const count = this.words[this.base + HANDLE.handleDataLength]!;
+    return loadHandleData(this.#host.control, this.index, count);
+  }
+
+  /**
+   * Says which memory to read into or write from. State: handedOut; a second call replaces the first.
+   *
+   * @param buffers one view or up to `ioMaxCombineLimit`, none empty. Views of the arena or of adopted
+   *   memory; others only with the flag `"referencesLocal"`.
+   * @throws {TypeError} for something else than a Uint8Array
+   * @throws {RangeError} for an empty or too long list, an empty view, or over 2147479552 bytes
+   */
+  setIovec(buffers: Uint8Array | readonly Uint8Array[]): void {
+    this.#checkHandedOut("setIovec");
+    const { words, base } = this;
+    this.#localViews = null;
+    words[base + HANDLE.iovecLength] = 0;
+    if (buffers instanceof Uint8Array) {
+      words[base + HANDLE.length] = this.#setEntry(buffers, 0);
+      words[base + HANDLE.iovecLength] = 1;
+      if (this.#localViews !== null) this.#localViews = buffers;
+      return;
+    }
+    const count = this.#checkList(buffers);
+    let length = 0;
+    for (let i = 0; i < count; i++) length += this.#setEntry(buffers[i]!, i);
+    checkTransfer("transfer", 0, length);
+    words[base + HANDLE.length] = length;
+    words[base + HANDLE.iovecLength] = count;
+    if (this.#localViews !== null) this.#localViews = [...buffers];
+  }
+
+  #checkList(buffers: readonly Uint8Array[]): number {
+    const limit = this.#host.control.iovecsPerHandle;
+    if (!Array.isArray(buffers) || buffers.length === 0 || buffers.length > limit) {
+      refuseBufferList(buffers, limit);
+    }
+    return buffers.length;
+  }
+
+  /** @returns the bytes of the entry; marks views whose memory may go away */
+  #setEntry(view: Uint8Array, entry: number): number {
+    if (!(view instanceof Uint8Array) || view.byteLength === 0) refuseBuffer(entry, view);
+    const length = view.byteLength;
+    checkTransfer("transfer", 0, length);
+    const address = this.#host.memory.addressOf(view);
+    if (address < 0) this.#localViews = NO_VIEWS;
+    writeIovec(this.words, this.#iovecAt + entry * IOVEC_WORDS.size, Math.max(address, 0), length);
+    return length;
+  }
+
+  /**
+   * Starts reading into the iovec, which consumes the handle. State before: handedOut with target
+   * and iovec; after: staged or anything later. With the method sync it blocks until it is done.
+   *
+   * @param fd the file; @param offset where in it, in bytes; @param options when to submit
+   * @throws {AioApiError} in another state, without a target, or from a callback
+   * @throws {RangeError} for a negative or unsafe offset
+   * @throws {TypeError} for memory that may go away, without the flag `"referencesLocal"`
+   * @throws {Deno.errors.BadResource} after `aio.close()`, or if the file is being closed
+   */
+  startReadv(fd: number, offset: number, options?: StartOptions): void {
+    this.#startTransfer("startReadv", OP_READV, fd, offset, options);
+  }
+
+  /**
+   * Starts writing the iovec. As {@linkcode startReadv} in all else.
+   *
+   * @param fd the file; @param offset where in it, in bytes; @param options when to submit
+   */
+  startWritev(fd: number, offset: number, options?: StartOptions): void {
+    this.#startTransfer("startWritev", OP_WRITEV, fd, offset, options);
+  }
+
+  /**
+   * Starts making a file durable. State before: handedOut with target; after: staged or later.
+   *
+   * @param fd the file
+   * @param options `dataOnly`: only what reading the data back needs (`fdatasync`)
+   * @throws {AioApiError} in another state, without a target, or from a callback
+   */
+  startFsync(fd: number, options?: StartOptions & { readonly dataOnly?: boolean }): void {
+    this.#checkStart("startFsync", fd, 0);
+    this.words[this.base + HANDLE.iovecLength] = 0;
+    this.words[this.base + HANDLE.length] = 0;
+    this.#localViews = null;
+    const op = options?.dataOnly === true ? OP_FDATASYNC : OP_FSYNC;
+    defineOperation(this.words, this.base, op, fd, 0);
+    this.#host.stage(this, options?.submit === "endOfTurn");
+  }
+
+  #startTransfer(
+    call: string,
+    op: number,
+    fd: number,
+    offset: number,
+    options?: StartOptions,
+  ): void {
+    this.#checkStart(call, fd, offset);
+    const { words, base } = this;
+    if (words[base + HANDLE.iovecLength] === 0) {
+      refuseIncomplete(call, this.index, "buffers", "setIovec()");
+    }
+    checkTransfer(call, offset, words[base + HANDLE.length]!);
+    if (
+      this.#localViews !== null && (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) === 0
+    ) {
+      refuseLocalMemory(call);
+    }
+    defineOperation(words, base, op, fd, offset);
+    this.#host.stage(this, options !== undefined && options.submit === "endOfTurn");
+  }
+
+  #checkStart(call: string, fd: number, offset: number): void {
+    this.#host.checkUsable(call);
+    this.#checkHandedOut(call);
+    checkPosition(call, fd, offset);
+    if (this.words[this.base + HANDLE.target] === 0) {
+      refuseIncomplete(call, this.index, "a target", "setTarget()");
+    }
+  }
+
+  #checkHandedOut(call: string): void {
+    const state = this.words[this.base + HANDLE.state]!;
+    if (state !== HANDED_OUT) refuseState(call, this.index, state, "acquire a handle for each IO");
+  }
+
+  /**
+   * Takes the addresses of memory that may go away, right before the issuer executes the IO.
+   * For the core.
+   *
+   * @returns false if a view was detached or resized since it was set
+   */
+  resolveLocalViews(): boolean {
+    const views = this.#localViews;
+    if (views === null) return true;
+    if (views instanceof Uint8Array) return this.#resolveLocalView(views, 0);
+    return views.every((view, i) => this.#resolveLocalView(view, i));
+  }
+
+  #resolveLocalView(view: Uint8Array, entry: number): boolean {
+    const at = this.#iovecAt + entry * IOVEC_WORDS.size;
+    const length = this.words[at + IOVEC_WORDS.lengthLow]!;
+    if (view.byteLength !== length) return false;
+    const fixed = this.#host.memory.addressOf(view);
+    const address = fixed < 0 ? this.#host.memory.localAddressOf(view) : fixed;
+    writeIovec(this.words, at, address, length);
+    return true;
+  }
+
+  /** Forgets the views whose memory may go away. For the core, when the IO is over. */
+  dropLocalViews(): void {
+    this.#localViews = null;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * handle_state.ts: the eight states of a handle and which may follow which.
+ *
+ * ```text
+ * idle ─► handedOut ─► defined ─► staged ─► submitted ─► completedIo ─► completedShared ─► completedLocal ─► idle
+ *              └─ release ─► idle
+ * ```
+ *
+ * One function changes a state: {@linkcode updateState}. It stores atomically only where another
+ * thread may be looking for that very state; the states between are published by the next one.
+ *
+ * @module
+ */
+
+import { AioInvariantError } from "./assert.ts";
+
+/** In the owner's idle list. */
+export const IDLE = 0;
+/** Acquired: its issuer is preparing it. At most one of a backend. */
+export const HANDED_OUT = 1;
+/** The operation is known; the `stage` callbacks run. */
+export const DEFINED = 2;
+/** Ready to be submitted, in the owner's list of staged handles. */
+export const STAGED = 3;
+/** The method has it: the kernel may be touching its memory. */
+export const SUBMITTED = 4;
+/** The raw result is there; the shared callbacks run. */
+export const COMPLETED_IO = 5;
+/** The outcome is there for everybody; the owner has not looked yet. */
+export const COMPLETED_SHARED = 6;
+/** The local callbacks have run in the owner. */
+export const COMPLETED_LOCAL = 7;
+
+/** A handle's state, as TypeScript users see it. */
+export type HandleState =
+  | "idle"
+  | "handedOut"
+  | "defined"
+  | "staged"
+  | "submitted"
+  | "completedIo"
+  | "completedShared"
+  | "completedLocal";
+
+/** The states by number. */
+export const STATE_NAMES: readonly HandleState[] = [
+  "idle",
+  "handedOut",
+  "defined",
+  "staged",
+  "submitted",
+  "completedIo",
+  "completedShared",
+  "completedLocal",
+];
+
+/** Which states may follow, as one bit each, by state. */
+export const NEXT_STATES: readonly number[] = [
+  /* idle            */ 1 << HANDED_OUT,
+  /* handedOut       */ 1 << DEFINED | 1 << IDLE,
+  /* defined         */ 1 << STAGED,
+  /* staged          */ 1 << SUBMITTED,
+  /* submitted       */ 1 << COMPLETED_IO,
+  /* completedIo     */ 1 << COMPLETED_SHARED,
+  /* completedShared */ 1 << COMPLETED_LOCAL,
+  /* completedLocal  */ 1 << IDLE,
+];
+
+/** States that others wait for: stored with a barrier, so that what was written before is seen with them. */
+const PUBLISHED = 1 << IDLE | 1 << SUBMITTED | 1 << COMPLETED_SHARED;
+
+/**
+ * Changes the state of a handle: the one place where that is done.
+ *
+ * @param words the control memory
+ * @param index where the handle's state word is
+ * @param next the new state
+ * @throws {AioInvariantError} if `next` may not follow the present state
+ */
+export function updateState(words: Int32Array, index: number, next: number): void {
+  const current = words[index]!;
+  if ((NEXT_STATES[current]! & (1 << next)) === 0) refuseTransition(current, next);
+  if ((PUBLISHED & (1 << next)) !== 0) Atomics.store(words, index, next);
+  else words[index] = next;
+}
+
+/** Apart from the setter, which stays small enough to be inlined wherever it is used. */
+function refuseTransition(current: number, next: number): never {
+  throw new AioInvariantError(
+    `A handle in state ${STATE_NAMES[current]} cannot become ${STATE_NAMES[next]}`,
+  );
+}

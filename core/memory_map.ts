@@ -1,0 +1,96 @@
+/**
+ * memory_map.ts: which memory the kernel may be pointed at, and where it is.
+ *
+ * The kernel writes to an address long after the call that gave it, so that address must not go
+ * away: it lies in the arena or in shared memory that was adopted. Both are held here, and the
+ * control memory too, for as long as this thread is attached.
+ *
+ * @module
+ */
+
+import type { Libc } from "../ffi/libc.ts";
+import { shown } from "./errors.ts";
+
+/**
+ * Everything the kernel or another thread may still touch. Held by this module, not by the `Aio`
+ * that made it: memory that is used only for its address would else be collected.
+ */
+const HELD_MEMORY = new Set<SharedArrayBuffer>();
+
+/** The memory that one backend's IO may use without being executed at once. */
+export class MemoryMap {
+  /** The arena's memory, compared first. */
+  readonly arena: SharedArrayBuffer;
+  readonly #libc: Libc;
+  readonly #arenaAddress: number;
+  readonly #adopted = new Map<ArrayBufferLike, number>();
+  readonly #held: SharedArrayBuffer[];
+  /** Asking a view for its buffer leaves compiled code, and buffers are used again and again. */
+  #lastView: Uint8Array | null = null;
+  #lastAddress = 0;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param libc tells addresses
+   * @param arena the arena's memory
+   * @param control the control memory, only to be held
+   */
+  constructor(libc: Libc, arena: SharedArrayBuffer, control: SharedArrayBuffer) {
+    this.#libc = libc;
+    this.arena = arena;
+    this.#arenaAddress = libc.addressOf(new Uint8Array(arena));
+    this.#held = [arena, control];
+    for (const memory of this.#held) HELD_MEMORY.add(memory);
+  }
+
+  /** Where the arena is. */
+  get arenaAddress(): number {
+    return this.#arenaAddress;
+  }
+
+  /** The address of a view's first byte, or -1 if its memory may go away. */
+  addressOf(view: Uint8Array): number {
+    if (view === this.#lastView) return this.#lastAddress;
+    const buffer: ArrayBufferLike = view.buffer;
+    const base = buffer === this.arena ? this.#arenaAddress : this.#adopted.get(buffer);
+    if (base === undefined) return -1;
+    this.#lastView = view;
+    this.#lastAddress = base + view.byteOffset;
+    return this.#lastAddress;
+  }
+
+  /** The address of a view of any memory, which its holder must keep alive while it is used. */
+  localAddressOf(view: Uint8Array): number {
+    return this.#libc.addressOf(view);
+  }
+
+  /**
+   * Takes shared memory into use for IO.
+   *
+   * @throws {TypeError} if it is not a SharedArrayBuffer of fixed length
+   */
+  adopt(memory: SharedArrayBuffer): void {
+    if (!(memory instanceof SharedArrayBuffer)) {
+      throw new TypeError(`Cannot adopt ${shown(memory)}: pass a SharedArrayBuffer`);
+    }
+    if (memory.growable) {
+      throw new TypeError("Cannot adopt a growable SharedArrayBuffer: make one of fixed length");
+    }
+    if (memory === this.arena || this.#adopted.has(memory)) return;
+    if (memory.byteLength === 0) {
+      throw new TypeError("Cannot adopt a SharedArrayBuffer of 0 bytes");
+    }
+    this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
+    this.#held.push(memory);
+    HELD_MEMORY.add(memory);
+  }
+
+  /** Lets go of everything; nothing may be in flight any more. */
+  release(): void {
+    for (const memory of this.#held) HELD_MEMORY.delete(memory);
+    this.#held.length = 0;
+    this.#lastView = null;
+    this.#adopted.clear();
+  }
+}

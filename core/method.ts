@@ -1,0 +1,75 @@
+/**
+ * method.ts: how an IO is executed, seen from the core.
+ *
+ * A method is one constant of type {@linkcode IoMethod}. The core knows it only by this interface,
+ * and the method knows the core only by {@linkcode MethodBackend}.
+ *
+ * @module
+ */
+
+import type { Libc } from "../ffi/libc.ts";
+import type { AioHandle } from "./handle.ts";
+import type { EffectiveOptions } from "./options.ts";
+import type { Control } from "./shared_memory.ts";
+
+/** Whether a machine has a method; if not, why, and what would help. */
+export type Availability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+/** What a method sees of the backend that it executes IO for. */
+export interface MethodBackend {
+  /** This thread's backend. */
+  readonly id: number;
+  /** Shared memory. */
+  readonly control: Control;
+  /** The C library. */
+  readonly libc: Libc;
+  /** The options in force. */
+  readonly options: EffectiveOptions;
+  /** Marks a staged IO as submitted and in flight. State before: staged; after: submitted. */
+  prepareSubmit(handle: AioHandle): void;
+  /** Executes a submitted IO in this thread and completes it. State before: submitted. */
+  performSynchronously(handle: AioHandle): void;
+  /**
+   * Takes the outcome of an IO, of this backend or another. State before: submitted; after:
+   * completedShared, or idle if this backend issued it.
+   *
+   * @param result bytes, or -errno
+   */
+  processCompletion(handle: AioHandle, result: number): void;
+}
+
+/** One way to execute IO. */
+export interface IoMethod {
+  /** Its name, as in the option `method`. */
+  readonly name: string;
+  /** Asks the machine, opening nothing that stays open. */
+  available(options: EffectiveOptions): Availability;
+  /** Whether an IO in flight must be over before its fd is closed. */
+  readonly waitOnFdBeforeClose: boolean;
+  /** Bytes of shared memory that it needs. */
+  shmemSize?(options: EffectiveOptions): number;
+  /** Lays that memory out, once, in the opener. */
+  shmemInit?(control: Control): void;
+  /** Called once in each thread that attaches. */
+  initBackend?(backend: MethodBackend): void | Promise<void>;
+  /** Called once in each thread that detaches, with nothing in flight. */
+  shutdownBackend?(backend: MethodBackend): void | Promise<void>;
+  /** Whether this IO is to be executed in the start call. State: staged. May not block. */
+  needsSynchronousExecution?(handle: AioHandle): boolean;
+  /**
+   * Takes staged IOs. State before: staged; after: submitted, or anything later.
+   *
+   * @param backend whose they are
+   * @param staged a list that is used again: the first `count` entries are meant
+   * @param count 1..32
+   * @returns how many IOs were taken
+   */
+  submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number;
+  /** Waits, blocking, until the IO is done or something else is worth a look. */
+  waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
+  /** Looks for completions without blocking. */
+  checkOne?(backend: MethodBackend, handle: AioHandle): void;
+}
+
+/** Most IOs that are handed to one `submit`, and so the most that are staged. */
+export const SUBMIT_BATCH_COUNT_MAX = 32;

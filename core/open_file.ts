@@ -1,0 +1,237 @@
+/**
+ * open_file.ts: the table of open files, shared by all threads, and the target `file`.
+ *
+ * Threads share file descriptors, so closing one is everybody's business. Each open file has a slot
+ * with its users counted; the last one to close it sets the closing mark, after which no IO can
+ * start on it, and only then is the descriptor closed and its number free for another file.
+ *
+ * @module
+ */
+
+import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
+import { assert } from "./assert.ts";
+import { lock, unlock } from "./lock.ts";
+import { type Control, FILE, FILE_PATH_BYTES, HEADER } from "./shared_memory.ts";
+import type { AioTarget } from "./target.ts";
+
+/** The name of the target that stands for an open file. */
+export const FILE_TARGET_NAME = "file";
+
+/** Where in a target's data the words of the target `file` are. */
+export const FILE_TARGET = {
+  slot: 0,
+  slotGeneration: 1,
+  offsetLow: 2,
+  offsetHigh: 3,
+  length: 4,
+} as const;
+
+/** How a file was opened, as bits of its slot's flags. */
+export const FILE_FLAGS = { read: 1, write: 2, direct: 4, dsync: 8 } as const;
+
+/** What the table keeps of an open file. */
+export interface OpenFileEntry {
+  /** The descriptor, the same in all threads. */
+  readonly fd: number;
+  /** The device it is on. */
+  readonly deviceMajor: number;
+  /** The device it is on. */
+  readonly deviceMinor: number;
+  /** Its number on that device. */
+  readonly inode: number;
+  /** Bits of {@linkcode FILE_FLAGS}. */
+  readonly flags: number;
+  /** What a buffer's address must be a multiple of. */
+  readonly memoryAlignment: number;
+  /** What an offset and a length must be a multiple of. */
+  readonly offsetAlignment: number;
+  /** Its path; the last 200 bytes are kept. */
+  readonly path: string;
+}
+
+/** Names one opening of a file. */
+export interface FileSlot {
+  /** Its place in the table. */
+  readonly slot: number;
+  /** Which use of the place. */
+  readonly generation: number;
+}
+
+/** The table as one thread sees it. */
+export class OpenFileTable {
+  readonly #control: Control;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #threadId: number;
+  readonly #maxFiles: number;
+  readonly #base: number;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param control where it is
+   * @param threadId this thread's id, for the lock
+   */
+  constructor(control: Control, threadId: number) {
+    this.#control = control;
+    this.#words = control.words;
+    this.#threadId = threadId;
+    this.#maxFiles = control.words[HEADER.maxFiles]!;
+    this.#base = control.files;
+  }
+
+  #at(slot: number): number {
+    return this.#base + slot * FILE.size;
+  }
+
+  #locked<T>(use: () => T): T {
+    lock(this.#words, HEADER.filesLock, this.#threadId);
+    try {
+      return use();
+    } finally {
+      unlock(this.#words, HEADER.filesLock, this.#threadId);
+    }
+  }
+
+  /** Takes a slot, with one user. @returns null if all are taken */
+  tryAdd(entry: OpenFileEntry): FileSlot | null {
+    return this.#locked(() => {
+      for (let slot = 0; slot < this.#maxFiles; slot++) {
+        if (this.#words[this.#at(slot) + FILE.references] !== 0) continue;
+        this.#fill(this.#at(slot), entry);
+        return { slot, generation: this.#words[this.#at(slot) + FILE.generation]! };
+      }
+      return null;
+    });
+  }
+
+  /** The user count comes last: until then the slot is free, whatever is in it. */
+  #fill(at: number, entry: OpenFileEntry): void {
+    const words = this.#words;
+    words[at + FILE.fd] = entry.fd;
+    words[at + FILE.deviceMajor] = entry.deviceMajor;
+    words[at + FILE.deviceMinor] = entry.deviceMinor;
+    words[at + FILE.inodeLow] = lowWord(entry.inode);
+    words[at + FILE.inodeHigh] = highWord(entry.inode);
+    words[at + FILE.flags] = entry.flags;
+    words[at + FILE.memoryAlignment] = entry.memoryAlignment;
+    words[at + FILE.offsetAlignment] = entry.offsetAlignment;
+    const path = lastBytes(new TextEncoder().encode(entry.path));
+    words[at + FILE.pathLength] = path.byteLength;
+    this.#control.bytes.set(path, (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT);
+    words[at + FILE.closing] = 0;
+    words[at + FILE.generation]!++;
+    Atomics.store(words, at + FILE.references, 1);
+  }
+
+  /** Adds a user to an open file. @returns false if it was closed meanwhile */
+  tryAttach(file: FileSlot): boolean {
+    if (!Number.isInteger(file.slot) || file.slot < 0 || file.slot >= this.#maxFiles) return false;
+    return this.#locked(() => {
+      const at = this.#at(file.slot);
+      if (this.#words[at + FILE.generation] !== file.generation) return false;
+      if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.closing] !== 0) {
+        return false;
+      }
+      this.#words[at + FILE.references]!++;
+      return true;
+    });
+  }
+
+  /**
+   * Takes a user away. The last one gets the closing mark set: it closes the descriptor and then
+   * calls {@linkcode free}.
+   *
+   * @returns whether that was the last one
+   */
+  detach(slot: number): boolean {
+    return this.#locked(() => {
+      const at = this.#at(slot);
+      assert(this.#words[at + FILE.references]! > 0, "A file lost more users than it had");
+      if (this.#words[at + FILE.references] !== 1) {
+        this.#words[at + FILE.references]!--;
+        return false;
+      }
+      Atomics.store(this.#words, at + FILE.closing, 1);
+      return true;
+    });
+  }
+
+  /** Makes the slot of a closed file free. */
+  free(slot: number): void {
+    this.#locked(() => Atomics.store(this.#words, this.#at(slot) + FILE.references, 0));
+  }
+
+  /** Whether no IO may start on a file any more: it is being closed, or was. */
+  isClosing(slot: number, generation: number): boolean {
+    const at = this.#at(slot);
+    return this.#words[at + FILE.closing] !== 0 || this.#words[at + FILE.generation] !== generation;
+  }
+
+  /** Sets the closing mark of the file with a descriptor, if the table has it. */
+  markClosing(fd: number): void {
+    this.#locked(() => {
+      for (let slot = 0; slot < this.#maxFiles; slot++) {
+        const at = this.#at(slot);
+        if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.fd] !== fd) continue;
+        Atomics.store(this.#words, at + FILE.closing, 1);
+      }
+    });
+  }
+
+  /** What the table keeps of a file; null if it was closed. The path is the last 200 bytes of it. */
+  entry(file: FileSlot): OpenFileEntry | null {
+    const { slot, generation } = file;
+    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#maxFiles) return null;
+    const at = this.#at(slot);
+    const words = this.#words;
+    if (words[at + FILE.references] === 0 || words[at + FILE.generation] !== generation) {
+      return null;
+    }
+    const start = (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT;
+    // TextDecoder refuses shared memory, so the bytes are copied out first.
+    const path = this.#control.bytes.slice(start, start + words[at + FILE.pathLength]!);
+    return {
+      fd: words[at + FILE.fd]!,
+      deviceMajor: words[at + FILE.deviceMajor]!,
+      deviceMinor: words[at + FILE.deviceMinor]!,
+      inode: fromWords(words[at + FILE.inodeLow]!, words[at + FILE.inodeHigh]!),
+      flags: words[at + FILE.flags]!,
+      memoryAlignment: words[at + FILE.memoryAlignment]!,
+      offsetAlignment: words[at + FILE.offsetAlignment]!,
+      path: new TextDecoder().decode(new Uint8Array(path)),
+    };
+  }
+
+  /** How many files are open. */
+  get count(): number {
+    let count = 0;
+    for (let slot = 0; slot < this.#maxFiles; slot++) {
+      if (this.#words[this.#at(slot) + FILE.references] !== 0) count++;
+    }
+    return count;
+  }
+
+  /** The target `file`, described from this table. */
+  target(): AioTarget {
+    return { describeIdentity: (data) => describeFile(data, (file) => this.entry(file)) };
+  }
+}
+
+/** The end of a path, cut where a character begins. */
+function lastBytes(path: Uint8Array): Uint8Array {
+  let start = Math.max(0, path.byteLength - FILE_PATH_BYTES);
+  while (start < path.byteLength && start > 0 && (path[start]! & 0xc0) === 0x80) start++;
+  return path.subarray(start);
+}
+
+function describeFile(data: Int32Array, entryOf: (file: FileSlot) => OpenFileEntry | null): string {
+  const entry = entryOf({
+    slot: data[FILE_TARGET.slot]!,
+    generation: data[FILE_TARGET.slotGeneration]!,
+  });
+  const name = entry === null ? "a file that was closed" : `file ${JSON.stringify(entry.path)}`;
+  const length = data[FILE_TARGET.length]!;
+  if (length === 0) return name;
+  const offset = fromWords(data[FILE_TARGET.offsetLow]!, data[FILE_TARGET.offsetHigh]!);
+  return `bytes ${offset}..${offset + length - 1} in ${name}`;
+}

@@ -1,0 +1,311 @@
+/**
+ * open_path.ts: opens a path as a descriptor of its own, with what direct I/O needs to know of it.
+ *
+ * The path goes through `node:fs`, so that Deno's `--allow-read` and `--allow-write` stay in force.
+ * The descriptor that gives is Deno's and would be closed with the isolate that opened it, so it is
+ * duplicated and given back at once; everything else uses the duplicate.
+ *
+ * @module
+ */
+
+import fs from "node:fs";
+import { fileURLToPath } from "node:url";
+import { EINVAL, errnoOf } from "../ffi/errno.ts";
+import { FILE_TYPE, OPEN_FLAGS, type OpenFlags } from "../ffi/layout.ts";
+import type { Libc } from "../ffi/libc.ts";
+import { shown, systemError } from "./errors.ts";
+import { directAlignment, fileStat } from "./file_stat.ts";
+import { FILE_FLAGS, type OpenFileEntry } from "./open_file.ts";
+
+/** Whether transfers go past the page cache. */
+export type DirectMode = "off" | "optional" | "required";
+
+/** How a file is opened. */
+export interface OpenFileOptions {
+  /** Open for reading. Default: true unless `write` is given. */
+  read?: boolean;
+  /** Open for writing. Default: false. */
+  write?: boolean;
+  /** Make the file if it is not there; needs `write`. Default: false. */
+  create?: boolean;
+  /** Make the file and fail if it is there; needs `write`. Default: false. */
+  createNew?: boolean;
+  /** Cut the file to 0 bytes; needs `write`. Default: false. */
+  truncate?: boolean;
+  /** Permissions of a file that is made, less the process's umask. Default: 0o666. */
+  mode?: number;
+  /**
+   * Direct I/O: transfers go past the page cache and must be aligned (`file.alignment`).
+   * `"required"` fails where the file system has none, `"optional"` is then buffered. Default: `"off"`.
+   */
+  direct?: DirectMode;
+  /** A write resolves when its data is on the disk (`O_DSYNC`). Default: false. */
+  dsync?: boolean;
+}
+
+const BOOLEAN_OPTIONS = ["read", "write", "create", "createNew", "truncate", "dsync"] as const;
+const OPTION_NAMES: readonly string[] = [...BOOLEAN_OPTIONS, "mode", "direct"];
+const DIRECT_MODES: readonly unknown[] = ["off", "optional", "required"];
+
+/** What `open(2)` is asked for. */
+export interface OpenRequest {
+  /** The path, as a string. */
+  readonly path: string;
+  /** Flags without `O_DIRECT`. */
+  readonly flags: number;
+  /** `O_DIRECT`, or 0 where the system has no such flag. */
+  readonly directFlag: number;
+  /** Permissions of a file that is made. */
+  readonly mode: number;
+  /** Whether transfers go past the page cache. */
+  readonly direct: DirectMode;
+  /** Bits of `FILE_FLAGS`, without the one for direct. */
+  readonly fileFlags: number;
+}
+
+/**
+ * Checks a path and options and puts them into the system's terms.
+ *
+ * @throws {TypeError} for an option that is unknown, of the wrong type, or does not fit the others
+ */
+export function openRequest(path: string | URL, options: OpenFileOptions = {}): OpenRequest {
+  const name = pathString(path);
+  checkOptions(name, options);
+  const system = OPEN_FLAGS[`${Deno.build.os}-${Deno.build.arch}`];
+  if (system === undefined) {
+    throw new Deno.errors.NotSupported(`Cannot open files on ${Deno.build.os} ${Deno.build.arch}`);
+  }
+  const write = options.write ?? false;
+  const read = options.read ?? !write;
+  const refuse = (why: string): never => {
+    throw new TypeError(`Cannot open ${shown(name)}: ${why}`);
+  };
+  if (!read && !write) refuse(`neither "read" nor "write" is set`);
+  for (const option of ["create", "createNew", "truncate", "dsync"] as const) {
+    if (options[option] === true && !write) refuse(`the option "${option}" needs "write"`);
+  }
+  return {
+    path: name,
+    flags: systemFlags(system, options, read, write),
+    directFlag: system.direct,
+    mode: options.mode ?? 0o666,
+    direct: options.direct ?? "off",
+    fileFlags: (read ? FILE_FLAGS.read : 0) | (write ? FILE_FLAGS.write : 0) |
+      (options.dsync === true ? FILE_FLAGS.dsync : 0),
+  };
+}
+
+function systemFlags(
+  system: OpenFlags,
+  options: OpenFileOptions,
+  read: boolean,
+  write: boolean,
+): number {
+  let flags = read && write ? system.readWrite : write ? system.writeOnly : system.readOnly;
+  if (options.create === true) flags |= system.create;
+  if (options.createNew === true) flags |= system.create | system.exclusive;
+  if (options.truncate === true) flags |= system.truncate;
+  if (options.dsync === true) flags |= system.dataSync;
+  return flags;
+}
+
+function pathString(path: string | URL): string {
+  if (path instanceof URL) {
+    if (path.protocol !== "file:") {
+      throw new TypeError(`Cannot open ${path.href}: only file: URLs name files`);
+    }
+    return fileURLToPath(path);
+  }
+  if (typeof path !== "string") {
+    throw new TypeError(`Cannot open ${shown(path)}: pass the path as a string or a URL`);
+  }
+  if (path.length === 0 || path.includes("\0")) {
+    throw new TypeError(`Cannot open ${shown(path)}: a path is not empty and has no NUL character`);
+  }
+  return path;
+}
+
+function checkOptions(path: string, options: OpenFileOptions): void {
+  const refuse = (why: string): never => {
+    throw new TypeError(`Cannot open ${shown(path)}: ${why}`);
+  };
+  if (typeof options !== "object" || options === null) refuse(`its options are ${shown(options)}`);
+  for (const name of Object.keys(options)) {
+    if (name === "append") {
+      refuse(
+        'there is no "append", as Linux ignores the offset of positioned writes to such a file; ' +
+          "write at file.size() instead",
+      );
+    }
+    if (!OPTION_NAMES.includes(name)) {
+      refuse(`the option "${name}" is unknown: known are ${OPTION_NAMES.join(", ")}`);
+    }
+  }
+  for (const name of BOOLEAN_OPTIONS) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== "boolean") {
+      refuse(`the option "${name}" must be a boolean: got ${shown(value)}`);
+    }
+  }
+  if (options.direct !== undefined && !DIRECT_MODES.includes(options.direct)) {
+    refuse(
+      `the option "direct" must be "off", "optional" or "required": got ${shown(options.direct)}`,
+    );
+  }
+  const { mode } = options;
+  if (mode !== undefined && !(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777)) {
+    refuse(`the option "mode" must be an integer from 0 to 0o7777: got ${shown(mode)}`);
+  }
+}
+
+/** An open descriptor, and whether `O_DIRECT` is in force on it. */
+interface Descriptor {
+  readonly fd: number;
+  readonly isDirect: boolean;
+}
+
+/** Opens without blocking the event loop. @throws what the system says, as a `Deno.errors` class */
+export async function openPath(libc: Libc, request: OpenRequest): Promise<OpenFileEntry> {
+  if (request.direct !== "off") {
+    const direct = await openDirect(request, (flags) => openNode(request, flags));
+    if (direct !== null) return finish(libc, request, { fd: direct, isDirect: true });
+  }
+  const fd = await openNode(request, request.flags);
+  return finish(libc, request, { fd, isDirect: false });
+}
+
+/** Opens, blocking. @throws as {@linkcode openPath} */
+export function openPathSync(libc: Libc, request: OpenRequest): OpenFileEntry {
+  if (request.direct !== "off") {
+    const direct = openDirectSync(request);
+    if (direct !== null) return finish(libc, request, { fd: direct, isDirect: true });
+  }
+  const fd = openNodeSync(request, request.flags);
+  return finish(libc, request, { fd, isDirect: false });
+}
+
+function openNode(request: OpenRequest, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(request.path, flags, request.mode, (error, fd) => {
+      if (error === null) resolve(fd);
+      else reject(openError(request, error));
+    });
+  });
+}
+
+function openNodeSync(request: OpenRequest, flags: number): number {
+  try {
+    return fs.openSync(request.path, flags, request.mode);
+  } catch (error) {
+    throw openError(request, error);
+  }
+}
+
+/** @returns null where the file system refuses and that is acceptable */
+async function openDirect(
+  request: OpenRequest,
+  open: (flags: number) => Promise<number>,
+): Promise<number | null> {
+  if (request.directFlag === 0) return refuseDirect(request, undefined);
+  try {
+    return await open(request.flags | request.directFlag);
+  } catch (error) {
+    return afterDirectError(request, error);
+  }
+}
+
+function openDirectSync(request: OpenRequest): number | null {
+  if (request.directFlag === 0) return refuseDirect(request, undefined);
+  try {
+    return openNodeSync(request, request.flags | request.directFlag);
+  } catch (error) {
+    return afterDirectError(request, error);
+  }
+}
+
+function afterDirectError(request: OpenRequest, error: unknown): null {
+  const isRefusal = error instanceof Error && "errno" in error && error.errno === EINVAL;
+  if (isRefusal) return refuseDirect(request, error);
+  throw error;
+}
+
+function refuseDirect(request: OpenRequest, cause: unknown): null {
+  if (request.direct === "optional") return null;
+  throw noDirect(request.path, cause);
+}
+
+function noDirect(path: string, cause: unknown): Error {
+  return systemError(
+    EOPNOTSUPP,
+    `Cannot open ${shown(path)} for direct I/O as its file system has none; ` +
+      `pass direct: "optional" to go through the page cache then`,
+    { syscall: "open", path },
+    cause,
+  );
+}
+
+const EOPNOTSUPP = 95;
+
+/** Errors of Deno's own, such as a missing permission, go through as they are. */
+function openError(request: OpenRequest, error: unknown): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const errno = errnoOf(code);
+  if (errno === undefined) return error;
+  const path = request.path;
+  return systemError(errno, `Cannot open ${shown(path)}`, { syscall: "open", path }, error);
+}
+
+/** From Deno's descriptor to one of our own, with everything the table of files keeps. */
+function finish(libc: Libc, request: OpenRequest, opened: Descriptor): OpenFileEntry {
+  const fd = libc.duplicate(opened.fd);
+  fs.closeSync(opened.fd);
+  if (fd < 0) {
+    throw systemError(-fd, `Cannot open ${shown(request.path)}`, {
+      syscall: "fcntl",
+      path: request.path,
+    });
+  }
+  try {
+    return describe(libc, request, { fd, isDirect: opened.isDirect });
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+function describe(libc: Libc, request: OpenRequest, opened: Descriptor): OpenFileEntry {
+  const { fd, isDirect } = opened;
+  const { path } = request;
+  const stat = fileStat(libc, fd, path);
+  checkType(path, stat.mode);
+  const alignment = isDirect ? directAlignment(libc, fd, stat) : { memory: 1, offset: 1 };
+  if (alignment === null && request.direct === "required") throw noDirect(path, undefined);
+  // Some files of a file system with direct I/O have none (compressed, encrypted): the kernel then
+  // serves the transfers from the page cache by itself.
+  const effective = alignment ?? { memory: 1, offset: 1 };
+  return {
+    fd,
+    deviceMajor: stat.deviceMajor,
+    deviceMinor: stat.deviceMinor,
+    inode: stat.inode,
+    flags: request.fileFlags | (isDirect && alignment !== null ? FILE_FLAGS.direct : 0),
+    memoryAlignment: effective.memory,
+    offsetAlignment: effective.offset,
+    path,
+  };
+}
+
+function checkType(path: string, mode: number): void {
+  const type = mode & FILE_TYPE.mask;
+  if (type === FILE_TYPE.regular || type === FILE_TYPE.blockDevice) return;
+  if (type === FILE_TYPE.directory) {
+    throw systemError(21, `Cannot open ${shown(path)} as a file`, { syscall: "open", path });
+  }
+  throw systemError(
+    29,
+    `Cannot open ${
+      shown(path)
+    } for positioned I/O as it is neither a regular file nor a block device`,
+    { syscall: "open", path },
+  );
+}

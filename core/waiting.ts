@@ -1,0 +1,182 @@
+/**
+ * waiting.ts: how one waits for an IO, blocking or awaiting.
+ *
+ * The order of reading is the same everywhere: state, then generation, then payload. The other way
+ * round a handle could be mistaken for its own next use.
+ *
+ * @module
+ */
+
+import { fromWords } from "../ffi/memory.ts";
+import { AioApiError } from "./errors.ts";
+import { type AioHandle, FLAG_BITS } from "./handle.ts";
+import {
+  COMPLETED_LOCAL,
+  COMPLETED_SHARED,
+  IDLE,
+  STAGED,
+  STATE_NAMES,
+  SUBMITTED,
+} from "./handle_state.ts";
+import type { IoMethod, MethodBackend } from "./method.ts";
+import { HANDLE } from "./shared_memory.ts";
+import type { CompletionWaiter, Turn } from "./turn.ts";
+import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
+
+/** How long a blocking waiter sleeps before it looks again by itself. */
+const WAIT_SLICE_MS = 1;
+
+/** What waiting needs of the backend. */
+export interface WaitingHost extends MethodBackend {
+  /** How IO is executed. */
+  readonly method: IoMethod;
+  /** Whose turn of the event loop it is. */
+  readonly turn: Turn;
+  /** Throws if the call is made from a callback. */
+  checkNotInCallback(call: string): void;
+  /** The object for a handle, of this backend or another. */
+  handleOf(index: number): AioHandle;
+  /** Takes a completed handle back. */
+  reclaim(handle: AioHandle): void;
+  /** Hands all staged IOs to the method. */
+  submitStaged(): void;
+  /** Has that done by a microtask. */
+  submitAtEndOfTurn(): void;
+}
+
+/** The waiting side of one backend. */
+export class Waiting {
+  readonly #host: WaitingHost;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #first: number;
+  /** Who awaits each own handle. */
+  readonly #waiters: (CompletionWaiter[] | null)[];
+  /** How many own handles are awaited; looked at for every IO, so a plain field. */
+  awaited = 0;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host the backend
+   */
+  constructor(host: WaitingHost) {
+    this.#host = host;
+    this.#words = host.control.words;
+    this.#first = host.id * host.control.handlesPerBackend;
+    this.#waiters = new Array(host.control.handlesPerBackend).fill(null);
+  }
+
+  /** The generation a handle is at. */
+  generationOf(base: number): number {
+    const low = Atomics.load(this.#words, base + HANDLE.generationLow);
+    return fromWords(low, Atomics.load(this.#words, base + HANDLE.generationHigh));
+  }
+
+  #isRecycled(base: number, generation: number): boolean {
+    const current = this.generationOf(base);
+    if (current >= generation) return current > generation;
+    throw new RangeError(
+      `Cannot wait for generation ${generation} of a handle that is at ${current}: ` +
+        "the wait reference is of another aio",
+    );
+  }
+
+  /** See `AioCore.checkDone`. */
+  checkDone(ref: WaitRef): boolean {
+    this.#host.checkNotInCallback("checkDone");
+    return this.#isDone(ref);
+  }
+
+  #isDone(ref: WaitRef): boolean {
+    checkWaitRef(ref, this.#host.control.handleCount);
+    const base = this.#host.control.handleAt(ref.index);
+    const state = Atomics.load(this.#words, base + HANDLE.state);
+    if (this.#isRecycled(base, ref.generation) || state === IDLE) return true;
+    const handle = this.#host.handleOf(ref.index);
+    if (state === SUBMITTED) this.#host.method.checkOne?.(this.#host, handle);
+    return this.#noticeDone(handle, ref.generation);
+  }
+
+  /** Whether an IO is done by its state; takes the handle back if it is ours. */
+  #noticeDone(handle: AioHandle, generation: number): boolean {
+    const state = Atomics.load(this.#words, handle.base + HANDLE.state);
+    if (this.#isRecycled(handle.base, generation) || state === IDLE) return true;
+    if (state !== COMPLETED_SHARED && state !== COMPLETED_LOCAL) return false;
+    if (handle.backendId === this.#host.id && state === COMPLETED_SHARED) {
+      this.#host.reclaim(handle);
+    }
+    return true;
+  }
+
+  /** Refuses to wait for what the caller itself has not started. */
+  #checkWaitable(handle: AioHandle): void {
+    const state = this.#words[handle.base + HANDLE.state]!;
+    if (handle.backendId !== this.#host.id || state >= STAGED || state === IDLE) return;
+    throw new AioApiError(
+      `waiting for own IO ${handle.index} in wrong state: ${STATE_NAMES[state]}`,
+    );
+  }
+
+  /** See `AioCore.waitSync`. */
+  waitSync(ref: WaitRef): void {
+    this.#host.checkNotInCallback("waitSync");
+    if (this.#isDone(ref)) return;
+    const handle = this.#host.handleOf(ref.index);
+    this.#checkWaitable(handle);
+    this.#host.submitStaged();
+    this.waitFor(handle, ref.generation);
+  }
+
+  /** Blocks until an IO that was at least staged, and submitted if it is ours, is done. */
+  waitFor(handle: AioHandle, generation: number): void {
+    const words = this.#words;
+    const { method, id } = this.#host;
+    const stateAt = handle.base + HANDLE.state;
+    while (!this.#noticeDone(handle, generation)) {
+      const state = Atomics.load(words, stateAt);
+      const isSynchronous = (words[handle.base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0;
+      if (state === SUBMITTED && method.waitOne !== undefined && !isSynchronous) {
+        method.waitOne(this.#host, handle, generation);
+        continue;
+      }
+      // The bit goes in before the state is looked at again, so that no completion slips through.
+      Atomics.or(words, handle.base + HANDLE.waiterMask, 1 << id);
+      Atomics.wait(words, stateAt, state, WAIT_SLICE_MS);
+    }
+  }
+
+  /** See `AioCore.whenDone`. */
+  whenDone(ref: WaitRef, waiter: CompletionWaiter): boolean {
+    this.#host.checkNotInCallback("wait");
+    const { turn } = this.#host;
+    if (this.#isDone(ref)) {
+      if (!turn.isOver()) return true;
+      turn.handOut(waiter);
+      return false;
+    }
+    const handle = this.#host.handleOf(ref.index);
+    this.#checkWaitable(handle);
+    if (this.#words[handle.base + HANDLE.state] === STAGED) this.#host.submitAtEndOfTurn();
+    this.#await(handle.index - this.#first, waiter);
+    return false;
+  }
+
+  #await(local: number, waiter: CompletionWaiter): void {
+    const waiters = this.#waiters[local]!;
+    if (waiters !== null) {
+      waiters.push(waiter);
+      return;
+    }
+    this.#waiters[local] = [waiter];
+    this.awaited++;
+  }
+
+  /** Tells all who await an own handle that its IO is done. */
+  handOutWaiters(local: number): void {
+    const waiters = this.#waiters[local]!;
+    if (waiters === null) return;
+    this.#waiters[local] = null;
+    this.awaited--;
+    for (const waiter of waiters) this.#host.turn.handOut(waiter);
+  }
+}

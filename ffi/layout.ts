@@ -1,0 +1,121 @@
+/**
+ * layout.ts: offsets of the kernel's structs and values of its flags, as data.
+ *
+ * Each table names the header it was taken from; `tests/ffi/layout_test.ts` pins sizes and offsets
+ * and reads known values back through the real calls.
+ *
+ * @module
+ */
+
+/** Bytes of `struct iovec` (`<bits/types/struct_iovec.h>`, 64-bit): base, then length. */
+export const IOVEC_SIZE_BYTES = 16;
+
+/** `struct iovec` in 32-bit words: little-endian address, then length. */
+export const IOVEC_WORDS = {
+  baseLow: 0,
+  baseHigh: 1,
+  lengthLow: 2,
+  lengthHigh: 3,
+  size: 4,
+} as const;
+
+/** Most bytes Linux transfers in one call (`MAX_RW_COUNT` with 4 KiB pages): the rest is left for the next. */
+export const TRANSFER_BYTES_MAX = 0x7ffff000;
+
+/** Bytes of a page of memory; direct I/O is aligned at least to this where nothing else is known. */
+export const PAGE_SIZE_BYTES = 4096;
+
+/** `struct statx` (`<linux/stat.h>`, Linux 6.1 for the two alignments): the fields that are read. */
+export const STATX = {
+  mask: { type: "u32", offset: 0 },
+  mode: { type: "u16", offset: 28 },
+  inode: { type: "u64", offset: 32 },
+  size: { type: "u64", offset: 40 },
+  deviceMajor: { type: "u32", offset: 136 },
+  deviceMinor: { type: "u32", offset: 140 },
+  directMemoryAlign: { type: "u32", offset: 152 },
+  directOffsetAlign: { type: "u32", offset: 156 },
+} as const;
+
+/** Bytes of `struct statx`. */
+export const STATX_SIZE_BYTES = 256;
+
+/** What is asked of `statx(2)`, and where to look from. */
+export const STATX_FLAGS = {
+  basicStats: 0x7ff,
+  directAlign: 0x2000,
+  atEmptyPath: 0x1000,
+} as const;
+
+/** `struct stat` of macOS with 64-bit inodes (`<sys/stat.h>`; untested): the fields that are read. */
+export const STAT_DARWIN = {
+  device: { type: "u32", offset: 0 },
+  mode: { type: "u16", offset: 4 },
+  inode: { type: "u64", offset: 8 },
+  size: { type: "u64", offset: 96 },
+} as const;
+
+/** The file types in the mode word (`S_IFMT` of `<sys/stat.h>`). */
+export const FILE_TYPE = {
+  mask: 0o170000,
+  directory: 0o040000,
+  regular: 0o100000,
+  blockDevice: 0o060000,
+} as const;
+
+/** Commands of `fcntl(2)` (`<fcntl.h>`, Linux). */
+export const F_DUPFD_CLOEXEC = 1030;
+
+/** Request of `ioctl(2)` that sets close-on-exec (macOS, where `fcntl` takes its argument elsewhere). */
+export const FIOCLEX_DARWIN = 0x20006601;
+
+/** Flags of `open(2)`, one table a platform; `direct` is 0 where the system has no such flag. */
+export interface OpenFlags {
+  /** Only reading. */
+  readonly readOnly: number;
+  /** Only writing. */
+  readonly writeOnly: number;
+  /** Both. */
+  readonly readWrite: number;
+  /** Make the file if it is not there. */
+  readonly create: number;
+  /** With create: fail if it is there. */
+  readonly exclusive: number;
+  /** Cut to length 0. */
+  readonly truncate: number;
+  /** A write returns when its data is on the disk. */
+  readonly dataSync: number;
+  /** Transfers go past the page cache. */
+  readonly direct: number;
+}
+
+const LINUX_OPEN_FLAGS = {
+  readOnly: 0,
+  writeOnly: 1,
+  readWrite: 2,
+  create: 0o100,
+  exclusive: 0o200,
+  truncate: 0o1000,
+  dataSync: 0o10000,
+} as const;
+
+/** `open(2)` flags by `Deno.build.os` and `Deno.build.arch` (`<bits/fcntl.h>`, `<asm/fcntl.h>`). */
+export const OPEN_FLAGS: Readonly<Record<string, OpenFlags>> = {
+  "linux-x86_64": { ...LINUX_OPEN_FLAGS, direct: 0o40000 },
+  "linux-aarch64": { ...LINUX_OPEN_FLAGS, direct: 0o200000 },
+  "darwin-x86_64": darwinOpenFlags(),
+  "darwin-aarch64": darwinOpenFlags(),
+};
+
+function darwinOpenFlags(): OpenFlags {
+  return {
+    readOnly: 0,
+    writeOnly: 1,
+    readWrite: 2,
+    create: 0x200,
+    exclusive: 0x800,
+    truncate: 0x400,
+    dataSync: 0x400000,
+    direct: 0,
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * memory.ts: addresses as numbers, and alignment.
+ *
+ * An address of user space has at most 52 bits, so a Number holds it exactly and no BigInt is
+ * needed to put it into an `iovec`. The address itself comes from {@linkcode Libc.addressOf}.
+ *
+ * @module
+ */
+
+const TWO_POW_32 = 4294967296;
+const TWO_POW_MINUS_32 = 1 / TWO_POW_32;
+
+/** The low 32 bits of an address or offset, as the Int32 that a word of shared memory holds. */
+export function lowWord(value: number): number {
+  return value | 0;
+}
+
+/** The high 32 bits of an address or offset below 2^53. */
+export function highWord(value: number): number {
+  return (value * TWO_POW_MINUS_32) | 0;
+}
+
+/** The number whose two halves are given; exact below 2^53. */
+export function fromWords(low: number, high: number): number {
+  return (high >>> 0) * TWO_POW_32 + (low >>> 0);
+}
+
+/** Whether a value is a multiple of an alignment; for values beyond 32 bits too. */
+export function isAligned(value: number, alignment: number): boolean {
+  return value % alignment === 0;
+}
+
+/** The least multiple of an alignment that is not below a value. */
+export function alignUp(value: number, alignment: number): number {
+  return Math.ceil(value / alignment) * alignment;
+}
+
+/** Whether a value is a power of two. */
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && Math.log2(value) % 1 === 0;
+}

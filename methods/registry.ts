@@ -1,0 +1,41 @@
+/**
+ * registry.ts: the methods of this version. The order is the order in which `"auto"` tries them.
+ *
+ * @module
+ */
+
+import type { Availability, IoMethod } from "../core/method.ts";
+import { effectiveOptions } from "../core/options.ts";
+import type { AioOptions } from "../core/options.ts";
+import { syncMethod } from "./sync.ts";
+
+/** A method's name. */
+export type IoMethodName = "sync";
+
+/** Every method by name; the compiler sees to it that none is missing. */
+const METHODS_BY_NAME: Readonly<Record<IoMethodName, IoMethod>> = { sync: syncMethod };
+
+/** Every method, the best first. */
+export const METHODS: readonly IoMethod[] = [METHODS_BY_NAME.sync];
+
+/** A method, and whether this machine has it. */
+export type MethodAvailability = Availability & { readonly name: IoMethodName };
+
+/** The names of all methods of this version, the best first. */
+export function methodNames(): readonly IoMethodName[] {
+  return METHODS.map((method) => method.name as IoMethodName);
+}
+
+/**
+ * Asks the machine which methods it has.
+ *
+ * @param options as for `Aio.open()`
+ * @returns every method of this version, the best first; the reason of a missing one names a remedy
+ */
+export function availableMethods(options?: AioOptions): MethodAvailability[] {
+  const effective = effectiveOptions(options);
+  return methodNames().map((name) => ({
+    ...METHODS_BY_NAME[name].available(effective),
+    name,
+  }));
+}

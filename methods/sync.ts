@@ -1,0 +1,24 @@
+/**
+ * sync.ts: the method that executes each IO in its start call, in the issuer's thread. It is there
+ * on every machine, and the reference that every other method is measured by.
+ *
+ * @module
+ */
+
+import { AioInvariantError } from "../core/assert.ts";
+import type { Availability, IoMethod } from "../core/method.ts";
+
+/** Executes each IO at once. */
+export const syncMethod: IoMethod = {
+  name: "sync",
+  waitOnFdBeforeClose: false,
+  available(): Availability {
+    return { ok: true };
+  },
+  needsSynchronousExecution(): boolean {
+    return true;
+  },
+  submit(): number {
+    throw new AioInvariantError("IO should have been executed synchronously");
+  },
+};

@@ -1,0 +1,193 @@
+/**
+ * aio.ts: class {@linkcode Aio}, what most users open: the core with all methods of this version,
+ * files, and memory for them.
+ *
+ * @module
+ */
+
+import { AioCore } from "../core/aio.ts";
+import { shown } from "../core/errors.ts";
+import { openBackend, type OpenedBackend } from "../core/open.ts";
+import type { OpenFileEntry } from "../core/open_file.ts";
+import type { AioOptions } from "../core/options.ts";
+import { checkToken, type FileToken, identityOf } from "../core/token.ts";
+import type { IoMethod } from "../core/method.ts";
+import { METHODS } from "../methods/registry.ts";
+import { BounceSpace, noSpace } from "./bounce.ts";
+import { AioFile } from "./file.ts";
+import { type OpenFileOptions, openPath, openPathSync, openRequest } from "../core/open_path.ts";
+import { Transfers } from "./transfer.ts";
+
+/**
+ * Positioned, vectored, batched, direct, durable file I/O, shared by all threads of a program.
+ *
+ * @example Write, make durable, read back
+ * ```ts
+ * import { Aio } from "@deno-aio/aio";
+ *
+ * const path = await Deno.makeTempFile();
+ * await using aio = await Aio.open();
+ * await using file = await aio.openFile(path, { read: true, write: true });
+ * await file.writeAt(new TextEncoder().encode("hello"), 4096);
+ * await file.syncData();
+ * const buffer = new Uint8Array(5);
+ * await file.readAt(buffer, 4096);
+ * console.log(new TextDecoder().decode(buffer)); // hello
+ * await Deno.remove(path);
+ * ```
+ */
+export class Aio extends AioCore {
+  readonly #transfers: Transfers;
+  readonly #files = new Set<AioFile>();
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param opened from `openBackend`: use {@linkcode Aio.open}
+   */
+  constructor(opened: OpenedBackend) {
+    super(opened);
+    this.#transfers = new Transfers(this, new BounceSpace(this.backend.arena));
+  }
+
+  /**
+   * Opens the subsystem in this thread. `await using` closes it.
+   *
+   * @param options see {@linkcode AioOptions}; the defaults suit most programs
+   * @param methods the methods there are, the best first. Default: those of this version.
+   * @throws {TypeError} or {RangeError} for a wrong option
+   * @throws {Deno.errors.NotCapable} without permission for the C library, naming the flag
+   * @throws {Deno.errors.NotSupported} if the machine or Deno is not enough, naming the remedy
+   */
+  static override async open(
+    options?: AioOptions,
+    methods: readonly IoMethod[] = METHODS,
+  ): Promise<Aio> {
+    return new Aio(await openBackend(options, methods));
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @param path a path or a `file:` URL; Deno asks for `--allow-read` or `--allow-write` on it
+   * @param options for what, and how
+   * @throws {TypeError} for options that are unknown or do not fit each other
+   * @throws {Deno.errors.NotCapable} without Deno's permission for the path
+   * @throws {Deno.errors.NotSupported} with `direct: "required"`, where the file system has none
+   * @throws what the system says, with `code`, `errno`, `syscall`, `path` and `cause`
+   */
+  async openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
+    this.backend.checkUsable("openFile");
+    const request = openRequest(path, options);
+    const entry = await openPath(this.backend.libc, request);
+    return this.#register(entry);
+  }
+
+  /** As {@linkcode openFile}, blocking the thread. */
+  openFileSync(path: string | URL, options?: OpenFileOptions): AioFile {
+    this.backend.checkUsable("openFileSync");
+    return this.#register(openPathSync(this.backend.libc, openRequest(path, options)));
+  }
+
+  #register(entry: OpenFileEntry): AioFile {
+    const { files, libc, options } = this.backend;
+    const slot = this.isClosed ? null : files.tryAdd(entry);
+    if (slot !== null) return this.#makeFile(slot, entry, entry.path);
+    libc.close(entry.fd);
+    if (this.isClosed) {
+      throw new Deno.errors.BadResource(
+        `Cannot open ${shown(entry.path)}: aio was closed meanwhile`,
+      );
+    }
+    throw new Deno.errors.Busy(
+      `Cannot open ${shown(entry.path)} while ${options.maxFiles} files are open: ` +
+        `close some or raise the option "maxFiles"`,
+    );
+  }
+
+  /**
+   * Uses a file that is open already, in this thread or another one. Its descriptor is closed with
+   * its last user.
+   *
+   * @param token `file.token`
+   * @throws {TypeError} for another version's token, or another aio's
+   * @throws {Deno.errors.BadResource} if the file was closed meanwhile
+   */
+  attachFile(token: FileToken): AioFile {
+    this.backend.checkUsable("attachFile");
+    checkToken("attach a file", token, "deno-aio file");
+    const { files, control } = this.backend;
+    const [low, high] = identityOf(control);
+    if (token.identity?.[0] !== low || token.identity[1] !== high) {
+      throw new TypeError(
+        `Cannot attach ${
+          shown(token.path)
+        }: its token is of another aio; open the file in this one`,
+      );
+    }
+    const slot = { slot: token.slot, generation: token.generation };
+    const entry = files.tryAttach(slot) ? files.entry(slot) : null;
+    if (entry !== null) return this.#makeFile(slot, entry, token.path);
+    throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
+  }
+
+  #makeFile(
+    slot: FileToken | { slot: number; generation: number },
+    entry: OpenFileEntry,
+    path: string,
+  ): AioFile {
+    const file = new AioFile({
+      transfers: this.#transfers,
+      slot,
+      entry,
+      path,
+      onClosed: (closed) => this.#files.delete(closed),
+    });
+    this.#files.add(file);
+    return file;
+  }
+
+  /**
+   * Memory for IO without a copy: page-aligned, in the arena. It is not cleared.
+   *
+   * Its buffer is a SharedArrayBuffer, which some APIs refuse (`TextDecoder`, `Response`): give those
+   * a copy, `view.slice()`.
+   *
+   * @param bytes 1 to `arenaBytes`; 4096 at a time are taken
+   * @throws {RangeError} for a size that no arena of this size could hold
+   * @throws {Deno.errors.Busy} if there is no such room left, naming the option
+   */
+  alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
+    this.backend.checkUsable("alloc");
+    const { arena } = this.backend;
+    if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > arena.bytes) {
+      throw new RangeError(
+        `Cannot allocate ${
+          shown(bytes)
+        } bytes: an integer from 1 to ${arena.bytes}, the option "arenaBytes"`,
+      );
+    }
+    const view = arena.tryTake(bytes, "user");
+    if (view === null) throw noSpace(arena, bytes);
+    return view;
+  }
+
+  /**
+   * Gives memory back.
+   *
+   * @param view what {@linkcode alloc} returned
+   * @throws {TypeError} for another view, another aio's, or one that was freed before
+   * @throws {Deno.errors.Busy} while an IO uses it
+   */
+  free(view: Uint8Array): void {
+    this.backend.checkUsable("free");
+    this.backend.arena.free(view);
+    this.#transfers.space.serve();
+  }
+
+  /** Closes the files that are still open. */
+  protected override async onDrained(): Promise<void> {
+    this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
+    await Promise.all([...this.#files].map((file) => file.close()));
+  }
+}

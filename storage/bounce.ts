@@ -1,0 +1,116 @@
+/**
+ * bounce.ts: space in the arena for transfers to and from memory that the kernel may not keep.
+ *
+ * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
+ * a run of arena pages. When the arena is full one waits, first come, first served.
+ *
+ * @module
+ */
+
+import { alignUp, PAGE_SIZE_BYTES } from "../core/wire.ts";
+import type { Arena } from "../core/arena.ts";
+
+/** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
+const BOUNCE_BYTES_MAX = 1024 * 1024;
+/** At least this many pieces have room at the same time. */
+const BOUNCE_PIECES_MIN = 4;
+
+interface Waiter {
+  readonly bytes: number;
+  readonly alignment: number;
+  readonly signal: AbortSignal | undefined;
+  resolve(view: Uint8Array<SharedArrayBuffer>): void;
+  reject(error: unknown): void;
+}
+
+/** The bounce space of one thread. */
+export class BounceSpace {
+  /** Most bytes of one piece. */
+  readonly pieceBytesMax: number;
+  readonly #arena: Arena;
+  #waiters: Waiter[] = [];
+  #taken = 0;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param arena where the space is
+   */
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    const share = Math.floor(arena.bytes / BOUNCE_PIECES_MIN / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES;
+    this.pieceBytesMax = Math.max(PAGE_SIZE_BYTES, Math.min(BOUNCE_BYTES_MAX, share));
+  }
+
+  /** Space at once; null if there is none or others wait for it. */
+  tryTake(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    if (this.#waiters.length > 0) return null;
+    return this.#tryTake(bytes, alignment);
+  }
+
+  #tryTake(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    const view = this.#arena.tryTake(bytes, "bounce", alignUp(alignment, PAGE_SIZE_BYTES));
+    if (view !== null) this.#taken++;
+    return view;
+  }
+
+  /**
+   * Space, waiting for it.
+   *
+   * @throws the signal's reason; or {@linkcode noSpace} if nothing that would be given back is out
+   */
+  take(
+    bytes: number,
+    alignment: number,
+    signal?: AbortSignal,
+  ): Uint8Array<SharedArrayBuffer> | Promise<Uint8Array<SharedArrayBuffer>> {
+    const view = this.tryTake(bytes, alignment);
+    if (view !== null) return view;
+    if (!this.#canWait()) throw noSpace(this.#arena, bytes);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ bytes, alignment, signal, resolve, reject });
+    });
+  }
+
+  #canWait(): boolean {
+    return this.#taken > 0 || this.#arena.hasBounceRuns;
+  }
+
+  /** Gives space back, to whoever has waited longest. */
+  giveBack(view: Uint8Array<SharedArrayBuffer>): void {
+    this.#arena.giveBack(view);
+    this.#taken--;
+    if (this.#waiters.length > 0) this.serve();
+  }
+
+  /** Hands out what has become free. */
+  serve(): void {
+    while (this.#waiters.length > 0) {
+      const waiter = this.#waiters[0]!;
+      if (waiter.signal?.aborted === true) {
+        this.#waiters.shift()!.reject(waiter.signal.reason);
+        continue;
+      }
+      const view = this.#tryTake(waiter.bytes, waiter.alignment);
+      if (view === null && this.#canWait()) return;
+      this.#waiters.shift();
+      if (view === null) waiter.reject(noSpace(this.#arena, waiter.bytes));
+      else waiter.resolve(view);
+    }
+  }
+
+  /** Refuses everybody who waits. */
+  refuseAll(error: Error): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.reject(error);
+  }
+}
+
+/** The arena is full, and only its users can change that. */
+export function noSpace(arena: Arena, bytes: number): Error {
+  return new Deno.errors.Busy(
+    `Cannot find ${bytes} bytes in a row in the arena of ${arena.bytes} bytes (${arena.freeBytes} free): ` +
+      `free views with aio.free() or raise the option "arenaBytes"`,
+  );
+}

@@ -1,0 +1,494 @@
+/**
+ * file.ts: {@linkcode AioFile}, an open file as Deno users expect it: positioned reads and writes,
+ * any number at once, from any thread.
+ *
+ * @module
+ */
+
+import { highWord, isAligned, lowWord, TRANSFER_BYTES_MAX } from "../core/wire.ts";
+import type { Backend } from "../core/backend.ts";
+import { shown, systemError } from "../core/errors.ts";
+import type { AioHandle, StartOptions } from "../core/handle.ts";
+import { FILE_FLAGS, FILE_TARGET, type FileSlot, type OpenFileEntry } from "../core/open_file.ts";
+import { checkOffset } from "../core/operation.ts";
+import { TARGET_DATA_WORDS } from "../core/result.ts";
+import { LAYOUT_VERSION } from "../core/shared_memory.ts";
+import { type FileToken, identityOf } from "../core/token.ts";
+import {
+  type AddressOf,
+  type Alignment,
+  misaligned,
+  misalignment,
+  misalignmentOfAll,
+} from "./alignment.ts";
+import { flush, flushSync } from "./flush.ts";
+import { fileStat, fileStatAsync } from "../core/file_stat.ts";
+import type { Direction, TransferRequest, Transfers } from "./transfer.ts";
+import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
+
+/** What `readAt`, `writeAt` and `sync` take. */
+export interface TransferOptions {
+  /**
+   * Ends the wait: the promise rejects with its reason. What is not started yet is not done; what
+   * the kernel has already goes on, and keeps its memory until it is done.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The ids that a file's IO is registered with. */
+interface FileIds {
+  readonly target: number;
+  readonly readv: number;
+  readonly writev: number;
+  readonly sync: number;
+}
+
+/** What a file is made of. */
+export interface AioFileParts {
+  /** How its transfers are done. */
+  readonly transfers: Transfers;
+  /** Where it is in the table of open files. */
+  readonly slot: FileSlot;
+  /** What the table says of it. */
+  readonly entry: OpenFileEntry;
+  /** Its whole path. */
+  readonly path: string;
+  /** Told when this object is closed. */
+  onClosed(file: AioFile): void;
+}
+
+/**
+ * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
+ *
+ * Transfers that overlap and are in flight together happen in no order. A transfer of more than
+ * `ioCombineLimit` buffers, over 2147479552 bytes, or bounced in several pieces, is not one for
+ * other readers: they may see a part of it.
+ */
+export class AioFile implements AsyncDisposable {
+  /** The path it was opened by. */
+  readonly path: string;
+  /** Its descriptor, the same in all threads. It is closed by {@linkcode close}, by nobody else. */
+  readonly fd: number;
+  /** Whether transfers go past the page cache. */
+  readonly direct: boolean;
+  /**
+   * With direct I/O: what addresses of buffers (`memory`) and offsets and lengths (`offset`) must be
+   * multiples of, in bytes, as the file system says (`STATX_DIOALIGN`) or was found to want. Else 1.
+   */
+  readonly alignment: Alignment;
+  readonly #backend: Backend;
+  readonly #transfers: Transfers;
+  readonly #slot: FileSlot;
+  readonly #flags: number;
+  readonly #ids: FileIds;
+  readonly #target = new Int32Array(TARGET_DATA_WORDS);
+  readonly #onClosed: (file: AioFile) => void;
+  readonly #addressOf: AddressOf;
+  #closed: Promise<void> | null = null;
+  #isClosed = false;
+  #pending = 0;
+  #onIdle: (() => void) | null = null;
+
+  /**
+   * Made by `aio.openFile()` and `aio.attachFile()`.
+   *
+   * @param parts what the opener put together
+   * @internal
+   */
+  constructor(parts: AioFileParts) {
+    const { aio } = parts.transfers;
+    this.path = parts.path;
+    this.fd = parts.entry.fd;
+    this.direct = (parts.entry.flags & FILE_FLAGS.direct) !== 0;
+    this.alignment = {
+      memory: parts.entry.memoryAlignment,
+      offset: parts.entry.offsetAlignment,
+    };
+    this.#backend = aio.backend;
+    this.#transfers = parts.transfers;
+    this.#slot = parts.slot;
+    this.#flags = parts.entry.flags;
+    this.#onClosed = parts.onClosed;
+    this.#addressOf = (view) => this.#backend.memory.addressOf(view);
+    this.#ids = {
+      target: aio.targetId("file"),
+      readv: aio.callbackId("fileReadv"),
+      writev: aio.callbackId("fileWritev"),
+      sync: aio.callbackId("fileSync"),
+    };
+    this.#target[FILE_TARGET.slot] = parts.slot.slot;
+    this.#target[FILE_TARGET.slotGeneration] = parts.slot.generation;
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Names this file, for `aio.attachFile()` in any thread; can be posted to Workers. */
+  get token(): FileToken {
+    this.#checkOpen("share");
+    return {
+      kind: "deno-aio file",
+      version: LAYOUT_VERSION,
+      identity: identityOf(this.#backend.control),
+      slot: this.#slot.slot,
+      generation: this.#slot.generation,
+      path: this.path,
+    };
+  }
+
+  // --- transfers ---
+
+  /**
+   * Reads at an offset.
+   *
+   * @param buffers filled one after another; views of `aio.alloc()` without a copy. They must not be
+   *   used until the promise settles.
+   * @param offset in bytes from the start of the file
+   * @param options a signal to end the wait
+   * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it
+   * @throws {TypeError} for a buffer that is no Uint8Array
+   * @throws {RangeError} for an empty buffer, a negative or unsafe offset, a misaligned direct read
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading
+   * @throws what the system says, with `code`, `errno`, `syscall`, `path`, `offset` and `length`
+   */
+  readAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: TransferOptions,
+  ): Promise<number> {
+    return this.#transfer("read", buffers, offset, options);
+  }
+
+  /**
+   * Writes at an offset: all of it, or it throws.
+   *
+   * @param buffers written one after another; they must not change until the promise settles
+   * @param offset in bytes from the start of the file
+   * @param options a signal to end the wait
+   * @returns the bytes written: all
+   * @throws as {@linkcode readAt}; an error of the system tells `bytesWritten` too
+   */
+  writeAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: TransferOptions,
+  ): Promise<number> {
+    return this.#transfer("write", buffers, offset, options);
+  }
+
+  /** As {@linkcode readAt}, blocking the thread. */
+  readAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
+    return this.#transferSync("read", buffers, offset);
+  }
+
+  /** As {@linkcode writeAt}, blocking the thread. */
+  writeAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
+    return this.#transferSync("write", buffers, offset);
+  }
+
+  #transferSync(
+    direction: Direction,
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+  ): number {
+    const transfers = this.#transfers;
+    if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
+      this.#checkAccess(direction, offset);
+      return transfers.runOneSync(this, direction, buffers, offset, transfers.isStraight(buffers));
+    }
+    return transfers.runSync(this.#request(direction, buffers, offset, undefined));
+  }
+
+  #transfer(
+    direction: Direction,
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options: TransferOptions | undefined,
+  ): Promise<number> {
+    try {
+      const signal = options?.signal;
+      if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
+        this.#checkAccess(direction, offset);
+        const { alignment } = this;
+        if (!this.direct || misalignment(alignment, buffers, offset, this.#addressOf) === null) {
+          const fast = this.#transfers.tryFast(this, direction, buffers, offset);
+          if (fast !== null) return fast;
+        }
+      }
+      signal?.throwIfAborted();
+      return this.#transfers.runSlowly(this.#request(direction, buffers, offset, signal));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #request(
+    direction: Direction,
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    signal: AbortSignal | undefined,
+  ): TransferRequest {
+    this.#checkAccess(direction, offset);
+    const views = checkViews(direction, buffers);
+    const total = totalBytes(views);
+    checkOffset(direction, offset + total);
+    let isStraight = views.every((view) => this.#addressOf(view) >= 0);
+    if (this.direct) {
+      const problem = misalignmentOfAll(this.alignment, views, offset, total, this.#addressOf);
+      // Over the end of the file a read is rounded up, which takes space of its own.
+      if (problem !== null && !this.#isReadOverEnd(direction, offset, total)) {
+        throw misaligned(this.alignment, direction, this.path, offset, total, problem);
+      }
+      isStraight &&= problem === null;
+    }
+    return { file: this, direction, cursor: new ViewCursor(views), offset, isStraight, signal };
+  }
+
+  #isReadOverEnd(direction: Direction, offset: number, total: number): boolean {
+    if (direction !== "read" || !isAligned(offset, this.alignment.offset)) return false;
+    return !isAligned(total, this.alignment.offset) && offset + total >= this.sizeSync();
+  }
+
+  #checkAccess(direction: Direction, offset: number): void {
+    this.#checkOpen(direction);
+    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
+    if ((this.#flags & needed) === 0) {
+      throw new Deno.errors.BadResource(
+        `Cannot ${direction} ${shown(this.path)}: it was opened without "${direction}"`,
+      );
+    }
+    checkOffset(direction, offset);
+  }
+
+  #checkOpen(verb: string): void {
+    if (this.#isClosed) {
+      throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
+    }
+  }
+
+  // --- the core's side ---
+
+  /**
+   * Starts one IO of this file on a handle that has its buffers. For the transfers.
+   *
+   * @internal
+   */
+  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
+    if (direction === "read") this.startReadv(handle, offset, options);
+    else this.startWritev(handle, offset, options);
+  }
+
+  /**
+   * Hands a handle down to this file and starts reading: sets the target `file`, adds the callback
+   * `fileReadv` nearest to the file, and starts it. It consumes the handle.
+   *
+   * @param handle handed out, with its buffers set
+   * @param offset in bytes from the start of the file
+   * @param options when to submit
+   * @throws as `handle.startReadv`
+   */
+  startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.#prepare(handle, offset, this.#ids.readv);
+    handle.startReadv(this.fd, offset, options);
+  }
+
+  /** As {@linkcode startReadv}, writing. */
+  startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.#prepare(handle, offset, this.#ids.writev);
+    handle.startWritev(this.fd, offset, options);
+  }
+
+  /** As {@linkcode startReadv}, making the file durable. @param options `dataOnly` as in the core */
+  startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
+    this.#prepare(handle, 0, this.#ids.sync);
+    handle.startFsync(this.fd, options);
+  }
+
+  #prepare(handle: AioHandle, offset: number, callback: number): void {
+    this.#checkOpen("start IO on");
+    checkOffset("start IO", offset);
+    const target = this.#target;
+    target[FILE_TARGET.offsetLow] = lowWord(offset);
+    target[FILE_TARGET.offsetHigh] = highWord(offset);
+    target[FILE_TARGET.length] = callback === this.#ids.sync ? 0 : handle.length;
+    handle.setTarget(this.#ids.target, target);
+    handle.registerCallbacks(callback);
+    if (!this.direct) handle.setFlag("buffered");
+  }
+
+  // --- the file itself ---
+
+  /**
+   * Makes the file durable, its metadata too (`fsync`). It covers the writes whose promises resolved
+   * before the call. After an error the state of the unsynced writes is unknown: it is never retried.
+   *
+   * @param options a signal to end the wait
+   * @throws what the system says
+   */
+  async sync(options?: TransferOptions): Promise<void> {
+    this.#checkOpen("sync");
+    await flush(this.#transfers.aio, this, false, options?.signal);
+  }
+
+  /** As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`). */
+  async syncData(options?: TransferOptions): Promise<void> {
+    this.#checkOpen("sync");
+    await flush(this.#transfers.aio, this, true, options?.signal);
+  }
+
+  /** As {@linkcode sync}, blocking the thread. */
+  syncSync(): void {
+    this.#checkOpen("sync");
+    flushSync(this.#transfers.aio, this, false);
+  }
+
+  /** As {@linkcode syncData}, blocking the thread. */
+  syncDataSync(): void {
+    this.#checkOpen("sync");
+    flushSync(this.#transfers.aio, this, true);
+  }
+
+  /** Bytes of the file now. */
+  async size(): Promise<number> {
+    this.#checkOpen("measure");
+    this.begin();
+    try {
+      return (await fileStatAsync(this.#backend.libc, this.fd, this.path)).size;
+    } finally {
+      this.end();
+    }
+  }
+
+  /** As {@linkcode size}, blocking the thread. */
+  sizeSync(): number {
+    this.#checkOpen("measure");
+    return fileStat(this.#backend.libc, this.fd, this.path).size;
+  }
+
+  /**
+   * Cuts or extends the file; what is added reads as zeros.
+   *
+   * @param bytes the new size
+   * @throws {RangeError} if it is negative or unsafe
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws what the system says
+   */
+  async truncate(bytes: number): Promise<void> {
+    this.#checkTruncate(bytes);
+    this.begin();
+    try {
+      // Which error it was is another thread's to know, so a failure is tried again in this one.
+      if (await this.#backend.libc.ftruncateNonblocking(this.fd, bytes) < 0) this.#truncate(bytes);
+    } finally {
+      this.end();
+    }
+  }
+
+  /** As {@linkcode truncate}, blocking the thread. */
+  truncateSync(bytes: number): void {
+    this.#checkTruncate(bytes);
+    this.#truncate(bytes);
+  }
+
+  #checkTruncate(bytes: number): void {
+    this.#checkAccess("write", 0);
+    if (Number.isSafeInteger(bytes) && bytes >= 0) return;
+    throw new RangeError(
+      `Cannot truncate ${shown(this.path)} to ${shown(bytes)} bytes: an integer from 0 to 2^53 - 1`,
+    );
+  }
+
+  #truncate(bytes: number): void {
+    const result = this.#backend.libc.ftruncate(this.fd, bytes);
+    if (result >= 0) return;
+    throw systemError(-result, `Cannot truncate ${shown(this.path)} to ${bytes} bytes`, {
+      syscall: "ftruncate",
+      path: this.path,
+    });
+  }
+
+  // --- the end ---
+
+  /** Counts an operation that the descriptor must outlive. For the transfers. @internal */
+  begin(): void {
+    this.#pending++;
+  }
+
+  /** The end of what {@linkcode begin} counted. @internal */
+  end(): void {
+    this.#pending--;
+    if (this.#pending === 0) this.#onIdle?.();
+  }
+
+  /**
+   * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
+   * is closed with its last user in any thread. Calling it again does nothing.
+   *
+   * @throws what the system says; the file is closed all the same
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    if (!this.#detach()) return;
+    const result = await this.#backend.libc.closeNonblocking(this.fd);
+    this.#finishClose(result);
+  }
+
+  /**
+   * As {@linkcode close}, blocking the thread.
+   *
+   * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
+   */
+  closeSync(): void {
+    if (this.#isClosed) return;
+    if (this.#pending > 0) {
+      throw new Deno.errors.Busy(
+        `Cannot close ${shown(this.path)} at once while ${this.#pending} operations are pending: ` +
+          "await close() instead",
+      );
+    }
+    this.#isClosed = true;
+    this.#closed = Promise.resolve();
+    if (this.#detach()) this.#finishClose(this.#backend.libc.close(this.fd));
+  }
+
+  /** @returns whether this was the file's last user, so that its descriptor is to be closed */
+  #detach(): boolean {
+    this.#onClosed(this);
+    if (!this.#backend.files.detach(this.#slot.slot)) return false;
+    this.#backend.closingFd(this.fd);
+    return true;
+  }
+
+  #finishClose(result: number): void {
+    this.#backend.files.free(this.#slot.slot);
+    if (result >= 0) return;
+    // Off this thread the error number is unknown; of close(2) it is a delayed write error.
+    const errno = result < -1 ? -result : 5;
+    throw systemError(errno, `Cannot close ${shown(this.path)} without an error`, {
+      syscall: "close",
+      path: this.path,
+    });
+  }
+
+  /** The end of an `await using` block: {@linkcode close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Whether a buffer is one that a single IO can do; one that cannot is refused or split elsewhere. */
+function isOneIo(buffer: Uint8Array): boolean {
+  return buffer.byteLength > 0 && buffer.byteLength <= TRANSFER_BYTES_MAX;
+}

@@ -1,0 +1,481 @@
+/**
+ * transfer.ts: how `readAt` and `writeAt` become IOs of the core.
+ *
+ * Most transfers are one IO: one buffer, room for it, a handle at hand. They take the fast path, a
+ * reused object that is wait reference, return slot and waiter in one, and one promise. Everything
+ * else (several buffers, splits, short transfers, retries, waiting for handles or space, signals)
+ * takes the slow path, an async function.
+ *
+ * Buffers in the arena or in adopted memory go straight to the kernel. All others are bounced,
+ * except in the blocking calls on buffered files: there the kernel is done with the memory when the
+ * call returns.
+ *
+ * @module
+ */
+
+import { alignUp, EAGAIN, EINTR, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
+import type { AioCore } from "../core/aio.ts";
+import { shown, type SystemError, systemError } from "../core/errors.ts";
+import type { AioHandle, StartOptions } from "../core/handle.ts";
+import { AioReturn } from "../core/result.ts";
+import type { CompletionWaiter } from "../core/turn.ts";
+import { invalidWaitRef, type WaitRef } from "../core/wait_ref.ts";
+import { abortable } from "./abortable.ts";
+import type { Alignment } from "./alignment.ts";
+import { type BounceSpace, noSpace } from "./bounce.ts";
+import { ViewCursor } from "./view_cursor.ts";
+
+/** Which way the bytes go. */
+export type Direction = "read" | "write";
+
+/** What a transfer needs of its file. */
+export interface TransferFile {
+  /** Its path, for errors. */
+  readonly path: string;
+  /** Whether `O_DIRECT` is in force. */
+  readonly direct: boolean;
+  /** What addresses and offsets must be multiples of. */
+  readonly alignment: Alignment;
+  /** Starts one IO of it. */
+  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void;
+  /** Counts an operation that the descriptor must outlive. */
+  begin(): void;
+  /** The end of what `begin` counted. */
+  end(): void;
+}
+
+/** One transfer that a user asked for. */
+export interface TransferRequest {
+  /** The file. */
+  readonly file: TransferFile;
+  /** Which way. */
+  readonly direction: Direction;
+  /** From or to where. */
+  readonly cursor: ViewCursor;
+  /** Where in the file it begins. */
+  readonly offset: number;
+  /** Whether all views are memory that the kernel may keep. */
+  readonly isStraight: boolean;
+  /** Ends the wait for it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How often in a row a call is made again that was interrupted or found no room. */
+const RETRIES_MAX = 1000;
+
+const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
+
+/** All transfers of one Aio in this thread. */
+export class Transfers {
+  /** The core that executes them. */
+  readonly aio: AioCore;
+  /** Where bytes are bounced. */
+  readonly space: BounceSpace;
+  readonly #pool: FastTransfer[] = [];
+  /** For the blocking calls, which do not nest. */
+  readonly #syncReturn = new AioReturn();
+  readonly #syncRef = invalidWaitRef();
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param aio the core
+   * @param space where bytes are bounced
+   */
+  constructor(aio: AioCore, space: BounceSpace) {
+    this.aio = aio;
+    this.space = space;
+  }
+
+  /** Whether the kernel may be pointed at a view while nobody holds it. */
+  isStraight(view: Uint8Array): boolean {
+    return this.aio.backend.memory.addressOf(view) >= 0;
+  }
+
+  /**
+   * Starts a transfer of one buffer as one IO, if that is possible right now.
+   *
+   * @returns the bytes, or null: take the slow path. A rejection is the file's doing.
+   */
+  tryFast(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+  ): Promise<number> | null {
+    const { backend } = this.aio;
+    const bytes = buffer.byteLength;
+    if (backend.hasHandedOut || backend.acquireQueueLength > 0) return null;
+    const bounce = this.isStraight(buffer) ? null : this.#tryBounce(file, bytes);
+    if (bounce === undefined || bytes > TRANSFER_BYTES_MAX) return null;
+    const transfer = this.#pool.pop() ?? new FastTransfer(this);
+    if (transfer.tryStart(file, direction, buffer, bounce, offset)) return transfer.settle();
+    if (bounce !== null) this.space.giveBack(bounce);
+    this.#pool.push(transfer);
+    return null;
+  }
+
+  /** @returns undefined if there is no room, or the transfer needs more than one piece */
+  #tryBounce(file: TransferFile, bytes: number): Uint8Array<SharedArrayBuffer> | undefined {
+    if (bytes > this.space.pieceBytesMax || !isAligned(bytes, file.alignment.offset)) {
+      return undefined;
+    }
+    return this.space.tryTake(bytes, file.alignment.memory) ?? undefined;
+  }
+
+  /** Takes a fast transfer back. */
+  recycle(transfer: FastTransfer): void {
+    this.#pool.push(transfer);
+  }
+
+  /**
+   * Does a transfer in as many IOs as it takes, one after another.
+   *
+   * @returns bytes; fewer than asked only at the end of the file
+   */
+  async runSlowly(request: TransferRequest): Promise<number> {
+    const { cursor, file, signal } = request;
+    let retries = 0;
+    file.begin();
+    try {
+      while (cursor.remaining > 0) {
+        signal?.throwIfAborted();
+        const piece = this.#runPiece(request);
+        const outcome = await (signal === undefined ? piece : abortable(piece, signal));
+        retries = isRetry(outcome) ? retries + 1 : 0;
+        if (isEnd(request, outcome, retries)) break;
+      }
+    } finally {
+      file.end();
+    }
+    return cursor.done;
+  }
+
+  /** @returns the bytes of one IO, which the cursor has moved over, or -errno */
+  async #runPiece(request: TransferRequest): Promise<number> {
+    const { direction, cursor, file, signal } = request;
+    const ret = new AioReturn();
+    let bounce: Uint8Array<SharedArrayBuffer> | null = null;
+    // An abort ends the wait for a piece, not the piece: the descriptor must outlive it by itself.
+    file.begin();
+    try {
+      if (!request.isStraight) bounce = await this.#takeBounce(request);
+      if (bounce !== null && direction === "write") cursor.copyTo(bounce);
+      const iovec = bounce ?? this.#straightViews(request);
+      const ref = await this.aio.acquireAsync(
+        (handle) => startPiece(file, request, handle, iovec, END_OF_TURN),
+        null,
+        ret,
+      );
+      if (ref === null) return 0;
+      await this.aio.wait(ref);
+      // After an abort the buffer is the user's own again.
+      if (signal?.aborted === true) return 0;
+      return advance(request, outcomeOf(ret), bounce);
+    } finally {
+      if (bounce !== null) this.space.giveBack(bounce);
+      file.end();
+    }
+  }
+
+  #takeBounce(
+    request: TransferRequest,
+  ): Promise<Uint8Array<SharedArrayBuffer>> | Uint8Array<SharedArrayBuffer> {
+    const bytes = this.#bounceBytes(request);
+    return this.space.take(bytes, request.file.alignment.memory, request.signal);
+  }
+
+  /** A direct read that goes over the end of the file is rounded up to what the kernel takes. */
+  #bounceBytes({ cursor, file }: TransferRequest): number {
+    return Math.min(alignUp(cursor.remaining, file.alignment.offset), this.space.pieceBytesMax);
+  }
+
+  #straightViews({ cursor }: TransferRequest): Uint8Array[] {
+    return cursor.views(this.aio.options.ioCombineLimit, TRANSFER_BYTES_MAX);
+  }
+
+  /**
+   * Does a transfer of one buffer, blocking: in one IO if the system does all of it at once.
+   *
+   * @param isStraight whether the kernel may keep the buffer; if not, the file must be buffered
+   */
+  runOneSync(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+    isStraight: boolean,
+  ): number {
+    const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
+    if (outcome === buffer.byteLength) return outcome;
+    const request = { file, direction, cursor: new ViewCursor([buffer]), offset, isStraight };
+    if (outcome > 0) request.cursor.advance(outcome);
+    if (isEnd(request, outcome, isRetry(outcome) ? 1 : 0)) return request.cursor.done;
+    return this.runSync(request);
+  }
+
+  /** As {@linkcode runSlowly}, blocking. */
+  runSync(request: TransferRequest): number {
+    const { cursor } = request;
+    const isLocal = !request.isStraight && !request.file.direct;
+    let retries = 0;
+    while (cursor.remaining > 0) {
+      const outcome = isLocal || request.isStraight
+        ? this.#runPieceSync(request, this.#straightViews(request), null, isLocal)
+        : this.#runBouncedSync(request);
+      retries = isRetry(outcome) ? retries + 1 : 0;
+      if (isEnd(request, outcome, retries)) break;
+    }
+    return cursor.done;
+  }
+
+  #runBouncedSync(request: TransferRequest): number {
+    const bytes = this.#bounceBytes(request);
+    const bounce = this.space.tryTake(bytes, request.file.alignment.memory);
+    if (bounce === null) throw noSpace(this.aio.backend.arena, bytes);
+    try {
+      if (request.direction === "write") request.cursor.copyTo(bounce);
+      return this.#runPieceSync(request, [bounce], bounce, false);
+    } finally {
+      this.space.giveBack(bounce);
+    }
+  }
+
+  #runPieceSync(
+    request: TransferRequest,
+    iovec: Uint8Array[],
+    bounce: Uint8Array | null,
+    isLocal: boolean,
+  ): number {
+    const { file, direction, cursor, offset } = request;
+    const outcome = this.#runIoSync(file, direction, iovec, offset + cursor.done, isLocal);
+    return advance(request, outcome, bounce);
+  }
+
+  /** @returns the bytes of one IO, or -errno */
+  #runIoSync(
+    file: TransferFile,
+    direction: Direction,
+    iovec: Uint8Array | Uint8Array[],
+    offset: number,
+    isLocal: boolean,
+  ): number {
+    const ret = this.#syncReturn;
+    const handle = this.aio.acquire(null, ret);
+    try {
+      handle.setFlag(isLocal ? "referencesLocal" : "synchronous");
+      handle.waitRef(this.#syncRef);
+      handle.setIovec(iovec);
+      file.start(direction, handle, offset);
+    } catch (error) {
+      if (handle.state === "handedOut") handle.release();
+      throw error;
+    }
+    if (ret.result.status === "unknown") this.aio.waitSync(this.#syncRef);
+    return outcomeOf(ret);
+  }
+}
+
+/** A transfer of one buffer as one IO; made once and used again. */
+class FastTransfer implements WaitRef, CompletionWaiter {
+  index = 0;
+  generation = 0;
+  readonly #transfers: Transfers;
+  readonly #ret = new AioReturn();
+  #file: TransferFile | null = null;
+  #direction: Direction = "read";
+  #buffer: Uint8Array | null = null;
+  #bounce: Uint8Array<SharedArrayBuffer> | null = null;
+  #offset = 0;
+  #resolve: (bytes: number | Promise<number>) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
+
+  constructor(transfers: Transfers) {
+    this.#transfers = transfers;
+  }
+
+  /** @returns false if no handle is free */
+  tryStart(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    bounce: Uint8Array<SharedArrayBuffer> | null,
+    offset: number,
+  ): boolean {
+    const handle = this.#transfers.aio.tryAcquire(null, this.#ret);
+    if (handle === null) return false;
+    try {
+      handle.waitRef(this);
+      if (bounce !== null && direction === "write") bounce.set(buffer);
+      handle.setIovec(bounce ?? buffer);
+      file.start(direction, handle, offset, END_OF_TURN);
+    } catch (error) {
+      if (handle.state === "handedOut") handle.release();
+      if (bounce !== null) this.#transfers.space.giveBack(bounce);
+      throw error;
+    }
+    file.begin();
+    this.#file = file;
+    this.#direction = direction;
+    this.#buffer = buffer;
+    this.#bounce = bounce;
+    this.#offset = offset;
+    return true;
+  }
+
+  /** The promise of the bytes. */
+  settle(): Promise<number> {
+    if (this.#transfers.aio.whenDone(this, this)) {
+      const bytes = this.#finish();
+      return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#resolve = resolve;
+    this.#reject = reject;
+    return promise;
+  }
+
+  completed(): void {
+    const resolve = this.#resolve;
+    const reject = this.#reject;
+    try {
+      resolve(this.#finish());
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  /** Takes the outcome; the object is free for another transfer afterwards. */
+  #finish(): number | Promise<number> {
+    const file = this.#file!;
+    const buffer = this.#buffer!;
+    const bounce = this.#bounce;
+    const direction = this.#direction;
+    const offset = this.#offset;
+    const outcome = outcomeOf(this.#ret);
+    this.#file = null;
+    this.#buffer = null;
+    this.#bounce = null;
+    this.#resolve = ignore;
+    this.#reject = ignore;
+    this.#transfers.recycle(this);
+    try {
+      if (bounce !== null && direction === "read" && outcome > 0) {
+        buffer.set(outcome === buffer.byteLength ? bounce : bounce.subarray(0, outcome));
+      }
+    } finally {
+      if (bounce !== null) this.#transfers.space.giveBack(bounce);
+      file.end();
+    }
+    if (outcome === buffer.byteLength) return outcome;
+    return continueSlowly(
+      this.#transfers,
+      file,
+      direction,
+      buffer,
+      offset,
+      outcome,
+      bounce === null,
+    );
+  }
+}
+
+function ignore(): void {}
+
+/** A short, failed or interrupted fast transfer goes on where it stopped. */
+function continueSlowly(
+  transfers: Transfers,
+  file: TransferFile,
+  direction: Direction,
+  buffer: Uint8Array,
+  offset: number,
+  outcome: number,
+  isStraight: boolean,
+): number | Promise<number> {
+  const cursor = new ViewCursor([buffer]);
+  const request: TransferRequest = { file, direction, cursor, offset, isStraight };
+  if (outcome > 0) cursor.advance(outcome);
+  try {
+    if (isEnd(request, outcome, isRetry(outcome) ? 1 : 0)) return cursor.done;
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  return transfers.runSlowly(request);
+}
+
+/** Prepares and starts a handle for one piece. @returns null if it was not wanted any more */
+function startPiece(
+  file: TransferFile,
+  request: TransferRequest,
+  handle: AioHandle,
+  iovec: Uint8Array | Uint8Array[],
+  options: StartOptions,
+): WaitRef | null {
+  if (request.signal?.aborted === true) {
+    handle.release();
+    return null;
+  }
+  const ref = handle.waitRef();
+  handle.setIovec(iovec);
+  file.start(request.direction, handle, request.offset + request.cursor.done, options);
+  return ref;
+}
+
+/** Bytes, or -errno: the file callbacks keep the error number. */
+function outcomeOf(ret: AioReturn): number {
+  const { result } = ret;
+  return result.status === "error" ? -result.errorData : result.result;
+}
+
+/** Moves the cursor over what one IO did, taking the bytes out of the bounce space first. */
+function advance(request: TransferRequest, outcome: number, bounce: Uint8Array | null): number {
+  if (outcome <= 0) return outcome;
+  const { cursor, direction } = request;
+  const bytes = Math.min(outcome, cursor.remaining);
+  if (bounce !== null && direction === "read") cursor.copyFrom(bounce.subarray(0, bytes));
+  cursor.advance(bytes);
+  return outcome;
+}
+
+function isRetry(outcome: number): boolean {
+  return outcome === -EINTR || outcome === -EAGAIN;
+}
+
+/**
+ * Whether a transfer is over after an IO.
+ *
+ * @throws if the IO failed, or a write gets nowhere
+ */
+function isEnd(request: TransferRequest, outcome: number, retries: number): boolean {
+  const { direction, cursor, file, offset } = request;
+  if (isRetry(outcome) && retries <= RETRIES_MAX) return false;
+  if (outcome < 0) throw transferError(request, -outcome);
+  if (cursor.remaining === 0) return true;
+  if (direction === "read") {
+    // A direct read that ends unaligned has met the end of the file, and could not go on anyway.
+    return outcome === 0 || !isAligned(offset + cursor.done, file.alignment.offset);
+  }
+  if (outcome > 0 && isAligned(offset + cursor.done, file.alignment.offset)) return false;
+  const { path } = file;
+  throw Object.assign(
+    new Deno.errors.WriteZero(
+      `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`,
+    ),
+    { path, offset, length: cursor.total, bytesWritten: cursor.done, syscall: "pwritev" },
+  );
+}
+
+function what({ direction, file, cursor, offset }: TransferRequest): string {
+  return `Cannot ${direction} ${cursor.total} bytes at offset ${offset} of ${shown(file.path)}`;
+}
+
+function transferError(request: TransferRequest, errno: number): SystemError {
+  const { direction, file, cursor, offset } = request;
+  return systemError(errno, what(request), {
+    syscall: direction === "read" ? "preadv" : "pwritev",
+    path: file.path,
+    offset,
+    length: cursor.total,
+    ...(direction === "write" ? { bytesWritten: cursor.done } : {}),
+  });
+}
