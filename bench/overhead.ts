@@ -1,0 +1,199 @@
+/**
+ * overhead.ts: what the library costs on top of the system call, and beside Deno's own files.
+ *
+ * Rows: the core's whole life cycle against a bare `preadv` through the same binding; `readAtSync`
+ * against `Deno.FsFile` seekSync + readSync; awaited `readAt` of one task against `Deno.FsFile`
+ * seek + read; the heap after a million IOs; timer ticks kept while 32 tasks await cached reads.
+ *
+ * Run: deno task bench
+ *
+ * @module
+ */
+
+import { Aio, type AioFile, AioReturn } from "../mod.ts";
+import { closeLibc, openLibc } from "../ffi/libc.ts";
+import { writeIovec } from "../core/operation.ts";
+import { alternate, type Figures, figures, ratios } from "./rounds.ts";
+
+const FILE_BYTES = 64 * 1024 * 1024;
+const READ_BYTES = 4096;
+const BLOCKS = FILE_BYTES / READ_BYTES;
+const ROUNDS = 9;
+const CORE_CALLS = 1_000_000;
+const SYNC_CALLS = 200_000;
+const AWAIT_CALLS = 20_000;
+
+declare const gc: (() => void) | undefined;
+
+/** The same sequence of offsets for everybody. */
+function offsets(): () => number {
+  let state = 12345;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return ((state >>> 0) % BLOCKS) * READ_BYTES;
+  };
+}
+
+function expect(bytes: number): void {
+  if (bytes !== READ_BYTES) throw new Error(`Read ${bytes} bytes instead of ${READ_BYTES}`);
+}
+
+interface Row {
+  readonly what: string;
+  readonly ours: Figures;
+  readonly theirs: Figures;
+  readonly ratio: Figures;
+  readonly wanted: string;
+}
+
+function barePreadv(fd: number): { run(calls: number): void; close(): void } {
+  const libc = openLibc();
+  const memory = new Uint8Array(
+    new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer,
+  );
+  const iovec = new Int32Array(4);
+  writeIovec(iovec, 0, libc.addressOf(memory), READ_BYTES);
+  const bytes = new Uint8Array(iovec.buffer);
+  const offset = new BigInt64Array(1);
+  const offsetWords = new Int32Array(offset.buffer);
+  const next = offsets();
+  return {
+    run(calls) {
+      for (let i = 0; i < calls; i++) {
+        offsetWords[0] = next();
+        expect(libc.preadv(fd, bytes, 1, offset[0]!));
+      }
+    },
+    close: () => closeLibc(libc),
+  };
+}
+
+function coreRead(aio: Aio, file: AioFile): (calls: number) => void {
+  const page = aio.alloc(READ_BYTES);
+  const ret = new AioReturn();
+  const next = offsets();
+  return (calls) => {
+    for (let i = 0; i < calls; i++) {
+      const handle = aio.acquire(null, ret);
+      handle.setIovec(page);
+      file.startReadv(handle, next());
+      expect(ret.result.result);
+    }
+  };
+}
+
+async function coreRow(aio: Aio, file: AioFile): Promise<Row> {
+  const bare = barePreadv(file.fd);
+  const contenders = { ours: coreRead(aio, file), theirs: bare.run };
+  const { ours, theirs } = await alternate(contenders, ROUNDS, CORE_CALLS);
+  bare.close();
+  return row("acquire to reclaimed, over bare preadv", ours!, theirs!, "time at most 1.5", false);
+}
+
+async function syncRow(file: AioFile, path: string): Promise<Row> {
+  using deno = Deno.openSync(path);
+  const [mine, other] = [offsets(), offsets()];
+  const buffer = new Uint8Array(READ_BYTES);
+  const { ours, theirs } = await alternate(
+    {
+      ours(calls) {
+        for (let i = 0; i < calls; i++) expect(file.readAtSync(buffer, mine()));
+      },
+      theirs(calls) {
+        for (let i = 0; i < calls; i++) {
+          deno.seekSync(other(), Deno.SeekMode.Start);
+          expect(deno.readSync(buffer)!);
+        }
+      },
+    },
+    ROUNDS,
+    SYNC_CALLS,
+  );
+  return row(
+    "readAtSync, against FsFile seekSync + readSync",
+    ours!,
+    theirs!,
+    "rate at least 0.6",
+    true,
+  );
+}
+
+async function awaitRow(file: AioFile, path: string): Promise<Row> {
+  using deno = Deno.openSync(path);
+  const [mine, other] = [offsets(), offsets()];
+  const buffer = new Uint8Array(READ_BYTES);
+  const { ours, theirs } = await alternate(
+    {
+      async ours(calls) {
+        for (let i = 0; i < calls; i++) expect(await file.readAt(buffer, mine()));
+      },
+      async theirs(calls) {
+        for (let i = 0; i < calls; i++) {
+          await deno.seek(other(), Deno.SeekMode.Start);
+          expect((await deno.read(buffer))!);
+        }
+      },
+    },
+    ROUNDS,
+    AWAIT_CALLS,
+  );
+  return row("await readAt, against FsFile seek + read", ours!, theirs!, "rate at least 3", true);
+}
+
+function row(what: string, ours: number[], theirs: number[], wanted: string, isRate: boolean): Row {
+  const ratio = isRate ? ratios(theirs, ours) : ratios(ours, theirs);
+  return { what, ours: figures(ours), theirs: figures(theirs), ratio, wanted };
+}
+
+/** Bytes of heap that stay after a million IOs and a forced collection. */
+function heapGrowth(aio: Aio, file: AioFile): number {
+  const read = coreRead(aio, file);
+  read(CORE_CALLS);
+  gc?.();
+  const before = Deno.memoryUsage().heapUsed;
+  read(CORE_CALLS);
+  gc?.();
+  return Deno.memoryUsage().heapUsed - before;
+}
+
+/** The share of its ticks that a 10 ms interval gets while 32 tasks await cached reads for 2 s. */
+async function ticksKept(file: AioFile): Promise<number> {
+  const [periodMs, lastsMs] = [10, 2000];
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, periodMs);
+  const end = performance.now() + lastsMs;
+  await Promise.all(Array.from({ length: 32 }, async () => {
+    const buffer = new Uint8Array(READ_BYTES);
+    const next = offsets();
+    while (performance.now() < end) expect(await file.readAt(buffer, next()));
+  }));
+  clearInterval(timer);
+  return ticks / (lastsMs / periodMs);
+}
+
+async function main(): Promise<void> {
+  const path = await Deno.makeTempFile({ prefix: "aio-bench-" });
+  try {
+    await Deno.writeFile(path, new Uint8Array(FILE_BYTES).fill(1));
+    await using aio = await Aio.open({ method: "sync" });
+    await using file = await aio.openFile(path);
+    const rows = [await coreRow(aio, file), await syncRow(file, path), await awaitRow(file, path)];
+    console.table(Object.fromEntries(rows.map(({ what, ours, theirs, ratio, wanted }) => [what, {
+      "ours ns": Math.round(ours.median),
+      "theirs ns": Math.round(theirs.median),
+      ratio: ratio.median.toFixed(2),
+      spread: `${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)}`,
+      wanted,
+    }])));
+    const heap = gc === undefined ? "run with --v8-flags=--expose-gc" : heapGrowth(aio, file);
+    console.log(`Heap after ${CORE_CALLS} IOs: ${heap} bytes more (wanted: at most 65536)`);
+    const ticks = await ticksKept(file);
+    console.log(`Ticks kept while 32 tasks await cached reads: ${ticks.toFixed(2)} (wanted: 0.8)`);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+if (import.meta.main) await main();
