@@ -26,7 +26,7 @@ interface Entry {
   readonly owner: HandleOwner | null;
   readonly ret: AioReturn | null;
   run(handle: AioHandle): void;
-  refuse(error: Error): void;
+  refuse(error: unknown): void;
 }
 
 /** The queue of one backend. */
@@ -94,15 +94,23 @@ export class AcquireQueue {
 
   #serve(): void {
     while (this.#entries.length > 0) {
-      const { owner, ret } = this.#entries[0]!;
-      const handle = this.#source.tryAcquire(owner, ret);
+      const entry = this.#entries[0]!;
+      let handle: AioHandle | null;
+      try {
+        handle = this.#source.tryAcquire(entry.owner, entry.ret);
+      } catch (error) {
+        this.#entries.shift();
+        entry.refuse(error);
+        continue;
+      }
       if (handle === null) return;
-      this.#entries.shift()!.run(handle);
+      this.#entries.shift();
+      entry.run(handle);
     }
   }
 
   /** Refuses everybody who waits. */
-  refuseAll(error: Error): void {
+  refuseAll(error: unknown): void {
     const entries = this.#entries;
     this.#entries = [];
     for (const entry of entries) entry.refuse(error);

@@ -305,6 +305,7 @@ export class AioCore implements AsyncDisposable {
    * submitted, and what is in flight is waited for where the method needs that.
    */
   closingFd(fd: number): void {
+    this.backend.checkNotInCallback("closingFd");
     this.backend.files.markClosing(fd);
     this.backend.closingFd(fd);
   }
@@ -317,24 +318,34 @@ export class AioCore implements AsyncDisposable {
    */
   close(): Promise<void> {
     if (this.#closed !== null) return this.#closed;
-    if (this.backend.hasHandedOut) {
-      return Promise.reject(
-        new AioApiError("Cannot close aio while a handle is handed out: start or release it first"),
-      );
+    try {
+      this.#checkClosable();
+    } catch (error) {
+      return Promise.reject(error);
     }
     this.#closed = this.#close();
     return this.#closed;
   }
 
+  /** A refused close leaves everything as it was, so that a later one can work. */
+  #checkClosable(): void {
+    if (this.backend.hasHandedOut) {
+      throw new AioApiError(
+        "Cannot close aio while a handle is handed out: start or release it first",
+      );
+    }
+    this.backend.errorCleanup();
+  }
+
   async #close(): Promise<void> {
     const { backend } = this;
-    backend.errorCleanup();
     Atomics.store(backend.control.words, HEADER.phase, PHASE_CLOSING);
     backend.refuseQueued(new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"));
     for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
       await this.wait(ref);
     }
     await this.onDrained();
+    await backend.turn.settled();
     await backend.method.shutdownBackend?.(backend);
     Atomics.store(
       backend.control.words,

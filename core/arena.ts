@@ -158,6 +158,12 @@ export class Arena {
       );
     }
     const bytes = (word & RUN_PAGES_MASK) * PAGE_SIZE_BYTES;
+    if (Math.ceil(view.byteLength / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES !== bytes) {
+      throw new TypeError(
+        `Cannot free ${view.byteLength} of the ${bytes} bytes at byte ${view.byteOffset} of the arena: ` +
+          "pass the whole view that aio.alloc() returned",
+      );
+    }
     if (this.#isInUse(view.byteOffset, bytes)) {
       throw new Deno.errors.Busy(
         `Cannot free the view at byte ${view.byteOffset} of the arena while an IO uses it: ` +

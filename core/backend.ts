@@ -20,7 +20,8 @@ import { assert } from "./assert.ts";
 import type { CallbackTable } from "./callback.ts";
 import { completeLocal, completeShared, makeIdle } from "./completion.ts";
 import { AioApiError } from "./errors.ts";
-import { AioHandle, FLAG_BITS, type HandleHost, type HandleOwner } from "./handle.ts";
+import { AioHandle, type HandleHost, type HandleOwner } from "./handle.ts";
+import { FLAG_BITS } from "./handle_flag.ts";
 import { HandleList } from "./handle_list.ts";
 import {
   COMPLETED_IO,
@@ -91,7 +92,7 @@ export class Backend implements HandleHost, WaitingHost {
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
   /** Whose turn of the event loop it is. */
-  readonly turn: Turn = new Turn();
+  readonly turn: Turn;
   /** How one waits for its IOs. */
   readonly waiting: Waiting;
 
@@ -125,6 +126,7 @@ export class Backend implements HandleHost, WaitingHost {
     this.arena = parts.arena;
     this.files = parts.files;
     this.method = parts.method;
+    this.turn = new Turn((microseconds) => this.libc.sleepNonblocking(microseconds));
     this.warn = parts.warn;
     this.#fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
@@ -202,18 +204,25 @@ export class Backend implements HandleHost, WaitingHost {
     }
     const handle = this.#idle.pop();
     if (handle === undefined) return null;
+    if (owner !== null) this.#charge(handle, owner);
     updateState(this.#words, handle.base + HANDLE.state, HANDED_OUT);
     this.#handedOut = handle;
     const local = handle.index - this.#first;
-    if (owner !== null) {
-      this.#owners[local] = owner;
-      owner.remember(handle);
-    }
     if (ret !== null) {
       this.#returns[local] = ret;
       ret.result.status = "unknown";
     }
     return handle;
+  }
+
+  #charge(handle: AioHandle, owner: HandleOwner): void {
+    try {
+      owner.remember(handle);
+    } catch (error) {
+      this.#idle.push(handle);
+      throw error;
+    }
+    this.#owners[handle.index - this.#first] = owner;
   }
 
   /** Takes an idle handle, waiting for one. See `AioCore.acquire`. */

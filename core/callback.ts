@@ -14,7 +14,14 @@
  */
 
 import { AioCallbackError, AioReportError, shown } from "./errors.ts";
-import { AioResult, ERROR_DATA_MAX, ERROR_DATA_THROWN, STATUS_NAMES } from "./result.ts";
+import {
+  AioResult,
+  type CallbackPhase,
+  ERROR_DATA_MAX,
+  ERROR_DATA_THROWN,
+  PHASE_NAMES,
+  STATUS_NAMES,
+} from "./result.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 
 /** An operation's name. */
@@ -82,9 +89,6 @@ export function defineCallbacks(callbacks: AioCallbacks): AioCallbacks {
 export const CALLBACKS_MAX = 4;
 /** Most callbacks in the table: an id has six bits. */
 export const CALLBACK_ID_MAX = 63;
-
-/** Where a callback is called from. */
-type Phase = "stage" | "completeShared" | "completeLocal";
 
 /** Told when a callback threw. */
 export type ThrownHook = (error: AioCallbackError, cause: unknown) => void;
@@ -169,7 +173,7 @@ export class CallbackTable {
       if (callbacks.stage === undefined) continue;
       this.runningId = id;
       try {
-        callbacks.stage(handle, words[base + HANDLE.callbackData + i]!);
+        refusePromise(callbacks.stage(handle, words[base + HANDLE.callbackData + i]!));
       } catch (cause) {
         this.#thrown(handle, id, "stage", cause);
         return id;
@@ -205,31 +209,47 @@ export class CallbackTable {
     data: number,
     result: AioResult,
   ): void {
+    const errorData = result.errorData;
     this.runningId = id;
     try {
       const next = this.#callbacks[id]![phase]!(handle, result, data);
-      checkResult(next);
+      this.#checkResult(next, errorData);
       if (next !== result) result.assign(next);
     } catch (cause) {
       this.#thrown(handle, id, phase, cause);
-      setThrown(result, id);
+      setThrown(result, id, phase);
     } finally {
       this.runningId = 0;
     }
   }
 
-  #thrown(handle: CallbackHandle, id: number, phase: Phase, cause: unknown): void {
+  #thrown(handle: CallbackHandle, id: number, phase: CallbackPhase, cause: unknown): void {
     const name = this.#names[id]!;
     const message = `Callback "${name}" threw in ${phase} of handle ${handle.id} ` +
       `(${handle.operation} on ${handle.describeTarget()}): ${cause}`;
-    this.#onThrown(new AioCallbackError(message, name), cause);
+    this.#onThrown(new AioCallbackError(message, name, phase), cause);
+  }
+
+  /**
+   * Refuses what shared memory could not hold, so that a callback's mistake shows where it is made.
+   *
+   * @param priorErrorData what it was given, which it may hand on though it could not set it
+   */
+  #checkResult(result: AioResult, priorErrorData: number): void {
+    const isRight = result instanceof AioResult &&
+      (result.status === "ok" || STATUS_NAMES.indexOf(result.status) > 0) &&
+      (isWithin(result.errorData, ERROR_DATA_MAX) || result.errorData === priorErrorData) &&
+      isWithin(result.callbackId, this.#names.length - 1) &&
+      result.result === (result.result | 0);
+    if (!isRight) refuseResult(result);
   }
 
   /** The error that a result stands for, as the callback that set it describes it. */
   errorOf(result: AioResult, targetData: Int32Array): Error {
     const name = this.nameOf(result.callbackId);
-    if (result.status === "error" && result.errorData === ERROR_DATA_THROWN) {
-      return new AioCallbackError(`Callback "${name}" threw while its IO was completed`, name);
+    if (result.status === "error" && result.errorData >= ERROR_DATA_THROWN) {
+      const phase = PHASE_NAMES[result.errorData - ERROR_DATA_THROWN]!;
+      return new AioCallbackError(`Callback "${name}" threw in ${phase} of its IO`, name, phase);
     }
     const report = this.#callbacks[result.callbackId]?.report;
     if (report === undefined) {
@@ -244,20 +264,17 @@ export class CallbackTable {
 }
 
 /** Turns a result into the error that stands for a callback that threw. */
-export function setThrown(result: AioResult, callbackId: number): void {
+export function setThrown(result: AioResult, callbackId: number, phase: CallbackPhase): void {
   result.callbackId = callbackId;
   result.status = "error";
-  result.errorData = ERROR_DATA_THROWN;
+  result.errorData = ERROR_DATA_THROWN + PHASE_NAMES.indexOf(phase);
   result.result = 0;
 }
 
-/** Refuses what shared memory could not hold, so that a callback's mistake shows where it is made. */
-function checkResult(result: AioResult): void {
-  const isRight = result instanceof AioResult &&
-    (result.status === "ok" || STATUS_NAMES.indexOf(result.status) > 0) &&
-    isWithin(result.errorData, ERROR_DATA_MAX) && isWithin(result.callbackId, CALLBACK_ID_MAX) &&
-    result.result === (result.result | 0);
-  if (!isRight) refuseResult(result);
+/** A promise would be fulfilled when the IO is long over. */
+function refusePromise(returned: unknown): void {
+  if (typeof returned !== "object" || returned === null || !("then" in returned)) return;
+  throw new TypeError("a callback may not return a promise");
 }
 
 function isWithin(value: number, max: number): boolean {
@@ -275,7 +292,7 @@ function refuseResult(result: AioResult): never {
       `error data ${shown(result.errorData)} and callback id ${
         shown(result.callbackId)
       }: the result is a ` +
-      `32-bit integer, error data is 0 to ${ERROR_DATA_MAX - 1}, the id one of the table`,
+      `32-bit integer, error data is 0 to ${ERROR_DATA_MAX}, the id one of the table`,
   );
 }
 

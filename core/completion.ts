@@ -48,7 +48,7 @@ export function completeShared(
   result.status = "ok";
   result.errorData = 0;
   result.result = rawResult;
-  if (thrower !== 0) setThrown(result, thrower);
+  if (thrower !== 0) setThrown(result, thrower, "stage");
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_SHARED);

@@ -27,17 +27,21 @@ export class AioApiError extends Error {
 export class AioCallbackError extends Error {
   /** The name of the callback that threw. */
   readonly callback: string;
+  /** Where it threw: `"stage"`, `"completeShared"` or `"completeLocal"`. */
+  readonly phase: string;
 
   /**
    * Made where the error is found.
    *
    * @param message which callback, and of which IO
    * @param callback its name
+   * @param phase where it threw
    */
-  constructor(message: string, callback: string) {
+  constructor(message: string, callback: string, phase: string) {
     super(message);
     this.name = "AioCallbackError";
     this.callback = callback;
+    this.phase = phase;
   }
 }
 
@@ -60,9 +64,10 @@ export class AioSystemError extends Error {
    * Made where the error is found.
    *
    * @param message the call, the reason and what it was about
+   * @param options the error underneath, as `cause`
    */
-  constructor(message: string) {
-    super(message);
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = "AioSystemError";
   }
 }

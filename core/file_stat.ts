@@ -5,6 +5,7 @@
  */
 
 import {
+  FILE_TYPE,
   PAGE_SIZE_BYTES,
   STAT_DARWIN,
   STATX,
@@ -38,14 +39,20 @@ export function fileStat(libc: Libc, fd: number, path: string): FileStat {
   if (result < 0) {
     throw systemError(-result, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
   }
-  return readStat(buffer);
+  return withDeviceSize(libc, fd, readStat(buffer));
+}
+
+/** The system says 0 for the size of a block device. */
+function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
+  if ((stat.mode & FILE_TYPE.mask) !== FILE_TYPE.blockDevice) return stat;
+  return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
 }
 
 /** The same off this thread. The error number would be another thread's, so a failure is asked again. */
 export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   const result = await libc.statNonblocking(fd, buffer);
-  return result < 0 ? fileStat(libc, fd, path) : readStat(buffer);
+  return result < 0 ? fileStat(libc, fd, path) : withDeviceSize(libc, fd, readStat(buffer));
 }
 
 function readStat(buffer: Uint8Array): FileStat {
@@ -76,17 +83,13 @@ function readStat(buffer: Uint8Array): FileStat {
   };
 }
 
-/**
- * What direct I/O on an open file needs of addresses and offsets.
- *
- * @returns null for a file that the system says has no direct I/O
- */
+/** What direct I/O on an open file needs of addresses and offsets. */
 export function directAlignment(
   libc: Libc,
   fd: number,
   stat: FileStat,
-): { memory: number; offset: number } | null {
-  if (stat.direct !== null) return stat.direct.offset === 0 ? null : stat.direct;
+): { memory: number; offset: number } {
+  if (stat.direct !== null) return { ...stat.direct };
   const probed = probeAlignment(libc, fd, stat.size);
   return { memory: probed, offset: probed };
 }

@@ -18,7 +18,7 @@ import {
   type OperationData,
   type OperationName,
 } from "./callback.ts";
-import { shown } from "./errors.ts";
+import { FLAG_BITS, flagBit, type HandleFlag } from "./handle_flag.ts";
 import { HANDED_OUT, type HandleState, STAGED, STATE_NAMES } from "./handle_state.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import {
@@ -41,28 +41,12 @@ import {
   refuseLocalMemory,
   refuseState,
   refuseTarget,
+  refuseTargetWord,
 } from "./refusals.ts";
 import { TARGET_DATA_WORDS } from "./result.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 import type { TargetTable } from "./target.ts";
 import type { WaitRef } from "./wait_ref.ts";
-
-/**
- * A hint or a need of an IO.
- *
- * - `"synchronous"`: the issuer will wait at once; execute it in the start call.
- * - `"referencesLocal"`: its memory is this thread's own and may go away, so the issuer executes
- *   it in the start call, under every method.
- * - `"buffered"`: it goes through the page cache.
- */
-export type HandleFlag = "synchronous" | "referencesLocal" | "buffered";
-
-/** The flags by name, as bits. */
-export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
-  synchronous: 1,
-  referencesLocal: 2,
-  buffered: 4,
-};
 
 /** Marks an iovec with views whose memory may go away, until they are all known. */
 const NO_VIEWS: readonly Uint8Array[] = [];
@@ -160,6 +144,15 @@ export class AioHandle implements CallbackHandle {
   /** With what it does it. */
   get operationData(): OperationData {
     const { words, base } = this;
+    // The words of the handle's last use stay until they are set anew.
+    if (words[base + HANDLE.operation] === 0) {
+      return {
+        fd: 0,
+        offset: 0,
+        length: this.length,
+        iovecLength: words[base + HANDLE.iovecLength]!,
+      };
+    }
     return {
       fd: words[base + HANDLE.fd]!,
       offset: fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!),
@@ -170,7 +163,8 @@ export class AioHandle implements CallbackHandle {
 
   /** Bytes asked for: the sum over the buffers. */
   get length(): number {
-    return this.words[this.base + HANDLE.length]!;
+    const { words, base } = this;
+    return words[base + HANDLE.iovecLength] === 0 ? 0 : words[base + HANDLE.length]!;
   }
 
   /** Whether a target was set. */
@@ -211,13 +205,7 @@ export class AioHandle implements CallbackHandle {
    */
   setFlag(flag: HandleFlag): void {
     this.#checkHandedOut("setFlag");
-    const bit = FLAG_BITS[flag];
-    if (bit === undefined) {
-      throw new RangeError(
-        `Cannot set the flag ${shown(flag)}: known are ${Object.keys(FLAG_BITS).join(", ")}`,
-      );
-    }
-    this.words[this.base + HANDLE.flags]! |= bit;
+    this.words[this.base + HANDLE.flags]! |= flagBit(flag);
   }
 
   /**
@@ -258,7 +246,11 @@ export class AioHandle implements CallbackHandle {
       refuseTarget(this.index, id, this.hasTarget ? this.targetName : "", count);
     }
     const at = base + HANDLE.targetData;
-    for (let i = 0; i < count; i++) words[at + i] = data[i]!;
+    for (let i = 0; i < count; i++) {
+      const word = data[i]!;
+      if (word !== (word | 0)) refuseTargetWord(i, word);
+      words[at + i] = word;
+    }
     for (let i = count; i < TARGET_DATA_WORDS; i++) words[at + i] = 0;
     words[base + HANDLE.target] = id;
   }
@@ -300,7 +292,7 @@ export class AioHandle implements CallbackHandle {
     const at = this.#host.control.handleDataAt(this.index) / 2;
     for (let i = 0; i < count; i++) {
       const value = values[i]!;
-      if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
+      if (typeof value !== "bigint" && !(Number.isSafeInteger(value) && value >= 0)) {
         refuseHandleData(this.index, false, count, limit, value);
       }
       longs[at + i] = BigInt(value);

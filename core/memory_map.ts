@@ -12,10 +12,21 @@ import type { Libc } from "../ffi/libc.ts";
 import { shown } from "./errors.ts";
 
 /**
- * Everything the kernel or another thread may still touch. Held by this module, not by the `Aio`
- * that made it: memory that is used only for its address would else be collected.
+ * Everything the kernel or another thread may still touch, with how many users of this thread hold
+ * it. Held by this module, not by the `Aio` that made it: memory that is used only for its address
+ * would else be collected.
  */
-const HELD_MEMORY = new Set<SharedArrayBuffer>();
+const HELD_MEMORY = new Map<SharedArrayBuffer, number>();
+
+function hold(memory: SharedArrayBuffer): void {
+  HELD_MEMORY.set(memory, (HELD_MEMORY.get(memory) ?? 0) + 1);
+}
+
+function letGo(memory: SharedArrayBuffer): void {
+  const users = HELD_MEMORY.get(memory) ?? 0;
+  if (users > 1) HELD_MEMORY.set(memory, users - 1);
+  else HELD_MEMORY.delete(memory);
+}
 
 /** The memory that one backend's IO may use without being executed at once. */
 export class MemoryMap {
@@ -41,7 +52,7 @@ export class MemoryMap {
     this.arena = arena;
     this.#arenaAddress = libc.addressOf(new Uint8Array(arena));
     this.#held = [arena, control];
-    for (const memory of this.#held) HELD_MEMORY.add(memory);
+    for (const memory of this.#held) hold(memory);
   }
 
   /** Where the arena is. */
@@ -83,12 +94,12 @@ export class MemoryMap {
     }
     this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
     this.#held.push(memory);
-    HELD_MEMORY.add(memory);
+    hold(memory);
   }
 
   /** Lets go of everything; nothing may be in flight any more. */
   release(): void {
-    for (const memory of this.#held) HELD_MEMORY.delete(memory);
+    for (const memory of this.#held) letGo(memory);
     this.#held.length = 0;
     this.#lastView = null;
     this.#adopted.clear();

@@ -43,7 +43,8 @@ export type {
 export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./errors.ts";
 export type { SystemError, SystemErrorFields } from "./errors.ts";
 export { AioHandle } from "./handle.ts";
-export type { HandleFlag, HandleHost, HandleOwner, StartOptions } from "./handle.ts";
+export type { HandleFlag } from "./handle_flag.ts";
+export type { HandleHost, HandleOwner, StartOptions } from "./handle.ts";
 export type { HandleState } from "./handle_state.ts";
 export { MemoryMap } from "./memory_map.ts";
 export type { Availability, IoMethod, MethodBackend } from "./method.ts";

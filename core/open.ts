@@ -48,11 +48,13 @@ export async function openBackend(
   const log = given?.onLog === undefined ? null : guardHook(given.onLog);
   const modules = await importModules(options.callbackModules);
   const libc = openLibc(options.libraries.libc);
+  let backend: Backend | null = null;
   try {
-    const backend = makeBackend(options, method, libc, modules, warn);
+    backend = makeBackend(options, method, libc, modules, warn);
     await method.initBackend?.(backend);
     return { backend, methodReason: reason, log };
   } catch (error) {
+    backend?.memory.release();
     closeLibc(libc);
     throw error;
   }

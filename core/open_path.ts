@@ -10,11 +10,11 @@
 
 import fs from "node:fs";
 import { fileURLToPath } from "node:url";
-import { EINVAL, errnoOf } from "../ffi/errno.ts";
+import { EINVAL, EISDIR, EOPNOTSUPP, errnoOf, ESPIPE } from "../ffi/errno.ts";
 import { FILE_TYPE, OPEN_FLAGS, type OpenFlags } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
-import { directAlignment, fileStat } from "./file_stat.ts";
+import { directAlignment, type FileStat, fileStat } from "./file_stat.ts";
 import { FILE_FLAGS, type OpenFileEntry } from "./open_file.ts";
 
 /** Whether transfers go past the page cache. */
@@ -53,6 +53,10 @@ export interface OpenRequest {
   readonly path: string;
   /** Flags without `O_DIRECT`. */
   readonly flags: number;
+  /** Among them `O_NONBLOCK`, taken away again once it is open: else opening a pipe would hang. */
+  readonly nonblockFlag: number;
+  /** Whether the file is made by the opening. */
+  readonly isNew: boolean;
   /** `O_DIRECT`, or 0 where the system has no such flag. */
   readonly directFlag: number;
   /** Permissions of a file that is made. */
@@ -86,7 +90,9 @@ export function openRequest(path: string | URL, options: OpenFileOptions = {}): 
   }
   return {
     path: name,
-    flags: systemFlags(system, options, read, write),
+    flags: systemFlags(system, options, read, write) | system.nonblock,
+    nonblockFlag: system.nonblock,
+    isNew: options.createNew === true,
     directFlag: system.direct,
     mode: options.mode ?? 0o666,
     direct: options.direct ?? "off",
@@ -114,15 +120,19 @@ function pathString(path: string | URL): string {
     if (path.protocol !== "file:") {
       throw new TypeError(`Cannot open ${path.href}: only file: URLs name files`);
     }
-    return fileURLToPath(path);
+    return checkPath(
+      path.pathname.includes("%00") ? decodeURIComponent(path.pathname) : fileURLToPath(path),
+    );
   }
   if (typeof path !== "string") {
     throw new TypeError(`Cannot open ${shown(path)}: pass the path as a string or a URL`);
   }
-  if (path.length === 0 || path.includes("\0")) {
-    throw new TypeError(`Cannot open ${shown(path)}: a path is not empty and has no NUL character`);
-  }
-  return path;
+  return checkPath(path);
+}
+
+function checkPath(path: string): string {
+  if (path.length > 0 && !path.includes("\0")) return path;
+  throw new TypeError(`Cannot open ${shown(path)}: a path is not empty and has no NUL character`);
 }
 
 function checkOptions(path: string, options: OpenFileOptions): void {
@@ -158,93 +168,30 @@ function checkOptions(path: string, options: OpenFileOptions): void {
   }
 }
 
-/** An open descriptor, and whether `O_DIRECT` is in force on it. */
-interface Descriptor {
-  readonly fd: number;
-  readonly isDirect: boolean;
-}
-
 /** Opens without blocking the event loop. @throws what the system says, as a `Deno.errors` class */
 export async function openPath(libc: Libc, request: OpenRequest): Promise<OpenFileEntry> {
-  if (request.direct !== "off") {
-    const direct = await openDirect(request, (flags) => openNode(request, flags));
-    if (direct !== null) return finish(libc, request, { fd: direct, isDirect: true });
-  }
-  const fd = await openNode(request, request.flags);
-  return finish(libc, request, { fd, isDirect: false });
+  return finish(libc, request, await openNode(request));
 }
 
 /** Opens, blocking. @throws as {@linkcode openPath} */
 export function openPathSync(libc: Libc, request: OpenRequest): OpenFileEntry {
-  if (request.direct !== "off") {
-    const direct = openDirectSync(request);
-    if (direct !== null) return finish(libc, request, { fd: direct, isDirect: true });
+  let fd: number;
+  try {
+    fd = fs.openSync(request.path, request.flags, request.mode);
+  } catch (error) {
+    throw openError(request, error);
   }
-  const fd = openNodeSync(request, request.flags);
-  return finish(libc, request, { fd, isDirect: false });
+  return finish(libc, request, fd);
 }
 
-function openNode(request: OpenRequest, flags: number): Promise<number> {
+function openNode(request: OpenRequest): Promise<number> {
   return new Promise((resolve, reject) => {
-    fs.open(request.path, flags, request.mode, (error, fd) => {
+    fs.open(request.path, request.flags, request.mode, (error, fd) => {
       if (error === null) resolve(fd);
       else reject(openError(request, error));
     });
   });
 }
-
-function openNodeSync(request: OpenRequest, flags: number): number {
-  try {
-    return fs.openSync(request.path, flags, request.mode);
-  } catch (error) {
-    throw openError(request, error);
-  }
-}
-
-/** @returns null where the file system refuses and that is acceptable */
-async function openDirect(
-  request: OpenRequest,
-  open: (flags: number) => Promise<number>,
-): Promise<number | null> {
-  if (request.directFlag === 0) return refuseDirect(request, undefined);
-  try {
-    return await open(request.flags | request.directFlag);
-  } catch (error) {
-    return afterDirectError(request, error);
-  }
-}
-
-function openDirectSync(request: OpenRequest): number | null {
-  if (request.directFlag === 0) return refuseDirect(request, undefined);
-  try {
-    return openNodeSync(request, request.flags | request.directFlag);
-  } catch (error) {
-    return afterDirectError(request, error);
-  }
-}
-
-function afterDirectError(request: OpenRequest, error: unknown): null {
-  const isRefusal = error instanceof Error && "errno" in error && error.errno === EINVAL;
-  if (isRefusal) return refuseDirect(request, error);
-  throw error;
-}
-
-function refuseDirect(request: OpenRequest, cause: unknown): null {
-  if (request.direct === "optional") return null;
-  throw noDirect(request.path, cause);
-}
-
-function noDirect(path: string, cause: unknown): Error {
-  return systemError(
-    EOPNOTSUPP,
-    `Cannot open ${shown(path)} for direct I/O as its file system has none; ` +
-      `pass direct: "optional" to go through the page cache then`,
-    { syscall: "open", path },
-    cause,
-  );
-}
-
-const EOPNOTSUPP = 95;
 
 /** Errors of Deno's own, such as a missing permission, go through as they are. */
 function openError(request: OpenRequest, error: unknown): unknown {
@@ -256,53 +203,82 @@ function openError(request: OpenRequest, error: unknown): unknown {
 }
 
 /** From Deno's descriptor to one of our own, with everything the table of files keeps. */
-function finish(libc: Libc, request: OpenRequest, opened: Descriptor): OpenFileEntry {
-  const fd = libc.duplicate(opened.fd);
-  fs.closeSync(opened.fd);
-  if (fd < 0) {
-    throw systemError(-fd, `Cannot open ${shown(request.path)}`, {
-      syscall: "fcntl",
-      path: request.path,
-    });
-  }
+function finish(libc: Libc, request: OpenRequest, denoFd: number): OpenFileEntry {
+  const { path } = request;
+  const fd = libc.duplicate(denoFd);
+  fs.closeSync(denoFd);
+  if (fd < 0) throw systemError(-fd, `Cannot open ${shown(path)}`, { syscall: "fcntl", path });
   try {
-    return describe(libc, request, { fd, isDirect: opened.isDirect });
+    return describe(libc, request, fd);
   } catch (error) {
     libc.close(fd);
+    // It was made a moment ago, for nothing.
+    if (request.isNew) fs.rmSync(path, { force: true });
     throw error;
   }
 }
 
-function describe(libc: Libc, request: OpenRequest, opened: Descriptor): OpenFileEntry {
-  const { fd, isDirect } = opened;
+function describe(libc: Libc, request: OpenRequest, fd: number): OpenFileEntry {
   const { path } = request;
   const stat = fileStat(libc, fd, path);
   checkType(path, stat.mode);
-  const alignment = isDirect ? directAlignment(libc, fd, stat) : { memory: 1, offset: 1 };
-  if (alignment === null && request.direct === "required") throw noDirect(path, undefined);
-  // Some files of a file system with direct I/O have none (compressed, encrypted): the kernel then
-  // serves the transfers from the page cache by itself.
-  const effective = alignment ?? { memory: 1, offset: 1 };
+  if (request.nonblockFlag !== 0) libc.changeFlags(fd, 0, request.nonblockFlag);
+  const alignment = request.direct === "off" ? null : makeDirect(libc, request, fd, stat);
   return {
     fd,
     deviceMajor: stat.deviceMajor,
     deviceMinor: stat.deviceMinor,
     inode: stat.inode,
-    flags: request.fileFlags | (isDirect && alignment !== null ? FILE_FLAGS.direct : 0),
-    memoryAlignment: effective.memory,
-    offsetAlignment: effective.offset,
+    flags: request.fileFlags | (alignment === null ? 0 : FILE_FLAGS.direct),
+    memoryAlignment: alignment?.memory ?? 1,
+    offsetAlignment: alignment?.offset ?? 1,
     path,
   };
+}
+
+/**
+ * Switches an open file to direct I/O. Not at the opening: a file system that refuses would by then
+ * have made the file, or cut it.
+ *
+ * @returns the alignment; null where the file has no direct I/O and that is acceptable
+ */
+function makeDirect(
+  libc: Libc,
+  request: OpenRequest,
+  fd: number,
+  stat: FileStat,
+): { memory: number; offset: number } | null {
+  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel takes
+  // the flag and serves them from the page cache all the same.
+  const isDenied = stat.direct !== null && stat.direct.offset === 0;
+  const result = isDenied || request.directFlag === 0
+    ? -EINVAL
+    : libc.changeFlags(fd, request.directFlag, 0);
+  const { path } = request;
+  if (result >= 0) return directAlignment(libc, fd, stat);
+  if (result !== -EINVAL) {
+    throw systemError(-result, `Cannot open ${shown(path)} for direct I/O`, {
+      syscall: "fcntl",
+      path,
+    });
+  }
+  if (request.direct === "optional") return null;
+  throw systemError(
+    EOPNOTSUPP,
+    `Cannot open ${shown(path)} for direct I/O as its file system has none; ` +
+      `pass direct: "optional" to go through the page cache then`,
+    { syscall: "fcntl", path },
+  );
 }
 
 function checkType(path: string, mode: number): void {
   const type = mode & FILE_TYPE.mask;
   if (type === FILE_TYPE.regular || type === FILE_TYPE.blockDevice) return;
   if (type === FILE_TYPE.directory) {
-    throw systemError(21, `Cannot open ${shown(path)} as a file`, { syscall: "open", path });
+    throw systemError(EISDIR, `Cannot open ${shown(path)} as a file`, { syscall: "open", path });
   }
   throw systemError(
-    29,
+    ESPIPE,
     `Cannot open ${
       shown(path)
     } for positioned I/O as it is neither a regular file nor a block device`,

@@ -9,7 +9,7 @@ import { IOVEC_WORDS, TRANSFER_BYTES_MAX } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { highWord, lowWord } from "../ffi/memory.ts";
 import type { OperationName } from "./callback.ts";
-import { refuseDescriptor, refuseOffset, refuseTransfer } from "./refusals.ts";
+import { refuseDescriptor, refuseEnd, refuseOffset, refuseTransfer } from "./refusals.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 
 /** None yet. */
@@ -62,6 +62,15 @@ export function checkTransfer(call: string, offset: number, length: number): voi
   if (length > TRANSFER_BYTES_MAX || offset + length > Number.MAX_SAFE_INTEGER) {
     refuseTransfer(call, offset, length);
   }
+}
+
+/**
+ * Refuses what ends beyond what a Number holds exactly, however many IOs it takes.
+ *
+ * @throws {RangeError} if it does
+ */
+export function checkEnd(call: string, offset: number, length: number): void {
+  if (offset + length > Number.MAX_SAFE_INTEGER) refuseEnd(call, offset, length);
 }
 
 /** Writes the operation's data into the handle. */

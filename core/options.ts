@@ -289,16 +289,26 @@ function workersOption(value: WorkerPoolOptions | undefined): Required<WorkerPoo
   if (value !== undefined && (typeof value !== "object" || value === null)) {
     throw new TypeError(`Cannot open aio as "workers" must be an object: got ${shown(value)}`);
   }
-  const read = (name: keyof typeof WORKER_OPTIONS): number => {
+  for (const name of Object.keys(value ?? {})) {
+    if (Object.hasOwn(WORKER_OPTIONS, name)) continue;
+    throw new TypeError(
+      `Cannot open aio with the unknown option "workers.${name}": known are ${
+        Object.keys(WORKER_OPTIONS).join(", ")
+      }`,
+    );
+  }
+  const read = (name: keyof typeof WORKER_OPTIONS, byDefault?: number): number => {
     const range: IntegerRange = WORKER_OPTIONS[name];
     const one = value?.[name];
     return one === undefined
-      ? range.default
+      ? byDefault ?? range.default
       : checkInteger(`workers.${name}`, one, range.min, range.max);
   };
+  // Who sets one bound only gets the other one to fit.
+  const max = read("max", Math.max(WORKER_OPTIONS.max.default, value?.min ?? 0));
   const workers = {
-    min: read("min"),
-    max: read("max"),
+    min: read("min", Math.min(WORKER_OPTIONS.min.default, max)),
+    max,
     idleTimeoutMs: read("idleTimeoutMs"),
     launchIntervalMs: read("launchIntervalMs"),
   };

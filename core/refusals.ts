@@ -20,9 +20,10 @@ export function refuseState(call: string, index: number, state: number, remedy: 
 
 /** A file descriptor that cannot be one. */
 export function refuseDescriptor(call: string, fd: number): never {
-  throw new RangeError(
-    `Cannot ${call} as the file descriptor must be an integer from 0: got ${shown(fd)}`,
-  );
+  const message = `Cannot ${call} as the file descriptor must be an integer from 0: got ${
+    shown(fd)
+  }`;
+  throw typeof fd === "number" ? new RangeError(message) : new TypeError(message);
 }
 
 /** An offset that is negative, no integer, or too large to be exact. */
@@ -40,6 +41,11 @@ export function refuseTransfer(call: string, offset: number, length: number): ne
       `Cannot ${call} ${length} bytes in one IO: at most ${TRANSFER_BYTES_MAX} bytes, split the transfer`,
     );
   }
+  refuseEnd(call, offset, length);
+}
+
+/** A transfer that ends beyond what can be addressed. */
+export function refuseEnd(call: string, offset: number, length: number): never {
   throw new RangeError(
     `Cannot ${call} ${length} bytes at offset ${offset}: the end is beyond ${Number.MAX_SAFE_INTEGER}`,
   );
@@ -117,4 +123,18 @@ export function refuseHandleData(
     );
   }
   throw new RangeError(`Cannot set ${count} entries of handle data: 1 to ${limit}`);
+}
+
+/** A flag that does not exist. */
+export function refuseFlag(flag: string): never {
+  throw new RangeError(
+    `Cannot set the flag ${shown(flag)}: known are synchronous, referencesLocal, buffered`,
+  );
+}
+
+/** A word of target data that is no 32-bit integer. */
+export function refuseTargetWord(index: number, word: unknown): never {
+  throw new RangeError(
+    `Cannot set word ${index} of target data to ${shown(word)}: a 32-bit integer`,
+  );
 }

@@ -49,6 +49,9 @@ export class ResourceOwner implements HandleOwner, Disposable {
   }
 
   remember(handle: AioHandle): void {
+    if (this.#backend.handleOf(handle.index) !== handle) {
+      throw new AioApiError("Cannot acquire a handle for a resource owner of another aio");
+    }
     if (this.#isReleased) {
       throw new AioApiError("Cannot acquire a handle for a resource owner that was released");
     }
@@ -62,6 +65,7 @@ export class ResourceOwner implements HandleOwner, Disposable {
   /** Takes back everything, its children first. Calling it again does nothing. */
   release(options: ReleaseOptions = {}): void {
     if (this.#isReleased) return;
+    this.#backend.checkNotInCallback("release");
     for (const child of [...this.#children]) child.release(options);
     for (const handle of [...this.#handles]) {
       this.#handles.delete(handle);

@@ -22,11 +22,20 @@ export const STATUS_NAMES: readonly ResultStatus[] = [
   "error",
 ];
 
-/** `errorData` has 23 bits. */
-export const ERROR_DATA_MAX = (1 << 23) - 1;
+/** Where a callback is called from. */
+export type CallbackPhase = "stage" | "completeShared" | "completeLocal";
 
-/** The `errorData` of a callback that threw; a callback may not use it itself. */
-export const ERROR_DATA_THROWN = ERROR_DATA_MAX;
+/** The phases by number. */
+export const PHASE_NAMES: readonly CallbackPhase[] = ["stage", "completeShared", "completeLocal"];
+
+/**
+ * `errorData` has 23 bits, and the last three values stand for a callback that threw in one of the
+ * three phases: this is the first of them. A callback may not use them itself.
+ */
+export const ERROR_DATA_THROWN = (1 << 23) - PHASE_NAMES.length;
+
+/** The largest `errorData` that a callback may set. */
+export const ERROR_DATA_MAX = ERROR_DATA_THROWN - 1;
 
 /** What `reportResult` does: throw, or tell the warning hook, or tell the log hook. */
 export type ReportLevel = "error" | "warning" | "log";
@@ -49,7 +58,7 @@ export class AioResult {
   callbackId = 0;
   /** How it ended. */
   status: ResultStatus = "unknown";
-  /** What the callback wants to remember of it, 0..8388607: for files the error number. */
+  /** What the callback wants to remember of it, 0..8388604: for files the error number. */
   errorData = 0;
   /** What the last callback made of it: for files the bytes transferred. */
   result = 0;
@@ -96,6 +105,9 @@ export class AioReturn {
 export function reportResult(result: AioResult, targetData: Int32Array, level: ReportLevel): void {
   if (!(result instanceof AioResult)) {
     throw new TypeError(`Cannot report ${shown(result)}: pass the result of an AioReturn`);
+  }
+  if (level !== "error" && level !== "warning" && level !== "log") {
+    throw new TypeError(`Cannot report at level ${shown(level)}: known are error, warning, log`);
   }
   const reporter = AioResult.reporterOf(result);
   if (reporter === null) {

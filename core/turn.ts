@@ -7,6 +7,10 @@
  * theirs. The clock costs a tenth of a cached read, so it is looked at once per few IOs; more often
  * where IOs turn out to be slow.
  *
+ * Timers run between two such turns, but Deno looks for sockets and signals only when its loop comes
+ * to rest, or every 61st time around. So every 5 ms a turn ends with a rest: a call that sleeps for a
+ * moment in another thread, so that the loop does too.
+ *
  * @module
  */
 
@@ -19,6 +23,10 @@ export interface CompletionWaiter {
 }
 
 const TURN_MS_MAX = 1;
+/** Longest time between two looks for sockets and signals. */
+const REST_EVERY_MS = 5;
+/** Long enough for the loop to go to sleep before it is over; a shorter one often is not noticed. */
+const REST_MICROSECONDS = 20;
 /** Units of work between two looks at the clock: IOs, or 16 KiB of a larger IO. */
 const UNITS_PER_LOOK = 8;
 const UNIT_BYTES_SHIFT = 14;
@@ -34,6 +42,23 @@ export class Turn {
   #isOver = false;
   #nextTurn: CompletionWaiter[] = [];
   #soon: CompletionWaiter[] = [];
+  readonly #rest: (microseconds: number) => Promise<unknown>;
+  #restedAt = this.#startedAt;
+  #resting: Promise<void> | null = null;
+
+  /**
+   * The turn of a thread that just began one.
+   *
+   * @param rest resolves after that time, for which the event loop has nothing to do
+   */
+  constructor(rest: (microseconds: number) => Promise<unknown>) {
+    this.#rest = rest;
+  }
+
+  /** Resolves when no rest is under way, after which none begins by itself. For `close()`. */
+  async settled(): Promise<void> {
+    while (this.#resting !== null) await this.#resting;
+  }
 
   /** Counts work that was done in this thread. */
   spend(bytes: number): void {
@@ -57,11 +82,23 @@ export class Turn {
   handOut(waiter: CompletionWaiter): void {
     if (this.isOver()) {
       this.#nextTurn.push(waiter);
-      if (this.#nextTurn.length === 1) setImmediate(this.#begin);
+      if (this.#nextTurn.length === 1) this.#end();
     } else {
       this.#soon.push(waiter);
       if (this.#soon.length === 1) queueMicrotask(this.#runSoon);
     }
+  }
+
+  #end(): void {
+    if (this.#lookedAt - this.#restedAt < REST_EVERY_MS) {
+      setImmediate(this.#begin);
+      return;
+    }
+    this.#resting = this.#rest(REST_MICROSECONDS).then(() => {
+      this.#resting = null;
+      this.#begin();
+      this.#restedAt = this.#startedAt;
+    });
   }
 
   readonly #begin = (): void => {
@@ -70,12 +107,23 @@ export class Turn {
     this.#isOver = false;
     const waiters = this.#nextTurn;
     this.#nextTurn = [];
-    for (const waiter of waiters) waiter.completed();
+    tellAll(waiters);
   };
 
   readonly #runSoon = (): void => {
     const waiters = this.#soon;
     this.#soon = [];
-    for (const waiter of waiters) waiter.completed();
+    tellAll(waiters);
   };
+}
+
+/** One that throws must not keep the others waiting: its error goes where uncaught ones go. */
+function tellAll(waiters: readonly CompletionWaiter[]): void {
+  for (const waiter of waiters) {
+    try {
+      waiter.completed();
+    } catch (error) {
+      reportError(error);
+    }
+  }
 }

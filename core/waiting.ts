@@ -9,7 +9,8 @@
 
 import { fromWords } from "../ffi/memory.ts";
 import { AioApiError } from "./errors.ts";
-import { type AioHandle, FLAG_BITS } from "./handle.ts";
+import type { AioHandle } from "./handle.ts";
+import { FLAG_BITS } from "./handle_flag.ts";
 import {
   COMPLETED_LOCAL,
   COMPLETED_SHARED,

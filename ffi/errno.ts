@@ -62,8 +62,15 @@ export const EIO = 5;
 export const EAGAIN = 11;
 /** An address that cannot be used. */
 export const EFAULT = 14;
+/** The path is a directory. */
+export const EISDIR = 21;
 /** The call does not fit the file: with `O_DIRECT`, most often an alignment. */
 export const EINVAL = 22;
+
+/** The file has no positions: a pipe, a terminal, a socket. */
+export const ESPIPE = 29;
+/** The file system does not have what is asked of it. */
+export const EOPNOTSUPP = 95;
 
 /**
  * The name of an error number.

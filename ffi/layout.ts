@@ -63,8 +63,12 @@ export const FILE_TYPE = {
   blockDevice: 0o060000,
 } as const;
 
-/** Commands of `fcntl(2)` (`<fcntl.h>`, Linux). */
+/** Commands of `fcntl(2)` (`<fcntl.h>`, Linux): another number for the same open file. */
 export const F_DUPFD_CLOEXEC = 1030;
+/** Reads the flags of an open file. */
+export const F_GETFL = 3;
+/** Sets those flags of an open file that can be changed. */
+export const F_SETFL = 4;
 
 /** Request of `ioctl(2)` that sets close-on-exec (macOS, where `fcntl` takes its argument elsewhere). */
 export const FIOCLEX_DARWIN = 0x20006601;
@@ -85,6 +89,8 @@ export interface OpenFlags {
   readonly truncate: number;
   /** A write returns when its data is on the disk. */
   readonly dataSync: number;
+  /** The opening does not wait; 0 where it is not used. */
+  readonly nonblock: number;
   /** Transfers go past the page cache. */
   readonly direct: number;
 }
@@ -97,6 +103,7 @@ const LINUX_OPEN_FLAGS = {
   exclusive: 0o200,
   truncate: 0o1000,
   dataSync: 0o10000,
+  nonblock: 0o4000,
 } as const;
 
 /** `open(2)` flags by `Deno.build.os` and `Deno.build.arch` (`<bits/fcntl.h>`, `<asm/fcntl.h>`). */
@@ -116,6 +123,7 @@ function darwinOpenFlags(): OpenFlags {
     exclusive: 0x800,
     truncate: 0x400,
     dataSync: 0x400000,
+    nonblock: 0,
     direct: 0,
   };
 }

@@ -13,7 +13,7 @@
  * @module
  */
 
-import { F_DUPFD_CLOEXEC, FIOCLEX_DARWIN, STATX_FLAGS } from "./layout.ts";
+import { F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, FIOCLEX_DARWIN, STATX_FLAGS } from "./layout.ts";
 
 const SYMBOLS = {
   preadv: {
@@ -43,10 +43,20 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  lseek: {
+    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
+    result: "i64", /* off_t */
+  },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
   closeNonblocking: {
     name: "close",
     parameters: ["i32" /* int fd */],
+    result: "i32",
+    nonblocking: true,
+  },
+  sleepNonblocking: {
+    name: "usleep",
+    parameters: ["u32" /* useconds_t */],
     result: "i32",
     nonblocking: true,
   },
@@ -118,6 +128,7 @@ interface SystemCalls {
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
   statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
   duplicate(fd: number): number;
+  changeFlags(fd: number, added: number, removed: number): number;
   threadId(): number;
   errnoLocation(): bigint;
 }
@@ -153,6 +164,7 @@ export const LIBC_CANDIDATES: Readonly<Record<string, readonly string[]>> = {
   "darwin-aarch64": ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
 };
 
+const SEEK_END = 2;
 const EMPTY_PATH = new Uint8Array(1);
 const ERRNO_SIZE_BYTES = 4n;
 
@@ -262,9 +274,26 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
+  /** Adds and removes flags of an open file, such as `O_DIRECT` (`fcntl(2)`). @returns 0, or -errno */
+  changeFlags(fd: number, added: number, removed: number): number {
+    const result = this.#system.changeFlags(fd, added, removed);
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** `lseek(2)` to the end, which is the size of a block device too. @returns bytes, or -errno */
+  seekEnd(fd: number): number {
+    const result = Number(this.#common.lseek(fd, 0n, SEEK_END));
+    return result < 0 ? -this.#errno() : result;
+  }
+
   /** The kernel's id of this thread. */
   threadId(): number {
     return this.#system.threadId();
+  }
+
+  /** `usleep(3)` off this thread: while it is out, the event loop has nothing to do and sleeps too. */
+  sleepNonblocking(microseconds: number): Promise<number> {
+    return this.#common.sleepNonblocking(microseconds);
   }
 
   /** The address of a view's first byte. The view must be held for as long as the address is used. */
@@ -297,6 +326,10 @@ function openLinux(path: string): Opened {
       statNonblocking: (fd, into) =>
         symbols.statxNonblocking(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
       duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
+      changeFlags(fd, added, removed) {
+        const present = symbols.fcntl(fd, F_GETFL, 0);
+        return present < 0 ? present : symbols.fcntl(fd, F_SETFL, (present | added) & ~removed);
+      },
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
     },
@@ -317,6 +350,8 @@ function openDarwin(path: string): Opened {
         if (duplicate >= 0) symbols.ioctl(duplicate, BigInt(FIOCLEX_DARWIN));
         return duplicate;
       },
+      // Of the flags that could be changed this module uses none on macOS; see `OPEN_FLAGS`.
+      changeFlags: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),
     },

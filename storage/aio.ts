@@ -181,6 +181,12 @@ export class Aio extends AioCore {
    */
   free(view: Uint8Array): void {
     this.backend.checkUsable("free");
+    if (view instanceof Uint8Array && this.#transfers.isUsing(view)) {
+      throw new Deno.errors.Busy(
+        `Cannot free the view at byte ${view.byteOffset} of the arena while an IO uses it: ` +
+          "wait for the IO first",
+      );
+    }
     this.backend.arena.free(view);
     this.#transfers.space.serve();
   }

@@ -5,15 +5,15 @@
  * @module
  */
 
-import { highWord, isAligned, lowWord, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import type { Backend } from "../core/backend.ts";
 import { shown, systemError } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { FILE_FLAGS, FILE_TARGET, type FileSlot, type OpenFileEntry } from "../core/open_file.ts";
-import { checkOffset } from "../core/operation.ts";
+import { checkEnd, checkOffset } from "../core/operation.ts";
 import { TARGET_DATA_WORDS } from "../core/result.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
+import { highWord, isAligned, lowWord, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import {
   type AddressOf,
   type Alignment,
@@ -23,7 +23,8 @@ import {
 } from "./alignment.ts";
 import { flush, flushSync } from "./flush.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
-import type { Direction, TransferRequest, Transfers } from "./transfer.ts";
+import type { Transfers } from "./transfer.ts";
+import type { Direction, TransferRequest } from "./transfer_request.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
 /** What `readAt`, `writeAt` and `sync` take. */
@@ -196,6 +197,7 @@ export class AioFile implements AsyncDisposable {
     const transfers = this.#transfers;
     if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
       this.#checkAccess(direction, offset);
+      checkEnd(direction, offset, buffers.byteLength);
       return transfers.runOneSync(this, direction, buffers, offset, transfers.isStraight(buffers));
     }
     return transfers.runSync(this.#request(direction, buffers, offset, undefined));
@@ -211,6 +213,7 @@ export class AioFile implements AsyncDisposable {
       const signal = options?.signal;
       if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
         this.#checkAccess(direction, offset);
+        checkEnd(direction, offset, buffers.byteLength);
         const { alignment } = this;
         if (!this.direct || misalignment(alignment, buffers, offset, this.#addressOf) === null) {
           const fast = this.#transfers.tryFast(this, direction, buffers, offset);
@@ -233,7 +236,7 @@ export class AioFile implements AsyncDisposable {
     this.#checkAccess(direction, offset);
     const views = checkViews(direction, buffers);
     const total = totalBytes(views);
-    checkOffset(direction, offset + total);
+    checkEnd(direction, offset, total);
     let isStraight = views.every((view) => this.#addressOf(view) >= 0);
     if (this.direct) {
       const problem = misalignmentOfAll(this.alignment, views, offset, total, this.#addressOf);
@@ -441,8 +444,10 @@ export class AioFile implements AsyncDisposable {
       });
     }
     if (!this.#detach()) return;
-    const result = await this.#backend.libc.closeNonblocking(this.fd);
-    this.#finishClose(result);
+    const { libc } = this.#backend;
+    // Only what was written can keep the system busy; another thread would take longer than the call.
+    const isWritten = (this.#flags & FILE_FLAGS.write) !== 0;
+    this.#finishClose(isWritten ? await libc.closeNonblocking(this.fd) : libc.close(this.fd));
   }
 
   /**

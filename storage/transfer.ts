@@ -13,55 +13,24 @@
  * @module
  */
 
-import { alignUp, EAGAIN, EINTR, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import type { AioCore } from "../core/aio.ts";
-import { shown, type SystemError, systemError } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { AioReturn } from "../core/result.ts";
 import type { CompletionWaiter } from "../core/turn.ts";
 import { invalidWaitRef, type WaitRef } from "../core/wait_ref.ts";
+import { alignUp, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import { abortable } from "./abortable.ts";
-import type { Alignment } from "./alignment.ts";
 import { type BounceSpace, noSpace } from "./bounce.ts";
-import { ViewCursor } from "./view_cursor.ts";
-
-/** Which way the bytes go. */
-export type Direction = "read" | "write";
-
-/** What a transfer needs of its file. */
-export interface TransferFile {
-  /** Its path, for errors. */
-  readonly path: string;
-  /** Whether `O_DIRECT` is in force. */
-  readonly direct: boolean;
-  /** What addresses and offsets must be multiples of. */
-  readonly alignment: Alignment;
-  /** Starts one IO of it. */
-  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void;
-  /** Counts an operation that the descriptor must outlive. */
-  begin(): void;
-  /** The end of what `begin` counted. */
-  end(): void;
-}
-
-/** One transfer that a user asked for. */
-export interface TransferRequest {
-  /** The file. */
-  readonly file: TransferFile;
-  /** Which way. */
-  readonly direction: Direction;
-  /** From or to where. */
-  readonly cursor: ViewCursor;
-  /** Where in the file it begins. */
-  readonly offset: number;
-  /** Whether all views are memory that the kernel may keep. */
-  readonly isStraight: boolean;
-  /** Ends the wait for it. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How often in a row a call is made again that was interrupted or found no room. */
-const RETRIES_MAX = 1000;
+import {
+  advance,
+  type Direction,
+  isEnd,
+  isRetry,
+  outcomeOf,
+  type TransferFile,
+  type TransferRequest,
+} from "./transfer_request.ts";
+import { becameSmaller, ViewCursor } from "./view_cursor.ts";
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 
@@ -72,6 +41,8 @@ export class Transfers {
   /** Where bytes are bounced. */
   readonly space: BounceSpace;
   readonly #pool: FastTransfer[] = [];
+  /** Those that go straight to and from the user's memory, in pieces. */
+  readonly #straight = new Set<TransferRequest>();
   /** For the blocking calls, which do not nest. */
   readonly #syncReturn = new AioReturn();
   readonly #syncRef = invalidWaitRef();
@@ -123,6 +94,17 @@ export class Transfers {
     return this.space.tryTake(bytes, file.alignment.memory) ?? undefined;
   }
 
+  /**
+   * Whether a transfer has still to come to a part of a view, with or without an IO in flight.
+   * After an abort the piece in flight is known by its handle.
+   */
+  isUsing(view: Uint8Array): boolean {
+    for (const request of this.#straight) {
+      if (request.cursor.overlaps(view)) return true;
+    }
+    return false;
+  }
+
   /** Takes a fast transfer back. */
   recycle(transfer: FastTransfer): void {
     this.#pool.push(transfer);
@@ -137,6 +119,7 @@ export class Transfers {
     const { cursor, file, signal } = request;
     let retries = 0;
     file.begin();
+    if (request.isStraight) this.#straight.add(request);
     try {
       while (cursor.remaining > 0) {
         signal?.throwIfAborted();
@@ -146,6 +129,7 @@ export class Transfers {
         if (isEnd(request, outcome, retries)) break;
       }
     } finally {
+      this.#straight.delete(request);
       file.end();
     }
     return cursor.done;
@@ -285,6 +269,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
   #file: TransferFile | null = null;
   #direction: Direction = "read";
   #buffer: Uint8Array | null = null;
+  #bytes = 0;
   #bounce: Uint8Array<SharedArrayBuffer> | null = null;
   #offset = 0;
   #resolve: (bytes: number | Promise<number>) => void = ignore;
@@ -302,15 +287,16 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     bounce: Uint8Array<SharedArrayBuffer> | null,
     offset: number,
   ): boolean {
-    const handle = this.#transfers.aio.tryAcquire(null, this.#ret);
-    if (handle === null) return false;
+    let handle: AioHandle | null = null;
     try {
+      handle = this.#transfers.aio.tryAcquire(null, this.#ret);
+      if (handle === null) return false;
       handle.waitRef(this);
       if (bounce !== null && direction === "write") bounce.set(buffer);
       handle.setIovec(bounce ?? buffer);
       file.start(direction, handle, offset, END_OF_TURN);
     } catch (error) {
-      if (handle.state === "handedOut") handle.release();
+      if (handle?.state === "handedOut") handle.release();
       if (bounce !== null) this.#transfers.space.giveBack(bounce);
       throw error;
     }
@@ -318,6 +304,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     this.#file = file;
     this.#direction = direction;
     this.#buffer = buffer;
+    this.#bytes = bounce === null ? buffer.byteLength : bounce.byteLength;
     this.#bounce = bounce;
     this.#offset = offset;
     return true;
@@ -353,6 +340,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     const direction = this.#direction;
     const offset = this.#offset;
     const outcome = outcomeOf(this.#ret);
+    const bytes = this.#bytes;
     this.#file = null;
     this.#buffer = null;
     this.#bounce = null;
@@ -361,13 +349,14 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     this.#transfers.recycle(this);
     try {
       if (bounce !== null && direction === "read" && outcome > 0) {
-        buffer.set(outcome === buffer.byteLength ? bounce : bounce.subarray(0, outcome));
+        if (buffer.byteLength !== bytes) throw becameSmaller("read");
+        buffer.set(outcome === bytes ? bounce : bounce.subarray(0, outcome));
       }
     } finally {
       if (bounce !== null) this.#transfers.space.giveBack(bounce);
       file.end();
     }
-    if (outcome === buffer.byteLength) return outcome;
+    if (outcome === bytes) return outcome;
     return continueSlowly(
       this.#transfers,
       file,
@@ -419,63 +408,4 @@ function startPiece(
   handle.setIovec(iovec);
   file.start(request.direction, handle, request.offset + request.cursor.done, options);
   return ref;
-}
-
-/** Bytes, or -errno: the file callbacks keep the error number. */
-function outcomeOf(ret: AioReturn): number {
-  const { result } = ret;
-  return result.status === "error" ? -result.errorData : result.result;
-}
-
-/** Moves the cursor over what one IO did, taking the bytes out of the bounce space first. */
-function advance(request: TransferRequest, outcome: number, bounce: Uint8Array | null): number {
-  if (outcome <= 0) return outcome;
-  const { cursor, direction } = request;
-  const bytes = Math.min(outcome, cursor.remaining);
-  if (bounce !== null && direction === "read") cursor.copyFrom(bounce.subarray(0, bytes));
-  cursor.advance(bytes);
-  return outcome;
-}
-
-function isRetry(outcome: number): boolean {
-  return outcome === -EINTR || outcome === -EAGAIN;
-}
-
-/**
- * Whether a transfer is over after an IO.
- *
- * @throws if the IO failed, or a write gets nowhere
- */
-function isEnd(request: TransferRequest, outcome: number, retries: number): boolean {
-  const { direction, cursor, file, offset } = request;
-  if (isRetry(outcome) && retries <= RETRIES_MAX) return false;
-  if (outcome < 0) throw transferError(request, -outcome);
-  if (cursor.remaining === 0) return true;
-  if (direction === "read") {
-    // A direct read that ends unaligned has met the end of the file, and could not go on anyway.
-    return outcome === 0 || !isAligned(offset + cursor.done, file.alignment.offset);
-  }
-  if (outcome > 0 && isAligned(offset + cursor.done, file.alignment.offset)) return false;
-  const { path } = file;
-  throw Object.assign(
-    new Deno.errors.WriteZero(
-      `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`,
-    ),
-    { path, offset, length: cursor.total, bytesWritten: cursor.done, syscall: "pwritev" },
-  );
-}
-
-function what({ direction, file, cursor, offset }: TransferRequest): string {
-  return `Cannot ${direction} ${cursor.total} bytes at offset ${offset} of ${shown(file.path)}`;
-}
-
-function transferError(request: TransferRequest, errno: number): SystemError {
-  const { direction, file, cursor, offset } = request;
-  return systemError(errno, what(request), {
-    syscall: direction === "read" ? "preadv" : "pwritev",
-    path: file.path,
-    offset,
-    length: cursor.total,
-    ...(direction === "write" ? { bytesWritten: cursor.done } : {}),
-  });
 }

@@ -97,6 +97,7 @@ export class ViewCursor {
       target.set(view, at);
       at += view.byteLength;
     }
+    if (at !== Math.min(target.byteLength, this.remaining)) throw becameSmaller("write");
   }
 
   /** Copies bytes into the next part of the views, without moving. */
@@ -106,6 +107,16 @@ export class ViewCursor {
       view.set(source.subarray(at, at + view.byteLength));
       at += view.byteLength;
     }
+    if (at !== source.byteLength) throw becameSmaller("read");
+  }
+
+  /** Whether a view shares memory with one of these. */
+  overlaps(other: Uint8Array): boolean {
+    const from = other.byteOffset;
+    return this.#views.some((view) =>
+      view.buffer === other.buffer && view.byteOffset < from + other.byteLength &&
+      view.byteOffset + view.byteLength > from
+    );
   }
 
   /** Moves over bytes that are done. */
@@ -119,4 +130,11 @@ export class ViewCursor {
       this.#index++;
     }
   }
+}
+
+/** A buffer was resized or transferred while the transfer still needed it. */
+export function becameSmaller(verb: "read" | "write"): TypeError {
+  return new TypeError(
+    `Cannot ${verb} as a buffer became smaller, or was transferred, while the transfer was pending`,
+  );
 }

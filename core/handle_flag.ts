@@ -1,0 +1,38 @@
+/**
+ * handle_flag.ts: the flags of an IO, by name and as bits.
+ *
+ * @module
+ */
+
+import { refuseFlag } from "./refusals.ts";
+
+/**
+ * A hint or a need of an IO.
+ *
+ * - `"synchronous"`: the issuer will wait at once; execute it in the start call.
+ * - `"referencesLocal"`: its memory is this thread's own and may go away, so the issuer executes
+ *   it in the start call, under every method.
+ * - `"buffered"`: it goes through the page cache.
+ */
+export type HandleFlag = "synchronous" | "referencesLocal" | "buffered";
+
+/** The flags by name, as bits. */
+export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
+  synchronous: 1,
+  referencesLocal: 2,
+  buffered: 4,
+};
+
+/** A lookup by name would find what every object inherits, too, and is slower. */
+export function flagBit(flag: HandleFlag): number {
+  switch (flag) {
+    case "synchronous":
+      return FLAG_BITS.synchronous;
+    case "referencesLocal":
+      return FLAG_BITS.referencesLocal;
+    case "buffered":
+      return FLAG_BITS.buffered;
+    default:
+      return refuseFlag(flag);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * transfer_request.ts: what a user asked for, and what the outcome of one IO means for it: go on, try
+ * again, done, or an error in words.
+ *
+ * @module
+ */
+
+import { shown, type SystemError, systemError } from "../core/errors.ts";
+import type { AioHandle, StartOptions } from "../core/handle.ts";
+import type { AioReturn } from "../core/result.ts";
+import { EAGAIN, EINTR, isAligned } from "../core/wire.ts";
+import type { Alignment } from "./alignment.ts";
+import type { ViewCursor } from "./view_cursor.ts";
+
+/** Which way the bytes go. */
+export type Direction = "read" | "write";
+
+/** What a transfer needs of its file. */
+export interface TransferFile {
+  /** Its path, for errors. */
+  readonly path: string;
+  /** Whether `O_DIRECT` is in force. */
+  readonly direct: boolean;
+  /** What addresses and offsets must be multiples of. */
+  readonly alignment: Alignment;
+  /** Starts one IO of it. */
+  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void;
+  /** Counts an operation that the descriptor must outlive. */
+  begin(): void;
+  /** The end of what `begin` counted. */
+  end(): void;
+}
+
+/** One transfer that a user asked for. */
+export interface TransferRequest {
+  /** The file. */
+  readonly file: TransferFile;
+  /** Which way. */
+  readonly direction: Direction;
+  /** From or to where. */
+  readonly cursor: ViewCursor;
+  /** Where in the file it begins. */
+  readonly offset: number;
+  /** Whether all views are memory that the kernel may keep. */
+  readonly isStraight: boolean;
+  /** Ends the wait for it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How often in a row a call is made again that was interrupted or found no room. */
+const RETRIES_MAX = 1000;
+
+/** Bytes, or -errno: the file callbacks keep the error number. */
+export function outcomeOf(ret: AioReturn): number {
+  const { result } = ret;
+  return result.status === "error" ? -result.errorData : result.result;
+}
+
+/** Moves the cursor over what one IO did, taking the bytes out of the bounce space first. */
+export function advance(
+  request: TransferRequest,
+  outcome: number,
+  bounce: Uint8Array | null,
+): number {
+  if (outcome <= 0) return outcome;
+  const { cursor, direction } = request;
+  const bytes = Math.min(outcome, cursor.remaining);
+  if (bounce !== null && direction === "read") cursor.copyFrom(bounce.subarray(0, bytes));
+  cursor.advance(bytes);
+  return outcome;
+}
+
+/** Whether the system asks for the same call again. */
+export function isRetry(outcome: number): boolean {
+  return outcome === -EINTR || outcome === -EAGAIN;
+}
+
+/**
+ * Whether a transfer is over after an IO.
+ *
+ * @throws if the IO failed, or a write gets nowhere
+ */
+export function isEnd(request: TransferRequest, outcome: number, retries: number): boolean {
+  const { direction, cursor, file, offset } = request;
+  if (isRetry(outcome) && retries <= RETRIES_MAX) return false;
+  if (outcome < 0) throw transferError(request, -outcome);
+  if (cursor.remaining === 0) return true;
+  if (direction === "read") {
+    // A direct read that ends unaligned has met the end of the file, and could not go on anyway.
+    return outcome === 0 || !isAligned(offset + cursor.done, file.alignment.offset);
+  }
+  if (outcome > 0 && isAligned(offset + cursor.done, file.alignment.offset)) return false;
+  const { path } = file;
+  throw Object.assign(
+    new Deno.errors.WriteZero(
+      `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`,
+    ),
+    { path, offset, length: cursor.total, bytesWritten: cursor.done, syscall: "pwritev" },
+  );
+}
+
+function what({ direction, file, cursor, offset }: TransferRequest): string {
+  return `Cannot ${direction} ${cursor.total} bytes at offset ${offset} of ${shown(file.path)}`;
+}
+
+function transferError(request: TransferRequest, errno: number): SystemError {
+  const { direction, file, cursor, offset } = request;
+  return systemError(errno, what(request), {
+    syscall: direction === "read" ? "preadv" : "pwritev",
+    path: file.path,
+    offset,
+    length: cursor.total,
+    ...(direction === "write" ? { bytesWritten: cursor.done } : {}),
+  });
+}
