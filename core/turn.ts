@@ -96,8 +96,8 @@ export class Turn {
     }
     this.#resting = this.#rest(REST_MICROSECONDS).then(() => {
       this.#resting = null;
+      this.#restedAt = performance.now();
       this.#begin();
-      this.#restedAt = this.#startedAt;
     });
   }
 
@@ -105,8 +105,10 @@ export class Turn {
     this.#startedAt = this.#lookedAt = performance.now();
     this.#unitsLeft = this.#unitsPerLook;
     this.#isOver = false;
-    const waiters = this.#nextTurn;
-    this.#nextTurn = [];
+    // Where IOs are slow, each waiter's next one is a turn of its own.
+    const count = this.#unitsPerLook === 1 ? 1 : this.#nextTurn.length;
+    const waiters = this.#nextTurn.splice(0, count);
+    if (this.#nextTurn.length > 0) this.#end();
     tellAll(waiters);
   };
 

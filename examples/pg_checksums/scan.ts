@@ -1,0 +1,110 @@
+/**
+ * Which files of a cluster hold data pages: those that the server would checksum. `pieces.ts` reads
+ * what this finds, and the progress bar takes its total from it.
+ *
+ * Pages are under global (shared catalogs), base (databases) and pg_tblspc (links to tablespaces,
+ * where each server version has a directory of its own). A relation is a group of files: one for
+ * each fork (main, _fsm, _vm, _init), each cut into segments (.1, .2, …).
+ *
+ * @module
+ */
+
+import { CheckFailure, systemFailure } from "./failure.ts";
+
+/** One segment of one fork of a relation. */
+export interface DataFile {
+  /** The data directory as the user gave it, and the way from there. */
+  path: string;
+  /** 0 for a file without a suffix, 1 for `.1`, and so on. */
+  segmentNumber: number;
+  /** Bytes. */
+  size: number;
+}
+
+const ROOTS = ["global", "base", "pg_tblspc"] as const;
+/** Temporary files and directories start with this. */
+const TEMPORARY_PREFIX = "pgsql_tmp";
+/** Left behind by a macOS file manager. */
+const FOREIGN_FILES: ReadonlySet<string> = new Set([".DS_Store"]);
+/** Files of the server without pages. */
+const PAGELESS_FILES: ReadonlySet<string> = new Set([
+  "pg_control",
+  "pg_filenode.map",
+  "PG_VERSION",
+]);
+/** The relation cache, which has a suffix while it is being written. */
+const PAGELESS_PREFIX = "pg_internal.init";
+
+const NAME_ORDER = new Intl.Collator("en", { numeric: true });
+
+/**
+ * Finds a cluster's data files, in an order that depends on nothing but their names.
+ *
+ * @param dataDirectory The cluster's directory.
+ * @param versionDirectory The name of the server's directory in a tablespace.
+ * @throws {CheckFailure} A directory cannot be read, or a file name has a bad segment number.
+ */
+export async function* dataFiles(
+  dataDirectory: string,
+  versionDirectory: string,
+): AsyncGenerator<DataFile, void, undefined> {
+  for (const root of ROOTS) {
+    yield* filesUnder(`${dataDirectory}/${root}`, root === "pg_tblspc", versionDirectory);
+  }
+}
+
+async function* filesUnder(
+  directory: string,
+  isTablespaceRoot: boolean,
+  versionDirectory: string,
+): AsyncGenerator<DataFile, void, undefined> {
+  for (const entry of await readDirectory(directory)) {
+    const path = `${directory}/${entry.name}`;
+    if (entry.isFile) {
+      if (isPageless(entry.name)) continue;
+      const segmentNumber = parseSegmentNumber(entry.name, path);
+      yield { path, segmentNumber, size: statFile(path).size };
+    } else if (entry.isDirectory || entry.isSymlink) {
+      // A link is followed as a directory: relations are never links.
+      const subdirectory = isTablespaceRoot ? `${path}/${versionDirectory}` : path;
+      if (isTablespaceRoot) statFile(subdirectory);
+      yield* filesUnder(subdirectory, false, versionDirectory);
+    }
+  }
+}
+
+/** The entries of a directory that may count, in the order of their names. */
+async function readDirectory(directory: string): Promise<Deno.DirEntry[]> {
+  const entries: Deno.DirEntry[] = [];
+  try {
+    for await (const entry of Deno.readDir(directory)) {
+      if (entry.name.startsWith(TEMPORARY_PREFIX) || FOREIGN_FILES.has(entry.name)) continue;
+      entries.push(entry);
+    }
+  } catch (error) {
+    throw systemFailure(`could not open directory "${directory}"`, error);
+  }
+  return entries.sort((one, other) => NAME_ORDER.compare(one.name, other.name));
+}
+
+function isPageless(name: string): boolean {
+  return PAGELESS_FILES.has(name) || name.startsWith(PAGELESS_PREFIX);
+}
+
+/** The number after the first dot of a file's name, which the server never writes as zero. */
+function parseSegmentNumber(name: string, path: string): number {
+  const dot = name.indexOf(".");
+  if (dot === -1) return 0;
+  const segmentNumber = Number.parseInt(name.slice(dot + 1), 10) || 0;
+  if (segmentNumber !== 0) return segmentNumber;
+  throw new CheckFailure(`invalid segment number 0 in file name "${path}"`);
+}
+
+/** Synchronous, as it is a fraction of the work of handing it to another thread. */
+function statFile(path: string): Deno.FileInfo {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    throw systemFailure(`could not stat file "${path}"`, error);
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * pg_checksums_test.ts: examples/pg_checksums.ts gives the figures, the verdict, the messages and
+ * the exit code of PostgreSQL's own program, on a real cluster, whole and damaged in known ways.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { dirname, join } from "@std/path";
+import { pageChecksum } from "../../examples/pg_checksums/page.ts";
+import { availableMethods } from "../../mod.ts";
+import {
+  type Cluster,
+  copyCluster,
+  postgresAvailable,
+  sharedCluster,
+} from "../support/postgres.ts";
+import {
+  assertSameAsOriginal,
+  BLOCKS_PER_SEGMENT,
+  errorCount,
+  flipBit,
+  overwrite,
+  PAGE_BYTES,
+  readPage,
+  runProgram,
+} from "./pg_checksums/program.ts";
+
+/** A cluster's test: `change` damages a copy of the cluster, then both programs look at it. */
+function testCopy(name: string, fn: (cluster: Cluster) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: !postgresAvailable,
+    fn: async () => {
+      await using cluster = await copyCluster();
+      await fn(cluster);
+    },
+  });
+}
+
+/** A page as the server would write it at that place. */
+function withChecksum(page: Uint8Array, blockNumber: number): Uint8Array {
+  const copy = page.slice();
+  const words = new Uint32Array(copy.buffer);
+  const checksum = pageChecksum(words, 0, words.length, blockNumber);
+  new DataView(copy.buffer).setUint16(8, checksum, true);
+  return copy;
+}
+
+Deno.test({
+  name: "pg_checksums reports the same as the C tool on an intact cluster",
+  ignore: !postgresAvailable,
+  fn: async () => {
+    const result = await assertSameAsOriginal(await sharedCluster());
+    assertEquals(result.code, 0);
+    assertEquals(result.stderr, "");
+    assertMatch(result.stdout, /^Bad checksums: {2}0$/m);
+  },
+});
+
+for (const { name, ok } of availableMethods()) {
+  Deno.test({
+    name: `pg_checksums reports the same as the C tool with --method ${name}`,
+    ignore: !postgresAvailable || !ok,
+    fn: async () => {
+      const result = await assertSameAsOriginal(await sharedCluster(), ["--method", name]);
+      assertEquals(result.code, 0);
+    },
+  });
+}
+
+testCopy("pg_checksums finds one flipped bit", async (cluster) => {
+  await flipBit(cluster.file("accounts"), 1234 * PAGE_BYTES + 5000);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(result.code, 1);
+  assertEquals(errorCount(result), 1);
+  assertStringIncludes(result.stderr, `in file "${cluster.file("accounts")}", block 1234: `);
+});
+
+testCopy("pg_checksums finds bad pages in several files and forks", async (cluster) => {
+  await flipBit(cluster.file("accounts"), 0);
+  await flipBit(cluster.file("accounts"), 2 * PAGE_BYTES - 1);
+  await flipBit(cluster.file("accounts"), 2000 * PAGE_BYTES + 8); // The stored checksum.
+  await flipBit(cluster.file("accounts_pkey"), 3 * PAGE_BYTES + 100);
+  await flipBit(cluster.file("accounts", "_fsm"), PAGE_BYTES + 100);
+  await flipBit(cluster.file("accounts", "_vm"), 100);
+  await flipBit(cluster.file("scratch_pkey", "_init"), 100);
+  await flipBit(cluster.file("pg_database"), 8000);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(result.code, 1);
+  assertEquals(errorCount(result), 8);
+});
+
+testCopy("pg_checksums finds a bad page in a tablespace", async (cluster) => {
+  await flipBit(cluster.file("far_away"), 7 * PAGE_BYTES + 7);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(errorCount(result), 1);
+  assertStringIncludes(result.stderr, "/pg_tblspc/");
+});
+
+testCopy("pg_checksums names bad pages in the order of files and blocks", async (cluster) => {
+  for (const block of [2000, 3, 700]) {
+    await flipBit(cluster.file("accounts"), block * PAGE_BYTES + 99);
+  }
+  await flipBit(cluster.file("pg_database"), 99);
+  await flipBit(cluster.file("far_away"), 99);
+  const { stderr } = await runProgram([cluster.data]);
+  const places = Array.from(
+    stderr.matchAll(/file "(.*)", block (\d+)/g),
+    ([, path, block]) => [path, Number(block)],
+  );
+  assertEquals(places, [
+    [cluster.file("pg_database"), 0],
+    [cluster.file("accounts"), 3],
+    [cluster.file("accounts"), 700],
+    [cluster.file("accounts"), 2000],
+    [cluster.file("far_away"), 0],
+  ]);
+});
+
+testCopy("pg_checksums numbers the pages of a later segment from its place", async (cluster) => {
+  const page = await readPage(cluster.file("accounts"), 10);
+  const segment = cluster.file("accounts", ".3");
+  await Deno.writeFile(segment, new Uint8Array());
+  for (let block = 0; block < 200; block++) {
+    const right = withChecksum(page, 3 * BLOCKS_PER_SEGMENT + block);
+    await overwrite(segment, block * PAGE_BYTES, right);
+  }
+  assertEquals((await assertSameAsOriginal(cluster)).code, 0);
+
+  // Right in the first segment, wrong in this one.
+  await overwrite(segment, 150 * PAGE_BYTES, withChecksum(page, 150));
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(errorCount(result), 1);
+  assertStringIncludes(result.stderr, `in file "${segment}", block 150: `);
+});
+
+testCopy("pg_checksums finds bad pages all over a full segment", async (cluster) => {
+  const page = await readPage(cluster.file("accounts"), 10);
+  const segment = cluster.file("accounts", ".1");
+  await Deno.writeFile(segment, new Uint8Array());
+  await Deno.truncate(segment, BLOCKS_PER_SEGMENT * PAGE_BYTES); // New pages, in a hole.
+  const badBlocks = [0, 127, 128, 50_000, 99_999, 131_071];
+  for (const block of badBlocks) await overwrite(segment, block * PAGE_BYTES, page);
+  for (const block of [1, 60_000, 131_070]) {
+    const right = withChecksum(page, BLOCKS_PER_SEGMENT + block);
+    await overwrite(segment, block * PAGE_BYTES, right);
+  }
+  const result = await assertSameAsOriginal(cluster);
+  const blocks = Array.from(result.stderr.matchAll(/block (\d+)/g), ([, block]) => Number(block));
+  assertEquals(blocks, badBlocks);
+});
+
+testCopy("pg_checksums counts new pages and does not check them", async (cluster) => {
+  const garbage = new Uint8Array(PAGE_BYTES).fill(0xa5);
+  garbage.fill(0, 14, 16); // pd_upper
+  const { size } = await Deno.stat(cluster.file("accounts"));
+  await overwrite(cluster.file("accounts"), size, new Uint8Array(PAGE_BYTES));
+  await overwrite(cluster.file("accounts"), size + PAGE_BYTES, garbage);
+  const whole = await runProgram([(await sharedCluster()).data]);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(result.code, 0);
+  assertEquals(blocksScanned(result.stdout), blocksScanned(whole.stdout) + 2);
+});
+
+function blocksScanned(stdout: string): number {
+  return Number(/^Blocks scanned: +(\d+)$/m.exec(stdout)?.[1]);
+}
+
+testCopy("pg_checksums leaves out temporary files and files without pages", async (cluster) => {
+  const database = dirname(cluster.file("accounts"));
+  const tablespace = dirname(dirname(cluster.file("far_away")));
+  await Deno.mkdir(join(cluster.data, "base", "pgsql_tmp"), { recursive: true });
+  await Deno.mkdir(join(tablespace, "pgsql_tmp"), { recursive: true });
+  const files = [
+    join(cluster.data, "base", "pgsql_tmp", "pgsql_tmp4711.0"),
+    join(tablespace, "pgsql_tmp", "pgsql_tmp4711.1"),
+    join(database, "pgsql_tmp4712"),
+    join(database, "pg_internal.init"),
+    join(database, "pg_internal.init.4713"),
+    join(database, ".DS_Store"),
+    join(cluster.data, "global", "PG_VERSION"),
+    join(cluster.data, "stray"),
+  ];
+  for (const file of files) await Deno.writeTextFile(file, "no page");
+  const whole = await runProgram([(await sharedCluster()).data]);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(result.stdout, whole.stdout);
+  assertEquals(result.code, 0);
+});
+
+testCopy("pg_checksums counts empty files and files of other names", async (cluster) => {
+  const database = dirname(cluster.file("accounts"));
+  await Deno.writeFile(join(database, "99999"), new Uint8Array());
+  await Deno.writeFile(join(database, "other"), await readPage(cluster.file("accounts"), 0));
+  await Deno.mkdir(join(database, "folder"));
+  await Deno.writeFile(join(database, "folder", "t3_77"), new Uint8Array(3 * PAGE_BYTES));
+  assertEquals((await assertSameAsOriginal(cluster)).code, 0);
+});
+
+testCopy("pg_checksums stops at a file that ends in the middle of a page", async (cluster) => {
+  const path = cluster.file("accounts");
+  await flipBit(path, 5 * PAGE_BYTES);
+  await Deno.truncate(path, 300 * PAGE_BYTES + 1000);
+  const result = await assertSameAsOriginal(cluster);
+  assertEquals(result.code, 1);
+  assertEquals(result.stdout, "");
+  assertStringIncludes(result.stderr, "block 5: ");
+  assertStringIncludes(
+    result.stderr,
+    `could not read block 300 in file "${path}": read 1000 of 8192`,
+  );
+});
+
+testCopy("pg_checksums finds the same with --direct", async (cluster) => {
+  await flipBit(cluster.file("accounts"), 1234 * PAGE_BYTES + 5000);
+  await flipBit(cluster.file("accounts", "_vm"), 4000);
+  assertEquals(errorCount(await assertSameAsOriginal(cluster, ["--direct"])), 2);
+
+  await Deno.truncate(cluster.file("accounts", "_vm"), 1000);
+  const result = await assertSameAsOriginal(cluster, ["--direct"]);
+  assertStringIncludes(result.stderr, `_vm": read 1000 of 8192`);
+});
+
+/** The document that `--json` prints. */
+interface Document {
+  verdict: string;
+  filesScanned: number;
+  blocksScanned: number;
+  badChecksums: number;
+  bytesScanned: number;
+  badPages: { file: string; block: number; calculated: number; stored: number }[];
+  dataChecksumVersion?: number;
+  message?: string;
+  method?: string;
+  direct?: boolean;
+  seconds?: number;
+  megabytesPerSecond: number;
+}
+
+async function runJson(cluster: Cluster): Promise<{ document: Document; code: number }> {
+  const { stdout, code } = await runProgram(["--json", cluster.data]);
+  return { document: JSON.parse(stdout), code };
+}
+
+Deno.test({
+  name: "pg_checksums --json prints one document with figures, verdict and speed",
+  ignore: !postgresAvailable,
+  fn: async () => {
+    const cluster = await sharedCluster();
+    const text = await runProgram([cluster.data]);
+    const { document, code } = await runJson(cluster);
+    assertEquals(code, 0);
+    assertEquals(document.verdict, "intact");
+    assertEquals(document.badPages, []);
+    assertEquals(document.badChecksums, 0);
+    assertEquals(document.dataChecksumVersion, 1);
+    assertEquals(document.blocksScanned, blocksScanned(text.stdout));
+    assertEquals(document.bytesScanned, document.blocksScanned * PAGE_BYTES);
+    assertEquals(document.direct, false);
+    assert(document.seconds! > 0);
+    const megabytes = document.bytesScanned / 1e6;
+    assertEquals(document.megabytesPerSecond, megabytes / document.seconds!);
+  },
+});
+
+testCopy("pg_checksums --json lists the bad pages", async (cluster) => {
+  const path = cluster.file("accounts");
+  await flipBit(path, 12 * PAGE_BYTES + 8);
+  await flipBit(path, 13 * PAGE_BYTES + 8);
+  const [first, second] = [await readPage(path, 12), await readPage(path, 13)];
+  const { document, code } = await runJson(cluster);
+  assertEquals(code, 1);
+  assertEquals(document.verdict, "damaged");
+  assertEquals(document.badChecksums, 2);
+  assertEquals(
+    document.badPages,
+    [first, second].map((page, index) => {
+      const stored = new DataView(page.buffer).getUint16(8, true);
+      return { file: path, block: 12 + index, calculated: stored ^ 0x10, stored };
+    }),
+  );
+});
+
+testCopy("pg_checksums --json tells why a check failed, after the bad pages", async (cluster) => {
+  const path = cluster.file("pg_database");
+  await flipBit(path, 8);
+  await Deno.truncate(cluster.file("accounts"), 1);
+  const { document, code } = await runJson(cluster);
+  assertEquals(code, 1);
+  assertEquals(document.verdict, "failed");
+  assertEquals(document.badPages.map(({ file }) => file), [path]);
+  assertStringIncludes(document.message!, "read 1 of 8192");
+});

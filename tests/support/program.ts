@@ -1,0 +1,67 @@
+/**
+ * program.ts: small programs that use the library in a process of their own: with permissions of
+ * their own, limits of their own, and an end of their own.
+ *
+ * @module
+ */
+
+import { type ChildOptions, type ChildResult, runChild } from "./temp.ts";
+
+/** The library, as a program anywhere on this machine imports it. */
+export const LIBRARY_URL = import.meta.resolve("../../mod.ts");
+
+/** How {@linkcode runProgram} runs. */
+export interface ProgramOptions extends Omit<ChildOptions, "command" | "stdin"> {
+  /** Permission flags; `["-A"]` if left out. */
+  readonly flags?: readonly string[];
+  /** What the program finds in `Deno.args`. */
+  readonly args?: readonly string[];
+  /** Commands of `sh` before Deno starts in its place, such as `ulimit -n 64`. */
+  readonly shell?: string;
+  /** A command that starts Deno, with its arguments, such as `setpriv`. */
+  readonly wrapper?: readonly string[];
+}
+
+/**
+ * Runs a program whose text may use `Aio`, imported already.
+ *
+ * @param source the program
+ * @param options how
+ */
+export function runProgram(source: string, options: ProgramOptions = {}): Promise<ChildResult> {
+  const { flags = ["-A"], args = [], shell, wrapper, ...rest } = options;
+  const program = `import { Aio } from ${JSON.stringify(LIBRARY_URL)};\n${source}`;
+  const url = `data:application/typescript,${encodeURIComponent(program)}`;
+  const denoArgs = ["run", "--no-prompt", "--no-lock", "--no-config", ...flags, url, ...args];
+  const limits = { timeLimitMs: 20_000, ...rest };
+  if (shell !== undefined) {
+    const command = [`${shell}; exec "$0" "$@"`, Deno.execPath(), ...denoArgs];
+    return runChild(["-c", ...command], { ...limits, command: "sh" });
+  }
+  if (wrapper !== undefined) {
+    const [command, ...wrapperArgs] = wrapper;
+    return runChild([...wrapperArgs, Deno.execPath(), ...denoArgs], {
+      ...limits,
+      ...(command === undefined ? {} : { command }),
+    });
+  }
+  return runChild(denoArgs, limits);
+}
+
+/** Where this process's descriptors point to, by their numbers. */
+export function openDescriptors(): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+    try {
+      found.set(Number(name), Deno.readLinkSync(`/proc/self/fd/${name}`));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // The one of the listing itself.
+    }
+  }
+  return found;
+}
+
+/** How many descriptors of this process point to a path. */
+export function countDescriptorsOf(path: string): number {
+  return [...openDescriptors().values()].filter((target) => target === path).length;
+}
