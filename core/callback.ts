@@ -57,6 +57,8 @@ export interface CallbackHandle {
   readonly targetData: Int32Array;
   /** The numbers the issuer left for its callbacks. */
   handleData(): number[];
+  /** The memory that was read into or written from, one view a buffer. */
+  buffers(): Uint8Array[];
   /** What it is about, in words. */
   describeTarget(): string;
 }
@@ -71,7 +73,7 @@ export interface AioCallbacks {
    * @param handle the IO
    * @param prior what the callback before made of it; it may be changed and returned
    * @param data the byte that was registered with the callback
-   * @returns what this callback makes of it
+   * @returns what this callback makes of it; a new status is signed with this callback's id
    */
   completeShared?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
   /** Called in the issuer when it notices the completion; its result goes to the return slot only. */
@@ -209,12 +211,14 @@ export class CallbackTable {
     data: number,
     result: AioResult,
   ): void {
-    const errorData = result.errorData;
+    const { callbackId, status, errorData } = result;
     this.runningId = id;
     try {
       const next = this.#callbacks[id]![phase]!(handle, result, data);
       this.#checkResult(next, errorData);
       if (next !== result) result.assign(next);
+      const isChanged = result.status !== status || result.errorData !== errorData;
+      if (isChanged && result.callbackId === callbackId) result.callbackId = id;
     } catch (cause) {
       this.#thrown(handle, id, phase, cause);
       setThrown(result, id, phase);

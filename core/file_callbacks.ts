@@ -17,18 +17,16 @@ export type DescribeFile = (targetData: Int32Array) => string;
 /**
  * Makes the built-in callbacks, by name, in the order of their ids.
  *
- * @param idOf the id that a name got
  * @param describe describes the file that an IO was about
  */
 export function fileCallbacks(
-  idOf: (name: string) => number,
   describe: DescribeFile,
 ): readonly (readonly [string, AioCallbacks])[] {
   return [
-    ["fileReadv", transferCallbacks("read", "preadv", () => idOf("fileReadv"), describe)],
-    ["fileWritev", transferCallbacks("write", "pwritev", () => idOf("fileWritev"), describe)],
+    ["fileReadv", transferCallbacks("read", "preadv", describe)],
+    ["fileWritev", transferCallbacks("write", "pwritev", describe)],
     ["fileSync", {
-      completeShared: (_handle, prior) => distil(prior, 0, idOf("fileSync")),
+      completeShared: (_handle, prior) => distil(prior, 0),
       report: (result, targetData) =>
         systemError(result.errorData, `could not fsync ${describe(targetData)}`, {
           syscall: "fsync",
@@ -40,14 +38,11 @@ export function fileCallbacks(
 function transferCallbacks(
   verb: "read" | "write",
   syscall: string,
-  idOf: () => number,
   describe: DescribeFile,
 ): AioCallbacks {
-  let id = 0;
   return {
     completeShared(handle: CallbackHandle, prior: AioResult): AioResult {
-      id ||= idOf();
-      return distil(prior, handle.length, id);
+      return distil(prior, handle.length);
     },
     report(result: AioResult, targetData: Int32Array): string | Error {
       const offset = fromWords(
@@ -66,15 +61,13 @@ function transferCallbacks(
 }
 
 /** Negative: an error that keeps its number. Fewer than asked: partial. Anything else: as it is. */
-function distil(prior: AioResult, asked: number, id: number): AioResult {
+function distil(prior: AioResult, asked: number): AioResult {
   if (prior.status !== "ok") return prior;
   if (prior.result < 0) {
-    prior.callbackId = id;
     prior.status = "error";
     prior.errorData = -prior.result;
     prior.result = 0;
   } else if (prior.result < asked) {
-    prior.callbackId = id;
     prior.status = "partial";
   }
   return prior;

@@ -10,6 +10,7 @@
 
 import { IOVEC_SIZE_BYTES, IOVEC_WORDS } from "../ffi/layout.ts";
 import { fromWords } from "../ffi/memory.ts";
+import { assert } from "./assert.ts";
 import {
   type CallbackHandle,
   CALLBACKS_MAX,
@@ -344,6 +345,23 @@ export class AioHandle implements CallbackHandle {
     words[base + HANDLE.length] = length;
     words[base + HANDLE.iovecLength] = count;
     if (this.#localViews !== null) this.#localViews = [...buffers];
+  }
+
+  /**
+   * The memory that is read into or written from, one view a buffer: for callbacks, in whichever
+   * thread they run. Any state from the setting of the iovec to its reuse.
+   */
+  buffers(): Uint8Array[] {
+    const views = this.#localViews;
+    if (views !== null) return views instanceof Uint8Array ? [views] : [...views];
+    const { words, base } = this;
+    return Array.from({ length: words[base + HANDLE.iovecLength]! }, (_, i) => {
+      const at = this.#iovecAt + i * IOVEC_WORDS.size;
+      const address = fromWords(words[at]!, words[at + IOVEC_WORDS.baseHigh]!);
+      const view = this.#host.memory.viewAt(address, words[at + IOVEC_WORDS.lengthLow]!);
+      assert(view !== null, "An iovec points outside of all memory that IO may use");
+      return view;
+    });
   }
 
   #checkList(buffers: readonly Uint8Array[]): number {

@@ -71,6 +71,21 @@ export class MemoryMap {
     return this.#lastAddress;
   }
 
+  /** A view of the memory at an address; null if it is not in the arena or adopted. */
+  viewAt(address: number, length: number): Uint8Array | null {
+    const within = (memory: ArrayBufferLike, base: number): Uint8Array | null => {
+      const isIn = address >= base && address + length <= base + memory.byteLength;
+      return isIn ? new Uint8Array(memory, address - base, length) : null;
+    };
+    const inArena = within(this.arena, this.#arenaAddress);
+    if (inArena !== null) return inArena;
+    for (const [memory, base] of this.#adopted) {
+      const view = within(memory, base);
+      if (view !== null) return view;
+    }
+    return null;
+  }
+
   /** The address of a view of any memory, which its holder must keep alive while it is used. */
   localAddressOf(view: Uint8Array): number {
     return this.#libc.addressOf(view);

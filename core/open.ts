@@ -195,10 +195,7 @@ function makeBackend(
   const files = new OpenFileTable(control, threadId);
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
-  const builtIn = fileCallbacks(
-    (name) => callbacks.idOf(name),
-    (data) => targets.describe(fileTargetId, data),
-  );
+  const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
   for (const [name, one] of builtIn) callbacks.add(name, one);
   for (const module of modules) {
     for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);

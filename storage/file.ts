@@ -311,11 +311,10 @@ export class AioFile implements AsyncDisposable {
 
   #prepare(handle: AioHandle, offset: number, callback: number): void {
     this.#checkOpen("start IO on");
-    checkOffset("start IO", offset);
     const target = this.#target;
     target[FILE_TARGET.offsetLow] = lowWord(offset);
     target[FILE_TARGET.offsetHigh] = highWord(offset);
-    target[FILE_TARGET.length] = callback === this.#ids.sync ? 0 : handle.length;
+    target[FILE_TARGET.length] = handle.length;
     handle.setTarget(this.#ids.target, target);
     handle.registerCallbacks(callback);
     if (!this.direct) handle.setFlag("buffered");

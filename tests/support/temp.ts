@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "@std/path";
 import { fillContent } from "./prng.ts";
 
 export { contentAt } from "./prng.ts";
@@ -92,13 +92,21 @@ function runSync(command: string, args: string[]): { success: boolean; stderr: s
  * `await using disk = await mountTmpfs(65_536)`. Unmounted at the end of its scope. Only where
  * {@linkcode tmpfsAvailable} says so.
  */
-export async function mountTmpfs(bytes: number): Promise<TempDir> {
-  const path = await Deno.makeTempDir({ prefix: "aio_tmpfs_" });
-  const options = `size=${bytes},mode=0777`;
-  const mounted = runSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]);
+export function mountTmpfs(bytes: number): Promise<TempDir> {
+  return mountFileSystem("tmpfs", `size=${bytes},mode=0777`);
+}
+
+/** The same of a file system that has no direct I/O. Only where {@linkcode tmpfsAvailable} says so. */
+export function mountRamfs(): Promise<TempDir> {
+  return mountFileSystem("ramfs", "mode=0777");
+}
+
+async function mountFileSystem(type: string, options: string): Promise<TempDir> {
+  const path = await Deno.makeTempDir({ prefix: `aio_${type}_` });
+  const mounted = runSync("mount", ["-t", type, "-o", options, type, path]);
   if (!mounted.success) {
     await Deno.remove(path);
-    throw new Error(`Cannot mount a tmpfs at "${path}": ${mounted.stderr.trim()}`);
+    throw new Error(`Cannot mount a ${type} at "${path}": ${mounted.stderr.trim()}`);
   }
   return {
     path,
