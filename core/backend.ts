@@ -318,12 +318,11 @@ export class Backend implements HandleHost, WaitingHost {
       ? this.callbacks.runStage(handle, this.#words, base)
       : 0;
     updateState(this.#words, base + HANDLE.state, STAGED);
-    if (thrower !== 0) {
-      this.prepareSubmit(handle);
-      this.#complete(handle, 0, thrower);
-    } else if (this.#needsSynchronousExecution(handle)) {
-      this.prepareSubmit(handle);
-      this.performSynchronously(handle);
+    if (thrower !== 0 || this.#needsSynchronousExecution(handle)) {
+      // It is over before this call returns, so it does not enter the list of those in flight.
+      updateState(this.#words, base + HANDLE.state, SUBMITTED);
+      if (thrower === 0) this.performSynchronously(handle);
+      else this.#complete(handle, 0, thrower);
     } else {
       this.#staged.push(handle);
       if (submitAtEndOfTurn) this.submitAtEndOfTurn();
@@ -365,7 +364,7 @@ export class Backend implements HandleHost, WaitingHost {
   }
 
   prepareSubmit(handle: AioHandle): void {
-    updateState(this.#words, handle.base + HANDLE.state, SUBMITTED);
+    updateState(this.#words, handle.base + HANDLE.state, SUBMITTED, true);
     this.#inFlight.append(handle.index - this.#first);
   }
 
@@ -384,8 +383,9 @@ export class Backend implements HandleHost, WaitingHost {
   }
 
   #complete(handle: AioHandle, result: number, thrower: number): void {
-    completeShared(this.callbacks, handle, result, thrower);
-    if (handle.backendId === this.id) this.reclaim(handle);
+    const isOwn = handle.backendId === this.id;
+    completeShared(this.callbacks, handle, result, thrower, !isOwn);
+    if (isOwn) this.reclaim(handle);
   }
 
   /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
@@ -396,7 +396,7 @@ export class Backend implements HandleHost, WaitingHost {
       this.#handedOut = null;
     } else {
       completeLocal(this.callbacks, handle, this.#returns[local]!);
-      this.#inFlight.remove(local);
+      if (this.#inFlight.has(local)) this.#inFlight.remove(local);
       handle.dropLocalViews();
     }
     const owner = this.#owners[local]!;

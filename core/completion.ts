@@ -33,12 +33,14 @@ const LOCAL_RESULT = new AioResult();
  * @param handle submitted
  * @param rawResult bytes, or -errno
  * @param thrower the callback that threw while the IO was staged, so that it was not executed; 0: none
+ * @param isForeign whether another backend issued it
  */
 export function completeShared(
   table: CallbackTable,
   handle: AioHandle,
   rawResult: number,
   thrower: number,
+  isForeign: boolean,
 ): void {
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
@@ -51,10 +53,15 @@ export function completeShared(
   if (thrower !== 0) setThrown(result, thrower, "stage");
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
-  updateState(words, base + HANDLE.state, COMPLETED_SHARED);
-  if (Atomics.load(words, base + HANDLE.waiterMask) !== 0) {
-    Atomics.notify(words, base + HANDLE.state);
-  }
+  updateState(words, base + HANDLE.state, COMPLETED_SHARED, isForeign);
+  // The issuer makes its own handle idle right away, and wakes the waiters then.
+  if (isForeign) wakeWaiters(words, base);
+}
+
+/** After the state was stored, and only then: whoever sets its bit later looks at the state itself. */
+function wakeWaiters(words: Int32Array, base: number): void {
+  if (Atomics.load(words, base + HANDLE.waiterMask) === 0) return;
+  Atomics.notify(words, base + HANDLE.state);
 }
 
 /** Gives the outcome to the issuer; what its local callbacks make of it goes nowhere else. */
@@ -83,7 +90,8 @@ export function makeIdle(words: Int32Array, base: number): void {
   const low = (words[base + HANDLE.generationLow]! + 1) | 0;
   if (low === 0) words[base + HANDLE.generationHigh]!++;
   words[base + HANDLE.generationLow] = low;
-  updateState(words, base + HANDLE.state, IDLE);
+  updateState(words, base + HANDLE.state, IDLE, true);
+  wakeWaiters(words, base);
   words[base + HANDLE.waiterMask] = 0;
   words[base + HANDLE.operation] = 0;
   words[base + HANDLE.flags] = 0;

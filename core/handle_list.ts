@@ -43,6 +43,11 @@ export class HandleList {
     return this.#next[entry]!;
   }
 
+  /** Whether one is in it. */
+  has(entry: number): boolean {
+    return this.#next[entry] !== OUTSIDE;
+  }
+
   /** Puts one at the end. */
   append(entry: number): void {
     assert(this.#next[entry] === OUTSIDE, "A handle entered a list twice");

@@ -6,8 +6,10 @@
  *              └─ release ─► idle
  * ```
  *
- * One function changes a state: {@linkcode updateState}. It stores atomically only where another
- * thread may be looking for that very state; the states between are published by the next one.
+ * One function changes a state: {@linkcode updateState}. It stores with a barrier only where another
+ * thread goes by that very state: submitted, if the method has the IO; completedShared, if it was
+ * completed for another backend; idle. The states between are published by the next such one. Each
+ * barrier costs 30 ns of a cached read.
  *
  * @module
  */
@@ -66,21 +68,24 @@ export const NEXT_STATES: readonly number[] = [
   /* completedLocal  */ 1 << IDLE,
 ];
 
-/** States that others wait for: stored with a barrier, so that what was written before is seen with them. */
-const PUBLISHED = 1 << IDLE | 1 << SUBMITTED | 1 << COMPLETED_SHARED;
-
 /**
  * Changes the state of a handle: the one place where that is done.
  *
  * @param words the control memory
  * @param index where the handle's state word is
  * @param next the new state
+ * @param isPublished stored with a barrier: what was written before is seen by whoever sees the state
  * @throws {AioInvariantError} if `next` may not follow the present state
  */
-export function updateState(words: Int32Array, index: number, next: number): void {
+export function updateState(
+  words: Int32Array,
+  index: number,
+  next: number,
+  isPublished = false,
+): void {
   const current = words[index]!;
   if ((NEXT_STATES[current]! & (1 << next)) === 0) refuseTransition(current, next);
-  if ((PUBLISHED & (1 << next)) !== 0) Atomics.store(words, index, next);
+  if (isPublished) Atomics.store(words, index, next);
   else words[index] = next;
 }
 
