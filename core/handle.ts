@@ -38,6 +38,7 @@ import {
   refuseBufferList,
   refuseCallbacks,
   refuseHandleData,
+  refuseHandleDatum,
   refuseIncomplete,
   refuseLocalMemory,
   refuseState,
@@ -294,7 +295,7 @@ export class AioHandle implements CallbackHandle {
     for (let i = 0; i < count; i++) {
       const value = values[i]!;
       if (typeof value !== "bigint" && !(Number.isSafeInteger(value) && value >= 0)) {
-        refuseHandleData(this.index, false, count, limit, value);
+        refuseHandleDatum(value);
       }
       longs[at + i] = BigInt(value);
     }

@@ -108,21 +108,20 @@ export function refuseLocalMemory(call: string): never {
   );
 }
 
-/** Handle data that is empty, too long, set before, or does not fit. */
+/** Handle data that is empty, too long, or set before. */
 export function refuseHandleData(
   index: number,
   isSet: boolean,
   count: number,
   limit: number,
-  value?: unknown,
 ): never {
   if (isSet) throw new AioApiError(`Cannot set the data of handle ${index} twice`);
-  if (value !== undefined) {
-    throw new RangeError(
-      `Cannot set handle data ${shown(value)}: an integer from 0 to 2^53 - 1`,
-    );
-  }
   throw new RangeError(`Cannot set ${count} entries of handle data: 1 to ${limit}`);
+}
+
+/** An entry of handle data that does not fit. */
+export function refuseHandleDatum(value: unknown): never {
+  throw new RangeError(`Cannot set handle data ${shown(value)}: an integer from 0 to 2^53 - 1`);
 }
 
 /** A flag that does not exist. */

@@ -37,5 +37,5 @@ export function alignUp(value: number, alignment: number): number {
 
 /** Whether a value is a power of two. */
 export function isPowerOfTwo(value: number): boolean {
-  return Number.isSafeInteger(value) && value > 0 && Math.log2(value) % 1 === 0;
+  return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value;
 }

@@ -55,7 +55,8 @@ export class BounceSpace {
   }
 
   /**
-   * Space, waiting for it.
+   * Space, waiting for it. Less than was asked for, but at least a page, where only the user's own
+   * views are in the way: nobody knows when those go.
    *
    * @throws the signal's reason; or {@linkcode noSpace} if nothing that would be given back is out
    */
@@ -66,10 +67,19 @@ export class BounceSpace {
   ): Uint8Array<SharedArrayBuffer> | Promise<Uint8Array<SharedArrayBuffer>> {
     const view = this.tryTake(bytes, alignment);
     if (view !== null) return view;
-    if (!this.#canWait()) throw noSpace(this.#arena, bytes);
+    if (!this.#canWait()) return this.#tryTakeLess(bytes, alignment) ?? refuse(this.#arena, bytes);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ bytes, alignment, signal, resolve, reject });
     });
+  }
+
+  #tryTakeLess(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    const unit = alignUp(alignment, PAGE_SIZE_BYTES);
+    for (let less = alignUp(bytes / 2, unit); less < bytes; less = alignUp(less / 2, unit)) {
+      const view = this.#tryTake(less, alignment);
+      if (view !== null || less === unit) return view;
+    }
+    return null;
   }
 
   #canWait(): boolean {
@@ -91,12 +101,19 @@ export class BounceSpace {
         this.#waiters.shift()!.reject(waiter.signal.reason);
         continue;
       }
-      const view = this.#tryTake(waiter.bytes, waiter.alignment);
+      let view = this.#tryTake(waiter.bytes, waiter.alignment);
       if (view === null && this.#canWait()) return;
+      view ??= this.#tryTakeLess(waiter.bytes, waiter.alignment);
       this.#waiters.shift();
       if (view === null) waiter.reject(noSpace(this.#arena, waiter.bytes));
       else waiter.resolve(view);
     }
+  }
+
+  /** Space at once, less than asked for if need be. @throws {@linkcode noSpace} if there is none */
+  takeSync(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> {
+    return this.#tryTake(bytes, alignment) ?? this.#tryTakeLess(bytes, alignment) ??
+      refuse(this.#arena, bytes);
   }
 
   /** Refuses everybody who waits. */
@@ -113,4 +130,8 @@ export function noSpace(arena: Arena, bytes: number): Error {
     `Cannot find ${bytes} bytes in a row in the arena of ${arena.bytes} bytes (${arena.freeBytes} free): ` +
       `free views with aio.free() or raise the option "arenaBytes"`,
   );
+}
+
+function refuse(arena: Arena, bytes: number): never {
+  throw noSpace(arena, bytes);
 }

@@ -20,7 +20,7 @@ import type { CompletionWaiter } from "../core/turn.ts";
 import { invalidWaitRef, type WaitRef } from "../core/wait_ref.ts";
 import { alignUp, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import { abortable } from "./abortable.ts";
-import { type BounceSpace, noSpace } from "./bounce.ts";
+import type { BounceSpace } from "./bounce.ts";
 import {
   advance,
   type Direction,
@@ -29,6 +29,7 @@ import {
   outcomeOf,
   type TransferFile,
   type TransferRequest,
+  withProgress,
 } from "./transfer_request.ts";
 import { becameSmaller, ViewCursor } from "./view_cursor.ts";
 
@@ -128,6 +129,9 @@ export class Transfers {
         retries = isRetry(outcome) ? retries + 1 : 0;
         if (isEnd(request, outcome, retries)) break;
       }
+    } catch (error) {
+      // The reason of an abort is the user's own object.
+      throw signal?.aborted === true ? error : withProgress(request, error);
     } finally {
       this.#straight.delete(request);
       file.end();
@@ -203,20 +207,23 @@ export class Transfers {
     const { cursor } = request;
     const isLocal = !request.isStraight && !request.file.direct;
     let retries = 0;
-    while (cursor.remaining > 0) {
-      const outcome = isLocal || request.isStraight
-        ? this.#runPieceSync(request, this.#straightViews(request), null, isLocal)
-        : this.#runBouncedSync(request);
-      retries = isRetry(outcome) ? retries + 1 : 0;
-      if (isEnd(request, outcome, retries)) break;
+    try {
+      while (cursor.remaining > 0) {
+        const outcome = isLocal || request.isStraight
+          ? this.#runPieceSync(request, this.#straightViews(request), null, isLocal)
+          : this.#runBouncedSync(request);
+        retries = isRetry(outcome) ? retries + 1 : 0;
+        if (isEnd(request, outcome, retries)) break;
+      }
+    } catch (error) {
+      throw withProgress(request, error);
     }
     return cursor.done;
   }
 
   #runBouncedSync(request: TransferRequest): number {
     const bytes = this.#bounceBytes(request);
-    const bounce = this.space.tryTake(bytes, request.file.alignment.memory);
-    if (bounce === null) throw noSpace(this.aio.backend.arena, bytes);
+    const bounce = this.space.takeSync(bytes, request.file.alignment.memory);
     try {
       if (request.direction === "write") request.cursor.copyTo(bounce);
       return this.#runPieceSync(request, [bounce], bounce, false);

@@ -83,20 +83,16 @@ export function isRetry(outcome: number): boolean {
 export function isEnd(request: TransferRequest, outcome: number, retries: number): boolean {
   const { direction, cursor, file, offset } = request;
   if (isRetry(outcome) && retries <= RETRIES_MAX) return false;
-  if (outcome < 0) throw transferError(request, -outcome);
+  if (outcome < 0) throw withProgress(request, transferError(request, -outcome));
   if (cursor.remaining === 0) return true;
   if (direction === "read") {
     // A direct read that ends unaligned has met the end of the file, and could not go on anyway.
     return outcome === 0 || !isAligned(offset + cursor.done, file.alignment.offset);
   }
   if (outcome > 0 && isAligned(offset + cursor.done, file.alignment.offset)) return false;
-  const { path } = file;
-  throw Object.assign(
-    new Deno.errors.WriteZero(
-      `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`,
-    ),
-    { path, offset, length: cursor.total, bytesWritten: cursor.done, syscall: "pwritev" },
-  );
+  const message = `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`;
+  const error = new Deno.errors.WriteZero(message);
+  throw withProgress(request, Object.assign(error, { syscall: "pwritev", path: file.path }));
 }
 
 function what({ direction, file, cursor, offset }: TransferRequest): string {
@@ -110,6 +106,12 @@ function transferError(request: TransferRequest, errno: number): SystemError {
     path: file.path,
     offset,
     length: cursor.total,
-    ...(direction === "write" ? { bytesWritten: cursor.done } : {}),
   });
+}
+
+/** An error that ended a write tells how much of it was written, whatever the error is. */
+export function withProgress(request: TransferRequest, error: unknown): unknown {
+  const { direction, cursor, offset } = request;
+  if (direction !== "write" || !(error instanceof Error)) return error;
+  return Object.assign(error, { offset, length: cursor.total, bytesWritten: cursor.done });
 }
