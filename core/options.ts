@@ -297,18 +297,18 @@ function workersOption(value: WorkerPoolOptions | undefined): Required<WorkerPoo
       }`,
     );
   }
-  const read = (name: keyof typeof WORKER_OPTIONS, byDefault?: number): number => {
+  const read = (name: keyof typeof WORKER_OPTIONS): number => {
     const range: IntegerRange = WORKER_OPTIONS[name];
     const one = value?.[name];
     return one === undefined
-      ? byDefault ?? range.default
+      ? range.default
       : checkInteger(`workers.${name}`, one, range.min, range.max);
   };
   // Who sets one bound only gets the other one to fit.
-  const max = read("max", Math.max(WORKER_OPTIONS.max.default, value?.min ?? 0));
+  const given = { min: read("min"), max: read("max") };
   const workers = {
-    min: read("min", Math.min(WORKER_OPTIONS.min.default, max)),
-    max,
+    min: value?.min === undefined ? Math.min(given.min, given.max) : given.min,
+    max: value?.max === undefined ? Math.max(given.min, given.max) : given.max,
     idleTimeoutMs: read("idleTimeoutMs"),
     launchIntervalMs: read("launchIntervalMs"),
   };

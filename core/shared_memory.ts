@@ -104,7 +104,8 @@ export const HANDLE = {
   targetData: 28,
   /** For the method. */
   method: 34,
-  size: 40,
+  /** Three cache lines: neighbours, perhaps of another backend, share none. */
+  size: 48,
 } as const;
 
 /** An open file. */

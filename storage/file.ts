@@ -25,6 +25,7 @@ import { flush, flushSync } from "./flush.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { Transfers } from "./transfer.ts";
 import type { Direction, TransferRequest } from "./transfer_request.ts";
+import { checkSize, truncate, truncateSync } from "./truncate.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
 /** What `readAt`, `writeAt` and `sync` take. */
@@ -274,13 +275,22 @@ export class AioFile implements AsyncDisposable {
   // --- the core's side ---
 
   /**
-   * Starts one IO of this file on a handle that has its buffers. For the transfers.
+   * Starts one IO of this file on a handle that has its buffers. For the transfers: what was asked
+   * for before {@linkcode close} may still start, until the descriptor is closed.
    *
    * @internal
    */
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
-    if (direction === "read") this.startReadv(handle, offset, options);
-    else this.startWritev(handle, offset, options);
+    const isRead = direction === "read";
+    this.#prepare(handle, offset, isRead ? this.#ids.readv : this.#ids.writev);
+    if (isRead) handle.startReadv(this.fd, offset, options);
+    else handle.startWritev(this.fd, offset, options);
+  }
+
+  /** The same for a flush. @internal */
+  startFlush(handle: AioHandle, options: StartOptions & { readonly dataOnly: boolean }): void {
+    this.#prepare(handle, 0, this.#ids.sync);
+    handle.startFsync(this.fd, options);
   }
 
   /**
@@ -293,24 +303,26 @@ export class AioFile implements AsyncDisposable {
    * @throws as `handle.startReadv`
    */
   startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.#checkOpen("start IO on");
     this.#prepare(handle, offset, this.#ids.readv);
     handle.startReadv(this.fd, offset, options);
   }
 
   /** As {@linkcode startReadv}, writing. */
   startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.#checkOpen("start IO on");
     this.#prepare(handle, offset, this.#ids.writev);
     handle.startWritev(this.fd, offset, options);
   }
 
   /** As {@linkcode startReadv}, making the file durable. @param options `dataOnly` as in the core */
   startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
+    this.#checkOpen("start IO on");
     this.#prepare(handle, 0, this.#ids.sync);
     handle.startFsync(this.fd, options);
   }
 
   #prepare(handle: AioHandle, offset: number, callback: number): void {
-    this.#checkOpen("start IO on");
     const target = this.#target;
     target[FILE_TARGET.offsetLow] = lowWord(offset);
     target[FILE_TARGET.offsetHigh] = highWord(offset);
@@ -378,11 +390,11 @@ export class AioFile implements AsyncDisposable {
    * @throws what the system says
    */
   async truncate(bytes: number): Promise<void> {
-    this.#checkTruncate(bytes);
+    this.#checkAccess("write", 0);
+    checkSize(this.path, bytes);
     this.begin();
     try {
-      // Which error it was is another thread's to know, so a failure is tried again in this one.
-      if (await this.#backend.libc.ftruncateNonblocking(this.fd, bytes) < 0) this.#truncate(bytes);
+      await truncate(this.#backend.libc, this.fd, this.path, bytes);
     } finally {
       this.end();
     }
@@ -390,25 +402,9 @@ export class AioFile implements AsyncDisposable {
 
   /** As {@linkcode truncate}, blocking the thread. */
   truncateSync(bytes: number): void {
-    this.#checkTruncate(bytes);
-    this.#truncate(bytes);
-  }
-
-  #checkTruncate(bytes: number): void {
     this.#checkAccess("write", 0);
-    if (Number.isSafeInteger(bytes) && bytes >= 0) return;
-    throw new RangeError(
-      `Cannot truncate ${shown(this.path)} to ${shown(bytes)} bytes: an integer from 0 to 2^53 - 1`,
-    );
-  }
-
-  #truncate(bytes: number): void {
-    const result = this.#backend.libc.ftruncate(this.fd, bytes);
-    if (result >= 0) return;
-    throw systemError(-result, `Cannot truncate ${shown(this.path)} to ${bytes} bytes`, {
-      syscall: "ftruncate",
-      path: this.path,
-    });
+    checkSize(this.path, bytes);
+    truncateSync(this.#backend.libc, this.fd, this.path, bytes);
   }
 
   // --- the end ---

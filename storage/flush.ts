@@ -18,7 +18,7 @@ export interface FlushFile {
   /** Its path, for errors. */
   readonly path: string;
   /** Starts the flush on a handle. */
-  startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void;
+  startFlush(handle: AioHandle, options: StartOptions & { readonly dataOnly: boolean }): void;
   /** Counts an operation that the descriptor must outlive. */
   begin(): void;
   /** The end of what `begin` counted. */
@@ -50,7 +50,7 @@ async function run(
       return null;
     }
     const ref = handle.waitRef();
-    file.startFsync(handle, { dataOnly, submit: "endOfTurn" });
+    file.startFlush(handle, { dataOnly, submit: "endOfTurn" });
     return ref;
   };
   file.begin();
@@ -70,7 +70,7 @@ export function flushSync(aio: AioCore, file: FlushFile, dataOnly: boolean): voi
   const ref = handle.waitRef();
   handle.setFlag("synchronous");
   try {
-    file.startFsync(handle, { dataOnly });
+    file.startFlush(handle, { dataOnly });
   } catch (error) {
     if (handle.state === "handedOut") handle.release();
     throw error;

@@ -23,6 +23,7 @@ import { abortable } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
 import {
   advance,
+  closedMeanwhile,
   type Direction,
   isEnd,
   isRetry,
@@ -131,7 +132,8 @@ export class Transfers {
       }
     } catch (error) {
       // The reason of an abort is the user's own object.
-      throw signal?.aborted === true ? error : withProgress(request, error);
+      if (signal?.aborted === true) throw error;
+      throw withProgress(request, this.aio.isClosed ? closedMeanwhile(request, error) : error);
     } finally {
       this.#straight.delete(request);
       file.end();

@@ -92,7 +92,7 @@ export function isEnd(request: TransferRequest, outcome: number, retries: number
   if (outcome > 0 && isAligned(offset + cursor.done, file.alignment.offset)) return false;
   const message = `${what(request)}: wrote only ${cursor.done} of ${cursor.total} bytes`;
   const error = new Deno.errors.WriteZero(message);
-  throw withProgress(request, Object.assign(error, { syscall: "pwritev", path: file.path }));
+  throw withProgress(request, Object.assign(error, { syscall: "pwritev" }));
 }
 
 function what({ direction, file, cursor, offset }: TransferRequest): string {
@@ -109,9 +109,15 @@ function transferError(request: TransferRequest, errno: number): SystemError {
   });
 }
 
+/** The error of a transfer that the end of its Aio overtook. */
+export function closedMeanwhile(request: TransferRequest, cause: unknown): Error {
+  return new Deno.errors.BadResource(`${what(request)}: aio was closed meanwhile`, { cause });
+}
+
 /** An error that ended a write tells how much of it was written, whatever the error is. */
 export function withProgress(request: TransferRequest, error: unknown): unknown {
-  const { direction, cursor, offset } = request;
+  const { direction, cursor, offset, file } = request;
   if (direction !== "write" || !(error instanceof Error)) return error;
-  return Object.assign(error, { offset, length: cursor.total, bytesWritten: cursor.done });
+  const { path } = file;
+  return Object.assign(error, { path, offset, length: cursor.total, bytesWritten: cursor.done });
 }
