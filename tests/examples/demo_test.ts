@@ -1,0 +1,340 @@
+/**
+ * demo_test.ts: examples/demo.ts: its table, what it leaves behind (nothing), and its refusals.
+ *
+ * @module
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { availableMethods } from "../../mod.ts";
+import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examples/demo/table.ts";
+import { parseCommand, UsageError } from "../../examples/demo/options.ts";
+import {
+  type ChildResult,
+  mountTmpfs,
+  type TempDir,
+  tempDir,
+  tmpfsAvailable,
+  writeRandomFile,
+} from "../support/temp.ts";
+import { examplePath, runFreely } from "./example_run.ts";
+
+const MIB = 1024 * 1024;
+const WIDTH_MAX = 100;
+const SECONDS_MAX = 30;
+const SHORT = "--seconds=3";
+/** When a process that does not end is killed. */
+const GIVE_UP_MS = 30_000;
+const ACT_DELAY_MS = 10;
+const EXIT_INTERRUPTED = 130;
+/** What the key sends to a terminal. */
+const CTRL_C = 3;
+
+const METHODS = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
+const ROW = /^ {2}(\S.*?) +[\d,]+ +[\d,]+ +[\d,]+\.\d\d +[\d,]+\.\d\d +[\d,]+\.\d\dx$/;
+
+/** Runs the demo with a folder of its own for temporary files. */
+function runDemo(dir: TempDir, args: readonly string[]): Promise<ChildResult> {
+  return runFreely("demo.ts", args, { env: { TMPDIR: dir.path } });
+}
+
+function assertEmpty(dir: TempDir): void {
+  assertEquals(Array.from(Deno.readDirSync(dir.path), ({ name }) => name), []);
+}
+
+/** The names of a table's rows, by the titles of their blocks. */
+function readTable(output: string): Map<string, string[]> {
+  const blocks = new Map<string, string[]>();
+  let rows: string[] = [];
+  for (const line of output.split("\n")) {
+    const name = ROW.exec(line)?.[1];
+    if (name !== undefined) rows.push(name);
+    else if (/^\d+ KiB /.test(line)) blocks.set(line, rows = []);
+  }
+  return blocks;
+}
+
+/** The rows that a block must have. */
+function expectedRows(theirs: readonly string[], calls: readonly string[], isDirect: boolean) {
+  const suffixes = isDirect ? ["", ", direct"] : [""];
+  const ours = METHODS.flatMap((method) =>
+    suffixes.flatMap((suffix) => calls.map((call) => `aio ${method}: ${call}${suffix}`))
+  );
+  return [...theirs, ...ours];
+}
+
+function assertComplete(output: string): void {
+  const blocks = readTable(output);
+  const isDirect = output.includes(", direct");
+  assertEquals(isDirect, !output.includes("The file system has no direct I/O"));
+  const node = ["node:fs/promises FileHandle.read", "node:fs read, callbacks"];
+  const expected = new Map<string, string[]>();
+  for (const what of ["4 KiB at random", "128 KiB in sequence"]) {
+    const isRandom = what === "4 KiB at random";
+    expected.set(
+      `${what}, 32 at a time`,
+      expectedRows(
+        ["Deno.FsFile seek + read, a file per task", ...node],
+        ["readAt", "core, batches of 32"],
+        isDirect,
+      ),
+    );
+    const awaited = isRandom ? "Deno.FsFile seek + read" : "Deno.FsFile read";
+    expected.set(
+      `${what}, one at a time, awaited`,
+      expectedRows([awaited, ...node], ["readAt"], isDirect),
+    );
+    const blocking = isRandom ? "Deno.FsFile seekSync + readSync" : "Deno.FsFile readSync";
+    expected.set(
+      `${what}, one at a time, blocking`,
+      expectedRows([blocking, "node:fs readSync"], ["readAtSync"], isDirect),
+    );
+  }
+  assertEquals([...blocks], [...expected]);
+}
+
+Deno.test("demo.ts makes a file, measures everything in time, and removes the file", async () => {
+  await using dir = await tempDir();
+  const startedAt = performance.now();
+  const { code, stdout, stderr } = await runDemo(dir, []);
+  const seconds = (performance.now() - startedAt) / 1e3;
+  assertEquals(code, 0, stderr);
+  assertComplete(stdout);
+  for (const line of stdout.split("\n")) assert(line.length <= WIDTH_MAX, line);
+  assertMatch(stdout, /^Reads of a temporary file, \d+ MiB\. /);
+  assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/6 .*\n){6}$/);
+  assertLess(seconds, SECONDS_MAX);
+  assertEmpty(dir);
+});
+
+Deno.test("demo.ts reads a given file, and leaves it as it is", async () => {
+  await using dir = await tempDir();
+  await using other = await tempDir();
+  const path = other.join("a file with a very long name, of which only the start is told");
+  await writeRandomFile(path, MIB + 12_345, 1);
+  const before = [await Deno.readFile(path), (await Deno.stat(path)).mtime];
+  const { code, stdout, stderr } = await runDemo(dir, [SHORT, path]);
+  assertEquals(code, 0, stderr);
+  assertComplete(stdout);
+  for (const line of stdout.split("\n")) assert(line.length <= WIDTH_MAX, line);
+  assertMatch(stdout, /^Reads of "a file with a very…", 1 MiB\. /);
+  assertEquals([await Deno.readFile(path), (await Deno.stat(path)).mtime], before);
+  assertEmpty(dir);
+});
+
+/** Refused files, by what makes them and the sentence that refuses them. */
+const REFUSED: readonly (readonly [string, (path: string) => void, RegExp])[] = [
+  ["a missing file", () => {}, /^There is no file ".*data"\n$/],
+  ["a directory", (path) => Deno.mkdirSync(path), /^".*data" is a directory: give a file\n$/],
+  ["an empty file", (path) => Deno.writeTextFileSync(path, ""), /^".*data" is empty\n$/],
+  [
+    "a file that is too small",
+    (path) => Deno.writeTextFileSync(path, "x"),
+    /^".*data" is too small: it has 1 bytes, and the demo needs at least 1,048,576\n$/,
+  ],
+];
+
+for (const [what, make, sentence] of REFUSED) {
+  Deno.test(`demo.ts refuses ${what} in one sentence`, async () => {
+    await using dir = await tempDir();
+    await using other = await tempDir();
+    make(other.join("data"));
+    const { code, stdout, stderr } = await runDemo(dir, [other.join("data")]);
+    assertMatch(stderr, sentence);
+    assertEquals(stdout, "");
+    assertEquals(code, 1);
+    assertEmpty(dir);
+  });
+}
+
+Deno.test("demo.ts refuses a device in one sentence", async () => {
+  await using dir = await tempDir();
+  const { code, stderr } = await runDemo(dir, ["/dev/zero"]);
+  assertEquals(stderr, `"/dev/zero" is not a regular file\n`);
+  assertEquals(code, 1);
+});
+
+Deno.test("demo.ts says in one sentence that a temporary file cannot be made", async () => {
+  await using dir = await tempDir();
+  const env = { TMPDIR: dir.join("absent") };
+  const { code, stdout, stderr } = await runFreely("demo.ts", [], { env });
+  assertMatch(stderr, /^A temporary file cannot be made: [^\n]* TMPDIR\n$/);
+  assertEquals(stdout, "");
+  assertEquals(code, 1);
+});
+
+Deno.test({
+  name: "demo.ts makes a shorter file where there is little room, and none where there is less",
+  ignore: !tmpfsAvailable(),
+  fn: async () => {
+    await using little = await mountTmpfs(100 * MIB);
+    const { code, stdout, stderr } = await runDemo(little, [SHORT]);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /^Making a temporary file of 25 MiB\n/);
+    assertMatch(stdout, /^Reads of a temporary file, 25 MiB\. /);
+    assertStringIncludes(stdout, "The file is in a tmpfs");
+    assertEmpty(little);
+    await using less = await mountTmpfs(40 * MIB);
+    const refused = await runDemo(less, [SHORT]);
+    assertMatch(
+      refused.stderr,
+      /^There is too little room for a temporary file in "[^\n]*TMPDIR\n$/,
+    );
+    assertEquals(refused.code, 1);
+    assertEmpty(less);
+  },
+});
+
+Deno.test("demo.ts refuses a wrong command line with 2, and --help helps", async () => {
+  await using dir = await tempDir();
+  const refused = await runDemo(dir, ["--fast"]);
+  assertEquals(refused.stderr, "Unknown option '--fast'; see --help\n");
+  assertEquals(refused.stdout, "");
+  assertEquals(refused.code, 2);
+  const helped = await runDemo(dir, ["--help"]);
+  assertStringIncludes(helped.stdout, "Usage: deno task demo [FILE]\n");
+  assertEquals(helped.stderr, "");
+  assertEquals(helped.code, 0);
+  assertEmpty(dir);
+});
+
+Deno.test("demo's parseCommand() takes a file and seconds, and refuses all else", () => {
+  assertEquals(parseCommand([]), { path: undefined, seconds: 12, help: false });
+  assertEquals(parseCommand(["-s", "3.5", "data"]), { path: "data", seconds: 3.5, help: false });
+  assertEquals(parseCommand(["--", "-h"]), { path: "-h", seconds: 12, help: false });
+  const wrong = [["a", "b"], [""], ["-x"], ["-s"], ["-s", "x"], ["-s", "2"], ["-s", "1e9"]];
+  for (const args of [...wrong, ["--help=1"], ["--seconds="], ["-s", "NaN"]]) {
+    assertThrows(() => parseCommand(args), UsageError, undefined, args.join(" "));
+  }
+});
+
+Deno.test("demo's formatTable() aligns numbers to the right and compares with the first line", () => {
+  const contenders = ["first", "second"].map((name) => ({ name, run: () => 0 }));
+  const measured: MeasuredGroup = {
+    group: { title: "1,000 bytes", readBytes: 1000, contenders },
+    figures: [
+      { reads: 2000, seconds: 1, cpuSeconds: 2 },
+      { reads: 12_345_000, seconds: 1, cpuSeconds: 0.5 },
+    ],
+  };
+  const [header, rule, title, ...rows] = formatTable([measured], (text) => `*${text}*`).split("\n");
+  assertMatch(header!, /^ +IOPS +MB\/s +µs\/read +CPU µs\/read +vs Deno$/);
+  assertEquals(title, "*1,000 bytes*");
+  const cells = rows.map((row) => row.trim().split(/ +/));
+  assertEquals(cells[0], ["first", "2,000", "2", "500.00", "1,000.00", "1.00x"]);
+  assertEquals(cells[1], ["second", "12,345,000", "12,345", "0.08", "0.04", "6,172.50x"]);
+  for (const line of [header!, rule!, ...rows]) assertEquals(line.length, WIDTH_MAX);
+  assertEquals(formatNumber(1234.567, 1), "1,234.6");
+});
+
+Deno.test("demo's wrap() breaks a long text between words, at the width of the table", () => {
+  assertEquals(wrap("short text"), "short text");
+  const lines = wrap("word ".repeat(50).trimEnd()).split("\n");
+  assertEquals(lines.map((line) => line.trim()).join(" "), "word ".repeat(50).trimEnd());
+  assertEquals(lines.map((line) => line.length), [99, 96, 56]);
+});
+
+/** Runs the demo, and does something once it has said something on standard error. */
+async function actWhen(
+  dir: TempDir,
+  args: readonly string[],
+  said: RegExp,
+  act: (child: Deno.ChildProcess) => void | Promise<void>,
+): Promise<{ status: Deno.CommandStatus; stderr: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-lock", "-A", examplePath("demo.ts"), ...args],
+    env: { TMPDIR: dir.path, NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), GIVE_UP_MS);
+  let stderr = "";
+  let isDone = false;
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+    stderr += text;
+    if (isDone || !said.test(stderr)) continue;
+    isDone = true;
+    await new Promise((resolve) => setTimeout(resolve, ACT_DELAY_MS));
+    await act(child);
+  }
+  clearTimeout(timer);
+  return { status: await child.status, stderr };
+}
+
+for (const [when, said] of [["makes its file", /^Making/], ["blocks", /^3\/6/m]] as const) {
+  Deno.test(`demo.ts removes its file after Ctrl-C while it ${when}`, async () => {
+    await using dir = await tempDir();
+    const { status } = await actWhen(dir, [SHORT], said, (child) => child.kill("SIGINT"));
+    assertEquals(status.signal, null);
+    assertEquals(status.code, EXIT_INTERRUPTED);
+    assertEmpty(dir);
+  });
+}
+
+Deno.test("demo.ts removes its file when it is terminated", async () => {
+  await using dir = await tempDir();
+  const { status } = await actWhen(dir, [SHORT], /^1\/6/m, (child) => child.kill("SIGTERM"));
+  assertEquals(status.code, 128 + 15);
+  assertEmpty(dir);
+});
+
+Deno.test("demo.ts leaves a given file where it is after Ctrl-C", async () => {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("data"), MIB, 1);
+  const args = [SHORT, dir.join("data")];
+  const { status } = await actWhen(dir, args, /^1\/6/m, (child) => child.kill("SIGINT"));
+  assertEquals(status.code, EXIT_INTERRUPTED);
+  assertEquals((await Deno.stat(dir.join("data"))).size, MIB);
+});
+
+Deno.test("demo.ts says so if the file becomes shorter meanwhile", async () => {
+  await using dir = await tempDir();
+  const path = dir.join("data");
+  await writeRandomFile(path, MIB, 1);
+  const cut = () => Deno.truncate(path, MIB / 2);
+  const { status, stderr } = await actWhen(dir, [SHORT, path], /^1\/6/m, cut);
+  assertMatch(stderr, /\nRead \d+ of \d+ bytes: ".*data" became shorter meanwhile\n$/);
+  assertEquals(status.code, 1);
+});
+
+Deno.test({
+  name: "demo.ts writes one line of progress on a terminal again and again, and takes it away",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using dir = await tempDir();
+    const command = [Deno.execPath(), "run", "--no-lock", "-A", examplePath("demo.ts"), SHORT];
+    const child = new Deno.Command("script", {
+      args: ["-q", "-e", "-c", command.map((word) => `'${word}'`).join(" "), "/dev/null"],
+      env: { TMPDIR: dir.path, NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const timer = setTimeout(() => child.kill("SIGKILL"), GIVE_UP_MS);
+    const keyboard = child.stdin.getWriter();
+    let shown = "";
+    let isSent = false;
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      shown += text;
+      if (isSent || !shown.includes("2/6")) continue;
+      isSent = true;
+      await keyboard.write(new Uint8Array([CTRL_C]));
+    }
+    const { code } = await child.status;
+    clearTimeout(timer);
+    await keyboard.close();
+    // deno-lint-ignore no-control-regex -- a terminal is told by control sequences
+    assertMatch(shown, /\r\x1b\[2K1\/6 4 KiB at random, 32 at a time: Deno\.FsFile/);
+    assert(shown.endsWith("\r\x1b[2K"), shown);
+    assert(!shown.includes("\n"), shown);
+    assertEquals(code, EXIT_INTERRUPTED);
+    assertEmpty(dir);
+  },
+});
