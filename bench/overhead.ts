@@ -5,6 +5,9 @@
  * against `Deno.FsFile` seekSync + readSync; awaited `readAt` of one task against `Deno.FsFile`
  * seek + read; the heap after a million IOs; timer ticks kept while 32 tasks await cached reads.
  *
+ * All reads are of 4 KiB at random places of a 1 GiB file in the page cache, which is read through
+ * before each timed run. Contenders take turns; ratios are of the same round.
+ *
  * Run: deno task bench
  *
  * @module
@@ -15,7 +18,8 @@ import { closeLibc, openLibc } from "../ffi/libc.ts";
 import { writeIovec } from "../core/operation.ts";
 import { alternate, type Figures, figures, ratios } from "./rounds.ts";
 
-const FILE_BYTES = 64 * 1024 * 1024;
+const FILE_BYTES = 1024 * 1024 * 1024;
+const CHUNK_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 4096;
 const BLOCKS = FILE_BYTES / READ_BYTES;
 const ROUNDS = 9;
@@ -84,15 +88,15 @@ function coreRead(aio: Aio, file: AioFile): (calls: number) => void {
   };
 }
 
-async function coreRow(aio: Aio, file: AioFile): Promise<Row> {
+async function coreRow(aio: Aio, file: AioFile, warm: () => void): Promise<Row> {
   const bare = barePreadv(file.fd);
   const contenders = { ours: coreRead(aio, file), theirs: bare.run };
-  const { ours, theirs } = await alternate(contenders, ROUNDS, CORE_CALLS);
+  const { ours, theirs } = await alternate(contenders, ROUNDS, CORE_CALLS, warm);
   bare.close();
   return row("acquire to reclaimed, over bare preadv", ours!, theirs!, "time at most 1.5", false);
 }
 
-async function syncRow(file: AioFile, path: string): Promise<Row> {
+async function syncRow(file: AioFile, path: string, warm: () => void): Promise<Row> {
   using deno = Deno.openSync(path);
   const [mine, other] = [offsets(), offsets()];
   const buffer = new Uint8Array(READ_BYTES);
@@ -110,6 +114,7 @@ async function syncRow(file: AioFile, path: string): Promise<Row> {
     },
     ROUNDS,
     SYNC_CALLS,
+    warm,
   );
   return row(
     "readAtSync, against FsFile seekSync + readSync",
@@ -120,7 +125,7 @@ async function syncRow(file: AioFile, path: string): Promise<Row> {
   );
 }
 
-async function awaitRow(file: AioFile, path: string): Promise<Row> {
+async function awaitRow(file: AioFile, path: string, warm: () => void): Promise<Row> {
   using deno = Deno.openSync(path);
   const [mine, other] = [offsets(), offsets()];
   const buffer = new Uint8Array(READ_BYTES);
@@ -138,6 +143,7 @@ async function awaitRow(file: AioFile, path: string): Promise<Row> {
     },
     ROUNDS,
     AWAIT_CALLS,
+    warm,
   );
   return row("await readAt, against FsFile seek + read", ours!, theirs!, "rate at least 3", true);
 }
@@ -173,13 +179,35 @@ async function ticksKept(file: AioFile): Promise<number> {
   return ticks / (lastsMs / periodMs);
 }
 
+async function makeFile(path: string): Promise<void> {
+  using file = await Deno.open(path, { write: true });
+  const chunk = new Uint8Array(CHUNK_BYTES).fill(1);
+  for (let bytes = 0; bytes < FILE_BYTES; bytes += CHUNK_BYTES) {
+    for (let done = 0; done < CHUNK_BYTES;) done += await file.write(chunk.subarray(done));
+  }
+}
+
+/** Reads all of the file, so that a timed run finds it in the page cache, whatever was reclaimed. */
+function warmer(path: string): () => void {
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  return () => {
+    using file = Deno.openSync(path);
+    while (file.readSync(chunk) !== null);
+  };
+}
+
 async function main(): Promise<void> {
   const path = await Deno.makeTempFile({ prefix: "aio-bench-" });
   try {
-    await Deno.writeFile(path, new Uint8Array(FILE_BYTES).fill(1));
+    await makeFile(path);
     await using aio = await Aio.open({ method: "sync" });
     await using file = await aio.openFile(path);
-    const rows = [await coreRow(aio, file), await syncRow(file, path), await awaitRow(file, path)];
+    const warm = warmer(path);
+    const rows = [
+      await coreRow(aio, file, warm),
+      await syncRow(file, path, warm),
+      await awaitRow(file, path, warm),
+    ];
     console.table(Object.fromEntries(rows.map(({ what, ours, theirs, ratio, wanted }) => [what, {
       "ours ns": Math.round(ours.median),
       "theirs ns": Math.round(theirs.median),
