@@ -278,7 +278,13 @@ export function setThrown(result: AioResult, callbackId: number, phase: Callback
 /** A promise would be fulfilled when the IO is long over. */
 function refusePromise(returned: unknown): void {
   if (typeof returned !== "object" || returned === null || !("then" in returned)) return;
+  dropPromise(returned);
   throw new TypeError("a callback may not return a promise");
+}
+
+/** What is told is that there was a promise; that it was rejected later is not news. */
+function dropPromise(value: unknown): void {
+  if (value instanceof Promise) value.catch(() => {});
 }
 
 function isWithin(value: number, max: number): boolean {
@@ -287,6 +293,7 @@ function isWithin(value: number, max: number): boolean {
 
 function refuseResult(result: AioResult): never {
   if (!(result instanceof AioResult)) {
+    dropPromise(result);
     throw new TypeError(`a completion callback must return an AioResult: got ${shown(result)}`);
   }
   throw new RangeError(

@@ -371,13 +371,21 @@ const openLibraries = new Map<string, { libc: Libc; users: number }>();
  */
 export function openLibc(path?: string): Libc {
   const platform = `${Deno.build.os}-${Deno.build.arch}`;
-  const candidates = LIBC_CANDIDATES[platform];
-  if (candidates === undefined) {
-    throw new Deno.errors.NotSupported(
-      `Cannot open the C library on ${platform}: Linux and macOS on x86_64 and aarch64 are supported`,
-    );
-  }
+  const candidates = libcCandidates(platform);
   return openFirst(path === undefined ? candidates : [path], platform.startsWith("darwin"));
+}
+
+/**
+ * The paths to try on a platform.
+ *
+ * @throws {Deno.errors.NotSupported} if there are none
+ */
+export function libcCandidates(platform: string): readonly string[] {
+  const candidates = LIBC_CANDIDATES[platform];
+  if (candidates !== undefined) return candidates;
+  throw new Deno.errors.NotSupported(
+    `Cannot open the C library on ${platform}: Linux and macOS on x86_64 and aarch64 are supported`,
+  );
 }
 
 function openFirst(candidates: readonly string[], isDarwin: boolean): Libc {

@@ -1,0 +1,188 @@
+/**
+ * handle_misuse_test.ts: each call of a handle in each of the eight states. Which may be made where
+ * follows from the table of transitions, and so do the tests.
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { AioApiError } from "../../core/errors.ts";
+import type { AioHandle } from "../../core/handle.ts";
+import {
+  DEFINED,
+  HANDED_OUT,
+  IDLE,
+  NEXT_STATES,
+  STATE_NAMES,
+  SUBMITTED,
+} from "../../core/handle_state.ts";
+import { AioReturn } from "../../core/result.ts";
+import { HANDLE } from "../../core/shared_memory.ts";
+import { type Fixture, openHeld, pokeState, startOn, startRead } from "../support/core.ts";
+
+/** The states that may be followed by another one at once. */
+function statesBefore(next: number): number[] {
+  return STATE_NAMES.map((_, state) => state)
+    .filter((state) => (NEXT_STATES[state]! & (1 << next)) !== 0);
+}
+
+/** The states of one use of a handle from which another one is still to come. */
+function statesLeadingTo(last: number): number[] {
+  const found = new Set<number>(statesBefore(last));
+  for (const state of found) {
+    for (const before of statesBefore(state)) {
+      if (state !== IDLE && before !== IDLE) found.add(before);
+    }
+  }
+  return [...found].filter((state) => state !== IDLE);
+}
+
+interface Call {
+  readonly name: string;
+  readonly allowed: readonly number[];
+  readonly remedy: string;
+  make(fixture: Fixture, handle: AioHandle): unknown;
+}
+
+const REMEDY = "acquire a handle for each IO";
+/** What prepares or starts an IO may be called while the handle can become defined. */
+const PREPARING = statesBefore(DEFINED);
+const CALLS: readonly Call[] = [
+  ...Object.entries({
+    setFlag: (_: Fixture, handle: AioHandle) => handle.setFlag("buffered"),
+    setTarget: ({ aio }: Fixture, handle: AioHandle) => handle.setTarget(aio.targetId("file")),
+    registerCallbacks: ({ aio }: Fixture, handle: AioHandle) =>
+      handle.registerCallbacks(aio.callbackId("fileReadv")),
+    setHandleData: (_: Fixture, handle: AioHandle) => handle.setHandleData([1]),
+    setIovec: ({ aio }: Fixture, handle: AioHandle) => handle.setIovec(aio.alloc(512)),
+    startReadv: ({ file }: Fixture, handle: AioHandle) => handle.startReadv(file.fd, 0),
+    startWritev: ({ file }: Fixture, handle: AioHandle) => handle.startWritev(file.fd, 0),
+    startFsync: ({ file }: Fixture, handle: AioHandle) => handle.startFsync(file.fd),
+  }).map(([name, make]) => ({ name, make, allowed: PREPARING, remedy: REMEDY })),
+  {
+    name: "waitRef",
+    allowed: statesLeadingTo(SUBMITTED),
+    remedy: "take the wait reference before the start",
+    make: (_, handle) => handle.waitRef(),
+  },
+];
+
+/** A handle that nobody has, and that is then made to show a state. */
+function idleHandle({ aio }: Fixture): AioHandle {
+  const handle = aio.acquire();
+  handle.release();
+  return handle;
+}
+
+function record(fixture: Fixture, handle: AioHandle): number[] {
+  const { words } = fixture.aio.backend.control;
+  return [...words.subarray(handle.base, handle.base + HANDLE.size)];
+}
+
+for (const call of CALLS) {
+  for (const [state, name] of STATE_NAMES.entries()) {
+    if (call.allowed.includes(state)) continue;
+    Deno.test(`held: handle.${call.name}() in state ${name} is refused and changes nothing`, async () => {
+      await using fixture = await openHeld();
+      const handle = idleHandle(fixture);
+      pokeState(fixture, handle.index, state);
+      const before = record(fixture, handle);
+      const error = assertThrows(() => call.make(fixture, handle), AioApiError);
+      assertEquals(
+        error.message,
+        `Cannot call ${call.name}() on handle ${handle.index} in state ${name}: ${call.remedy}`,
+      );
+      assertEquals(record(fixture, handle), before);
+      pokeState(fixture, handle.index, IDLE);
+    });
+  }
+}
+
+for (const [state, name] of STATE_NAMES.entries()) {
+  Deno.test(`held: handle.release() of one in state ${name} that is not handed out is refused`, async () => {
+    await using fixture = await openHeld();
+    const handle = idleHandle(fixture);
+    pokeState(fixture, handle.index, state);
+    const before = record(fixture, handle);
+    const error = assertThrows(() => handle.release(), AioApiError);
+    assertEquals(error.message, "release in unexpected state");
+    assertEquals(record(fixture, handle), before);
+    pokeState(fixture, handle.index, IDLE);
+  });
+}
+
+Deno.test("handle calls: the table of transitions gives PostgreSQL's rules", () => {
+  assertEquals(PREPARING, [HANDED_OUT]);
+  assertEquals(statesLeadingTo(SUBMITTED).sort(), [1, 2, 3]);
+});
+
+Deno.test("held: each preparing call is allowed while the handle is handed out", async () => {
+  for (const call of CALLS.filter(({ name }) => !name.startsWith("start"))) {
+    await using fixture = await openHeld();
+    const handle = fixture.aio.acquire();
+    call.make(fixture, handle);
+    assertEquals(handle.state, "handedOut", call.name);
+    handle.release();
+  }
+});
+
+Deno.test("held: handle.waitRef() is the same while handed out and staged", async () => {
+  await using fixture = await openHeld();
+  const handle = fixture.aio.acquire();
+  const first = handle.waitRef();
+  fixture.aio.enterBatchmode();
+  startOn(fixture, handle);
+  assertEquals(handle.state, "staged");
+  assertEquals(handle.waitRef(), first);
+  fixture.aio.exitBatchmode();
+  assertThrows(() => handle.waitRef(), AioApiError, "in state submitted");
+});
+
+Deno.test("sync: handle.release() twice is refused", async () => {
+  await using fixture = await openHeld();
+  const handle = fixture.aio.acquire();
+  handle.release();
+  const error = assertThrows(() => handle.release(), AioApiError);
+  assertEquals(error.message, "release in unexpected state");
+});
+
+Deno.test("held: handle.release() after the start is refused, and the IO goes on", async () => {
+  await using fixture = await openHeld();
+  const { aio, held } = fixture;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  startOn(fixture, handle);
+  assertThrows(() => handle.release(), AioApiError, "release in unexpected state");
+  held.perform(aio, ref);
+  assertEquals(ret.result.result, 512);
+});
+
+Deno.test("held: starting twice with one handle is refused", async () => {
+  await using fixture = await openHeld();
+  const handle = fixture.aio.acquire();
+  startOn(fixture, handle);
+  assertThrows(() => fixture.file.startReadv(handle, 0), AioApiError, "in state submitted");
+  assertEquals(fixture.held.submissions, [1]);
+});
+
+Deno.test("held: aio.acquire() twice is refused in PostgreSQL's words", async () => {
+  await using fixture = await openHeld();
+  const handle = fixture.aio.acquire();
+  for (const acquire of [() => fixture.aio.acquire(), () => fixture.aio.tryAcquire()]) {
+    const error = assertThrows(acquire, AioApiError);
+    assertEquals(error.message, "API violation: Only one IO can be handed out");
+  }
+  assertEquals(handle.state, "handedOut");
+  handle.release();
+  fixture.aio.acquire().release();
+});
+
+Deno.test("held: a handle that is staged or submitted does not keep others from being acquired", async () => {
+  await using fixture = await openHeld();
+  fixture.aio.enterBatchmode();
+  startRead(fixture);
+  startRead(fixture, 512);
+  fixture.aio.exitBatchmode();
+  const handle = fixture.aio.acquire();
+  assert(handle.state === "handedOut");
+  handle.release();
+});

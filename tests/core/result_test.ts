@@ -1,0 +1,266 @@
+/** result_test.ts: outcomes as values, and how they are raised: reportResult and the file callbacks. */
+
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertObjectMatch,
+  assertThrows,
+} from "@std/assert";
+import { AioApiError, AioReportError, AioSystemError } from "../../core/errors.ts";
+import {
+  AioResult,
+  AioReturn,
+  type ReportLevel,
+  reportResult,
+  type ResultStatus,
+} from "../../core/result.ts";
+import { type Fixture, openHeld, openSync, startRead, wrong } from "../support/core.ts";
+import { hooks, reset } from "./fixtures/layers.ts";
+
+const LAYERS = new URL("./fixtures/layers.ts", import.meta.url);
+const STATUSES = ["partial", "warning", "error"] as const;
+
+/** The outcome of an IO whose callback said a status. */
+function outcome(fixture: Fixture, status: ResultStatus, raw = 5): AioReturn {
+  const { aio, file, held } = fixture;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  handle.registerCallbacks(aio.callbackId("free"));
+  handle.setTarget(aio.targetId("page"), [7, 3]);
+  handle.setIovec(aio.alloc(512));
+  handle.startReadv(file.fd, 0);
+  hooks.completeShared = (_handle, prior) => {
+    prior.status = status;
+    prior.errorData = status === "ok" ? 0 : 11;
+    prior.callbackId = aio.callbackId("free");
+    return prior;
+  };
+  held.complete(aio, ref, raw);
+  return ret;
+}
+
+function openLayers(): Promise<Fixture> {
+  reset();
+  hooks.report = (result, data) => `page ${data[0]}: ${result.status} ${result.errorData}`;
+  return openHeld({ callbackModules: [LAYERS] });
+}
+
+for (const status of STATUSES) {
+  Deno.test(`held: reportResult() of ${status} throws at level error, tells below it`, async () => {
+    await using fixture = await openLayers();
+    const { result, targetData } = outcome(fixture, status);
+    const message = `page 7: ${status} 11`;
+    const error = assertThrows(() => reportResult(result, targetData, "error"), AioReportError);
+    assertEquals(error.message, message);
+    assertEquals([fixture.messages(), fixture.logs], [[], []]);
+    reportResult(result, targetData, "warning");
+    assertEquals([fixture.messages(), fixture.logs], [[message], []]);
+    reportResult(result, targetData, "log");
+    assertEquals([fixture.messages(), fixture.logs], [[message], [message]]);
+  });
+}
+
+for (const level of ["error", "warning", "log"] as const) {
+  Deno.test(`held: reportResult() at level ${level} of a result that went well is refused`, async () => {
+    await using fixture = await openLayers();
+    const { result, targetData } = outcome(fixture, "ok");
+    const error = assertThrows(() => reportResult(result, targetData, level), AioApiError);
+    assertEquals(
+      error.message,
+      'Cannot report a result of status "ok": there is nothing to say',
+    );
+  });
+
+  Deno.test(`held: reportResult() at level ${level} of an IO under way is refused`, async () => {
+    await using fixture = await openLayers();
+    const { ret } = startRead(fixture);
+    const error = assertThrows(() => reportResult(ret.result, ret.targetData, level), AioApiError);
+    assertEquals(
+      error.message,
+      'Cannot report a result of status "unknown": there is nothing to say',
+    );
+  });
+}
+
+for (const level of ["fatal", "", undefined, 1]) {
+  Deno.test(`held: reportResult() at the level ${Deno.inspect(level)} is refused`, async () => {
+    await using fixture = await openLayers();
+    const { result, targetData } = outcome(fixture, "error");
+    const error = assertThrows(
+      () => reportResult(result, targetData, wrong<ReportLevel>(level)),
+      Error,
+    );
+    assert(error instanceof TypeError || error instanceof RangeError, error.name);
+    assertEquals(fixture.logs, []);
+  });
+}
+
+for (const [name, value] of [["null", null], ["a plain object", { status: "error" }]] as const) {
+  Deno.test(`reportResult() of ${name} is refused`, () => {
+    assertThrows(
+      () => reportResult(wrong<AioResult>(value), new Int32Array(6), "error"),
+      TypeError,
+      "pass the result of an AioReturn",
+    );
+  });
+}
+
+Deno.test("reportResult() of a result that came from no IO is refused", () => {
+  const { result, targetData } = new AioReturn();
+  result.status = "error";
+  assertThrows(
+    () => reportResult(result, targetData, "error"),
+    AioApiError,
+    "Cannot report a result that did not come from an IO: pass the result of the AioReturn",
+  );
+});
+
+Deno.test("held: aio.reportResult() reports a copy too, which the function refuses", async () => {
+  await using fixture = await openLayers();
+  const { result, targetData } = outcome(fixture, "error");
+  const copy = new AioResult();
+  copy.assign(result);
+  assertThrows(() => reportResult(copy, targetData, "error"), AioApiError, "did not come from");
+  assertThrows(
+    () => fixture.aio.reportResult(copy, targetData, "error"),
+    AioReportError,
+    "page 7: error 11",
+  );
+});
+
+Deno.test("held: a result without a report function is told in numbers", async () => {
+  await using fixture = await openHeld({ callbackModules: [LAYERS] });
+  const { ret, ref } = startRead(fixture);
+  const id = fixture.aio.callbackId("sharedOnly");
+  fixture.held.complete(fixture.aio, ref, 512);
+  Object.assign(ret.result, { status: "warning", callbackId: id, errorData: 3 });
+  const error = assertThrows(
+    () => reportResult(ret.result, ret.targetData, "error"),
+    AioReportError,
+  );
+  assertEquals(
+    error.message,
+    "IO ended with status warning, result 512 and error data 3 set by callback " +
+      '"sharedOnly", which has no report()',
+  );
+});
+
+Deno.test("AioReturn begins unknown and empty", () => {
+  const { result, targetData } = new AioReturn();
+  assertEquals({ ...result }, { callbackId: 0, status: "unknown", errorData: 0, result: 0 });
+  assertEquals([...targetData], [0, 0, 0, 0, 0, 0]);
+});
+
+Deno.test("sync: one AioReturn serves IO after IO", async () => {
+  await using fixture = await openSync();
+  const { aio, file } = fixture;
+  const ret = new AioReturn();
+  const outcomes = [0, 65_536 - 100, 65_536].map((offset) => {
+    const handle = aio.acquire(null, ret);
+    assertEquals(ret.result.status, "unknown");
+    handle.setIovec(aio.alloc(512));
+    file.startReadv(handle, offset);
+    return [ret.result.status, ret.result.result];
+  });
+  assertEquals(outcomes, [["ok", 512], ["partial", 100], ["partial", 0]]);
+});
+
+// --- what the file callbacks say ---
+
+/** The error of a read of the file's bytes 1024 to 1535 that ended so. */
+function readError(fixture: Fixture, raw: number): Error {
+  const { ret, ref } = startRead(fixture, 1024);
+  fixture.held.complete(fixture.aio, ref, raw);
+  return assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error);
+}
+
+type ErrorClass = new (message: string) => Error;
+
+const ERRORS: readonly (readonly [number, string, string, ErrorClass])[] = [
+  [5, "EIO", "Input/output error", AioSystemError],
+  [30, "EROFS", "Read-only file system", AioSystemError],
+  [28, "ENOSPC", "No space left on device", AioSystemError],
+  [9, "EBADF", "Bad file descriptor", Deno.errors.BadResource],
+  [4, "EINTR", "Interrupted system call", Deno.errors.Interrupted],
+  [11, "EAGAIN", "Resource temporarily unavailable", Deno.errors.WouldBlock],
+  [4000, "E4000", "Unknown error 4000", AioSystemError],
+];
+
+for (const [errno, code, text, Class] of ERRORS) {
+  Deno.test(`held: fileReadv tells ${code} in PostgreSQL's words, with the system's`, async () => {
+    await using fixture = await openHeld();
+    const error = readError(fixture, -errno);
+    assertInstanceOf(error, Class);
+    const path = JSON.stringify(fixture.file.path);
+    assertEquals(
+      error.message,
+      `could not read bytes 1024..1535 in file ${path}: ${text} (${code})`,
+    );
+    assertObjectMatch(error, { code, errno, syscall: "preadv", offset: 1024, length: 512 });
+  });
+}
+
+for (const raw of [0, 17, 511]) {
+  Deno.test(`held: fileReadv tells a read of only ${raw} of 512 bytes`, async () => {
+    await using fixture = await openHeld();
+    const error = readError(fixture, raw);
+    assertInstanceOf(error, AioReportError);
+    const path = JSON.stringify(fixture.file.path);
+    assertEquals(
+      error.message,
+      `could not read bytes 1024..1535 in file ${path}: read only ${raw} of 512 bytes`,
+    );
+  });
+}
+
+Deno.test("held: fileWritev tells what was written, and errors of pwritev", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const texts = [-28, 17].map((raw) => {
+    const ret = new AioReturn();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    handle.setIovec(aio.alloc(512));
+    file.startWritev(handle, 0);
+    held.complete(aio, ref, raw);
+    return assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error).message;
+  });
+  const what = `could not write bytes 0..511 in file ${JSON.stringify(file.path)}`;
+  assertEquals(texts, [
+    `${what}: No space left on device (ENOSPC)`,
+    `${what}: wrote only 17 of 512 bytes`,
+  ]);
+});
+
+Deno.test("held: fileSync tells errors of fsync, and 0 is ok", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const returns = [-5, 0].map((raw) => {
+    const ret = new AioReturn();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    file.startFsync(handle);
+    held.complete(aio, ref, raw);
+    return ret;
+  });
+  assertEquals(returns[1]!.result.status, "ok");
+  const { result, targetData } = returns[0]!;
+  const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
+  assertEquals(
+    error.message,
+    `could not fsync file ${JSON.stringify(file.path)}: Input/output error (EIO)`,
+  );
+});
+
+Deno.test("sync: a file that was closed is told so when its result is reported later", async () => {
+  await using fixture = await openSync();
+  const { ret } = startRead(fixture, 65_536);
+  await fixture.file.close();
+  assertThrows(
+    () => reportResult(ret.result, ret.targetData, "error"),
+    AioReportError,
+    "could not read bytes 65536..66047 in a file that was closed: read only 0 of 512 bytes",
+  );
+});

@@ -1,0 +1,182 @@
+/** turn_test.ts: completions do not starve the rest of the event loop, and all are handed out. */
+
+import { assert, assertEquals, assertFalse, assertGreater } from "@std/assert";
+import { Turn } from "../../core/turn.ts";
+import { fileContent, openSync, startRead } from "../support/core.ts";
+
+function busy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+function nextMacrotask(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Runs while what is thrown where nobody catches it is kept instead of ending the process. */
+async function withUncaught(run: () => Promise<void>): Promise<unknown[]> {
+  const errors: unknown[] = [];
+  const keep = (event: ErrorEvent) => {
+    event.preventDefault();
+    errors.push(event.error);
+  };
+  globalThis.addEventListener("error", keep);
+  try {
+    await run();
+  } finally {
+    globalThis.removeEventListener("error", keep);
+  }
+  return errors;
+}
+
+Deno.test("Turn hands out by a microtask while the turn lasts, never within the call", async () => {
+  const turn = new Turn(nextMacrotask);
+  const told: number[] = [];
+  for (let i = 0; i < 3; i++) turn.handOut({ completed: () => told.push(i) });
+  assertEquals(told, []);
+  await Promise.resolve();
+  assertEquals(told, [0, 1, 2]);
+});
+
+Deno.test("Turn is not over before work was spent, however long ago it began", () => {
+  const turn = new Turn(nextMacrotask);
+  busy(3);
+  assertFalse(turn.isOver());
+});
+
+Deno.test("Turn is over after 1 ms of work, and hands out in the next one then", async () => {
+  const turn = new Turn(nextMacrotask);
+  busy(3);
+  for (let i = 0; i < 100; i++) turn.spend(512);
+  assert(turn.isOver());
+  let told = 0;
+  turn.handOut({ completed: () => told++ });
+  turn.handOut({ completed: () => told++ });
+  for (let i = 0; i < 100; i++) await Promise.resolve();
+  assertEquals(told, 0);
+  await nextMacrotask();
+  await nextMacrotask();
+  assertEquals(told, 2);
+});
+
+Deno.test("Turn looks at the clock after one large IO", () => {
+  const turn = new Turn(nextMacrotask);
+  busy(3);
+  turn.spend(1024 * 1024);
+  assert(turn.isOver());
+});
+
+Deno.test("Turn hands out in the order of completion, also across its end", async () => {
+  const all = Promise.withResolvers<void>();
+  const turn = new Turn(nextMacrotask);
+  const told: number[] = [];
+  for (let i = 0; i < 40; i++) {
+    if (i === 20) busy(3);
+    turn.spend(65_536);
+    turn.handOut({ completed: () => told.push(i) });
+  }
+  turn.handOut({ completed: all.resolve });
+  await all.promise;
+  assertEquals(told, Array.from({ length: 40 }, (_, i) => i));
+});
+
+Deno.test("Turn lets a waiter hand out anew", async () => {
+  const turn = new Turn(nextMacrotask);
+  let left = 5;
+  const done = Promise.withResolvers<void>();
+  const waiter = {
+    completed() {
+      left--;
+      if (left === 0) done.resolve();
+      else turn.handOut(waiter);
+    },
+  };
+  turn.handOut(waiter);
+  await done.promise;
+  assertEquals(left, 0);
+});
+
+for (const isOver of [false, true]) {
+  Deno.test(`Turn tells all others when one waiter throws (turn over: ${isOver})`, async () => {
+    const turn = new Turn(nextMacrotask);
+    if (isOver) {
+      busy(3);
+      turn.spend(10_000_000);
+    }
+    const mine = new Error("mine");
+    let told = 0;
+    const errors = await withUncaught(async () => {
+      turn.handOut({ completed: () => told++ });
+      turn.handOut({
+        completed() {
+          throw mine;
+        },
+      });
+      turn.handOut({ completed: () => told++ });
+      for (let i = 0; i < 6; i++) await nextMacrotask();
+    });
+    assertEquals(told, 2);
+    assertEquals(errors, [mine]);
+  });
+}
+
+Deno.test("Turn rests once it has gone on for 5 ms, and settled() waits for that", async () => {
+  const gate = Promise.withResolvers<void>();
+  const rests: number[] = [];
+  const turn = new Turn((microseconds) => {
+    rests.push(microseconds);
+    return gate.promise;
+  });
+  busy(7);
+  turn.spend(10_000_000);
+  let told = 0;
+  turn.handOut({ completed: () => told++ });
+  assertEquals([rests.length, told], [1, 0]);
+  let isSettled = false;
+  const settled = turn.settled().then(() => isSettled = true);
+  for (let i = 0; i < 3; i++) await nextMacrotask();
+  assertEquals([isSettled, told], [false, 0]);
+  gate.resolve();
+  await settled;
+  assertEquals(told, 1);
+});
+
+Deno.test("Turn.settled() resolves at once when there is no rest", async () => {
+  await new Turn(() => Promise.reject(new Error("no rest"))).settled();
+});
+
+Deno.test("sync: an interval keeps its ticks while tasks await cached reads", async () => {
+  await using fixture = await openSync();
+  const { aio } = fixture;
+  const end = performance.now() + 400;
+  let ticks = 0;
+  let reads = 0;
+  const timer = setInterval(() => ticks++, 10);
+  const views = Array.from({ length: 32 }, () => aio.alloc(4096));
+  const task = async (view: Uint8Array) => {
+    while (performance.now() < end) {
+      await fixture.file.readAt(view, 4096);
+      reads++;
+    }
+  };
+  await Promise.all(views.map(task));
+  clearInterval(timer);
+  assertGreater(ticks, 15, `of 40 ticks, with ${reads} reads`);
+  assertGreater(reads, 100);
+  assertEquals(views[31], fileContent(4096, 4096));
+});
+
+Deno.test("sync: awaiting IO of the core lets timers run too", async () => {
+  await using fixture = await openSync();
+  const { aio } = fixture;
+  const end = performance.now() + 200;
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 10);
+  while (performance.now() < end) {
+    const { ref, view } = startRead(fixture);
+    await aio.wait(ref);
+    aio.free(view);
+  }
+  clearInterval(timer);
+  assertGreater(ticks, 6);
+});

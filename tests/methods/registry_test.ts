@@ -1,0 +1,63 @@
+/** registry_test.ts: the table of methods: complete, in order, and each keeps the interface's rules. */
+
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { AioInvariantError } from "../../core/assert.ts";
+import { effectiveOptions } from "../../core/options.ts";
+import { availableMethods, methodNames, METHODS, syncMethod } from "../../methods/mod.ts";
+import { Aio } from "../../storage/aio.ts";
+import { openSync } from "../support/core.ts";
+
+Deno.test("methodNames() and METHODS name the same, each once, the same way round", () => {
+  const names: readonly string[] = methodNames();
+  assertEquals(names, METHODS.map((method) => method.name));
+  assertEquals(new Set(names).size, names.length);
+});
+
+Deno.test("methodNames() ends with sync, which every machine has", () => {
+  assertEquals(methodNames().at(-1), "sync");
+  assertStrictEquals(METHODS.at(-1), syncMethod);
+  assertEquals(availableMethods().at(-1), { name: "sync", ok: true });
+});
+
+Deno.test("availableMethods() gives one answer a method, and a reason where it is no", () => {
+  const answers = availableMethods();
+  assertEquals(answers.map((answer) => answer.name), [...methodNames()]);
+  for (const answer of answers) {
+    if (!answer.ok) assert(answer.reason.length > 10, `${answer.name}: ${answer.reason}`);
+  }
+});
+
+Deno.test("availableMethods() refuses wrong options as opening does", () => {
+  assertThrows(() => availableMethods({ maxConcurrency: 0 }), RangeError, "Only -1 or values");
+});
+
+Deno.test("Aio.open() takes the best method of those available", async () => {
+  await using aio = await Aio.open({ arenaBytes: 65_536 });
+  assertEquals(aio.method, availableMethods().find((answer) => answer.ok)?.name);
+  assertEquals(aio.methodReason.startsWith(`${aio.method} was chosen (`), true);
+});
+
+for (const method of METHODS) {
+  Deno.test(`${method.name}: available() answers twice the same, with nothing left open`, () => {
+    const options = effectiveOptions();
+    assertEquals(method.available(options), method.available(options));
+  });
+}
+
+Deno.test("sync: every IO is executed in its start call", () => {
+  assertEquals(syncMethod.waitOnFdBeforeClose, false);
+  assertEquals([syncMethod.waitOne, syncMethod.checkOne, syncMethod.shmemSize], [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+Deno.test("sync: submit() is never to be called, in PostgreSQL's words", async () => {
+  await using fixture = await openSync();
+  const error = assertThrows(
+    () => syncMethod.submit(fixture.aio.backend, [], 1),
+    AioInvariantError,
+  );
+  assertEquals(error.message, "IO should have been executed synchronously");
+});

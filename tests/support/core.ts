@@ -1,0 +1,138 @@
+/**
+ * core.ts: an Aio with a file, for the tests of the core: what it warns of and logs is kept, and
+ * what a test leaves held is done before it is closed.
+ *
+ * @module
+ */
+
+import { Aio } from "../../storage/aio.ts";
+import type { AioHandle, StartOptions } from "../../core/handle.ts";
+import type { HandleState } from "../../core/handle_state.ts";
+import type { AioOptions } from "../../core/options.ts";
+import type { ResourceOwner } from "../../core/resource_owner.ts";
+import { AioReturn } from "../../core/result.ts";
+import { HANDLE } from "../../core/shared_memory.ts";
+import type { WaitRef } from "../../core/wait_ref.ts";
+import { syncMethod } from "../../methods/sync.ts";
+import type { AioFile } from "../../storage/file.ts";
+import { HeldMethod } from "./held_method.ts";
+import { contentAt, tempDir, writeRandomFile } from "./temp.ts";
+
+/** Bytes of the file. */
+export const FILE_BYTES = 65_536;
+const FILE_SEED = 20_260;
+
+/** A warning as the hook got it. */
+export interface Warning {
+  readonly message: string;
+  readonly cause: unknown;
+}
+
+/** An Aio, a file of {@linkcode FILE_BYTES} bytes opened for reading and writing, and what was said. */
+export interface Fixture extends AsyncDisposable {
+  readonly aio: Aio;
+  readonly held: HeldMethod;
+  readonly file: AioFile;
+  readonly warnings: Warning[];
+  readonly logs: string[];
+  /** The messages of the warnings. */
+  messages(): string[];
+}
+
+/** An IO that {@linkcode startRead} started. */
+export interface StartedRead {
+  readonly ref: WaitRef;
+  readonly view: Uint8Array;
+  readonly ret: AioReturn;
+  readonly offset: number;
+}
+
+/** What the file holds from an offset on. */
+export function fileContent(offset: number, length: number): Uint8Array {
+  return contentAt(FILE_SEED, offset, length);
+}
+
+/** Opens with `sync`: each IO is executed in its start call. */
+export function openSync(options: AioOptions = {}): Promise<Fixture> {
+  return openFixture(options, null);
+}
+
+/** Opens with a {@linkcode HeldMethod}: each IO waits until the test lets it go. */
+export function openHeld(options: AioOptions = {}, held = new HeldMethod()): Promise<Fixture> {
+  return openFixture(options, held);
+}
+
+async function openFixture(options: AioOptions, held: HeldMethod | null): Promise<Fixture> {
+  const warnings: Warning[] = [];
+  const logs: string[] = [];
+  const dir = await tempDir();
+  await writeRandomFile(dir.join("data"), FILE_BYTES, FILE_SEED);
+  const method = held ?? syncMethod;
+  const aio = await Aio.open({
+    method: method.name,
+    arenaBytes: 1024 * 1024,
+    maxBackends: 2,
+    onWarning: (message, cause) => warnings.push({ message, cause }),
+    onLog: (message) => logs.push(message),
+    ...options,
+  }, [method]);
+  const file = await aio.openFile(dir.join("data"), { read: true, write: true });
+  return {
+    aio,
+    held: held ?? new HeldMethod(),
+    file,
+    warnings,
+    logs,
+    messages: () => warnings.map((warning) => warning.message),
+    async [Symbol.asyncDispose]() {
+      if (held !== null && !aio.isClosed) {
+        aio.errorCleanup();
+        held.performAll(aio);
+      }
+      await aio.close();
+      await dir[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Starts a read of arena memory on a handle that is already there. */
+export function startOn(
+  fixture: Fixture,
+  handle: AioHandle,
+  offset = 0,
+  options?: StartOptions,
+): Uint8Array {
+  const view = fixture.aio.alloc(512);
+  handle.setIovec(view);
+  fixture.file.startReadv(handle, offset, options);
+  return view;
+}
+
+/** Acquires a handle and starts a read of 512 bytes at an offset into arena memory. */
+export function startRead(
+  fixture: Fixture,
+  offset = 0,
+  options?: StartOptions & { readonly owner?: ResourceOwner },
+): StartedRead {
+  const ret = new AioReturn();
+  const handle = fixture.aio.acquire(options?.owner ?? null, ret);
+  const ref = handle.waitRef();
+  const view = startOn(fixture, handle, offset, options);
+  return { ref, view, ret, offset };
+}
+
+/** The state of a handle by its number. */
+export function stateOf(fixture: Fixture, io: number | WaitRef): HandleState {
+  return fixture.aio.backend.handleOf(typeof io === "number" ? io : io.index).state;
+}
+
+/** Sets a handle's state word, whatever may follow what: to show a call each state. */
+export function pokeState(fixture: Fixture, index: number, state: number): void {
+  const { control } = fixture.aio.backend;
+  control.words[control.handleAt(index) + HANDLE.state] = state;
+}
+
+/** A value of the wrong type, for what the compiler would refuse and JavaScript does not. */
+export function wrong<T>(value: unknown): T {
+  return value as T;
+}

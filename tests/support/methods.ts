@@ -1,0 +1,48 @@
+/**
+ * methods.ts: one suite, every method. A test of something that executes IO is registered once a
+ * method, with the method's name first; where the machine lacks the method it is ignored by name.
+ *
+ * @module
+ */
+
+import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
+import type { AioOptions } from "../../core/mod.ts";
+import { Aio } from "../../storage/mod.ts";
+
+/** A method, and whether its tests can run here. */
+export interface MethodUnderTest {
+  /** Its name, as in the option `method`. */
+  readonly name: IoMethodName;
+  /** Whether this machine lacks it. */
+  readonly ignore: boolean;
+}
+
+/** Every method of this version. */
+export const METHODS_UNDER_TEST: readonly MethodUnderTest[] = availableMethods()
+  .map(({ name, ok }) => ({ name, ignore: !ok }));
+
+/**
+ * Registers a test for each method, named `sync: readAt() reads` and so on.
+ *
+ * @param name what is shown, in words
+ * @param fn gets the method's name
+ * @param isPossible whether the machine has what the test needs beside the method
+ */
+export function testEachMethod(
+  name: string,
+  fn: (method: IoMethodName) => void | Promise<void>,
+  isPossible = true,
+): void {
+  for (const { name: method, ignore } of METHODS_UNDER_TEST) {
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore: ignore || !isPossible,
+      fn: () => fn(method),
+    });
+  }
+}
+
+/** Opens an Aio with one method, and no more memory than tests need. */
+export function openAio(method: IoMethodName, options: AioOptions = {}): Promise<Aio> {
+  return Aio.open({ method, arenaBytes: 1024 * 1024, ...options });
+}
