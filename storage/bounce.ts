@@ -126,9 +126,10 @@ export class BounceSpace {
 
 /** The arena is full, and only its users can change that. */
 export function noSpace(arena: Arena, bytes: number): Error {
+  const pending = arena.hasBounceRuns ? "await the transfers that are pending, " : "";
   return new Deno.errors.Busy(
     `Cannot find ${bytes} bytes in a row in the arena of ${arena.bytes} bytes (${arena.freeBytes} free): ` +
-      `free views with aio.free() or raise the option "arenaBytes"`,
+      `${pending}free views with aio.free() or raise the option "arenaBytes"`,
   );
 }
 

@@ -149,7 +149,8 @@ export class AioFile implements AsyncDisposable {
    *   used until the promise settles.
    * @param offset in bytes from the start of the file
    * @param options a signal to end the wait
-   * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it
+   * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it. What the
+   *   buffer holds behind them is undefined.
    * @throws {TypeError} for a buffer that is no Uint8Array
    * @throws {RangeError} for an empty buffer, a negative or unsafe offset, a misaligned direct read
    * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading

@@ -1,0 +1,254 @@
+/**
+ * close_test.ts: the end of files and of the Aio: what was started ends, nothing starts any more,
+ * and nothing is kept.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import type { IoMethodName } from "../../methods/mod.ts";
+import { AioApiError } from "../../core/mod.ts";
+import type { Aio, AioFile } from "../../storage/mod.ts";
+import { openAio, testEachMethod } from "../support/methods.ts";
+import { contentAt } from "../support/prng.ts";
+import { countDescriptorsOf } from "../support/program.ts";
+import { tempDir, writeRandomFile } from "../support/temp.ts";
+
+const isLinux = Deno.build.os === "linux";
+
+async function withFile(
+  method: IoMethodName,
+  use: (file: AioFile, path: string, aio: Aio) => Promise<void>,
+): Promise<void> {
+  await using dir = await tempDir();
+  const path = dir.join("file");
+  await writeRandomFile(path, 100_000, 1);
+  await using aio = await openAio(method, { arenaBytes: 65_536, maxConcurrency: 4 });
+  await using file = await aio.openFile(path, { read: true, write: true });
+  await use(file, path, aio);
+  await aio.close();
+  if (isLinux) assertEquals(countDescriptorsOf(path), 0, "descriptors");
+}
+
+/** Every call that uses the file, with the verb of its refusal. */
+const USES: readonly (readonly [string, string, (file: AioFile) => unknown])[] = [
+  ["readAt()", "read", (file) => file.readAt(new Uint8Array(1), 0)],
+  ["readAt() of a list", "read", (file) => file.readAt([new Uint8Array(1)], 0)],
+  ["readAtSync()", "read", (file) => file.readAtSync(new Uint8Array(1), 0)],
+  ["writeAt()", "write", (file) => file.writeAt(new Uint8Array(1), 0)],
+  ["writeAtSync()", "write", (file) => file.writeAtSync(new Uint8Array(1), 0)],
+  ["sync()", "sync", (file) => file.sync()],
+  ["syncSync()", "sync", (file) => file.syncSync()],
+  ["syncData()", "sync", (file) => file.syncData()],
+  ["syncDataSync()", "sync", (file) => file.syncDataSync()],
+  ["size()", "measure", (file) => file.size()],
+  ["sizeSync()", "measure", (file) => file.sizeSync()],
+  ["truncate()", "write", (file) => file.truncate(1)],
+  ["truncateSync()", "write", (file) => file.truncateSync(1)],
+  ["token", "share", (file) => file.token],
+];
+
+for (const [name, verb, run] of USES) {
+  testEachMethod(
+    `${name} of a closed file is BadResource`,
+    (method) =>
+      withFile(method, async (file, path, aio) => {
+        const check = async () => {
+          // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+          const error = await assertRejects(async () => run(file), Deno.errors.BadResource);
+          assertEquals(error.message, `Cannot ${verb} ${JSON.stringify(path)}: the file is closed`);
+        };
+        const closing = file.close();
+        await check();
+        await closing;
+        await check();
+        assert(file.isClosed);
+        await aio.close();
+        await check();
+      }),
+  );
+}
+
+/** Every call of an Aio, with its name in the refusal. */
+const AIO_USES: readonly (readonly [string, (aio: Aio, path: string) => unknown])[] = [
+  ["openFile", (aio, path) => aio.openFile(path)],
+  ["openFileSync", (aio, path) => aio.openFileSync(path)],
+  ["attachFile", (aio) => aio.attachFile(JSON.parse("{}"))],
+  ["alloc", (aio) => aio.alloc(1)],
+  ["free", (aio) => aio.free(new Uint8Array(1))],
+  ["adoptMemory", (aio) => aio.adoptMemory(new SharedArrayBuffer(8))],
+  ["acquire", (aio) => aio.acquire()],
+  ["acquire", (aio) => aio.tryAcquire()],
+  ["enterBatchmode", (aio) => aio.enterBatchmode()],
+  ["submitStaged", (aio) => aio.submitStaged()],
+];
+
+testEachMethod(
+  "every call of a closed Aio is BadResource by its name",
+  (method) =>
+    withFile(method, async (_file, path, aio) => {
+      await aio.close();
+      assert(aio.isClosed);
+      for (const [name, run] of AIO_USES) {
+        // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+        const error = await assertRejects(async () => run(aio, path), Deno.errors.BadResource);
+        assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
+      }
+    }),
+);
+
+testEachMethod(
+  "close() lets what was started end",
+  (method) =>
+    withFile(method, async (file, path) => {
+      const buffers = Array.from({ length: 50 }, () => new Uint8Array(20_000));
+      const reads = buffers.map((buffer, i) => file.readAt(buffer, i));
+      const write = file.writeAt(new Uint8Array(50_000).fill(9), 100_000);
+      const others = [file.sync(), file.truncate(200_000)];
+      const closing = file.close();
+      assert(file.isClosed);
+      const done = await Promise.all([...reads, write, ...others, closing]);
+      assertEquals(done.slice(0, 51), [...new Array(50).fill(20_000), 50_000]);
+      for (const [i, buffer] of buffers.entries()) assertEquals(buffer, contentAt(1, i, 20_000));
+      const content = await Deno.readFile(path);
+      assertEquals(content.length, 200_000);
+      assertEquals(content.slice(100_000, 150_000), new Uint8Array(50_000).fill(9));
+    }),
+);
+
+testEachMethod(
+  "close() keeps the descriptor until the last operation ends",
+  (method) =>
+    withFile(method, async (file, path) => {
+      const reads = Array.from({ length: 20 }, () => file.readAt(new Uint8Array(60_000), 0));
+      const closing = file.close();
+      const isOpen = countDescriptorsOf(path) === 1;
+      await Promise.all([...reads, closing]);
+      assert(isOpen);
+      assertEquals(countDescriptorsOf(path), 0);
+    }),
+  isLinux,
+);
+
+testEachMethod(
+  "close() twice does nothing more, at once or later",
+  (method) =>
+    withFile(method, async (file, path, aio) => {
+      const { fd } = file;
+      const first = file.close();
+      assertStrictEquals(file.close(), first);
+      await first;
+      await using successor = await aio.openFile(path); // Takes the same number.
+      assertEquals(successor.fd, fd);
+      await file.close();
+      file.closeSync();
+      await file[Symbol.asyncDispose]();
+      assertEquals(await successor.readAt(new Uint8Array(5), 0), 5);
+    }),
+);
+
+testEachMethod(
+  "closeSync() closes, and again does nothing",
+  (method) =>
+    withFile(method, async (file, path) => {
+      file.closeSync();
+      assert(file.isClosed);
+      if (isLinux) assertEquals(countDescriptorsOf(path), 0);
+      file.closeSync();
+      await file.close();
+    }),
+);
+
+testEachMethod(
+  "closeSync() with operations pending is Busy, and works when they are done",
+  (method) =>
+    withFile(method, async (file, path) => {
+      const pending = [file.size(), file.size()];
+      const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
+      assertEquals(
+        error.message,
+        `Cannot close ${JSON.stringify(path)} at once while 2 operations are pending: ` +
+          "await close() instead",
+      );
+      assert(!file.isClosed);
+      await Promise.all(pending);
+      file.closeSync();
+    }),
+);
+
+testEachMethod(
+  "aio.close() closes files, and settles all that is pending",
+  (method) =>
+    withFile(method, async (file, path, aio) => {
+      const other = await aio.openFile(path);
+      const pending = [
+        ...Array.from({ length: 30 }, (_, i) => file.readAt(new Uint8Array(30_000), i)),
+        ...Array.from({ length: 30 }, (_, i) => file.writeAt(new Uint8Array(30_000), i)),
+        file.sync(),
+        file.size(),
+        file.truncate(50),
+        other.readAt(new Uint8Array(5), 0),
+      ];
+      const settled = Promise.allSettled(pending);
+      const closing = aio.close();
+      assert(aio.isClosed);
+      await closing;
+      assert(file.isClosed && other.isClosed);
+      for (const outcome of await settled) {
+        if (outcome.status === "fulfilled") continue;
+        assert(outcome.reason instanceof Deno.errors.BadResource, `${outcome.reason}`);
+      }
+      assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [4, 65_536]);
+    }),
+);
+
+testEachMethod(
+  "aio.close() while a file is being opened lets go of it",
+  (method) =>
+    withFile(method, async (_file, path, aio) => {
+      const opening = aio.openFile(path);
+      const outcome = assertRejects(() => opening, Deno.errors.BadResource, "aio");
+      await Promise.all([aio.close(), outcome]);
+    }),
+);
+
+testEachMethod(
+  "aio.close() twice is the same close, and several may wait for it",
+  (method) =>
+    withFile(method, async (_file, _path, aio) => {
+      const first = aio.close();
+      assertStrictEquals(aio.close(), first);
+      await Promise.all([first, aio.close(), aio[Symbol.asyncDispose]()]);
+    }),
+);
+
+testEachMethod(
+  "aio.close() with a handle handed out is refused, and works afterwards",
+  (method) =>
+    withFile(method, async (file, _path, aio) => {
+      const handle = aio.acquire();
+      const error = await assertRejects(() => aio.close(), AioApiError);
+      assertEquals(
+        error.message,
+        "Cannot close aio while a handle is handed out: start or release it first",
+      );
+      assert(!aio.isClosed);
+      handle.release();
+      assertEquals(await file.readAt(new Uint8Array(5), 0), 5);
+      await aio.close();
+    }),
+);
+
+testEachMethod(
+  "one Aio's close() leaves another's files alone",
+  (method) =>
+    withFile(method, async (file, path, aio) => {
+      await using other = await openAio(method);
+      await using otherFile = await other.openFile(path);
+      await aio.close();
+      assert(file.isClosed);
+      const buffer = new Uint8Array(10);
+      assertEquals(await otherFile.readAt(buffer, 7), 10);
+      assertEquals(buffer, contentAt(1, 7, 10));
+    }),
+);
