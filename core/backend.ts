@@ -186,10 +186,10 @@ export class Backend implements HandleHost, WaitingHost {
       throw new Deno.errors.BadResource(`Cannot call ${call}(): aio is closed`);
     }
     throw new AioApiError(
-      `API violation: ${call}() was called from within the callback "${
-        this.callbacks.nameOf(runningId)
-      }"; ` +
-        "a callback may not wait, start IO or change handles",
+      `API violation: ${call}() was called from within the callback ` +
+        `"${
+          this.callbacks.nameOf(runningId)
+        }"; a callback may not wait, start IO or change handles`,
     );
   }
 
@@ -397,8 +397,8 @@ export class Backend implements HandleHost, WaitingHost {
     } else {
       completeLocal(this.callbacks, handle, this.#returns[local]!);
       if (this.#inFlight.has(local)) this.#inFlight.remove(local);
-      handle.dropLocalViews();
     }
+    handle.dropLocalViews();
     const owner = this.#owners[local]!;
     if (owner !== null) {
       this.#owners[local] = null;

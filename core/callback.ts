@@ -104,6 +104,10 @@ export class CallbackTable {
   hasStage = false;
   /** Whether any callback has a `completeLocal`. */
   hasLocal = false;
+  /** Reused for each IO: completions of one backend do not nest, as callbacks may complete nothing. */
+  readonly sharedResult: AioResult = new AioResult();
+  /** The same for local callbacks without a return slot. */
+  readonly localResult: AioResult = new AioResult();
   /** The id of the callback that is running; 0 when none is. */
   runningId = 0;
 

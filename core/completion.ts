@@ -19,12 +19,8 @@ import {
   IDLE,
   updateState,
 } from "./handle_state.ts";
-import { AioResult, type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
+import { type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
 import { HANDLE } from "./shared_memory.ts";
-
-/** Reused: completions do not nest, as callbacks may not complete anything. */
-const SHARED_RESULT = new AioResult();
-const LOCAL_RESULT = new AioResult();
 
 /**
  * Distils an answer of the system and publishes it to all threads.
@@ -45,7 +41,7 @@ export function completeShared(
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
   updateState(words, base + HANDLE.state, COMPLETED_IO);
-  const result = SHARED_RESULT;
+  const result = table.sharedResult;
   result.callbackId = 0;
   result.status = "ok";
   result.errorData = 0;
@@ -71,7 +67,7 @@ export function completeLocal(
   ret: AioReturn | null,
 ): void {
   const { words, base } = handle;
-  const result = ret === null ? LOCAL_RESULT : ret.result;
+  const result = ret === null ? table.localResult : ret.result;
   loadResult(words, base, result);
   if (table.hasLocal) table.runLocal(handle, words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_LOCAL);

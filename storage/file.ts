@@ -13,7 +13,7 @@ import { checkEnd, checkOffset } from "../core/operation.ts";
 import { TARGET_DATA_WORDS } from "../core/result.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
-import { highWord, isAligned, lowWord, TRANSFER_BYTES_MAX } from "../core/wire.ts";
+import { highWord, isAligned, lowWord } from "../core/wire.ts";
 import {
   type AddressOf,
   type Alignment,
@@ -24,7 +24,7 @@ import {
 import { flush, flushSync } from "./flush.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { Transfers } from "./transfer.ts";
-import type { Direction, TransferRequest } from "./transfer_request.ts";
+import { type Direction, isOneIo, type TransferRequest } from "./transfer_request.ts";
 import { checkSize, truncate, truncateSync } from "./truncate.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
@@ -428,7 +428,13 @@ export class AioFile implements AsyncDisposable {
    * @throws what the system says; the file is closed all the same
    */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    if (this.#closed !== null) return this.#closed;
+    try {
+      this.#backend.checkNotInCallback("close");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closed = this.#close();
     return this.#closed;
   }
 
@@ -453,6 +459,7 @@ export class AioFile implements AsyncDisposable {
    */
   closeSync(): void {
     if (this.#isClosed) return;
+    this.#backend.checkNotInCallback("closeSync");
     if (this.#pending > 0) {
       throw new Deno.errors.Busy(
         `Cannot close ${shown(this.path)} at once while ${this.#pending} operations are pending: ` +
@@ -487,9 +494,4 @@ export class AioFile implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-/** Whether a buffer is one that a single IO can do; one that cannot is refused or split elsewhere. */
-function isOneIo(buffer: Uint8Array): boolean {
-  return buffer.byteLength > 0 && buffer.byteLength <= TRANSFER_BYTES_MAX;
 }

@@ -8,7 +8,7 @@
 import { shown, type SystemError, systemError } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import type { AioReturn } from "../core/result.ts";
-import { EAGAIN, EINTR, isAligned } from "../core/wire.ts";
+import { EAGAIN, EINTR, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
 import type { Alignment } from "./alignment.ts";
 import type { ViewCursor } from "./view_cursor.ts";
 
@@ -120,4 +120,9 @@ export function withProgress(request: TransferRequest, error: unknown): unknown 
   if (direction !== "write" || !(error instanceof Error)) return error;
   const { path } = file;
   return Object.assign(error, { path, offset, length: cursor.total, bytesWritten: cursor.done });
+}
+
+/** Whether a buffer is one that a single IO can do; one that cannot is refused or split elsewhere. */
+export function isOneIo(buffer: Uint8Array): boolean {
+  return buffer.byteLength > 0 && buffer.byteLength <= TRANSFER_BYTES_MAX;
 }

@@ -328,3 +328,37 @@ for (const phase of PHASES) {
     assertConsistent(fixture);
   });
 }
+
+Deno.test("held: file.close() from a callback is refused, and works later", async () => {
+  await using fixture = await openLayers();
+  const { aio, file } = fixture;
+  let closing: Promise<void> = Promise.resolve();
+  const blocking: unknown[] = [];
+  runHooked(fixture, "completeShared", () => {
+    closing = file.close();
+    closing.catch(() => {});
+    try {
+      file.closeSync();
+    } catch (error) {
+      blocking.push(error);
+    }
+  });
+  await assertRejects(() => closing, AioApiError, "API violation");
+  assertInstanceOf(blocking[0], AioApiError);
+  assertEquals(file.isClosed, false);
+  assertConsistent(fixture);
+  await file.close();
+  assertEquals([file.isClosed, aio.backend.files.count], [true, 0]);
+});
+
+Deno.test("held: a callback that reads through another aio does not disturb its own IO", async () => {
+  await using fixture = await openLayers();
+  await using other = await openHeld();
+  const read = new Uint8Array(16);
+  const { ret } = runHooked(fixture, "completeShared", () => {
+    assertEquals(other.file.readAtSync(read, 0), 16);
+    return undefined;
+  }, "sharedOnly");
+  assertEquals([ret.result.status, ret.result.result], ["ok", 5]);
+  assertConsistent(fixture);
+});
