@@ -14,18 +14,24 @@
  * @module
  */
 
-import { closeLibc } from "../ffi/libc.ts";
 import type { UseHandle } from "./acquire_queue.ts";
 import type { Backend } from "./backend.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import type { IoMethod } from "./method.ts";
-import { openBackend, type OpenedBackend } from "./open.ts";
+import { drainOthers } from "./drain.ts";
+import {
+  attachBackend,
+  type AttachOptions,
+  leave,
+  openBackend,
+  type OpenedBackend,
+} from "./open.ts";
 import type { AioOptions, EffectiveOptions } from "./options.ts";
 import { ResourceOwner } from "./resource_owner.ts";
 import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
 import type { ResultReporter } from "./result.ts";
-import { BACKEND, HEADER, LAYOUT_VERSION, PHASE_CLOSING } from "./shared_memory.ts";
+import { LAYOUT_VERSION } from "./shared_memory.ts";
 import type { AioToken } from "./token.ts";
 import type { CompletionWaiter } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
@@ -68,6 +74,25 @@ export class AioCore implements AsyncDisposable {
     methods: readonly IoMethod[] = [],
   ): Promise<AioCore> {
     return new AioCore(await openBackend(options, methods));
+  }
+
+  /**
+   * Attaches this thread to what another thread of the process opened.
+   *
+   * @param token `aio.token`, as posted by any attached thread
+   * @param hooks this thread's `onWarning` and `onLog`
+   * @param methods the methods there are
+   * @throws {TypeError} for another version's token, or other callbacks than the opener has
+   * @throws {AioApiError} if this thread is attached already
+   * @throws {Deno.errors.Busy} if no slot is free, naming the option `maxBackends`
+   * @throws {Deno.errors.BadResource} if the opener has closed it
+   */
+  static async attach(
+    token: AioToken,
+    hooks: AttachOptions = {},
+    methods: readonly IoMethod[] = [],
+  ): Promise<AioCore> {
+    return new AioCore(await attachBackend(token, methods, hooks));
   }
 
   /** The options in force. */
@@ -312,7 +337,8 @@ export class AioCore implements AsyncDisposable {
 
   /**
    * Ends the subsystem in this thread: no new IO, what is in flight is waited for, everything is
-   * given back. Calling it again does nothing.
+   * given back. In the opener it ends new IO everywhere, and waits for what other threads have in
+   * flight; in an attached thread it detaches that thread. Calling it again does nothing.
    *
    * @throws {AioApiError} if a handle is handed out
    */
@@ -339,21 +365,18 @@ export class AioCore implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { backend } = this;
-    Atomics.store(backend.control.words, HEADER.phase, PHASE_CLOSING);
+    backend.beginClose();
     backend.refuseQueued(new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"));
     for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
       await this.wait(ref);
     }
+    if (backend.isOpener) await drainOthers(backend);
     await this.onDrained();
+    await backend.pump.settled();
     await backend.turn.settled();
+    backend.doorbells.close();
     await backend.method.shutdownBackend?.(backend);
-    Atomics.store(
-      backend.control.words,
-      backend.control.backendAt(backend.id) + BACKEND.threadId,
-      0,
-    );
-    backend.memory.release();
-    closeLibc(backend.libc);
+    leave(backend);
   }
 
   /** Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses. */

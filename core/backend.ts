@@ -17,15 +17,15 @@ import { EFAULT } from "../ffi/errno.ts";
 import { AcquireQueue, type UseHandle } from "./acquire_queue.ts";
 import type { Arena } from "./arena.ts";
 import { assert } from "./assert.ts";
+import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
 import { completeLocal, completeShared, makeIdle } from "./completion.ts";
+import { Doorbells } from "./doorbell.ts";
+import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioApiError } from "./errors.ts";
 import { AioHandle, type HandleHost, type HandleOwner } from "./handle.ts";
 import { FLAG_BITS } from "./handle_flag.ts";
-import { HandleList } from "./handle_list.ts";
 import {
-  COMPLETED_IO,
-  COMPLETED_LOCAL,
   COMPLETED_SHARED,
   DEFINED,
   HANDED_OUT,
@@ -34,48 +34,22 @@ import {
   SUBMITTED,
   updateState,
 } from "./handle_state.ts";
+import { InFlight } from "./in_flight.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import { type IoMethod, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
 import { FILE_TARGET, type OpenFileTable } from "./open_file.ts";
 import { performSynchronously } from "./operation.ts";
 import type { EffectiveOptions } from "./options.ts";
+import { Pump, type PumpHost } from "./pump.ts";
 import type { AioReturn } from "./result.ts";
-import { type Control, HANDLE, HEADER, PHASE_OPEN } from "./shared_memory.ts";
+import { type Control, HANDLE, HEADER, PHASE_CLOSING, PHASE_OPEN } from "./shared_memory.ts";
 import type { TargetTable } from "./target.ts";
 import { Turn } from "./turn.ts";
 import { Waiting, type WaitingHost } from "./waiting.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
-/** What a backend is made of. */
-export interface BackendParts {
-  /** Its slot. */
-  readonly id: number;
-  /** Shared memory. */
-  readonly control: Control;
-  /** The C library, as this thread opened it. */
-  readonly libc: Libc;
-  /** How IO is executed. */
-  readonly method: IoMethod;
-  /** The options in force. */
-  readonly options: EffectiveOptions;
-  /** The callbacks by id. */
-  readonly callbacks: CallbackTable;
-  /** The targets by id. */
-  readonly targets: TargetTable;
-  /** The id of the target `file`. */
-  readonly fileTargetId: number;
-  /** The memory that IO may use. */
-  readonly memory: MemoryMap;
-  /** The memory that IO goes to without a copy. */
-  readonly arena: Arena;
-  /** The open files of all threads. */
-  readonly files: OpenFileTable;
-  /** Takes warnings; never throws. */
-  readonly warn: (message: string, cause?: unknown) => void;
-}
-
 /** One thread's side of the subsystem. */
-export class Backend implements HandleHost, WaitingHost {
+export class Backend implements HandleHost, WaitingHost, PumpHost {
   readonly id: number;
   readonly control: Control;
   readonly libc: Libc;
@@ -95,18 +69,25 @@ export class Backend implements HandleHost, WaitingHost {
   readonly turn: Turn;
   /** How one waits for its IOs. */
   readonly waiting: Waiting;
+  /** Wakes other backends, and this one. */
+  readonly doorbells: Doorbells;
+  /** Looks for completions while somebody awaits them. */
+  readonly pump: Pump;
 
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #fileTargetId: number;
   readonly #first: number;
   readonly #handles: AioHandle[];
   readonly #idle: AioHandle[];
-  readonly #inFlight: HandleList;
+  readonly #foreignHandles = new Map<number, AioHandle>();
+  readonly #inFlight: InFlight;
+  readonly #foreign: ForeignCompletions;
   readonly #staged: AioHandle[] = [];
   readonly #returns: (AioReturn | null)[];
   readonly #owners: (HandleOwner | null)[];
   readonly #acquireQueue: AcquireQueue;
   #handedOut: AioHandle | null = null;
+  #isClosing = false;
   #isInBatch = false;
   #isSubmitScheduled = false;
 
@@ -134,13 +115,20 @@ export class Backend implements HandleHost, WaitingHost {
     this.#first = this.id * count;
     this.#handles = Array.from({ length: count }, (_, i) => new AioHandle(this, this.#first + i));
     this.#idle = [...this.#handles].reverse();
-    this.#inFlight = new HandleList(count);
+    this.#inFlight = new InFlight(this.#handles);
     this.#returns = new Array(count).fill(null);
     this.#owners = new Array(count).fill(null);
     this.waiting = new Waiting(this);
+    this.doorbells = new Doorbells(this.control, this.libc, this.id);
+    this.pump = new Pump(this);
+    this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
     this.#acquireQueue = new AcquireQueue({
       tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,
-      giveBack: (handle) => this.#giveBackUnstarted(handle),
+      giveBack: (handle) => {
+        if (handle !== this.#handedOut) return false;
+        this.reclaim(handle);
+        return true;
+      },
     });
   }
 
@@ -175,9 +163,21 @@ export class Backend implements HandleHost, WaitingHost {
   }
 
   checkUsable(call: string): void {
-    if (this.callbacks.runningId !== 0 || this.#words[HEADER.phase] !== PHASE_OPEN) {
+    const { runningId } = this.callbacks;
+    if (runningId !== 0 || this.#isClosing || this.#words[HEADER.phase] !== PHASE_OPEN) {
       this.#refuse(call);
     }
+  }
+
+  /** Whether this thread opened what others attach to. */
+  get isOpener(): boolean {
+    return this.#words[HEADER.openerBackend] === this.id;
+  }
+
+  /** Refuses new IO from now on: here, and everywhere if this is the opener. */
+  beginClose(): void {
+    this.#isClosing = true;
+    if (this.isOpener) Atomics.store(this.#words, HEADER.phase, PHASE_CLOSING);
   }
 
   #refuse(call: string): never {
@@ -241,16 +241,17 @@ export class Backend implements HandleHost, WaitingHost {
     ret: AioReturn | null,
   ): Promise<T> {
     this.checkUsable("acquireAsync");
-    return this.#acquireQueue.enqueue(use, owner, ret);
+    const result = this.#acquireQueue.enqueue(use, owner, ret);
+    if (this.#acquireQueue.length > 0) this.pump.start();
+    return result;
   }
 
   #waitForFree(): void {
     if (this.#reclaimCompleted() > 0) return;
     this.submitStaged();
     if (this.#idle.length > 0) return;
-    const oldest = this.#inFlight.first;
-    assert(oldest >= 0, "no free IOs despite no in-flight IOs");
-    const handle = this.#handles[oldest]!;
+    const handle = this.#inFlight.oldest;
+    assert(handle !== null, "no free IOs despite no in-flight IOs");
     this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
     assert(this.#idle.length > 0, "no idle IO after waiting for IO to terminate");
   }
@@ -271,12 +272,6 @@ export class Backend implements HandleHost, WaitingHost {
     this.reclaim(handle);
   }
 
-  #giveBackUnstarted(handle: AioHandle): boolean {
-    if (handle !== this.#handedOut) return false;
-    this.reclaim(handle);
-    return true;
-  }
-
   /**
    * What a resource owner does with a handle that it still has when it ends.
    *
@@ -286,24 +281,14 @@ export class Backend implements HandleHost, WaitingHost {
     const local = handle.index - this.#first;
     this.#owners[local] = null;
     this.#returns[local] = null;
-    switch (this.#words[handle.base + HANDLE.state]) {
-      case IDLE:
-        assert(false, "An idle handle is charged to a resource owner");
-        break;
-      case HANDED_OUT:
-        this.reclaim(handle);
-        if (!isOnError) this.warn("leaked AIO handle");
-        break;
-      case DEFINED:
-      case STAGED:
-        this.submitStaged();
-        if (!isOnError) this.warn("AIO handle was not submitted");
-        break;
-      case SUBMITTED:
-      case COMPLETED_IO:
-      case COMPLETED_SHARED:
-      case COMPLETED_LOCAL:
-        break;
+    const state = this.#words[handle.base + HANDLE.state]!;
+    assert(state !== IDLE, "An idle handle is charged to a resource owner");
+    if (state === HANDED_OUT) {
+      this.reclaim(handle);
+      if (!isOnError) this.warn("leaked AIO handle");
+    } else if (state <= STAGED) {
+      this.submitStaged();
+      if (!isOnError) this.warn("AIO handle was not submitted");
     }
   }
 
@@ -365,7 +350,7 @@ export class Backend implements HandleHost, WaitingHost {
 
   prepareSubmit(handle: AioHandle): void {
     updateState(this.#words, handle.base + HANDLE.state, SUBMITTED, true);
-    this.#inFlight.append(handle.index - this.#first);
+    this.#inFlight.append(handle);
   }
 
   performSynchronously(handle: AioHandle): void {
@@ -385,7 +370,9 @@ export class Backend implements HandleHost, WaitingHost {
   #complete(handle: AioHandle, result: number, thrower: number): void {
     const isOwn = handle.backendId === this.id;
     completeShared(this.callbacks, handle, result, thrower, !isOwn);
+    // The issuer makes its own handle idle right away, and wakes the waiters then.
     if (isOwn) this.reclaim(handle);
+    else this.#foreign.tell(handle);
   }
 
   /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
@@ -396,7 +383,7 @@ export class Backend implements HandleHost, WaitingHost {
       this.#handedOut = null;
     } else {
       completeLocal(this.callbacks, handle, this.#returns[local]!);
-      if (this.#inFlight.has(local)) this.#inFlight.remove(local);
+      if (this.#inFlight.remove(handle)) this.pump.noticeCompletion();
     }
     handle.dropLocalViews();
     const owner = this.#owners[local]!;
@@ -405,14 +392,34 @@ export class Backend implements HandleHost, WaitingHost {
       owner.forget(handle);
     }
     this.#returns[local] = null;
-    makeIdle(words, base);
+    const waiters = makeIdle(words, base);
+    if (waiters !== 0) this.doorbells.ringAll(waiters);
     this.#idle.push(handle);
     if (this.waiting.awaited > 0) this.waiting.handOutWaiters(local);
     if (this.#acquireQueue.length > 0) this.#acquireQueue.serveSoon();
   }
 
   handleOf(index: number): AioHandle {
-    return this.#handles[index - this.#first] ?? new AioHandle(this, index);
+    const handle = this.#handles[index - this.#first] ?? this.#foreignHandles.get(index);
+    return handle ?? this.#makeForeignHandle(index);
+  }
+
+  #makeForeignHandle(index: number): AioHandle {
+    const handle = new AioHandle(this, index);
+    this.#foreignHandles.set(index, handle);
+    return handle;
+  }
+
+  collect(): void {
+    this.#foreign.markSeen();
+    if (this.#inFlight.count === 0) return;
+    this.#reclaimCompleted();
+    const { oldest } = this.#inFlight;
+    if (oldest !== null) this.method.checkOne?.(this, oldest);
+  }
+
+  hasUncollected(): boolean {
+    return this.#foreign.hasNew();
   }
 
   /** Stops writing the outcome of an own IO to its issuer's return slot. */
@@ -459,19 +466,9 @@ export class Backend implements HandleHost, WaitingHost {
     this.checkNotInCallback("closingFd");
     this.submitStaged();
     if (!this.method.waitOnFdBeforeClose) return;
-    let handle = this.#inFlightOn(fd);
-    while (handle !== null) {
+    for (let handle = this.#inFlight.on(fd); handle !== null; handle = this.#inFlight.on(fd)) {
       this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
-      handle = this.#inFlightOn(fd);
     }
-  }
-
-  #inFlightOn(fd: number): AioHandle | null {
-    for (let local = this.#inFlight.first; local >= 0; local = this.#inFlight.after(local)) {
-      const handle = this.#handles[local]!;
-      if (this.#words[handle.base + HANDLE.fd] === fd) return handle;
-    }
-    return null;
   }
 
   /** Refuses all who queue for a handle. For `close()`. */
@@ -481,8 +478,8 @@ export class Backend implements HandleHost, WaitingHost {
 
   /** The oldest IO in flight; null if there is none. For `close()`. */
   oldestInFlight(): WaitRef | null {
-    const handle = this.#handles[this.#inFlight.first];
-    return handle === undefined
+    const handle = this.#inFlight.oldest;
+    return handle === null
       ? null
       : { index: handle.index, generation: this.waiting.generationOf(handle.base) };
   }

@@ -50,14 +50,18 @@ export function completeShared(
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_SHARED, isForeign);
-  // The issuer makes its own handle idle right away, and wakes the waiters then.
-  if (isForeign) wakeWaiters(words, base);
 }
 
-/** After the state was stored, and only then: whoever sets its bit later looks at the state itself. */
-function wakeWaiters(words: Int32Array, base: number): void {
-  if (Atomics.load(words, base + HANDLE.waiterMask) === 0) return;
-  Atomics.notify(words, base + HANDLE.state);
+/**
+ * Wakes those who sleep on the state of a handle. After the state was stored, and only then: whoever
+ * sets its bit later looks at the state itself.
+ *
+ * @returns the backends that wait, one bit each: those that await are to be rung, too
+ */
+export function wakeWaiters(words: Int32Array, base: number): number {
+  const mask = Atomics.load(words, base + HANDLE.waiterMask);
+  if (mask !== 0) Atomics.notify(words, base + HANDLE.state);
+  return mask;
 }
 
 /** Gives the outcome to the issuer; what its local callbacks make of it goes nowhere else. */
@@ -80,14 +84,16 @@ export function completeLocal(
 /**
  * Makes a handle idle. The generation moves first, the fields are reset last: a reader that sees
  * either half-way also sees that it came too late.
+ *
+ * @returns the backends that wait for it, one bit each
  */
-export function makeIdle(words: Int32Array, base: number): void {
+export function makeIdle(words: Int32Array, base: number): number {
   // 64 bits in two words. The high one moves once in 2^32 uses, and before the low one wraps around.
   const low = (words[base + HANDLE.generationLow]! + 1) | 0;
   if (low === 0) words[base + HANDLE.generationHigh]!++;
   words[base + HANDLE.generationLow] = low;
   updateState(words, base + HANDLE.state, IDLE, true);
-  wakeWaiters(words, base);
+  const mask = wakeWaiters(words, base);
   words[base + HANDLE.waiterMask] = 0;
   words[base + HANDLE.operation] = 0;
   words[base + HANDLE.flags] = 0;
@@ -95,4 +101,5 @@ export function makeIdle(words: Int32Array, base: number): void {
   words[base + HANDLE.iovecLength] = 0;
   words[base + HANDLE.handleDataLength] = 0;
   words[base + HANDLE.callbackCount] = 0;
+  return mask;
 }

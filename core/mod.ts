@@ -31,7 +31,7 @@ export { Arena } from "./arena.ts";
 export type { ArenaUse } from "./arena.ts";
 export { AioInvariantError } from "./assert.ts";
 export { Backend } from "./backend.ts";
-export type { BackendParts } from "./backend.ts";
+export type { BackendParts } from "./backend_parts.ts";
 export { CallbackTable, defineCallbacks } from "./callback.ts";
 export type {
   AioCallbacks,
@@ -51,7 +51,10 @@ export type { Availability, IoMethod, MethodBackend } from "./method.ts";
 export type { Libc } from "../ffi/libc.ts";
 export { OpenFileTable } from "./open_file.ts";
 export type { FileSlot, OpenFileEntry } from "./open_file.ts";
-export type { OpenedBackend } from "./open.ts";
+export type { AttachOptions, OpenedBackend } from "./open.ts";
+export { Doorbells } from "./doorbell.ts";
+export { Pump } from "./pump.ts";
+export type { PumpHost } from "./pump.ts";
 export type { AioOptions, EffectiveOptions, LibraryPaths, WorkerPoolOptions } from "./options.ts";
 export { ResourceOwner } from "./resource_owner.ts";
 export type { ReleaseOptions } from "./resource_owner.ts";

@@ -8,15 +8,25 @@
 import { closeLibc, type Libc, openLibc } from "../ffi/libc.ts";
 import { Arena } from "./arena.ts";
 import { Backend } from "./backend.ts";
-import { type AioCallbacks, CallbackTable, hashNames } from "./callback.ts";
-import { shown } from "./errors.ts";
+import { assert } from "./assert.ts";
+import { CallbackTable } from "./callback.ts";
+import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
+import { AioApiError, shown } from "./errors.ts";
 import { fileCallbacks } from "./file_callbacks.ts";
 import { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import { FILE_TARGET_NAME, OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
-import { BACKEND, createControl, createSharedMemory, HEADER } from "./shared_memory.ts";
-import { type AioTarget, TargetTable } from "./target.ts";
+import {
+  BACKEND,
+  Control,
+  createControl,
+  createSharedMemory,
+  HEADER,
+  PHASE_OPEN,
+} from "./shared_memory.ts";
+import { TargetTable } from "./target.ts";
+import { type AioToken, checkToken, identityOf } from "./token.ts";
 
 /** Deno hands out real file descriptors from `node:fs` since this version. */
 const DENO_VERSION_MIN = [2, 7, 12] as const;
@@ -48,16 +58,120 @@ export async function openBackend(
   const log = given?.onLog === undefined ? null : guardHook(given.onLog);
   const modules = await importModules(options.callbackModules);
   const libc = openLibc(options.libraries.libc);
+  const backend = await finish({ options, method, libc, modules, warn }, (foundation) => {
+    const { control, arena } = createMemory(foundation);
+    const id = claimSlot(control, libc.threadId());
+    assert(id === 0, "The opener is not backend 0");
+    control.words[HEADER.openerBackend] = id;
+    return makeBackend(foundation, control, arena, id);
+  });
+  return { backend, methodReason: reason, log };
+}
+
+/** The hooks of a thread that attaches; functions cannot be posted with a token. */
+export type AttachOptions = Pick<AioOptions, "onWarning" | "onLog">;
+
+/**
+ * Attaches this thread to what another thread of the process opened.
+ *
+ * @param token `aio.token` of any attached thread
+ * @param methods the methods there are
+ * @param hooks this thread's own
+ */
+export async function attachBackend(
+  token: AioToken,
+  methods: readonly IoMethod[],
+  hooks: AttachOptions = {},
+): Promise<OpenedBackend> {
+  checkToken("attach", token, "deno-aio");
+  checkDenoVersion(Deno.version.deno);
+  const { options } = token;
+  const control = new Control(token.control);
+  const method = methods.find((one) => one.name === token.method);
+  if (method === undefined) {
+    throw new RangeError(
+      `Cannot attach with the method ${shown(token.method)}: it is not known here`,
+    );
+  }
+  const warn = guardHook(hooks.onWarning ?? warnByDefault);
+  const log = hooks.onLog === undefined ? null : guardHook(hooks.onLog);
+  const modules = await importModules(options.callbackModules);
+  checkAttachable(control, modules);
+  const libc = openLibc(options.libraries.libc);
+  const backend = await finish({ options, method, libc, modules, warn }, (foundation) => {
+    const id = claimSlot(control, libc.threadId());
+    if (id >= 0) return makeBackend(foundation, control, token.arena, id);
+    throw new Deno.errors.Busy(
+      `Cannot attach while ${options.maxBackends} threads are attached: raise the option "maxBackends"`,
+    );
+  });
+  return { backend, methodReason: `${method.name} was chosen by the opener`, log };
+}
+
+function checkAttachable(control: Control, modules: readonly CallbackModule[]): void {
+  if (Atomics.load(control.words, HEADER.phase) !== PHASE_OPEN) {
+    throw new Deno.errors.BadResource("Cannot attach: aio was closed by its opener");
+  }
+  if (ATTACHED.has(identityKey(control))) {
+    throw new AioApiError("Cannot attach twice in one thread: use the aio that is there");
+  }
+  if (control.words[HEADER.namesHash] === namesHash(modules)) return;
+  throw new TypeError(
+    "Cannot attach with other callbacks than the opener has: let both load the same callbackModules",
+  );
+}
+
+/** What this thread is attached to, so that it does not attach to the same twice. */
+const ATTACHED = new Set<string>();
+
+function identityKey(control: Control): string {
+  return identityOf(control).join();
+}
+
+/** To be called when a backend is done for: its slot is free, and so is the thread. */
+export function leave(backend: Backend): void {
+  const { control, id, libc } = backend;
+  ATTACHED.delete(identityKey(control));
+  backend.memory.release();
+  Atomics.store(control.words, control.backendAt(id) + BACKEND.threadId, 0);
+  closeLibc(libc);
+}
+
+/** Makes the backend and lets the method join in; gives everything back if either fails. */
+async function finish(
+  foundation: Foundation,
+  make: (foundation: Foundation) => Backend,
+): Promise<Backend> {
   let backend: Backend | null = null;
   try {
-    backend = makeBackend(options, method, libc, modules, warn);
-    await method.initBackend?.(backend);
-    return { backend, methodReason: reason, log };
+    backend = make(foundation);
+    ATTACHED.add(identityKey(backend.control));
+    await foundation.method.initBackend?.(backend);
+    return backend;
   } catch (error) {
-    backend?.memory.release();
-    closeLibc(libc);
+    if (backend === null) closeLibc(foundation.libc);
+    else leave(backend);
     throw error;
   }
+}
+
+function createMemory(
+  { options, method, modules }: Foundation,
+): { control: Control; arena: SharedArrayBuffer } {
+  const methodBytes = method.shmemSize?.(options) ?? 0;
+  const control = createControl(options, namesHash(modules), methodBytes);
+  method.shmemInit?.(control);
+  return { control, arena: createSharedMemory(options.arenaBytes, "the arena") };
+}
+
+/** Takes a free slot of the table of backends. @returns its number; -1 if there is none */
+function claimSlot(control: Control, threadId: number): number {
+  const count = control.words[HEADER.maxBackends]!;
+  for (let id = 0; id < count; id++) {
+    const at = control.backendAt(id) + BACKEND.threadId;
+    if (Atomics.compareExchange(control.words, at, 0, threadId) === 0) return id;
+  }
+  return -1;
 }
 
 /** Refuses a Deno that is too old. @throws {Deno.errors.NotSupported} */
@@ -133,65 +247,25 @@ function guardHook<A extends unknown[]>(hook: (...args: A) => void): (...args: A
   };
 }
 
-interface CallbackModule {
-  readonly url: string;
-  readonly callbacks: Readonly<Record<string, AioCallbacks>>;
-  readonly targets: Readonly<Record<string, AioTarget>>;
-}
-
-async function importModules(urls: readonly string[]): Promise<CallbackModule[]> {
-  const modules: CallbackModule[] = [];
-  for (const url of urls) {
-    const module = await importModule(url);
-    modules.push({
-      url,
-      callbacks: recordOf<AioCallbacks>(module["callbacks"], url, "callbacks"),
-      targets: recordOf<AioTarget>(module["targets"], url, "targets"),
-    });
-  }
-  return modules;
-}
-
-async function importModule(url: string): Promise<Record<string, unknown>> {
-  try {
-    return await import(url);
-  } catch (cause) {
-    const flag = url.startsWith("file:")
-      ? "--allow-read on its folder"
-      : "--allow-import for its host";
-    throw new TypeError(
-      `Cannot import the callback module ${url}: ${
-        cause instanceof Error ? cause.message : cause
-      } ` +
-        `(it needs ${flag})`,
-      { cause },
-    );
-  }
-}
-
-function recordOf<T>(value: unknown, url: string, name: string): Readonly<Record<string, T>> {
-  if (value === undefined) return {};
-  if (typeof value === "object" && value !== null) return value as Record<string, T>;
-  throw new TypeError(`Cannot use "${name}" of the callback module ${url}: it must be an object`);
+/** What the two ways to a backend have in common. */
+interface Foundation {
+  readonly options: EffectiveOptions;
+  readonly method: IoMethod;
+  readonly libc: Libc;
+  readonly modules: readonly CallbackModule[];
+  readonly warn: (message: string, cause?: unknown) => void;
 }
 
 function makeBackend(
-  options: EffectiveOptions,
-  method: IoMethod,
-  libc: Libc,
-  modules: readonly CallbackModule[],
-  warn: (message: string, cause?: unknown) => void,
+  foundation: Foundation,
+  control: Control,
+  arenaMemory: SharedArrayBuffer,
+  id: number,
 ): Backend {
+  const { options, method, libc, modules, warn } = foundation;
+  const threadId = libc.threadId();
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
-  const threadId = libc.threadId();
-  const id = 0;
-
-  const names = (pick: "callbacks" | "targets") =>
-    modules.flatMap((module) => Object.keys(module[pick]));
-  const hash = hashNames(names("callbacks"), names("targets"));
-  const control = createControl(options, hash, method.shmemSize?.(options) ?? 0);
-  const arenaMemory = createSharedMemory(options.arenaBytes, "the arena");
   const files = new OpenFileTable(control, threadId);
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
@@ -201,10 +275,7 @@ function makeBackend(
     for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);
     for (const [name, one] of Object.entries(module.targets)) targets.add(name, one);
   }
-  method.shmemInit?.(control);
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
-  control.words[HEADER.openerBackend] = id;
-  control.words[control.backendAt(id) + BACKEND.threadId] = threadId;
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId);
   return new Backend({
     id,

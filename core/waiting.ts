@@ -20,6 +20,7 @@ import {
   SUBMITTED,
 } from "./handle_state.ts";
 import type { IoMethod, MethodBackend } from "./method.ts";
+import type { Pump } from "./pump.ts";
 import { HANDLE } from "./shared_memory.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
@@ -37,6 +38,8 @@ export interface WaitingHost extends MethodBackend {
   checkNotInCallback(call: string): void;
   /** The object for a handle, of this backend or another. */
   handleOf(index: number): AioHandle;
+  /** Looks for completions while somebody awaits them. */
+  readonly pump: Pump;
   /** Takes a completed handle back. */
   reclaim(handle: AioHandle): void;
   /** Hands all staged IOs to the method. */
@@ -157,9 +160,28 @@ export class Waiting {
     }
     const handle = this.#host.handleOf(ref.index);
     this.#checkWaitable(handle);
+    if (handle.backendId !== this.#host.id) return this.#awaitForeign(handle, ref, waiter);
     if (this.#words[handle.base + HANDLE.state] === STAGED) this.#host.submitAtEndOfTurn();
     this.#await(handle.index - this.#first, waiter);
+    this.#host.pump.start();
     return false;
+  }
+
+  /** The bit goes in before the state is looked at again, so that no completion slips through. */
+  #awaitForeign(handle: AioHandle, ref: WaitRef, waiter: CompletionWaiter): boolean {
+    Atomics.or(this.#words, handle.base + HANDLE.waiterMask, 1 << this.#host.id);
+    if (this.#isDone(ref)) {
+      this.#host.turn.handOut(waiter);
+    } else {
+      const { index, generation } = ref;
+      this.#host.pump.awaitForeign({ index, generation }, waiter);
+    }
+    return false;
+  }
+
+  /** Whether an awaited IO of another backend is done; lets the method look for its completion. */
+  isForeignDone(ref: WaitRef): boolean {
+    return this.#isDone(ref);
   }
 
   #await(local: number, waiter: CompletionWaiter): void {

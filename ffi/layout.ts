@@ -70,6 +70,16 @@ export const F_GETFL = 3;
 /** Sets those flags of an open file that can be changed. */
 export const F_SETFL = 4;
 
+/** Flags of `eventfd(2)` (`<bits/eventfd.h>`, Linux): reads and writes do not wait. */
+export const EFD_NONBLOCK = 0o4000;
+/** Closed on exec. */
+export const EFD_CLOEXEC = 0o2000000;
+
+/** `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits each. */
+export const POLLFD_WORDS = { fd: 0, events: 1, size: 2 } as const;
+/** Something can be read. */
+export const POLLIN = 1;
+
 /** Request of `ioctl(2)` that sets close-on-exec (macOS, where `fcntl` takes its argument elsewhere). */
 export const FIOCLEX_DARWIN = 0x20006601;
 

@@ -13,7 +13,15 @@
  * @module
  */
 
-import { F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, FIOCLEX_DARWIN, STATX_FLAGS } from "./layout.ts";
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  F_DUPFD_CLOEXEC,
+  F_GETFL,
+  F_SETFL,
+  FIOCLEX_DARWIN,
+  STATX_FLAGS,
+} from "./layout.ts";
 
 const SYMBOLS = {
   preadv: {
@@ -54,6 +62,20 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  pollNonblocking: {
+    name: "poll",
+    parameters: ["buffer", /* struct pollfd * */ "u64", /* nfds_t */ "i32" /* int timeout ms */],
+    result: "i32",
+    nonblocking: true,
+  },
+  read: {
+    parameters: ["i32", /* int fd */ "buffer", /* void * */ "usize" /* size_t */],
+    result: "i32", /* ssize_t, below 2^31 */
+  },
+  write: {
+    parameters: ["i32", /* int fd */ "buffer", /* const void * */ "usize" /* size_t */],
+    result: "i32", /* ssize_t, below 2^31 */
+  },
   sleepNonblocking: {
     name: "usleep",
     parameters: ["u32" /* useconds_t */],
@@ -90,8 +112,16 @@ const LINUX_SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  eventfd: {
+    parameters: ["u32", /* unsigned initval */ "i32" /* int flags */],
+    result: "i32",
+  },
   fcntl: {
     parameters: ["i32", /* int fd */ "i32", /* int command */ "i32" /* int */],
+    result: "i32",
+  },
+  tgkill: {
+    parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
     result: "i32",
   },
   gettid: { parameters: [], result: "i32" /* pid_t */ },
@@ -120,8 +150,6 @@ const DARWIN_SYMBOLS = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
-type LinuxSymbols = Deno.DynamicLibrary<typeof LINUX_SYMBOLS>["symbols"];
-type DarwinSymbols = Deno.DynamicLibrary<typeof DARWIN_SYMBOLS>["symbols"];
 
 /** The calls that differ by system, behind one shape. Each returns >= 0 or -1 with errno set. */
 interface SystemCalls {
@@ -129,6 +157,8 @@ interface SystemCalls {
   statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
+  eventfd(): number;
+  probeThread(threadId: number): number;
   threadId(): number;
   errnoLocation(): bigint;
 }
@@ -286,6 +316,38 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
+  /** A counter that wakes `poll` (`eventfd(2)`), nonblocking, closed on exec. @returns the fd, or -errno */
+  eventfd(): number {
+    const result = this.#system.eventfd();
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** `poll(2)` off this thread. @returns how many are ready, 0 after the timeout, or -1 */
+  pollNonblocking(
+    pollfds: Uint8Array<ArrayBuffer>,
+    count: number,
+    timeoutMs: number,
+  ): Promise<number> {
+    return this.#common.pollNonblocking(pollfds, BigInt(count), timeoutMs);
+  }
+
+  /** `read(2)` of as many bytes as the buffer has. @returns bytes, or -errno */
+  read(fd: number, into: Uint8Array<ArrayBuffer>): number {
+    const result = this.#common.read(fd, into, BigInt(into.byteLength));
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** `write(2)` of all bytes of a buffer. @returns bytes, or -errno */
+  write(fd: number, from: Uint8Array<ArrayBuffer>): number {
+    const result = this.#common.write(fd, from, BigInt(from.byteLength));
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** Whether a thread of this process, known by its {@linkcode threadId}, still runs. */
+  isThreadAlive(threadId: number): boolean {
+    return this.#system.probeThread(threadId) >= 0;
+  }
+
   /** The kernel's id of this thread. */
   threadId(): number {
     return this.#system.threadId();
@@ -316,7 +378,7 @@ interface Opened {
 
 function openLinux(path: string): Opened {
   const library = Deno.dlopen(path, LINUX_SYMBOLS);
-  const symbols: LinuxSymbols = library.symbols;
+  const { symbols } = library;
   const mask = STATX_FLAGS.basicStats | STATX_FLAGS.directAlign;
   return {
     library,
@@ -330,6 +392,8 @@ function openLinux(path: string): Opened {
         const present = symbols.fcntl(fd, F_GETFL, 0);
         return present < 0 ? present : symbols.fcntl(fd, F_SETFL, (present | added) & ~removed);
       },
+      eventfd: () => symbols.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+      probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
     },
@@ -338,7 +402,7 @@ function openLinux(path: string): Opened {
 
 function openDarwin(path: string): Opened {
   const library = Deno.dlopen(path, DARWIN_SYMBOLS);
-  const symbols: DarwinSymbols = library.symbols;
+  const { symbols } = library;
   return {
     library,
     symbols,
@@ -350,8 +414,10 @@ function openDarwin(path: string): Opened {
         if (duplicate >= 0) symbols.ioctl(duplicate, BigInt(FIOCLEX_DARWIN));
         return duplicate;
       },
-      // Of the flags that could be changed this module uses none on macOS; see `OPEN_FLAGS`.
+      // Of the flags that could be changed this module uses none on macOS, and it has no eventfd.
       changeFlags: () => 0,
+      eventfd: () => -1,
+      probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),
     },

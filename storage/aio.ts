@@ -7,10 +7,15 @@
 
 import { AioCore } from "../core/aio.ts";
 import { shown } from "../core/errors.ts";
-import { openBackend, type OpenedBackend } from "../core/open.ts";
+import {
+  attachBackend,
+  type AttachOptions,
+  openBackend,
+  type OpenedBackend,
+} from "../core/open.ts";
 import type { OpenFileEntry } from "../core/open_file.ts";
 import type { AioOptions } from "../core/options.ts";
-import { checkToken, type FileToken, identityOf } from "../core/token.ts";
+import { type AioToken, checkToken, type FileToken, identityOf } from "../core/token.ts";
 import type { IoMethod } from "../core/method.ts";
 import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./bounce.ts";
@@ -64,6 +69,23 @@ export class Aio extends AioCore {
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
     return new Aio(await openBackend(options, methods));
+  }
+
+  /**
+   * Attaches this thread to what another thread of the process opened: files are shared by
+   * {@linkcode attachFile}, memory by its views, which can be posted.
+   *
+   * @param token `aio.token`, as posted by any attached thread
+   * @param hooks this thread's `onWarning` and `onLog`
+   * @param methods the methods there are. Default: those of this version.
+   * @throws as `AioCore.attach`
+   */
+  static override async attach(
+    token: AioToken,
+    hooks: AttachOptions = {},
+    methods: readonly IoMethod[] = METHODS,
+  ): Promise<Aio> {
+    return new Aio(await attachBackend(token, methods, hooks));
   }
 
   /**

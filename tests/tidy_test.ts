@@ -17,7 +17,7 @@ const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
 
 /** Files that import what only their user knows, with the reason. */
 const COMPUTED_IMPORTS: readonly string[] = [
-  "core/open.ts", // The modules of the option callbackModules.
+  "core/callback_modules.ts", // The modules of the option callbackModules.
 ];
 
 /** The one place where the library may print: what takes a warning if nobody else does. */

@@ -40,6 +40,8 @@ export interface HeldMethodOptions {
 
 /** Bytes of shared memory: one word, the number of the last submission. */
 const SHARED_BYTES = 4;
+/** In place of an order: a thread is about to do the IO. */
+const CLAIMED = -1;
 
 /** The method; one object for one Aio. */
 export class HeldMethod implements IoMethod {
@@ -127,6 +129,25 @@ export class HeldMethod implements IoMethod {
   /** Does all that are held, the oldest first. */
   performAll(aio: Attached): void {
     for (const index of this.held(aio)) this.perform(aio, index);
+  }
+
+  /**
+   * Does one that is held, if no other thread is about to: whoever changes its place in the order
+   * first has it.
+   *
+   * @returns whether this call did it
+   */
+  tryPerform(aio: Attached, index: number): boolean {
+    const handle = aio.backend.handleOf(index);
+    const { words, base } = handle;
+    const order = Atomics.load(words, base + HANDLE.method);
+    if (order === CLAIMED || handle.state !== "submitted") return false;
+    if (Atomics.compareExchange(words, base + HANDLE.method, order, CLAIMED) !== order) {
+      return false;
+    }
+    // Between the two looks it may have been done and be held again: then the order was another one.
+    aio.backend.performSynchronously(handle);
+    return true;
   }
 
   #handle(aio: Attached, io: number | WaitRef): AioHandle {

@@ -1,0 +1,59 @@
+/**
+ * in_flight.ts: the own IOs that the method has, the oldest first.
+ *
+ * @module
+ */
+
+import type { AioHandle } from "./handle.ts";
+import { HandleList } from "./handle_list.ts";
+import { HANDLE } from "./shared_memory.ts";
+
+/** The list of one backend. */
+export class InFlight {
+  readonly #handles: readonly AioHandle[];
+  readonly #first: number;
+  readonly #list: HandleList;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param handles all own handles, in order of their numbers
+   */
+  constructor(handles: readonly AioHandle[]) {
+    this.#handles = handles;
+    this.#first = handles[0]!.index;
+    this.#list = new HandleList(handles.length);
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#list.count;
+  }
+
+  /** The one that has been there longest. */
+  get oldest(): AioHandle | null {
+    return this.#handles[this.#list.first] ?? null;
+  }
+
+  /** Adds the newest. */
+  append(handle: AioHandle): void {
+    this.#list.append(handle.index - this.#first);
+  }
+
+  /** Takes one out. @returns whether it was in: an IO executed in its start call never is */
+  remove(handle: AioHandle): boolean {
+    const local = handle.index - this.#first;
+    if (!this.#list.has(local)) return false;
+    this.#list.remove(local);
+    return true;
+  }
+
+  /** The oldest on a descriptor. */
+  on(fd: number): AioHandle | null {
+    for (let local = this.#list.first; local >= 0; local = this.#list.after(local)) {
+      const handle = this.#handles[local]!;
+      if (handle.words[handle.base + HANDLE.fd] === fd) return handle;
+    }
+    return null;
+  }
+}

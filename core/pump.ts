@@ -1,0 +1,145 @@
+/**
+ * pump.ts: how awaiting code learns of completions that other threads bring about.
+ *
+ * While IO of this backend is in flight, or IO of another one is awaited, the pump looks for
+ * completions once per turn of the event loop and then sleeps in one nonblocking `poll` on its
+ * doorbell. That call keeps the event loop alive, and only that: with nothing in flight there is none.
+ *
+ * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
+ * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
+ * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import type { Libc } from "../ffi/libc.ts";
+import { POLLFD_WORDS, POLLIN } from "../ffi/layout.ts";
+import type { Doorbells } from "./doorbell.ts";
+import type { CompletionWaiter, Turn } from "./turn.ts";
+import type { WaitRef } from "./wait_ref.ts";
+
+/** How long to sleep before an awaited IO of another backend is looked at again. */
+const FOREIGN_SLICE_MS = 1;
+const FOR_EVER = -1;
+
+/** What the pump needs of its backend. */
+export interface PumpHost {
+  /** The C library. */
+  readonly libc: Libc;
+  /** Wakes and sleeps. */
+  readonly doorbells: Doorbells;
+  /** Whose turn of the event loop it is. */
+  readonly turn: Turn;
+  /** How many own IOs are in flight. */
+  readonly inFlightCount: number;
+  /** Takes back own handles that other backends completed, and looks for completions of the method. */
+  collect(): void;
+  /** Whether other backends completed own IOs that were not taken back yet. */
+  hasUncollected(): boolean;
+  /** Knows whether an IO of another backend is done. */
+  readonly waiting: { isForeignDone(ref: WaitRef): boolean };
+}
+
+interface ForeignWait {
+  readonly ref: WaitRef;
+  readonly waiter: CompletionWaiter;
+}
+
+/** The pump of one backend. */
+export class Pump {
+  readonly #host: PumpHost;
+  readonly #pollfd = new Int32Array(POLLFD_WORDS.size);
+  readonly #pollfdBytes = new Uint8Array(this.#pollfd.buffer);
+  #foreign: ForeignWait[] = [];
+  #isRunning = false;
+  #parked: Promise<void> | null = null;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host the backend
+   */
+  constructor(host: PumpHost) {
+    this.#host = host;
+  }
+
+  /** Tells a waiter when an IO of another backend is done; its waiter bit is set already. */
+  awaitForeign(ref: WaitRef, waiter: CompletionWaiter): void {
+    this.#foreign.push({ ref, waiter });
+    this.start();
+    // A sleep without end does not look after other backends.
+    if (this.#parked !== null) this.#ringSelf();
+  }
+
+  /** Sees to it that completions are looked for, if there is anything to complete. */
+  start(): void {
+    if (this.#isRunning || !this.#isBusy()) return;
+    this.#isRunning = true;
+    setImmediate(this.#run);
+  }
+
+  /** To be called when an own IO is over: the last one ends the sleep, so that the event loop can end. */
+  noticeCompletion(): void {
+    if (this.#parked !== null && !this.#isBusy()) this.#ringSelf();
+  }
+
+  /** Resolves when no sleep is under way. For `close()`, with nothing in flight. */
+  async settled(): Promise<void> {
+    while (this.#parked !== null) {
+      this.#ringSelf();
+      await this.#parked;
+    }
+  }
+
+  #ringSelf(): void {
+    this.#host.doorbells.ringSelf();
+  }
+
+  #isBusy(): boolean {
+    return this.#host.inFlightCount > 0 || this.#foreign.length > 0;
+  }
+
+  readonly #run = (): void => {
+    this.#look();
+    if (!this.#isBusy()) {
+      this.#isRunning = false;
+      return;
+    }
+    this.#park();
+  };
+
+  #look(): void {
+    this.#host.collect();
+    if (this.#foreign.length === 0) return;
+    const pending: ForeignWait[] = [];
+    for (const wait of this.#foreign) {
+      if (this.#host.waiting.isForeignDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
+      else pending.push(wait);
+    }
+    this.#foreign = pending;
+  }
+
+  #park(): void {
+    const { doorbells, libc } = this.#host;
+    this.#pollfd[POLLFD_WORDS.fd] = doorbells.fd();
+    this.#pollfd[POLLFD_WORDS.events] = POLLIN;
+    doorbells.park();
+    if (this.#hasNews()) {
+      doorbells.unpark();
+      setImmediate(this.#run);
+      return;
+    }
+    const timeoutMs = this.#foreign.length > 0 ? FOREIGN_SLICE_MS : FOR_EVER;
+    this.#parked = libc.pollNonblocking(this.#pollfdBytes, 1, timeoutMs).then(() => {
+      this.#parked = null;
+      doorbells.unpark();
+      this.#run();
+    });
+  }
+
+  #hasNews(): boolean {
+    return this.#host.hasUncollected() ||
+      this.#foreign.some(({ ref }) => this.#host.waiting.isForeignDone(ref));
+  }
+}
