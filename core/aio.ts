@@ -3,10 +3,12 @@
  *
  * Which file answers which question:
  * - handle.ts: what can be said of one IO before it starts; handle_state.ts: its states.
- * - backend.ts: what happens to it from acquire to reclaim; waiting.ts: how one waits for it.
+ * - backend.ts: what happens to it from acquire to reclaim; completion.ts: its end, step by step.
+ * - waiting.ts: how one waits for it; pump.ts, doorbell.ts, foreign_completions.ts: across threads.
  * - operation.ts: what it can do; method.ts: how it is executed.
  * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
  * - target.ts, open_file.ts: what it is about; result.ts: how it ended.
+ * - ios.ts: which IOs there are now.
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
  * - open.ts, options.ts, token.ts: how it is opened and found.
@@ -18,6 +20,7 @@ import type { UseHandle } from "./acquire_queue.ts";
 import type { Backend } from "./backend.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
+import { type IoRow, listIos } from "./ios.ts";
 import type { IoMethod } from "./method.ts";
 import { drainOthers } from "./drain.ts";
 import {
@@ -388,6 +391,15 @@ export class AioCore implements AsyncDisposable {
   }
 
   // --- what there is ---
+
+  /**
+   * The IOs of all backends that are not over, as PostgreSQL's view `pg_aios` shows them, in order of
+   * their handles. May be called at any time, in a callback too; waits for nobody. An IO that ended
+   * while it was looked at is left out.
+   */
+  ios(): IoRow[] {
+    return listIos(this.backend.control, this.backend.targets);
+  }
 
   /** The id of a callback's name. @throws {RangeError} if there is none */
   callbackId(name: string): number {

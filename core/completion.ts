@@ -93,6 +93,7 @@ export function makeIdle(words: Int32Array, base: number): number {
   if (low === 0) words[base + HANDLE.generationHigh]!++;
   words[base + HANDLE.generationLow] = low;
   updateState(words, base + HANDLE.state, IDLE, true);
+  // Its atomic load also keeps the resets below behind the state.
   const mask = wakeWaiters(words, base);
   words[base + HANDLE.waiterMask] = 0;
   words[base + HANDLE.operation] = 0;

@@ -46,6 +46,7 @@ export { AioHandle } from "./handle.ts";
 export type { HandleFlag } from "./handle_flag.ts";
 export type { HandleHost, HandleOwner, StartOptions } from "./handle.ts";
 export type { HandleState } from "./handle_state.ts";
+export type { IoRow, IoRowResult, IoRowState } from "./ios.ts";
 export { MemoryMap } from "./memory_map.ts";
 export type { Availability, IoMethod, MethodBackend } from "./method.ts";
 export type { Libc } from "../ffi/libc.ts";

@@ -184,13 +184,11 @@ export class OpenFileTable {
     if (!Number.isInteger(slot) || slot < 0 || slot >= this.#maxFiles) return null;
     const at = this.#at(slot);
     const words = this.#words;
-    if (words[at + FILE.references] === 0 || words[at + FILE.generation] !== generation) {
-      return null;
-    }
+    if (!this.#isUse(at, generation)) return null;
     const start = (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT;
     // TextDecoder refuses shared memory, so the bytes are copied out first.
     const path = this.#control.bytes.slice(start, start + words[at + FILE.pathLength]!);
-    return {
+    const entry = {
       fd: words[at + FILE.fd]!,
       deviceMajor: words[at + FILE.deviceMajor]!,
       deviceMinor: words[at + FILE.deviceMinor]!,
@@ -200,6 +198,13 @@ export class OpenFileTable {
       offsetAlignment: words[at + FILE.offsetAlignment]!,
       path: new TextDecoder().decode(new Uint8Array(path)),
     };
+    // Another file may have taken the slot while this one was copied.
+    return this.#isUse(at, generation) ? entry : null;
+  }
+
+  #isUse(at: number, generation: number): boolean {
+    const references = Atomics.load(this.#words, at + FILE.references);
+    return references !== 0 && Atomics.load(this.#words, at + FILE.generation) === generation;
   }
 
   /** How many files are open. */
