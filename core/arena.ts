@@ -14,7 +14,7 @@ import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
 import { isAligned } from "../ffi/memory.ts";
 import { assert } from "./assert.ts";
 import { shown } from "./errors.ts";
-import { lock, unlock } from "./lock.ts";
+import { type IsThreadAlive, lock, unlock } from "./lock.ts";
 import { type Control, HANDLE, HEADER } from "./shared_memory.ts";
 import { HANDED_OUT, IDLE } from "./handle_state.ts";
 import { IOVEC_WORDS } from "../ffi/layout.ts";
@@ -40,6 +40,7 @@ export class Arena {
   readonly #at: number;
   readonly #backendId: number;
   readonly #threadId: number;
+  readonly #isThreadAlive: IsThreadAlive;
 
   /**
    * Made by the core, not by users.
@@ -49,6 +50,7 @@ export class Arena {
    * @param address where that is in this process
    * @param backendId who takes runs through this object
    * @param threadId the same, for the lock
+   * @param isThreadAlive asks the system whether another holder of the lock still runs
    */
   constructor(
     control: Control,
@@ -56,6 +58,7 @@ export class Arena {
     address: number,
     backendId: number,
     threadId: number,
+    isThreadAlive: IsThreadAlive = () => true,
   ) {
     this.buffer = buffer;
     this.address = address;
@@ -65,6 +68,7 @@ export class Arena {
     this.#at = control.arenaPages;
     this.#backendId = backendId;
     this.#threadId = threadId;
+    this.#isThreadAlive = isThreadAlive;
   }
 
   /** Bytes of the arena in all. */
@@ -87,7 +91,7 @@ export class Arena {
   ): Uint8Array<SharedArrayBuffer> | null {
     const pages = Math.ceil(bytes / PAGE_SIZE_BYTES);
     if (pages > this.#pages) return null;
-    lock(this.#words, HEADER.arenaLock, this.#threadId);
+    lock(this.#words, HEADER.arenaLock, this.#threadId, this.#isThreadAlive);
     const start = this.#findRun(pages, Math.max(1, alignment / PAGE_SIZE_BYTES));
     if (start >= 0) {
       const kind = use === "bounce" ? RUN_USED | RUN_BOUNCE : RUN_USED;
@@ -126,9 +130,10 @@ export class Arena {
   }
 
   #clearRun(page: number): void {
-    lock(this.#words, HEADER.arenaLock, this.#threadId);
-    this.#words[this.#at + page] = 0;
+    lock(this.#words, HEADER.arenaLock, this.#threadId, this.#isThreadAlive);
+    // The hint first: too low a one costs a look, too high a one would lose the pages.
     if (page < this.#words[HEADER.arenaHint]!) this.#words[HEADER.arenaHint] = page;
+    this.#words[this.#at + page] = 0;
     unlock(this.#words, HEADER.arenaLock, this.#threadId);
   }
 

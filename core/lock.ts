@@ -11,19 +11,34 @@
 import { assert } from "./assert.ts";
 
 const SLICE_MS = 1;
+/** A holder that keeps a lock for so long is asked whether it still lives. */
+const PATIENCE_MS = 100;
+
+/** Whether a thread of this process still runs. */
+export type IsThreadAlive = (threadId: number) => boolean;
 
 /**
- * Takes the lock, waiting for its holder if there is one.
+ * Takes the lock, waiting for its holder if there is one. From a holder that has died it is taken
+ * over: what the lock protects is whole.
  *
  * @param words the control memory
  * @param index where the lock's word is
  * @param threadId this thread's id
+ * @param isThreadAlive asks the system
  */
-export function lock(words: Int32Array, index: number, threadId: number): void {
-  for (;;) {
+export function lock(
+  words: Int32Array,
+  index: number,
+  threadId: number,
+  isThreadAlive: IsThreadAlive = () => true,
+): void {
+  for (let waitedMs = 0;; waitedMs += SLICE_MS) {
     const holder = Atomics.compareExchange(words, index, 0, threadId);
     if (holder === 0) return;
     assert(holder !== threadId, "A lock was taken twice by one thread");
+    if (waitedMs >= PATIENCE_MS && !isThreadAlive(holder)) {
+      if (Atomics.compareExchange(words, index, holder, threadId) === holder) return;
+    }
     Atomics.wait(words, index, holder, SLICE_MS);
   }
 }

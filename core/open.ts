@@ -266,7 +266,8 @@ function makeBackend(
   const threadId = libc.threadId();
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
-  const files = new OpenFileTable(control, threadId);
+  const isThreadAlive = (id: number) => libc.isThreadAlive(id);
+  const files = new OpenFileTable(control, threadId, isThreadAlive);
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
   const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
@@ -276,7 +277,7 @@ function makeBackend(
     for (const [name, one] of Object.entries(module.targets)) targets.add(name, one);
   }
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
-  const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId);
+  const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
   return new Backend({
     id,
     control,

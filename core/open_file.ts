@@ -10,7 +10,7 @@
 
 import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
 import { assert } from "./assert.ts";
-import { lock, unlock } from "./lock.ts";
+import { type IsThreadAlive, lock, unlock } from "./lock.ts";
 import { type Control, FILE, FILE_PATH_BYTES, HEADER } from "./shared_memory.ts";
 import type { AioTarget } from "./target.ts";
 
@@ -62,6 +62,7 @@ export class OpenFileTable {
   readonly #control: Control;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #threadId: number;
+  readonly #isThreadAlive: IsThreadAlive;
   readonly #maxFiles: number;
   readonly #base: number;
 
@@ -70,11 +71,17 @@ export class OpenFileTable {
    *
    * @param control where it is
    * @param threadId this thread's id, for the lock
+   * @param isThreadAlive asks the system whether another holder of the lock still runs
    */
-  constructor(control: Control, threadId: number) {
+  constructor(
+    control: Control,
+    threadId: number,
+    isThreadAlive: IsThreadAlive = () => true,
+  ) {
     this.#control = control;
     this.#words = control.words;
     this.#threadId = threadId;
+    this.#isThreadAlive = isThreadAlive;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
     this.#base = control.files;
   }
@@ -84,7 +91,7 @@ export class OpenFileTable {
   }
 
   #locked<T>(use: () => T): T {
-    lock(this.#words, HEADER.filesLock, this.#threadId);
+    lock(this.#words, HEADER.filesLock, this.#threadId, this.#isThreadAlive);
     try {
       return use();
     } finally {

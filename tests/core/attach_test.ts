@@ -5,7 +5,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { AioApiError } from "../../core/errors.ts";
-import { BACKEND } from "../../core/shared_memory.ts";
+import { BACKEND, HEADER } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { Aio } from "../../storage/aio.ts";
 import { AttachedWorker } from "../support/attached.ts";
@@ -172,4 +172,21 @@ Deno.test("held: the opener's close() waits for what another thread has in fligh
   await worker.ask({ what: "perform", ref });
   await closing;
   assertEquals(await worker.ask({ what: "seen", ref }), fileContent(9, 50));
+});
+
+Deno.test("sync: the locks of a thread that died are taken over", async () => {
+  await using fixture = await openSync();
+  const { aio, file } = fixture;
+  const worker = await AttachedWorker.start(aio, file);
+  const { control, libc } = aio.backend;
+  const threadId = control.words[control.backendAt(1) + BACKEND.threadId]!;
+  assertEquals(libc.isThreadAlive(threadId), true);
+  worker.terminate();
+  while (libc.isThreadAlive(threadId)) await new Promise((resolve) => setTimeout(resolve, 1));
+  // As if it had died between taking the locks and giving them back.
+  control.words[HEADER.arenaLock] = threadId;
+  control.words[HEADER.filesLock] = threadId;
+  aio.free(aio.alloc(4096));
+  await (await aio.openFile(file.path)).close();
+  assertEquals([control.words[HEADER.arenaLock], control.words[HEADER.filesLock]], [0, 0]);
 });

@@ -101,3 +101,16 @@ Deno.test("lock() waits for a holder in another thread, blocking", async () => {
   worker.terminate();
   assert(words[0] === 0);
 });
+
+Deno.test("lock() is taken over from a holder that has died, and from no other", () => {
+  const words = word();
+  words[0] = 78;
+  const asked: number[] = [];
+  const start = performance.now();
+  lock(words, 0, 77, (threadId) => {
+    asked.push(threadId);
+    return asked.length < 3;
+  });
+  assertEquals([words[0], asked], [77, [78, 78, 78]]);
+  assert(performance.now() - start >= 90, "The holder was given no time");
+});

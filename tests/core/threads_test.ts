@@ -10,8 +10,8 @@ import { testSeed } from "../support/prng.ts";
 import { type LoadAnswer, startLoad } from "../support/load.ts";
 
 const THREADS = 4;
-const IOS_PER_THREAD = 25_000;
-const TIME_LIMIT_MS = 60_000;
+const IOS_PER_THREAD = 250_000;
+const TIME_LIMIT_MS = 180_000;
 
 Deno.test("held: four threads issue, await and complete each other's IO", async () => {
   const seed = testSeed();
