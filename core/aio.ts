@@ -9,6 +9,7 @@
  * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
  * - target.ts, open_file.ts: what it is about; result.ts: how it ended.
  * - ios.ts: which IOs there are now.
+ * - drain.ts, reap.ts: what becomes of other threads' IO at the end, or when they die.
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
  * - open.ts, options.ts, token.ts: how it is opened and found.
@@ -31,6 +32,7 @@ import {
   type OpenedBackend,
 } from "./open.ts";
 import type { AioOptions, EffectiveOptions } from "./options.ts";
+import { reapBackend } from "./reap.ts";
 import { ResourceOwner } from "./resource_owner.ts";
 import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
 import type { ResultReporter } from "./result.ts";
@@ -388,6 +390,19 @@ export class AioCore implements AsyncDisposable {
   /** The end of an `await using` block: {@linkcode close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /**
+   * Takes over from a thread that ended without `close()`: IO that it had on its way is done again, so
+   * that whoever waits for it gets the data; its handles, files, memory and slot are free afterwards.
+   *
+   * @param id its `backendId`
+   * @throws {AioApiError} if its thread still runs, or nobody is in the slot
+   * @throws {RangeError} if there is no such backend
+   */
+  reapBackend(id: number): void {
+    this.backend.checkUsable("reapBackend");
+    reapBackend(this.backend, id);
   }
 
   // --- what there is ---

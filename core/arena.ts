@@ -25,6 +25,7 @@ export type ArenaUse = "user" | "bounce";
 
 const RUN_PAGES_MASK = (1 << 21) - 1;
 const RUN_BACKEND_SHIFT = 21;
+const RUN_BACKEND_MASK = 0x1f;
 const RUN_BOUNCE = 1 << 26;
 const RUN_USED = 1 << 27;
 
@@ -183,6 +184,18 @@ export class Arena {
     return page < this.#pages ? this.#words[this.#at + page]! : 0;
   }
 
+  /** Gives back what a backend that has died had taken, but for what IO of others still uses. */
+  giveBackAllOf(backendId: number): void {
+    let page = 0;
+    this.#eachRun((word, pages) => {
+      const owner = (word >>> RUN_BACKEND_SHIFT) & RUN_BACKEND_MASK;
+      const offset = page * PAGE_SIZE_BYTES;
+      const isDead = word !== 0 && owner === backendId;
+      if (isDead && !this.#isInUse(offset, pages * PAGE_SIZE_BYTES)) this.#clearRun(page);
+      page += pages;
+    });
+  }
+
   /** Whether a handle of any backend, from its iovec being set until its result is there, uses the range. */
   #isInUse(offset: number, bytes: number): boolean {
     const { words, handleCount } = this.#control;
@@ -226,11 +239,12 @@ export class Arena {
     return found;
   }
 
-  #eachRun(visit: (word: number) => void): void {
+  #eachRun(visit: (word: number, pages: number) => void): void {
     for (let page = 0; page < this.#pages;) {
       const word = this.#words[this.#at + page]!;
-      visit(word);
-      page += word === 0 ? 1 : word & RUN_PAGES_MASK;
+      const pages = word === 0 ? 1 : word & RUN_PAGES_MASK;
+      visit(word, pages);
+      page += pages;
     }
   }
 }

@@ -73,6 +73,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
   readonly doorbells: Doorbells;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
+  /** Takes over from a backend if its thread has died; whoever made this one says how. */
+  reapIfDead: (id: number) => void = () => {};
 
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #fileTargetId: number;

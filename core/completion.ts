@@ -41,11 +41,22 @@ export function completeShared(
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
   updateState(words, base + HANDLE.state, COMPLETED_IO);
+  publishResult(table, handle, thrower, isForeign);
+}
+
+/** The rest of it, from completedIo on: where a thread that died may have stopped. */
+export function publishResult(
+  table: CallbackTable,
+  handle: AioHandle,
+  thrower: number,
+  isForeign: boolean,
+): void {
+  const { words, base } = handle;
   const result = table.sharedResult;
   result.callbackId = 0;
   result.status = "ok";
   result.errorData = 0;
-  result.result = rawResult;
+  result.result = words[base + HANDLE.rawResult]!;
   if (thrower !== 0) setThrown(result, thrower, "stage");
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
@@ -95,6 +106,12 @@ export function makeIdle(words: Int32Array, base: number): number {
   updateState(words, base + HANDLE.state, IDLE, true);
   // Its atomic load also keeps the resets below behind the state.
   const mask = wakeWaiters(words, base);
+  resetFields(words, base);
+  return mask;
+}
+
+/** So that the next user finds nothing of this one. */
+export function resetFields(words: Int32Array, base: number): void {
   words[base + HANDLE.waiterMask] = 0;
   words[base + HANDLE.operation] = 0;
   words[base + HANDLE.flags] = 0;
@@ -102,5 +119,4 @@ export function makeIdle(words: Int32Array, base: number): number {
   words[base + HANDLE.iovecLength] = 0;
   words[base + HANDLE.handleDataLength] = 0;
   words[base + HANDLE.callbackCount] = 0;
-  return mask;
 }

@@ -103,10 +103,23 @@ export class Doorbells {
     }
   }
 
+  /**
+   * Wakes and closes the doorbell of a backend that has died: its sleep, in a thread of Deno's pool,
+   * outlives it.
+   */
+  closeFor(id: number): void {
+    const { words } = this.#control;
+    const fd = Atomics.exchange(words, this.#control.backendAt(id) + BACKEND.doorbell, 0);
+    Atomics.store(words, this.#wordOf(id), RUNNING);
+    if (fd <= 0) return;
+    this.#libc.write(fd, this.#one);
+    this.#libc.close(fd);
+  }
+
   /** Gives the descriptor back; nobody may be asleep on it. */
   close(): void {
     if (this.#fd < 0) return;
-    Atomics.store(this.#control.words, this.#control.backendAt(this.#id) + BACKEND.doorbell, -1);
+    Atomics.store(this.#control.words, this.#control.backendAt(this.#id) + BACKEND.doorbell, 0);
     if (!this.#isLost) this.#libc.close(this.#fd);
     this.#fd = -1;
   }

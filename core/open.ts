@@ -17,6 +17,7 @@ import { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import { FILE_TARGET_NAME, OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
+import { reapIfDead } from "./reap.ts";
 import {
   BACKEND,
   Control,
@@ -267,7 +268,7 @@ function makeBackend(
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
   const isThreadAlive = (id: number) => libc.isThreadAlive(id);
-  const files = new OpenFileTable(control, threadId, isThreadAlive);
+  const files = new OpenFileTable(control, threadId, isThreadAlive, id);
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
   const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
@@ -278,7 +279,7 @@ function makeBackend(
   }
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
-  return new Backend({
+  const backend = new Backend({
     id,
     control,
     libc,
@@ -292,4 +293,6 @@ function makeBackend(
     files,
     warn,
   });
+  backend.reapIfDead = (dead) => reapIfDead(backend, dead);
+  return backend;
 }

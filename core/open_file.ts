@@ -63,6 +63,9 @@ export class OpenFileTable {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #threadId: number;
   readonly #isThreadAlive: IsThreadAlive;
+  readonly #bit: number;
+  /** How often this thread uses each slot: in shared memory it counts once. */
+  readonly #uses = new Map<number, number>();
   readonly #maxFiles: number;
   readonly #base: number;
 
@@ -72,12 +75,15 @@ export class OpenFileTable {
    * @param control where it is
    * @param threadId this thread's id, for the lock
    * @param isThreadAlive asks the system whether another holder of the lock still runs
+   * @param backendId whose bit is set in the files that this thread uses
    */
   constructor(
     control: Control,
     threadId: number,
     isThreadAlive: IsThreadAlive = () => true,
+    backendId = 0,
   ) {
+    this.#bit = 1 << backendId;
     this.#control = control;
     this.#words = control.words;
     this.#threadId = threadId;
@@ -105,13 +111,14 @@ export class OpenFileTable {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         if (this.#words[this.#at(slot) + FILE.references] !== 0) continue;
         this.#fill(this.#at(slot), entry);
+        this.#uses.set(slot, 1);
         return { slot, generation: this.#words[this.#at(slot) + FILE.generation]! };
       }
       return null;
     });
   }
 
-  /** The user count comes last: until then the slot is free, whatever is in it. */
+  /** The users come last: until then the slot is free, whatever is in it. */
   #fill(at: number, entry: OpenFileEntry): void {
     const words = this.#words;
     words[at + FILE.fd] = entry.fd;
@@ -127,7 +134,7 @@ export class OpenFileTable {
     this.#control.bytes.set(path, (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT);
     words[at + FILE.closing] = 0;
     words[at + FILE.generation]!++;
-    Atomics.store(words, at + FILE.references, 1);
+    Atomics.store(words, at + FILE.references, this.#bit);
   }
 
   /** Adds a user to an open file. @returns false if it was closed meanwhile */
@@ -139,7 +146,8 @@ export class OpenFileTable {
       if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.closing] !== 0) {
         return false;
       }
-      this.#words[at + FILE.references]!++;
+      this.#words[at + FILE.references]! |= this.#bit;
+      this.#uses.set(file.slot, (this.#uses.get(file.slot) ?? 0) + 1);
       return true;
     });
   }
@@ -151,16 +159,41 @@ export class OpenFileTable {
    * @returns whether that was the last one
    */
   detach(slot: number): boolean {
-    return this.#locked(() => {
-      const at = this.#at(slot);
-      assert(this.#words[at + FILE.references]! > 0, "A file lost more users than it had");
-      if (this.#words[at + FILE.references] !== 1) {
-        this.#words[at + FILE.references]!--;
-        return false;
+    const uses = this.#uses.get(slot) ?? 0;
+    assert(uses > 0, "A file lost more users than it had");
+    if (uses > 1) {
+      this.#uses.set(slot, uses - 1);
+      return false;
+    }
+    this.#uses.delete(slot);
+    return this.#locked(() => this.#removeUser(slot, this.#bit));
+  }
+
+  /** The caller holds the lock. @returns whether that was the last one: its bit stays until the end */
+  #removeUser(slot: number, bit: number): boolean {
+    const at = this.#at(slot);
+    const others = this.#words[at + FILE.references]! & ~bit;
+    if (others === 0) Atomics.store(this.#words, at + FILE.closing, 1);
+    else Atomics.store(this.#words, at + FILE.references, others);
+    return others === 0;
+  }
+
+  /**
+   * Takes a backend that has died away from all files.
+   *
+   * @returns the files that it was the last user of: their descriptors are to be closed, then freed
+   */
+  removeBackend(backendId: number): { slot: number; fd: number }[] {
+    const bit = 1 << backendId;
+    const left: { slot: number; fd: number }[] = [];
+    this.#locked(() => {
+      for (let slot = 0; slot < this.#maxFiles; slot++) {
+        const at = this.#at(slot);
+        if ((this.#words[at + FILE.references]! & bit) === 0) continue;
+        if (this.#removeUser(slot, bit)) left.push({ slot, fd: this.#words[at + FILE.fd]! });
       }
-      Atomics.store(this.#words, at + FILE.closing, 1);
-      return true;
     });
+    return left;
   }
 
   /** Makes the slot of a closed file free. */

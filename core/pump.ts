@@ -22,6 +22,8 @@ import type { WaitRef } from "./wait_ref.ts";
 /** How long to sleep before an awaited IO of another backend is looked at again. */
 const FOREIGN_SLICE_MS = 1;
 const FOR_EVER = -1;
+/** After so many looks, of 1 ms or more in all, the issuers are asked whether they still live. */
+const PATIENCE_LOOKS = 100;
 
 /** What the pump needs of its backend. */
 export interface PumpHost {
@@ -38,7 +40,7 @@ export interface PumpHost {
   /** Whether other backends completed own IOs that were not taken back yet. */
   hasUncollected(): boolean;
   /** Knows whether an IO of another backend is done. */
-  readonly waiting: { isForeignDone(ref: WaitRef): boolean };
+  readonly waiting: { isForeignDone(ref: WaitRef): boolean; reapIssuer(ref: WaitRef): void };
 }
 
 interface ForeignWait {
@@ -52,6 +54,7 @@ export class Pump {
   readonly #pollfd = new Int32Array(POLLFD_WORDS.size);
   readonly #pollfdBytes = new Uint8Array(this.#pollfd.buffer);
   #foreign: ForeignWait[] = [];
+  #looks = 0;
   #isRunning = false;
   #parked: Promise<void> | null = null;
 
@@ -112,6 +115,10 @@ export class Pump {
   #look(): void {
     this.#host.collect();
     if (this.#foreign.length === 0) return;
+    this.#looks++;
+    if (this.#looks % PATIENCE_LOOKS === 0) {
+      for (const { ref } of this.#foreign) this.#host.waiting.reapIssuer(ref);
+    }
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
       if (this.#host.waiting.isForeignDone(wait.ref)) this.#host.turn.handOut(wait.waiter);

@@ -116,7 +116,7 @@ export const FILE = {
   inodeLow: 3,
   inodeHigh: 4,
   flags: 5,
-  /** Users in all threads; 0: the slot is free. */
+  /** Who uses it, one bit a backend; 0: the slot is free. */
   references: 6,
   /** 1 from the moment the last user closes it: no IO may start on it. */
   closing: 7,

@@ -27,6 +27,8 @@ import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
 /** How long a blocking waiter sleeps before it looks again by itself. */
 const WAIT_SLICE_MS = 1;
+/** After so many slices the issuer of a foreign IO is asked whether it still lives. */
+const PATIENCE_SLICES = 100;
 
 /** What waiting needs of the backend. */
 export interface WaitingHost extends MethodBackend {
@@ -40,6 +42,8 @@ export interface WaitingHost extends MethodBackend {
   handleOf(index: number): AioHandle;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
+  /** Takes over from a backend if its thread has died. */
+  reapIfDead(id: number): void;
   /** Takes a completed handle back. */
   reclaim(handle: AioHandle): void;
   /** Hands all staged IOs to the method. */
@@ -136,6 +140,7 @@ export class Waiting {
     const words = this.#words;
     const { method, id } = this.#host;
     const stateAt = handle.base + HANDLE.state;
+    let slices = 0;
     while (!this.#noticeDone(handle, generation)) {
       const state = Atomics.load(words, stateAt);
       const isSynchronous = (words[handle.base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0;
@@ -146,6 +151,10 @@ export class Waiting {
       // The bit goes in before the state is looked at again, so that no completion slips through.
       Atomics.or(words, handle.base + HANDLE.waiterMask, 1 << id);
       Atomics.wait(words, stateAt, state, WAIT_SLICE_MS);
+      slices++;
+      if (slices % PATIENCE_SLICES === 0 && handle.backendId !== id) {
+        this.#host.reapIfDead(handle.backendId);
+      }
     }
   }
 
@@ -182,6 +191,11 @@ export class Waiting {
   /** Whether an awaited IO of another backend is done; lets the method look for its completion. */
   isForeignDone(ref: WaitRef): boolean {
     return this.#isDone(ref);
+  }
+
+  /** Takes over from the issuer of an awaited IO if its thread has died. */
+  reapIssuer(ref: WaitRef): void {
+    this.#host.reapIfDead(this.#host.handleOf(ref.index).backendId);
   }
 
   #await(local: number, waiter: CompletionWaiter): void {

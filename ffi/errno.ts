@@ -69,6 +69,8 @@ export const EINVAL = 22;
 
 /** The file has no positions: a pipe, a terminal, a socket. */
 export const ESPIPE = 29;
+/** Somebody called it off. */
+export const ECANCELED = 125;
 /** The file system does not have what is asked of it. */
 export const EOPNOTSUPP = 95;
 

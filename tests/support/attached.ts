@@ -12,7 +12,7 @@ export type Ask =
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
   | { what: "read" | "stage"; offset: number; bytes: number }
-  | { what: "submit" | "close" }
+  | { what: "submit" | "close" | "acquire" | "selfClose" }
   | { what: "seen" | "perform" | "await" | "waitSync"; ref: WaitRef }
   | { what: "complete"; ref: WaitRef; result: number };
 
@@ -61,6 +61,12 @@ export class AttachedWorker implements AsyncDisposable {
     this.#pending.set(id, pending);
     this.#worker.postMessage({ id, ask });
     return pending.promise as Promise<T>;
+  }
+
+  /** Has it end itself, in the middle of what it does. */
+  end(): void {
+    this.#isOver = true;
+    this.#worker.postMessage({ id: this.#nextId++, ask: { what: "selfClose" } });
   }
 
   /** Ends it as it is. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+/// <reference lib="deno.worker" />
+
 import { Aio, AioReturn } from "../../mod.ts";
 import type { AioFile, IoMethod, WaitRef } from "../../mod.ts";
 import { syncMethod } from "../../methods/sync.ts";
@@ -39,6 +41,8 @@ async function answer(ask: Ask): Promise<unknown> {
       return await file.writeAt(ask.bytes, ask.offset);
     case "read":
       return startRead(ask.offset, ask.bytes);
+    case "acquire":
+      return aio.acquire().waitRef();
     case "stage":
       aio.enterBatchmode();
       return startRead(ask.offset, ask.bytes);
@@ -54,19 +58,16 @@ async function answer(ask: Ask): Promise<unknown> {
       return await aio.wait(ask.ref);
     case "waitSync":
       return aio.waitSync(ask.ref);
+    case "selfClose":
+      self.close();
+      return;
     case "close":
       await file.close();
       return await aio.close();
   }
 }
 
-/** The Worker's own side; the library of types knows windows only. */
-declare const self: {
-  onmessage: (event: MessageEvent<{ id: number; ask: Ask }>) => void;
-  postMessage(answer: Answer): void;
-};
-
-self.onmessage = async ({ data }) => {
+self.onmessage = async ({ data }: MessageEvent<{ id: number; ask: Ask }>) => {
   let reply: Answer;
   try {
     reply = { id: data.id, value: await answer(data.ask) };

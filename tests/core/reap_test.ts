@@ -1,0 +1,106 @@
+/**
+ * reap_test.ts: threads that end without `close()`, each holding something else, and what becomes of it.
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { AioApiError } from "../../core/errors.ts";
+import { BACKEND } from "../../core/shared_memory.ts";
+import type { WaitRef } from "../../core/wait_ref.ts";
+import { AttachedWorker } from "../support/attached.ts";
+import { fileContent, type Fixture, openHeld } from "../support/core.ts";
+
+const TIME_LIMIT_MS = 2000;
+
+/** What the Worker holds when it ends. */
+const HOLDINGS = ["nothing", "handle", "staged", "submitted"] as const;
+type Holding = typeof HOLDINGS[number];
+
+function hold(worker: AttachedWorker, holding: Holding): Promise<WaitRef | null> {
+  switch (holding) {
+    case "nothing":
+      return Promise.resolve(null);
+    case "handle":
+      return worker.ask<WaitRef>({ what: "acquire" });
+    case "staged":
+      return worker.ask<WaitRef>({ what: "stage", offset: 5, bytes: 100 });
+    case "submitted":
+      return worker.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
+  }
+}
+
+function threadOf({ aio }: Fixture, id: number): number {
+  const { control } = aio.backend;
+  return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+}
+
+async function untilDead({ aio }: Fixture, threadId: number): Promise<void> {
+  const end = performance.now() + TIME_LIMIT_MS;
+  while (aio.backend.libc.isThreadAlive(threadId)) {
+    assert(performance.now() < end, "The thread does not end");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+for (const holding of HOLDINGS) {
+  for (const ending of ["terminate", "selfClose"] as const) {
+    Deno.test(`held: reapBackend() after ${ending} holding ${holding} frees all`, async () => {
+      await using fixture = await openHeld();
+      const { aio, file } = fixture;
+      const { arena, files, control } = aio.backend;
+      const free = arena.freeBytes;
+      await using worker = await AttachedWorker.start(aio, file);
+      const threadId = threadOf(fixture, 1);
+      await hold(worker, holding);
+      assertThrows(() => aio.reapBackend(1), AioApiError, "its thread still runs");
+      if (ending === "terminate") worker.terminate();
+      else worker.end();
+      await untilDead(fixture, threadId);
+      aio.reapBackend(1);
+      assertEquals([threadOf(fixture, 1), arena.freeBytes, files.count], [0, free, 1]);
+      assertEquals(aio.ios(), []);
+      assertEquals(control.words[control.backendAt(1) + BACKEND.doorbell], 0);
+      assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
+      // The slot works for the next one.
+      await using next = await AttachedWorker.start(aio, file);
+      const ref = await next.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
+      aio.waitSync(ref);
+      assertEquals(await next.ask({ what: "seen", ref }), fileContent(5, 100));
+    });
+  }
+}
+
+for (const holding of ["staged", "submitted"] as const) {
+  Deno.test(`held: awaiting a ${holding} IO of a thread that died ends by itself`, async () => {
+    await using fixture = await openHeld();
+    const { aio, file } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const ref = await hold(worker, holding);
+    const awaited = aio.wait(ref!);
+    worker.terminate();
+    const start = performance.now();
+    await awaited;
+    assert(performance.now() - start < TIME_LIMIT_MS);
+    assertEquals(threadOf(fixture, 1), 0);
+  });
+}
+
+Deno.test("held: waitSync() of a staged IO of a thread that died ends by itself", async () => {
+  await using fixture = await openHeld();
+  const { aio, file } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
+  const ref = await hold(worker, "staged");
+  const threadId = threadOf(fixture, 1);
+  worker.terminate();
+  await untilDead(fixture, threadId);
+  aio.waitSync(ref!);
+  assertEquals(threadOf(fixture, 1), 0);
+});
+
+Deno.test("held: reapBackend() refuses itself, free slots and numbers that are none", async () => {
+  await using fixture = await openHeld();
+  const { aio } = fixture;
+  assertThrows(() => aio.reapBackend(0), AioApiError, "its thread still runs");
+  assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
+  assertThrows(() => aio.reapBackend(2), RangeError, "Cannot reap backend 2: there are 0 to 1");
+  assertThrows(() => aio.reapBackend(-1), RangeError, "Cannot reap backend -1");
+});
