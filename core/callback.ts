@@ -22,6 +22,7 @@ import {
   PHASE_NAMES,
   STATUS_NAMES,
 } from "./result.ts";
+import { NameTable } from "./name_table.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 
 /** An operation's name. */
@@ -96,8 +97,7 @@ export const CALLBACK_ID_MAX = 63;
 export type ThrownHook = (error: AioCallbackError, cause: unknown) => void;
 
 /** Callbacks by id; 0 is none. Runs them, and keeps their mistakes away from the core. */
-export class CallbackTable {
-  readonly #names: string[] = ["invalid"];
+export class CallbackTable extends NameTable {
   readonly #callbacks: AioCallbacks[] = [{}];
   readonly #onThrown: ThrownHook;
   /** Whether any callback has a `stage`: most programs have none, and then no IO looks for it. */
@@ -117,6 +117,7 @@ export class CallbackTable {
    * @param onThrown told when a callback threw
    */
   constructor(onThrown: ThrownHook) {
+    super("callback");
     this.#onThrown = onThrown;
   }
 
@@ -135,36 +136,13 @@ export class CallbackTable {
     if (callbacks.completeShared === undefined && callbacks.completeLocal === undefined) {
       refuse("it does not have a completion callback");
     }
-    if (this.#names.includes(name)) refuse("the name is taken");
-    if (this.#names.length > CALLBACK_ID_MAX) refuse(`there may be at most ${CALLBACK_ID_MAX}`);
-    this.#names.push(name);
+    if (!this.names.includes(name) && this.names.length > CALLBACK_ID_MAX) {
+      refuse(`there may be at most ${CALLBACK_ID_MAX}`);
+    }
+    this.addName(name);
     this.#callbacks.push(callbacks);
     this.hasStage ||= callbacks.stage !== undefined;
     this.hasLocal ||= callbacks.completeLocal !== undefined;
-  }
-
-  /** All names, in order of their ids. */
-  get names(): readonly string[] {
-    return this.#names;
-  }
-
-  /** The id of a name. @throws {RangeError} if there is no such callback */
-  idOf(name: string): number {
-    const id = this.#names.indexOf(name);
-    if (id > 0) return id;
-    throw new RangeError(
-      `Cannot find a callback named ${shown(name)}: known are ${this.#names.slice(1).join(", ")}`,
-    );
-  }
-
-  /** The name of an id. */
-  nameOf(id: number): string {
-    return this.#names[id] ?? "invalid";
-  }
-
-  /** Whether there is a callback of that id. */
-  has(id: number): boolean {
-    return Number.isInteger(id) && id > 0 && id < this.#names.length;
   }
 
   /**
@@ -232,7 +210,7 @@ export class CallbackTable {
   }
 
   #thrown(handle: CallbackHandle, id: number, phase: CallbackPhase, cause: unknown): void {
-    const name = this.#names[id]!;
+    const name = this.nameOf(id);
     const message = `Callback "${name}" threw in ${phase} of handle ${handle.id} ` +
       `(${handle.operation} on ${handle.describeTarget()}): ${cause}`;
     this.#onThrown(new AioCallbackError(message, name, phase), cause);
@@ -247,7 +225,7 @@ export class CallbackTable {
     const isRight = result instanceof AioResult &&
       (result.status === "ok" || STATUS_NAMES.indexOf(result.status) > 0) &&
       (isWithin(result.errorData, ERROR_DATA_MAX) || result.errorData === priorErrorData) &&
-      isWithin(result.callbackId, this.#names.length - 1) &&
+      isWithin(result.callbackId, this.#callbacks.length - 1) &&
       result.result === (result.result | 0);
     if (!isRight) refuseResult(result);
   }

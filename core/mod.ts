@@ -50,6 +50,7 @@ export type { IoRow, IoRowResult, IoRowState } from "./ios.ts";
 export { MemoryMap } from "./memory_map.ts";
 export type { Availability, IoMethod, MethodBackend } from "./method.ts";
 export type { Libc } from "../ffi/libc.ts";
+export { NameTable } from "./name_table.ts";
 export { OpenFileTable } from "./open_file.ts";
 export type { FileSlot, OpenFileEntry } from "./open_file.ts";
 export type { AttachOptions, OpenedBackend } from "./open.ts";
