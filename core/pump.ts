@@ -40,7 +40,7 @@ export interface PumpHost {
   /** Whether other backends completed own IOs that were not taken back yet. */
   hasUncollected(): boolean;
   /** Knows whether an IO of another backend is done. */
-  readonly waiting: { isForeignDone(ref: WaitRef): boolean; reapIssuer(ref: WaitRef): void };
+  readonly waiting: { isDone(ref: WaitRef): boolean; reapIssuer(ref: WaitRef): void };
 }
 
 interface ForeignWait {
@@ -121,7 +121,7 @@ export class Pump {
     }
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
-      if (this.#host.waiting.isForeignDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
+      if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
       else pending.push(wait);
     }
     this.#foreign = pending;
@@ -147,6 +147,6 @@ export class Pump {
 
   #hasNews(): boolean {
     return this.#host.hasUncollected() ||
-      this.#foreign.some(({ ref }) => this.#host.waiting.isForeignDone(ref));
+      this.#foreign.some(({ ref }) => this.#host.waiting.isDone(ref));
   }
 }

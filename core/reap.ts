@@ -37,7 +37,7 @@ import { BACKEND, HANDLE } from "./shared_memory.ts";
  * @throws {AioApiError} if its thread still runs, nobody is in the slot, or another thread reaps it
  */
 export function reapBackend(backend: Backend, id: number): void {
-  const { control, libc, files, arena } = backend;
+  const { control, libc } = backend;
   const count = backend.options.maxBackends;
   if (!Number.isInteger(id) || id < 0 || id >= count) {
     throw new RangeError(`Cannot reap backend ${shown(id)}: there are 0 to ${count - 1}`);
@@ -50,9 +50,18 @@ export function reapBackend(backend: Backend, id: number): void {
   if (libc.isThreadAlive(threadId)) {
     throw new AioApiError(`Cannot reap backend ${id}: its thread still runs`);
   }
+  if (!takeOver(backend, id, threadId)) {
+    throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
+  }
+}
+
+/** @returns false if another thread was faster */
+function takeOver(backend: Backend, id: number, threadId: number): boolean {
+  const { control, libc, files, arena } = backend;
+  const threadAt = control.backendAt(id) + BACKEND.threadId;
   // A number that is no thread's: nobody else reaps it, and nobody takes the slot yet.
   if (Atomics.compareExchange(control.words, threadAt, threadId, -threadId) !== threadId) {
-    throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
+    return false;
   }
   const first = id * control.handlesPerBackend;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
@@ -65,13 +74,14 @@ export function reapBackend(backend: Backend, id: number): void {
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);
   Atomics.store(control.words, threadAt, 0);
+  return true;
 }
 
-/** The same if its thread has died, and nothing otherwise. */
+/** The same if its thread has died, and nothing otherwise: several may wait for it and find out at once. */
 export function reapIfDead(backend: Backend, id: number): void {
   const { control, libc } = backend;
   const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
-  if (threadId > 0 && !libc.isThreadAlive(threadId)) reapBackend(backend, id);
+  if (threadId > 0 && !libc.isThreadAlive(threadId)) takeOver(backend, id, threadId);
 }
 
 function reapHandle(backend: Backend, handle: AioHandle): void {

@@ -92,10 +92,11 @@ export class Waiting {
   /** See `AioCore.checkDone`. */
   checkDone(ref: WaitRef): boolean {
     this.#host.checkNotInCallback("checkDone");
-    return this.#isDone(ref);
+    return this.isDone(ref);
   }
 
-  #isDone(ref: WaitRef): boolean {
+  /** Whether an IO is done; lets the method look for its completion, and takes it back if it is ours. */
+  isDone(ref: WaitRef): boolean {
     checkWaitRef(ref, this.#host.control.handleCount);
     const base = this.#host.control.handleAt(ref.index);
     const state = Atomics.load(this.#words, base + HANDLE.state);
@@ -128,7 +129,7 @@ export class Waiting {
   /** See `AioCore.waitSync`. */
   waitSync(ref: WaitRef): void {
     this.#host.checkNotInCallback("waitSync");
-    if (this.#isDone(ref)) return;
+    if (this.isDone(ref)) return;
     const handle = this.#host.handleOf(ref.index);
     this.#checkWaitable(handle);
     this.#host.submitStaged();
@@ -162,7 +163,7 @@ export class Waiting {
   whenDone(ref: WaitRef, waiter: CompletionWaiter): boolean {
     this.#host.checkNotInCallback("wait");
     const { turn } = this.#host;
-    if (this.#isDone(ref)) {
+    if (this.isDone(ref)) {
       if (!turn.isOver()) return true;
       turn.handOut(waiter);
       return false;
@@ -179,18 +180,13 @@ export class Waiting {
   /** The bit goes in before the state is looked at again, so that no completion slips through. */
   #awaitForeign(handle: AioHandle, ref: WaitRef, waiter: CompletionWaiter): boolean {
     Atomics.or(this.#words, handle.base + HANDLE.waiterMask, 1 << this.#host.id);
-    if (this.#isDone(ref)) {
+    if (this.isDone(ref)) {
       this.#host.turn.handOut(waiter);
     } else {
       const { index, generation } = ref;
       this.#host.pump.awaitForeign({ index, generation }, waiter);
     }
     return false;
-  }
-
-  /** Whether an awaited IO of another backend is done; lets the method look for its completion. */
-  isForeignDone(ref: WaitRef): boolean {
-    return this.#isDone(ref);
   }
 
   /** Takes over from the issuer of an awaited IO if its thread has died. */

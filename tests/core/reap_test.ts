@@ -3,11 +3,13 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Backend } from "../../core/backend.ts";
 import { AioApiError } from "../../core/errors.ts";
+import { reapIfDead } from "../../core/reap.ts";
 import { BACKEND } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { AttachedWorker } from "../support/attached.ts";
-import { fileContent, type Fixture, openHeld } from "../support/core.ts";
+import { fileContent, type Fixture, openHeld, wrong } from "../support/core.ts";
 
 const TIME_LIMIT_MS = 2000;
 
@@ -103,4 +105,20 @@ Deno.test("held: reapBackend() refuses itself, free slots and numbers that are n
   assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
   assertThrows(() => aio.reapBackend(2), RangeError, "Cannot reap backend 2: there are 0 to 1");
   assertThrows(() => aio.reapBackend(-1), RangeError, "Cannot reap backend -1");
+});
+
+Deno.test("held: reapIfDead() leaves it to another thread that was faster", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const dead = 0x7fff_ffff;
+  control.words[at] = dead;
+  // Between the question and the answer another waiter takes over.
+  const isThreadAlive = () => {
+    control.words[at] = -dead;
+    return false;
+  };
+  reapIfDead(wrong<Backend>({ control, libc: { isThreadAlive } }), 1);
+  assertEquals(control.words[at], -dead);
+  control.words[at] = 0;
 });
