@@ -8,7 +8,10 @@
  * - operation.ts: what it can do; method.ts: how it is executed.
  * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
  * - target.ts, open_file.ts: what it is about; result.ts: how it ended.
- * - ios.ts: which IOs there are now.
+ * - ios.ts, backends.ts, counters.ts, wait_event.ts, io_log.ts: what there is now, and was.
+ * - injection.ts: where tests step in.
+ * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts: who must be
+ *   done before a descriptor is closed.
  * - drain.ts, reap.ts: what becomes of other threads' IO at the end, or when they die.
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
@@ -19,8 +22,11 @@
 
 import type { UseHandle } from "./acquire_queue.ts";
 import type { Backend } from "./backend.ts";
+import { type BackendRow, listBackends } from "./backends.ts";
+import { closingFd } from "./closing_fd.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
+import type { InjectionHook } from "./injection.ts";
 import { type IoRow, listIos } from "./ios.ts";
 import type { IoMethod } from "./method.ts";
 import { drainOthers } from "./drain.ts";
@@ -35,7 +41,7 @@ import type { AioOptions, EffectiveOptions } from "./options.ts";
 import { reapBackend } from "./reap.ts";
 import { ResourceOwner } from "./resource_owner.ts";
 import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
-import type { ResultReporter } from "./result.ts";
+import type { InjectionPoint, ResultReporter } from "./result.ts";
 import { LAYOUT_VERSION } from "./shared_memory.ts";
 import type { AioToken } from "./token.ts";
 import type { CompletionWaiter } from "./turn.ts";
@@ -58,10 +64,10 @@ export class AioCore implements AsyncDisposable {
   constructor(opened: OpenedBackend) {
     this.backend = opened.backend;
     this.methodReason = opened.methodReason;
-    const { callbacks, warn } = opened.backend;
+    const { callbacks, warn, log } = opened.backend;
     this.#reporter = {
       errorOf: (result, targetData) => callbacks.errorOf(result, targetData),
-      tell: (level, message) => level === "warning" ? warn(message) : opened.log?.(message),
+      tell: (level, message) => level === "warning" ? warn(message) : log?.say("log", message),
     };
   }
 
@@ -232,23 +238,23 @@ export class AioCore implements AsyncDisposable {
    * @throws {AioApiError} `starting batch while batch already in progress`
    */
   enterBatchmode(): void {
-    this.backend.enterBatchmode();
+    this.backend.staging.enterBatchmode();
   }
 
   /** Submits what is staged and ends the batch. @throws {AioApiError} if none is open */
   exitBatchmode(): void {
-    this.backend.exitBatchmode();
+    this.backend.staging.exitBatchmode();
   }
 
   /** Submits what is staged; a batch stays open. */
   submitStaged(): void {
     this.backend.checkUsable("submitStaged");
-    this.backend.submitStaged();
+    this.backend.staging.submit();
   }
 
   /** Whether any IO is staged. */
   get haveStaged(): boolean {
-    return this.backend.stagedCount > 0;
+    return this.backend.staging.count > 0;
   }
 
   /**
@@ -269,7 +275,7 @@ export class AioCore implements AsyncDisposable {
       }
       return value;
     } finally {
-      if (this.backend.isInBatch) this.exitBatchmode();
+      if (this.backend.staging.isInBatch) this.exitBatchmode();
     }
   }
 
@@ -315,7 +321,7 @@ export class AioCore implements AsyncDisposable {
 
   /** After an error: leaves batch mode and submits what is staged. */
   errorCleanup(): void {
-    this.backend.errorCleanup();
+    this.backend.staging.errorCleanup();
   }
 
   /**
@@ -325,19 +331,21 @@ export class AioCore implements AsyncDisposable {
    * @param _committed whether the work went well; the warning is the same
    */
   endOfScope(_committed: boolean): void {
-    if (!this.backend.isInBatch) return;
+    if (!this.backend.staging.isInBatch) return;
     this.errorCleanup();
     this.backend.warn("open AIO batch at end of (sub-)transaction");
   }
 
   /**
-   * To be called before a descriptor is closed: no IO can start on it any more, what is staged is
-   * submitted, and what is in flight is waited for where the method needs that.
+   * To be called before a descriptor is closed: no IO can start on it any more, what this thread has
+   * staged is submitted, and what any thread has on its way to it is waited for, blocking, where the
+   * method needs that. Files opened by `openFile()` do all this by themselves.
+   *
+   * @throws {AioApiError} from a callback
    */
   closingFd(fd: number): void {
     this.backend.checkNotInCallback("closingFd");
-    this.backend.files.markClosing(fd);
-    this.backend.closingFd(fd);
+    closingFd(this.backend, fd);
   }
 
   /**
@@ -365,13 +373,15 @@ export class AioCore implements AsyncDisposable {
         "Cannot close aio while a handle is handed out: start or release it first",
       );
     }
-    this.backend.errorCleanup();
+    this.backend.staging.errorCleanup();
   }
 
   async #close(): Promise<void> {
     const { backend } = this;
     backend.beginClose();
-    backend.refuseQueued(new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"));
+    backend.acquireQueue.refuseAll(
+      new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"),
+    );
     for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
       await this.wait(ref);
     }
@@ -414,6 +424,37 @@ export class AioCore implements AsyncDisposable {
    */
   ios(): IoRow[] {
     return listIos(this.backend.control, this.backend.targets);
+  }
+
+  /**
+   * The attached threads, with what each has prepared, in flight and free, what it is blocked in by
+   * PostgreSQL's names of wait events, and what it has done so far. May be called at any time, as
+   * {@linkcode ios}.
+   */
+  backends(): BackendRow[] {
+    return listBackends(this.backend.control, this.options.maxBackends);
+  }
+
+  /**
+   * Has a hook called at a place in the life of each IO of this thread: for tests of programs that
+   * must get along with slow, failed and half-done IO.
+   *
+   * - `"aio-after-staging"`: in the issuer, before the IO is submitted
+   * - `"aio-process-completion-before-shared"`: in whichever thread completes it; what the hook returns
+   *   replaces the raw result, in bytes or -errno
+   * - `"aio-before-reclaim"`: in the issuer, before its local callbacks
+   *
+   * A hook may block the thread. One that throws turns the IO into an error, as a callback does.
+   *
+   * @throws {RangeError} for an unknown place
+   */
+  attachInjectionPoint(point: InjectionPoint, hook: InjectionHook): void {
+    this.backend.injections.attach(point, hook);
+  }
+
+  /** Takes a hook away. @returns whether there was one. @throws {RangeError} for an unknown place */
+  detachInjectionPoint(point: InjectionPoint): boolean {
+    return this.backend.injections.detach(point);
   }
 
   /** The id of a callback's name. @throws {RangeError} if there is none */

@@ -19,7 +19,9 @@ import type { Arena } from "./arena.ts";
 import { assert } from "./assert.ts";
 import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
-import { completeLocal, completeShared, makeIdle } from "./completion.ts";
+import { claimantOf, tryClaimSubmitted } from "./claim.ts";
+import { completeLocal, completeShared, makeIdle, NOBODY_THREW } from "./completion.ts";
+import { COUNTER, countersOf, countOutcome } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioApiError } from "./errors.ts";
@@ -35,21 +37,33 @@ import {
   updateState,
 } from "./handle_state.ts";
 import { InFlight } from "./in_flight.ts";
+import { InjectionPoints } from "./injection.ts";
+import { describeResult, type IoLog } from "./io_log.ts";
 import type { MemoryMap } from "./memory_map.ts";
-import { type IoMethod, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
-import { FILE_TARGET, type OpenFileTable } from "./open_file.ts";
+import type { IoMethod } from "./method.ts";
+import type { OpenFileTable } from "./open_file.ts";
 import { performSynchronously } from "./operation.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { Pump, type PumpHost } from "./pump.ts";
 import type { AioReturn } from "./result.ts";
-import { type Control, HANDLE, HEADER, PHASE_CLOSING, PHASE_OPEN } from "./shared_memory.ts";
+import {
+  BACKEND,
+  type Control,
+  HANDLE,
+  hasOtherThreads,
+  HEADER,
+  PHASE_CLOSING,
+  PHASE_OPEN,
+} from "./shared_memory.ts";
+import { Staging, type StagingHost } from "./staging.ts";
 import type { TargetTable } from "./target.ts";
 import { Turn } from "./turn.ts";
 import { Waiting, type WaitingHost } from "./waiting.ts";
+import { WAIT_NONE, waitEventOf } from "./wait_event.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
 /** One thread's side of the subsystem. */
-export class Backend implements HandleHost, WaitingHost, PumpHost {
+export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   readonly id: number;
   readonly control: Control;
   readonly libc: Libc;
@@ -73,8 +87,18 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
   readonly doorbells: Doorbells;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
-  /** Takes over from a backend if its thread has died; whoever made this one says how. */
-  reapIfDead: (id: number) => void = () => {};
+  /** IOs that are prepared and not submitted. */
+  readonly staging: Staging;
+  /** Who awaits a handle. */
+  readonly acquireQueue: AcquireQueue;
+  /** What this backend has done so far. */
+  readonly counters: Float64Array;
+  /** Where tests step in. */
+  readonly injections: InjectionPoints;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
+  /** Takes over from backends whose threads have died; whoever made this one says how. */
+  reapDead: () => void = () => {};
 
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #fileTargetId: number;
@@ -84,14 +108,11 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
   readonly #foreignHandles = new Map<number, AioHandle>();
   readonly #inFlight: InFlight;
   readonly #foreign: ForeignCompletions;
-  readonly #staged: AioHandle[] = [];
   readonly #returns: (AioReturn | null)[];
   readonly #owners: (HandleOwner | null)[];
-  readonly #acquireQueue: AcquireQueue;
   #handedOut: AioHandle | null = null;
+  readonly #waitEventAt: number;
   #isClosing = false;
-  #isInBatch = false;
-  #isSubmitScheduled = false;
 
   /**
    * Made by the core, not by users.
@@ -111,6 +132,11 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     this.method = parts.method;
     this.turn = new Turn((microseconds) => this.libc.sleepNonblocking(microseconds));
     this.warn = parts.warn;
+    this.log = parts.log;
+    this.injections = new InjectionPoints(parts.callbacks);
+    this.counters = countersOf(parts.control, parts.id).fill(0);
+    this.#waitEventAt = parts.control.backendAt(parts.id) + BACKEND.waitEvent;
+    parts.control.words[this.#waitEventAt] = WAIT_NONE;
     this.#fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
@@ -120,15 +146,16 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     this.#inFlight = new InFlight(this.#handles);
     this.#returns = new Array(count).fill(null);
     this.#owners = new Array(count).fill(null);
+    this.staging = new Staging(this);
     this.waiting = new Waiting(this);
     this.doorbells = new Doorbells(this.control, this.libc, this.id);
     this.pump = new Pump(this);
     this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
-    this.#acquireQueue = new AcquireQueue({
+    this.acquireQueue = new AcquireQueue({
       tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,
       giveBack: (handle) => {
         if (handle !== this.#handedOut) return false;
-        this.reclaim(handle);
+        this.#recycle(handle);
         return true;
       },
     });
@@ -139,29 +166,19 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     return this.#inFlight.count;
   }
 
-  /** How many IOs are staged. */
-  get stagedCount(): number {
-    return this.#staged.length;
-  }
-
   /** How many handles are idle. */
   get idleCount(): number {
     return this.#idle.length;
   }
 
-  /** Whether a batch is open. */
-  get isInBatch(): boolean {
-    return this.#isInBatch;
+  /** Whether any other thread is attached. */
+  get hasOthers(): boolean {
+    return hasOtherThreads(this.control, this.id);
   }
 
   /** Whether a handle is handed out. */
   get hasHandedOut(): boolean {
     return this.#handedOut !== null;
-  }
-
-  /** How many callers of `acquireAsync` are queued. */
-  get acquireQueueLength(): number {
-    return this.#acquireQueue.length;
   }
 
   checkUsable(call: string): void {
@@ -188,11 +205,13 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
       throw new Deno.errors.BadResource(`Cannot call ${call}(): aio is closed`);
     }
     throw new AioApiError(
-      `API violation: ${call}() was called from within the callback ` +
-        `"${
-          this.callbacks.nameOf(runningId)
-        }"; a callback may not wait, start IO or change handles`,
+      `API violation: ${call}() was called from within ${this.callbacks.describeRunning()}; ` +
+        "a callback may not wait, start IO or change handles",
     );
+  }
+
+  checkNotInCallback(call: string): void {
+    if (this.callbacks.runningId !== 0) this.checkUsable(call);
   }
 
   // --- handles ---
@@ -200,7 +219,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
   /** Takes an idle handle; null if there is none. See `AioCore.tryAcquire`. */
   tryAcquire(owner: HandleOwner | null, ret: AioReturn | null): AioHandle | null {
     this.checkUsable("acquire");
-    if (this.#staged.length >= SUBMIT_BATCH_COUNT_MAX) this.submitStaged();
+    if (this.staging.isFull) this.staging.submit();
     if (this.#handedOut !== null) {
       throw new AioApiError("API violation: Only one IO can be handed out");
     }
@@ -243,22 +262,27 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     ret: AioReturn | null,
   ): Promise<T> {
     this.checkUsable("acquireAsync");
-    const result = this.#acquireQueue.enqueue(use, owner, ret);
-    if (this.#acquireQueue.length > 0) this.pump.start();
+    const result = this.acquireQueue.enqueue(use, owner, ret);
+    if (this.acquireQueue.length > 0) this.pump.start();
     return result;
   }
 
+  /** Waits for any own IO to be over, not for a certain one. */
   #waitForFree(): void {
-    if (this.#reclaimCompleted() > 0) return;
-    this.submitStaged();
-    if (this.#idle.length > 0) return;
-    const handle = this.#inFlight.oldest;
-    assert(handle !== null, "no free IOs despite no in-flight IOs");
-    this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
-    assert(this.#idle.length > 0, "no idle IO after waiting for IO to terminate");
+    this.counters[COUNTER.handleWaits]!++;
+    const isHelpable = (handle: AioHandle) => this.waiting.canHelp(handle);
+    for (let rounds = 1;; rounds++) {
+      this.#foreign.markSeen();
+      if (this.#reclaimCompleted() > 0) return;
+      this.staging.submit();
+      if (this.#idle.length > 0) return;
+      assert(this.#inFlight.count > 0, "no free IOs despite no in-flight IOs");
+      this.log?.say("debug2", `waiting for a free handle: ${this.#inFlight.count} in flight`);
+      this.waiting.waitForAny(this.#inFlight.find(isHelpable), this.#foreign, rounds);
+    }
   }
 
-  /** Reclaims what other threads completed. @returns how many */
+  /** Takes back what other threads completed. @returns how many */
   #reclaimCompleted(): number {
     let count = 0;
     for (const handle of this.#handles) {
@@ -271,7 +295,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
 
   releaseHandle(handle: AioHandle): void {
     if (handle !== this.#handedOut) throw new AioApiError("release in unexpected state");
-    this.reclaim(handle);
+    this.#recycle(handle);
   }
 
   /**
@@ -286,10 +310,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     const state = this.#words[handle.base + HANDLE.state]!;
     assert(state !== IDLE, "An idle handle is charged to a resource owner");
     if (state === HANDED_OUT) {
-      this.reclaim(handle);
+      this.#recycle(handle);
       if (!isOnError) this.warn("leaked AIO handle");
     } else if (state <= STAGED) {
-      this.submitStaged();
+      this.staging.submit();
       if (!isOnError) this.warn("AIO handle was not submitted");
     }
   }
@@ -297,94 +321,122 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
   // --- from start to reclaim ---
 
   stage(handle: AioHandle, submitAtEndOfTurn: boolean): void {
-    const { base } = handle;
-    this.#checkFileOpen(handle);
-    updateState(this.#words, base + HANDLE.state, DEFINED);
-    this.#handedOut = null;
-    const thrower = this.callbacks.hasStage
-      ? this.callbacks.runStage(handle, this.#words, base)
-      : 0;
-    updateState(this.#words, base + HANDLE.state, STAGED);
-    if (thrower !== 0 || this.#needsSynchronousExecution(handle)) {
-      // It is over before this call returns, so it does not enter the list of those in flight.
-      updateState(this.#words, base + HANDLE.state, SUBMITTED);
-      if (thrower === 0) this.performSynchronously(handle);
-      else this.#complete(handle, 0, thrower);
-    } else {
-      this.#staged.push(handle);
-      if (submitAtEndOfTurn) this.submitAtEndOfTurn();
-      else if (!this.#isInBatch) this.submitStaged();
-    }
-    if (this.#acquireQueue.length > 0) this.#acquireQueue.serveSoon();
-  }
-
-  #checkFileOpen(handle: AioHandle): void {
     const words = this.#words;
-    if (words[handle.base + HANDLE.target] !== this.#fileTargetId) return;
-    const data = handle.base + HANDLE.targetData;
-    const slot = words[data + FILE_TARGET.slot]!;
-    if (this.files.isClosing(slot, words[data + FILE_TARGET.slotGeneration]!)) refuseClosed(handle);
+    const { base } = handle;
+    if (words[base + HANDLE.target] === this.#fileTargetId) this.files.checkOpen(handle);
+    updateState(words, base + HANDLE.state, DEFINED);
+    this.#handedOut = null;
+    let thrower = this.callbacks.hasStage
+      ? this.callbacks.runStage(handle, words, base)
+      : NOBODY_THREW;
+    updateState(words, base + HANDLE.state, STAGED);
+    if (this.injections.count > 0 && thrower === NOBODY_THREW) {
+      thrower = this.injections.run("aio-after-staging", handle, 0) === null ? 0 : NOBODY_THREW;
+    }
+    const reason = thrower === NOBODY_THREW ? this.#synchronousReason(handle) : 0;
+    this.counters[COUNTER.started]!++;
+    this.log?.io("debug3", handle, `staged (synchronous: ${reason !== 0})`);
+    if (thrower !== NOBODY_THREW || reason !== 0) {
+      // It is over before this call returns, so it does not enter the list of those in flight.
+      updateState(words, base + HANDLE.state, SUBMITTED);
+      if (reason === 0) this.#complete(handle, 0, thrower);
+      else {
+        this.counters[reason]!++;
+        this.performSynchronously(handle);
+      }
+    } else {
+      this.staging.add(handle, submitAtEndOfTurn);
+    }
+    if (this.acquireQueue.length > 0) this.acquireQueue.serveSoon();
   }
 
-  #needsSynchronousExecution(handle: AioHandle): boolean {
+  /** @returns the counter of why an IO is executed in its start call; 0: it is not */
+  #synchronousReason(handle: AioHandle): number {
     const flags = this.#words[handle.base + HANDLE.flags]!;
-    if ((flags & (FLAG_BITS.synchronous | FLAG_BITS.referencesLocal)) !== 0) return true;
-    return this.method.needsSynchronousExecution?.(handle) ?? false;
-  }
-
-  submitAtEndOfTurn(): void {
-    if (this.#isSubmitScheduled) return;
-    this.#isSubmitScheduled = true;
-    queueMicrotask(() => {
-      this.#isSubmitScheduled = false;
-      this.submitStaged();
-    });
-  }
-
-  /** Hands all staged IOs to the method. */
-  submitStaged(): void {
-    const count = this.#staged.length;
-    if (count === 0) return;
-    const taken = this.method.submit(this, this.#staged, count);
-    assert(taken === count, `Method ${this.method.name} took ${taken} of ${count} staged IOs`);
-    this.#staged.length = 0;
+    if ((flags & FLAG_BITS.synchronous) !== 0) return COUNTER.synchronousByFlag;
+    if ((flags & FLAG_BITS.referencesLocal) !== 0) return COUNTER.synchronousByLocalMemory;
+    const isWanted = this.method.needsSynchronousExecution?.(handle) ?? false;
+    return isWanted ? COUNTER.synchronousByMethod : 0;
   }
 
   prepareSubmit(handle: AioHandle): void {
-    updateState(this.#words, handle.base + HANDLE.state, SUBMITTED, true);
+    const { base } = handle;
+    updateState(this.#words, base + HANDLE.state, SUBMITTED, true);
     this.#inFlight.append(handle);
+    this.log?.io("debug3", handle, "submitted");
+    // Who waited for it to be submitted can help from now on.
+    if (this.#words[base + HANDLE.waiterMask] !== 0) {
+      Atomics.notify(this.#words, base + HANDLE.state);
+    }
+  }
+
+  claim(handle: AioHandle): boolean {
+    return tryClaimSubmitted(handle.words, handle.base, this.id);
   }
 
   performSynchronously(handle: AioHandle): void {
     const { base } = handle;
-    const isLocal = (this.#words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
+    const words = this.#words;
+    this.#claimForeign(handle);
+    words[this.#waitEventAt] = waitEventOf(words[base + HANDLE.operation]!);
+    const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
     const result = isLocal && !handle.resolveLocalViews()
       ? -EFAULT
       : performSynchronously(this.libc, this.control, base, handle.iovec);
+    words[this.#waitEventAt] = WAIT_NONE;
     this.turn.spend(handle.length);
-    this.#complete(handle, result, 0);
+    this.#complete(handle, result, NOBODY_THREW);
   }
 
   processCompletion(handle: AioHandle, result: number): void {
-    this.#complete(handle, result, 0);
+    this.#claimForeign(handle);
+    this.#complete(handle, result, NOBODY_THREW);
+  }
+
+  /** So that it is known whose IO goes on elsewhere if this thread dies half-way. */
+  #claimForeign(handle: AioHandle): void {
+    if (handle.backendId === this.id) return;
+    const { words, base } = handle;
+    const isClaimed = claimantOf(words, base) === this.id ||
+      tryClaimSubmitted(words, base, this.id);
+    assert(isClaimed, "An IO is completed by two threads");
   }
 
   #complete(handle: AioHandle, result: number, thrower: number): void {
     const isOwn = handle.backendId === this.id;
-    completeShared(this.callbacks, handle, result, thrower, !isOwn);
-    // The issuer makes its own handle idle right away, and wakes the waiters then.
-    if (isOwn) this.reclaim(handle);
-    else this.#foreign.tell(handle);
+    completeShared(this.callbacks, handle, result, thrower, !isOwn, this.injections);
+    this.finishCompletion(handle, isOwn);
+  }
+
+  /**
+   * After completedShared: the issuer takes its own handle back right away, and wakes the waiters
+   * then; another one tells it.
+   */
+  finishCompletion(handle: AioHandle, isOwn: boolean): void {
+    this.log?.io("debug3", handle, describeResult(handle));
+    if (isOwn) {
+      this.counters[COUNTER.completedBySelf]!++;
+      this.#recycle(handle);
+    } else {
+      this.counters[COUNTER.completedForOthers]!++;
+      this.#foreign.tell(handle);
+    }
+  }
+
+  reclaim(handle: AioHandle): void {
+    this.counters[COUNTER.completedByOthers]!++;
+    this.#recycle(handle);
   }
 
   /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
-  reclaim(handle: AioHandle): void {
+  #recycle(handle: AioHandle): void {
     const { words, base } = handle;
     const local = handle.index - this.#first;
     if (handle === this.#handedOut) {
       this.#handedOut = null;
     } else {
-      completeLocal(this.callbacks, handle, this.#returns[local]!);
+      completeLocal(this.callbacks, handle, this.#returns[local]!, this.injections);
+      countOutcome(this.counters, words, base);
       if (this.#inFlight.remove(handle)) this.pump.noticeCompletion();
     }
     handle.dropLocalViews();
@@ -398,7 +450,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     if (waiters !== 0) this.doorbells.ringAll(waiters);
     this.#idle.push(handle);
     if (this.waiting.awaited > 0) this.waiting.handOutWaiters(local);
-    if (this.#acquireQueue.length > 0) this.#acquireQueue.serveSoon();
+    if (this.acquireQueue.length > 0) this.acquireQueue.serveSoon();
   }
 
   handleOf(index: number): AioHandle {
@@ -435,49 +487,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
     if (this.waiting.generationOf(handle.base) === ref.generation) this.#returns[local] = null;
   }
 
-  // --- batches and ends ---
-
-  checkNotInCallback(call: string): void {
-    if (this.callbacks.runningId !== 0) this.checkUsable(call);
-  }
-
-  /** Opens a batch. See `AioCore.enterBatchmode`. */
-  enterBatchmode(): void {
-    this.checkUsable("enterBatchmode");
-    if (this.#isInBatch) throw new AioApiError("starting batch while batch already in progress");
-    this.#isInBatch = true;
-  }
-
-  /** Closes a batch and submits it. See `AioCore.exitBatchmode`. */
-  exitBatchmode(): void {
-    this.checkNotInCallback("exitBatchmode");
-    if (!this.#isInBatch) throw new AioApiError("ending batch while no batch is in progress");
-    this.submitStaged();
-    this.#isInBatch = false;
-  }
-
-  /** After an error: no batch is open, nothing is staged. */
-  errorCleanup(): void {
-    this.checkNotInCallback("errorCleanup");
-    this.#isInBatch = false;
-    this.submitStaged();
-  }
-
-  /** Submits what is staged and waits, blocking, for what is in flight on a descriptor. */
-  closingFd(fd: number): void {
-    this.checkNotInCallback("closingFd");
-    this.submitStaged();
-    if (!this.method.waitOnFdBeforeClose) return;
-    for (let handle = this.#inFlight.on(fd); handle !== null; handle = this.#inFlight.on(fd)) {
-      this.waiting.waitFor(handle, this.waiting.generationOf(handle.base));
-    }
-  }
-
-  /** Refuses all who queue for a handle. For `close()`. */
-  refuseQueued(error: Error): void {
-    this.#acquireQueue.refuseAll(error);
-  }
-
   /** The oldest IO in flight; null if there is none. For `close()`. */
   oldestInFlight(): WaitRef | null {
     const handle = this.#inFlight.oldest;
@@ -485,10 +494,4 @@ export class Backend implements HandleHost, WaitingHost, PumpHost {
       ? null
       : { index: handle.index, generation: this.waiting.generationOf(handle.base) };
   }
-}
-
-function refuseClosed(handle: AioHandle): never {
-  throw new Deno.errors.BadResource(
-    `Cannot start IO on ${handle.describeTarget()}: it is closed`,
-  );
 }

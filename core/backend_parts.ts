@@ -8,6 +8,7 @@
 import type { Libc } from "../ffi/libc.ts";
 import type { Arena } from "./arena.ts";
 import type { CallbackTable } from "./callback.ts";
+import type { IoLog } from "./io_log.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import type { OpenFileTable } from "./open_file.ts";
@@ -41,4 +42,6 @@ export interface BackendParts {
   readonly files: OpenFileTable;
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
 }

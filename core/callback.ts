@@ -19,9 +19,11 @@ import {
   type CallbackPhase,
   ERROR_DATA_MAX,
   ERROR_DATA_THROWN,
+  INJECTION_POINTS,
   PHASE_NAMES,
   STATUS_NAMES,
 } from "./result.ts";
+import type { HandleState } from "./handle_state.ts";
 import { NameTable } from "./name_table.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 
@@ -46,6 +48,8 @@ export interface CallbackHandle {
   readonly id: number;
   /** Who started the IO. */
   readonly backendId: number;
+  /** Where it is in its life. */
+  readonly state: HandleState;
   /** What it does. */
   readonly operation: OperationName;
   /** With what. */
@@ -93,6 +97,14 @@ export const CALLBACKS_MAX = 4;
 /** Most callbacks in the table: an id has six bits. */
 export const CALLBACK_ID_MAX = 63;
 
+/** In place of a callback's id while a hook at an injection point runs. */
+export const INJECTION_RUNNING = -1;
+/** The same while the log hook runs. */
+export const LOG_RUNNING = -2;
+
+/** Told when a callback is about to be called: for the log. */
+export type TraceHook = (handle: CallbackHandle, name: string, phase: CallbackPhase) => void;
+
 /** Told when a callback threw. */
 export type ThrownHook = (error: AioCallbackError, cause: unknown) => void;
 
@@ -110,6 +122,8 @@ export class CallbackTable extends NameTable {
   readonly localResult: AioResult = new AioResult();
   /** The id of the callback that is running; 0 when none is. */
   runningId = 0;
+  /** Told of each call of a callback; null: nobody wants to know. */
+  onCall: TraceHook | null = null;
 
   /**
    * Made by the core, not by users.
@@ -148,24 +162,25 @@ export class CallbackTable extends NameTable {
   /**
    * Runs the `stage` callbacks.
    *
-   * @returns the id of the callback that threw, after which no other is run; 0 if none did
+   * @returns the id of the callback that threw, after which no other is run; -1 if none did
    */
   runStage(handle: CallbackHandle, words: Int32Array, base: number): number {
     for (let i = words[base + HANDLE.callbackCount]! - 1; i >= 0; i--) {
       const id = words[base + HANDLE.callbackIds + i]!;
       const callbacks = this.#callbacks[id]!;
       if (callbacks.stage === undefined) continue;
+      this.onCall?.(handle, this.nameOf(id), "stage");
       this.runningId = id;
       try {
         refusePromise(callbacks.stage(handle, words[base + HANDLE.callbackData + i]!));
       } catch (cause) {
-        this.#thrown(handle, id, "stage", cause);
+        this.tellThrown(handle, id, "stage", cause);
         return id;
       } finally {
         this.runningId = 0;
       }
     }
-    return 0;
+    return -1;
   }
 
   /** Runs the `completeShared` callbacks over a result, which is changed in place. */
@@ -194,6 +209,7 @@ export class CallbackTable extends NameTable {
     result: AioResult,
   ): void {
     const { callbackId, status, errorData } = result;
+    this.onCall?.(handle, this.nameOf(id), phase);
     this.runningId = id;
     try {
       const next = this.#callbacks[id]![phase]!(handle, result, data);
@@ -202,18 +218,34 @@ export class CallbackTable extends NameTable {
       const isChanged = result.status !== status || result.errorData !== errorData;
       if (isChanged && result.callbackId === callbackId) result.callbackId = id;
     } catch (cause) {
-      this.#thrown(handle, id, phase, cause);
+      this.tellThrown(handle, id, phase, cause);
       setThrown(result, id, phase);
     } finally {
       this.runningId = 0;
     }
   }
 
-  #thrown(handle: CallbackHandle, id: number, phase: CallbackPhase, cause: unknown): void {
-    const name = this.nameOf(id);
-    const message = `Callback "${name}" threw in ${phase} of handle ${handle.id} ` +
+  /** Tells that a callback threw; one of id 0 is a hook at the injection point of that phase. */
+  tellThrown(handle: CallbackHandle, id: number, phase: CallbackPhase, cause: unknown): void {
+    const message = `${this.#describe(id, phase)} threw in ${phase} of handle ${handle.id} ` +
       `(${handle.operation} on ${handle.describeTarget()}): ${cause}`;
-    this.#onThrown(new AioCallbackError(message, name, phase), cause);
+    this.#onThrown(new AioCallbackError(message, this.#nameIn(id, phase), phase), cause);
+  }
+
+  #nameIn(id: number, phase: CallbackPhase): string {
+    return id === 0 ? INJECTION_POINTS[PHASE_NAMES.indexOf(phase)]! : this.nameOf(id);
+  }
+
+  #describe(id: number, phase: CallbackPhase): string {
+    const what = id === 0 ? "Injection point" : "Callback";
+    return `${what} "${this.#nameIn(id, phase)}"`;
+  }
+
+  /** What runs now, in words. */
+  describeRunning(): string {
+    if (this.runningId === INJECTION_RUNNING) return "a hook at an injection point";
+    if (this.runningId === LOG_RUNNING) return "the log hook";
+    return `the callback "${this.nameOf(this.runningId)}"`;
   }
 
   /**
@@ -232,16 +264,17 @@ export class CallbackTable extends NameTable {
 
   /** The error that a result stands for, as the callback that set it describes it. */
   errorOf(result: AioResult, targetData: Int32Array): Error {
-    const name = this.nameOf(result.callbackId);
+    const id = result.callbackId;
     if (result.status === "error" && result.errorData >= ERROR_DATA_THROWN) {
       const phase = PHASE_NAMES[result.errorData - ERROR_DATA_THROWN]!;
-      return new AioCallbackError(`Callback "${name}" threw in ${phase} of its IO`, name, phase);
+      const message = `${this.#describe(id, phase)} threw in ${phase} of its IO`;
+      return new AioCallbackError(message, this.#nameIn(id, phase), phase);
     }
-    const report = this.#callbacks[result.callbackId]?.report;
+    const report = this.#callbacks[id]?.report;
     if (report === undefined) {
       return new AioReportError(
         `IO ended with status ${result.status}, result ${result.result} and error data ${result.errorData} ` +
-          `set by callback "${name}", which has no report()`,
+          `set by callback "${this.nameOf(id)}", which has no report()`,
       );
     }
     const error = report(result, targetData);

@@ -12,6 +12,7 @@
 
 import { type CallbackTable, loadResult, setThrown, storeResult } from "./callback.ts";
 import type { AioHandle } from "./handle.ts";
+import type { InjectionPoints } from "./injection.ts";
 import {
   COMPLETED_IO,
   COMPLETED_LOCAL,
@@ -19,8 +20,11 @@ import {
   IDLE,
   updateState,
 } from "./handle_state.ts";
-import { type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
+import { type AioResult, type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
 import { HANDLE } from "./shared_memory.ts";
+
+/** In place of a callback's id where none threw; 0 is a hook at an injection point. */
+export const NOBODY_THREW = -1;
 
 /**
  * Distils an answer of the system and publishes it to all threads.
@@ -28,8 +32,10 @@ import { HANDLE } from "./shared_memory.ts";
  * @param table the callbacks
  * @param handle submitted
  * @param rawResult bytes, or -errno
- * @param thrower the callback that threw while the IO was staged, so that it was not executed; 0: none
+ * @param thrower the callback that threw while the IO was staged, so that it was not executed, or
+ *   {@linkcode NOBODY_THREW}
  * @param isForeign whether another backend issued it
+ * @param injections what tests attached
  */
 export function completeShared(
   table: CallbackTable,
@@ -37,11 +43,12 @@ export function completeShared(
   rawResult: number,
   thrower: number,
   isForeign: boolean,
+  injections: InjectionPoints,
 ): void {
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
-  updateState(words, base + HANDLE.state, COMPLETED_IO);
-  publishResult(table, handle, thrower, isForeign);
+  updateState(words, base + HANDLE.state, COMPLETED_IO, isForeign);
+  publishResult(table, handle, thrower, isForeign, injections);
 }
 
 /** The rest of it, from completedIo on: where a thread that died may have stopped. */
@@ -50,6 +57,7 @@ export function publishResult(
   handle: AioHandle,
   thrower: number,
   isForeign: boolean,
+  injections: InjectionPoints,
 ): void {
   const { words, base } = handle;
   const result = table.sharedResult;
@@ -57,10 +65,20 @@ export function publishResult(
   result.status = "ok";
   result.errorData = 0;
   result.result = words[base + HANDLE.rawResult]!;
-  if (thrower !== 0) setThrown(result, thrower, "stage");
+  if (thrower !== NOBODY_THREW) setThrown(result, thrower, "stage");
+  else if (injections.count > 0) injectResult(injections, handle, result);
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_SHARED, isForeign);
+}
+
+/** A hook that replaces the raw result does so for everybody who looks at it later. */
+function injectResult(injections: InjectionPoints, handle: AioHandle, result: AioResult): void {
+  const { words, base } = handle;
+  const raw = result.result;
+  const replaced = injections.run("aio-process-completion-before-shared", handle, raw);
+  if (replaced === null) setThrown(result, 0, "completeShared");
+  else words[base + HANDLE.rawResult] = result.result = replaced;
 }
 
 /**
@@ -80,10 +98,12 @@ export function completeLocal(
   table: CallbackTable,
   handle: AioHandle,
   ret: AioReturn | null,
+  injections: InjectionPoints,
 ): void {
   const { words, base } = handle;
   const result = ret === null ? table.localResult : ret.result;
   loadResult(words, base, result);
+  if (injections.count > 0) injections.runOn("aio-before-reclaim", handle, result);
   if (table.hasLocal) table.runLocal(handle, words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
   if (ret === null) return;

@@ -10,8 +10,8 @@
 
 import { EAGAIN } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/libc.ts";
-import { systemError } from "./errors.ts";
 import { BACKEND, type Control } from "./shared_memory.ts";
+import { sleepMs } from "./sleep.ts";
 
 const RUNNING = 0;
 const PARKED = 1;
@@ -49,11 +49,11 @@ export class Doorbells {
     return this.#control.backendAt(id) + BACKEND.parked;
   }
 
-  /** The descriptor to sleep on. @throws what the system says if it cannot be made */
-  fd(): number {
+  /** The descriptor to sleep on, made at the first call; -errno if the system has none left. */
+  tryOpen(): number {
     if (this.#fd >= 0) return this.#fd;
     const fd = this.#libc.eventfd();
-    if (fd < 0) throw systemError(-fd, "Cannot make a doorbell", { syscall: "eventfd" });
+    if (fd < 0) return fd;
     this.#fd = fd;
     Atomics.store(this.#control.words, this.#control.backendAt(this.#id) + BACKEND.doorbell, fd);
     return fd;
@@ -73,14 +73,21 @@ export class Doorbells {
   unpark(): void {
     const { words } = this.#control;
     if (Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) !== RUNG) return;
+    if (!this.#tryTakeBack(this.#fd)) this.#isLost = true;
+  }
+
+  /**
+   * Waits for the write of whoever rang.
+   *
+   * @returns false if it does not come: that thread ended between the two. Nobody knows whether the
+   *   write is still to come, so the descriptor can never be closed
+   */
+  #tryTakeBack(fd: number): boolean {
     for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
-      if (this.#libc.read(this.#fd, this.#counter) !== -EAGAIN) return;
-      if (attempt >= READ_ATTEMPTS_AT_ONCE) {
-        Atomics.wait(words, this.#wordOf(this.#id), RUNNING, READ_RETRY_MS);
-      }
+      if (this.#libc.read(fd, this.#counter) !== -EAGAIN) return true;
+      if (attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(READ_RETRY_MS);
     }
-    // The other thread ended between the two. Nobody knows whether its write is still to come.
-    this.#isLost = true;
+    return false;
   }
 
   /** Ends the sleep of this thread itself. */
@@ -93,7 +100,7 @@ export class Doorbells {
     const { words } = this.#control;
     if (Atomics.compareExchange(words, this.#wordOf(id), PARKED, RUNG) !== PARKED) return;
     const fd = Atomics.load(words, this.#control.backendAt(id) + BACKEND.doorbell);
-    this.#libc.write(fd, this.#one);
+    if (fd > 0) this.#libc.write(fd, this.#one);
   }
 
   /** Wakes every backend of a mask, one bit each, but this one. */
@@ -109,11 +116,13 @@ export class Doorbells {
    */
   closeFor(id: number): void {
     const { words } = this.#control;
-    const fd = Atomics.exchange(words, this.#control.backendAt(id) + BACKEND.doorbell, 0);
-    Atomics.store(words, this.#wordOf(id), RUNNING);
-    if (fd <= 0) return;
+    const fdAt = this.#control.backendAt(id) + BACKEND.doorbell;
+    const wasRung = Atomics.exchange(words, this.#wordOf(id), RUNNING) === RUNG;
+    const fd = Atomics.load(words, fdAt);
+    const isSafe = fd > 0 && (!wasRung || this.#tryTakeBack(fd));
+    if (Atomics.compareExchange(words, fdAt, fd, 0) !== fd || fd <= 0) return;
     this.#libc.write(fd, this.#one);
-    this.#libc.close(fd);
+    if (isSafe) this.#libc.close(fd);
   }
 
   /** Gives the descriptor back; nobody may be asleep on it. */

@@ -6,26 +6,29 @@
 
 import type { Backend } from "./backend.ts";
 import { COMPLETED_IO, STAGED } from "./handle_state.ts";
-import { BACKEND, HANDLE, HEADER } from "./shared_memory.ts";
+import { BACKEND, HANDLE } from "./shared_memory.ts";
 
 const LOOK_AGAIN_MS = 1;
 
-/** Resolves when no living thread but this one has IO staged or in flight; none can start any more. */
+/**
+ * Resolves when no other thread has IO staged or in flight; none can start any more. Threads that
+ * have died are reaped: nobody else may do it later.
+ */
 export async function drainOthers(backend: Backend): Promise<void> {
-  const count = backend.control.words[HEADER.maxBackends]!;
+  const count = backend.options.maxBackends;
+  backend.reapDead();
   for (let id = 0; id < count; id++) {
-    while (id !== backend.id && isAlive(backend, id) && hasInFlight(backend, id)) {
+    while (id !== backend.id && isBusy(backend, id)) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+      backend.reapDead();
     }
   }
 }
 
-function isAlive({ control, libc }: Backend, id: number): boolean {
+/** A slot that is being reaped counts as busy until it is free. */
+function isBusy({ control }: Backend, id: number): boolean {
   const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
-  return threadId !== 0 && libc.isThreadAlive(threadId);
-}
-
-function hasInFlight({ control }: Backend, id: number): boolean {
+  if (threadId <= 0) return threadId < 0;
   const first = id * control.handlesPerBackend;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
     const state = Atomics.load(control.words, control.handleAt(index) + HANDLE.state);

@@ -38,6 +38,11 @@ export class ForeignCompletions {
     return Atomics.load(this.#control.words, this.#own) !== this.#seen;
   }
 
+  /** Sleeps until another backend completes an own IO, but for a moment at most. */
+  sleep(timeoutMs: number): void {
+    Atomics.wait(this.#control.words, this.#own, this.#seen, timeoutMs);
+  }
+
   /** To be called before own handles are looked at: what comes later counts as new. */
   markSeen(): void {
     this.#seen = Atomics.load(this.#control.words, this.#own);

@@ -56,6 +56,11 @@ export const STATE_NAMES: readonly HandleState[] = [
   "completedLocal",
 ];
 
+/** The same as PostgreSQL spells them, for `aio.ios()` and the log. */
+export const VIEW_STATE_NAMES: readonly string[] = STATE_NAMES.map((name) =>
+  name.replace(/[A-Z]/g, "_$&").toUpperCase()
+);
+
 /** Which states may follow, as one bit each, by state. */
 export const NEXT_STATES: readonly number[] = [
   /* idle            */ 1 << HANDED_OUT,

@@ -6,7 +6,6 @@
 
 import type { AioHandle } from "./handle.ts";
 import { HandleList } from "./handle_list.ts";
-import { HANDLE } from "./shared_memory.ts";
 
 /** The list of one backend. */
 export class InFlight {
@@ -35,6 +34,15 @@ export class InFlight {
     return this.#handles[this.#list.first] ?? null;
   }
 
+  /** The oldest that is as asked; null if none is. */
+  find(isWanted: (handle: AioHandle) => boolean): AioHandle | null {
+    for (let local = this.#list.first; local >= 0; local = this.#list.after(local)) {
+      const handle = this.#handles[local]!;
+      if (isWanted(handle)) return handle;
+    }
+    return null;
+  }
+
   /** Adds the newest. */
   append(handle: AioHandle): void {
     this.#list.append(handle.index - this.#first);
@@ -46,14 +54,5 @@ export class InFlight {
     if (!this.#list.has(local)) return false;
     this.#list.remove(local);
     return true;
-  }
-
-  /** The oldest on a descriptor. */
-  on(fd: number): AioHandle | null {
-    for (let local = this.#list.first; local >= 0; local = this.#list.after(local)) {
-      const handle = this.#handles[local]!;
-      if (handle.words[handle.base + HANDLE.fd] === fd) return handle;
-    }
-    return null;
   }
 }

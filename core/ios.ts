@@ -26,7 +26,7 @@ import {
   COMPLETED_SHARED,
   HANDED_OUT,
   IDLE,
-  STATE_NAMES,
+  VIEW_STATE_NAMES,
 } from "./handle_state.ts";
 import { OP_READV, OP_WRITEV, OPERATION_NAMES } from "./operation.ts";
 import { type ResultStatus, STATUS_NAMES, TARGET_DATA_WORDS } from "./result.ts";
@@ -47,9 +47,7 @@ export type IoRowState =
 export type IoRowResult = Uppercase<ResultStatus>;
 
 /** By number; that of idle is never asked for. */
-const IO_STATES = STATE_NAMES.map((name) =>
-  name.replace(/[A-Z]/g, "_$&").toUpperCase() as IoRowState
-);
+const IO_STATES = VIEW_STATE_NAMES as readonly IoRowState[];
 const IO_RESULTS = STATUS_NAMES.map((name) => name.toUpperCase() as IoRowResult);
 
 /**

@@ -10,6 +10,7 @@
 
 import type { Libc } from "../ffi/libc.ts";
 import { shown } from "./errors.ts";
+import { PinnedMemory } from "./pinned_memory.ts";
 
 /**
  * Everything the kernel or another thread may still touch, with how many users of this thread hold
@@ -36,6 +37,8 @@ export class MemoryMap {
   readonly #arenaAddress: number;
   readonly #adopted = new Map<ArrayBufferLike, number>();
   readonly #held: SharedArrayBuffer[];
+  /** Adopted memory is this thread's alone, so it must outlive it: others may be at IO in it. */
+  readonly #pinned: PinnedMemory[] = [];
   /** Asking a view for its buffer leaves compiled code, and buffers are used again and again. */
   #lastView: Uint8Array | null = null;
   #lastAddress = 0;
@@ -108,6 +111,7 @@ export class MemoryMap {
       throw new TypeError("Cannot adopt a SharedArrayBuffer of 0 bytes");
     }
     this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
+    this.#pinned.push(new PinnedMemory(memory));
     this.#held.push(memory);
     hold(memory);
   }
@@ -116,6 +120,8 @@ export class MemoryMap {
   release(): void {
     for (const memory of this.#held) letGo(memory);
     this.#held.length = 0;
+    for (const pinned of this.#pinned) pinned.release();
+    this.#pinned.length = 0;
     this.#lastView = null;
     this.#adopted.clear();
   }

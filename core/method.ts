@@ -27,11 +27,23 @@ export interface MethodBackend {
   readonly options: EffectiveOptions;
   /** Marks a staged IO as submitted and in flight. State before: staged; after: submitted. */
   prepareSubmit(handle: AioHandle): void;
-  /** Executes a submitted IO in this thread and completes it. State before: submitted. */
+  /** What this backend has done so far: see counters.ts. */
+  readonly counters: Float64Array;
+  /**
+   * Takes over the completion of a submitted IO, where more than one thread could complete it.
+   *
+   * @returns false if another thread does it, or it is over
+   */
+  claim(handle: AioHandle): boolean;
+  /**
+   * Executes a submitted IO in this thread and completes it. State before: submitted. One of another
+   * backend is claimed first, if it was not.
+   */
   performSynchronously(handle: AioHandle): void;
   /**
    * Takes the outcome of an IO, of this backend or another. State before: submitted; after:
-   * completedShared, or idle if this backend issued it.
+   * completedShared, or idle if this backend issued it. One of another backend is claimed first, if
+   * it was not.
    *
    * @param result bytes, or -errno
    */
@@ -65,7 +77,10 @@ export interface IoMethod {
    * @returns how many IOs were taken
    */
   submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number;
-  /** Waits, blocking, until the IO is done or something else is worth a look. */
+  /**
+   * Waits, blocking, until the IO is done or something else is worth a look. Called for IO that no
+   * other thread has claimed.
+   */
   waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
   /** Looks for completions without blocking. */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;

@@ -26,11 +26,21 @@
  */
 
 export { AioCore } from "./aio.ts";
+export { AcquireQueue } from "./acquire_queue.ts";
 export type { HandleSource, UseHandle } from "./acquire_queue.ts";
 export { Arena } from "./arena.ts";
 export type { ArenaUse } from "./arena.ts";
 export { AioInvariantError } from "./assert.ts";
 export { Backend } from "./backend.ts";
+export type { BackendRow } from "./backends.ts";
+export type { BackendCounters } from "./counters.ts";
+export { InjectionPoints } from "./injection.ts";
+export type { InjectionHook } from "./injection.ts";
+export { IoLog } from "./io_log.ts";
+export type { LogHook, LogLevel } from "./log_level.ts";
+export { Staging } from "./staging.ts";
+export type { StagingHost } from "./staging.ts";
+export type { WaitEvent } from "./wait_event.ts";
 export type { BackendParts } from "./backend_parts.ts";
 export { CallbackTable, defineCallbacks } from "./callback.ts";
 export type {
@@ -39,6 +49,7 @@ export type {
   OperationData,
   OperationName,
   ThrownHook,
+  TraceHook,
 } from "./callback.ts";
 export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./errors.ts";
 export type { SystemError, SystemErrorFields } from "./errors.ts";
@@ -61,7 +72,13 @@ export type { AioOptions, EffectiveOptions, LibraryPaths, WorkerPoolOptions } fr
 export { ResourceOwner } from "./resource_owner.ts";
 export type { ReleaseOptions } from "./resource_owner.ts";
 export { AioResult, AioReturn, reportResult } from "./result.ts";
-export type { ReportLevel, ResultReporter, ResultStatus } from "./result.ts";
+export type {
+  CallbackPhase,
+  InjectionPoint,
+  ReportLevel,
+  ResultReporter,
+  ResultStatus,
+} from "./result.ts";
 export { Control } from "./shared_memory.ts";
 export { defineTarget, TargetTable } from "./target.ts";
 export type { AioTarget } from "./target.ts";

@@ -13,11 +13,13 @@ import { CallbackTable } from "./callback.ts";
 import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
 import { AioApiError, shown } from "./errors.ts";
 import { fileCallbacks } from "./file_callbacks.ts";
+import { IoLog } from "./io_log.ts";
+import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 import { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import { FILE_TARGET_NAME, OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
-import { reapIfDead } from "./reap.ts";
+import { reapBelongings, reapDead, tryTakeOver } from "./reap.ts";
 import {
   BACKEND,
   Control,
@@ -26,6 +28,7 @@ import {
   HEADER,
   PHASE_OPEN,
 } from "./shared_memory.ts";
+import { sleepMs } from "./sleep.ts";
 import { TargetTable } from "./target.ts";
 import { type AioToken, checkToken, identityOf } from "./token.ts";
 
@@ -38,8 +41,6 @@ export interface OpenedBackend {
   readonly backend: Backend;
   /** Why its method was chosen. */
   readonly methodReason: string;
-  /** Takes lines of the log; null if there is no hook. */
-  readonly log: ((message: string) => void) | null;
 }
 
 /**
@@ -56,21 +57,21 @@ export async function openBackend(
   checkDenoVersion(Deno.version.deno);
   const { method, reason } = chooseMethod(options, methods);
   const warn = guardHook(given?.onWarning ?? warnByDefault);
-  const log = given?.onLog === undefined ? null : guardHook(given.onLog);
+  const log = logOf(given ?? {});
   const modules = await importModules(options.callbackModules);
   const libc = openLibc(options.libraries.libc);
-  const backend = await finish({ options, method, libc, modules, warn }, (foundation) => {
+  const backend = await finish({ options, method, libc, modules, warn, log }, (foundation) => {
     const { control, arena } = createMemory(foundation);
     const id = claimSlot(control, libc.threadId());
     assert(id === 0, "The opener is not backend 0");
     control.words[HEADER.openerBackend] = id;
     return makeBackend(foundation, control, arena, id);
   });
-  return { backend, methodReason: reason, log };
+  return { backend, methodReason: reason };
 }
 
 /** The hooks of a thread that attaches; functions cannot be posted with a token. */
-export type AttachOptions = Pick<AioOptions, "onWarning" | "onLog">;
+export type AttachOptions = Pick<AioOptions, "onWarning" | "onLog" | "logLevel">;
 
 /**
  * Attaches this thread to what another thread of the process opened.
@@ -95,18 +96,53 @@ export async function attachBackend(
     );
   }
   const warn = guardHook(hooks.onWarning ?? warnByDefault);
-  const log = hooks.onLog === undefined ? null : guardHook(hooks.onLog);
+  const log = logOf(hooks);
   const modules = await importModules(options.callbackModules);
   checkAttachable(control, modules);
   const libc = openLibc(options.libraries.libc);
-  const backend = await finish({ options, method, libc, modules, warn }, (foundation) => {
-    const id = claimSlot(control, libc.threadId());
-    if (id >= 0) return makeBackend(foundation, control, token.arena, id);
+  const backend = await finish(
+    { options, method, libc, modules, warn, log },
+    (foundation) => makeAttached(foundation, control, token.arena),
+  );
+  // Who sleeps without a thought of others is to think of this thread from now on.
+  backend.doorbells.ringAll(-1);
+  return { backend, methodReason: `${method.name} was chosen by the opener` };
+}
+
+function makeAttached(
+  foundation: Foundation,
+  control: Control,
+  arena: SharedArrayBuffer,
+): Backend {
+  const { libc, options } = foundation;
+  const free = claimSlot(control, libc.threadId());
+  const id = free >= 0 ? free : takeDeadSlot(control, libc);
+  if (id < 0) {
     throw new Deno.errors.Busy(
       `Cannot attach while ${options.maxBackends} threads are attached: raise the option "maxBackends"`,
     );
-  });
-  return { backend, methodReason: `${method.name} was chosen by the opener`, log };
+  }
+  const slotAt = control.backendAt(id) + BACKEND.threadId;
+  let backend: Backend;
+  try {
+    backend = makeBackend(foundation, control, arena, id);
+  } catch (error) {
+    if (free >= 0) Atomics.store(control.words, slotAt, 0);
+    throw error;
+  }
+  if (free >= 0) return backend;
+  for (let slices = 0; !reapBelongings(backend, id); slices++) sleepMs(1);
+  Atomics.store(control.words, slotAt, libc.threadId());
+  return backend;
+}
+
+/** With no slot free: one whose thread has died. @returns its number, still to be reaped; -1: none */
+function takeDeadSlot(control: Control, libc: Libc): number {
+  const count = control.words[HEADER.maxBackends]!;
+  for (let id = 0; id < count; id++) {
+    if (tryTakeOver(control, libc, id)) return id;
+  }
+  return -1;
 }
 
 function checkAttachable(control: Control, modules: readonly CallbackModule[]): void {
@@ -255,6 +291,12 @@ interface Foundation {
   readonly libc: Libc;
   readonly modules: readonly CallbackModule[];
   readonly warn: (message: string, cause?: unknown) => void;
+  readonly log: { readonly hook: LogHook; readonly level: LogLevel } | null;
+}
+
+function logOf({ onLog, logLevel }: AttachOptions): Foundation["log"] {
+  const level = checkLogLevel(logLevel);
+  return onLog === undefined ? null : { hook: guardHook(onLog), level };
 }
 
 function makeBackend(
@@ -267,6 +309,10 @@ function makeBackend(
   const threadId = libc.threadId();
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
+  const log = foundation.log === null
+    ? null
+    : new IoLog(foundation.log.hook, foundation.log.level, callbacks);
+  if (log !== null && log.has("debug4")) callbacks.onCall = log.traceOf();
   const isThreadAlive = (id: number) => libc.isThreadAlive(id);
   const files = new OpenFileTable(control, threadId, isThreadAlive, id);
   targets.add(FILE_TARGET_NAME, files.target());
@@ -292,7 +338,8 @@ function makeBackend(
     arena,
     files,
     warn,
+    log,
   });
-  backend.reapIfDead = (dead) => reapIfDead(backend, dead);
+  backend.reapDead = () => reapDead(backend);
   return backend;
 }

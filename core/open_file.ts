@@ -11,7 +11,9 @@
 import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
 import { assert } from "./assert.ts";
 import { type IsThreadAlive, lock, unlock } from "./lock.ts";
-import { type Control, FILE, FILE_PATH_BYTES, HEADER } from "./shared_memory.ts";
+import { OP_INVALID } from "./operation.ts";
+import { TARGET_DATA_WORDS } from "./result.ts";
+import { type Control, FILE, FILE_PATH_BYTES, HANDLE, HEADER } from "./shared_memory.ts";
 import type { AioTarget } from "./target.ts";
 
 /** The name of the target that stands for an open file. */
@@ -28,6 +30,9 @@ export const FILE_TARGET = {
 
 /** How a file was opened, as bits of its slot's flags. */
 export const FILE_FLAGS = { read: 1, write: 2, direct: 4, dsync: 8 } as const;
+
+/** In place of a descriptor that is being closed. */
+const NO_FD = -1;
 
 /** What the table keeps of an open file. */
 export interface OpenFileEntry {
@@ -153,8 +158,8 @@ export class OpenFileTable {
   }
 
   /**
-   * Takes a user away. The last one gets the closing mark set: it closes the descriptor and then
-   * calls {@linkcode free}.
+   * Takes a user away. The last one gets the closing mark set: it closes the descriptor, which from
+   * now on only it knows, and then calls {@linkcode free}.
    *
    * @returns whether that was the last one
    */
@@ -173,15 +178,22 @@ export class OpenFileTable {
   #removeUser(slot: number, bit: number): boolean {
     const at = this.#at(slot);
     const others = this.#words[at + FILE.references]! & ~bit;
-    if (others === 0) Atomics.store(this.#words, at + FILE.closing, 1);
-    else Atomics.store(this.#words, at + FILE.references, others);
-    return others === 0;
+    if (others !== 0) {
+      Atomics.store(this.#words, at + FILE.references, others);
+      return false;
+    }
+    Atomics.store(this.#words, at + FILE.closing, 1);
+    // If this thread dies before it closes it, a number is lost: whoever reaps it must not close one
+    // that is another file's by then.
+    Atomics.store(this.#words, at + FILE.fd, NO_FD);
+    return true;
   }
 
   /**
    * Takes a backend that has died away from all files.
    *
-   * @returns the files that it was the last user of: their descriptors are to be closed, then freed
+   * @returns the files that it was the last user of: their descriptors are to be closed, where it had
+   *   not begun to, then freed
    */
   removeBackend(backendId: number): { slot: number; fd: number }[] {
     const bit = 1 << backendId;
@@ -190,7 +202,8 @@ export class OpenFileTable {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if ((this.#words[at + FILE.references]! & bit) === 0) continue;
-        if (this.#removeUser(slot, bit)) left.push({ slot, fd: this.#words[at + FILE.fd]! });
+        const fd = this.#words[at + FILE.fd]!;
+        if (this.#removeUser(slot, bit)) left.push({ slot, fd });
       }
     });
     return left;
@@ -205,6 +218,21 @@ export class OpenFileTable {
   isClosing(slot: number, generation: number): boolean {
     const at = this.#at(slot);
     return this.#words[at + FILE.closing] !== 0 || this.#words[at + FILE.generation] !== generation;
+  }
+
+  /**
+   * Refuses an IO on a file that is being closed. The operation was set before, so that who closes
+   * the file sees it if this does not see the mark: see closing_fd.ts.
+   *
+   * @throws {Deno.errors.BadResource} naming the file
+   */
+  checkOpen({ words, base }: { readonly words: Int32Array; readonly base: number }): void {
+    const at = base + HANDLE.targetData;
+    const slot = words[at + FILE_TARGET.slot]!;
+    if (!this.isClosing(slot, words[at + FILE_TARGET.slotGeneration]!)) return;
+    words[base + HANDLE.operation] = OP_INVALID;
+    const what = this.target().describeIdentity!(words.subarray(at, at + TARGET_DATA_WORDS));
+    throw new Deno.errors.BadResource(`Cannot start IO on ${what}: it is closed`);
   }
 
   /** Sets the closing mark of the file with a descriptor, if the table has it. */

@@ -10,6 +10,7 @@
 import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
 import { isAligned, isPowerOfTwo } from "../ffi/memory.ts";
 import { shown } from "./errors.ts";
+import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 
 /** Where the libraries are, if not in the usual places. */
 export interface LibraryPaths {
@@ -66,7 +67,9 @@ export interface AioOptions {
   /** Takes each warning. Default: `console.warn`, the one place where this module prints. */
   onWarning?: (message: string, cause?: unknown) => void;
   /** Takes each line of the log. Default: none is made. */
-  onLog?: (message: string) => void;
+  onLog?: LogHook;
+  /** The most detailed lines that `onLog` gets: `"log"`, `"debug2"`, `"debug3"` (default) or `"debug4"`. */
+  logLevel?: LogLevel;
 }
 
 /** The options in force. */
@@ -147,6 +150,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(
     "libraries",
     "onWarning",
     "onLog",
+    "logLevel",
   ],
 );
 
@@ -169,6 +173,7 @@ export function effectiveOptions(given: AioOptions = {}): EffectiveOptions {
   for (const hook of ["onWarning", "onLog"] as const) {
     if (given[hook] !== undefined) checkType(hook, given[hook], "function");
   }
+  checkLogLevel(given.logLevel);
   const ioMaxCombineLimit = integerOption("ioMaxCombineLimit", given.ioMaxCombineLimit);
   const arenaBytes = pagesOption(
     "arenaBytes",

@@ -7,7 +7,8 @@
  *
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
- * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most.
+ * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
+ * where other threads are attached at all it is 100 ms, since one that dies half-way rings nobody.
  *
  * @module
  */
@@ -16,17 +17,24 @@ import { setImmediate } from "node:timers";
 import type { Libc } from "../ffi/libc.ts";
 import { POLLFD_WORDS, POLLIN } from "../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
+import { BACKEND, type Control } from "./shared_memory.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
 /** How long to sleep before an awaited IO of another backend is looked at again. */
 const FOREIGN_SLICE_MS = 1;
 const FOR_EVER = -1;
-/** After so many looks, of 1 ms or more in all, the issuers are asked whether they still live. */
-const PATIENCE_LOOKS = 100;
+/** After so long without a completion the other threads are asked whether they still live. */
+const PATIENCE_MS = 100;
+/** How long to sleep where no doorbell can be had. */
+const BELL_LESS_SLICE_MS = 1;
 
 /** What the pump needs of its backend. */
 export interface PumpHost {
+  /** This thread's backend. */
+  readonly id: number;
+  /** Shared memory. */
+  readonly control: Control;
   /** The C library. */
   readonly libc: Libc;
   /** Wakes and sleeps. */
@@ -39,8 +47,12 @@ export interface PumpHost {
   collect(): void;
   /** Whether other backends completed own IOs that were not taken back yet. */
   hasUncollected(): boolean;
+  /** Whether any other thread is attached. */
+  readonly hasOthers: boolean;
+  /** Takes over from backends whose threads have died. */
+  reapDead(): void;
   /** Knows whether an IO of another backend is done. */
-  readonly waiting: { isDone(ref: WaitRef): boolean; reapIssuer(ref: WaitRef): void };
+  readonly waiting: { isDone(ref: WaitRef): boolean };
 }
 
 interface ForeignWait {
@@ -51,10 +63,11 @@ interface ForeignWait {
 /** The pump of one backend. */
 export class Pump {
   readonly #host: PumpHost;
-  readonly #pollfd = new Int32Array(POLLFD_WORDS.size);
-  readonly #pollfdBytes = new Uint8Array(this.#pollfd.buffer);
+  /** In shared memory: a thread that dies leaves its sleep behind, in a thread of Deno's pool. */
+  readonly #pollfd: Int32Array<SharedArrayBuffer>;
+  readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   #foreign: ForeignWait[] = [];
-  #looks = 0;
+  #askedAt = performance.now();
   #isRunning = false;
   #parked: Promise<void> | null = null;
 
@@ -65,6 +78,10 @@ export class Pump {
    */
   constructor(host: PumpHost) {
     this.#host = host;
+    const { control, id } = host;
+    const at = (control.backendAt(id) + BACKEND.pollfds) * Int32Array.BYTES_PER_ELEMENT;
+    this.#pollfd = new Int32Array(control.buffer, at, POLLFD_WORDS.size);
+    this.#pollfdBytes = new Uint8Array(control.buffer, at, this.#pollfd.byteLength);
   }
 
   /** Tells a waiter when an IO of another backend is done; its waiter bit is set already. */
@@ -104,6 +121,7 @@ export class Pump {
   }
 
   readonly #run = (): void => {
+    this.#askWhoLives();
     this.#look();
     if (!this.#isBusy()) {
       this.#isRunning = false;
@@ -112,13 +130,16 @@ export class Pump {
     this.#park();
   };
 
+  #askWhoLives(): void {
+    const now = performance.now();
+    if (now - this.#askedAt < PATIENCE_MS) return;
+    this.#askedAt = now;
+    if (this.#host.hasOthers) this.#host.reapDead();
+  }
+
   #look(): void {
     this.#host.collect();
     if (this.#foreign.length === 0) return;
-    this.#looks++;
-    if (this.#looks % PATIENCE_LOOKS === 0) {
-      for (const { ref } of this.#foreign) this.#host.waiting.reapIssuer(ref);
-    }
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
       if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
@@ -129,7 +150,13 @@ export class Pump {
 
   #park(): void {
     const { doorbells, libc } = this.#host;
-    this.#pollfd[POLLFD_WORDS.fd] = doorbells.fd();
+    const fd = doorbells.tryOpen();
+    if (fd < 0) {
+      // Nobody can be told from here, where only the event loop calls: it works, slower.
+      this.#sleep(new Promise((resolve) => setTimeout(resolve, BELL_LESS_SLICE_MS)));
+      return;
+    }
+    this.#pollfd[POLLFD_WORDS.fd] = fd;
     this.#pollfd[POLLFD_WORDS.events] = POLLIN;
     doorbells.park();
     if (this.#hasNews()) {
@@ -137,12 +164,20 @@ export class Pump {
       setImmediate(this.#run);
       return;
     }
-    const timeoutMs = this.#foreign.length > 0 ? FOREIGN_SLICE_MS : FOR_EVER;
-    this.#parked = libc.pollNonblocking(this.#pollfdBytes, 1, timeoutMs).then(() => {
+    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 1, this.#sleepMs()));
+  }
+
+  #sleep(end: Promise<unknown>): void {
+    this.#parked = end.then(() => {
       this.#parked = null;
-      doorbells.unpark();
+      this.#host.doorbells.unpark();
       this.#run();
     });
+  }
+
+  #sleepMs(): number {
+    if (this.#foreign.length > 0) return FOREIGN_SLICE_MS;
+    return this.#host.hasOthers ? PATIENCE_MS : FOR_EVER;
   }
 
   #hasNews(): boolean {

@@ -4,14 +4,25 @@
  * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can be
  * in any state, and between any two stores. IO that was on its way is done again, from what its handle
  * says: whoever waits for it gets the data. With that its memory must be shared; what was the dead
- * thread's own ends with ECANCELED.
+ * thread's own ends with ECANCELED. IO of others that the dead thread was about to complete (claim.ts)
+ * is completed in its place; its shared callbacks may have run half-way, and run once more.
+ *
+ * Who reaps says so in the slot, by the negative of its own thread id. It can die, too: then the next
+ * one begins anew, as each step is over for good once it is done, and can be repeated until then.
  *
  * @module
  */
 
 import { ECANCELED } from "../ffi/errno.ts";
 import type { Backend } from "./backend.ts";
-import { makeIdle, publishResult, resetFields } from "./completion.ts";
+import { claimantOf, tryClaim } from "./claim.ts";
+import {
+  completeShared,
+  makeIdle,
+  NOBODY_THREW,
+  publishResult,
+  resetFields,
+} from "./completion.ts";
 import { AioApiError, shown } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import { FLAG_BITS } from "./handle_flag.ts";
@@ -26,7 +37,21 @@ import {
   SUBMITTED,
   updateState,
 } from "./handle_state.ts";
-import { BACKEND, HANDLE } from "./shared_memory.ts";
+import { performSynchronously } from "./operation.ts";
+import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
+import { sleepMs } from "./sleep.ts";
+
+const SLICE_MS = 1;
+/** How long a call of the user waits for another thread that completes IO of the dead one. */
+const BUSY_SLICES_MAX = 1000;
+
+/** What reaping needs to know of threads. */
+interface Threads {
+  /** This thread's id. */
+  threadId(): number;
+  /** Whether a thread of this process still runs. */
+  isThreadAlive(threadId: number): boolean;
+}
 
 /**
  * Frees the slot of a thread that has ended, with everything that was charged to it.
@@ -42,89 +67,158 @@ export function reapBackend(backend: Backend, id: number): void {
   if (!Number.isInteger(id) || id < 0 || id >= count) {
     throw new RangeError(`Cannot reap backend ${shown(id)}: there are 0 to ${count - 1}`);
   }
-  const threadAt = control.backendAt(id) + BACKEND.threadId;
-  const threadId = Atomics.load(control.words, threadAt);
-  if (threadId <= 0) {
+  const threadId = threadIn(control, id);
+  if (threadId === 0) {
     throw new AioApiError(`Cannot reap backend ${id}: no thread is attached there`);
   }
-  if (libc.isThreadAlive(threadId)) {
+  if (threadId > 0 && libc.isThreadAlive(threadId)) {
     throw new AioApiError(`Cannot reap backend ${id}: its thread still runs`);
   }
-  if (!takeOver(backend, id, threadId)) {
+  if (!tryTakeOver(control, libc, id)) {
     throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
+  }
+  for (let slices = 0; !finishReaping(backend, id); slices++) {
+    if (slices >= BUSY_SLICES_MAX) {
+      throw new AioApiError(
+        `Cannot reap backend ${id} yet: another thread is completing IO of it, try again later`,
+      );
+    }
+    sleepMs(SLICE_MS);
   }
 }
 
-/** @returns false if another thread was faster */
-function takeOver(backend: Backend, id: number, threadId: number): boolean {
+/** Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time. */
+export function reapDead(backend: Backend): void {
+  const { control, libc, options, log } = backend;
+  for (let id = 0; id < options.maxBackends; id++) {
+    if (id === backend.id || !tryTakeOver(control, libc, id)) continue;
+    if (finishReaping(backend, id)) log?.say("log", `reaped backend ${id}: its thread has died`);
+  }
+}
+
+function threadIn(control: Control, id: number): number {
+  return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+}
+
+/**
+ * Says that this thread reaps a backend, if that one, or who reaped it until now, has died.
+ *
+ * @returns false if nobody died there, or another thread was faster
+ */
+export function tryTakeOver(control: Control, threads: Threads, id: number): boolean {
+  const at = control.backendAt(id) + BACKEND.threadId;
+  const present = Atomics.load(control.words, at);
+  if (present === 0) return false;
+  // The number is this thread's own in a backend of another thread: that one had it before, and died.
+  const own = threads.threadId();
+  if (present === -own) return true;
+  if (present !== own && threads.isThreadAlive(Math.abs(present))) return false;
+  return Atomics.compareExchange(control.words, at, present, -own) === present;
+}
+
+/**
+ * The rest of it, after {@linkcode tryTakeOver}.
+ *
+ * @returns false if another thread still completes IO of the dead one: to be tried again
+ */
+export function finishReaping(backend: Backend, id: number): boolean {
+  if (!reapBelongings(backend, id)) return false;
+  Atomics.store(backend.control.words, backend.control.backendAt(id) + BACKEND.threadId, 0);
+  return true;
+}
+
+/** As {@linkcode finishReaping}, but the slot stays taken. */
+export function reapBelongings(backend: Backend, id: number): boolean {
   const { control, libc, files, arena } = backend;
-  const threadAt = control.backendAt(id) + BACKEND.threadId;
-  // A number that is no thread's: nobody else reaps it, and nobody takes the slot yet.
-  if (Atomics.compareExchange(control.words, threadAt, threadId, -threadId) !== threadId) {
-    return false;
-  }
+  completeClaimed(backend, id);
   const first = id * control.handlesPerBackend;
+  let isDone = true;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
-    reapHandle(backend, backend.handleOf(index));
+    if (!tryReapHandle(backend, backend.handleOf(index), id)) isDone = false;
   }
+  if (!isDone) return false;
   for (const { slot, fd } of files.removeBackend(id)) {
-    libc.close(fd);
+    if (fd >= 0) libc.close(fd);
     files.free(slot);
   }
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);
-  Atomics.store(control.words, threadAt, 0);
   return true;
 }
 
-/** The same if its thread has died, and nothing otherwise: several may wait for it and find out at once. */
-export function reapIfDead(backend: Backend, id: number): void {
-  const { control, libc } = backend;
-  const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
-  if (threadId > 0 && !libc.isThreadAlive(threadId)) takeOver(backend, id, threadId);
+/** Completes the IO of others that the dead one was about to. */
+function completeClaimed(backend: Backend, dead: number): void {
+  const { words, handleCount } = backend.control;
+  for (let index = 0; index < handleCount; index++) {
+    const base = backend.control.handleAt(index);
+    const low = Atomics.load(words, base + HANDLE.generationLow);
+    const state = Atomics.load(words, base + HANDLE.state);
+    if (state !== SUBMITTED && state !== COMPLETED_IO) continue;
+    if (claimantOf(words, base) !== dead) continue;
+    const handle = backend.handleOf(index);
+    if (handle.backendId === dead || !tryClaim(words, base, backend.id, low, dead)) continue;
+    doAgain(backend, handle);
+    backend.finishCompletion(handle, handle.backendId === backend.id);
+  }
 }
 
-function reapHandle(backend: Backend, handle: AioHandle): void {
+/** @returns false if a living thread is about to complete the IO */
+function tryReapHandle(backend: Backend, handle: AioHandle, dead: number): boolean {
   const { words, base } = handle;
   const stateAt = base + HANDLE.state;
-  switch (Atomics.load(words, stateAt)) {
+  const state = Atomics.load(words, stateAt);
+  switch (state) {
     case IDLE:
       // Its last owner may have died while it cleared the fields.
       resetFields(words, base);
-      return;
+      return true;
     case HANDED_OUT:
+    case COMPLETED_LOCAL:
       break;
     case DEFINED:
       updateState(words, stateAt, STAGED);
       updateState(words, stateAt, SUBMITTED, true);
-      doAgain(backend, handle);
       break;
     case STAGED:
       updateState(words, stateAt, SUBMITTED, true);
-      doAgain(backend, handle);
       break;
-    case SUBMITTED:
-      doAgain(backend, handle);
-      break;
-    case COMPLETED_IO:
-      publishResult(backend.callbacks, handle, 0, true);
-      updateState(words, stateAt, COMPLETED_LOCAL);
-      break;
-    case COMPLETED_SHARED:
-      updateState(words, stateAt, COMPLETED_LOCAL);
-      break;
-    case COMPLETED_LOCAL:
-      break;
+  }
+  if (state !== HANDED_OUT && state !== COMPLETED_LOCAL) {
+    if (!tryComplete(backend, handle, dead)) return false;
+    updateState(words, stateAt, COMPLETED_LOCAL);
   }
   backend.doorbells.ringAll(makeIdle(words, base));
+  return true;
 }
 
-function doAgain(backend: Backend, handle: AioHandle): void {
+/** @returns whether the IO is completed: by this thread, if nobody else was about to */
+function tryComplete(backend: Backend, handle: AioHandle, dead: number): boolean {
   const { words, base } = handle;
-  if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) === 0) {
-    backend.performSynchronously(handle);
-  } else {
-    backend.processCompletion(handle, -ECANCELED);
+  if (Atomics.load(words, base + HANDLE.state) >= COMPLETED_SHARED) return true;
+  const claimant = claimantOf(words, base);
+  if (claimant !== backend.id) {
+    if (claimant >= 0 && claimant !== dead && isAlive(backend, claimant)) return false;
+    const low = Atomics.load(words, base + HANDLE.generationLow);
+    if (!tryClaim(words, base, backend.id, low, claimant)) return false;
   }
-  updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
+  if (Atomics.load(words, base + HANDLE.state) < COMPLETED_SHARED) doAgain(backend, handle);
+  return true;
+}
+
+function isAlive({ control, libc }: Backend, id: number): boolean {
+  const threadId = threadIn(control, id);
+  return threadId !== 0 && libc.isThreadAlive(Math.abs(threadId));
+}
+
+/** From submitted or completedIo to completedShared. */
+function doAgain(backend: Backend, handle: AioHandle): void {
+  const { callbacks, control, libc, injections } = backend;
+  const { words, base } = handle;
+  if (Atomics.load(words, base + HANDLE.state) === COMPLETED_IO) {
+    publishResult(callbacks, handle, NOBODY_THREW, true, injections);
+    return;
+  }
+  const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
+  const result = isLocal ? -ECANCELED : performSynchronously(libc, control, base, handle.iovec);
+  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
 }

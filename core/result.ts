@@ -28,6 +28,19 @@ export type CallbackPhase = "stage" | "completeShared" | "completeLocal";
 /** The phases by number. */
 export const PHASE_NAMES: readonly CallbackPhase[] = ["stage", "completeShared", "completeLocal"];
 
+/** Where tests can step in: see injection.ts. */
+export type InjectionPoint =
+  | "aio-after-staging"
+  | "aio-process-completion-before-shared"
+  | "aio-before-reclaim";
+
+/** These places, in the order of the phases they stand beside. */
+export const INJECTION_POINTS: readonly InjectionPoint[] = [
+  "aio-after-staging",
+  "aio-process-completion-before-shared",
+  "aio-before-reclaim",
+];
+
 /**
  * `errorData` has 23 bits, and the last three values stand for a callback that threw in one of the
  * three phases: this is the first of them. A callback may not use them itself.

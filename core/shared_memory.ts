@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 const MAGIC = 0x0a10_da7a;
 const CACHE_LINE_WORDS = 16;
@@ -51,14 +51,12 @@ export const HEADER = {
   arenaLock: 32,
   /** No page below this one is free. */
   arenaHint: 33,
-  /** One bit a backend that waits for space. */
-  arenaWaiters: 34,
   size: 48,
 } as const;
 
 /** A backend: what other threads look at in the first line, then its own counters. */
 export const BACKEND = {
-  /** The thread id, or 0 where the slot is free. */
+  /** The thread id, or 0 where the slot is free; below 0: the thread id of who reaps it. */
   threadId: 0,
   /** 0 running, 1 parked, 2 rung. */
   parked: 1,
@@ -68,9 +66,11 @@ export const BACKEND = {
   foreignCompletions: 3,
   /** Who drains its completions: the thread id of the holder, or 0. */
   completionLock: 4,
-  /** What it waits for, as a number of the wait-event table. */
+  /** What it waits for: see wait_event.ts. */
   waitEvent: 5,
-  /** What it has done so far, in a line of its own. */
+  /** What it polls while it is parked: two `pollfd`, which the system writes to even after it died. */
+  pollfds: 6,
+  /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
   size: 64,
 } as const;
@@ -99,6 +99,8 @@ export const HANDLE = {
   length: 16,
   handleDataLength: 17,
   callbackCount: 18,
+  /** Which other backend completes it: see claim.ts. */
+  claim: 19,
   callbackIds: 20,
   callbackData: 24,
   targetData: 28,
@@ -212,6 +214,16 @@ export class Control {
   handleDataAt(index: number): number {
     return this.handleData + index * this.iovecsPerHandle * 2;
   }
+}
+
+/** Whether any backend but one has a thread. */
+export function hasOtherThreads(control: Control, id: number): boolean {
+  const count = control.words[HEADER.maxBackends]!;
+  for (let other = 0; other < count; other++) {
+    const at = control.backendAt(other) + BACKEND.threadId;
+    if (other !== id && Atomics.load(control.words, at) !== 0) return true;
+  }
+  return false;
 }
 
 interface Counts {

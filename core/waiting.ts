@@ -8,6 +8,7 @@
  */
 
 import { fromWords } from "../ffi/memory.ts";
+import { claimantOf } from "./claim.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import { FLAG_BITS } from "./handle_flag.ts";
@@ -21,13 +22,14 @@ import {
 } from "./handle_state.ts";
 import type { IoMethod, MethodBackend } from "./method.ts";
 import type { Pump } from "./pump.ts";
-import { HANDLE } from "./shared_memory.ts";
+import { BACKEND, HANDLE } from "./shared_memory.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
+import { WAIT_IO_COMPLETION, WAIT_IO_SUBMIT, WAIT_NONE } from "./wait_event.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
 /** How long a blocking waiter sleeps before it looks again by itself. */
 const WAIT_SLICE_MS = 1;
-/** After so many slices the issuer of a foreign IO is asked whether it still lives. */
+/** After so many slices all other threads are asked whether they still live. */
 const PATIENCE_SLICES = 100;
 
 /** What waiting needs of the backend. */
@@ -42,14 +44,12 @@ export interface WaitingHost extends MethodBackend {
   handleOf(index: number): AioHandle;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
-  /** Takes over from a backend if its thread has died. */
-  reapIfDead(id: number): void;
-  /** Takes a completed handle back. */
+  /** Takes over from backends whose threads have died. */
+  reapDead(): void;
+  /** Takes back a handle that another backend completed. */
   reclaim(handle: AioHandle): void;
-  /** Hands all staged IOs to the method. */
-  submitStaged(): void;
-  /** Has that done by a microtask. */
-  submitAtEndOfTurn(): void;
+  /** IOs that are prepared and not submitted. */
+  readonly staging: { submit(): void; submitAtEndOfTurn(): void };
 }
 
 /** The waiting side of one backend. */
@@ -57,6 +57,7 @@ export class Waiting {
   readonly #host: WaitingHost;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #first: number;
+  readonly #waitEventAt: number;
   /** Who awaits each own handle. */
   readonly #waiters: (CompletionWaiter[] | null)[];
   /** How many own handles are awaited; looked at for every IO, so a plain field. */
@@ -71,6 +72,7 @@ export class Waiting {
     this.#host = host;
     this.#words = host.control.words;
     this.#first = host.id * host.control.handlesPerBackend;
+    this.#waitEventAt = host.control.backendAt(host.id) + BACKEND.waitEvent;
     this.#waiters = new Array(host.control.handlesPerBackend).fill(null);
   }
 
@@ -132,31 +134,73 @@ export class Waiting {
     if (this.isDone(ref)) return;
     const handle = this.#host.handleOf(ref.index);
     this.#checkWaitable(handle);
-    this.#host.submitStaged();
+    this.#host.staging.submit();
     this.waitFor(handle, ref.generation);
   }
 
   /** Blocks until an IO that was at least staged, and submitted if it is ours, is done. */
   waitFor(handle: AioHandle, generation: number): void {
-    const words = this.#words;
-    const { method, id } = this.#host;
-    const stateAt = handle.base + HANDLE.state;
-    let slices = 0;
-    while (!this.#noticeDone(handle, generation)) {
-      const state = Atomics.load(words, stateAt);
-      const isSynchronous = (words[handle.base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0;
-      if (state === SUBMITTED && method.waitOne !== undefined && !isSynchronous) {
-        method.waitOne(this.#host, handle, generation);
-        continue;
-      }
-      // The bit goes in before the state is looked at again, so that no completion slips through.
-      Atomics.or(words, handle.base + HANDLE.waiterMask, 1 << id);
-      Atomics.wait(words, stateAt, state, WAIT_SLICE_MS);
+    const isOwn = handle.backendId === this.#host.id;
+    for (let slices = 0; !this.#noticeDone(handle, generation);) {
+      // The issuer gets a moment to complete it itself: a busy one is only held up by help.
+      if ((isOwn || slices > 0) && this.#help(handle, generation)) continue;
+      this.#sleepFor(handle);
       slices++;
-      if (slices % PATIENCE_SLICES === 0 && handle.backendId !== id) {
-        this.#host.reapIfDead(handle.backendId);
-      }
+      if (slices % PATIENCE_SLICES === 0) this.#host.reapDead();
     }
+  }
+
+  /**
+   * One step of waiting until any own IO is done.
+   *
+   * @param handle one that the method can wait for; null if others complete them all
+   * @param foreign tells what others completed
+   * @param rounds how many steps there were, with this one
+   */
+  waitForAny(
+    handle: AioHandle | null,
+    foreign: { sleep(timeoutMs: number): void },
+    rounds: number,
+  ): void {
+    if (handle !== null && this.#help(handle, this.generationOf(handle.base))) return;
+    this.#setWaitEvent(WAIT_IO_COMPLETION);
+    foreign.sleep(WAIT_SLICE_MS);
+    this.#setWaitEvent(WAIT_NONE);
+    if (rounds % PATIENCE_SLICES === 0) this.#host.reapDead();
+  }
+
+  /** Whether the method can wait for an IO: it has it, and no other thread is about to complete it. */
+  canHelp(handle: AioHandle): boolean {
+    const { words, base } = handle;
+    if (this.#host.method.waitOne === undefined) return false;
+    if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return false;
+    if ((words[base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0) return false;
+    const claimant = claimantOf(words, base);
+    return claimant < 0 || claimant === this.#host.id;
+  }
+
+  /** @returns whether the method waited for it */
+  #help(handle: AioHandle, generation: number): boolean {
+    if (!this.canHelp(handle)) return false;
+    this.#setWaitEvent(WAIT_IO_COMPLETION);
+    this.#host.method.waitOne!(this.#host, handle, generation);
+    this.#setWaitEvent(WAIT_NONE);
+    return true;
+  }
+
+  #sleepFor({ words, base }: AioHandle): void {
+    const stateAt = base + HANDLE.state;
+    // The bit goes in before the state is looked at again, so that no completion slips through.
+    Atomics.or(words, base + HANDLE.waiterMask, 1 << this.#host.id);
+    const state = Atomics.load(words, stateAt);
+    if (state === COMPLETED_SHARED || state === COMPLETED_LOCAL || state === IDLE) return;
+    this.#setWaitEvent(state < SUBMITTED ? WAIT_IO_SUBMIT : WAIT_IO_COMPLETION);
+    Atomics.wait(words, stateAt, state, WAIT_SLICE_MS);
+    this.#setWaitEvent(WAIT_NONE);
+  }
+
+  #setWaitEvent(event: number): void {
+    this.#words[this.#waitEventAt] = event;
   }
 
   /** See `AioCore.whenDone`. */
@@ -171,7 +215,7 @@ export class Waiting {
     const handle = this.#host.handleOf(ref.index);
     this.#checkWaitable(handle);
     if (handle.backendId !== this.#host.id) return this.#awaitForeign(handle, ref, waiter);
-    if (this.#words[handle.base + HANDLE.state] === STAGED) this.#host.submitAtEndOfTurn();
+    if (this.#words[handle.base + HANDLE.state] === STAGED) this.#host.staging.submitAtEndOfTurn();
     this.#await(handle.index - this.#first, waiter);
     this.#host.pump.start();
     return false;
@@ -187,11 +231,6 @@ export class Waiting {
       this.#host.pump.awaitForeign({ index, generation }, waiter);
     }
     return false;
-  }
-
-  /** Takes over from the issuer of an awaited IO if its thread has died. */
-  reapIssuer(ref: WaitRef): void {
-    this.#host.reapIfDead(this.#host.handleOf(ref.index).backendId);
   }
 
   #await(local: number, waiter: CompletionWaiter): void {

@@ -22,6 +22,7 @@ import {
   misalignmentOfAll,
 } from "./alignment.ts";
 import { flush, flushSync } from "./flush.ts";
+import { finishOn } from "../core/closing_fd.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, type TransferRequest } from "./transfer_request.ts";
@@ -475,7 +476,7 @@ export class AioFile implements AsyncDisposable {
   #detach(): boolean {
     this.#onClosed(this);
     if (!this.#backend.files.detach(this.#slot.slot)) return false;
-    this.#backend.closingFd(this.fd);
+    finishOn(this.#backend, this.fd);
     return true;
   }
 

@@ -15,6 +15,7 @@
 
 import type { AioCore } from "../core/aio.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
+import { COUNTER } from "../core/counters.ts";
 import { AioReturn } from "../core/result.ts";
 import type { CompletionWaiter } from "../core/turn.ts";
 import { invalidWaitRef, type WaitRef } from "../core/wait_ref.ts";
@@ -78,7 +79,7 @@ export class Transfers {
   ): Promise<number> | null {
     const { backend } = this.aio;
     const bytes = buffer.byteLength;
-    if (backend.hasHandedOut || backend.acquireQueueLength > 0) return null;
+    if (backend.hasHandedOut || backend.acquireQueue.length > 0) return null;
     const bounce = this.isStraight(buffer) ? null : this.#tryBounce(file, bytes);
     if (bounce === undefined || bytes > TRANSFER_BYTES_MAX) return null;
     const transfer = this.#pool.pop() ?? new FastTransfer(this);
@@ -127,7 +128,7 @@ export class Transfers {
         signal?.throwIfAborted();
         const piece = this.#runPiece(request);
         const outcome = await (signal === undefined ? piece : abortable(piece, signal));
-        retries = isRetry(outcome) ? retries + 1 : 0;
+        retries = this.#countRetry(outcome, retries);
         if (isEnd(request, outcome, retries)) break;
       }
     } catch (error) {
@@ -168,6 +169,13 @@ export class Transfers {
     }
   }
 
+  /** @returns how often in a row the system was interrupted or busy */
+  #countRetry(outcome: number, before: number): number {
+    if (!isRetry(outcome)) return 0;
+    this.aio.backend.counters[COUNTER.retries]!++;
+    return before + 1;
+  }
+
   #takeBounce(
     request: TransferRequest,
   ): Promise<Uint8Array<SharedArrayBuffer>> | Uint8Array<SharedArrayBuffer> {
@@ -198,10 +206,28 @@ export class Transfers {
   ): number {
     const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
     if (outcome === buffer.byteLength) return outcome;
-    const request = { file, direction, cursor: new ViewCursor([buffer]), offset, isStraight };
-    if (outcome > 0) request.cursor.advance(outcome);
-    if (isEnd(request, outcome, isRetry(outcome) ? 1 : 0)) return request.cursor.done;
-    return this.runSync(request);
+    const rest = this.restOf(file, direction, buffer, offset, outcome, isStraight);
+    return typeof rest === "number" ? rest : this.runSync(rest);
+  }
+
+  /**
+   * What there is to do after the first IO of a transfer, which was short, failed or interrupted.
+   *
+   * @returns the bytes, if that was all of it
+   * @throws if it failed
+   */
+  restOf(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+    outcome: number,
+    isStraight: boolean,
+  ): TransferRequest | number {
+    const cursor = new ViewCursor([buffer]);
+    const request = { file, direction, cursor, offset, isStraight };
+    if (outcome > 0) cursor.advance(outcome);
+    return isEnd(request, outcome, this.#countRetry(outcome, 0)) ? cursor.done : request;
   }
 
   /** As {@linkcode runSlowly}, blocking. */
@@ -214,7 +240,7 @@ export class Transfers {
         const outcome = isLocal || request.isStraight
           ? this.#runPieceSync(request, this.#straightViews(request), null, isLocal)
           : this.#runBouncedSync(request);
-        retries = isRetry(outcome) ? retries + 1 : 0;
+        retries = this.#countRetry(outcome, retries);
         if (isEnd(request, outcome, retries)) break;
       }
     } catch (error) {
@@ -321,14 +347,20 @@ class FastTransfer implements WaitRef, CompletionWaiter {
 
   /** The promise of the bytes. */
   settle(): Promise<number> {
-    if (this.#transfers.aio.whenDone(this, this)) {
-      const bytes = this.#finish();
-      return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
-    }
+    if (this.#transfers.aio.whenDone(this, this)) return this.#settleNow();
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#resolve = resolve;
     this.#reject = reject;
     return promise;
+  }
+
+  #settleNow(): Promise<number> {
+    try {
+      const bytes = this.#finish();
+      return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   completed(): void {
@@ -366,40 +398,13 @@ class FastTransfer implements WaitRef, CompletionWaiter {
       file.end();
     }
     if (outcome === bytes) return outcome;
-    return continueSlowly(
-      this.#transfers,
-      file,
-      direction,
-      buffer,
-      offset,
-      outcome,
-      bounce === null,
-    );
+    const transfers = this.#transfers;
+    const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
+    return typeof rest === "number" ? rest : transfers.runSlowly(rest);
   }
 }
 
 function ignore(): void {}
-
-/** A short, failed or interrupted fast transfer goes on where it stopped. */
-function continueSlowly(
-  transfers: Transfers,
-  file: TransferFile,
-  direction: Direction,
-  buffer: Uint8Array,
-  offset: number,
-  outcome: number,
-  isStraight: boolean,
-): number | Promise<number> {
-  const cursor = new ViewCursor([buffer]);
-  const request: TransferRequest = { file, direction, cursor, offset, isStraight };
-  if (outcome > 0) cursor.advance(outcome);
-  try {
-    if (isEnd(request, outcome, isRetry(outcome) ? 1 : 0)) return cursor.done;
-  } catch (error) {
-    return Promise.reject(error);
-  }
-  return transfers.runSlowly(request);
-}
 
 /** Prepares and starts a handle for one piece. @returns null if it was not wanted any more */
 function startPiece(

@@ -29,7 +29,7 @@ Deno.test("held: aio.acquireAsync() serves in order, one by one, as handles come
       startOn(fixture, handle);
       return i;
     }));
-  assertEquals([order, aio.backend.acquireQueueLength], [[0], 4]);
+  assertEquals([order, aio.backend.acquireQueue.length], [[0], 4]);
   for (let done = 1; done <= 5; done++) {
     held.perform(aio, 0);
     await Promise.resolve();
@@ -147,7 +147,7 @@ Deno.test("held: aio.acquireAsync() for a released owner rejects and does not bl
     "that was released",
   );
   assertEquals(await aio.acquireAsync((handle) => (handle.release(), 1)), 1);
-  assertEquals([aio.backend.idleCount, aio.backend.acquireQueueLength], [1, 0]);
+  assertEquals([aio.backend.idleCount, aio.backend.acquireQueue.length], [1, 0]);
 });
 
 Deno.test("held: an owner released while its request is queued is refused when its turn comes", async () => {

@@ -13,7 +13,7 @@ for (const committed of [true, false]) {
     aio.enterBatchmode();
     aio.endOfScope(committed);
     assertEquals(fixture.messages(), ["open AIO batch at end of (sub-)transaction"]);
-    assertEquals(aio.backend.isInBatch, false);
+    assertEquals(aio.backend.staging.isInBatch, false);
     aio.endOfScope(committed);
     assertEquals(fixture.warnings.length, 1);
   });
@@ -46,7 +46,7 @@ Deno.test("sync: a batch within a batch is refused in PostgreSQL's words", async
     const error = assertThrows(begin, AioApiError);
     assertEquals(error.message, "starting batch while batch already in progress");
   }
-  assertEquals(aio.backend.isInBatch, true);
+  assertEquals(aio.backend.staging.isInBatch, true);
   aio.exitBatchmode();
 });
 
@@ -83,7 +83,7 @@ Deno.test("held: aio.submitStaged() submits, and the batch stays open", async ()
   startRead(fixture);
   aio.submitStaged();
   startRead(fixture);
-  assertEquals([held.submissions, aio.backend.stagedCount], [[1], 1]);
+  assertEquals([held.submissions, aio.backend.staging.count], [[1], 1]);
   aio.exitBatchmode();
   assertEquals(held.submissions, [1, 1]);
   aio.submitStaged();
@@ -95,9 +95,9 @@ Deno.test("held: a batch of more than 32 is submitted 32 at a time", async () =>
   const { aio, held } = fixture;
   aio.enterBatchmode();
   for (let i = 0; i < 32; i++) startRead(fixture);
-  assertEquals([held.submissions, aio.backend.stagedCount], [[], 32]);
+  assertEquals([held.submissions, aio.backend.staging.count], [[], 32]);
   startRead(fixture);
-  assertEquals([held.submissions, aio.backend.stagedCount], [[32], 1]);
+  assertEquals([held.submissions, aio.backend.staging.count], [[32], 1]);
   for (let i = 33; i < 100; i++) startRead(fixture);
   aio.exitBatchmode();
   assertEquals(held.submissions, [32, 32, 32, 4]);
@@ -109,7 +109,11 @@ Deno.test("held: aio.errorCleanup() ends the batch and submits", async () => {
   aio.enterBatchmode();
   startRead(fixture);
   aio.errorCleanup();
-  assertEquals([aio.backend.isInBatch, held.submissions, fixture.messages()], [false, [1], []]);
+  assertEquals([aio.backend.staging.isInBatch, held.submissions, fixture.messages()], [
+    false,
+    [1],
+    [],
+  ]);
   aio.errorCleanup();
 });
 
@@ -134,7 +138,7 @@ Deno.test("held: aio.batch() returns what its function returned, and submits", a
   await using fixture = await openHeld();
   const { aio, held } = fixture;
   const refs = aio.batch(() => [startRead(fixture).ref, startRead(fixture).ref]);
-  assertEquals([refs.length, held.submissions, aio.backend.isInBatch], [2, [2], false]);
+  assertEquals([refs.length, held.submissions, aio.backend.staging.isInBatch], [2, [2], false]);
 });
 
 Deno.test("held: aio.batch() whose function throws submits, ends, and throws the same", async () => {
@@ -148,7 +152,7 @@ Deno.test("held: aio.batch() whose function throws submits, ends, and throws the
     })
   );
   assertStrictEquals(error, mine);
-  assertEquals([held.submissions, aio.backend.isInBatch], [[1], false]);
+  assertEquals([held.submissions, aio.backend.staging.isInBatch], [[1], false]);
 });
 
 Deno.test("held: aio.batch() of an asynchronous function is refused, and the batch ended", async () => {
@@ -166,13 +170,13 @@ Deno.test("held: aio.batch() of an asynchronous function is refused, and the bat
     error.message,
     "Cannot batch an asynchronous function: await after aio.batch(), not in it",
   );
-  assertEquals([held.submissions, aio.backend.isInBatch], [[1], false]);
+  assertEquals([held.submissions, aio.backend.staging.isInBatch], [[1], false]);
 });
 
 Deno.test("held: aio.batch() whose function ends the batch itself is fine", async () => {
   await using fixture = await openHeld();
   assertEquals(fixture.aio.batch(() => fixture.aio.exitBatchmode()), undefined);
-  assertEquals(fixture.aio.backend.isInBatch, false);
+  assertEquals(fixture.aio.backend.staging.isInBatch, false);
 });
 
 // --- the end of the turn ---

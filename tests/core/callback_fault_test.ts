@@ -51,8 +51,8 @@ function assertConsistent(fixture: Fixture): void {
   reset();
   const { aio, held } = fixture;
   assertEquals([aio.backend.idleCount, aio.backend.inFlightCount], [3, 0]);
-  assertEquals([aio.backend.stagedCount, aio.backend.hasHandedOut], [0, false]);
-  assertEquals(aio.backend.isInBatch, false);
+  assertEquals([aio.backend.staging.count, aio.backend.hasHandedOut], [0, false]);
+  assertEquals(aio.backend.staging.isInBatch, false);
   const { ref, ret } = start(fixture, "free");
   held.complete(aio, ref, 5);
   assertEquals(ret.result.status, "ok");

@@ -3,13 +3,12 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Backend } from "../../core/backend.ts";
 import { AioApiError } from "../../core/errors.ts";
-import { reapIfDead } from "../../core/reap.ts";
+import { tryTakeOver } from "../../core/reap.ts";
 import { BACKEND } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { AttachedWorker } from "../support/attached.ts";
-import { fileContent, type Fixture, openHeld, wrong } from "../support/core.ts";
+import { fileContent, type Fixture, openHeld } from "../support/core.ts";
 
 const TIME_LIMIT_MS = 2000;
 
@@ -107,18 +106,42 @@ Deno.test("held: reapBackend() refuses itself, free slots and numbers that are n
   assertThrows(() => aio.reapBackend(-1), RangeError, "Cannot reap backend -1");
 });
 
-Deno.test("held: reapIfDead() leaves it to another thread that was faster", async () => {
+Deno.test("reap: tryTakeOver() leaves a dead thread to another one that was faster", async () => {
   await using fixture = await openHeld();
   const { control } = fixture.aio.backend;
   const at = control.backendAt(1) + BACKEND.threadId;
-  const dead = 0x7fff_ffff;
+  const [own, dead, faster] = [7, 8, 9];
   control.words[at] = dead;
   // Between the question and the answer another waiter takes over.
   const isThreadAlive = () => {
-    control.words[at] = -dead;
+    control.words[at] = -faster;
     return false;
   };
-  reapIfDead(wrong<Backend>({ control, libc: { isThreadAlive } }), 1);
-  assertEquals(control.words[at], -dead);
+  assertEquals(tryTakeOver(control, { threadId: () => own, isThreadAlive }, 1), false);
+  assertEquals(control.words[at], -faster);
+  control.words[at] = 0;
+});
+
+Deno.test("reap: tryTakeOver() goes on for a thread that died while it reaped", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const [own, reaper] = [7, 8];
+  const threads = (isAlive: boolean) => ({ threadId: () => own, isThreadAlive: () => isAlive });
+  control.words[at] = -reaper;
+  assertEquals(tryTakeOver(control, threads(true), 1), false);
+  assertEquals(tryTakeOver(control, threads(false), 1), true);
+  assertEquals(control.words[at], -own);
+  assertEquals(tryTakeOver(control, threads(true), 1), true);
+  control.words[at] = 0;
+});
+
+Deno.test("reap: tryTakeOver() knows a thread id that the system gave out again", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const own = 7;
+  control.words[at] = own;
+  assertEquals(tryTakeOver(control, { threadId: () => own, isThreadAlive: () => true }, 1), true);
   control.words[at] = 0;
 });

@@ -311,7 +311,7 @@ Deno.test("held: an asynchronous withOwner() that rejects takes back in silence"
   );
   assertStrictEquals(error, mine);
   assertEquals([fixture.messages(), held.submissions], [[], [1]]);
-  assertEquals([aio.backend.isInBatch, aio.backend.hasHandedOut], [false, false]);
+  assertEquals([aio.backend.staging.isInBatch, aio.backend.hasHandedOut], [false, false]);
 });
 
 Deno.test("held: withOwner() warns of a batch left open, after the handles", async () => {
@@ -325,7 +325,7 @@ Deno.test("held: withOwner() warns of a batch left open, after the handles", asy
     "AIO handle was not submitted",
     "open AIO batch at end of (sub-)transaction",
   ]);
-  assertEquals(aio.backend.isInBatch, false);
+  assertEquals(aio.backend.staging.isInBatch, false);
 });
 
 Deno.test("held: the issuer's return slot is filled while its owner lives", async () => {

@@ -97,7 +97,6 @@ const PINNED = {
     filesLock: 16,
     arenaLock: 32,
     arenaHint: 33,
-    arenaWaiters: 34,
     size: 48,
   },
   BACKEND: {
@@ -107,6 +106,7 @@ const PINNED = {
     foreignCompletions: 3,
     completionLock: 4,
     waitEvent: 5,
+    pollfds: 6,
     counters: 16,
     size: 64,
   },
@@ -130,6 +130,7 @@ const PINNED = {
     length: 16,
     handleDataLength: 17,
     callbackCount: 18,
+    claim: 19,
     callbackIds: 20,
     callbackData: 24,
     targetData: 28,
@@ -154,8 +155,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 1", () => {
-  assertEquals(LAYOUT_VERSION, 1);
+Deno.test("layout: every offset and size is the one of layout version 2", () => {
+  assertEquals(LAYOUT_VERSION, 2);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

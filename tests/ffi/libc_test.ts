@@ -86,7 +86,13 @@ Deno.test("calls off this thread on a closed descriptor return -1 and nothing mo
   withLibc(async (libc) => {
     assertEquals(await libc.ftruncateNonblocking(CLOSED_FD, 0), -1);
     assertEquals(await libc.closeNonblocking(CLOSED_FD), -1);
-    assertEquals(await libc.statNonblocking(CLOSED_FD, new Uint8Array(STATX_SIZE_BYTES)), -1);
+    assertEquals(
+      await libc.statNonblocking(
+        CLOSED_FD,
+        new Uint8Array(new SharedArrayBuffer(STATX_SIZE_BYTES)),
+      ),
+      -1,
+    );
   }));
 
 Deno.test("preadv() and pwritev() at a negative offset return -EINVAL", () =>

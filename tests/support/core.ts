@@ -74,6 +74,7 @@ async function openFixture(options: AioOptions, held: HeldMethod | null): Promis
     maxBackends: 2,
     onWarning: (message, cause) => warnings.push({ message, cause }),
     onLog: (message) => logs.push(message),
+    logLevel: "log",
     ...options,
   }, [method]);
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });

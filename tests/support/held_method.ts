@@ -40,9 +40,6 @@ export interface HeldMethodOptions {
 
 /** Bytes of shared memory: one word, the number of the last submission. */
 const SHARED_BYTES = 4;
-/** In place of an order: a thread is about to do the IO. */
-const CLAIMED = -1;
-
 /** The method; one object for one Aio. */
 export class HeldMethod implements IoMethod {
   readonly name: string;
@@ -131,21 +128,10 @@ export class HeldMethod implements IoMethod {
     for (const index of this.held(aio)) this.perform(aio, index);
   }
 
-  /**
-   * Does one that is held, if no other thread is about to: whoever changes its place in the order
-   * first has it.
-   *
-   * @returns whether this call did it
-   */
+  /** Does one that is held, if no other thread is about to. @returns whether this call did it */
   tryPerform(aio: Attached, index: number): boolean {
     const handle = aio.backend.handleOf(index);
-    const { words, base } = handle;
-    const order = Atomics.load(words, base + HANDLE.method);
-    if (order === CLAIMED || handle.state !== "submitted") return false;
-    if (Atomics.compareExchange(words, base + HANDLE.method, order, CLAIMED) !== order) {
-      return false;
-    }
-    // Between the two looks it may have been done and be held again: then the order was another one.
+    if (!aio.backend.claim(handle)) return false;
     aio.backend.performSynchronously(handle);
     return true;
   }

@@ -1,0 +1,103 @@
+/**
+ * staging.ts: IOs that are prepared and not submitted, and the batch mode that keeps them so.
+ *
+ * @module
+ */
+
+import { assert } from "./assert.ts";
+import { COUNTER } from "./counters.ts";
+import { AioApiError } from "./errors.ts";
+import type { AioHandle } from "./handle.ts";
+import { type IoMethod, type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
+
+/** What staging needs of the backend. */
+export interface StagingHost extends MethodBackend {
+  /** How IO is executed. */
+  readonly method: IoMethod;
+  /** Throws if the call may not be made now: from a callback, or after `close()`. */
+  checkUsable(call: string): void;
+  /** Throws if the call is made from a callback. */
+  checkNotInCallback(call: string): void;
+}
+
+/** The staged IOs of one backend. */
+export class Staging {
+  readonly #host: StagingHost;
+  readonly #handles: AioHandle[] = [];
+  #isInBatch = false;
+  #isSubmitScheduled = false;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host the backend
+   */
+  constructor(host: StagingHost) {
+    this.#host = host;
+  }
+
+  /** How many IOs are staged. */
+  get count(): number {
+    return this.#handles.length;
+  }
+
+  /** Whether a batch is open. */
+  get isInBatch(): boolean {
+    return this.#isInBatch;
+  }
+
+  /** Whether no more IO fits before what is staged was submitted. */
+  get isFull(): boolean {
+    return this.#handles.length >= SUBMIT_BATCH_COUNT_MAX;
+  }
+
+  /** Takes a staged IO; it is submitted now, at the end of this turn, or with its batch. */
+  add(handle: AioHandle, submitAtEndOfTurn: boolean): void {
+    this.#handles.push(handle);
+    if (submitAtEndOfTurn) this.submitAtEndOfTurn();
+    else if (!this.#isInBatch) this.submit();
+  }
+
+  /** Has everything submitted by a microtask. */
+  submitAtEndOfTurn(): void {
+    if (this.#isSubmitScheduled) return;
+    this.#isSubmitScheduled = true;
+    queueMicrotask(() => {
+      this.#isSubmitScheduled = false;
+      this.submit();
+    });
+  }
+
+  /** Hands everything to the method. */
+  submit(): void {
+    const count = this.#handles.length;
+    if (count === 0) return;
+    const { method, counters } = this.#host;
+    counters[COUNTER.submissions]!++;
+    const taken = method.submit(this.#host, this.#handles, count);
+    assert(taken === count, `Method ${method.name} took ${taken} of ${count} staged IOs`);
+    this.#handles.length = 0;
+  }
+
+  /** Opens a batch. See `AioCore.enterBatchmode`. */
+  enterBatchmode(): void {
+    this.#host.checkUsable("enterBatchmode");
+    if (this.#isInBatch) throw new AioApiError("starting batch while batch already in progress");
+    this.#isInBatch = true;
+  }
+
+  /** Closes a batch and submits it. See `AioCore.exitBatchmode`. */
+  exitBatchmode(): void {
+    this.#host.checkNotInCallback("exitBatchmode");
+    if (!this.#isInBatch) throw new AioApiError("ending batch while no batch is in progress");
+    this.submit();
+    this.#isInBatch = false;
+  }
+
+  /** After an error: no batch is open, nothing is staged. */
+  errorCleanup(): void {
+    this.#host.checkNotInCallback("errorCleanup");
+    this.#isInBatch = false;
+    this.submit();
+  }
+}
