@@ -21,7 +21,7 @@ import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
 import { claimantOf, tryClaimSubmitted } from "./claim.ts";
 import { completeLocal, completeShared, makeIdle, NOBODY_THREW } from "./completion.ts";
-import { COUNTER, countersOf, countOutcome } from "./counters.ts";
+import { COUNTER, countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioApiError } from "./errors.ts";
@@ -435,8 +435,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     if (handle === this.#handedOut) {
       this.#handedOut = null;
     } else {
-      completeLocal(this.callbacks, handle, this.#returns[local]!, this.injections);
-      countOutcome(this.counters, words, base);
+      completeLocal(this.callbacks, handle, this.#returns[local]!, this.injections, this.counters);
       if (this.#inFlight.remove(handle)) this.pump.noticeCompletion();
     }
     handle.dropLocalViews();

@@ -11,6 +11,7 @@
  */
 
 import { type CallbackTable, loadResult, setThrown, storeResult } from "./callback.ts";
+import { countOutcome } from "./counters.ts";
 import type { AioHandle } from "./handle.ts";
 import type { InjectionPoints } from "./injection.ts";
 import {
@@ -93,14 +94,16 @@ export function wakeWaiters(words: Int32Array, base: number): number {
   return mask;
 }
 
-/** Gives the outcome to the issuer; what its local callbacks make of it goes nowhere else. */
+/** Counts the outcome and gives it to the issuer; what its local callbacks make of it goes nowhere else. */
 export function completeLocal(
   table: CallbackTable,
   handle: AioHandle,
   ret: AioReturn | null,
   injections: InjectionPoints,
+  counters: Float64Array,
 ): void {
   const { words, base } = handle;
+  countOutcome(counters, words, base);
   const result = ret === null ? table.localResult : ret.result;
   loadResult(words, base, result);
   if (injections.count > 0) injections.runOn("aio-before-reclaim", handle, result);
