@@ -12,6 +12,8 @@ import type { Arena } from "../core/arena.ts";
 
 /** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
 const BOUNCE_BYTES_MAX = 1024 * 1024;
+/** How soon to look again for space that only other threads hold: nobody tells when they give it back. */
+const LOOK_AGAIN_MS = 1;
 /** At least this many pieces have room at the same time. */
 const BOUNCE_PIECES_MIN = 4;
 
@@ -30,6 +32,7 @@ export class BounceSpace {
   readonly #arena: Arena;
   #waiters: Waiter[] = [];
   #taken = 0;
+  #lookAgain: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Made by the core, not by users.
@@ -70,7 +73,17 @@ export class BounceSpace {
     if (!this.#canWait()) return this.#tryTakeLess(bytes, alignment) ?? refuse(this.#arena, bytes);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ bytes, alignment, signal, resolve, reject });
+      this.#waitForOthers();
     });
+  }
+
+  /** Where nothing of this thread will come back, which would serve those who wait. */
+  #waitForOthers(): void {
+    if (this.#taken > 0 || this.#lookAgain !== undefined) return;
+    this.#lookAgain = setTimeout(() => {
+      this.#lookAgain = undefined;
+      this.serve();
+    }, LOOK_AGAIN_MS);
   }
 
   #tryTakeLess(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
@@ -102,7 +115,10 @@ export class BounceSpace {
         continue;
       }
       let view = this.#tryTake(waiter.bytes, waiter.alignment);
-      if (view === null && this.#canWait()) return;
+      if (view === null && this.#canWait()) {
+        this.#waitForOthers();
+        return;
+      }
       view ??= this.#tryTakeLess(waiter.bytes, waiter.alignment);
       this.#waiters.shift();
       if (view === null) waiter.reject(noSpace(this.#arena, waiter.bytes));
@@ -118,6 +134,8 @@ export class BounceSpace {
 
   /** Refuses everybody who waits. */
   refuseAll(error: Error): void {
+    clearTimeout(this.#lookAgain);
+    this.#lookAgain = undefined;
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.reject(error);

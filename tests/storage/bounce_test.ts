@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Arena } from "../../core/arena.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import type { SystemError } from "../../core/mod.ts";
 import type { Aio, AioFile } from "../../storage/mod.ts";
@@ -319,5 +320,42 @@ testEachMethod(
         assertThrows(() => file.readAtSync(buffer, offset), RangeError, `Cannot read ${why}`);
         assertThrows(() => file.writeAtSync(buffer, offset), RangeError, `Cannot write ${why}`);
       }
+    }),
+);
+
+testEachMethod(
+  "readAt() waits for space that another thread holds, and gets it",
+  (method) =>
+    withFile(method, async (aio, file) => {
+      const { arena, control } = aio.backend;
+      // What another thread sees of the same arena.
+      const other = new Arena(control, arena.buffer, arena.address, 1, -1);
+      const held = other.tryTake(ARENA_BYTES, "bounce")!;
+      const buffer = new Uint8Array(1000);
+      let isRead = false;
+      const pending = file.readAt(buffer, 5).then(() => isRead = true);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      assertEquals(isRead, false);
+      other.giveBack(held);
+      await pending;
+      assertEquals(buffer, contentAt(SEED, 5, 1000));
+      assertEquals(arena.freeBytes, ARENA_BYTES);
+    }),
+);
+
+testEachMethod(
+  "close() refuses who waits for space that another thread holds",
+  (method) =>
+    withFile(method, async (aio, file) => {
+      const { arena, control } = aio.backend;
+      const other = new Arena(control, arena.buffer, arena.address, 1, -1);
+      const held = other.tryTake(ARENA_BYTES, "bounce")!;
+      const refused = assertRejects(
+        () => file.readAt(new Uint8Array(9), 0),
+        Deno.errors.BadResource,
+      );
+      await aio.close();
+      await refused;
+      other.giveBack(held);
     }),
 );
