@@ -10,7 +10,9 @@ import type { AioToken, FileToken } from "../../mod.ts";
 export interface LoadPlan {
   readonly token: AioToken;
   readonly file: FileToken;
-  /** IOs of each thread. */
+  /** `"held"`, or a method of this version. */
+  readonly method: string;
+  /** IOs of each thread, at least. */
   readonly ios: number;
   readonly seed: number;
 }
@@ -19,7 +21,7 @@ export interface LoadPlan {
 export interface LoadOrder extends LoadPlan {
   readonly number: number;
   readonly threads: number;
-  /** The count of threads that are done, then a wait reference a task. */
+  /** How many threads are done, what each has done so far, then a wait reference a task. */
   readonly mailbox: SharedArrayBuffer;
 }
 
@@ -36,11 +38,17 @@ export interface LoadAnswer {
 }
 
 const MAILBOX_BYTES = 65_536;
+/** Where in the mailbox the IOs of each thread are counted. */
+export const MAILBOX_COUNTS = 1;
+/** Where the wait references begin. */
+export const MAILBOX_REFS = 64;
 
 /** Workers that were started and end with the scope. */
 export interface RunningLoad extends AsyncDisposable {
   /** Runs the load. @throws if it is not over in time: a wake-up was lost */
   run(plan: LoadPlan, timeLimitMs: number): Promise<LoadAnswer[]>;
+  /** IOs that all threads have done in the run that is under way. */
+  done(): number;
 }
 
 /** Starts the Workers. */
@@ -49,7 +57,12 @@ export function startLoad(threads: number): RunningLoad {
   const workers = Array.from({ length: threads }, () => new Worker(url, { type: "module" }));
   const mailbox = new SharedArrayBuffer(MAILBOX_BYTES);
   return {
+    done() {
+      const counts = new Int32Array(mailbox).subarray(MAILBOX_COUNTS, MAILBOX_COUNTS + threads);
+      return counts.reduce((sum, count) => sum + count, 0);
+    },
     async run(plan, timeLimitMs) {
+      new Int32Array(mailbox).fill(0);
       const { promise: late, reject } = Promise.withResolvers<never>();
       const timer = setTimeout(
         () => reject(new Error(`The load hangs: seed ${plan.seed}`)),

@@ -1,6 +1,6 @@
 /**
- * load_worker.ts: one thread of `load.ts`: it issues reads, publishes their wait references, awaits its
- * own and others', and completes whatever is held, whoever issued it.
+ * load_worker.ts: one thread of `load.ts`: it issues reads and writes, alone and in batches, publishes
+ * their wait references, awaits its own and others', and completes whatever is held, whoever issued it.
  *
  * @module
  */
@@ -9,29 +9,48 @@
 
 import { setImmediate } from "node:timers/promises";
 import { Aio, AioReturn } from "../../mod.ts";
-import type { AioFile, WaitRef } from "../../mod.ts";
-import { fileContent } from "./core.ts";
+import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../mod.ts";
+import { METHODS } from "../../methods/registry.ts";
+import { FILE_BYTES, fileContent } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
-import type { LoadAnswer, LoadOrder } from "./load.ts";
+import { type LoadAnswer, type LoadOrder, MAILBOX_COUNTS, MAILBOX_REFS } from "./load.ts";
 import { Prng } from "./prng.ts";
 
 const TASKS = 4;
 const READ_BYTES = 64;
-const FILE_BYTES = 65_536;
+/** Of these a batch has up to so many more. */
+const BATCH_MORE_MAX = 3;
 /** Words of the mailbox that a wait reference takes: index + 1, generation. */
 const SLOT_WORDS = 2;
+
+/** One IO of a task. */
+interface Started {
+  readonly ref: WaitRef;
+  readonly ret: AioReturn;
+  readonly view: Uint8Array;
+  readonly expected: Uint8Array;
+}
+
+/** One task: its memory, and the cell of the file that only it writes. */
+interface Task {
+  readonly number: number;
+  readonly views: Uint8Array[];
+  readonly returns: AioReturn[];
+  readonly cell: number;
+  written: Uint8Array | null;
+}
 
 class Load {
   readonly #aio: Aio;
   readonly #file: AioFile;
-  readonly #held: HeldMethod;
+  readonly #held: HeldMethod | null;
   readonly #order: LoadOrder;
   readonly #mailbox: Int32Array;
   readonly #random: Prng;
   #isOver = false;
   readonly answer: LoadAnswer = { done: 0, wrong: 0, foreign: 0, performed: 0 };
 
-  constructor(aio: Aio, file: AioFile, held: HeldMethod, order: LoadOrder) {
+  constructor(aio: Aio, file: AioFile, held: HeldMethod | null, order: LoadOrder) {
     this.#aio = aio;
     this.#file = file;
     this.#held = held;
@@ -53,7 +72,7 @@ class Load {
     while (!this.#isOver || Atomics.load(this.#mailbox, 0) < this.#order.threads) {
       if (this.#isOver) this.#announce();
       const index = this.#random.below(control.handleCount);
-      for (let i = 0; i < control.handleCount; i++) {
+      for (let i = 0; this.#held !== null && i < control.handleCount; i++) {
         if (this.#random.chance(1, 4)) continue;
         const next = (index + i) % control.handleCount;
         if (this.#held.tryPerform(this.#aio, next)) this.answer.performed++;
@@ -70,40 +89,95 @@ class Load {
     Atomics.add(this.#mailbox, 0, 1);
   }
 
-  async #issue(task: number): Promise<void> {
-    const view = this.#aio.alloc(READ_BYTES);
-    const ret = new AioReturn();
+  async #issue(number: number): Promise<void> {
+    const memory = this.#aio.alloc((1 + BATCH_MORE_MAX) * READ_BYTES);
+    const task: Task = {
+      number,
+      views: Array.from(
+        { length: 1 + BATCH_MORE_MAX },
+        (_, i) => memory.subarray(i * READ_BYTES, (i + 1) * READ_BYTES),
+      ),
+      returns: Array.from({ length: 1 + BATCH_MORE_MAX }, () => new AioReturn()),
+      cell: FILE_BYTES + (this.#order.number * TASKS + number) * READ_BYTES,
+      written: null,
+    };
     const share = Math.ceil(this.#order.ios / TASKS);
-    for (let i = task * share; i < Math.min(this.#order.ios, (task + 1) * share); i++) {
-      const offset = this.#random.below(FILE_BYTES - READ_BYTES);
-      const ref = await this.#aio.acquireAsync(
-        (handle) => {
-          const ref = handle.waitRef();
-          handle.setIovec(view);
-          this.#file.startReadv(handle, offset);
-          return ref;
-        },
-        null,
-        ret,
-      );
-      this.#publish(task, ref);
+    const ios = Math.max(0, Math.min(this.#order.ios - number * share, share));
+    for (let done = 0; done < ios;) {
+      const started = await this.#start(task);
+      this.#publish(number, started[0]!.ref);
       if (this.#random.chance(1, 4)) await this.#awaitForeign();
-      if (this.#random.chance(1, 8)) this.#aio.waitSync(ref);
-      else await this.#aio.wait(ref);
-      this.#verify(view, offset, ret);
+      for (const one of started) await this.#waitFor(one);
+      done += started.length;
     }
-    this.#aio.free(view);
+    this.#aio.free(memory);
   }
 
-  #verify(view: Uint8Array, offset: number, ret: AioReturn): void {
-    const expected = fileContent(offset, READ_BYTES);
-    const isRight = ret.result.status === "ok" && view.every((byte, i) => byte === expected[i]);
+  async #start(task: Task): Promise<Started[]> {
+    if (this.#random.chance(1, 8)) return [await this.#write(task)];
+    const first = await this.#read(task, 0);
+    const more = this.#random.chance(1, 8) ? this.#readMore(task) : [];
+    return [first, ...more];
+  }
+
+  /** Blocks the thread now and then, as much code does. */
+  #acquire<T>(use: (handle: AioHandle) => T, ret: AioReturn): Promise<T> {
+    if (this.#random.chance(1, 16)) return Promise.resolve(use(this.#aio.acquire(null, ret)));
+    return this.#aio.acquireAsync(use, null, ret);
+  }
+
+  #read(task: Task, entry: number): Promise<Started> {
+    const ret = task.returns[entry]!;
+    return this.#acquire((handle) => this.#startRead(task, entry, handle), ret);
+  }
+
+  #startRead(task: Task, entry: number, handle: AioHandle): Started {
+    const isOwnCell = task.written !== null && this.#random.chance(1, 4);
+    const offset = isOwnCell ? task.cell : this.#random.below(FILE_BYTES - READ_BYTES);
+    const expected = isOwnCell ? task.written! : fileContent(offset, READ_BYTES);
+    const view = task.views[entry]!;
+    const ref = handle.waitRef();
+    handle.setIovec(view);
+    this.#file.startReadv(handle, offset);
+    return { ref, ret: task.returns[entry]!, view, expected };
+  }
+
+  #readMore(task: Task): Started[] {
+    return this.#aio.batch(() => {
+      const started: Started[] = [];
+      for (let entry = 1; entry <= BATCH_MORE_MAX; entry++) {
+        const handle = this.#aio.tryAcquire(null, task.returns[entry]!);
+        if (handle !== null) started.push(this.#startRead(task, entry, handle));
+      }
+      return started;
+    });
+  }
+
+  #write(task: Task): Promise<Started> {
+    const view = task.views[0]!;
+    for (let i = 0; i < READ_BYTES; i++) view[i] = this.#random.below(256);
+    const ret = task.returns[0]!;
+    task.written = view.slice();
+    return this.#acquire((handle) => {
+      const ref = handle.waitRef();
+      handle.setIovec(view);
+      this.#file.startWritev(handle, task.cell);
+      return { ref, ret, view, expected: task.written! };
+    }, ret);
+  }
+
+  async #waitFor({ ref, ret, view, expected }: Started): Promise<void> {
+    if (this.#random.chance(1, 8)) this.#aio.waitSync(ref);
+    else await this.#aio.wait(ref);
+    const isRight = ret.result.status === "ok" && ret.result.result === READ_BYTES &&
+      view.every((byte, i) => byte === expected[i]);
     if (!isRight) this.answer.wrong++;
     this.answer.done++;
+    this.#mailbox[MAILBOX_COUNTS + this.#order.number] = this.answer.done;
   }
 
   #slotAt(thread: number, task: number): number {
-    return 1 + (thread * TASKS + task) * SLOT_WORDS;
+    return MAILBOX_REFS + (thread * TASKS + task) * SLOT_WORDS;
   }
 
   #publish(task: number, ref: WaitRef): void {
@@ -126,14 +200,20 @@ class Load {
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<LoadOrder>) => {
-  // What a blocking wait performs must be claimed like everything else.
+/** What a blocking wait performs must be claimed like everything else. */
+function makeHeld(aioOf: () => Aio): HeldMethod {
   const held: HeldMethod = new HeldMethod({
     onWaitOne: (_backend, handle) => {
-      held.tryPerform(aio, handle.index);
+      held.tryPerform(aioOf(), handle.index);
     },
   });
-  const aio = await Aio.attach(data.token, {}, [held]);
+  return held;
+}
+
+self.onmessage = async ({ data }: MessageEvent<LoadOrder>) => {
+  const held = data.method === "held" ? makeHeld(() => aio) : null;
+  const methods: readonly IoMethod[] = held === null ? METHODS : [held];
+  const aio = await Aio.attach(data.token, {}, methods);
   const file = aio.attachFile(data.file);
   const load = new Load(aio, file, held, data);
   await load.run();

@@ -1,0 +1,77 @@
+/**
+ * belongings.ts: what a program has taken of the system and of an Aio, to be the same again at the end.
+ *
+ * @module
+ */
+
+import type { Aio } from "../../mod.ts";
+
+/** Deno's pool ends a thread that had nothing to do for 10 s. */
+const SETTLE_MS_MAX = 15_000;
+const QUIET_MS = 500;
+const LOOK_AGAIN_MS = 10;
+
+/** What is counted. Descriptors and threads are 0 where the system does not tell. */
+export interface Belongings {
+  readonly idleHandles: number;
+  readonly ios: number;
+  readonly backends: number;
+  readonly freeArenaBytes: number;
+  readonly openFiles: number;
+  readonly descriptors: number;
+  readonly threads: number;
+}
+
+/** Counts. */
+export function belongingsOf(aio: Aio): Belongings {
+  const isLinux = Deno.build.os === "linux";
+  return {
+    idleHandles: aio.backend.idleCount,
+    ios: aio.ios().length,
+    backends: aio.backends().length,
+    freeArenaBytes: aio.backend.arena.freeBytes,
+    openFiles: aio.backend.files.count,
+    descriptors: isLinux ? [...Deno.readDirSync("/proc/self/fd")].length : 0,
+    threads: isLinux ? [...Deno.readDirSync("/proc/self/task")].length : 0,
+  };
+}
+
+/** Counts once Workers that were ended are gone with all they had, which takes them a moment. */
+export async function quietBelongings(aio: Aio): Promise<Belongings> {
+  const end = performance.now() + SETTLE_MS_MAX;
+  let now = belongingsOf(aio);
+  for (let since = performance.now(); performance.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    const next = belongingsOf(aio);
+    if (JSON.stringify(next) !== JSON.stringify(now)) since = performance.now();
+    now = next;
+    if (performance.now() - since > QUIET_MS) break;
+  }
+  return now;
+}
+
+/**
+ * Waits until everything is back, with no more descriptors and threads than before: Deno's own come
+ * and go.
+ *
+ * @returns what differs still, such as `ios: 2 instead of 0`
+ */
+export async function missingBelongings(aio: Aio, before: Belongings): Promise<string[]> {
+  const end = performance.now() + SETTLE_MS_MAX;
+  for (;;) {
+    const missing = differences(belongingsOf(aio), before);
+    if (missing.length === 0 || performance.now() > end) return missing;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+function differences(now: Belongings, before: Belongings): string[] {
+  const names = Object.keys(before) as (keyof Belongings)[];
+  return names
+    .filter((name) =>
+      name === "descriptors" || name === "threads"
+        ? now[name] > before[name]
+        : now[name] !== before[name]
+    )
+    .map((name) => `${name}: ${now[name]} instead of ${before[name]}`);
+}
