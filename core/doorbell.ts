@@ -10,7 +10,7 @@
 
 import { EAGAIN } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/libc.ts";
-import { BACKEND, type Control } from "./shared_memory.ts";
+import { BACKEND, type Control, HEADER } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
 
 const RUNNING = 0;
@@ -27,6 +27,8 @@ export class Doorbells {
   readonly #control: Control;
   readonly #libc: Libc;
   readonly #id: number;
+  /** A bit for each backend there can be, but this one. */
+  readonly #others: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
   readonly #counter = new Uint8Array(COUNTER_BYTES);
   #fd = -1;
@@ -43,6 +45,9 @@ export class Doorbells {
     this.#control = control;
     this.#libc = libc;
     this.#id = id;
+    const count = control.words[HEADER.maxBackends]!;
+    // A shift by 32 is none.
+    this.#others = (count === 32 ? -1 : (1 << count) - 1) & ~(1 << id);
   }
 
   #wordOf(id: number): number {
@@ -103,9 +108,9 @@ export class Doorbells {
     if (fd > 0) this.#libc.write(fd, this.#one);
   }
 
-  /** Wakes every backend of a mask, one bit each, but this one. */
+  /** Wakes every backend of a mask, one bit each, but this one. Bits of none are left out. */
   ringAll(mask: number): void {
-    for (let rest = mask & ~(1 << this.#id); rest !== 0; rest &= rest - 1) {
+    for (let rest = mask & this.#others; rest !== 0; rest &= rest - 1) {
       this.ring(31 - Math.clz32(rest & -rest));
     }
   }
