@@ -1,7 +1,8 @@
 /**
  * overhead.ts: what the library costs on top of the system call, and beside Deno's own files.
  *
- * Rows: the core's whole life cycle against a bare `preadv` through the same binding; `readAtSync`
+ * Rows: the core's whole life cycle against a bare `preadv` through the same binding, and with three
+ * idle threads attached against without; `readAtSync`
  * against `Deno.FsFile` seekSync + readSync; awaited `readAt` of one task against `Deno.FsFile`
  * seek + read; the heap after a million IOs; timer ticks kept while 32 tasks await cached reads.
  *
@@ -24,6 +25,7 @@ const READ_BYTES = 4096;
 const BLOCKS = FILE_BYTES / READ_BYTES;
 const ROUNDS = 9;
 const CORE_CALLS = 1_000_000;
+const IDLE_THREADS = 3;
 const SYNC_CALLS = 200_000;
 const AWAIT_CALLS = 20_000;
 
@@ -94,6 +96,44 @@ async function coreRow(aio: Aio, file: AioFile, warm: () => void): Promise<Row> 
   const { ours, theirs } = await alternate(contenders, ROUNDS, CORE_CALLS, warm);
   bare.close();
   return row("acquire to reclaimed, over bare preadv", ours!, theirs!, "time at most 1.5", false);
+}
+
+/** Opens another Aio that three more threads are attached to, which do nothing. */
+async function openAccompanied(): Promise<{ aio: Aio; end: () => Promise<void> }> {
+  const aio = await Aio.open({ method: "sync" });
+  const url = new URL("./idle_worker.ts", import.meta.url);
+  const workers = Array.from({ length: IDLE_THREADS }, () => new Worker(url, { type: "module" }));
+  const answer = (worker: Worker) =>
+    new Promise((resolve) => {
+      worker.onmessage = resolve;
+    });
+  const tell = async (message: unknown) => {
+    const answers = workers.map(answer);
+    for (const worker of workers) worker.postMessage(message);
+    await Promise.all(answers);
+  };
+  await tell(aio.token);
+  const end = async () => {
+    await tell("close");
+    for (const worker of workers) worker.terminate();
+    await aio.close();
+  };
+  return { aio, end };
+}
+
+async function accompaniedRow(
+  alone: Aio,
+  file: AioFile,
+  path: string,
+  warm: () => void,
+): Promise<Row> {
+  const { aio, end } = await openAccompanied();
+  const same = await aio.openFile(path);
+  const contenders = { ours: coreRead(aio, same), theirs: coreRead(alone, file) };
+  const { ours, theirs } = await alternate(contenders, ROUNDS, CORE_CALLS, warm);
+  await same.close();
+  await end();
+  return row("with three idle threads attached, over alone", ours!, theirs!, "time 1", false);
 }
 
 async function syncRow(file: AioFile, path: string, warm: () => void): Promise<Row> {
@@ -205,6 +245,7 @@ async function main(): Promise<void> {
     const warm = warmer(path);
     const rows = [
       await coreRow(aio, file, warm),
+      await accompaniedRow(aio, file, path, warm),
       await syncRow(file, path, warm),
       await awaitRow(file, path, warm),
     ];
