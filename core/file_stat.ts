@@ -14,7 +14,6 @@ import {
 } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
-import { PinnedMemory } from "./pinned_memory.ts";
 import { writeIovec } from "./operation.ts";
 
 /** What is known of an open file. */
@@ -49,16 +48,10 @@ function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
   return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
 }
 
-/**
- * The same off this thread. The error number would be another thread's, so a failure is asked again.
- * The system writes to the memory even if this thread is ended meanwhile.
- */
+/** The same off this thread. The error number would be another thread's, so a failure is asked again. */
 export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
-  const memory = new SharedArrayBuffer(STATX_SIZE_BYTES);
-  const pinned = new PinnedMemory(memory);
-  const buffer = new Uint8Array(memory);
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
   const result = await libc.statNonblocking(fd, buffer);
-  pinned.release();
   return result < 0 ? fileStat(libc, fd, path) : withDeviceSize(libc, fd, readStat(buffer));
 }
 

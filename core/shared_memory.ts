@@ -68,7 +68,7 @@ export const BACKEND = {
   completionLock: 4,
   /** What it waits for: see wait_event.ts. */
   waitEvent: 5,
-  /** What it polls while it is parked: two `pollfd`, which the system writes to even after it died. */
+  /** What it polls while it is parked: two `pollfd`. */
   pollfds: 6,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,

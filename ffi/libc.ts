@@ -154,7 +154,7 @@ type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 /** The calls that differ by system, behind one shape. Each returns >= 0 or -1 with errno set. */
 interface SystemCalls {
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
-  statNonblocking(fd: number, into: Uint8Array<SharedArrayBuffer>): Promise<number>;
+  statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
@@ -294,7 +294,7 @@ export class Libc {
   }
 
   /** The same off this thread. @returns 0, or -1: which error is not known */
-  statNonblocking(fd: number, into: Uint8Array<SharedArrayBuffer>): Promise<number> {
+  statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.#system.statNonblocking(fd, into);
   }
 
@@ -322,7 +322,7 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
-  /** `poll(2)` off this thread, which may end meanwhile: the memory must outlive it. @returns how many are ready, 0 after the timeout, or -1 */
+  /** `poll(2)` off this thread. @returns how many are ready, 0 after the timeout, or -1 */
   pollNonblocking(
     pollfds: Uint8Array<SharedArrayBuffer>,
     count: number,

@@ -89,7 +89,7 @@ Deno.test("calls off this thread on a closed descriptor return -1 and nothing mo
     assertEquals(
       await libc.statNonblocking(
         CLOSED_FD,
-        new Uint8Array(new SharedArrayBuffer(STATX_SIZE_BYTES)),
+        new Uint8Array(STATX_SIZE_BYTES),
       ),
       -1,
     );
