@@ -115,9 +115,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   #isClosing = false;
 
   /**
-   * Made by the core, not by users.
-   *
-   * @param parts what the opener or attacher put together
+   * Made by the core: `parts` is what the opener or attacher put together.
    */
   constructor(parts: BackendParts) {
     this.id = parts.id;
@@ -263,7 +261,11 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   ): Promise<T> {
     this.checkUsable("acquireAsync");
     const result = this.acquireQueue.enqueue(use, owner, ret);
-    if (this.acquireQueue.length > 0) this.pump.start();
+    if (this.acquireQueue.length > 0) {
+      // Even in a batch: with all handles staged nobody would get on.
+      this.staging.submitAtEndOfTurn();
+      this.pump.start();
+    }
     return result;
   }
 
@@ -364,6 +366,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     updateState(this.#words, base + HANDLE.state, SUBMITTED, true);
     this.#inFlight.append(handle);
     this.log?.io("debug3", handle, "submitted");
+    // Who awaited it while it was staged found nothing in flight to look for.
+    if (this.waiting.awaited > 0 || this.acquireQueue.length > 0) this.pump.start();
     // Who waited for it to be submitted can help from now on.
     if (this.#words[base + HANDLE.waiterMask] !== 0) {
       Atomics.notify(this.#words, base + HANDLE.state);

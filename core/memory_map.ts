@@ -36,6 +36,8 @@ export class MemoryMap {
   readonly #libc: Libc;
   readonly #arenaAddress: number;
   readonly #adopted = new Map<ArrayBufferLike, number>();
+  /** Other objects of the arena or of adopted memory, with their addresses. */
+  readonly #posted = new WeakMap<ArrayBufferLike, number>();
   readonly #held: SharedArrayBuffer[];
   /** Adopted memory is this thread's alone, so it must outlive it: others may be at IO in it. */
   readonly #pinned: PinnedMemory[] = [];
@@ -67,11 +69,28 @@ export class MemoryMap {
   addressOf(view: Uint8Array): number {
     if (view === this.#lastView) return this.#lastAddress;
     const buffer: ArrayBufferLike = view.buffer;
-    const base = buffer === this.arena ? this.#arenaAddress : this.#adopted.get(buffer);
-    if (base === undefined) return -1;
+    const base = buffer === this.arena
+      ? this.#arenaAddress
+      : this.#adopted.get(buffer) ?? this.#baseOf(buffer);
+    if (base < 0) return -1;
     this.#lastView = view;
     this.#lastAddress = base + view.byteOffset;
     return this.#lastAddress;
+  }
+
+  /**
+   * The same for memory that was posted here: another object of the same bytes.
+   *
+   * @returns where it is, or -1 if it may go away
+   */
+  #baseOf(buffer: ArrayBufferLike): number {
+    if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength === 0) return -1;
+    const known = this.#posted.get(buffer);
+    if (known !== undefined) return known;
+    const address = this.#libc.addressOf(new Uint8Array(buffer));
+    if (this.viewAt(address, buffer.byteLength) === null) return -1;
+    this.#posted.set(buffer, address);
+    return address;
   }
 
   /** A view of the memory at an address; null if it is not in the arena or adopted. */
@@ -106,10 +125,10 @@ export class MemoryMap {
     if (memory.growable) {
       throw new TypeError("Cannot adopt a growable SharedArrayBuffer: make one of fixed length");
     }
-    if (memory === this.arena || this.#adopted.has(memory)) return;
     if (memory.byteLength === 0) {
       throw new TypeError("Cannot adopt a SharedArrayBuffer of 0 bytes");
     }
+    if (memory === this.arena || this.#adopted.has(memory) || this.#baseOf(memory) >= 0) return;
     this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
     this.#pinned.push(new PinnedMemory(memory));
     this.#held.push(memory);
