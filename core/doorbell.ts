@@ -8,7 +8,6 @@
  * @module
  */
 
-import { EAGAIN } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { BACKEND, type Control, HEADER } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
@@ -19,7 +18,7 @@ const RUNG = 2;
 
 const COUNTER_BYTES = 8;
 const READ_ATTEMPTS_AT_ONCE = 10;
-const READ_ATTEMPTS_MAX = 100;
+const READ_ATTEMPTS_MAX = 1000;
 const READ_RETRY_MS = 1;
 
 /** The doorbells of all backends, as one of them sees them. */
@@ -30,9 +29,10 @@ export class Doorbells {
   /** A bit for each backend there can be, but this one. */
   readonly #others: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
-  readonly #counter = new Uint8Array(COUNTER_BYTES);
+  /** The lower half is enough. */
+  readonly #counter = new Int32Array(COUNTER_BYTES / Int32Array.BYTES_PER_ELEMENT);
+  readonly #counterBytes = new Uint8Array(this.#counter.buffer);
   #fd = -1;
-  #isLost = false;
 
   /**
    * Made by the core, not by users.
@@ -72,27 +72,33 @@ export class Doorbells {
   /**
    * Says that this thread is awake, and takes back what rang meanwhile.
    *
-   * Who rang has changed the word and may not have written yet. The write is waited for: else it could
-   * reach another file, if this descriptor were closed and its number used again.
+   * Who rang has changed the word and may not have written yet. Such a write wakes the next sleep for
+   * nothing, and is waited for before the descriptor is closed: else it could reach another file, that
+   * has the number by then.
    */
   unpark(): void {
     const { words } = this.#control;
-    if (Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) !== RUNG) return;
-    if (!this.#tryTakeBack(this.#fd)) this.#isLost = true;
+    const owedAt = this.#owedAt(this.#id);
+    if (Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) === RUNG) words[owedAt]!++;
+    if (words[owedAt]! > 0) words[owedAt]! -= this.#read(this.#fd);
   }
 
-  /**
-   * Waits for the write of whoever rang.
-   *
-   * @returns false if it does not come: that thread ended between the two. Nobody knows whether the
-   *   write is still to come, so the descriptor can never be closed
-   */
-  #tryTakeBack(fd: number): boolean {
-    for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
-      if (this.#libc.read(fd, this.#counter) !== -EAGAIN) return true;
-      if (attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(READ_RETRY_MS);
+  #owedAt(id: number): number {
+    return this.#control.backendAt(id) + BACKEND.bellsOwed;
+  }
+
+  /** @returns how often a doorbell was written to since it was read last */
+  #read(fd: number): number {
+    return this.#libc.read(fd, this.#counterBytes) === COUNTER_BYTES ? this.#counter[0]! : 0;
+  }
+
+  /** @returns whether all writes that are owed to a doorbell came; one of a thread that died never does */
+  #tryTakeAll(fd: number, owed: number): boolean {
+    for (let attempt = 0; owed > 0 && attempt < READ_ATTEMPTS_MAX; attempt++) {
+      owed -= this.#read(fd);
+      if (owed > 0 && attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(READ_RETRY_MS);
     }
-    return false;
+    return owed <= 0;
   }
 
   /** Ends the sleep of this thread itself. */
@@ -124,7 +130,8 @@ export class Doorbells {
     const fdAt = this.#control.backendAt(id) + BACKEND.doorbell;
     const wasRung = Atomics.exchange(words, this.#wordOf(id), RUNNING) === RUNG;
     const fd = Atomics.load(words, fdAt);
-    const isSafe = fd > 0 && (!wasRung || this.#tryTakeBack(fd));
+    const owed = Atomics.exchange(words, this.#owedAt(id), 0) + (wasRung ? 1 : 0);
+    const isSafe = fd > 0 && this.#tryTakeAll(fd, owed);
     if (Atomics.compareExchange(words, fdAt, fd, 0) !== fd || fd <= 0) return;
     this.#libc.write(fd, this.#one);
     if (isSafe) this.#libc.close(fd);
@@ -133,8 +140,10 @@ export class Doorbells {
   /** Gives the descriptor back; nobody may be asleep on it. */
   close(): void {
     if (this.#fd < 0) return;
-    Atomics.store(this.#control.words, this.#control.backendAt(this.#id) + BACKEND.doorbell, 0);
-    if (!this.#isLost) this.#libc.close(this.#fd);
+    const { words } = this.#control;
+    Atomics.store(words, this.#control.backendAt(this.#id) + BACKEND.doorbell, 0);
+    if (this.#tryTakeAll(this.#fd, words[this.#owedAt(this.#id)]!)) this.#libc.close(this.#fd);
+    words[this.#owedAt(this.#id)] = 0;
     this.#fd = -1;
   }
 }

@@ -70,6 +70,8 @@ export const BACKEND = {
   waitEvent: 5,
   /** What it polls while it is parked: two `pollfd`. */
   pollfds: 6,
+  /** How many have rung it whose write it has not read. */
+  bellsOwed: 10,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
   size: 64,

@@ -107,6 +107,7 @@ const PINNED = {
     completionLock: 4,
     waitEvent: 5,
     pollfds: 6,
+    bellsOwed: 10,
     counters: 16,
     size: 64,
   },
