@@ -13,14 +13,13 @@
  */
 
 import type { Libc } from "../ffi/libc.ts";
-import { EFAULT } from "../ffi/errno.ts";
 import { AcquireQueue, type UseHandle } from "./acquire_queue.ts";
 import type { Arena } from "./arena.ts";
 import { assert } from "./assert.ts";
 import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
-import { claimantOf, tryClaimSubmitted } from "./claim.ts";
-import { completeLocal, completeShared, makeIdle, NOBODY_THREW } from "./completion.ts";
+import { Completer, type CompleterHost } from "./completer.ts";
+import { completeLocal, makeIdle, NOBODY_THREW } from "./completion.ts";
 import { COUNTER, countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
@@ -38,16 +37,14 @@ import {
 } from "./handle_state.ts";
 import { InFlight } from "./in_flight.ts";
 import { InjectionPoints } from "./injection.ts";
-import { describeResult, type IoLog } from "./io_log.ts";
+import type { IoLog } from "./io_log.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import type { OpenFileTable } from "./open_file.ts";
-import { performSynchronously } from "./operation.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { Pump, type PumpHost } from "./pump.ts";
 import type { AioReturn } from "./result.ts";
 import {
-  BACKEND,
   type Control,
   HANDLE,
   hasOtherThreads,
@@ -59,11 +56,10 @@ import { Staging, type StagingHost } from "./staging.ts";
 import type { TargetTable } from "./target.ts";
 import { Turn } from "./turn.ts";
 import { Waiting, type WaitingHost } from "./waiting.ts";
-import { WAIT_NONE, waitEventOf } from "./wait_event.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
 /** One thread's side of the subsystem. */
-export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
+export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, CompleterHost {
   readonly id: number;
   readonly control: Control;
   readonly libc: Libc;
@@ -108,10 +104,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   readonly #foreignHandles = new Map<number, AioHandle>();
   readonly #inFlight: InFlight;
   readonly #foreign: ForeignCompletions;
+  readonly #completer: Completer;
   readonly #returns: (AioReturn | null)[];
   readonly #owners: (HandleOwner | null)[];
   #handedOut: AioHandle | null = null;
-  readonly #waitEventAt: number;
   #isClosing = false;
 
   /**
@@ -133,8 +129,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     this.log = parts.log;
     this.injections = new InjectionPoints(parts.callbacks);
     this.counters = countersOf(parts.control, parts.id).fill(0);
-    this.#waitEventAt = parts.control.backendAt(parts.id) + BACKEND.waitEvent;
-    parts.control.words[this.#waitEventAt] = WAIT_NONE;
     this.#fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
@@ -149,11 +143,12 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     this.doorbells = new Doorbells(this.control, this.libc, this.id);
     this.pump = new Pump(this);
     this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
+    this.#completer = new Completer(this, this.#foreign);
     this.acquireQueue = new AcquireQueue({
       tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,
       giveBack: (handle) => {
         if (handle !== this.#handedOut) return false;
-        this.#recycle(handle);
+        this.recycle(handle);
         return true;
       },
     });
@@ -297,7 +292,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
 
   releaseHandle(handle: AioHandle): void {
     if (handle !== this.#handedOut) throw new AioApiError("release in unexpected state");
-    this.#recycle(handle);
+    this.recycle(handle);
   }
 
   /**
@@ -312,7 +307,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     const state = this.#words[handle.base + HANDLE.state]!;
     assert(state !== IDLE, "An idle handle is charged to a resource owner");
     if (state === HANDED_OUT) {
-      this.#recycle(handle);
+      this.recycle(handle);
       if (!isOnError) this.warn("leaked AIO handle");
     } else if (state <= STAGED) {
       this.staging.submit();
@@ -341,10 +336,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
     if (thrower !== NOBODY_THREW || reason !== 0) {
       // It is over before this call returns, so it does not enter the list of those in flight.
       updateState(words, base + HANDLE.state, SUBMITTED);
-      if (reason === 0) this.#complete(handle, 0, thrower);
+      if (reason === 0) this.#completer.complete(handle, 0, thrower);
       else {
         this.counters[reason]!++;
-        this.performSynchronously(handle);
+        this.#completer.performSynchronously(handle);
       }
     } else {
       this.staging.add(handle, submitAtEndOfTurn);
@@ -375,65 +370,37 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   }
 
   claim(handle: AioHandle): boolean {
-    return tryClaimSubmitted(handle.words, handle.base, this.id);
+    return this.#completer.claim(handle);
   }
 
   performSynchronously(handle: AioHandle): void {
-    const { base } = handle;
-    const words = this.#words;
-    this.#claimForeign(handle);
-    words[this.#waitEventAt] = waitEventOf(words[base + HANDLE.operation]!);
-    const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
-    const result = isLocal && !handle.resolveLocalViews()
-      ? -EFAULT
-      : performSynchronously(this.libc, this.control, base, handle.iovec);
-    words[this.#waitEventAt] = WAIT_NONE;
-    this.turn.spend(handle.length);
-    this.#complete(handle, result, NOBODY_THREW);
+    this.#completer.performSynchronously(handle);
   }
 
   processCompletion(handle: AioHandle, result: number): void {
-    this.#claimForeign(handle);
-    this.#complete(handle, result, NOBODY_THREW);
+    this.#completer.process(handle, result);
   }
 
-  /** So that it is known whose IO goes on elsewhere if this thread dies half-way. */
-  #claimForeign(handle: AioHandle): void {
-    if (handle.backendId === this.id) return;
-    const { words, base } = handle;
-    const isClaimed = claimantOf(words, base) === this.id ||
-      tryClaimSubmitted(words, base, this.id);
-    assert(isClaimed, "An IO is completed by two threads");
+  storeCompletion(handle: AioHandle, result: number): void {
+    this.#completer.store(handle, result);
   }
 
-  #complete(handle: AioHandle, result: number, thrower: number): void {
-    const isOwn = handle.backendId === this.id;
-    completeShared(this.callbacks, handle, result, thrower, !isOwn, this.injections);
-    this.finishCompletion(handle, isOwn);
+  publishCompletion(handle: AioHandle): void {
+    this.#completer.publish(handle);
   }
 
-  /**
-   * After completedShared: the issuer takes its own handle back right away, and wakes the waiters
-   * then; another one tells it.
-   */
-  finishCompletion(handle: AioHandle, isOwn: boolean): void {
-    this.log?.io("debug3", handle, describeResult(handle));
-    if (isOwn) {
-      this.counters[COUNTER.completedBySelf]!++;
-      this.#recycle(handle);
-    } else {
-      this.counters[COUNTER.completedForOthers]!++;
-      this.#foreign.tell(handle);
-    }
+  /** Tells the issuer, or takes an own handle back. State before: completedShared. */
+  finishCompletion(handle: AioHandle): void {
+    this.#completer.finish(handle);
   }
 
   reclaim(handle: AioHandle): void {
     this.counters[COUNTER.completedByOthers]!++;
-    this.#recycle(handle);
+    this.recycle(handle);
   }
 
   /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
-  #recycle(handle: AioHandle): void {
+  recycle(handle: AioHandle): void {
     const { words, base } = handle;
     const local = handle.index - this.#first;
     if (handle === this.#handedOut) {
@@ -442,7 +409,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
       completeLocal(this.callbacks, handle, this.#returns[local]!, this.injections, this.counters);
       if (this.#inFlight.remove(handle)) this.pump.noticeCompletion();
     }
-    handle.dropLocalViews();
+    handle.iovec.dropLocal();
     const owner = this.#owners[local]!;
     if (owner !== null) {
       this.#owners[local] = null;
@@ -476,7 +443,11 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost {
   }
 
   hasUncollected(): boolean {
-    return this.#foreign.hasNew();
+    return this.#foreign.hasNew() || (this.method.hasCompletions?.(this) ?? false);
+  }
+
+  get pollFd(): number {
+    return this.method.pollFd?.(this) ?? -1;
   }
 
   /** Stops writing the outcome of an own IO to its issuer's return slot. */

@@ -28,7 +28,7 @@ import { NameTable } from "./name_table.ts";
 import { type Control, HANDLE } from "./shared_memory.ts";
 
 /** An operation's name. */
-export type OperationName = "invalid" | "readv" | "writev" | "fsync" | "fdatasync";
+export type OperationName = "invalid" | "readv" | "writev" | "fsync" | "fdatasync" | "flush_range";
 
 /** What an IO does. */
 export interface OperationData {

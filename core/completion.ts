@@ -46,10 +46,15 @@ export function completeShared(
   isForeign: boolean,
   injections: InjectionPoints,
 ): void {
+  storeRawResult(handle, rawResult, isForeign);
+  publishResult(table, handle, thrower, isForeign, injections);
+}
+
+/** The first step of it: what the system said is in the handle. */
+export function storeRawResult(handle: AioHandle, rawResult: number, isForeign: boolean): void {
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
   updateState(words, base + HANDLE.state, COMPLETED_IO, isForeign);
-  publishResult(table, handle, thrower, isForeign, injections);
 }
 
 /** The rest of it, from completedIo on: where a thread that died may have stopped. */

@@ -8,9 +8,7 @@
  * @module
  */
 
-import { IOVEC_SIZE_BYTES, IOVEC_WORDS } from "../ffi/layout.ts";
 import { fromWords } from "../ffi/memory.ts";
-import { assert } from "./assert.ts";
 import {
   type CallbackHandle,
   CALLBACKS_MAX,
@@ -21,26 +19,26 @@ import {
 } from "./callback.ts";
 import { FLAG_BITS, flagBit, type HandleFlag } from "./handle_flag.ts";
 import { HANDED_OUT, type HandleState, STAGED, STATE_NAMES } from "./handle_state.ts";
+import { Iovec } from "./iovec.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import {
   checkPosition,
   checkTransfer,
   defineOperation,
   OP_FDATASYNC,
+  OP_FLUSH_RANGE,
   OP_FSYNC,
   OP_READV,
   OP_WRITEV,
   OPERATION_NAMES,
-  writeIovec,
 } from "./operation.ts";
 import {
-  refuseBuffer,
-  refuseBufferList,
   refuseCallbacks,
   refuseHandleData,
   refuseHandleDatum,
   refuseIncomplete,
   refuseLocalMemory,
+  refuseRange,
   refuseState,
   refuseTarget,
   refuseTargetWord,
@@ -50,8 +48,8 @@ import { type Control, HANDLE } from "./shared_memory.ts";
 import type { TargetTable } from "./target.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
-/** Marks an iovec with views whose memory may go away, until they are all known. */
-const NO_VIEWS: readonly Uint8Array[] = [];
+/** A word of shared memory holds no more. */
+const FLUSH_BYTES_MAX = 0x7fff_ffff;
 
 /** When a started IO goes to the method. */
 export interface StartOptions {
@@ -98,14 +96,11 @@ export class AioHandle implements CallbackHandle {
   readonly backendId: number;
   /** Where its record is, in words of the control memory. For methods. */
   readonly base: number;
-  /** Its iovec as bytes, for a system call. For methods. */
-  readonly iovec: Uint8Array<SharedArrayBuffer>;
+  /** Its memory. For methods. */
+  readonly iovec: Iovec;
   /** The control memory. For methods. */
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly #host: HandleHost;
-  readonly #iovecAt: number;
-  /** The views whose memory may go away; their addresses are taken when the IO is executed. */
-  #localViews: Uint8Array | readonly Uint8Array[] | null = null;
 
   /**
    * Made by the core, not by users.
@@ -120,12 +115,7 @@ export class AioHandle implements CallbackHandle {
     this.backendId = Math.floor(index / control.handlesPerBackend);
     this.words = control.words;
     this.base = control.handleAt(index);
-    this.#iovecAt = control.iovecAt(index);
-    this.iovec = new Uint8Array(
-      control.buffer,
-      this.#iovecAt * Int32Array.BYTES_PER_ELEMENT,
-      control.iovecsPerHandle * IOVEC_SIZE_BYTES,
-    );
+    this.iovec = new Iovec(control, index, host.memory);
   }
 
   /** The number of the handle; the same as `index`. */
@@ -330,22 +320,7 @@ export class AioHandle implements CallbackHandle {
    */
   setIovec(buffers: Uint8Array | readonly Uint8Array[]): void {
     this.#checkHandedOut("setIovec");
-    const { words, base } = this;
-    this.#localViews = null;
-    words[base + HANDLE.iovecLength] = 0;
-    if (buffers instanceof Uint8Array) {
-      words[base + HANDLE.length] = this.#setEntry(buffers, 0);
-      words[base + HANDLE.iovecLength] = 1;
-      if (this.#localViews !== null) this.#localViews = buffers;
-      return;
-    }
-    const count = this.#checkList(buffers);
-    let length = 0;
-    for (let i = 0; i < count; i++) length += this.#setEntry(buffers[i]!, i);
-    checkTransfer("transfer", 0, length);
-    words[base + HANDLE.length] = length;
-    words[base + HANDLE.iovecLength] = count;
-    if (this.#localViews !== null) this.#localViews = [...buffers];
+    this.iovec.set(buffers);
   }
 
   /**
@@ -353,35 +328,7 @@ export class AioHandle implements CallbackHandle {
    * thread they run. Any state from the setting of the iovec to its reuse.
    */
   buffers(): Uint8Array[] {
-    const views = this.#localViews;
-    if (views !== null) return views instanceof Uint8Array ? [views] : [...views];
-    const { words, base } = this;
-    return Array.from({ length: words[base + HANDLE.iovecLength]! }, (_, i) => {
-      const at = this.#iovecAt + i * IOVEC_WORDS.size;
-      const address = fromWords(words[at]!, words[at + IOVEC_WORDS.baseHigh]!);
-      const view = this.#host.memory.viewAt(address, words[at + IOVEC_WORDS.lengthLow]!);
-      assert(view !== null, "An iovec points outside of all memory that IO may use");
-      return view;
-    });
-  }
-
-  #checkList(buffers: readonly Uint8Array[]): number {
-    const limit = this.#host.control.iovecsPerHandle;
-    if (!Array.isArray(buffers) || buffers.length === 0 || buffers.length > limit) {
-      refuseBufferList(buffers, limit);
-    }
-    return buffers.length;
-  }
-
-  /** @returns the bytes of the entry; marks views whose memory may go away */
-  #setEntry(view: Uint8Array, entry: number): number {
-    if (!(view instanceof Uint8Array) || view.byteLength === 0) refuseBuffer(entry, view);
-    const length = view.byteLength;
-    checkTransfer("transfer", 0, length);
-    const address = this.#host.memory.addressOf(view);
-    if (address < 0) this.#localViews = NO_VIEWS;
-    writeIovec(this.words, this.#iovecAt + entry * IOVEC_WORDS.size, Math.max(address, 0), length);
-    return length;
+    return this.iovec.views();
   }
 
   /**
@@ -416,11 +363,30 @@ export class AioHandle implements CallbackHandle {
    */
   startFsync(fd: number, options?: StartOptions & { readonly dataOnly?: boolean }): void {
     this.#checkStart("startFsync", fd, 0);
-    this.words[this.base + HANDLE.iovecLength] = 0;
+    this.iovec.clear();
     this.words[this.base + HANDLE.length] = 0;
-    this.#localViews = null;
     const op = options?.dataOnly === true ? OP_FDATASYNC : OP_FSYNC;
     defineOperation(this.words, this.base, op, fd, 0);
+    this.#host.stage(this, options?.submit === "endOfTurn");
+  }
+
+  /**
+   * Has the system begin to write a range of a file back, which makes a later flush shorter. Durable it
+   * is not. State before: handedOut with target; after: staged or later. Linux only; elsewhere it does
+   * nothing.
+   *
+   * @param fd the file
+   * @param offset where the range begins, in bytes
+   * @param length of the range, 0..2147483647 bytes; 0: to the end of the file
+   * @throws {AioApiError} in another state, without a target, or from a callback
+   * @throws {RangeError} for a negative or unsafe offset, or such a length
+   */
+  startFlushRange(fd: number, offset: number, length: number, options?: StartOptions): void {
+    this.#checkStart("startFlushRange", fd, offset);
+    if (!Number.isInteger(length) || length < 0 || length > FLUSH_BYTES_MAX) refuseRange(length);
+    this.iovec.clear();
+    this.words[this.base + HANDLE.length] = length;
+    defineOperation(this.words, this.base, OP_FLUSH_RANGE, fd, offset);
     this.#host.stage(this, options?.submit === "endOfTurn");
   }
 
@@ -437,9 +403,7 @@ export class AioHandle implements CallbackHandle {
       refuseIncomplete(call, this.index, "buffers", "setIovec()");
     }
     checkTransfer(call, offset, words[base + HANDLE.length]!);
-    if (
-      this.#localViews !== null && (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) === 0
-    ) {
+    if (this.iovec.isLocal && (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) === 0) {
       refuseLocalMemory(call);
     }
     defineOperation(words, base, op, fd, offset);
@@ -458,33 +422,5 @@ export class AioHandle implements CallbackHandle {
   #checkHandedOut(call: string): void {
     const state = this.words[this.base + HANDLE.state]!;
     if (state !== HANDED_OUT) refuseState(call, this.index, state, "acquire a handle for each IO");
-  }
-
-  /**
-   * Takes the addresses of memory that may go away, right before the issuer executes the IO.
-   * For the core.
-   *
-   * @returns false if a view was detached or resized since it was set
-   */
-  resolveLocalViews(): boolean {
-    const views = this.#localViews;
-    if (views === null) return true;
-    if (views instanceof Uint8Array) return this.#resolveLocalView(views, 0);
-    return views.every((view, i) => this.#resolveLocalView(view, i));
-  }
-
-  #resolveLocalView(view: Uint8Array, entry: number): boolean {
-    const at = this.#iovecAt + entry * IOVEC_WORDS.size;
-    const length = this.words[at + IOVEC_WORDS.lengthLow]!;
-    if (view.byteLength !== length) return false;
-    const fixed = this.#host.memory.addressOf(view);
-    const address = fixed < 0 ? this.#host.memory.localAddressOf(view) : fixed;
-    writeIovec(this.words, at, address, length);
-    return true;
-  }
-
-  /** Forgets the views whose memory may go away. For the core, when the IO is over. */
-  dropLocalViews(): void {
-    this.#localViews = null;
   }
 }

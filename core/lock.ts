@@ -43,6 +43,26 @@ export function lock(
   }
 }
 
+/**
+ * Takes the lock if nobody has it, or if its holder has died.
+ *
+ * @param isAsking whether to ask the system about a holder, which costs a call
+ * @returns whether this thread has it now
+ */
+export function tryLock(
+  words: Int32Array,
+  index: number,
+  threadId: number,
+  isThreadAlive: IsThreadAlive,
+  isAsking: boolean,
+): boolean {
+  const holder = Atomics.compareExchange(words, index, 0, threadId);
+  if (holder === 0) return true;
+  assert(holder !== threadId, "A lock was taken twice by one thread");
+  if (!isAsking || isThreadAlive(holder)) return false;
+  return Atomics.compareExchange(words, index, holder, threadId) === holder;
+}
+
 /** Gives the lock back and wakes one thread that waits for it. */
 export function unlock(words: Int32Array, index: number, threadId: number): void {
   const holder = Atomics.compareExchange(words, index, threadId, 0);

@@ -48,6 +48,20 @@ export interface MethodBackend {
    * @param result bytes, or -errno
    */
   processCompletion(handle: AioHandle, result: number): void;
+  /**
+   * The first half of {@linkcode processCompletion}, for completions that are taken under a lock: the
+   * result is in the handle, so that nothing is lost if this thread ends before the second half. State
+   * before: submitted; after: completedIo.
+   */
+  storeCompletion(handle: AioHandle, result: number): void;
+  /** The second half, without the lock: callbacks run. State before: completedIo. */
+  publishCompletion(handle: AioHandle): void;
+  /** The object for a handle, of this backend or another. */
+  handleOf(index: number): AioHandle;
+  /** Whether any other thread is attached. */
+  readonly hasOthers: boolean;
+  /** The memory that IO goes to without a copy. */
+  readonly arena: { readonly address: number };
 }
 
 /** One way to execute IO. */
@@ -78,12 +92,23 @@ export interface IoMethod {
    */
   submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number;
   /**
-   * Waits, blocking, until the IO is done or something else is worth a look. Called for IO that no
-   * other thread has claimed.
+   * Waits, blocking, until the IO is done or something else is worth a look; for IO of another
+   * backend it only looks. Called for IO that no other thread has claimed.
    */
   waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
   /** Looks for completions without blocking. */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;
+  /** A descriptor that can be read when own IO may be done, to sleep on; -1: none. */
+  pollFd?(backend: MethodBackend): number;
+  /** Whether own completions wait to be looked for. */
+  hasCompletions?(backend: MethodBackend): boolean;
+  /**
+   * Ends what a backend whose thread died has in the method: afterwards each of its submitted IOs is
+   * completed, or will never be touched again. Called by one thread at a time.
+   *
+   * @returns false if it has to be tried again later
+   */
+  reapBackend?(backend: MethodBackend, deadId: number): boolean;
 }
 
 /** Most IOs that are handed to one `submit`, and so the most that are staged. */

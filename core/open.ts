@@ -55,11 +55,12 @@ export async function openBackend(
 ): Promise<OpenedBackend> {
   const options = effectiveOptions(given);
   checkDenoVersion(Deno.version.deno);
-  const { method, reason } = chooseMethod(options, methods);
   const warn = guardHook(given?.onWarning ?? warnByDefault);
   const log = logOf(given ?? {});
   const modules = await importModules(options.callbackModules);
+  // Before the methods are asked: without it there is none.
   const libc = openLibc(options.libraries.libc);
+  const { method, reason } = orClose(libc, () => chooseMethod(options, methods));
   const backend = await finish({ options, method, libc, modules, warn, log }, (foundation) => {
     const { control, arena } = createMemory(foundation);
     const id = claimSlot(control, libc.threadId());
@@ -68,6 +69,15 @@ export async function openBackend(
     return makeBackend(foundation, control, arena, id);
   });
   return { backend, methodReason: reason };
+}
+
+function orClose<T>(libc: Libc, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    closeLibc(libc);
+    throw error;
+  }
 }
 
 /** The hooks of a thread that attaches; functions cannot be posted with a token. */

@@ -23,6 +23,9 @@ export const OP_FSYNC = 3;
 /** Makes a file's data durable, and of its metadata what reading it back needs. */
 export const OP_FDATASYNC = 4;
 
+/** Has the system begin to write a range of a file back. */
+export const OP_FLUSH_RANGE = 5;
+
 /** The operations by number. */
 export const OPERATION_NAMES: readonly OperationName[] = [
   "invalid",
@@ -30,6 +33,7 @@ export const OPERATION_NAMES: readonly OperationName[] = [
   "writev",
   "fsync",
   "fdatasync",
+  "flush_range",
 ];
 
 /**
@@ -123,6 +127,12 @@ export function performSynchronously(
       return libc.fsync(fd);
     case OP_FDATASYNC:
       return libc.fdatasync(fd);
+    case OP_FLUSH_RANGE:
+      return libc.flushRange(
+        fd,
+        control.longs[(base + HANDLE.offsetLow) >> 1]!,
+        words[base + HANDLE.length]!,
+      );
     default:
       return -EINVAL;
   }

@@ -45,10 +45,12 @@ export interface PumpHost {
   readonly inFlightCount: number;
   /** Takes back own handles that other backends completed, and looks for completions of the method. */
   collect(): void;
-  /** Whether other backends completed own IOs that were not taken back yet. */
+  /** Whether own IOs were completed that were not taken back yet. */
   hasUncollected(): boolean;
   /** Whether any other thread is attached. */
   readonly hasOthers: boolean;
+  /** What the method can be slept on by; -1: nothing. */
+  readonly pollFd: number;
   /** Takes over from backends whose threads have died. */
   reapDead(): void;
   /** Knows whether an IO of another backend is done. */
@@ -80,7 +82,7 @@ export class Pump {
     this.#host = host;
     const { control, id } = host;
     const at = (control.backendAt(id) + BACKEND.pollfds) * Int32Array.BYTES_PER_ELEMENT;
-    this.#pollfd = new Int32Array(control.buffer, at, POLLFD_WORDS.size);
+    this.#pollfd = new Int32Array(control.buffer, at, 2 * POLLFD_WORDS.size);
     this.#pollfdBytes = new Uint8Array(control.buffer, at, this.#pollfd.byteLength);
   }
 
@@ -158,13 +160,16 @@ export class Pump {
     }
     this.#pollfd[POLLFD_WORDS.fd] = fd;
     this.#pollfd[POLLFD_WORDS.events] = POLLIN;
+    // A negative one is skipped by the system.
+    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.fd] = this.#host.pollFd;
+    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.events] = POLLIN;
     doorbells.park();
     if (this.#hasNews()) {
       doorbells.unpark();
       setImmediate(this.#run);
       return;
     }
-    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 1, this.#sleepMs()));
+    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 2, this.#sleepMs()));
   }
 
   #sleep(end: Promise<unknown>): void {

@@ -129,8 +129,9 @@ export function finishReaping(backend: Backend, id: number): boolean {
 
 /** As {@linkcode finishReaping}, but the slot stays taken. */
 export function reapBelongings(backend: Backend, id: number): boolean {
-  const { control, libc, files, arena } = backend;
+  const { control, libc, files, arena, method } = backend;
   completeClaimed(backend, id);
+  if (method.reapBackend?.(backend, id) === false) return false;
   const first = id * control.handlesPerBackend;
   let isDone = true;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
@@ -158,7 +159,7 @@ function completeClaimed(backend: Backend, dead: number): void {
     const handle = backend.handleOf(index);
     if (handle.backendId === dead || !tryClaim(words, base, backend.id, low, dead)) continue;
     doAgain(backend, handle);
-    backend.finishCompletion(handle, handle.backendId === backend.id);
+    backend.finishCompletion(handle);
   }
 }
 
@@ -219,6 +220,8 @@ function doAgain(backend: Backend, handle: AioHandle): void {
     return;
   }
   const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
-  const result = isLocal ? -ECANCELED : performSynchronously(libc, control, base, handle.iovec);
+  const result = isLocal
+    ? -ECANCELED
+    : performSynchronously(libc, control, base, handle.iovec.bytes);
   completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
 }

@@ -137,3 +137,20 @@ export function refuseTargetWord(index: number, word: unknown): never {
     `Cannot set word ${index} of target data to ${shown(word)}: a 32-bit integer`,
   );
 }
+
+/** A callback looks at memory that only its issuer has adopted. */
+export function refuseUnknownMemory(length: number): never {
+  throw new AioApiError(
+    `Cannot look at ${length} bytes of an IO's memory here: the thread that started it has adopted ` +
+      "that memory; adopt it in every attached thread",
+  );
+}
+
+/** The length of a range that cannot be one. */
+export function refuseRange(length: unknown): never {
+  throw new RangeError(
+    `Cannot start a flush of ${
+      shown(length)
+    } bytes: an integer from 0 (to the end of the file) to 2147483647`,
+  );
+}

@@ -143,7 +143,8 @@ export class Waiting {
     const isOwn = handle.backendId === this.#host.id;
     for (let slices = 0; !this.#noticeDone(handle, generation);) {
       // The issuer gets a moment to complete it itself: a busy one is only held up by help.
-      if ((isOwn || slices > 0) && this.#help(handle, generation)) continue;
+      const isHelped = (isOwn || slices > 0) && this.#help(handle, generation);
+      if (isHelped && (isOwn || this.#noticeDone(handle, generation))) continue;
       this.#sleepFor(handle);
       slices++;
       if (slices % PATIENCE_SLICES === 0) this.#host.reapDead();

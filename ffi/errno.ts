@@ -54,21 +54,31 @@ const NAMES = new Map(ERRORS.map(([errno, name]) => [errno, name]));
 const TEXTS = new Map(ERRORS.map(([errno, , text]) => [errno, text]));
 const NUMBERS = new Map(ERRORS.map(([errno, name]) => [name, errno]));
 
+/** Not allowed. */
+export const EPERM = 1;
 /** A signal came before the call did anything. */
 export const EINTR = 4;
 /** The device failed. */
 export const EIO = 5;
 /** The kernel has no room for the call just now. */
 export const EAGAIN = 11;
+/** No memory for the call, or no more may be locked. */
+export const ENOMEM = 12;
 /** An address that cannot be used. */
 export const EFAULT = 14;
+/** It is in use, or cannot take more just now. */
+export const EBUSY = 16;
 /** The path is a directory. */
 export const EISDIR = 21;
 /** The call does not fit the file: with `O_DIRECT`, most often an alignment. */
 export const EINVAL = 22;
 
+/** This process has no descriptors left. */
+export const EMFILE = 24;
 /** The file has no positions: a pipe, a terminal, a socket. */
 export const ESPIPE = 29;
+/** The kernel does not have the call. */
+export const ENOSYS = 38;
 /** Somebody called it off. */
 export const ECANCELED = 125;
 /** The file system does not have what is asked of it. */

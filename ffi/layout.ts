@@ -75,6 +75,14 @@ export const EFD_NONBLOCK = 0o4000;
 /** Closed on exec. */
 export const EFD_CLOEXEC = 0o2000000;
 
+/** Operation of `prctl(2)` (`<linux/prctl.h>`): which seccomp mode this thread is in. */
+export const PR_GET_SECCOMP = 21;
+/** Such a mode: a filter decides. */
+export const SECCOMP_MODE_FILTER = 2;
+
+/** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
+export const SYNC_FILE_RANGE_WRITE = 2;
+
 /** `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits each. */
 export const POLLFD_WORDS = { fd: 0, events: 1, size: 2 } as const;
 /** Something can be read. */

@@ -1,6 +1,6 @@
 /**
- * libc.ts: the C library. One symbol table with the C prototype beside each row, and thin calls
- * that return a number >= 0, or -errno. No policy: what a result means is for the layers above.
+ * libc.ts: the C library: thin calls that return a number >= 0, or -errno. No policy: what a result
+ * means is for the layers above. The prototypes are in libc_symbols.ts.
  *
  * Three things are particular to the wire:
  * - `ssize_t` results are declared `i32`: no call is asked to transfer 2 GiB or more, and a result
@@ -20,134 +20,13 @@ import {
   F_GETFL,
   F_SETFL,
   FIOCLEX_DARWIN,
+  PR_GET_SECCOMP,
+  SECCOMP_MODE_FILTER,
   STATX_FLAGS,
+  SYNC_FILE_RANGE_WRITE,
 } from "./layout.ts";
-
-const SYMBOLS = {
-  preadv: {
-    parameters: [
-      "i32", /* int fd */
-      "buffer", /* const struct iovec * */
-      "i32", /* int */
-      "i64", /* off_t */
-    ],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  pwritev: {
-    parameters: [
-      "i32", /* int fd */
-      "buffer", /* const struct iovec * */
-      "i32", /* int */
-      "i64", /* off_t */
-    ],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  fsync: { parameters: ["i32" /* int fd */], result: "i32" },
-  fdatasync: { parameters: ["i32" /* int fd */], result: "i32" },
-  ftruncate: { parameters: ["i32", /* int fd */ "i64" /* off_t length */], result: "i32" },
-  ftruncateNonblocking: {
-    name: "ftruncate",
-    parameters: ["i32", /* int fd */ "i64" /* off_t length */],
-    result: "i32",
-    nonblocking: true,
-  },
-  lseek: {
-    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
-    result: "i64", /* off_t */
-  },
-  close: { parameters: ["i32" /* int fd */], result: "i32" },
-  closeNonblocking: {
-    name: "close",
-    parameters: ["i32" /* int fd */],
-    result: "i32",
-    nonblocking: true,
-  },
-  pollNonblocking: {
-    name: "poll",
-    parameters: ["buffer", /* struct pollfd * */ "u64", /* nfds_t */ "i32" /* int timeout ms */],
-    result: "i32",
-    nonblocking: true,
-  },
-  read: {
-    parameters: ["i32", /* int fd */ "buffer", /* void * */ "usize" /* size_t */],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  write: {
-    parameters: ["i32", /* int fd */ "buffer", /* const void * */ "usize" /* size_t */],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  sleepNonblocking: {
-    name: "usleep",
-    parameters: ["u32" /* useconds_t */],
-    result: "i32",
-    nonblocking: true,
-  },
-  address: {
-    name: "memmove",
-    parameters: ["buffer", /* void *to */ "buffer", /* const void *from */ "usize" /* size_t n */],
-    result: "usize", /* void *: `to`, which is what is wanted */
-  },
-  copyFrom: {
-    name: "memcpy",
-    parameters: ["buffer", /* void *to */ "usize", /* const void *from */ "usize" /* size_t n */],
-    result: "usize", /* void * */
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-const LINUX_SYMBOLS = {
-  ...SYMBOLS,
-  statx: {
-    parameters: [
-      "i32", /* int dirfd */
-      "buffer", /* const char *path */
-      "i32", /* int flags */
-      "u32", /* unsigned mask */
-      "buffer", /* struct statx * */
-    ],
-    result: "i32",
-  },
-  statxNonblocking: {
-    name: "statx",
-    parameters: ["i32", "buffer", "i32", "u32", "buffer"],
-    result: "i32",
-    nonblocking: true,
-  },
-  eventfd: {
-    parameters: ["u32", /* unsigned initval */ "i32" /* int flags */],
-    result: "i32",
-  },
-  fcntl: {
-    parameters: ["i32", /* int fd */ "i32", /* int command */ "i32" /* int */],
-    result: "i32",
-  },
-  tgkill: {
-    parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
-    result: "i32",
-  },
-  gettid: { parameters: [], result: "i32" /* pid_t */ },
-  errnoLocation: { name: "__errno_location", parameters: [], result: "usize" /* int * */ },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-/** macOS: the names that differ. Untested: nobody has run this module there yet. */
-const DARWIN_SYMBOLS = {
-  ...SYMBOLS,
-  fstat: { parameters: ["i32", /* int fd */ "buffer" /* struct stat * */], result: "i32" },
-  fstatNonblocking: {
-    name: "fstat",
-    parameters: ["i32", /* int fd */ "buffer" /* struct stat * */],
-    result: "i32",
-    nonblocking: true,
-  },
-  dup: { parameters: ["i32" /* int fd */], result: "i32" },
-  ioctl: { parameters: ["i32", /* int fd */ "u64" /* unsigned long request */], result: "i32" },
-  threadNumber: {
-    name: "pthread_mach_thread_np",
-    parameters: ["usize" /* pthread_t */],
-    result: "u32", /* mach_port_t */
-  },
-  threadSelf: { name: "pthread_self", parameters: [], result: "usize" /* pthread_t */ },
-  errnoLocation: { name: "__error", parameters: [], result: "usize" /* int * */ },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { DARWIN_SYMBOLS, LINUX_SYMBOLS, type SYMBOLS } from "./libc_symbols.ts";
+import { SharedLibraries } from "./library.ts";
 
 type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
@@ -158,7 +37,9 @@ interface SystemCalls {
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
+  flushRange(fd: number, offset: bigint, length: bigint): number;
   probeThread(threadId: number): number;
+  seccompMode(): number;
   threadId(): number;
   errnoLocation(): bigint;
 }
@@ -265,6 +146,12 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
+  /** `sync_file_range(2)`: has the system begin to write a range back. @returns 0, or -errno */
+  flushRange(fd: number, offset: bigint, length: number): number {
+    const result = this.#system.flushRange(fd, offset, BigInt(length));
+    return result < 0 ? -this.#errno() : result;
+  }
+
   /** `ftruncate(2)`. @returns 0, or -errno */
   ftruncate(fd: number, length: number): number {
     const result = this.#common.ftruncate(fd, BigInt(length));
@@ -319,6 +206,18 @@ export class Libc {
   /** A counter that wakes `poll` (`eventfd(2)`), nonblocking, closed on exec. @returns the fd, or -errno */
   eventfd(): number {
     const result = this.#system.eventfd();
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** Whether a filter may refuse system calls of this thread, as in most containers. */
+  hasSeccompFilter(): boolean {
+    return this.#system.seccompMode() === SECCOMP_MODE_FILTER;
+  }
+
+  /** `poll(2)`, blocking. @returns how many are ready, 0 after the timeout, or -errno */
+  poll(pollfds: Uint8Array<SharedArrayBuffer>, count: number, timeoutMs: number): number {
+    const bytes = pollfds as Uint8Array<ArrayBufferLike> as Uint8Array<ArrayBuffer>;
+    const result = this.#common.poll(bytes, BigInt(count), timeoutMs);
     return result < 0 ? -this.#errno() : result;
   }
 
@@ -393,6 +292,9 @@ function openLinux(path: string): Opened {
         return present < 0 ? present : symbols.fcntl(fd, F_SETFL, (present | added) & ~removed);
       },
       eventfd: () => symbols.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+      flushRange: (fd, offset, length) =>
+        symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE),
+      seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
       probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
@@ -417,6 +319,9 @@ function openDarwin(path: string): Opened {
       // Of the flags that could be changed this module uses none on macOS, and it has no eventfd.
       changeFlags: () => 0,
       eventfd: () => -1,
+      // There is no such call; it is a hint, and leaving it out changes no outcome.
+      flushRange: () => 0,
+      seccompMode: () => 0,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),
@@ -424,8 +329,11 @@ function openDarwin(path: string): Opened {
   };
 }
 
-/** The C libraries this thread has open, by path, with how many users each has. */
-const openLibraries = new Map<string, { libc: Libc; users: number }>();
+const LIBRARIES = new SharedLibraries<Libc>({
+  name: "the C library",
+  option: "libraries.libc",
+  load: (path) => new Libc(path, Deno.build.os === "darwin" ? "darwin" : "linux"),
+});
 
 /**
  * Opens the C library for one more user of this thread; {@linkcode closeLibc} gives it back.
@@ -436,9 +344,8 @@ const openLibraries = new Map<string, { libc: Libc; users: number }>();
  * @throws {Deno.errors.NotFound} if none can be loaded, naming each with its reason
  */
 export function openLibc(path?: string): Libc {
-  const platform = `${Deno.build.os}-${Deno.build.arch}`;
-  const candidates = libcCandidates(platform);
-  return openFirst(path === undefined ? candidates : [path], platform.startsWith("darwin"));
+  const candidates = libcCandidates(`${Deno.build.os}-${Deno.build.arch}`);
+  return LIBRARIES.open(path === undefined ? candidates : [path]);
 }
 
 /**
@@ -454,47 +361,7 @@ export function libcCandidates(platform: string): readonly string[] {
   );
 }
 
-function openFirst(candidates: readonly string[], isDarwin: boolean): Libc {
-  const granted = candidates.filter((path) =>
-    Deno.permissions.querySync({ name: "ffi", path }).state === "granted"
-  );
-  if (granted.length === 0) {
-    throw new Deno.errors.NotCapable(
-      `Cannot open the C library without permission: run again with --allow-ffi=${candidates[0]} ` +
-        `(on this machine another of these may be the right one: ${candidates.join(", ")})`,
-    );
-  }
-  const failures: string[] = [];
-  for (const path of granted) {
-    try {
-      return openShared(path, isDarwin);
-    } catch (cause) {
-      failures.push(`${path} (${cause instanceof Error ? cause.message : cause})`);
-    }
-  }
-  throw new Deno.errors.NotFound(
-    `Cannot load the C library: tried ${
-      failures.join(", ")
-    }; name it with the option "libraries.libc"`,
-  );
-}
-
-function openShared(path: string, isDarwin: boolean): Libc {
-  let entry = openLibraries.get(path);
-  if (entry === undefined) {
-    entry = { libc: new Libc(path, isDarwin ? "darwin" : "linux"), users: 0 };
-    openLibraries.set(path, entry);
-  }
-  entry.users++;
-  return entry.libc;
-}
-
 /** Gives back what {@linkcode openLibc} returned; the last user of this thread unloads the library. */
 export function closeLibc(libc: Libc): void {
-  const entry = openLibraries.get(libc.path);
-  if (entry === undefined || entry.libc !== libc) return;
-  entry.users--;
-  if (entry.users > 0) return;
-  openLibraries.delete(libc.path);
-  libc.unload();
+  LIBRARIES.close(libc);
 }

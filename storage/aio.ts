@@ -163,7 +163,7 @@ export class Aio extends AioCore {
       slot,
       entry,
       path,
-      onClosed: (closed) => this.#files.delete(closed),
+      onClosed: () => this.#files.delete(file),
     });
     this.#files.add(file);
     return file;

@@ -17,5 +17,6 @@
 export { Aio } from "./aio.ts";
 export type { Alignment } from "./alignment.ts";
 export { AioFile } from "./file.ts";
-export type { TransferOptions } from "./file.ts";
+export type { Flush } from "./flush.ts";
+export type { TransferOptions } from "./file_parts.ts";
 export type { DirectMode, OpenFileOptions } from "../core/open_path.ts";

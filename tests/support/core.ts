@@ -13,7 +13,7 @@ import type { ResourceOwner } from "../../core/resource_owner.ts";
 import { AioReturn } from "../../core/result.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
-import { syncMethod } from "../../methods/sync.ts";
+import { METHODS } from "../../methods/registry.ts";
 import type { AioFile } from "../../storage/file.ts";
 import { HeldMethod } from "./held_method.ts";
 import { contentAt, tempDir, writeRandomFile } from "./temp.ts";
@@ -67,16 +67,15 @@ async function openFixture(options: AioOptions, held: HeldMethod | null): Promis
   const logs: string[] = [];
   const dir = await tempDir();
   await writeRandomFile(dir.join("data"), FILE_BYTES, FILE_SEED);
-  const method = held ?? syncMethod;
   const aio = await Aio.open({
-    method: method.name,
+    method: held?.name ?? "sync",
     arenaBytes: 1024 * 1024,
     maxBackends: 2,
     onWarning: (message, cause) => warnings.push({ message, cause }),
     onLog: (message) => logs.push(message),
     logLevel: "log",
     ...options,
-  }, [method]);
+  }, held === null ? METHODS : [held]);
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
   return {
     aio,

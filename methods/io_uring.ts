@@ -1,0 +1,84 @@
+/**
+ * io_uring.ts: the method that hands IOs to the kernel's io_uring, up to 32 by one system call, and takes
+ * their completions from memory that the kernel shares.
+ *
+ * Each backend has a ring of its own, which every other thread can look after (uring_ring.ts,
+ * uring_memory.ts). uring_setup.ts makes it, uring_probe.ts says whether the machine can,
+ * uring_backend.ts submits and completes.
+ *
+ * @module
+ */
+
+import { assert } from "../core/assert.ts";
+import type { AioHandle } from "../core/handle.ts";
+import type { Availability, IoMethod, MethodBackend } from "../core/method.ts";
+import type { EffectiveOptions } from "../core/options.ts";
+import { closeLiburing, openLiburing } from "../ffi/liburing.ts";
+import { UringBackend } from "./uring_backend.ts";
+import { uringBytes } from "./uring_memory.ts";
+import { setupReason, uringAvailability } from "./uring_probe.ts";
+import { closeRing, openRing, registerArena, type RingForm } from "./uring_setup.ts";
+
+/** What each backend of this thread has in the method. */
+const BACKENDS = new WeakMap<MethodBackend, UringBackend>();
+
+function of(backend: MethodBackend): UringBackend {
+  const uring = BACKENDS.get(backend);
+  assert(uring !== undefined, "A backend without a ring uses io_uring");
+  return uring;
+}
+
+/**
+ * The method, with rings of one form.
+ *
+ * @param form null: the one that suits the kernel
+ */
+export function createIoUringMethod(form: RingForm | null): IoMethod {
+  return {
+    name: "io_uring",
+    waitOnFdBeforeClose: true,
+    available: (options: EffectiveOptions): Availability => uringAvailability(options, form),
+    shmemSize: uringBytes,
+    initBackend: (backend) => initBackend(backend, form),
+    shutdownBackend,
+    submit: (backend, staged, count) => of(backend).submit(staged, count),
+    waitOne: (backend, handle: AioHandle) => of(backend).wait(handle),
+    checkOne: (backend, handle: AioHandle) => of(backend).check(handle),
+    pollFd: (backend) => of(backend).ring.fd,
+    hasCompletions: (backend) => of(backend).ring.isReady,
+    reapBackend,
+  };
+}
+
+function initBackend(backend: MethodBackend, form: RingForm | null): void {
+  const liburing = openLiburing(backend.options.libraries.liburing);
+  const result = openRing(backend, liburing, form);
+  if (result < 0) {
+    closeLiburing(liburing);
+    throw new Deno.errors.NotSupported(
+      `Cannot make a ring for this thread: ${setupReason(backend.libc, -result)}`,
+    );
+  }
+  registerArena(backend, liburing);
+  BACKENDS.set(backend, new UringBackend(backend, liburing));
+}
+
+function shutdownBackend(backend: MethodBackend): void {
+  const uring = BACKENDS.get(backend);
+  // It was never made: the opening failed.
+  if (uring === undefined) return;
+  uring.finish();
+  uring.withLock(backend.id, () => closeRing(backend, uring.liburing, backend.id));
+  BACKENDS.delete(backend);
+  closeLiburing(uring.liburing);
+}
+
+function reapBackend(backend: MethodBackend, dead: number): boolean {
+  const uring = of(backend);
+  if (!uring.endDead(dead)) return false;
+  uring.withLock(dead, () => closeRing(backend, uring.liburing, dead));
+  return true;
+}
+
+/** Hands IOs to the kernel. */
+export const ioUringMethod: IoMethod = createIoUringMethod(null);

@@ -1,0 +1,239 @@
+/**
+ * uring_setup.ts: makes the ring of a backend, in one of two forms, and ends it.
+ *
+ * From Linux 6.5 on the kernel takes memory that it is brought, and so the queues lie in the control
+ * memory, where every thread sees them. Before, it maps them itself; other threads then look at them by
+ * their addresses, for which Deno wants `--allow-ffi` as a whole.
+ *
+ * @module
+ */
+
+import { lock, unlock } from "../core/lock.ts";
+import type { MethodBackend } from "../core/method.ts";
+import { BACKEND, type Control } from "../core/shared_memory.ts";
+import { sleepMs } from "../core/sleep.ts";
+import { EINVAL, ENOMEM } from "../ffi/errno.ts";
+import type { Liburing } from "../ffi/liburing.ts";
+import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
+import {
+  CLONE_BUFFERS_SIZE_BYTES,
+  CQ_OFFSETS,
+  PARAMS_WORDS,
+  REGISTER,
+  SETUP_NO_MMAP,
+  SQ_OFFSETS,
+  URING_SIZE_BYTES,
+  URING_WORDS,
+} from "../ffi/uring_layout.ts";
+import {
+  FORM_MAPPED,
+  FORM_SHARED,
+  queueBytesAt,
+  ringEntries,
+  SLOT,
+  slotAt,
+} from "./uring_memory.ts";
+
+/** Which form a ring has. */
+export type RingForm = "shared" | "mapped";
+
+const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
+/** The kernel gives locked memory of closed rings back a moment late. */
+const ENOMEM_ATTEMPTS = 10;
+const ENOMEM_PAUSE_MS = 10;
+/** A ring of so few entries lies on one page for each queue, which every kernel takes. */
+const ENTRIES_ALWAYS = 64;
+
+/**
+ * Makes a backend's ring.
+ *
+ * @param form the one to make; null: shared where the kernel can, else mapped
+ * @returns 0, or -errno
+ */
+export function openRing(
+  backend: MethodBackend,
+  liburing: Liburing,
+  form: RingForm | null,
+): number {
+  const { control, id } = backend;
+  const most = ringEntries(control.handlesPerBackend);
+  let result = -EINVAL;
+  if (form !== "mapped") result = setupShared(backend, liburing, most);
+  if (form === "mapped" || (form === null && result === -EINVAL)) {
+    result = setupMapped(control, id, liburing, most);
+  }
+  return result;
+}
+
+/** With fewer entries where the kernel does not take memory of more than a page. */
+function setupShared(backend: MethodBackend, liburing: Liburing, most: number): number {
+  let result = -EINVAL;
+  for (let entries = most; entries >= 1; entries /= 2) {
+    result = patiently(() => trySetupShared(backend, liburing, entries));
+    if (result >= 0 || entries <= ENTRIES_ALWAYS) break;
+  }
+  return result;
+}
+
+function trySetupShared(backend: MethodBackend, liburing: Liburing, entries: number): number {
+  const { control, id, libc } = backend;
+  const at = queueBytesAt(control, id);
+  const base = libc.addressOf(control.bytes);
+  // What an earlier ring left there means nothing to this one.
+  control.bytes.fill(0, at.entries, at.ring);
+  const params = new Int32Array(PARAMS_WORDS.size);
+  params[PARAMS_WORDS.flags] = SETUP_NO_MMAP;
+  writeAddress(params, PARAMS_WORDS.sqUserAddress, base + at.entries);
+  writeAddress(params, PARAMS_WORDS.cqUserAddress, base + at.ring);
+  const fd = liburing.setup(entries, new Uint8Array(params.buffer));
+  if (fd < 0) return fd;
+  describe(control, id, fd, FORM_SHARED, params);
+  const array = at.ring / WORD_BYTES +
+    params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS.array]! / WORD_BYTES;
+  for (let i = 0; i < params[PARAMS_WORDS.sqEntries]!; i++) control.words[array + i] = i;
+  return 0;
+}
+
+function setupMapped(control: Control, id: number, liburing: Liburing, entries: number): number {
+  const uring = new Int32Array(URING_SIZE_BYTES / WORD_BYTES);
+  const params = new Int32Array(PARAMS_WORDS.size);
+  const bytes = new Uint8Array(uring.buffer);
+  const result = patiently(() => liburing.queueInit(entries, bytes, new Uint8Array(params.buffer)));
+  if (result < 0) return result;
+  const slot = slotAt(control, id);
+  control.words.set(uring, slot + SLOT.uring);
+  copyWords(control.words, slot + SLOT.ringAddress, uring, URING_WORDS.sqRing, 2);
+  copyWords(control.words, slot + SLOT.ringBytes, uring, URING_WORDS.sqRingSize, 2);
+  copyWords(control.words, slot + SLOT.entriesAddress, uring, URING_WORDS.sqes, 2);
+  describe(control, id, uring[URING_WORDS.ringFd]!, FORM_MAPPED, params);
+  const memory = ringMemory(control, id);
+  const array = params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS.array]! / WORD_BYTES;
+  for (let i = 0; i < params[PARAMS_WORDS.sqEntries]!; i++) memory[array + i] = i;
+  return 0;
+}
+
+function ringMemory(control: Control, id: number): Int32Array {
+  const slot = slotAt(control, id);
+  const address = fromWords(
+    control.words[slot + SLOT.ringAddress]!,
+    control.words[slot + SLOT.ringAddress + 1]!,
+  );
+  const pointer = Deno.UnsafePointer.create(BigInt(address))!;
+  const bytes = control.words[slot + SLOT.ringBytes]!;
+  return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, bytes));
+}
+
+function patiently(setup: () => number): number {
+  let result = setup();
+  for (let i = 0; result === -ENOMEM && i < ENOMEM_ATTEMPTS; i++) {
+    sleepMs(ENOMEM_PAUSE_MS);
+    result = setup();
+  }
+  return result;
+}
+
+function writeAddress(words: Int32Array, at: number, address: number): void {
+  words[at] = lowWord(address);
+  words[at + 1] = highWord(address);
+}
+
+function copyWords(
+  to: Int32Array,
+  at: number,
+  from: Int32Array,
+  start: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;
+}
+
+/** Says in the slot where the queues are; the descriptor last, by which others know that there is a ring. */
+function describe(
+  control: Control,
+  id: number,
+  fd: number,
+  form: number,
+  params: Int32Array,
+): void {
+  const { words } = control;
+  const slot = slotAt(control, id);
+  const sq = (name: keyof typeof SQ_OFFSETS) =>
+    params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS[name]]! / WORD_BYTES;
+  const cq = (name: keyof typeof CQ_OFFSETS) =>
+    params[PARAMS_WORDS.cqOffsets + CQ_OFFSETS[name]]! / WORD_BYTES;
+  words[slot + SLOT.form] = form;
+  words[slot + SLOT.sqEntries] = params[PARAMS_WORDS.sqEntries]!;
+  words[slot + SLOT.cqEntries] = params[PARAMS_WORDS.cqEntries]!;
+  words[slot + SLOT.sqHead] = sq("head");
+  words[slot + SLOT.sqTail] = sq("tail");
+  words[slot + SLOT.sqFlags] = sq("flags");
+  words[slot + SLOT.cqHead] = cq("head");
+  words[slot + SLOT.cqTail] = cq("tail");
+  words[slot + SLOT.cqes] = cq("cqes");
+  words[slot + SLOT.fixedBytes] = 0;
+  words[slot + SLOT.epoch]!++;
+  Atomics.store(words, slot + SLOT.fd, fd);
+}
+
+/**
+ * Registers the first part of the arena with a ring, so that the kernel need not look its pages up for
+ * each IO: as a copy of another ring's registration where there is one, which locks nothing anew.
+ */
+export function registerArena(backend: MethodBackend, liburing: Liburing): void {
+  const { control, id, options } = backend;
+  const bytes = options.registeredBytes;
+  const slot = slotAt(control, id);
+  if (bytes === 0) return;
+  const fd = control.words[slot + SLOT.fd]!;
+  const isRegistered = tryClone(backend, liburing, fd) || tryRegister(backend, liburing, fd, bytes);
+  if (isRegistered) Atomics.store(control.words, slot + SLOT.fixedBytes, bytes);
+}
+
+/** Under the other's lock: its ring may be closing. */
+function tryClone(backend: MethodBackend, liburing: Liburing, fd: number): boolean {
+  const { control, id, options, libc } = backend;
+  const threadId = libc.threadId();
+  const isThreadAlive = (holder: number) => libc.isThreadAlive(holder);
+  for (let other = 0; other < options.maxBackends; other++) {
+    const slot = slotAt(control, other);
+    if (other === id || Atomics.load(control.words, slot + SLOT.fixedBytes) === 0) continue;
+    const lockAt = control.backendAt(other) + BACKEND.completionLock;
+    lock(control.words, lockAt, threadId, isThreadAlive);
+    const source = control.words[slot + SLOT.fd]!;
+    const argument = new Int32Array(CLONE_BUFFERS_SIZE_BYTES / WORD_BYTES);
+    argument[0] = source;
+    const result = source === 0
+      ? -EINVAL
+      : liburing.register(fd, REGISTER.cloneBuffers, new Uint8Array(argument.buffer), 1);
+    unlock(control.words, lockAt, threadId);
+    if (result >= 0) return true;
+  }
+  return false;
+}
+
+function tryRegister(
+  backend: MethodBackend,
+  liburing: Liburing,
+  fd: number,
+  bytes: number,
+): boolean {
+  const iovec = new Int32Array(4);
+  writeAddress(iovec, 0, backend.arena.address);
+  writeAddress(iovec, 2, bytes);
+  return liburing.register(fd, REGISTER.buffers, new Uint8Array(iovec.buffer), 1) >= 0;
+}
+
+/** Ends a ring that has nothing in the kernel. The caller holds its backend's completion lock. */
+export function closeRing(backend: MethodBackend, liburing: Liburing, id: number): void {
+  const { control, libc } = backend;
+  const slot = slotAt(control, id);
+  const fd = Atomics.exchange(control.words, slot + SLOT.fd, 0);
+  if (fd === 0) return;
+  control.words[slot + SLOT.fixedBytes] = 0;
+  if (control.words[slot + SLOT.form] === FORM_SHARED) {
+    libc.close(fd);
+    return;
+  }
+  const uring = control.words.slice(slot + SLOT.uring, slot + SLOT.size);
+  liburing.queueExit(new Uint8Array(Int32Array.from(uring).buffer));
+}
