@@ -12,6 +12,7 @@ export type Ask =
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
   | { what: "read" | "stage"; offset: number; bytes: number }
+  | { what: "readFd"; fd: number; bytes: number }
   | { what: "submit" | "close" | "acquire" | "selfClose" }
   | { what: "seen" | "perform" | "await" | "waitSync"; ref: WaitRef }
   | { what: "complete"; ref: WaitRef; result: number };

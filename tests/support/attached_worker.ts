@@ -9,12 +9,12 @@
 
 import { Aio, AioReturn } from "../../mod.ts";
 import type { AioFile, IoMethod, WaitRef } from "../../mod.ts";
-import { syncMethod } from "../../methods/sync.ts";
+import { METHODS } from "../../methods/registry.ts";
 import type { Answer, Ask } from "./attached.ts";
 import { HeldMethod } from "./held_method.ts";
 
 const held = new HeldMethod();
-const methods: readonly IoMethod[] = [held, syncMethod];
+const methods: readonly IoMethod[] = [held, ...METHODS];
 const views = new Map<number, Uint8Array>();
 let aio: Aio;
 let file: AioFile;
@@ -26,6 +26,18 @@ function startRead(offset: number, bytes: number): WaitRef {
   views.set(ref.index, view);
   handle.setIovec(view);
   file.startReadv(handle, offset);
+  return ref;
+}
+
+/** Of a descriptor that no file of ours has, such as a pipe; with the module fixtures/layers.ts. */
+function startReadFd(fd: number, bytes: number): WaitRef {
+  const view = aio.alloc(bytes);
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  views.set(ref.index, view);
+  handle.setIovec(view);
+  handle.setTarget(aio.targetId("page"));
+  handle.startReadv(fd, 0);
   return ref;
 }
 
@@ -41,6 +53,8 @@ async function answer(ask: Ask): Promise<unknown> {
       return await file.writeAt(ask.bytes, ask.offset);
     case "read":
       return startRead(ask.offset, ask.bytes);
+    case "readFd":
+      return startReadFd(ask.fd, ask.bytes);
     case "acquire":
       return aio.acquire().waitRef();
     case "stage":
