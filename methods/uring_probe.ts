@@ -9,13 +9,14 @@
 
 import type { Availability } from "../core/method.ts";
 import type { EffectiveOptions } from "../core/options.ts";
-import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, errnoName } from "../ffi/errno.ts";
+import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, errnoName, errnoText } from "../ffi/errno.ts";
 import { closeLibc, type Libc, openLibc } from "../ffi/libc.ts";
 import { closeLiburing, type Liburing, openLiburing } from "../ffi/liburing.ts";
 import { FEATURE_RW_CUR_POS, PARAMS_WORDS, SETUP_NO_MMAP } from "../ffi/uring_layout.ts";
 import type { RingForm } from "./uring_setup.ts";
 
 const PROBE_ENTRIES = 2;
+const NO_DESCRIPTORS = "this process has no descriptors left (EMFILE): raise `ulimit -n`";
 
 /** Asks the machine. */
 export function uringAvailability(
@@ -53,6 +54,7 @@ function messageOf(error: unknown): string {
 function liburingReason(error: unknown): string {
   const message = messageOf(error);
   if (error instanceof Deno.errors.NotCapable) return message;
+  if (message.includes(errnoText(EMFILE))) return NO_DESCRIPTORS;
   if (message.includes("symbol")) {
     return `${message}: liburing is too old, install version 2.3 or later`;
   }
@@ -107,7 +109,7 @@ export function setupReason(libc: Libc, errno: number): string {
     case ENOMEM:
       return "the kernel may lock no more memory for this user (ENOMEM): raise `ulimit -l`";
     case EMFILE:
-      return "this process has no descriptors left (EMFILE): raise `ulimit -n`";
+      return NO_DESCRIPTORS;
     default:
       return `io_uring_setup failed with ${errnoName(errno)}`;
   }
