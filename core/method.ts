@@ -61,7 +61,7 @@ export interface MethodBackend {
   /** Whether any other thread is attached. */
   readonly hasOthers: boolean;
   /** The memory that IO goes to without a copy. */
-  readonly arena: { readonly address: number };
+  readonly arena: { readonly address: number; readonly buffer: SharedArrayBuffer };
 }
 
 /** One way to execute IO. */

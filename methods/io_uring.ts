@@ -4,7 +4,7 @@
  *
  * Each backend has a ring of its own, which every other thread can look after (uring_ring.ts,
  * uring_memory.ts). uring_setup.ts makes it, uring_probe.ts says whether the machine can,
- * uring_backend.ts submits and completes.
+ * uring_submission.ts and uring_completion.ts do the rest.
  *
  * @module
  */
@@ -13,13 +13,21 @@ import { assert } from "../core/assert.ts";
 import type { AioHandle } from "../core/handle.ts";
 import type { Availability, IoMethod, MethodBackend } from "../core/method.ts";
 import type { EffectiveOptions } from "../core/options.ts";
-import { closeLiburing, openLiburing } from "../ffi/liburing.ts";
-import { UringBackend } from "./uring_backend.ts";
+import { closeLiburing, type Liburing, openLiburing } from "../ffi/liburing.ts";
+import { UringCompletions } from "./uring_completion.ts";
 import { uringBytes } from "./uring_memory.ts";
 import { setupReason, uringAvailability } from "./uring_probe.ts";
-import { closeRing, openRing, registerArena, type RingForm } from "./uring_setup.ts";
+import { openRing, registerArena, type RingForm } from "./uring_setup.ts";
+import { UringSubmission } from "./uring_submission.ts";
 
-/** What each backend of this thread has in the method. */
+/** What one backend has in the method. */
+interface UringBackend {
+  readonly liburing: Liburing;
+  readonly submission: UringSubmission;
+  readonly completions: UringCompletions;
+}
+
+/** By backend of this thread. */
 const BACKENDS = new WeakMap<MethodBackend, UringBackend>();
 
 function of(backend: MethodBackend): UringBackend {
@@ -41,11 +49,11 @@ export function createIoUringMethod(form: RingForm | null): IoMethod {
     shmemSize: uringBytes,
     initBackend: (backend) => initBackend(backend, form),
     shutdownBackend,
-    submit: (backend, staged, count) => of(backend).submit(staged, count),
-    waitOne: (backend, handle: AioHandle) => of(backend).wait(handle),
-    checkOne: (backend, handle: AioHandle) => of(backend).check(handle),
-    pollFd: (backend) => of(backend).ring.fd,
-    hasCompletions: (backend) => of(backend).ring.isReady,
+    submit: (backend, staged, count) => of(backend).submission.submit(staged, count),
+    waitOne: (backend, handle: AioHandle) => of(backend).submission.wait(handle),
+    checkOne: (backend, handle: AioHandle) => of(backend).completions.check(handle),
+    pollFd: (backend) => of(backend).submission.ring.fd,
+    hasCompletions: (backend) => of(backend).submission.ring.isReady,
     reapBackend,
   };
 }
@@ -60,24 +68,30 @@ function initBackend(backend: MethodBackend, form: RingForm | null): void {
     );
   }
   registerArena(backend, liburing);
-  BACKENDS.set(backend, new UringBackend(backend, liburing));
+  const completions = new UringCompletions(backend, liburing);
+  const submission = new UringSubmission(backend, liburing, completions);
+  BACKENDS.set(backend, { liburing, submission, completions });
 }
 
 function shutdownBackend(backend: MethodBackend): void {
   const uring = BACKENDS.get(backend);
   // It was never made: the opening failed.
   if (uring === undefined) return;
-  uring.finish();
-  uring.withLock(backend.id, () => closeRing(backend, uring.liburing, backend.id));
+  uring.submission.finish();
   BACKENDS.delete(backend);
   closeLiburing(uring.liburing);
 }
 
+/** A thread that attaches may have to do it before it has a ring of its own. */
 function reapBackend(backend: MethodBackend, dead: number): boolean {
-  const uring = of(backend);
-  if (!uring.endDead(dead)) return false;
-  uring.withLock(dead, () => closeRing(backend, uring.liburing, dead));
-  return true;
+  const uring = BACKENDS.get(backend);
+  if (uring !== undefined) return uring.completions.endDead(dead);
+  const liburing = openLiburing(backend.options.libraries.liburing);
+  try {
+    return new UringCompletions(backend, liburing).endDead(dead);
+  } finally {
+    closeLiburing(liburing);
+  }
 }
 
 /** Hands IOs to the kernel. */

@@ -1,0 +1,214 @@
+/**
+ * uring_completion.ts: how a thread takes completions: of its own ring, of other backends' rings, and of
+ * those that dead threads left.
+ *
+ * @module
+ */
+
+import type { AioHandle } from "../core/handle.ts";
+import { SUBMITTED } from "../core/handle_state.ts";
+import { lock, tryLock, unlock } from "../core/lock.ts";
+import type { MethodBackend } from "../core/method.ts";
+import { BACKEND, HANDLE } from "../core/shared_memory.ts";
+import { sleepMs } from "../core/sleep.ts";
+import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
+import type { Liburing } from "../ffi/liburing.ts";
+import { ENTER_GETEVENTS, SQE_WORDS, URING_OP } from "../ffi/uring_layout.ts";
+import { SLOT, slotAt } from "./uring_memory.ts";
+import { type Completion, Ring } from "./uring_ring.ts";
+import { closeRing } from "./uring_setup.ts";
+
+/** After so many looks that found a lock taken, its holder is asked whether it lives. */
+const LOOKS_UNTIL_ASKED = 64;
+/** In place of a handle's number, for entries that cancel. */
+const NO_HANDLE = -1;
+const CANCEL_ATTEMPTS_MAX = 1000;
+const CANCEL_PAUSE_MS = 1;
+const CANCEL_LOOKS_MAX = 100;
+
+/** What of a dead thread's ring came back because it died. */
+const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
+
+/** The completions of all rings, as one backend takes them. */
+export class UringCompletions {
+  readonly #backend: MethodBackend;
+  readonly #liburing: Liburing;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #threadId: number;
+  readonly #rings: (Ring | null)[] = [];
+  readonly #completion: Completion = { userDataLow: 0, userDataHigh: 0, result: 0 };
+  /** Completed under the lock, to be published without it. */
+  readonly #taken: AioHandle[] = [];
+  /** Given up by the kernel without being asked, to be executed here. */
+  readonly #refused: AioHandle[] = [];
+  #looksInVain = 0;
+
+  /**
+   * For a backend, whether it has a ring of its own or not.
+   *
+   * @param backend who takes them
+   * @param liburing does the calls
+   */
+  constructor(backend: MethodBackend, liburing: Liburing) {
+    this.#backend = backend;
+    this.#liburing = liburing;
+    this.#words = backend.control.words;
+    this.#threadId = backend.libc.threadId();
+  }
+
+  /** Says that a ring is its backend's, which keeps one object of it. */
+  adopt(id: number, ring: Ring): void {
+    this.#rings[id] = ring;
+  }
+
+  /** The ring of a backend; null if it has none. */
+  ringOf(id: number): Ring | null {
+    const slot = slotAt(this.#backend.control, id);
+    if (Atomics.load(this.#words, slot + SLOT.fd) === 0) return null;
+    const known = this.#rings[id] ?? null;
+    if (known !== null && known.epoch === this.#words[slot + SLOT.epoch]) return known;
+    const ring = new Ring(this.#backend.control, id);
+    this.#rings[id] = ring;
+    return ring;
+  }
+
+  /**
+   * Takes what the kernel has done, of one backend's ring, but no more than was there at first. Whoever
+   * has the lock already does it otherwise.
+   *
+   * @returns how many completions were taken
+   */
+  drain(ring: Ring, owner: number): number {
+    if (!ring.isReady) return 0;
+    const lockAt = this.#backend.control.backendAt(owner) + BACKEND.completionLock;
+    if (!this.#tryLock(lockAt)) return 0;
+    const isThere = owner === this.#backend.id || this.ringOf(owner) === ring;
+    const count = isThere ? this.#takeAll(ring) : 0;
+    unlock(this.#words, lockAt, this.#threadId);
+    this.#publishTaken();
+    return count;
+  }
+
+  #tryLock(lockAt: number): boolean {
+    const { libc } = this.#backend;
+    this.#looksInVain++;
+    const isAsking = this.#looksInVain % LOOKS_UNTIL_ASKED === 0;
+    const isAlive = (threadId: number) => libc.isThreadAlive(threadId);
+    const isLocked = tryLock(this.#words, lockAt, this.#threadId, isAlive, isAsking);
+    if (isLocked) this.#looksInVain = 0;
+    return isLocked;
+  }
+
+  /** The caller holds the lock. */
+  #takeAll(ring: Ring): number {
+    if (ring.hasOverflow) this.#liburing.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
+    const count = ring.ready;
+    const completion = this.#completion;
+    for (let i = 0; i < count; i++) {
+      ring.peek(i, completion);
+      this.#take(completion);
+    }
+    // Only now: if this thread ends before, the next one finds what it took in the handles.
+    ring.release(count);
+    return count;
+  }
+
+  #take({ userDataLow, userDataHigh, result }: Completion): void {
+    if (userDataLow === NO_HANDLE) return;
+    const handle = this.#backend.handleOf(userDataLow);
+    const { words, base } = handle;
+    if (Atomics.load(words, base + HANDLE.generationLow) !== userDataHigh) return;
+    if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
+    if (result === -ECANCELED) {
+      if (handle.backendId === this.#backend.id || this.#backend.claim(handle)) {
+        this.#refused.push(handle);
+      }
+      return;
+    }
+    this.#backend.storeCompletion(handle, result);
+    this.#taken.push(handle);
+  }
+
+  #publishTaken(): void {
+    const { length } = this.#taken;
+    for (let i = 0; i < length; i++) this.#backend.publishCompletion(this.#taken[i]!);
+    this.#taken.length = 0;
+    if (this.#refused.length === 0) return;
+    for (const handle of this.#refused) this.#backend.performSynchronously(handle);
+    this.#refused.length = 0;
+  }
+
+  /** See `IoMethod.checkOne`. */
+  check(handle: AioHandle): void {
+    const ring = this.ringOf(handle.backendId);
+    if (ring !== null) this.drain(ring, handle.backendId);
+  }
+
+  /** Runs something with the completion lock of a backend. */
+  withLock(owner: number, use: () => void): void {
+    const { control, libc } = this.#backend;
+    const lockAt = control.backendAt(owner) + BACKEND.completionLock;
+    lock(control.words, lockAt, this.#threadId, (holder) => libc.isThreadAlive(holder));
+    use();
+    unlock(control.words, lockAt, this.#threadId);
+  }
+
+  /**
+   * Ends what a dead backend has in the kernel: cancels it and takes what came of it. IO that was
+   * cancelled for its issuer's death stays submitted, and is done again by the core.
+   *
+   * @returns false if the kernel is not done with it yet
+   */
+  endDead(dead: number): boolean {
+    const ring = this.ringOf(dead);
+    if (ring === null) return true;
+    let isDone = false;
+    this.withLock(dead, () => {
+      ring.adopt();
+      this.#cancelAll(ring, dead);
+      for (let i = 0; ring.inKernel > 0 && i < CANCEL_LOOKS_MAX; i++) {
+        this.#takeDead(ring);
+        if (ring.inKernel > 0) sleepMs(CANCEL_PAUSE_MS);
+      }
+      this.#takeDead(ring);
+      isDone = ring.inKernel === 0;
+    });
+    this.#publishTaken();
+    if (isDone) this.withLock(dead, () => closeRing(this.#backend, this.#liburing, dead));
+    return isDone;
+  }
+
+  #cancelAll(ring: Ring, dead: number): void {
+    const { control } = this.#backend;
+    const first = dead * control.handlesPerBackend;
+    for (let index = first; index < first + control.handlesPerBackend; index++) {
+      const base = control.handleAt(index);
+      if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED || !ring.hasRoom) continue;
+      const at = ring.nextEntry();
+      ring.sqes[at + SQE_WORDS.opcode] = URING_OP.asyncCancel;
+      ring.sqes[at + SQE_WORDS.fd] = -1;
+      ring.sqes[at + SQE_WORDS.offsetLow] = ring.sqes[at + SQE_WORDS.offsetHigh] = 0;
+      ring.sqes[at + SQE_WORDS.addressLow] = index;
+      ring.sqes[at + SQE_WORDS.addressHigh] = this.#words[base + HANDLE.generationLow]!;
+      ring.sqes[at + SQE_WORDS.length] = 0;
+      ring.sqes[at + SQE_WORDS.userDataLow] = NO_HANDLE;
+      ring.sqes[at + SQE_WORDS.userDataHigh] = 0;
+    }
+    ring.publish();
+    for (let attempts = 0; ring.filled > 0 && attempts < CANCEL_ATTEMPTS_MAX; attempts++) {
+      const result = this.#liburing.enter(ring.fd, ring.filled, 0, ENTER_GETEVENTS);
+      if (result > 0) ring.noteSubmitted(result);
+    }
+    ring.takeBack();
+  }
+
+  #takeDead(ring: Ring): void {
+    if (ring.hasOverflow) this.#liburing.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
+    const count = ring.ready;
+    for (let i = 0; i < count; i++) {
+      ring.peek(i, this.#completion);
+      if (!DEATH_ERRORS.includes(this.#completion.result)) this.#take(this.#completion);
+    }
+    ring.release(count);
+  }
+}
