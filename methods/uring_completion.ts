@@ -183,7 +183,7 @@ export class UringCompletions {
     const first = dead * control.handlesPerBackend;
     for (let index = first; index < first + control.handlesPerBackend; index++) {
       const base = control.handleAt(index);
-      if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED || !ring.hasRoom) continue;
+      if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED || ring.room <= 0) continue;
       const at = ring.nextEntry();
       ring.sqes[at + SQE_WORDS.opcode] = URING_OP.asyncCancel;
       ring.sqes[at + SQE_WORDS.fd] = -1;

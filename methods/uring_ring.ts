@@ -75,10 +75,10 @@ export class Ring {
     return (this.#filled - Atomics.load(this.words, this.#cqHead)) | 0;
   }
 
-  /** Whether an entry can be filled without any IO being lost. */
-  get hasRoom(): boolean {
-    return this.outstanding < this.cqEntries &&
-      ((this.#filled - Atomics.load(this.words, this.#sqHead)) | 0) < this.sqEntries;
+  /** How many entries can be filled without any IO being lost. */
+  get room(): number {
+    const unseen = (this.#filled - Atomics.load(this.words, this.#sqHead)) | 0;
+    return Math.min(this.cqEntries - this.outstanding, this.sqEntries - unseen);
   }
 
   /** How many entries are filled and not submitted. */
@@ -86,11 +86,14 @@ export class Ring {
     return (this.#filled - this.#submitted) | 0;
   }
 
-  /** Where the next entry is, cleared, in words of {@linkcode sqes}; there must be room. */
+  /**
+   * Where the next entry is, in words of {@linkcode sqes}; there must be room. Its flags and its buffer
+   * are cleared, words that nobody uses are 0, and all others are to be set.
+   */
   nextEntry(): number {
     const at = (this.#filled & (this.sqEntries - 1)) * SQE_WORDS.size;
     this.#filled = (this.#filled + 1) | 0;
-    this.sqes.fill(0, at + SQE_WORDS.operationFlags, at + SQE_WORDS.size);
+    this.sqes[at + SQE_WORDS.operationFlags] = 0;
     return at;
   }
 

@@ -82,10 +82,11 @@ export class UringSubmission {
     const ring = this.ring;
     this.#bytes = 0;
     let first = 0;
-    for (let i = 0; i < count; i++) {
-      if (!ring.hasRoom) {
+    let room = ring.room;
+    for (let i = 0; i < count; i++, room--) {
+      if (room <= 0) {
         this.#enter(staged, first, i);
-        this.#makeRoom();
+        room = this.#makeRoom();
         first = i;
       }
       const handle = staged[i]!;
@@ -98,10 +99,11 @@ export class UringSubmission {
   }
 
   /** The kernel has all it may have at once: nothing is lost if one waits for it. */
-  #makeRoom(): void {
-    while (!this.ring.hasRoom) {
+  #makeRoom(): number {
+    while (this.ring.room <= 0) {
       if (this.#drain() === 0) this.#sleepOnRing();
     }
+    return this.ring.room;
   }
 
   #fill(handle: AioHandle): void {
