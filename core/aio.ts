@@ -349,8 +349,8 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * Ends the subsystem in this thread: no new IO, what is in flight is waited for, everything is
-   * given back. In the opener it ends new IO everywhere, and waits for what other threads have in
+   * Ends the subsystem in this thread: no new IO, what is in flight, and what of other threads it
+   * awaits, is waited for, everything is given back. In the opener it ends new IO everywhere, and waits for what other threads have in
    * flight; in an attached thread it detaches that thread. Calling it again does nothing.
    *
    * @throws {AioApiError} if a handle is handed out

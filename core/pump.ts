@@ -106,11 +106,14 @@ export class Pump {
     if (this.#parked !== null && !this.#isBusy()) this.#ringSelf();
   }
 
-  /** Resolves when no sleep is under way. For `close()`, with nothing in flight. */
+  /**
+   * Resolves when no sleep is under way, and no IO of another backend is awaited any more. For
+   * `close()`, with no own IO in flight.
+   */
   async settled(): Promise<void> {
-    while (this.#parked !== null) {
-      this.#ringSelf();
-      await this.#parked;
+    while (this.#isRunning) {
+      if (!this.#isBusy()) this.#ringSelf();
+      await (this.#parked ?? new Promise((resolve) => setImmediate(resolve)));
     }
   }
 

@@ -190,3 +190,20 @@ Deno.test("sync: the locks of a thread that died are taken over", async () => {
   await (await aio.openFile(file.path)).close();
   assertEquals([control.words[HEADER.arenaLock], control.words[HEADER.filesLock]], [0, 0]);
 });
+
+Deno.test("held: close() waits for the IO of others that this thread awaits, asleep", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const { ref } = startRead(fixture);
+  const worker = await AttachedWorker.start(aio, file);
+  const awaited = worker.ask({ what: "await", ref });
+  let isClosed = false;
+  const closed = worker.ask({ what: "close" }).then(() => isClosed = true);
+  const { control } = aio.backend;
+  // Bells it rings itself: none, but for those before the call.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals([isClosed, control.words[control.backendAt(1) + BACKEND.bellsOwed]], [false, 0]);
+  held.perform(aio, ref);
+  await Promise.all([awaited, closed]);
+  worker.terminate();
+});
