@@ -9,13 +9,16 @@ import { HEADER } from "../../core/shared_memory.ts";
 import type { Fixture } from "../support/core.ts";
 import {
   Deaths,
+  END_MS_MAX,
   type Fate,
   HOLDINGS,
   openMortal,
   randomFates,
-  sleep,
+  until,
+  untilReaped,
   WAYS,
 } from "../support/deaths.ts";
+import { aioBelongingsOf } from "../support/belongings.ts";
 import { Patience } from "../support/patience.ts";
 import { describeSeed, Prng, testSeed } from "../support/prng.ts";
 
@@ -24,7 +27,6 @@ const DEATHS = 500;
 const WARM_UP_DEATHS = 8;
 /** In units of what passes before the library asks who lives: about a second on a machine at rest. */
 const PATIENCES_MAX = 10;
-const END_MS_MAX = 30_000;
 const CANARY_MS = 1000;
 /** Threads that Deno's own pool may have more of at the end than before. */
 const POOL_THREADS_MAX = 4;
@@ -38,32 +40,8 @@ function resources(): { descriptors: number; threads: number } {
 
 /** What the subsystem has. */
 function belongings({ aio }: Fixture) {
-  const { backend } = aio;
-  const { words } = backend.control;
-  return {
-    idle: backend.idleCount,
-    freeBytes: backend.arena.freeBytes,
-    files: backend.files.count,
-    ios: aio.ios(),
-    backends: aio.backends().map(({ backendId }) => backendId),
-    locks: [words[HEADER.arenaLock], words[HEADER.filesLock]],
-  };
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + END_MS_MAX;
-  while (!isSo()) {
-    assert(performance.now() < end, what);
-    await sleep(5);
-  }
-}
-
-/** All who died are taken over from. */
-async function reapAll({ aio }: Fixture): Promise<void> {
-  await until(() => {
-    aio.backend.reapDead();
-    return aio.backends().length === 1;
-  }, "A dead thread is not taken over from");
+  const { words } = aio.backend.control;
+  return [aioBelongingsOf(aio), words[HEADER.arenaLock], words[HEADER.filesLock]];
 }
 
 /** Whether a promise is settled within some time. */
@@ -82,7 +60,7 @@ async function runLoad(fixture: Fixture, fates: readonly Fate[], seed: number): 
   deaths.start();
   await deaths.run(fates);
   assert(await endsWithin(deaths.end(), END_MS_MAX), `The load hangs: ${describeSeed(seed)}`);
-  await reapAll(fixture);
+  await untilReaped(fixture);
   return deaths;
 }
 

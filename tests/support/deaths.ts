@@ -70,6 +70,8 @@ const HANDLES = 16;
 /** All threads of the load, and a slot that is not taken over yet. */
 const BACKENDS = LANES + 2;
 const LOOK_AGAIN_MS = 2;
+/** What is not over by then hangs. */
+export const END_MS_MAX = 30_000;
 /** A Worker that lives longer hangs. */
 const LIFE_MS_MAX = 60_000;
 const RANDOM_MOMENT_MS_MAX = 40;
@@ -287,6 +289,23 @@ export class Deaths {
     this.counts.set(worker.name, (this.counts.get(worker.name) ?? 0) + 1);
     return true;
   }
+}
+
+/** Looks until something is so. */
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + END_MS_MAX;
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error(what);
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+/** All who died are taken over from, with nobody but the main thread alive. */
+export async function untilReaped({ aio }: Fixture): Promise<void> {
+  await until(() => {
+    aio.backend.reapDead();
+    return aio.backends().length === 1;
+  }, "A dead thread is not taken over from");
 }
 
 /** Sleeps without blocking. */
