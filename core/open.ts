@@ -114,8 +114,6 @@ export async function attachBackend(
     { options, method, libc, modules, warn, log },
     (foundation) => makeAttached(foundation, control, token.arena),
   );
-  // Who sleeps without a thought of others is to think of this thread from now on.
-  backend.doorbells.ringAll(-1);
   return { backend, methodReason: `${method.name} was chosen by the opener` };
 }
 

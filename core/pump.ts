@@ -8,7 +8,7 @@
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
  * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
- * where other threads are attached at all it is 100 ms, since one that dies half-way rings nobody.
+ * otherwise it is 100 ms, since a thread that dies half-way rings nobody.
  *
  * @module
  */
@@ -23,8 +23,7 @@ import type { WaitRef } from "./wait_ref.ts";
 
 /** How long to sleep before an awaited IO of another backend is looked at again. */
 const FOREIGN_SLICE_MS = 1;
-const FOR_EVER = -1;
-/** After so long without a completion the other threads are asked whether they still live. */
+/** The longest sleep. After so long without a completion it is asked whether the others still live. */
 const PATIENCE_MS = 100;
 /** How long to sleep where no doorbell can be had. */
 const BELL_LESS_SLICE_MS = 1;
@@ -90,7 +89,7 @@ export class Pump {
   awaitForeign(ref: WaitRef, waiter: CompletionWaiter): void {
     this.#foreign.push({ ref, waiter });
     this.start();
-    // A sleep without end does not look after other backends.
+    // The present sleep is longer than that may take.
     if (this.#parked !== null) this.#ringSelf();
   }
 
@@ -184,8 +183,7 @@ export class Pump {
   }
 
   #sleepMs(): number {
-    if (this.#foreign.length > 0) return FOREIGN_SLICE_MS;
-    return this.#host.hasOthers ? PATIENCE_MS : FOR_EVER;
+    return this.#foreign.length > 0 ? FOREIGN_SLICE_MS : PATIENCE_MS;
   }
 
   #hasNews(): boolean {

@@ -11,26 +11,37 @@ const SETTLE_MS_MAX = 15_000;
 const QUIET_MS = 500;
 const LOOK_AGAIN_MS = 10;
 
-/** What is counted. Descriptors and threads are 0 where the system does not tell. */
-export interface Belongings {
+/** What is counted of an Aio. */
+export interface AioBelongings {
   readonly idleHandles: number;
   readonly ios: number;
   readonly backends: number;
   readonly freeArenaBytes: number;
   readonly openFiles: number;
+}
+
+/** The same, and what is counted of the system: 0 where that does not tell. */
+export interface Belongings extends AioBelongings {
   readonly descriptors: number;
   readonly threads: number;
 }
 
-/** Counts. */
-export function belongingsOf(aio: Aio): Belongings {
-  const isLinux = Deno.build.os === "linux";
+/** Counts what an Aio has. */
+export function aioBelongingsOf(aio: Aio): AioBelongings {
   return {
     idleHandles: aio.backend.idleCount,
     ios: aio.ios().length,
     backends: aio.backends().length,
     freeArenaBytes: aio.backend.arena.freeBytes,
     openFiles: aio.backend.files.count,
+  };
+}
+
+/** Counts. */
+export function belongingsOf(aio: Aio): Belongings {
+  const isLinux = Deno.build.os === "linux";
+  return {
+    ...aioBelongingsOf(aio),
     descriptors: isLinux ? [...Deno.readDirSync("/proc/self/fd")].length : 0,
     threads: isLinux ? [...Deno.readDirSync("/proc/self/task")].length : 0,
   };

@@ -1,0 +1,337 @@
+/**
+ * injection_test.ts: hooks at injection points: how they are attached and taken away, what they are
+ * shown, what they may not do, and what may not come out of them.
+ */
+
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { AioApiError, AioCallbackError } from "../../core/errors.ts";
+import type { InjectionHook } from "../../core/injection.ts";
+import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../core/result.ts";
+import {
+  type Fixture,
+  openHeld,
+  openSync,
+  type StartedRead,
+  startRead,
+  stateOf,
+  wrong,
+} from "../support/core.ts";
+
+const AFTER_STAGING = "aio-after-staging";
+const BEFORE_SHARED = "aio-process-completion-before-shared";
+const BEFORE_RECLAIM = "aio-before-reclaim";
+const KNOWN = `known are ${INJECTION_POINTS.join(", ")}`;
+const INT32_MAX = 2 ** 31 - 1;
+const INT32_MIN = -(2 ** 31);
+
+const OPENERS: readonly (readonly [string, typeof openHeld])[] = [
+  ["sync", (options) => openSync(options)],
+  ["held", openHeld],
+];
+
+/** Starts an IO and ends it. */
+function runRead(fixture: Fixture): StartedRead {
+  const read = startRead(fixture);
+  fixture.aio.waitSync(read.ref);
+  return read;
+}
+
+// --- attaching ---
+
+const UNKNOWN: readonly (readonly [unknown, string])[] = [
+  ["aio-nowhere", '"aio-nowhere"'],
+  ["AIO-AFTER-STAGING", '"AIO-AFTER-STAGING"'],
+  ["", '""'],
+  ["toString", '"toString"'],
+  [0, "0"],
+  [null, "null"],
+  [undefined, "undefined"],
+];
+
+for (const [point, text] of UNKNOWN) {
+  Deno.test(`sync: attaching to and detaching from injection point ${text} is refused`, async () => {
+    await using fixture = await openSync();
+    const { aio } = fixture;
+    const name = wrong<InjectionPoint>(point);
+    const attached = assertThrows(() => aio.attachInjectionPoint(name, () => {}), RangeError);
+    assertEquals(attached.message, `Cannot attach injection point ${text}: ${KNOWN}`);
+    const detached = assertThrows(() => aio.detachInjectionPoint(name), RangeError);
+    assertEquals(detached.message, `Cannot detach injection point ${text}: ${KNOWN}`);
+    assertEquals(aio.backend.injections.count, 0);
+  });
+}
+
+for (
+  const [hook, text] of [
+    [undefined, "undefined"],
+    [null, "null"],
+    [{}, "a Object"],
+    [-5, "-5"],
+    ["hook", '"hook"'],
+  ] as const
+) {
+  Deno.test(`sync: attaching ${text} to an injection point is refused`, async () => {
+    await using fixture = await openSync();
+    const { aio } = fixture;
+    aio.attachInjectionPoint(AFTER_STAGING, () => {});
+    const error = assertThrows(
+      () => aio.attachInjectionPoint(AFTER_STAGING, wrong<InjectionHook>(hook)),
+      TypeError,
+    );
+    const what = `Cannot attach ${text} to injection point "${AFTER_STAGING}": no function`;
+    assertEquals([error.message, aio.backend.injections.count], [what, 1]);
+  });
+}
+
+for (const [method, open] of OPENERS) {
+  Deno.test(`${method}: a hook takes the place of the one that was attached`, async () => {
+    await using fixture = await open();
+    const { aio } = fixture;
+    for (const point of INJECTION_POINTS) {
+      const called: string[] = [];
+      aio.attachInjectionPoint(point, () => void called.push("first"));
+      aio.attachInjectionPoint(point, () => void called.push("second"));
+      assertEquals(aio.backend.injections.count, 1);
+      runRead(fixture);
+      assertEquals(called, ["second"]);
+      aio.detachInjectionPoint(point);
+      assertEquals(aio.backend.injections.count, 0);
+      runRead(fixture);
+      assertEquals(called, ["second"]);
+    }
+  });
+}
+
+Deno.test("sync: detaching says whether there was a hook, and the last one ends the counting", async () => {
+  await using fixture = await openSync();
+  const { aio } = fixture;
+  const { injections } = aio.backend;
+  for (const [i, point] of INJECTION_POINTS.entries()) {
+    assertEquals(aio.detachInjectionPoint(point), false);
+    aio.attachInjectionPoint(point, () => {});
+    assertEquals(injections.count, i + 1);
+  }
+  for (const [i, point] of INJECTION_POINTS.entries()) {
+    assertEquals(aio.detachInjectionPoint(point), true);
+    assertEquals(aio.detachInjectionPoint(point), false);
+    assertEquals(injections.count, INJECTION_POINTS.length - 1 - i);
+  }
+});
+
+Deno.test("sync: a hook that takes itself away is called once", async () => {
+  await using fixture = await openSync();
+  const { aio } = fixture;
+  let count = 0;
+  for (const point of INJECTION_POINTS) {
+    aio.attachInjectionPoint(point, () => {
+      count++;
+      aio.detachInjectionPoint(point);
+    });
+  }
+  runRead(fixture);
+  assertEquals([count, aio.backend.injections.count], [3, 0]);
+  runRead(fixture);
+  assertEquals(count, 3);
+});
+
+Deno.test("sync: hooks are those of one Aio", async () => {
+  await using fixture = await openSync();
+  await using other = await openSync();
+  fixture.aio.attachInjectionPoint(BEFORE_SHARED, () => -5);
+  assertEquals(runRead(other).ret.result.status, "ok");
+  assertEquals(runRead(fixture).ret.result.status, "error");
+});
+
+// --- what a hook is shown ---
+
+for (const [method, open] of OPENERS) {
+  Deno.test(`${method}: hooks are called in order, with the handle in its state and the raw result`, async () => {
+    await using fixture = await open();
+    const { aio } = fixture;
+    const called: unknown[] = [];
+    for (const point of INJECTION_POINTS) {
+      aio.attachInjectionPoint(point, (handle, rawResult) => {
+        const { id, backendId, state, operation, length } = handle;
+        assertEquals(stateOf(fixture, id), state);
+        called.push([point, id, backendId, state, operation, length, rawResult]);
+      });
+    }
+    runRead(fixture);
+    assertEquals(called, [
+      [AFTER_STAGING, 0, 0, "staged", "readv", 512, 0],
+      [BEFORE_SHARED, 0, 0, "completedIo", "readv", 512, 512],
+      [BEFORE_RECLAIM, 0, 0, "completedShared", "readv", 512, 512],
+    ]);
+  });
+
+  Deno.test(`${method}: a hook may look at IOs, and attach and detach others`, async () => {
+    await using fixture = await open();
+    const { aio } = fixture;
+    const states: string[] = [];
+    const look = () => void states.push(...aio.ios().map(({ state }) => state));
+    aio.attachInjectionPoint(AFTER_STAGING, () => {
+      look();
+      aio.attachInjectionPoint(BEFORE_SHARED, () => {
+        look();
+        aio.attachInjectionPoint(BEFORE_RECLAIM, look);
+      });
+    });
+    assertEquals(runRead(fixture).ret.result.status, "ok");
+    assertEquals(states, ["STAGED", "COMPLETED_IO", "COMPLETED_SHARED"]);
+  });
+}
+
+// --- what it may not do ---
+
+const FORBIDDEN: readonly (readonly [string, (fixture: Fixture) => unknown])[] = [
+  ["acquire", ({ aio }) => aio.acquire()],
+  ["acquire", ({ aio }) => aio.tryAcquire()],
+  ["acquireAsync", ({ aio }) => aio.acquireAsync((handle) => handle.release())],
+  ["waitSync", ({ aio }) => aio.waitSync({ index: 0, generation: 1 })],
+  ["wait", ({ aio }) => aio.whenDone({ index: 0, generation: 1 }, { completed() {} })],
+  ["checkDone", ({ aio }) => aio.checkDone({ index: 0, generation: 1 })],
+  ["submitStaged", ({ aio }) => aio.submitStaged()],
+  ["enterBatchmode", ({ aio }) => aio.enterBatchmode()],
+  ["errorCleanup", ({ aio }) => aio.errorCleanup()],
+  ["closingFd", ({ aio, file }) => aio.closingFd(file.fd)],
+  ["reapBackend", ({ aio }) => aio.reapBackend(1)],
+  ["adoptMemory", ({ aio }) => aio.adoptMemory(new SharedArrayBuffer(8))],
+];
+
+for (const [method, open] of OPENERS) {
+  for (const point of INJECTION_POINTS) {
+    Deno.test(`${method}: a hook at ${point} may neither start IO nor wait`, async () => {
+      await using fixture = await open();
+      const { aio } = fixture;
+      const refused: string[] = [];
+      aio.attachInjectionPoint(point, () => {
+        for (const [, call] of FORBIDDEN) {
+          refused.push(assertThrows(() => call(fixture), AioApiError).message);
+        }
+      });
+      const { ret } = runRead(fixture);
+      assertEquals(
+        refused,
+        FORBIDDEN.map(([name]) =>
+          `API violation: ${name}() was called from within a hook at an injection point; ` +
+          "a callback may not wait, start IO or change handles"
+        ),
+      );
+      // It caught what was thrown, so the IO is none the worse.
+      assertEquals([ret.result.status, ret.result.result, fixture.messages()], ["ok", 512, []]);
+      assertEquals([aio.backend.callbacks.runningId, aio.backend.inFlightCount], [0, 0]);
+    });
+  }
+}
+
+Deno.test("held: a hook that closes is refused, and a later close() works", async () => {
+  await using fixture = await openHeld();
+  const { aio } = fixture;
+  let refused: Promise<unknown> | undefined;
+  aio.attachInjectionPoint(AFTER_STAGING, () => {
+    refused = assertRejects(() => aio.close(), AioApiError, "a hook at an injection point");
+  });
+  runRead(fixture);
+  await refused;
+  assertEquals(aio.isClosed, false);
+});
+
+for (const [i, point] of INJECTION_POINTS.entries()) {
+  Deno.test(`held: a hook at ${point} that lets a refusal through fails its IO only`, async () => {
+    await using fixture = await openHeld();
+    const { aio } = fixture;
+    aio.attachInjectionPoint(point, () => void aio.acquire());
+    const { ret } = runRead(fixture);
+    const error = assertThrows(
+      () => aio.reportResult(ret.result, ret.targetData, "error"),
+      AioCallbackError,
+    );
+    assertEquals(error.message, `Injection point "${point}" threw in ${PHASE_NAMES[i]} of its IO`);
+    assertEquals([fixture.warnings.length, aio.backend.callbacks.runningId], [1, 0]);
+    aio.detachInjectionPoint(point);
+    assertEquals(runRead(fixture).ret.result.status, "ok");
+  });
+}
+
+// --- what comes out of it ---
+
+const NO_INT32: readonly (readonly [unknown, string])[] = [
+  [INT32_MAX + 1, "2147483648"],
+  [INT32_MIN - 1, "-2147483649"],
+  [1.5, "1.5"],
+  [NaN, "NaN"],
+  [-Infinity, "-Infinity"],
+  ["5", '"5"'],
+  [true, "true"],
+  [{}, "a Object"],
+  [Promise.resolve(5), "a Promise"],
+];
+
+for (const [i, point] of INJECTION_POINTS.entries()) {
+  Deno.test(`held: what a hook at ${point} returns must be a 32-bit integer`, async () => {
+    await using fixture = await openHeld();
+    const { aio } = fixture;
+    for (const [value, text] of NO_INT32) {
+      aio.attachInjectionPoint(point, wrong<InjectionHook>(() => value));
+      const { ret } = runRead(fixture);
+      assertEquals([ret.result.status, ret.result.result, ret.result.callbackId], ["error", 0, 0]);
+      const { message, cause } = fixture.warnings.at(-1)!;
+      const why = `an injected result must be a 32-bit integer: got ${text}`;
+      assertEquals(cause instanceof RangeError && cause.message, why);
+      assertEquals(
+        message.replace(/ of handle .*\): /, " of it: "),
+        `Injection point "${point}" threw in ${PHASE_NAMES[i]} of it: RangeError: ${why}`,
+      );
+    }
+    assertEquals(fixture.warnings.length, NO_INT32.length);
+  });
+}
+
+for (const [returned, seen] of [[undefined, 512], [null, 512], [100, 100], [0, 0]] as const) {
+  Deno.test(`sync: a hook that returns ${returned} makes it a read of ${seen} bytes`, async () => {
+    await using fixture = await openSync();
+    const { aio } = fixture;
+    aio.attachInjectionPoint(BEFORE_SHARED, wrong<InjectionHook>(() => returned));
+    const { ret } = runRead(fixture);
+    assertEquals(
+      [ret.result.status, ret.result.result],
+      [seen === 512 ? "ok" : "partial", seen],
+    );
+  });
+}
+
+for (const result of [INT32_MAX, INT32_MIN + 1, -1]) {
+  Deno.test(`held: a hook can make the raw result ${result}, for whoever looks later`, async () => {
+    await using fixture = await openHeld();
+    const { aio } = fixture;
+    aio.attachInjectionPoint(BEFORE_SHARED, () => result);
+    const seen: (number | null)[] = [];
+    aio.attachInjectionPoint(
+      BEFORE_RECLAIM,
+      () => void seen.push(...aio.ios().map(({ rawResult }) => rawResult)),
+    );
+    runRead(fixture);
+    assertEquals(seen, [result]);
+  });
+}
+
+for (const point of [AFTER_STAGING, BEFORE_RECLAIM] as const) {
+  Deno.test(`held: what a hook at ${point} returns replaces nothing`, async () => {
+    await using fixture = await openHeld();
+    fixture.aio.attachInjectionPoint(point, () => -5);
+    const { ret } = runRead(fixture);
+    assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
+  });
+}
+
+Deno.test("held: an IO whose hook threw after staging was not executed", async () => {
+  await using fixture = await openHeld();
+  const { aio, held } = fixture;
+  aio.attachInjectionPoint(AFTER_STAGING, () => {
+    throw new Error("mine");
+  });
+  const { ret, view, ref } = startRead(fixture);
+  assertEquals(aio.checkDone(ref), true);
+  assertEquals([held.submissions, ret.result.status], [[], "error"]);
+  assertEquals(view, new Uint8Array(512));
+});

@@ -1,0 +1,138 @@
+/**
+ * generation_test.ts: handles whose generation is about to pass 2^32, or has: 64 bits in two words of
+ * shared memory, a safe integer in wait references. The words are set before the handle is used, as
+ * nobody has the time to get there.
+ */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { HANDLE } from "../../../core/shared_memory.ts";
+import { highWord, lowWord } from "../../../ffi/memory.ts";
+import type { Fixture } from "../../support/core.ts";
+import { testEachCoreMethod } from "../../support/core_methods.ts";
+import {
+  contentOf,
+  damage,
+  expectedPages,
+  makeFrames,
+  openPages,
+  outcomeOf,
+  startPages,
+  waitBy,
+  WAYS,
+} from "./peer.ts";
+import { Session } from "./session.ts";
+
+/** The generation that a handle gets, from the last of 31 bits to the last but one of 53. */
+const GENERATIONS = [
+  2 ** 31 - 1,
+  2 ** 31,
+  2 ** 32 - 1,
+  2 ** 32,
+  2 ** 32 + 5,
+  3 * 2 ** 32 - 1,
+  2 ** 40 + 2 ** 31 + 7,
+  Number.MAX_SAFE_INTEGER - 1,
+] as const;
+
+/** Sets the generation of the idle handle that the next `acquire()` takes. */
+function setGeneration({ aio }: Fixture, generation: number): void {
+  const { control } = aio.backend;
+  const at = control.handleAt(0);
+  control.words[at + HANDLE.generationLow] = lowWord(generation);
+  control.words[at + HANDLE.generationHigh] = highWord(generation);
+}
+
+/** An Aio with one handle a thread, whose next use has that generation. */
+async function openAt(
+  test: Parameters<typeof openPages>[0],
+  generation: number,
+): Promise<Fixture> {
+  const fixture = await openPages(test, { maxConcurrency: 1 });
+  setGeneration(fixture, generation);
+  return fixture;
+}
+
+for (const generation of GENERATIONS) {
+  for (const way of WAYS) {
+    testEachCoreMethod(
+      `an IO of generation ${generation} is waited for, ${way}()`,
+      async (test) => {
+        await using fixture = await openAt(test, generation);
+        const { aio } = fixture;
+        // A damaged page, so that the outcome of each of the two uses is its own.
+        damage(fixture, 1);
+        setGeneration(fixture, generation);
+        const first = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
+        assertEquals(first.ref, { index: 0, generation });
+        await waitBy(aio, way, first.ref);
+        assertEquals(outcomeOf(aio, first).status, "error");
+        const frames = makeFrames(fixture, 1);
+        const second = startPages(fixture, { first: 2, frames });
+        assertEquals(second.ref, { index: 0, generation: generation + 1 });
+        assertEquals(aio.checkDone(first.ref), true);
+        await waitBy(aio, way, first.ref);
+        await waitBy(aio, way, second.ref);
+        assertEquals(outcomeOf(aio, second).status, "ok");
+        assertEquals(outcomeOf(aio, first).status, "error");
+        assertEquals(contentOf(frames), expectedPages(2, 1));
+      },
+    );
+  }
+
+  testEachCoreMethod(`ios() shows generation ${generation}`, async (test) => {
+    await using fixture = await openAt(test, generation);
+    const { aio } = fixture;
+    const seen: unknown[] = [];
+    aio.attachInjectionPoint("aio-process-completion-before-shared", () => {
+      seen.push(...aio.ios().map(({ ioId, ioGeneration }) => ({ ioId, ioGeneration })));
+    });
+    const handle = aio.acquire();
+    assertEquals(aio.ios().map(({ ioGeneration }) => ioGeneration), [generation]);
+    handle.release();
+    // A release ends a use, too.
+    const { ref } = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
+    assertEquals(ref.generation, generation + 1);
+    await aio.wait(ref);
+    assertEquals(seen, [{ ioId: 0, ioGeneration: generation + 1 }]);
+    assertEquals(aio.ios(), []);
+  });
+
+  testEachCoreMethod(`generation ${generation}: waiting for another one`, async (test) => {
+    await using fixture = await openAt(test, generation);
+    const { aio } = fixture;
+    const handle = aio.acquire();
+    for (const past of [1, 5, generation - 1]) {
+      assertEquals(aio.checkDone({ index: 0, generation: past }), true);
+      aio.waitSync({ index: 0, generation: past });
+      await aio.wait({ index: 0, generation: past });
+    }
+    assertEquals(aio.checkDone({ index: 0, generation }), false);
+    const future = { index: 0, generation: generation + 1 };
+    assertThrows(() => aio.checkDone(future), RangeError, `a handle that is at ${generation}: `);
+    handle.release();
+  });
+}
+
+for (const generation of [2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 2 ** 31 + 7] as const) {
+  for (const way of WAYS) {
+    testEachCoreMethod(`B waits for A's IO of generation ${generation}, ${way}()`, async (test) => {
+      await using fixture = await openAt(test, generation);
+      await using other = await Session.start(fixture);
+      setGeneration(fixture, generation);
+      const frames = makeFrames(fixture, 1);
+      const started = startPages(fixture, { first: 1, frames });
+      assertEquals(started.ref.generation, generation);
+      await other.wait(way, started.ref);
+      assertEquals(await other.see(frames), expectedPages(1, 1));
+      await fixture.aio.wait(started.ref);
+      assertEquals(outcomeOf(fixture.aio, started).status, "ok");
+      // The same once more, with the next use of the handle.
+      const next = startPages(fixture, { first: 2, frames });
+      assertEquals(next.ref.generation, generation + 1);
+      await other.wait(way, started.ref);
+      await other.wait(way, next.ref);
+      assertEquals(await other.see(frames), expectedPages(2, 1));
+      await fixture.aio.wait(next.ref);
+    });
+  }
+}

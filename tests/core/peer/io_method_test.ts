@@ -1,0 +1,21 @@
+/**
+ * io_method_test.ts: the peer's case io_method and of 003_initdb what makes sense here: it runs with
+ * the method that was asked for, starts and stops. initdb itself has no counterpart.
+ */
+
+import { assertEquals } from "@std/assert";
+import { testEachCoreMethod } from "../../support/core_methods.ts";
+
+testEachCoreMethod("the method in use is the one that was asked for", async (test) => {
+  await using fixture = await test.open();
+  assertEquals([fixture.aio.method, fixture.aio.options.method], [test.method, test.method]);
+});
+
+testEachCoreMethod("it starts and stops, again and again, and says nothing", async (test) => {
+  for (let round = 0; round < 3; round++) {
+    const fixture = await test.open({ logLevel: "debug3" });
+    await fixture[Symbol.asyncDispose]();
+    assertEquals([fixture.messages(), fixture.logs], [[], []]);
+    assertEquals(fixture.aio.isClosed, true);
+  }
+});

@@ -1,0 +1,145 @@
+/**
+ * core_methods.ts: one suite for every method that the core is tested with: `held`, and every method
+ * of this version, ignored by name where the machine lacks it.
+ *
+ * So that one test body fits all, `held` is here a {@linkcode LookedAtMethod}: IO stays in flight until
+ * somebody looks for it, in `checkDone()`, in `waitSync()` or by awaiting it, whichever thread does. A
+ * test that wants it to end otherwise calls `fixture.held` itself.
+ *
+ * @module
+ */
+
+import { Doorbells } from "../../core/doorbell.ts";
+import type { AioHandle } from "../../core/handle.ts";
+import type { MethodBackend } from "../../core/method.ts";
+import type { AioOptions } from "../../core/options.ts";
+import { Aio } from "../../storage/aio.ts";
+import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
+import { HeldMethod } from "./held_method.ts";
+import { METHODS_UNDER_TEST } from "./methods.ts";
+import { tempDir } from "./temp.ts";
+
+/** The name of the method that waits until somebody looks. */
+export const HELD = "held";
+/** Threads that may attach, if a test does not say. */
+const BACKENDS = 4;
+
+/** A method, and whether its tests can run here. */
+export interface CoreMethod {
+  /** Its name, as in the option `method`. */
+  readonly name: string;
+  /** Whether this machine lacks it. */
+  readonly ignore: boolean;
+}
+
+/** Every method that the core is tested with. */
+export const CORE_METHODS: readonly CoreMethod[] = [
+  { name: HELD, ignore: false },
+  ...METHODS_UNDER_TEST,
+];
+
+/** What a test of one method is given. */
+export interface CoreTest {
+  /** The method's name. */
+  readonly method: string;
+  /** Opens an Aio with it, and a file; the options are in addition. */
+  open(options?: AioOptions): Promise<Fixture>;
+}
+
+/** What a test needs beside the method. */
+export interface CoreNeeds {
+  /** The methods that it makes sense for; default: all. */
+  readonly only?: readonly string[];
+  /** Whether the machine has what else it needs; default: yes. */
+  readonly isPossible?: boolean;
+}
+
+/**
+ * Registers a test for each method, named `held: aio.wait() does x`, `sync: aio.wait() does x`.
+ *
+ * @param name what is shown, in words
+ * @param fn opens what it needs with `test.open()`
+ * @param needs where it does not run everywhere
+ */
+export function testEachCoreMethod(
+  name: string,
+  fn: (test: CoreTest) => void | Promise<void>,
+  needs: CoreNeeds = {},
+): void {
+  for (const { name: method, ignore } of CORE_METHODS) {
+    if (needs.only?.includes(method) === false) continue;
+    const open = (options: AioOptions = {}) =>
+      method === HELD
+        ? openHeld({ maxBackends: BACKENDS, ...options }, new LookedAtMethod())
+        : openMethod(method, { maxBackends: BACKENDS, ...options });
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore: ignore || needs.isPossible === false,
+      fn: () => fn({ method, open }),
+    });
+  }
+}
+
+/**
+ * A held method that behaves as a ring of the kernel's would where the IO takes no time: who waits for
+ * an IO ends it, and who looks for completions of its own thread takes all that there are. Submitting
+ * rings the thread's own doorbell, as such a ring does.
+ */
+export class LookedAtMethod extends HeldMethod {
+  readonly #submitted = new Set<AioHandle>();
+
+  override submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number {
+    const taken = super.submit(backend, staged, count);
+    for (const handle of staged.slice(0, count)) this.#submitted.add(handle);
+    new Doorbells(backend.control, backend.libc, backend.id).ringSelf();
+    return taken;
+  }
+
+  override waitOne(backend: MethodBackend, handle: AioHandle): void {
+    this.waits.push(handle.index);
+    this.#letGo(backend, handle);
+  }
+
+  override checkOne(backend: MethodBackend, handle: AioHandle): void {
+    this.checks.push(handle.index);
+    this.#letGo(backend, handle);
+    if (handle.backendId !== backend.id) return;
+    for (const own of this.#submitted) this.#letGo(backend, own);
+  }
+
+  /** Several threads may look at one IO: only who has claimed it performs it. */
+  #letGo(backend: MethodBackend, handle: AioHandle): void {
+    this.#submitted.delete(handle);
+    if (backend.claim(handle)) backend.performSynchronously(handle);
+  }
+}
+
+/** As `openHeld()`, with a method of this version. */
+async function openMethod(method: string, options: AioOptions): Promise<Fixture> {
+  const warnings: Warning[] = [];
+  const logs: string[] = [];
+  await using opened = new AsyncDisposableStack();
+  const dir = opened.use(await tempDir());
+  await Deno.writeFile(dir.join("data"), fileContent(0, FILE_BYTES));
+  const aio = opened.use(
+    await Aio.open({
+      method,
+      arenaBytes: 1024 * 1024,
+      onWarning: (message, cause) => warnings.push({ message, cause }),
+      onLog: (message) => logs.push(message),
+      logLevel: "log",
+      ...options,
+    }),
+  );
+  const file = await aio.openFile(dir.join("data"), { read: true, write: true });
+  const kept = opened.move();
+  return {
+    aio,
+    held: new HeldMethod(),
+    file,
+    warnings,
+    logs,
+    messages: () => warnings.map((warning) => warning.message),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
