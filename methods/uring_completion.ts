@@ -61,8 +61,8 @@ export class UringCompletions {
     this.#rings[id] = ring;
   }
 
-  /** The ring of a backend; null if it has none. */
-  ringOf(id: number): Ring | null {
+  /** The ring of a backend; null if it has none. The caller holds its lock, so that it stays. */
+  #ringOf(id: number): Ring | null {
     const slot = slotAt(this.#backend.control, id);
     if (Atomics.load(this.#words, slot + SLOT.fd) === 0) return null;
     const known = this.#rings[id] ?? null;
@@ -73,24 +73,41 @@ export class UringCompletions {
   }
 
   /**
-   * Takes what the kernel has done, of one backend's ring, but no more than was there at first. Whoever
-   * has the lock already does it otherwise.
+   * Takes what the kernel has done of the own ring, but no more than was there at first. Whoever has
+   * the lock already does it otherwise.
    *
    * @returns how many completions were taken
    */
-  drain(ring: Ring, owner: number): number {
+  drainOwn(ring: Ring): number {
     if (!ring.isReady) return 0;
-    const lockAt = this.#backend.control.backendAt(owner) + BACKEND.completionLock;
-    if (!this.#tryLock(lockAt)) return 0;
-    const isThere = owner === this.#backend.id || this.ringOf(owner) === ring;
-    const count = isThere ? this.#takeAll(ring) : 0;
-    unlock(this.#words, lockAt, this.#threadId);
+    const { id } = this.#backend;
+    if (!this.#tryLock(id)) return 0;
+    const count = this.#takeAll(ring);
+    this.#unlock(id);
     this.#publishTaken();
     return count;
   }
 
-  #tryLock(lockAt: number): boolean {
+  /** The same of another backend's ring, which may be closing: nothing of it is touched without the lock. */
+  #drainForeign(owner: number): void {
+    if (!this.#tryLock(owner)) return;
+    const ring = this.#ringOf(owner);
+    if (ring !== null && ring.isReady) this.#takeAll(ring);
+    this.#unlock(owner);
+    this.#publishTaken();
+  }
+
+  #lockAt(owner: number): number {
+    return this.#backend.control.backendAt(owner) + BACKEND.completionLock;
+  }
+
+  #unlock(owner: number): void {
+    unlock(this.#words, this.#lockAt(owner), this.#threadId);
+  }
+
+  #tryLock(owner: number): boolean {
     const { libc } = this.#backend;
+    const lockAt = this.#lockAt(owner);
     this.#looksInVain++;
     const isAsking = this.#looksInVain % LOOKS_UNTIL_ASKED === 0;
     const isAlive = (threadId: number) => libc.isThreadAlive(threadId);
@@ -140,17 +157,18 @@ export class UringCompletions {
 
   /** See `IoMethod.checkOne`. */
   check(handle: AioHandle): void {
-    const ring = this.ringOf(handle.backendId);
-    if (ring !== null) this.drain(ring, handle.backendId);
+    const owner = handle.backendId;
+    if (owner !== this.#backend.id) return this.#drainForeign(owner);
+    const ring = this.#rings[owner];
+    if (ring) this.drainOwn(ring);
   }
 
   /** Runs something with the completion lock of a backend. */
   withLock(owner: number, use: () => void): void {
-    const { control, libc } = this.#backend;
-    const lockAt = control.backendAt(owner) + BACKEND.completionLock;
-    lock(control.words, lockAt, this.#threadId, (holder) => libc.isThreadAlive(holder));
+    const { libc } = this.#backend;
+    lock(this.#words, this.#lockAt(owner), this.#threadId, (holder) => libc.isThreadAlive(holder));
     use();
-    unlock(control.words, lockAt, this.#threadId);
+    this.#unlock(owner);
   }
 
   /**
@@ -160,10 +178,13 @@ export class UringCompletions {
    * @returns false if the kernel is not done with it yet
    */
   endDead(dead: number): boolean {
-    const ring = this.ringOf(dead);
-    if (ring === null) return true;
     let isDone = false;
     this.withLock(dead, () => {
+      const ring = this.#ringOf(dead);
+      if (ring === null) {
+        isDone = true;
+        return;
+      }
       ring.adopt();
       this.#cancelAll(ring, dead);
       for (let i = 0; ring.inKernel > 0 && i < CANCEL_LOOKS_MAX; i++) {

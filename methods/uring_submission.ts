@@ -74,7 +74,7 @@ export class UringSubmission {
   }
 
   #drain(): number {
-    return this.#completions.drain(this.ring, this.#backend.id);
+    return this.#completions.drainOwn(this.ring);
   }
 
   /** See `IoMethod.submit`. */
