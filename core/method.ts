@@ -25,7 +25,11 @@ export interface MethodBackend {
   readonly libc: Libc;
   /** The options in force. */
   readonly options: EffectiveOptions;
-  /** Marks a staged IO as submitted and in flight. State before: staged; after: submitted. */
+  /**
+   * Marks a staged IO as submitted and in flight. State before: staged; after: submitted. A method that
+   * hands the IO to another thread or the kernel afterwards does so by an atomic store, which publishes
+   * the handle with it.
+   */
   prepareSubmit(handle: AioHandle): void;
   /** What this backend has done so far: see counters.ts. */
   readonly counters: Float64Array;

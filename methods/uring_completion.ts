@@ -134,8 +134,9 @@ export class UringCompletions {
     if (userDataLow === NO_HANDLE) return;
     const handle = this.#backend.handleOf(userDataLow);
     const { words, base } = handle;
-    if (Atomics.load(words, base + HANDLE.generationLow) !== userDataHigh) return;
-    if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
+    // The kernel answers what was published before it was asked: there is no need for atomic loads.
+    if (words[base + HANDLE.generationLow] !== userDataHigh) return;
+    if (words[base + HANDLE.state] !== SUBMITTED) return;
     if (result === -ECANCELED) {
       if (handle.backendId === this.#backend.id || this.#backend.claim(handle)) {
         this.#refused.push(handle);
