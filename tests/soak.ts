@@ -2,7 +2,10 @@
  * soak.ts: the load of threads_test.ts for as long as it takes to meet what happens once in ten million
  * times: 10^8 IOs by default, half an hour to an hour.
  *
- *     deno task soak [--method held|sync] [--ios N] [--seed N] [--minutes N]
+ *     deno task soak [--method held|io_uring|sync] [--handles N] [--ios N] [--seed N] [--minutes N]
+ *
+ * `--handles` is how many IOs a thread has at a time, and so the size of its ring; `deno task
+ * soak:mapped` does the same with rings as kernels before Linux 6.5 have them.
  *
  * Prints a line every ten seconds. Fails if content was wrong, if nothing was done for half a minute
  * (a wake-up was lost), if the time limit (120 minutes) is over, or if handles, arena, descriptors or
@@ -19,10 +22,11 @@ import { type LoadAnswer, type RunningLoad, startLoad } from "./support/load.ts"
 const THREADS = 4;
 const PROGRESS_MS = 10_000;
 const STALLED_MS = 30_000;
-const OPTIONS = { maxBackends: THREADS + 1, maxConcurrency: 16 };
+const HANDLES = 16;
 
 interface Plan {
   readonly method: string;
+  readonly handles: number;
   readonly ios: number;
   readonly seed: number;
   readonly minutes: number;
@@ -33,16 +37,24 @@ function planOf(args: string[]): Plan {
     args,
     options: {
       method: { type: "string", default: "held" },
+      handles: { type: "string", default: String(HANDLES) },
       ios: { type: "string", default: "100000000" },
       seed: { type: "string", default: String(Date.now() % 2 ** 31) },
       minutes: { type: "string", default: "120" },
     },
   });
-  const [ios, seed, minutes] = [values.ios, values.seed, values.minutes].map(Number);
-  if (![ios, seed, minutes].every((n) => Number.isSafeInteger(n) && n! > 0)) {
-    throw new RangeError("--ios, --seed and --minutes must be positive integers");
-  }
-  return { method: values.method, ios: ios!, seed: seed!, minutes: minutes! };
+  const positive = (name: "handles" | "ios" | "seed" | "minutes") => {
+    const number = Number(values[name]);
+    if (Number.isSafeInteger(number) && number > 0) return number;
+    throw new RangeError(`--${name} must be a positive integer, not ${values[name]}`);
+  };
+  return {
+    method: values.method,
+    handles: positive("handles"),
+    ios: positive("ios"),
+    seed: positive("seed"),
+    minutes: positive("minutes"),
+  };
 }
 
 /** Prints how far it is; ends the program if it stands still. @returns ends that */
@@ -80,9 +92,10 @@ async function run(fixture: Fixture, plan: Plan, isWatched: boolean): Promise<Lo
 async function main(): Promise<void> {
   const plan = planOf(Deno.args);
   const start = performance.now();
+  const options = { maxBackends: THREADS + 1, maxConcurrency: plan.handles };
   await using fixture = plan.method === "held"
-    ? await openHeld(OPTIONS)
-    : await openSync({ ...OPTIONS, method: plan.method });
+    ? await openHeld(options)
+    : await openSync({ ...options, method: plan.method });
   await run(fixture, { ...plan, ios: 1000 }, false);
   const before = await quietBelongings(fixture.aio);
   const answers = await run(fixture, plan, true);

@@ -8,6 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Fixture, openHeld, openSync } from "../support/core.ts";
 import { missingBelongings, quietBelongings } from "../support/belongings.ts";
 import { testSeed } from "../support/prng.ts";
+import { METHODS_UNDER_TEST } from "../support/methods.ts";
 import { type LoadAnswer, startLoad } from "../support/load.ts";
 
 const THREADS = 4;
@@ -45,3 +46,15 @@ Deno.test("sync: four threads issue IO and await each other's", async () => {
   await using fixture = await openSync(OPTIONS);
   await checkLoad(fixture, 100_000);
 });
+
+for (const maxConcurrency of [8, 1024]) {
+  Deno.test({
+    name:
+      `io_uring: four threads issue and complete each other's IO, ${maxConcurrency} handles each`,
+    ignore: METHODS_UNDER_TEST.some(({ name, ignore }) => name === "io_uring" && ignore),
+    async fn() {
+      await using fixture = await openSync({ ...OPTIONS, method: "io_uring", maxConcurrency });
+      await checkLoad(fixture, 50_000);
+    },
+  });
+}
