@@ -3,31 +3,26 @@
  *
  * 4 KiB at random places of a 1 GiB file. Ours and fio's alternate; before each timed run the page
  * cache is warmed, or dropped for direct I/O, and a round after which less than 99 % of the file was in
- * memory does not count. A row falls short only if its median and its best round do.
+ * memory does not count. A row falls short only if the ratio of its medians and its best round do.
  *
- * Run: deno task bench:io_uring [--rounds N] [--seconds N]
+ * Run: deno task bench:io_uring [--rounds N] [--seconds N] [--dir DIR]
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
-import { Aio, type AioFile, AioReturn, type WaitRef } from "../mod.ts";
+import { Aio } from "../mod.ts";
+import { BLOCK_BYTES, DEPTH, type Direction, onCache, runBatches, withFile } from "./batches.ts";
 import { hasFio, runFio } from "./fio.ts";
-import { PageCache } from "./page_cache.ts";
+import type { PageCache } from "./page_cache.ts";
 import { figures, ratios } from "./rounds.ts";
 
-const FILE_BYTES = 1024 * 1024 * 1024;
-const CHUNK_BYTES = 16 * 1024 * 1024;
-const BLOCK_BYTES = 4096;
-const BLOCKS = FILE_BYTES / BLOCK_BYTES;
-const DEPTH = 32;
-const RESIDENT_MIN = 0.99;
-const ROUND_ATTEMPTS = 3;
+const WARM_UP_SECONDS = 0.3;
 
 interface Case {
   readonly what: string;
   readonly direct: boolean;
-  readonly rw: "randread" | "randwrite";
+  readonly rw: Direction;
   readonly wanted: number;
 }
 
@@ -37,90 +32,47 @@ const CASES: readonly Case[] = [
   { what: "direct writes", direct: true, rw: "randwrite", wanted: 0.95 },
 ];
 
-/** Batches of 32, each waited for, for so long. @returns IOs a second */
-function batches(aio: Aio, file: AioFile, isRead: boolean, seconds: number): number {
-  const pages = Array.from({ length: DEPTH }, () => aio.alloc(BLOCK_BYTES));
-  const returns = pages.map(() => new AioReturn());
-  const refs: WaitRef[] = pages.map(() => ({ index: 0, generation: 0 }));
-  let state = 12345;
-  const next = () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return ((state >>> 0) % BLOCKS) * BLOCK_BYTES;
-  };
-  const start = performance.now();
-  const end = start + seconds * 1000;
-  let ios = 0;
-  while (performance.now() < end) {
-    aio.enterBatchmode();
-    for (let i = 0; i < DEPTH; i++) {
-      const handle = aio.acquire(null, returns[i]!);
-      handle.waitRef(refs[i]!);
-      handle.setIovec(pages[i]!);
-      if (isRead) file.startReadv(handle, next());
-      else file.startWritev(handle, next());
-    }
-    aio.exitBatchmode();
-    for (let i = 0; i < DEPTH; i++) {
-      aio.waitSync(refs[i]!);
-      if (returns[i]!.result.result !== BLOCK_BYTES) throw new Error("A transfer was short");
-    }
-    ios += DEPTH;
-  }
-  const iops = ios / (performance.now() - start) * 1000;
-  for (const page of pages) aio.free(page);
-  return iops;
-}
-
-/** Runs something on a cache in the right state. @returns null if it was not in the end */
-async function onCache<T>(
-  cache: PageCache,
-  direct: boolean,
-  run: () => T | Promise<T>,
-): Promise<T | null> {
-  for (let attempt = 0; attempt < ROUND_ATTEMPTS; attempt++) {
-    if (direct) cache.drop();
-    else cache.warm();
-    const value = await run();
-    if (direct || cache.residency() >= RESIDENT_MIN) return value;
-  }
-  return null;
+interface Rates {
+  readonly ours: number[];
+  readonly theirs: number[];
 }
 
 async function measure(
   { direct, rw }: Case,
   path: string,
   cache: PageCache,
-  rounds: number,
-  seconds: number,
-): Promise<{ ours: number[]; theirs: number[] }> {
-  const [ours, theirs]: number[][] = [[], []];
+  { rounds, seconds }: { rounds: number; seconds: number },
+): Promise<Rates> {
+  const rates: Rates = { ours: [], theirs: [] };
   await using aio = await Aio.open({ method: "io_uring" });
-  const options = { read: true, write: rw === "randwrite", direct: direct ? "required" : "off" };
-  await using file = await aio.openFile(path, options as Parameters<Aio["openFile"]>[1]);
+  await using file = await aio.openFile(path, {
+    read: true,
+    write: rw === "randwrite",
+    direct: direct ? "required" : "off",
+  });
   const job = { path, engine: "io_uring", rw, direct, depth: DEPTH, seconds } as const;
-  batches(aio, file, rw === "randread", 0.3);
+  runBatches(aio, file, rw, WARM_UP_SECONDS);
   for (let round = 0; round < rounds; round++) {
-    const mine = await onCache(
-      cache,
-      direct,
-      () => batches(aio, file, rw === "randread", seconds),
-    );
-    const fio = await onCache(cache, direct, () => runFio({ ...job, blockBytes: BLOCK_BYTES }));
-    if (mine === null || fio === null) continue;
-    ours!.push(mine);
-    theirs!.push(fio);
+    const ours = await onCache(cache, direct, () => runBatches(aio, file, rw, seconds));
+    const theirs = await onCache(cache, direct, () => runFio({ ...job, blockBytes: BLOCK_BYTES }));
+    if (ours === null || theirs === null) continue;
+    rates.ours.push(ours);
+    rates.theirs.push(theirs);
   }
-  return { ours: ours!, theirs: theirs! };
+  return rates;
 }
 
-async function makeFile(path: string): Promise<void> {
-  using file = await Deno.open(path, { write: true, create: true });
-  const chunk = new Uint8Array(CHUNK_BYTES).fill(1);
-  for (let bytes = 0; bytes < FILE_BYTES; bytes += CHUNK_BYTES) {
-    for (let done = 0; done < CHUNK_BYTES;) done += await file.write(chunk.subarray(done));
-  }
+function rowOf({ ours, theirs }: Rates, wanted: number) {
+  const [mine, fio] = [figures(ours).median, figures(theirs).median];
+  const rounds = ratios(ours, theirs);
+  return {
+    "ours IOPS": Math.round(mine),
+    "fio IOPS": Math.round(fio),
+    "ratio of medians": (mine / fio).toFixed(2),
+    "rounds": `${rounds.min.toFixed(2)} to ${rounds.max.toFixed(2)}`,
+    wanted,
+    counted: ours.length,
+  };
 }
 
 async function main(): Promise<void> {
@@ -132,33 +84,15 @@ async function main(): Promise<void> {
     },
   });
   if (!await hasFio()) throw new Error("fio is not installed: on Debian, apt-get install fio");
-  const path = await Deno.makeTempFile({ dir: values.dir, prefix: "aio-bench-" });
-  try {
-    await makeFile(path);
-    using cache = new PageCache(path);
+  const plan = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
+  await withFile(values.dir, async (path, cache) => {
     const table: Record<string, unknown> = {};
     for (const one of CASES) {
-      const { ours, theirs } = await measure(
-        one,
-        path,
-        cache,
-        Number(values.rounds),
-        Number(values.seconds),
-      );
-      const ratio = ratios(ours, theirs);
-      table[`${one.what}, ${DEPTH} a batch`] = {
-        "ours IOPS": Math.round(figures(ours).median),
-        "fio IOPS": Math.round(figures(theirs).median),
-        ratio: ratio.median.toFixed(2),
-        spread: `${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)}`,
-        wanted: one.wanted,
-        rounds: ours.length,
-      };
+      const name = `${one.what}, ${DEPTH} a batch`;
+      table[name] = rowOf(await measure(one, path, cache, plan), one.wanted);
     }
     console.table(table);
-  } finally {
-    await Deno.remove(path);
-  }
+  });
 }
 
 if (import.meta.main) await main();

@@ -20,6 +20,17 @@ import { setupReason, uringAvailability } from "./uring_probe.ts";
 import { openRing, registerArena, type RingForm } from "./uring_setup.ts";
 import { UringSubmission } from "./uring_submission.ts";
 
+/** What was chosen by measuring: `bench/uring_choices.ts` has the rows with and without. */
+export interface UringTuning {
+  /** More bytes than this in one submit are left to kernel threads: copying them would stall the loop. */
+  readonly inlineBytesMax: number;
+  /** Flags of `io_uring_setup` beside those that the form needs. */
+  readonly setupFlags: number;
+}
+
+/** What this version takes. */
+export const DEFAULT_TUNING: UringTuning = { inlineBytesMax: 1024 * 1024, setupFlags: 0 };
+
 /** What one backend has in the method. */
 interface UringBackend {
   readonly liburing: Liburing;
@@ -40,14 +51,18 @@ function of(backend: MethodBackend): UringBackend {
  * The method, with rings of one form.
  *
  * @param form null: the one that suits the kernel
+ * @param tuning what benchmarks compare
  */
-export function createIoUringMethod(form: RingForm | null): IoMethod {
+export function createIoUringMethod(
+  form: RingForm | null,
+  tuning: UringTuning = DEFAULT_TUNING,
+): IoMethod {
   return {
     name: "io_uring",
     waitOnFdBeforeClose: true,
     available: (options: EffectiveOptions): Availability => uringAvailability(options, form),
     shmemSize: uringBytes,
-    initBackend: (backend) => initBackend(backend, form),
+    initBackend: (backend) => initBackend(backend, form, tuning),
     shutdownBackend,
     submit: (backend, staged, count) => of(backend).submission.submit(staged, count),
     waitOne: (backend, handle: AioHandle) => of(backend).submission.wait(handle),
@@ -58,9 +73,13 @@ export function createIoUringMethod(form: RingForm | null): IoMethod {
   };
 }
 
-function initBackend(backend: MethodBackend, form: RingForm | null): void {
+function initBackend(
+  backend: MethodBackend,
+  form: RingForm | null,
+  { setupFlags, inlineBytesMax }: UringTuning,
+): void {
   const liburing = openLiburing(backend.options.libraries.liburing);
-  const result = openRing(backend, liburing, form);
+  const result = openRing(backend, liburing, form, setupFlags);
   if (result < 0) {
     closeLiburing(liburing);
     throw new Deno.errors.NotSupported(
@@ -69,7 +88,7 @@ function initBackend(backend: MethodBackend, form: RingForm | null): void {
   }
   registerArena(backend, liburing);
   const completions = new UringCompletions(backend, liburing);
-  const submission = new UringSubmission(backend, liburing, completions);
+  const submission = new UringSubmission(backend, liburing, completions, inlineBytesMax);
   BACKENDS.set(backend, { liburing, submission, completions });
 }
 

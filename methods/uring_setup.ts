@@ -48,41 +48,53 @@ const ENTRIES_ALWAYS = 64;
  * Makes a backend's ring.
  *
  * @param form the one to make; null: shared where the kernel can, else mapped
+ * @param flags of `io_uring_setup`, beside those that the form needs
  * @returns 0, or -errno
  */
 export function openRing(
   backend: MethodBackend,
   liburing: Liburing,
   form: RingForm | null,
+  flags: number,
 ): number {
   const { control, id } = backend;
   const most = ringEntries(control.handlesPerBackend);
   let result = -EINVAL;
-  if (form !== "mapped") result = setupShared(backend, liburing, most);
+  if (form !== "mapped") result = setupShared(backend, liburing, most, flags);
   if (form === "mapped" || (form === null && result === -EINVAL)) {
-    result = setupMapped(control, id, liburing, most);
+    result = setupMapped(control, id, liburing, most, flags);
   }
   return result;
 }
 
 /** With fewer entries where the kernel does not take memory of more than a page. */
-function setupShared(backend: MethodBackend, liburing: Liburing, most: number): number {
+function setupShared(
+  backend: MethodBackend,
+  liburing: Liburing,
+  most: number,
+  flags: number,
+): number {
   let result = -EINVAL;
   for (let entries = most; entries >= 1; entries /= 2) {
-    result = patiently(() => trySetupShared(backend, liburing, entries));
+    result = patiently(() => trySetupShared(backend, liburing, entries, flags));
     if (result >= 0 || entries <= ENTRIES_ALWAYS) break;
   }
   return result;
 }
 
-function trySetupShared(backend: MethodBackend, liburing: Liburing, entries: number): number {
+function trySetupShared(
+  backend: MethodBackend,
+  liburing: Liburing,
+  entries: number,
+  flags: number,
+): number {
   const { control, id, libc } = backend;
   const at = queueBytesAt(control, id);
   const base = libc.addressOf(control.bytes);
   // What an earlier ring left there means nothing to this one.
   control.bytes.fill(0, at.entries, at.ring);
   const params = new Int32Array(PARAMS_WORDS.size);
-  params[PARAMS_WORDS.flags] = SETUP_NO_MMAP;
+  params[PARAMS_WORDS.flags] = SETUP_NO_MMAP | flags;
   writeAddress(params, PARAMS_WORDS.sqUserAddress, base + at.entries);
   writeAddress(params, PARAMS_WORDS.cqUserAddress, base + at.ring);
   const fd = liburing.setup(entries, new Uint8Array(params.buffer));
@@ -94,9 +106,16 @@ function trySetupShared(backend: MethodBackend, liburing: Liburing, entries: num
   return 0;
 }
 
-function setupMapped(control: Control, id: number, liburing: Liburing, entries: number): number {
+function setupMapped(
+  control: Control,
+  id: number,
+  liburing: Liburing,
+  entries: number,
+  flags: number,
+): number {
   const uring = new Int32Array(URING_SIZE_BYTES / WORD_BYTES);
   const params = new Int32Array(PARAMS_WORDS.size);
+  params[PARAMS_WORDS.flags] = flags;
   const bytes = new Uint8Array(uring.buffer);
   const result = patiently(() => liburing.queueInit(entries, bytes, new Uint8Array(params.buffer)));
   if (result < 0) return result;

@@ -21,8 +21,6 @@ import { SLOT, slotAt } from "./uring_memory.ts";
 import { Ring } from "./uring_ring.ts";
 import { closeRing } from "./uring_setup.ts";
 
-/** More bytes than this in one submit are left to kernel threads: copying them would stall the loop. */
-const INLINE_BYTES_MAX = 1024 * 1024;
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
 const SUBMIT_ATTEMPTS_MAX = 1000;
 const ATTEMPTS_AT_ONCE = 10;
@@ -41,6 +39,7 @@ export class UringSubmission {
   readonly #completions: UringCompletions;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #controlAddress: number;
+  readonly #inlineBytesMax: number;
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   /**
@@ -57,12 +56,19 @@ export class UringSubmission {
    * @param backend whose it is
    * @param liburing does the calls
    * @param completions takes what the kernel has done
+   * @param inlineBytesMax more bytes than this in one submit are left to kernel threads
    */
-  constructor(backend: MethodBackend, liburing: Liburing, completions: UringCompletions) {
+  constructor(
+    backend: MethodBackend,
+    liburing: Liburing,
+    completions: UringCompletions,
+    inlineBytesMax: number,
+  ) {
     const { control, libc, id } = backend;
     this.#backend = backend;
     this.#liburing = liburing;
     this.#completions = completions;
+    this.#inlineBytesMax = inlineBytesMax;
     this.#words = control.words;
     this.ring = new Ring(control, id);
     completions.adopt(id, this.ring);
@@ -147,7 +153,7 @@ export class UringSubmission {
     const { sqes } = this.ring;
     const count = words[base + HANDLE.iovecLength]!;
     this.#bytes += words[base + HANDLE.length]!;
-    const flags = this.#bytes > INLINE_BYTES_MAX ? SQE_ASYNC : 0;
+    const flags = this.#bytes > this.#inlineBytesMax ? SQE_ASYNC : 0;
     if (count === 1) {
       const low = words[iovecAt + IOVEC_WORDS.baseLow]!;
       const high = words[iovecAt + IOVEC_WORDS.baseHigh]!;
