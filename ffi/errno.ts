@@ -60,6 +60,8 @@ export const EPERM = 1;
 export const EINTR = 4;
 /** The device failed. */
 export const EIO = 5;
+/** The descriptor is not open. */
+export const EBADF = 9;
 /** The kernel has no room for the call just now. */
 export const EAGAIN = 11;
 /** No memory for the call, or no more may be locked. */

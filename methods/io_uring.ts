@@ -17,7 +17,7 @@ import { closeLiburing, type Liburing, openLiburing } from "../ffi/liburing.ts";
 import { UringCompletions } from "./uring_completion.ts";
 import { uringBytes } from "./uring_memory.ts";
 import { setupReason, uringAvailability } from "./uring_probe.ts";
-import { openRing, registerArena, type RingForm } from "./uring_setup.ts";
+import { type RingForm, takeRing } from "./uring_setup.ts";
 import { UringSubmission } from "./uring_submission.ts";
 
 /** What was chosen by measuring: `bench/uring_choices.ts` has the rows with and without. */
@@ -79,14 +79,13 @@ function initBackend(
   { setupFlags, inlineBytesMax }: UringTuning,
 ): void {
   const liburing = openLiburing(backend.options.libraries.liburing);
-  const result = openRing(backend, liburing, form, setupFlags);
+  const result = takeRing(backend, liburing, form, setupFlags);
   if (result < 0) {
     closeLiburing(liburing);
     throw new Deno.errors.NotSupported(
       `Cannot make a ring for this thread: ${setupReason(backend.libc, -result)}`,
     );
   }
-  registerArena(backend, liburing);
   const completions = new UringCompletions(backend, liburing);
   const submission = new UringSubmission(backend, liburing, completions, inlineBytesMax);
   BACKENDS.set(backend, { liburing, submission, completions });

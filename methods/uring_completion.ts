@@ -16,7 +16,7 @@ import type { Liburing } from "../ffi/liburing.ts";
 import { ENTER_GETEVENTS, SQE_WORDS, URING_OP } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { type Completion, Ring } from "./uring_ring.ts";
-import { closeRing } from "./uring_setup.ts";
+import { closeRing, isSpare, letGoOfRing } from "./uring_setup.ts";
 
 /** After so many looks that found a lock taken, its holder is asked whether it lives. */
 const LOOKS_UNTIL_ASKED = 64;
@@ -39,6 +39,7 @@ export class UringCompletions {
   readonly #completion: Completion = { userDataLow: 0, userDataHigh: 0, result: 0 };
   /** Completed under the lock, to be published without it. */
   readonly #taken: AioHandle[] = [];
+  #published = 0;
   /** Given up by the kernel without being asked, to be executed here. */
   readonly #refused: AioHandle[] = [];
   #looksInVain = 0;
@@ -66,7 +67,7 @@ export class UringCompletions {
     const slot = slotAt(this.#backend.control, id);
     if (Atomics.load(this.#words, slot + SLOT.fd) === 0) return null;
     const known = this.#rings[id] ?? null;
-    if (known !== null && known.epoch === this.#words[slot + SLOT.epoch]) return known;
+    if (known !== null) return known;
     const ring = new Ring(this.#backend.control, id);
     this.#rings[id] = ring;
     return ring;
@@ -148,12 +149,14 @@ export class UringCompletions {
   }
 
   #publishTaken(): void {
-    const { length } = this.#taken;
-    for (let i = 0; i < length; i++) this.#backend.publishCompletion(this.#taken[i]!);
+    while (this.#published < this.#taken.length) {
+      // First counted: a thread that ends in a callback can come here once more.
+      this.#backend.publishCompletion(this.#taken[this.#published++]!);
+    }
     this.#taken.length = 0;
+    this.#published = 0;
     if (this.#refused.length === 0) return;
-    for (const handle of this.#refused) this.#backend.performSynchronously(handle);
-    this.#refused.length = 0;
+    for (const handle of this.#refused.splice(0)) this.#backend.performSynchronously(handle);
   }
 
   /** See `IoMethod.checkOne`. */
@@ -165,7 +168,7 @@ export class UringCompletions {
   }
 
   /** Runs something with the completion lock of a backend. */
-  withLock(owner: number, use: () => void): void {
+  #withLock(owner: number, use: () => void): void {
     const { libc } = this.#backend;
     lock(this.#words, this.#lockAt(owner), this.#threadId, (holder) => libc.isThreadAlive(holder));
     use();
@@ -180,7 +183,7 @@ export class UringCompletions {
    */
   endDead(dead: number): boolean {
     let isDone = false;
-    this.withLock(dead, () => {
+    this.#withLock(dead, () => {
       const ring = this.#ringOf(dead);
       if (ring === null) {
         isDone = true;
@@ -196,8 +199,21 @@ export class UringCompletions {
       isDone = ring.inKernel === 0;
     });
     this.#publishTaken();
-    if (isDone) this.withLock(dead, () => closeRing(this.#backend, this.#liburing, dead));
+    if (isDone) this.letGo(dead);
     return isDone;
+  }
+
+  /**
+   * Leaves a ring that has nothing in the kernel to the next thread of its slot. Once the Aio ends there
+   * is none, and all rings that nobody uses are closed.
+   */
+  letGo(owner: number): void {
+    const { control, options } = this.#backend;
+    if (!letGoOfRing(control, owner)) return;
+    for (let id = 0; id < options.maxBackends; id++) {
+      if (!isSpare(control, slotAt(control, id))) continue;
+      this.#withLock(id, () => closeRing(this.#backend, this.#liburing, id));
+    }
   }
 
   #cancelAll(ring: Ring, dead: number): void {

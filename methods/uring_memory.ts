@@ -24,8 +24,8 @@ const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 export const SLOT = {
   /** The ring's descriptor; 0: there is none. */
   fd: 0,
-  /** Moves with each new ring, so that views of an old one are noticed. */
-  epoch: 1,
+  /** Whether a thread uses it; if none does it waits for the next one, or for the end of the Aio. */
+  isUsed: 1,
   form: 2,
   sqEntries: 3,
   cqEntries: 4,

@@ -27,8 +27,6 @@ export interface Completion {
 export class Ring {
   /** Its descriptor. */
   readonly fd: number;
-  /** Which ring of its backend it is. */
-  readonly epoch: number;
   /** Places for entries. */
   readonly sqEntries: number;
   /** Places for completions: so many IOs it can have at once. */
@@ -54,7 +52,6 @@ export class Ring {
   constructor(control: Control, backendId: number) {
     const slot = control.words.subarray(slotAt(control, backendId));
     this.fd = slot[SLOT.fd]!;
-    this.epoch = slot[SLOT.epoch]!;
     this.sqEntries = slot[SLOT.sqEntries]!;
     this.cqEntries = slot[SLOT.cqEntries]!;
     this.fixedBytes = slot[SLOT.fixedBytes]!;

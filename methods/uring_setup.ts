@@ -1,5 +1,5 @@
 /**
- * uring_setup.ts: makes the ring of a backend, in one of two forms, and ends it.
+ * uring_setup.ts: makes the ring of a backend's slot, in one of two forms, and ends it.
  *
  * From Linux 6.5 on the kernel takes memory that it is brought, and so the queues lie in the control
  * memory, where every thread sees them. Before, it maps them itself; other threads then look at them by
@@ -10,9 +10,9 @@
 
 import { lock, unlock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
-import { BACKEND, type Control } from "../core/shared_memory.ts";
+import { BACKEND, type Control, HEADER, PHASE_CLOSING } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
-import { EINVAL, ENOMEM } from "../ffi/errno.ts";
+import { EBADF, EINVAL, ENOMEM } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
 import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
 import {
@@ -45,13 +45,49 @@ const ENOMEM_PAUSE_MS = 10;
 const ENTRIES_ALWAYS = 64;
 
 /**
- * Makes a backend's ring.
+ * Memory of rings that were closed, and since when. The kernel ends a ring in its own time, and may
+ * write its counters down once more until then.
+ */
+const RETIRED: { readonly memory: SharedArrayBuffer; readonly at: number }[] = [];
+/** It takes the kernel milliseconds. */
+const RETIRED_MS = 1000;
+
+function retire(memory: SharedArrayBuffer): void {
+  const now = performance.now();
+  while (RETIRED.length > 0 && now - RETIRED[0]!.at > RETIRED_MS) RETIRED.shift();
+  RETIRED.push({ memory, at: now });
+}
+
+/**
+ * Sees to it that a backend has a ring: that of the thread that had the slot before, or a new one. A
+ * ring is not closed when its thread leaves: the kernel could still write to its memory, and that is
+ * where the next one would be.
  *
  * @param form the one to make; null: shared where the kernel can, else mapped
  * @param flags of `io_uring_setup`, beside those that the form needs
  * @returns 0, or -errno
  */
-export function openRing(
+export function takeRing(
+  backend: MethodBackend,
+  liburing: Liburing,
+  form: RingForm | null,
+  flags: number,
+): number {
+  const { control, id } = backend;
+  const slot = slotAt(control, id);
+  Atomics.store(control.words, slot + SLOT.isUsed, 1);
+  // Whoever closes the Aio has said so before he looks which rings are used.
+  const isClosing = Atomics.load(control.words, HEADER.phase) === PHASE_CLOSING;
+  let result = isClosing ? -EBADF : control.words[slot + SLOT.fd]!;
+  if (result === 0) {
+    result = openRing(backend, liburing, form, flags);
+    if (result >= 0) registerArena(backend, liburing);
+  }
+  if (result < 0) Atomics.store(control.words, slot + SLOT.isUsed, 0);
+  return result;
+}
+
+function openRing(
   backend: MethodBackend,
   liburing: Liburing,
   form: RingForm | null,
@@ -91,8 +127,6 @@ function trySetupShared(
   const { control, id, libc } = backend;
   const at = queueBytesAt(control, id);
   const base = libc.addressOf(control.bytes);
-  // What an earlier ring left there means nothing to this one.
-  control.bytes.fill(0, at.entries, at.ring);
   const params = new Int32Array(PARAMS_WORDS.size);
   params[PARAMS_WORDS.flags] = SETUP_NO_MMAP | flags;
   writeAddress(params, PARAMS_WORDS.sqUserAddress, base + at.entries);
@@ -190,7 +224,6 @@ function describe(
   words[slot + SLOT.cqTail] = cq("tail");
   words[slot + SLOT.cqes] = cq("cqes");
   words[slot + SLOT.fixedBytes] = 0;
-  words[slot + SLOT.epoch]!++;
   Atomics.store(words, slot + SLOT.fd, fd);
 }
 
@@ -198,7 +231,7 @@ function describe(
  * Registers the first part of the arena with a ring, so that the kernel need not look its pages up for
  * each IO: as a copy of another ring's registration where there is one, which locks nothing anew.
  */
-export function registerArena(backend: MethodBackend, liburing: Liburing): void {
+function registerArena(backend: MethodBackend, liburing: Liburing): void {
   const { control, id, options } = backend;
   const bytes = options.registeredBytes;
   const slot = slotAt(control, id);
@@ -242,7 +275,19 @@ function tryRegister(
   return liburing.register(fd, REGISTER.buffers, new Uint8Array(iovec.buffer), 1) >= 0;
 }
 
-/** Ends a ring that has nothing in the kernel. The caller holds its backend's completion lock. */
+/** Says that nobody uses a ring any more; it has nothing in the kernel. @returns whether the Aio ends */
+export function letGoOfRing(control: Control, id: number): boolean {
+  Atomics.store(control.words, slotAt(control, id) + SLOT.isUsed, 0);
+  return Atomics.load(control.words, HEADER.phase) === PHASE_CLOSING;
+}
+
+/** Whether there is a ring that nobody uses. */
+export function isSpare({ words }: Control, slot: number): boolean {
+  return Atomics.load(words, slot + SLOT.isUsed) === 0 &&
+    Atomics.load(words, slot + SLOT.fd) !== 0;
+}
+
+/** Ends a ring that nobody uses. The caller holds its backend's completion lock. */
 export function closeRing(backend: MethodBackend, liburing: Liburing, id: number): void {
   const { control, libc } = backend;
   const slot = slotAt(control, id);
@@ -251,6 +296,7 @@ export function closeRing(backend: MethodBackend, liburing: Liburing, id: number
   control.words[slot + SLOT.fixedBytes] = 0;
   if (control.words[slot + SLOT.form] === FORM_SHARED) {
     libc.close(fd);
+    retire(control.buffer);
     return;
   }
   const uring = control.words.slice(slot + SLOT.uring, slot + SLOT.size);

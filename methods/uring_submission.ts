@@ -19,7 +19,6 @@ import { FSYNC_DATASYNC, SQE_ASYNC, SQE_WORDS, URING_OP } from "../ffi/uring_lay
 import type { UringCompletions } from "./uring_completion.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { Ring } from "./uring_ring.ts";
-import { closeRing } from "./uring_setup.ts";
 
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
 const SUBMIT_ATTEMPTS_MAX = 1000;
@@ -235,13 +234,12 @@ export class UringSubmission {
     this.#backend.libc.poll(this.#pollfdBytes, 1, timeoutMs);
   }
 
-  /** Takes what is left of the own ring, with nothing of interest in it, and closes it. */
+  /** Takes what is left of the own ring, with nothing of interest in it, and lets go of it. */
   finish(): void {
     while (this.ring.outstanding > 0) {
       if (this.#drain() === 0) this.#sleepOnRing();
     }
-    const { id } = this.#backend;
-    this.#completions.withLock(id, () => closeRing(this.#backend, this.#liburing, id));
+    this.#completions.letGo(this.#backend.id);
     for (const pinned of this.#pinned) pinned.release();
   }
 }

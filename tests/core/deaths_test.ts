@@ -1,5 +1,5 @@
 /**
- * deaths_test.ts: 500 Workers die in the middle of a load, in every way and in the middle of everything,
+ * deaths_test.ts: hundreds of Workers die in the middle of a load, in every way and in the middle of everything,
  * from a printed seed: who waits goes on, what is read is verified, and at the end everything is back
  * where it was. A canary shows that it would not end if nobody took over from the dead.
  */
@@ -11,18 +11,31 @@ import {
   Deaths,
   END_MS_MAX,
   type Fate,
+  type Holding,
   HOLDINGS,
+  type MortalMethod,
   openMortal,
   randomFates,
   until,
   untilReaped,
   WAYS,
 } from "../support/deaths.ts";
-import { aioBelongingsOf } from "../support/belongings.ts";
+import { aioBelongingsOf, openDescriptors } from "../support/belongings.ts";
+import { METHODS_UNDER_TEST } from "../support/methods.ts";
 import { Patience } from "../support/patience.ts";
 import { describeSeed, Prng, testSeed } from "../support/prng.ts";
 
-const DEATHS = 500;
+interface Plan {
+  readonly method: MortalMethod;
+  readonly deaths: number;
+  readonly holdings: readonly Holding[];
+}
+
+const PLANS: readonly Plan[] = [
+  { method: "held", deaths: 500, holdings: HOLDINGS },
+  // What the kernel has is nothing that a thread could perform by itself.
+  { method: "io_uring", deaths: 200, holdings: HOLDINGS.filter((one) => one !== "claim") },
+];
 /** So many before, for what only the first ones take. */
 const WARM_UP_DEATHS = 8;
 /** In units of what passes before the library asks who lives: about a second on a machine at rest. */
@@ -31,11 +44,15 @@ const CANARY_MS = 1000;
 /** Threads that Deno's own pool may have more of at the end than before. */
 const POOL_THREADS_MAX = 4;
 
-/** What the machine has for this process; elsewhere than on Linux nothing is known. */
+/**
+ * What the machine has for this process; elsewhere than on Linux nothing is known. Rings do not count:
+ * the first thread of a slot makes one, and it stays.
+ */
 function resources(): { descriptors: number; threads: number } {
   if (Deno.build.os !== "linux") return { descriptors: 0, threads: 0 };
   const [, threads] = /^Threads:\s*(\d+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
-  return { descriptors: [...Deno.readDirSync("/proc/self/fd")].length, threads: Number(threads) };
+  const descriptors = openDescriptors().filter((path) => !path.includes("io_uring"));
+  return { descriptors: descriptors.length, threads: Number(threads) };
 }
 
 /** What the subsystem has. */
@@ -64,23 +81,23 @@ async function runLoad(fixture: Fixture, fates: readonly Fate[], seed: number): 
   return deaths;
 }
 
-Deno.test(`held: ${DEATHS} threads die in the middle of everything, who waits goes on`, async () => {
+async function checkDeaths({ method, deaths: count, holdings }: Plan): Promise<void> {
   const seed = testSeed();
   const random = new Prng(seed);
-  await using fixture = await openMortal();
+  await using fixture = await openMortal(method);
   await using patience = new Patience();
   const start = belongings(fixture);
-  await runLoad(fixture, randomFates(WARM_UP_DEATHS, random), seed + 1);
+  await runLoad(fixture, randomFates(WARM_UP_DEATHS, random, holdings), seed + 1);
   const before = resources();
 
-  const deaths = await runLoad(fixture, randomFates(DEATHS, random), seed);
+  const deaths = await runLoad(fixture, randomFates(count, random, holdings), seed);
 
   assertEquals(deaths.faults, [], describeSeed(seed));
   const { load, longestWaitMs, counts, mailbox } = deaths;
   assertEquals([load.wrong, fixture.messages()], [0, []], describeSeed(seed));
-  assert(load.done > DEATHS && load.foreign > DEATHS, "The main thread took no part");
+  assert(load.done > count && load.foreign > count, "The main thread took no part");
   for (const way of WAYS) {
-    for (const holding of HOLDINGS) assert(counts.has(`${way} ${holding}`), `${way} ${holding}`);
+    for (const holding of holdings) assert(counts.has(`${way} ${holding}`), `${way} ${holding}`);
   }
   assertLess(longestWaitMs, PATIENCES_MAX * patience.longestMs, describeSeed(seed));
   assertEquals(belongings(fixture), start, describeSeed(seed));
@@ -92,7 +109,16 @@ Deno.test(`held: ${DEATHS} threads die in the middle of everything, who waits go
     () => resources().descriptors <= before.descriptors + mailbox.losses,
     `${resources().descriptors} descriptors, ${before.descriptors} at the start`,
   );
-});
+}
+
+for (const plan of PLANS) {
+  Deno.test({
+    name:
+      `${plan.method}: ${plan.deaths} threads die in the middle of everything, who waits goes on`,
+    ignore: METHODS_UNDER_TEST.some(({ name, ignore }) => name === plan.method && ignore),
+    fn: () => checkDeaths(plan),
+  });
+}
 
 Deno.test("held canary: if nobody takes over from the dead, the load does not end", async () => {
   const seed = testSeed();

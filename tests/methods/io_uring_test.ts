@@ -11,6 +11,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { availableMethods } from "../../methods/registry.ts";
 import { SLOT, slotAt } from "../../methods/uring_memory.ts";
 import { AttachedWorker } from "../support/attached.ts";
+import { openDescriptors } from "../support/belongings.ts";
 import { FILE_BYTES, fileContent, type Fixture, openSync, startRead } from "../support/core.ts";
 import { tempDir } from "../support/temp.ts";
 
@@ -147,9 +148,53 @@ for (const ending of ["terminate", "selfClose"] as const) {
     });
     assertEquals(control.words[control.backendAt(1) + BACKEND.threadId], 0);
     assertEquals([aio.ios(), aio.backend.arena.freeBytes], [[], free]);
-    assertEquals(slotWord(fixture, 1, SLOT.fd), 0);
+    assertEquals(slotWord(fixture, 1, SLOT.isUsed), 0);
   });
 }
+
+/** How many rings this process has. */
+function ringCount(): number {
+  return openDescriptors().filter((path) => path.includes("io_uring")).length;
+}
+
+for (const ending of ["close", "terminate"] as const) {
+  test(`after ${ending} of its thread a ring is the next thread's, again and again`, async () => {
+    const before = ringCount();
+    {
+      await using fixture = await openSync(OPTIONS);
+      const { aio, file } = fixture;
+      const fds = new Set<number>();
+      for (let round = 0; round < 20; round++) {
+        const worker = await AttachedWorker.start(aio, file);
+        fds.add(slotWord(fixture, 1, SLOT.fd));
+        for (let i = 0; i < 3; i++) {
+          const offset = round + i;
+          const ref = await worker.ask<WaitRef>({ what: "read", offset, bytes: 100 });
+          aio.waitSync(ref);
+          assertEquals(await worker.ask({ what: "seen", ref }), fileContent(offset, 100));
+        }
+        if (ending === "close") await worker[Symbol.asyncDispose]();
+        else worker.terminate();
+        while (aio.backends().length > 1) {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          aio.backend.reapDead();
+        }
+      }
+      assertEquals([fds.size, ringCount()], [1, before + 2]);
+    }
+    assertEquals(ringCount(), before);
+  });
+}
+
+test("a thread that leaves after the opener has closed closes its ring", async () => {
+  const before = ringCount();
+  const fixture = await openSync(OPTIONS);
+  const worker = await AttachedWorker.start(fixture.aio, fixture.file);
+  await fixture[Symbol.asyncDispose]();
+  assertEquals(ringCount(), before + 1);
+  await worker[Symbol.asyncDispose]();
+  assertEquals(ringCount(), before);
+});
 
 test("closingFd() waits for the IO of three backends", async () => {
   await using fixture = await openSync(OPTIONS);

@@ -26,6 +26,17 @@ export interface Belongings extends AioBelongings {
   readonly threads: number;
 }
 
+/** What is open in this process, on Linux: the paths that its descriptors lead to. */
+export function openDescriptors(): string[] {
+  return [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${name}`);
+    } catch {
+      return ""; // That of the listing itself, closed by now.
+    }
+  });
+}
+
 /** Counts what an Aio has. */
 export function aioBelongingsOf(aio: Aio): AioBelongings {
   return {
@@ -42,7 +53,7 @@ export function belongingsOf(aio: Aio): Belongings {
   const isLinux = Deno.build.os === "linux";
   return {
     ...aioBelongingsOf(aio),
-    descriptors: isLinux ? [...Deno.readDirSync("/proc/self/fd")].length : 0,
+    descriptors: isLinux ? openDescriptors().length : 0,
     threads: isLinux ? [...Deno.readDirSync("/proc/self/task")].length : 0,
   };
 }

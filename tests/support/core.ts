@@ -8,6 +8,7 @@
 import { Aio } from "../../storage/aio.ts";
 import type { AioHandle, StartOptions } from "../../core/handle.ts";
 import type { HandleState } from "../../core/handle_state.ts";
+import type { IoMethod } from "../../core/method.ts";
 import type { AioOptions } from "../../core/options.ts";
 import type { ResourceOwner } from "../../core/resource_owner.ts";
 import { AioReturn } from "../../core/result.ts";
@@ -54,32 +55,37 @@ export function fileContent(offset: number, length: number): Uint8Array {
 
 /** Opens with `sync`: each IO is executed in its start call. */
 export function openSync(options: AioOptions = {}): Promise<Fixture> {
-  return openFixture(options, null);
+  return openFixture(options);
 }
 
 /** Opens with a {@linkcode HeldMethod}: each IO waits until the test lets it go. */
 export function openHeld(options: AioOptions = {}, held = new HeldMethod()): Promise<Fixture> {
-  return openFixture(options, held);
+  return openFixture({ method: held.name, ...options }, [held], held);
 }
 
-async function openFixture(options: AioOptions, held: HeldMethod | null): Promise<Fixture> {
+/** Opens an Aio and a file with the methods there are. */
+export async function openFixture(
+  options: AioOptions,
+  methods: readonly IoMethod[] = METHODS,
+  held = new HeldMethod(),
+): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
   const dir = await tempDir();
   await writeRandomFile(dir.join("data"), FILE_BYTES, FILE_SEED);
   const aio = await Aio.open({
-    method: held?.name ?? "sync",
+    method: "sync",
     arenaBytes: 1024 * 1024,
     maxBackends: 2,
     onWarning: (message, cause) => warnings.push({ message, cause }),
     onLog: (message) => logs.push(message),
     logLevel: "log",
     ...options,
-  }, held === null ? METHODS : [held]);
+  }, methods);
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
   return {
     aio,
-    held: held ?? new HeldMethod(),
+    held,
     file,
     warnings,
     logs,

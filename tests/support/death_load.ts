@@ -1,6 +1,7 @@
 /**
  * death_load.ts: what each thread of `deaths.ts` does while it lives: it issues reads, publishes their
- * wait references, awaits its own and others', and completes whatever is held, whoever issued it.
+ * wait references, awaits its own and others', and completes whatever is held, or done by the kernel,
+ * whoever issued it.
  *
  * @module
  */
@@ -207,6 +208,13 @@ export class Load {
     this.#lateMs = this.#late();
     this.#blockedMs = 0;
     this.#turnAt = performance.now();
+    if (this.#parts.aio.method === "held") this.#performHeld(numerator, denominator);
+    else this.#lookAtOthers();
+    const [oldest] = this.#waits;
+    if (oldest !== undefined) this.#note(oldest);
+  }
+
+  #performHeld(numerator: number, denominator: number): void {
     const { aio, held } = this.#parts;
     const { handleCount } = aio.backend.control;
     const first = this.#random.below(handleCount);
@@ -214,8 +222,17 @@ export class Load {
       if (!this.#random.chance(numerator, denominator)) continue;
       held.tryPerform(aio, (first + i) % handleCount);
     }
-    const [oldest] = this.#waits;
-    if (oldest !== undefined) this.#note(oldest);
+  }
+
+  /** The kernel performs; who looks takes what it has done. */
+  #lookAtOthers(): void {
+    const { aio, mailbox, lane: own } = this.#parts;
+    // A cut in mid-callback leaves it, for good, and this turn may go on.
+    if (own !== MAIN_LANE && mailbox.isHolding(own)) return;
+    for (let lane = 0; lane <= LANES; lane++) {
+      const ref = mailbox.read(lane, this.#random.below(SLOTS_PER_LANE));
+      if (ref !== null) aio.checkDone(ref);
+    }
   }
 
   /** For how long, all in all, the event loop did not come around. */

@@ -19,7 +19,7 @@ import { openLibc } from "../../ffi/libc.ts";
 import { Aio } from "../../mod.ts";
 import { arm, type DeadlyStep } from "./death_callbacks.ts";
 import { Load, Mailbox } from "./death_load.ts";
-import { type DeathOrder, TERMINATE, THE_END } from "./deaths.ts";
+import { type DeathOrder, mortalMethods, TERMINATE, THE_END } from "./deaths.ts";
 import { HeldMethod } from "./held_method.ts";
 import { Prng } from "./prng.ts";
 
@@ -289,7 +289,7 @@ class Life {
 async function attach(order: DeathOrder, held: HeldMethod): Promise<Aio> {
   for (;;) {
     try {
-      return await Aio.attach(order.token, {}, [held]);
+      return await Aio.attach(order.token, {}, mortalMethods(order.token.method, held));
     } catch (error) {
       // While another thread takes over from the dead one whose slot it is to be.
       if (!(error instanceof Deno.errors.Busy)) throw error;

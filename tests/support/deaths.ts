@@ -7,8 +7,10 @@
  */
 
 import type { AioToken, FileToken } from "../../mod.ts";
+import type { IoMethod } from "../../core/method.ts";
 import type { Libc } from "../../ffi/libc.ts";
-import { type Fixture, openHeld } from "./core.ts";
+import { type Fixture, openFixture } from "./core.ts";
+import { createIoUringMethod, DEFAULT_TUNING } from "../../methods/io_uring.ts";
 import { LANES, Load, Mailbox, MAIN_LANE } from "./death_load.ts";
 import { HeldMethod } from "./held_method.ts";
 import { Prng } from "./prng.ts";
@@ -77,21 +79,38 @@ const LIFE_MS_MAX = 60_000;
 const RANDOM_MOMENT_MS_MAX = 40;
 const WORKER_URL = new URL("./death_worker.ts", import.meta.url);
 
+/** Methods for such Workers. */
+export type MortalMethod = "held" | "io_uring";
+
+/** The methods that a thread of them knows: io_uring with all IO in flight for a while. */
+export function mortalMethods(method: string, held: HeldMethod): readonly IoMethod[] {
+  if (method === "held") return [held];
+  return [createIoUringMethod(null, { ...DEFAULT_TUNING, inlineBytesMax: 0 })];
+}
+
 /** Opens an Aio for such Workers: with the callback that ends a thread, and IO that anybody completes. */
-export async function openMortal(maxBackends = BACKENDS): Promise<Fixture> {
+export async function openMortal(
+  method: MortalMethod = "held",
+  maxBackends = BACKENDS,
+): Promise<Fixture> {
   const held: HeldMethod = new HeldMethod({
     onWaitOne: (_backend, handle) => {
       held.tryPerform(fixture.aio, handle.index);
     },
   });
   const callbackModules = [new URL("./death_callbacks.ts", import.meta.url)];
-  const fixture = await openHeld({ maxBackends, maxConcurrency: HANDLES, callbackModules }, held);
+  const options = { method, maxBackends, maxConcurrency: HANDLES, callbackModules };
+  const fixture = await openFixture(options, mortalMethods(method, held), held);
   return fixture;
 }
 
 /** Every way to end in the middle of everything, each about as often, in random order. */
-export function randomFates(count: number, random: Prng): Fate[] {
-  const pairs = WAYS.flatMap((way) => HOLDINGS.map((holding) => ({ way, holding })));
+export function randomFates(
+  count: number,
+  random: Prng,
+  holdings: readonly Holding[] = HOLDINGS,
+): Fate[] {
+  const pairs = WAYS.flatMap((way) => holdings.map((holding) => ({ way, holding })));
   const fates = Array.from({ length: count }, (_, i) => ({
     ...pairs[i % pairs.length]!,
     afterIos: random.below(40),

@@ -6,9 +6,18 @@
  * @module
  */
 
-import { createIoUringMethod } from "../../methods/io_uring.ts";
+import type { IoMethod } from "../../core/method.ts";
+import { createIoUringMethod as create, DEFAULT_TUNING } from "../../methods/io_uring.ts";
+import type { UringTuning } from "../../methods/io_uring.ts";
+import type { RingForm } from "../../methods/uring_setup.ts";
 
-export { createIoUringMethod };
+export { DEFAULT_TUNING };
+export type { UringTuning };
+
+/** As that one, but where it would choose the form, the ring is mapped. */
+export function createIoUringMethod(form: RingForm | null, tuning?: UringTuning): IoMethod {
+  return create(form ?? "mapped", tuning);
+}
 
 /** Hands IOs to the kernel, through rings that it mapped. */
-export const ioUringMethod = createIoUringMethod("mapped");
+export const ioUringMethod = createIoUringMethod(null);
