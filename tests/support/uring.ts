@@ -192,8 +192,13 @@ export class Pipe implements Disposable {
 
   /** Feeds so many reads of {@linkcode PIPE_BYTES}. */
   write(reads = 1): void {
-    const bytes = new Uint8Array(reads * PIPE_BYTES).fill(PIPE_BYTE);
-    if (writeSync(this.fd, bytes) !== bytes.length) throw new Error("The pipe is full");
+    this.feed(reads * PIPE_BYTES);
+  }
+
+  /** Writes so many bytes. */
+  feed(count: number): void {
+    const bytes = new Uint8Array(count).fill(PIPE_BYTE);
+    if (writeSync(this.fd, bytes) !== count) throw new Error("The pipe is full");
   }
 
   /** Takes what nobody has read. @returns how many bytes */
