@@ -53,7 +53,10 @@ self.onmessage = async ({ data }: MessageEvent<UringAsk | { what: "throw" }>) =>
   if (data.what === "throw") {
     // Not within a promise: this is what nobody catches.
     setTimeout(() => {
-      throw new Error("it was told to");
+      const error = new Error("it was told to");
+      // Deno shows it, and one line of it is enough.
+      error.stack = "";
+      throw error;
     });
     return;
   }
