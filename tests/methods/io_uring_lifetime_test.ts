@@ -7,6 +7,8 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { BACKEND, HANDLE } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
+import { ECANCELED, EFAULT } from "../../ffi/errno.ts";
+import { CQE_WORDS } from "../../ffi/uring_layout.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
 import { fileContent, type Fixture, startRead } from "../support/core.ts";
@@ -104,6 +106,11 @@ function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[]): void {
   for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = file.fd;
 }
 
+function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
+  const { control } = aio.backend;
+  return control.words[control.handleAt(index) + HANDLE.rawResult]!;
+}
+
 /** The slot of a thread that died is free, and a new one has a ring there. */
 async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Promise<void> {
   const { aio, file } = fixture;
@@ -117,6 +124,8 @@ async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Pr
   const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
   const refs = [await next.read(pipe.fd, views[0]), await next.read(file.fd, views[1], 5)] as const;
   pipe.write();
+  // This thread knew the ring that was there before.
+  for (const ref of refs) aio.waitSync(ref);
   for (const ref of refs) assertEquals(await next.ask({ what: "result", ref }), PIPE_BYTES);
   assertEquals(new Uint8Array(views[0]), PIPE_DATA);
   assertEquals(new Uint8Array(views[1]), fileContent(5, PIPE_BYTES));
@@ -139,12 +148,14 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   collect();
   const sentinels = new Sentinels();
   sentinels.addOfEachSize(SENTINEL_BYTES);
-  // The kernel gave them up with their thread, so that nobody reads this.
+  // The kernel gives them up now, as their thread is gone, so that nobody reads this.
   pipe.write(2 * READS);
   for (const view of views) assertEquals(new Uint8Array(view), new Uint8Array(PIPE_BYTES));
   pointAtFile(fixture, [...refs, ...own]);
   await Promise.all([...refs, ...own].map((ref) => aio.wait(ref)));
   for (const view of views) assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+  // Memory that the thread alone had is still there.
+  assertEquals(own.map((ref) => rawResultOf(fixture, ref)), own.map(() => PIPE_BYTES));
   assertEquals([pipe.drain(), sentinels.changed()], [2 * READS * PIPE_BYTES, 0]);
   // Who waited may have completed them without knowing that their thread is dead.
   aio.backend.reapDead();
@@ -180,6 +191,43 @@ for (const ending of URING_ENDINGS) {
     await assertSlotWorks(fixture, form, worker.id);
   });
 }
+
+/** Has the kernel say of all that it has given up that its memory could not be written to. */
+async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Promise<void> {
+  const ring = ringOf(fixture, id);
+  while (ring.ready < count) await new Promise((resolve) => setTimeout(resolve, 1));
+  const head = ring.words[slotWord(fixture, id, SLOT.cqHead)]!;
+  for (let i = head; i < head + count; i++) {
+    const cqe = (i & (ring.cqEntries - 1)) * CQE_WORDS.size;
+    const at = slotWord(fixture, id, SLOT.cqes) + cqe + CQE_WORDS.result;
+    assertEquals(ring.words[at], -ECANCELED);
+    ring.words[at] = -EFAULT;
+  }
+}
+
+/** What it says of a cold file's page that comes in when the thread which wanted it is gone. */
+async function endWithFault(form: RingForm, isReaped: boolean): Promise<void> {
+  await using fixture = await openUring(form);
+  const { aio } = fixture;
+  using pipe = await Pipe.open();
+  const worker = await UringWorker.start(fixture, form);
+  const { refs, views, own } = await startWorkersReads(fixture, worker, pipe.fd);
+  worker.end("terminate");
+  await worker.untilDead();
+  pipe.write();
+  await falsifyGivenUp(fixture, worker.id, 2 * READS);
+  pointAtFile(fixture, [...refs, ...own]);
+  if (isReaped) aio.backend.reapDead();
+  for (const ref of refs) aio.waitSync(ref);
+  for (const view of views) assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+}
+
+testEachForm(
+  "reads that failed for their thread's death are done again: by a reaper",
+  async (form) => {
+    await endWithFault(form, true);
+  },
+);
 
 testEachForm("good and failed IO is completed by another thread that waits", async (form) => {
   await using fixture = await openUring(form);

@@ -11,6 +11,9 @@ import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { Aio, AioReturn } from "../../mod.ts";
 import type { UringAnswer, UringAsk } from "./uring_attached.ts";
 
+/** So large that what is allocated after it was freed is likely to be there. */
+const ADOPTED_BYTES = 1_048_576;
+
 let aio: Aio;
 const returns = new Map<number, AioReturn>();
 
@@ -21,9 +24,9 @@ function startRead(fd: number, offset: number, view: Uint8Array | null, bytes: n
   const ref = handle.waitRef();
   returns.set(ref.index, ret);
   if (view === null) {
-    const memory = new SharedArrayBuffer(bytes);
+    const memory = new SharedArrayBuffer(ADOPTED_BYTES);
     aio.adoptMemory(memory);
-    handle.setIovec(new Uint8Array(memory));
+    handle.setIovec(new Uint8Array(memory, 0, bytes));
   } else handle.setIovec(view);
   handle.setTarget(aio.targetId("page"));
   handle.startReadv(fd, offset);
