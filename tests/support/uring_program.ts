@@ -48,6 +48,8 @@ export const READ_BYTES = 16_384;
 const ARENA_BYTES = 160 * 1_048_576;
 const SENTINEL_BYTES = 8 * 1_048_576;
 const GROUPS = 10;
+const ATTEMPTS_MAX = 50;
+const SENTINELS_PER_ATTEMPT = 300;
 const LAYERS = new URL("../core/fixtures/layers.ts", import.meta.url);
 
 function openAio(form: RingForm): Promise<Aio> {
@@ -94,24 +96,30 @@ function forgetPlainRead(aio: Aio, file: AioFile, fd: number): void {
   });
 }
 
-/** Plain memory that the kernel itself is pointed at by force; in a function, so that nobody holds it. */
-function forgetForcedRead(aio: Aio, fd: number): number {
-  const { control, libc } = aio.backend;
-  const address = libc.addressOf(new Uint8Array(READ_BYTES));
+/** Points the kernel itself at memory that was freed, and is a sentinel's by now. */
+function forceRead(aio: Aio, fd: number, address: number): void {
+  const { control } = aio.backend;
   aio.batch(() => {
     const index = startPipeRead(aio, fd, aio.alloc(READ_BYTES));
     writeIovec(control.words, control.iovecAt(index), address, READ_BYTES);
   });
-  return address;
 }
 
-/** Until one is where the memory was. */
-function addUntilThere(aio: Aio, sentinels: Sentinels, address: number): void {
-  for (let made = 0; made < 20_000; made++) {
-    if (made % 1000 === 0) collect();
-    if (aio.backend.libc.addressOf(sentinels.add(READ_BYTES)) === address) return;
+/** In a function of its own, so that nobody holds it. */
+function addressOfForgotten(aio: Aio): number {
+  return aio.backend.libc.addressOf(new Uint8Array(READ_BYTES));
+}
+
+/** Where plain memory was and a sentinel is. Now and then somebody else is faster, and takes a place. */
+function findReused(aio: Aio, sentinels: Sentinels): number {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const address = addressOfForgotten(aio);
+    collect();
+    for (let made = 0; made < SENTINELS_PER_ATTEMPT; made++) {
+      if (aio.backend.libc.addressOf(sentinels.add(READ_BYTES)) === address) return address;
+    }
   }
-  throw new Error("No sentinel came where the memory had been");
+  throw new Error("No sentinel came where memory had been");
 }
 
 /** Waits for all that is in the kernel. */
@@ -138,7 +146,7 @@ function runPipes(
   task: UringTask,
   sentinels: Sentinels,
 ): number {
-  if (task === "canary") addUntilThere(aio, sentinels, forgetForcedRead(aio, pipe.fd));
+  if (task === "canary") forceRead(aio, pipe.fd, findReused(aio, sentinels));
   // A file's own read is awaited by the file, which would keep the program running.
   else forgetPipeReads(aio, file, pipe.fd, task === "left" ? 2 : 3);
   aio.submitStaged();
