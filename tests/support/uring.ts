@@ -1,0 +1,253 @@
+/**
+ * uring.ts: what the tests of io_uring need: an Aio with rings of one form, the ring of any backend as
+ * the kernel shows it, system calls that fail, pipes whose reads stay in the kernel for as long as a
+ * test wants, and a Worker that has such reads when it ends (`uring_worker.ts`).
+ *
+ * @module
+ */
+
+import { closeSync, constants, openSync as openFd, readSync, writeSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { type AioOptions, effectiveOptions } from "../../core/options.ts";
+import { AioReturn } from "../../core/result.ts";
+import type { WaitRef } from "../../core/wait_ref.ts";
+import { closeLiburing, type Liburing, openLiburing } from "../../ffi/liburing.ts";
+import { createIoUringMethod } from "../../methods/io_uring.ts";
+import { slotAt } from "../../methods/uring_memory.ts";
+import { Ring } from "../../methods/uring_ring.ts";
+import type { RingForm } from "../../methods/uring_setup.ts";
+import { Aio } from "../../storage/aio.ts";
+import { replace } from "./bells.ts";
+import { FILE_BYTES, fileContent, type Fixture, type Warning } from "./core.ts";
+import { HeldMethod } from "./held_method.ts";
+import { tempDir } from "./temp.ts";
+
+/** A module with the target `page`, for descriptors that no file of ours has. */
+const LAYERS = new URL("../core/fixtures/layers.ts", import.meta.url);
+const FORMS: readonly RingForm[] = ["shared", "mapped"];
+/** What one write to a {@linkcode Pipe} brings, and one read takes. */
+export const PIPE_BYTES = 100;
+const PIPE_BYTE = 7;
+/** Fewer than a pipe takes. */
+const FLOOD_READS = 600;
+/** `io_uring_register`: cancels an IO, and returns when that is done (Linux 6.0). */
+const REGISTER_SYNC_CANCEL = 24;
+const SYNC_CANCEL_WORDS = 16;
+
+/** What every read of a pipe brings. */
+export const PIPE_DATA: Uint8Array = new Uint8Array(PIPE_BYTES).fill(PIPE_BYTE);
+
+/** Whether this machine has rings of a form. */
+export function hasRings(form: RingForm): boolean {
+  return createIoUringMethod(form).available(effectiveOptions(undefined)).ok;
+}
+
+/** Registers a test for each form of ring, ignored by name where the machine lacks it. */
+export function testEachForm(name: string, fn: (form: RingForm) => void | Promise<void>): void {
+  for (const form of FORMS) {
+    Deno.test({
+      name: `io_uring: ${name} (${form} ring)`,
+      ignore: !hasRings(form),
+      fn: () => fn(form),
+    });
+  }
+}
+
+/** Opens an Aio whose own ring has a form, and a file. */
+export async function openUring(form: RingForm, options: AioOptions = {}): Promise<Fixture> {
+  const warnings: Warning[] = [];
+  const logs: string[] = [];
+  await using opened = new AsyncDisposableStack();
+  const dir = opened.use(await tempDir());
+  await Deno.writeFile(dir.join("data"), fileContent(0, FILE_BYTES));
+  const aio = opened.use(
+    await Aio.open({
+      method: "io_uring",
+      arenaBytes: 1024 * 1024,
+      maxBackends: 4,
+      callbackModules: [LAYERS],
+      onWarning: (message, cause) => warnings.push({ message, cause }),
+      onLog: (message) => logs.push(message),
+      ...options,
+    }, [createIoUringMethod(form)]),
+  );
+  const file = await aio.openFile(dir.join("data"), { read: true, write: true });
+  const kept = opened.move();
+  return {
+    aio,
+    held: new HeldMethod(),
+    file,
+    warnings,
+    logs,
+    messages: () => warnings.map((warning) => warning.message),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** The ring of a backend, to look at: what it has, and what the kernel says of it. */
+export function ringOf({ aio }: Fixture, backendId = 0): Ring {
+  return new Ring(aio.backend.control, backendId);
+}
+
+/** A word of a backend's slot: see `SLOT`. */
+export function slotWord({ aio }: Fixture, backendId: number, word: number): number {
+  const { control } = aio.backend;
+  return Atomics.load(control.words, slotAt(control, backendId) + word);
+}
+
+/** How many rings this process has open. */
+export function countRings(): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+    try {
+      if (Deno.readLinkSync(`/proc/self/fd/${name}`).includes("[io_uring]")) count++;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // The one of the listing itself.
+    }
+  }
+  return count;
+}
+
+/** The calls that tests replace. */
+type UringCalls = Pick<Liburing, "enter" | "setup" | "queueInit">;
+
+/** Replaces calls of this thread's liburing until the end of the scope: whoever uses it has this one. */
+export function replaceCalls(make: (real: UringCalls) => Partial<UringCalls>): Disposable {
+  const liburing = openLiburing();
+  const replaced = new DisposableStack();
+  replaced.defer(() => closeLiburing(liburing));
+  const { enter, setup, queueInit } = make({
+    enter: liburing.enter.bind(liburing),
+    setup: liburing.setup.bind(liburing),
+    queueInit: liburing.queueInit.bind(liburing),
+  });
+  if (enter !== undefined) replaced.use(replace(liburing, "enter", enter));
+  if (setup !== undefined) replaced.use(replace(liburing, "setup", setup));
+  if (queueInit !== undefined) replaced.use(replace(liburing, "queueInit", queueInit));
+  return replaced;
+}
+
+/**
+ * Has the kernel give up an IO of a backend, as it does where nobody asked.
+ *
+ * @returns 0, or -errno
+ */
+export function cancelIn(
+  fixture: Fixture,
+  backendId: number,
+  { index, generation }: WaitRef,
+): number {
+  const argument = new Int32Array(SYNC_CANCEL_WORDS);
+  argument.set([index, generation | 0, -1, 0]);
+  // However long it takes.
+  argument.fill(-1, 4, 8);
+  const liburing = openLiburing();
+  const { fd } = ringOf(fixture, backendId);
+  const bytes = new Uint8Array(argument.buffer);
+  const result = liburing.register(fd, REGISTER_SYNC_CANCEL, bytes, 1);
+  closeLiburing(liburing);
+  return result;
+}
+
+/** Has rings of this thread made with so many entries at most, as where the kernel gives no more. */
+export function smallRings(entriesMax: number): Disposable {
+  return replaceCalls((real) => ({
+    setup: (entries, params) => real.setup(Math.min(entries, entriesMax), params),
+    queueInit: (entries, ring, params) =>
+      real.queueInit(Math.min(entries, entriesMax), ring, params),
+  }));
+}
+
+/** Replaces what all rings of this thread say of themselves until the end of the scope. */
+export function replaceProperty<K extends "isReady" | "room">(
+  name: K,
+  get: (this: Ring) => Ring[K],
+): Disposable {
+  const before = Object.getOwnPropertyDescriptor(Ring.prototype, name)!;
+  Object.defineProperty(Ring.prototype, name, { configurable: true, get });
+  return {
+    [Symbol.dispose]: () => void Object.defineProperty(Ring.prototype, name, before),
+  };
+}
+
+/** A pipe; a read of it stays in the kernel until {@linkcode Pipe.write} is called. */
+export class Pipe implements Disposable {
+  /** To be read from. */
+  readonly fd: number;
+  readonly #looking: number;
+
+  private constructor(path: string) {
+    this.fd = openFd(path, constants.O_RDWR);
+    this.#looking = openFd(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  }
+
+  /** Makes one. */
+  static async open(): Promise<Pipe> {
+    await using dir = await tempDir();
+    const path = dir.join("pipe");
+    await new Deno.Command("mkfifo", { args: [path] }).output();
+    return new Pipe(path);
+  }
+
+  /** Feeds so many reads of {@linkcode PIPE_BYTES}. */
+  write(reads = 1): void {
+    this.feed(reads * PIPE_BYTES);
+  }
+
+  /** Writes so many bytes. */
+  feed(count: number): void {
+    const bytes = new Uint8Array(count).fill(PIPE_BYTE);
+    if (writeSync(this.fd, bytes) !== count) throw new Error("The pipe is full");
+  }
+
+  /** Takes what nobody has read. @returns how many bytes */
+  drain(): number {
+    let count = 0;
+    try {
+      for (const buffer = new Uint8Array(65_536);;) count += readSync(this.#looking, buffer);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EAGAIN") return count;
+      throw error;
+    }
+  }
+
+  /** Ends reads that a test which failed left: nothing could be closed before. */
+  [Symbol.dispose](): void {
+    this.drain();
+    this.write(FLOOD_READS);
+    closeSync(this.#looking);
+    closeSync(this.fd);
+  }
+}
+
+/** A read of a descriptor that is no file of ours. */
+export interface RawRead {
+  readonly ref: WaitRef;
+  readonly ret: AioReturn;
+  readonly view: Uint8Array;
+}
+
+/** Starts one into memory of the arena. */
+export function startRawRead(
+  { aio }: Fixture,
+  fd: number,
+  callback: string | null = null,
+): RawRead {
+  const ret = new AioReturn();
+  const view = aio.alloc(PIPE_BYTES);
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  if (callback !== null) handle.registerCallbacks(aio.callbackId(callback));
+  handle.setIovec(view);
+  handle.setTarget(aio.targetId("page"));
+  handle.startReadv(fd, 0);
+  return { ref, ret, view };
+}
+
+/** Frees whatever nobody holds, now. */
+export function collect(): void {
+  setFlagsFromString("--expose-gc");
+  const gc: unknown = runInNewContext("gc");
+  if (typeof gc === "function") gc();
+}
