@@ -56,7 +56,7 @@ export interface BackendCounters {
   readonly bytesWritten: number;
   /** Reads and writes that ended with fewer bytes than asked for, such as at the end of a file. */
   readonly shortTransfers: number;
-  /** IOs that files did again because the system was interrupted or busy. */
+  /** IOs that files did again after EINTR or EAGAIN, and submits that the kernel had to be asked for again. */
   readonly retries: number;
   /** IOs whose outcome was an error, as their shared callbacks put it. */
   readonly errors: number;

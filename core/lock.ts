@@ -3,7 +3,8 @@
  *
  * Held for a handful of loads and stores only: nobody sleeps, calls the system or runs user code
  * while holding one. What a lock protects is written so that it is whole after every single store,
- * because a thread can end between any two of them.
+ * because a thread can end between any two of them. The lock on the ring of a dead thread is held for
+ * longer, while the kernel lets go of its IO; it is only tried by others.
  *
  * @module
  */

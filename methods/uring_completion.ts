@@ -26,7 +26,7 @@ const CANCEL_ATTEMPTS_MAX = 1000;
 const CANCEL_PAUSE_MS = 1;
 const CANCEL_LOOKS_MAX = 100;
 
-/** What of a dead thread's ring came back because it died. */
+/** What comes back in a thread's ring because it died. */
 const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
 
 /** The completions of all rings, as one backend takes them. */
@@ -138,10 +138,10 @@ export class UringCompletions {
     // The kernel answers what was published before it was asked: there is no need for atomic loads.
     if (words[base + HANDLE.generationLow] !== userDataHigh) return;
     if (words[base + HANDLE.state] !== SUBMITTED) return;
-    if (result === -ECANCELED) {
-      if (handle.backendId === this.#backend.id || this.#backend.claim(handle)) {
-        this.#refused.push(handle);
-      }
+    const isOwn = handle.backendId === this.#backend.id;
+    // Of another thread's ring: that may have died, and nobody has noticed yet.
+    if (result === -ECANCELED || (!isOwn && DEATH_ERRORS.includes(result))) {
+      if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
       return;
     }
     this.#backend.storeCompletion(handle, result);

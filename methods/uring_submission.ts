@@ -21,7 +21,7 @@ import { SLOT, slotAt } from "./uring_memory.ts";
 import { Ring } from "./uring_ring.ts";
 
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
-const SUBMIT_ATTEMPTS_MAX = 1000;
+const SUBMIT_ATTEMPTS_MAX = 100;
 const ATTEMPTS_AT_ONCE = 10;
 const ATTEMPT_PAUSE_MS = 1;
 /** How long a blocking wait sleeps before it looks who else may have completed the IO. */

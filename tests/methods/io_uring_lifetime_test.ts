@@ -111,15 +111,15 @@ function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
   return control.words[control.handleAt(index) + HANDLE.rawResult]!;
 }
 
-/** The slot of a thread that died is free, and a new one has a ring there. */
+/** The slot of a thread that died is free, and the next one goes on with its ring. */
 async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Promise<void> {
   const { aio, file } = fixture;
   const { control } = aio.backend;
   assertEquals(control.words[control.backendAt(id) + BACKEND.threadId], 0);
-  assertEquals(slotWord(fixture, id, SLOT.fd), 0);
-  const epoch = slotWord(fixture, id, SLOT.epoch);
+  assertEquals(slotWord(fixture, id, SLOT.isUsed), 0);
+  const ring = slotWord(fixture, id, SLOT.fd);
   await using next = await UringWorker.start(fixture, form);
-  assertEquals([next.id, slotWord(fixture, id, SLOT.epoch)], [id, epoch + 1]);
+  assertEquals([next.id, slotWord(fixture, id, SLOT.fd)], [id, ring]);
   using pipe = await Pipe.open();
   const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
   const refs = [await next.read(pipe.fd, views[0]), await next.read(file.fd, views[1], 5)] as const;
@@ -160,7 +160,8 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   // Who waited may have completed them without knowing that their thread is dead.
   aio.backend.reapDead();
   for (const view of views) aio.free(view);
-  assertEquals([countRings(), aio.ios(), aio.backend.arena.freeBytes], [rings, [], free]);
+  // The ring stays for the next thread.
+  assertEquals([countRings(), aio.ios(), aio.backend.arena.freeBytes], [rings + 1, [], free]);
   await assertSlotWorks(fixture, form, worker.id);
 }
 
@@ -226,6 +227,13 @@ testEachForm(
   "reads that failed for their thread's death are done again: by a reaper",
   async (form) => {
     await endWithFault(form, true);
+  },
+);
+
+testEachForm(
+  "reads that failed for their thread's death are done again: by a waiter",
+  async (form) => {
+    await endWithFault(form, false);
   },
 );
 
