@@ -20,13 +20,14 @@ const FILE_SEED = 99;
 const WORKER = `
   import { Aio } from ${JSON.stringify(LIBRARY_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
-  let aio;
+  let aio, kept;
   async function begin({ token, file, doesAdopt, doesRead, isStaged }) {
     aio = await Aio.attach(token, {}, [new HeldMethod()]);
     const memory = new SharedArrayBuffer(${MEMORY_BYTES});
     const view = new Uint8Array(memory, 4096, ${READ_BYTES}).fill(7);
     const address = aio.backend.libc.addressOf(view);
     if (doesAdopt) aio.adoptMemory(memory);
+    else kept = memory; // Until the end, and not to the next collection.
     if (!doesRead) return { address };
     if (isStaged) aio.enterBatchmode();
     const handle = aio.acquire();
