@@ -170,6 +170,8 @@ async function main(): Promise<void> {
     ? runFiles(aio, file, new Prng(Number(seed)), sentinels)
     : runPipes(aio, file, pipe, task, sentinels);
   const isEnding = task !== "left";
+  // The file waits for reads that it has not started yet, too.
+  if (isEnding) await file.close();
   if (isEnding) await endAll(aio);
   collect();
   const report: UringReport = {
