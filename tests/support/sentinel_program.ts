@@ -138,27 +138,37 @@ class Sentinel {
   }
 
   /**
-   * Points a held read at plain memory, lets that go, and has it performed once a sentinel is there.
+   * Points a held read at plain memory that was let go, once a sentinel is there: any other place
+   * would be somebody else's.
    *
-   * @returns whether one is
+   * @returns whether one came there
    */
   canary(): boolean {
     const aio = this.#aio;
     const handle = aio.acquire();
     handle.setIovec(aio.alloc(CANARY_BYTES));
     this.#file.startReadv(handle, 0);
-    const address = this.#addressOfForgotten();
-    const { control, libc } = aio.backend;
+    const address = this.#findReused();
+    if (address === null) return false;
+    const { control } = aio.backend;
     writeIovec(control.words, control.iovecAt(handle.index), address, CANARY_BYTES);
     control.words[handle.base + HANDLE.length] = CANARY_BYTES;
-    let isThere = false;
-    while (!isThere && this.#sentinels.bytes < CANARY_BYTES_MAX) {
-      if (this.#sentinels.bytes % COLLECT_EVERY_BYTES === 0) collect();
-      isThere = libc.addressOf(this.#sentinels.add(CANARY_BYTES)) === address;
-    }
     this.#held.perform(aio, handle.index);
     this.#performed++;
-    return isThere;
+    return true;
+  }
+
+  /** Where plain memory was let go, and a sentinel of the same size is now. */
+  #findReused(): number | null {
+    const { libc } = this.#aio.backend;
+    const forgotten = new Set<number>();
+    while (this.#sentinels.bytes < CANARY_BYTES_MAX) {
+      forgotten.add(this.#addressOfForgotten());
+      if (this.#sentinels.bytes % COLLECT_EVERY_BYTES === 0) collect();
+      const address = libc.addressOf(this.#sentinels.add(CANARY_BYTES));
+      if (forgotten.has(address)) return address;
+    }
+    return null;
   }
 
   /** In a function of its own, so that no variable holds it. */
