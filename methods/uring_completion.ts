@@ -131,13 +131,20 @@ export class UringCompletions {
     return count;
   }
 
-  #take({ userDataLow, userDataHigh, result }: Completion): void {
-    if (userDataLow === NO_HANDLE) return;
+  /** Whose completion it is; null: it is of no IO, or of one that is over. */
+  #handleOf({ userDataLow, userDataHigh }: Completion): AioHandle | null {
+    if (userDataLow === NO_HANDLE) return null;
     const handle = this.#backend.handleOf(userDataLow);
     const { words, base } = handle;
     // The kernel answers what was published before it was asked: there is no need for atomic loads.
-    if (words[base + HANDLE.generationLow] !== userDataHigh) return;
-    if (words[base + HANDLE.state] !== SUBMITTED) return;
+    if (words[base + HANDLE.generationLow] !== userDataHigh) return null;
+    return words[base + HANDLE.state] === SUBMITTED ? handle : null;
+  }
+
+  #take(completion: Completion): void {
+    const handle = this.#handleOf(completion);
+    if (handle === null) return;
+    const { result } = completion;
     const isOwn = handle.backendId === this.#backend.id;
     // Of another thread's ring: that may have died, and nobody has noticed yet.
     if (result === -ECANCELED || (!isOwn && DEATH_ERRORS.includes(result))) {
@@ -176,8 +183,8 @@ export class UringCompletions {
   }
 
   /**
-   * Ends what a dead backend has in the kernel: cancels it and takes what came of it. IO that was
-   * cancelled for its issuer's death stays submitted, and is done again by the core.
+   * Ends what a dead backend has in the kernel: cancels it and says in the handles what came of it. The
+   * core does the rest, and IO again that was cancelled for its issuer's death: it stays submitted.
    *
    * @returns false if the kernel is not done with it yet
    */
@@ -198,7 +205,6 @@ export class UringCompletions {
       this.#takeDead(ring);
       isDone = ring.inKernel === 0;
     });
-    this.#publishTaken();
     if (isDone) this.letGo(dead);
     return isDone;
   }
@@ -240,12 +246,18 @@ export class UringCompletions {
     ring.takeBack();
   }
 
+  /**
+   * Nothing is completed here: a thread that takes over the dead one's slot, and so its number, would
+   * do that as the issuer, who it is not yet.
+   */
   #takeDead(ring: Ring): void {
     if (ring.hasOverflow) this.#liburing.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
     const count = ring.ready;
     for (let i = 0; i < count; i++) {
       ring.peek(i, this.#completion);
-      if (!DEATH_ERRORS.includes(this.#completion.result)) this.#take(this.#completion);
+      const { result } = this.#completion;
+      const handle = DEATH_ERRORS.includes(result) ? null : this.#handleOf(this.#completion);
+      if (handle !== null) this.#backend.storeCompletion(handle, result);
     }
     ring.release(count);
   }

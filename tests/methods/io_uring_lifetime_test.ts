@@ -193,6 +193,41 @@ for (const ending of URING_ENDINGS) {
   });
 }
 
+testEachForm(
+  "who attaches in a dead thread's place takes what the kernel did for it",
+  async (form) => {
+    // One slot beside the opener's, which does not look who lives.
+    await using fixture = await openUring(form, { maxBackends: 2, maxConcurrency: READS });
+    const { aio } = fixture;
+    using pipe = await Pipe.open();
+    const start = async (worker: UringWorker, view: Uint8Array) => {
+      const refs: WaitRef[] = [];
+      for (let i = 0; i < READS; i++) refs.push(await worker.read(pipe.fd, view));
+      return refs;
+    };
+    const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
+    const dead = await UringWorker.start(fixture, form);
+    const refs = await start(dead, views[0]);
+    pipe.write(READS);
+    const ring = ringOf(fixture, dead.id);
+    while (ring.ready < READS) await new Promise((resolve) => setTimeout(resolve, 1));
+    dead.end("terminate");
+    await dead.untilDead();
+
+    await using next = await UringWorker.start(fixture, form);
+    assertEquals([next.id, ring.ready, aio.ios()], [dead.id, 0, []]);
+    for (const ref of refs) assert(aio.checkDone(ref));
+    assertEquals(new Uint8Array(views[0]), PIPE_DATA);
+    // It has each handle once: for one more read than it has handles it waits.
+    const nextRefs = await start(next, views[1]);
+    const last = next.read(pipe.fd, views[1]);
+    pipe.write(READS + 1);
+    for (const ref of [...nextRefs, await last]) {
+      assertEquals(await next.ask({ what: "result", ref }), PIPE_BYTES);
+    }
+  },
+);
+
 /** Has the kernel say of all that it has given up that its memory could not be written to. */
 async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Promise<void> {
   const ring = ringOf(fixture, id);
