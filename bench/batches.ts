@@ -15,7 +15,8 @@ export const BLOCK_BYTES = 4096;
 
 const FILE_BYTES = 1024 * 1024 * 1024;
 const CHUNK_BYTES = 16 * 1024 * 1024;
-const BLOCKS = FILE_BYTES / BLOCK_BYTES;
+/** As many upper bits of 32 as the blocks of the file are counted with. */
+const BLOCK_SHIFT = 32 - Math.log2(FILE_BYTES / BLOCK_BYTES);
 /** A round after which less of the file is in memory does not count. */
 const RESIDENT_MIN = 0.99;
 const ROUND_ATTEMPTS = 3;
@@ -34,7 +35,7 @@ export function runBatches(
   const returns = pages.map(() => new AioReturn());
   const refs: WaitRef[] = pages.map(() => ({ index: 0, generation: 0 }));
   const isRead = direction === "randread";
-  const nextOffset = randomOffsets();
+  const offsets = new RandomOffsets();
   const start = performance.now();
   const end = start + seconds * 1000;
   let ios = 0;
@@ -44,8 +45,8 @@ export function runBatches(
       const handle = aio.acquire(null, returns[i]!);
       handle.waitRef(refs[i]!);
       handle.setIovec(pages[i]!);
-      if (isRead) file.startReadv(handle, nextOffset());
-      else file.startWritev(handle, nextOffset());
+      if (isRead) file.startReadv(handle, offsets.next());
+      else file.startWritev(handle, offsets.next());
     }
     aio.exitBatchmode();
     for (let i = 0; i < DEPTH; i++) {
@@ -59,15 +60,17 @@ export function runBatches(
   return rate;
 }
 
-/** Places in the file, the same ones each time (xorshift32). */
-function randomOffsets(): () => number {
-  let state = 12345;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return ((state >>> 0) % BLOCKS) * BLOCK_BYTES;
-  };
+/**
+ * Places in the file, the same ones each time: the upper bits of a linear congruential generator, whose
+ * cost is that of fio's.
+ */
+class RandomOffsets {
+  #state = 12345;
+
+  next(): number {
+    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) | 0;
+    return (this.#state >>> BLOCK_SHIFT) * BLOCK_BYTES;
+  }
 }
 
 /** Runs something on a cache in the right state. @returns null if it was not in the end */

@@ -19,22 +19,17 @@ import { assert } from "./assert.ts";
 import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
 import { Completer, type CompleterHost } from "./completer.ts";
-import { completeLocal, makeIdle, NOBODY_THREW } from "./completion.ts";
-import { COUNTER, countersOf } from "./counters.ts";
+import * as completion from "./completion.ts";
+import { completeLocal, makeIdle } from "./completion.ts";
+import * as counting from "./counters.ts";
+import { countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioApiError } from "./errors.ts";
 import { AioHandle, type HandleHost, type HandleOwner } from "./handle.ts";
-import { FLAG_BITS } from "./handle_flag.ts";
-import {
-  COMPLETED_SHARED,
-  DEFINED,
-  HANDED_OUT,
-  IDLE,
-  STAGED,
-  SUBMITTED,
-  updateState,
-} from "./handle_state.ts";
+import * as flags from "./handle_flag.ts";
+import * as states from "./handle_state.ts";
+import { updateState } from "./handle_state.ts";
 import { InFlight } from "./in_flight.ts";
 import { InjectionPoints } from "./injection.ts";
 import type { IoLog } from "./io_log.ts";
@@ -44,19 +39,20 @@ import type { OpenFileTable } from "./open_file.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { Pump, type PumpHost } from "./pump.ts";
 import type { AioReturn } from "./result.ts";
-import {
-  type Control,
-  HANDLE,
-  hasOtherThreads,
-  HEADER,
-  PHASE_CLOSING,
-  PHASE_OPEN,
-} from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import { type Control, hasOtherThreads, PHASE_CLOSING } from "./shared_memory.ts";
 import { Staging, type StagingHost } from "./staging.ts";
 import type { TargetTable } from "./target.ts";
 import { Turn } from "./turn.ts";
 import { Waiting, type WaitingHost } from "./waiting.ts";
 import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { COMPLETED_SHARED, DEFINED, HANDED_OUT, IDLE, STAGED, SUBMITTED } = states;
+const { HANDLE, HEADER, PHASE_OPEN } = layout;
+const { NOBODY_THREW } = completion;
+const { COUNTER } = counting;
+const { FLAG_BITS } = flags;
 
 /** One thread's side of the subsystem. */
 export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, CompleterHost {

@@ -14,15 +14,14 @@ import { type CallbackTable, loadResult, setThrown, storeResult } from "./callba
 import { countOutcome } from "./counters.ts";
 import type { AioHandle } from "./handle.ts";
 import type { InjectionPoints } from "./injection.ts";
-import {
-  COMPLETED_IO,
-  COMPLETED_LOCAL,
-  COMPLETED_SHARED,
-  IDLE,
-  updateState,
-} from "./handle_state.ts";
+import * as states from "./handle_state.ts";
+import { updateState } from "./handle_state.ts";
 import { type AioResult, type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
-import { HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { COMPLETED_IO, COMPLETED_LOCAL, COMPLETED_SHARED, IDLE } = states;
+const { HANDLE } = layout;
 
 /** In place of a callback's id where none threw; 0 is a hook at an injection point. */
 export const NOBODY_THREW = -1;

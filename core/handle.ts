@@ -17,10 +17,13 @@ import {
   type OperationData,
   type OperationName,
 } from "./callback.ts";
-import { FLAG_BITS, flagBit, type HandleFlag } from "./handle_flag.ts";
-import { HANDED_OUT, type HandleState, STAGED, STATE_NAMES } from "./handle_state.ts";
+import * as flags from "./handle_flag.ts";
+import { flagBit, type HandleFlag } from "./handle_flag.ts";
+import * as states from "./handle_state.ts";
+import { type HandleState, STATE_NAMES } from "./handle_state.ts";
 import { Iovec } from "./iovec.ts";
 import type { MemoryMap } from "./memory_map.ts";
+import * as operations from "./operation.ts";
 import {
   checkPosition,
   checkTransfer,
@@ -28,8 +31,6 @@ import {
   OP_FDATASYNC,
   OP_FLUSH_RANGE,
   OP_FSYNC,
-  OP_READV,
-  OP_WRITEV,
   OPERATION_NAMES,
 } from "./operation.ts";
 import {
@@ -43,10 +44,18 @@ import {
   refuseTarget,
   refuseTargetWord,
 } from "./refusals.ts";
-import { TARGET_DATA_WORDS } from "./result.ts";
-import { type Control, HANDLE } from "./shared_memory.ts";
+import * as results from "./result.ts";
+import * as layout from "./shared_memory.ts";
+import type { Control } from "./shared_memory.ts";
 import type { TargetTable } from "./target.ts";
 import type { WaitRef } from "./wait_ref.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { HANDED_OUT, STAGED } = states;
+const { HANDLE } = layout;
+const { OP_READV, OP_WRITEV } = operations;
+const { FLAG_BITS } = flags;
+const { TARGET_DATA_WORDS } = results;
 
 /** A word of shared memory holds no more. */
 const FLUSH_BYTES_MAX = 0x7fff_ffff;
@@ -213,10 +222,12 @@ export class AioHandle implements CallbackHandle {
       refuseState("waitRef", this.index, state, "take the wait reference before the start");
     }
     const low = words[base + HANDLE.generationLow]!;
-    const generation = fromWords(low, words[base + HANDLE.generationHigh]!);
-    if (into === undefined) return { index: this.index, generation };
+    const high = words[base + HANDLE.generationHigh]!;
+    if (into === undefined) return { index: this.index, generation: fromWords(low, high) };
     into.index = this.index;
-    into.generation = generation;
+    // Apart, so that what is small stays an integer: a double is an object of its own.
+    if (high === 0 && low >= 0) into.generation = low;
+    else into.generation = fromWords(low, high);
     return into;
   }
 

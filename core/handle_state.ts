@@ -73,6 +73,13 @@ export const NEXT_STATES: readonly number[] = [
   /* completedLocal  */ 1 << IDLE,
 ];
 
+/** Which states may come before, as one bit each, by state. Frozen, the compiler knows what is in it. */
+const PRIOR_STATES: readonly number[] = Object.freeze(
+  NEXT_STATES.map((_, state) =>
+    NEXT_STATES.reduce((prior, next, from) => prior | (next >> state & 1) << from, 0)
+  ),
+);
+
 /**
  * Changes the state of a handle: the one place where that is done.
  *
@@ -89,7 +96,7 @@ export function updateState(
   isPublished = false,
 ): void {
   const current = words[index]!;
-  if ((NEXT_STATES[current]! & (1 << next)) === 0) refuseTransition(current, next);
+  if ((PRIOR_STATES[next]! & (1 << current)) === 0) refuseTransition(current, next);
   if (isPublished) Atomics.store(words, index, next);
   else words[index] = next;
 }

@@ -69,7 +69,10 @@ export class Iovec {
     }
     const count = this.#checkList(buffers);
     let length = 0;
-    for (let i = 0; i < count; i++) length += this.#setEntry(buffers[i]!, i);
+    for (const [i, view] of buffers.entries()) {
+      if (!(view instanceof Uint8Array)) refuseBuffer(i, view);
+      length += this.#setEntry(view, i);
+    }
     checkTransfer("transfer", 0, length);
     words[base + HANDLE.length] = length;
     words[base + HANDLE.iovecLength] = count;
@@ -86,8 +89,8 @@ export class Iovec {
 
   /** @returns the bytes of the entry; marks views whose memory may go away */
   #setEntry(view: Uint8Array, entry: number): number {
-    if (!(view instanceof Uint8Array) || view.byteLength === 0) refuseBuffer(entry, view);
     const length = view.byteLength;
+    if (length === 0) refuseBuffer(entry, view);
     checkTransfer("transfer", 0, length);
     const address = this.#memory.addressOf(view);
     if (address < 0) this.#localViews = NO_VIEWS;

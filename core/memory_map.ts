@@ -19,6 +19,11 @@ import { PinnedMemory } from "./pinned_memory.ts";
  */
 const HELD_MEMORY = new Map<SharedArrayBuffer, number>();
 
+/** As many as a backend that is busy has buffers; a power of two. */
+const RECENT_VIEWS = 64;
+/** Buffers are pages, or more. */
+const RECENT_SHIFT = 12;
+
 function hold(memory: SharedArrayBuffer): void {
   HELD_MEMORY.set(memory, (HELD_MEMORY.get(memory) ?? 0) + 1);
 }
@@ -41,9 +46,12 @@ export class MemoryMap {
   readonly #held: SharedArrayBuffer[];
   /** Adopted memory is this thread's alone, so it must outlive it: others may be at IO in it. */
   readonly #pinned: PinnedMemory[] = [];
-  /** Asking a view for its buffer leaves compiled code, and buffers are used again and again. */
-  #lastView: Uint8Array | null = null;
-  #lastAddress = 0;
+  /**
+   * Asking a view for its buffer leaves compiled code, and views are used again and again: those last
+   * used, each where its place in memory says.
+   */
+  readonly #recentViews: (Uint8Array | null)[] = new Array(RECENT_VIEWS).fill(null);
+  readonly #recentAddresses = new Float64Array(RECENT_VIEWS);
 
   /**
    * Made by the core, not by users.
@@ -67,15 +75,16 @@ export class MemoryMap {
 
   /** The address of a view's first byte, or -1 if its memory may go away. */
   addressOf(view: Uint8Array): number {
-    if (view === this.#lastView) return this.#lastAddress;
+    const offset = view.byteOffset;
+    const recent = (offset >>> RECENT_SHIFT) & (RECENT_VIEWS - 1);
+    if (this.#recentViews[recent] === view) return this.#recentAddresses[recent]!;
     const buffer: ArrayBufferLike = view.buffer;
     const base = buffer === this.arena
       ? this.#arenaAddress
       : this.#adopted.get(buffer) ?? this.#baseOf(buffer);
     if (base < 0) return -1;
-    this.#lastView = view;
-    this.#lastAddress = base + view.byteOffset;
-    return this.#lastAddress;
+    this.#recentViews[recent] = view;
+    return this.#recentAddresses[recent] = base + offset;
   }
 
   /**
@@ -141,7 +150,7 @@ export class MemoryMap {
     this.#held.length = 0;
     for (const pinned of this.#pinned) pinned.release();
     this.#pinned.length = 0;
-    this.#lastView = null;
+    this.#recentViews.fill(null);
     this.#adopted.clear();
   }
 }

@@ -86,7 +86,7 @@ export class AioResult {
 
   /** Says, for results that go to an issuer, which Aio they come from. */
   static attach(result: AioResult, reporter: ResultReporter): void {
-    result.#reporter = reporter;
+    if (result.#reporter !== reporter) result.#reporter = reporter;
   }
 
   /** Which Aio a result comes from; null for one that was never given to `acquire()`. */

@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 const MAGIC = 0x0a10_da7a;
 const CACHE_LINE_WORDS = 16;
@@ -103,12 +103,15 @@ export const HANDLE = {
   callbackCount: 18,
   /** Which other backend completes it: see claim.ts. */
   claim: 19,
-  callbackIds: 20,
-  callbackData: 24,
-  targetData: 28,
+  targetData: 20,
+  callbackIds: 26,
+  callbackData: 30,
   /** For the method. */
   method: 34,
-  /** Three cache lines: neighbours, perhaps of another backend, share none. */
+  /**
+   * Three cache lines, two of which an IO of a file touches: neighbours, perhaps of another backend,
+   * share none.
+   */
   size: 48,
 } as const;
 

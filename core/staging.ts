@@ -23,7 +23,9 @@ export interface StagingHost extends MethodBackend {
 /** The staged IOs of one backend. */
 export class Staging {
   readonly #host: StagingHost;
-  readonly #handles: AioHandle[] = [];
+  /** As long as it can get, and never shortened: an array that is emptied allocates again. */
+  readonly #handles: AioHandle[] = new Array(SUBMIT_BATCH_COUNT_MAX);
+  #count = 0;
   #isInBatch = false;
   #isSubmitScheduled = false;
 
@@ -38,7 +40,7 @@ export class Staging {
 
   /** How many IOs are staged. */
   get count(): number {
-    return this.#handles.length;
+    return this.#count;
   }
 
   /** Whether a batch is open. */
@@ -48,12 +50,12 @@ export class Staging {
 
   /** Whether no more IO fits before what is staged was submitted. */
   get isFull(): boolean {
-    return this.#handles.length >= SUBMIT_BATCH_COUNT_MAX;
+    return this.#count >= SUBMIT_BATCH_COUNT_MAX;
   }
 
   /** Takes a staged IO; it is submitted now, at the end of this turn, or with its batch. */
   add(handle: AioHandle, submitAtEndOfTurn: boolean): void {
-    this.#handles.push(handle);
+    this.#handles[this.#count++] = handle;
     if (submitAtEndOfTurn) this.submitAtEndOfTurn();
     else if (!this.#isInBatch) this.submit();
   }
@@ -70,13 +72,13 @@ export class Staging {
 
   /** Hands everything to the method. */
   submit(): void {
-    const count = this.#handles.length;
+    const count = this.#count;
     if (count === 0) return;
     const { method, counters } = this.#host;
     counters[COUNTER.submissions]!++;
     const taken = method.submit(this.#host, this.#handles, count);
     assert(taken === count, `Method ${method.name} took ${taken} of ${count} staged IOs`);
-    this.#handles.length = 0;
+    this.#count = 0;
   }
 
   /** Opens a batch. See `AioCore.enterBatchmode`. */

@@ -57,6 +57,7 @@ export class Waiting {
   readonly #host: WaitingHost;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #first: number;
+  readonly #count: number;
   readonly #waitEventAt: number;
   /** Who awaits each own handle. */
   readonly #waiters: (CompletionWaiter[] | null)[];
@@ -72,8 +73,9 @@ export class Waiting {
     this.#host = host;
     this.#words = host.control.words;
     this.#first = host.id * host.control.handlesPerBackend;
+    this.#count = host.control.handlesPerBackend;
     this.#waitEventAt = host.control.backendAt(host.id) + BACKEND.waitEvent;
-    this.#waiters = new Array(host.control.handlesPerBackend).fill(null);
+    this.#waiters = new Array(this.#count).fill(null);
   }
 
   /** The generation a handle is at. */
@@ -101,11 +103,19 @@ export class Waiting {
   isDone(ref: WaitRef): boolean {
     checkWaitRef(ref, this.#host.control.handleCount);
     const base = this.#host.control.handleAt(ref.index);
+    if (this.#isOwnOver(ref, base)) return true;
     const state = Atomics.load(this.#words, base + HANDLE.state);
     if (this.#isRecycled(base, ref.generation) || state === IDLE) return true;
     const handle = this.#host.handleOf(ref.index);
     if (state === SUBMITTED) this.#host.method.checkOne?.(this.#host, handle);
     return this.#noticeDone(handle, ref.generation);
+  }
+
+  /** Whether an own handle was taken back and not used again, as nearly all are that are waited for. */
+  #isOwnOver({ index, generation }: WaitRef, base: number): boolean {
+    const isOwn = index >= this.#first && index < this.#first + this.#count;
+    // What this thread wrote itself needs no atomic load.
+    return isOwn && this.#words[base + HANDLE.generationLow] === generation + 1;
   }
 
   /** Whether an IO is done by its state; takes the handle back if it is ours. */

@@ -6,10 +6,11 @@
  */
 
 import type { AioHandle } from "../core/handle.ts";
-import { SUBMITTED } from "../core/handle_state.ts";
+import * as states from "../core/handle_state.ts";
 import { lock, tryLock, unlock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
-import { BACKEND, HANDLE } from "../core/shared_memory.ts";
+import * as shared from "../core/shared_memory.ts";
+import { BACKEND } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
@@ -17,6 +18,10 @@ import { ENTER_GETEVENTS, SQE_WORDS, URING_OP } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { type Completion, Ring } from "./uring_ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./uring_setup.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { HANDLE } = shared;
+const { SUBMITTED } = states;
 
 /** After so many looks that found a lock taken, its holder is asked whether it lives. */
 const LOOKS_UNTIL_ASKED = 64;
@@ -37,8 +42,9 @@ export class UringCompletions {
   readonly #threadId: number;
   readonly #rings: (Ring | null)[] = [];
   readonly #completion: Completion = { userDataLow: 0, userDataHigh: 0, result: 0 };
-  /** Completed under the lock, to be published without it. */
+  /** Completed under the lock, to be published without it. It grows, but is never emptied. */
   readonly #taken: AioHandle[] = [];
+  #takenCount = 0;
   #published = 0;
   /** Given up by the kernel without being asked, to be executed here. */
   readonly #refused: AioHandle[] = [];
@@ -152,15 +158,15 @@ export class UringCompletions {
       return;
     }
     this.#backend.storeCompletion(handle, result);
-    this.#taken.push(handle);
+    this.#taken[this.#takenCount++] = handle;
   }
 
   #publishTaken(): void {
-    while (this.#published < this.#taken.length) {
+    while (this.#published < this.#takenCount) {
       // First counted: a thread that ends in a callback can come here once more.
       this.#backend.publishCompletion(this.#taken[this.#published++]!);
     }
-    this.#taken.length = 0;
+    this.#takenCount = 0;
     this.#published = 0;
     if (this.#refused.length === 0) return;
     for (const handle of this.#refused.splice(0)) this.#backend.performSynchronously(handle);

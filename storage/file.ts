@@ -10,7 +10,8 @@ import { finishOn } from "../core/closing_fd.ts";
 import { shown, systemError } from "../core/errors.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
-import { FILE_FLAGS, FILE_TARGET, type FileSlot } from "../core/open_file.ts";
+import * as files from "../core/open_file.ts";
+import type { FileSlot } from "../core/open_file.ts";
 import { checkEnd, checkOffset } from "../core/operation.ts";
 import { TARGET_DATA_WORDS } from "../core/result.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
@@ -29,6 +30,9 @@ import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, type TransferRequest } from "./transfer_request.ts";
 import { checkSize, truncate, truncateSync } from "./truncate.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { FILE_FLAGS, FILE_TARGET } = files;
 
 /**
  * An open file. Made by `aio.openFile()` and `aio.attachFile()`.

@@ -132,9 +132,9 @@ const PINNED = {
     handleDataLength: 17,
     callbackCount: 18,
     claim: 19,
-    callbackIds: 20,
-    callbackData: 24,
-    targetData: 28,
+    targetData: 20,
+    callbackIds: 26,
+    callbackData: 30,
     method: 34,
     size: 48,
   },
@@ -156,8 +156,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 2", () => {
-  assertEquals(LAYOUT_VERSION, 2);
+Deno.test("layout: every offset and size is the one of layout version 3", () => {
+  assertEquals(LAYOUT_VERSION, 3);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 
