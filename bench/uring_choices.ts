@@ -1,6 +1,6 @@
 /**
  * uring_choices.ts: each choice of the io_uring method with and without, side by side: registered
- * memory, kernel threads for large submits, flags of the ring; how long a submit holds up the event
+ * memory, files known by number, kernel threads for large submits, flags of the ring; how long a submit holds up the event
  * loop; and what a thread that waits for one slow IO of a busy backend costs that one.
  *
  * Run: deno task bench:choices [--rounds N] [--seconds N] [--dir DIR]
@@ -10,7 +10,8 @@
 
 import { parseArgs } from "node:util";
 import { Aio, type AioFile, type AioOptions } from "../mod.ts";
-import { createIoUringMethod, DEFAULT_TUNING, type UringTuning } from "../methods/io_uring.ts";
+import { createIoUringMethod } from "../methods/io_uring.ts";
+import { DEFAULT_TUNING, type UringTuning } from "../methods/uring_tuning.ts";
 import { onCache, runBatches, withFile } from "./batches.ts";
 import type { PageCache } from "./page_cache.ts";
 import { figures } from "./rounds.ts";
@@ -44,6 +45,16 @@ const CHOICES: readonly Choice[] = [
     what: "direct reads, arena registered / not",
     direct: true,
     sides: [{}, { options: { registeredBytes: 0 } }],
+  },
+  {
+    what: "cached reads, file by number / by descriptor",
+    direct: false,
+    sides: [{}, { tuning: { fileUsesMin: NEVER } }],
+  },
+  {
+    what: "direct reads, file by number / by descriptor",
+    direct: true,
+    sides: [{}, { tuning: { fileUsesMin: NEVER } }],
   },
   {
     what: "cached reads, inline / all by IOSQE_ASYNC",

@@ -93,7 +93,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   reapDead: () => void = () => {};
 
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #fileTargetId: number;
+  readonly fileTargetId: number;
   readonly #first: number;
   readonly #handles: AioHandle[];
   readonly #idle: AioHandle[];
@@ -125,7 +125,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.log = parts.log;
     this.injections = new InjectionPoints(parts.callbacks);
     this.counters = countersOf(parts.control, parts.id).fill(0);
-    this.#fileTargetId = parts.fileTargetId;
+    this.fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
     this.#first = this.id * count;
@@ -316,7 +316,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   stage(handle: AioHandle, submitAtEndOfTurn: boolean): void {
     const words = this.#words;
     const { base } = handle;
-    if (words[base + HANDLE.target] === this.#fileTargetId) this.files.checkOpen(handle);
+    if (words[base + HANDLE.target] === this.fileTargetId) this.files.checkOpen(handle);
     updateState(words, base + HANDLE.state, DEFINED);
     this.#handedOut = null;
     let thrower = this.callbacks.hasStage

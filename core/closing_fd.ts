@@ -26,16 +26,23 @@ const PATIENCE_SLICES = 100;
 
 /** Marks the file of a descriptor, submits what is staged, and waits for all IO on it. */
 export function closingFd(backend: Backend, fd: number): void {
-  backend.files.markClosing(fd);
+  const slots = backend.files.markClosing(fd);
   if (backend.method.waitOnFdBeforeClose && backend.hasOthers) sleepMs(SLICE_MS);
-  finishOn(backend, fd);
+  finishOn(backend, fd, slots);
 }
 
 /**
  * The rest of it, for a file whose last user is gone, so that nobody is about to start on it: submits
- * what is staged and waits for what is in flight.
+ * what is staged, waits for what is in flight, and has the method let go of it.
+ *
+ * @param slots where it is in the table of open files
  */
-export function finishOn(backend: Backend, fd: number): void {
+export function finishOn(backend: Backend, fd: number, slots: readonly number[]): void {
+  waitForAllOn(backend, fd);
+  for (const slot of slots) backend.method.forgetFile?.(backend, slot);
+}
+
+function waitForAllOn(backend: Backend, fd: number): void {
   const { method, staging, log } = backend;
   staging.submit();
   if (!method.waitOnFdBeforeClose) return;

@@ -64,6 +64,8 @@ export interface MethodBackend {
   handleOf(index: number): AioHandle;
   /** Whether any other thread is attached. */
   readonly hasOthers: boolean;
+  /** The id of the target that stands for an open file. */
+  readonly fileTargetId: number;
   /** The memory that IO goes to without a copy. */
   readonly arena: { readonly address: number; readonly buffer: SharedArrayBuffer };
 }
@@ -76,6 +78,13 @@ export interface IoMethod {
   available(options: EffectiveOptions): Availability;
   /** Whether an IO in flight must be over before its fd is closed. */
   readonly waitOnFdBeforeClose: boolean;
+  /**
+   * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it, and
+   * nobody about to start.
+   *
+   * @param slot where it is in the table of open files
+   */
+  forgetFile?(backend: MethodBackend, slot: number): void;
   /** Bytes of shared memory that it needs. */
   shmemSize?(options: EffectiveOptions): number;
   /** Lays that memory out, once, in the opener. */

@@ -72,7 +72,6 @@ export class OpenFileTable {
   /** How often this thread uses each slot: in shared memory it counts once. */
   readonly #uses = new Map<number, number>();
   readonly #maxFiles: number;
-  readonly #base: number;
 
   /**
    * Made by the core, not by users.
@@ -94,11 +93,10 @@ export class OpenFileTable {
     this.#threadId = threadId;
     this.#isThreadAlive = isThreadAlive;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
-    this.#base = control.files;
   }
 
   #at(slot: number): number {
-    return this.#base + slot * FILE.size;
+    return this.#control.fileAt(slot);
   }
 
   #locked<T>(use: () => T): T {
@@ -235,15 +233,18 @@ export class OpenFileTable {
     throw new Deno.errors.BadResource(`Cannot start IO on ${what}: it is closed`);
   }
 
-  /** Sets the closing mark of the file with a descriptor, if the table has it. */
-  markClosing(fd: number): void {
+  /** Sets the closing mark of the files with a descriptor. @returns their places in the table */
+  markClosing(fd: number): number[] {
+    const marked: number[] = [];
     this.#locked(() => {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.fd] !== fd) continue;
         Atomics.store(this.#words, at + FILE.closing, 1);
+        marked.push(slot);
       }
     });
+    return marked;
   }
 
   /** What the table keeps of a file; null if it was closed. The path is the last 200 bytes of it. */

@@ -139,6 +139,7 @@ export function reapBelongings(backend: Backend, id: number): boolean {
   }
   if (!isDone) return false;
   for (const { slot, fd } of files.removeBackend(id)) {
+    method.forgetFile?.(backend, slot);
     if (fd >= 0) libc.close(fd);
     files.free(slot);
   }

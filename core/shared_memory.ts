@@ -134,6 +134,8 @@ export const FILE = {
   pathLength: 11,
   /** The last 200 bytes of the path, UTF-8. */
   path: 12,
+  /** For the method: whose rings know it, one bit a backend. */
+  rings: 62,
   size: 64,
 } as const;
 
@@ -208,6 +210,11 @@ export class Control {
   /** Where the record of a backend is. */
   backendAt(id: number): number {
     return this.backends + id * BACKEND.size;
+  }
+
+  /** Where the record of an open file is. */
+  fileAt(slot: number): number {
+    return this.files + slot * FILE.size;
   }
 
   /** Where the iovec of a handle is. */

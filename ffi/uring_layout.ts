@@ -67,7 +67,9 @@ export const URING_OP = {
 
 /** Flag of fsync: data only. */
 export const FSYNC_DATASYNC = 1;
-/** Flag of an entry, where it stands in the entry's first word: executed by a kernel thread at once. */
+/** Flag of an entry, where it stands in the entry's first word: its file is a number that the ring knows. */
+export const SQE_FIXED_FILE = 1 << 0 << 8;
+/** The same: executed by a kernel thread at once. */
 export const SQE_ASYNC = 1 << 4 << 8;
 
 /** Flag of `io_uring_setup`: the caller brings the memory of the ring (Linux 6.5). */
@@ -78,11 +80,15 @@ export const ENTER_GETEVENTS = 1;
 export const SQ_CQ_OVERFLOW = 2;
 /** Feature: offset -1 is the file's own position (Linux 5.6, by which that version is known). */
 export const FEATURE_RW_CUR_POS = 1 << 3;
+/** Feature: attributes of reads and writes (Linux 6.14, by which that version is known). */
+export const FEATURE_RW_ATTR = 1 << 16;
 /** Feature: both queues are in one mapping (Linux 5.4). */
 export const FEATURE_SINGLE_MMAP = 1;
 
 /** Opcodes of `io_uring_register`. */
-export const REGISTER = { buffers: 0, cloneBuffers: 30 } as const;
+export const REGISTER = { buffers: 0, files: 2, filesUpdate: 6, cloneBuffers: 30 } as const;
+/** `struct io_uring_files_update`, in 32-bit words. */
+export const FILES_UPDATE_WORDS = { offset: 0, fdsLow: 2, fdsHigh: 3, size: 4 } as const;
 /** Bytes of `struct io_uring_clone_buffers`, whose first word is the ring to clone from (Linux 6.12). */
 export const CLONE_BUFFERS_SIZE_BYTES = 32;
 

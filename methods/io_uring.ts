@@ -15,28 +15,12 @@ import type { Availability, IoMethod, MethodBackend } from "../core/method.ts";
 import type { EffectiveOptions } from "../core/options.ts";
 import { closeLiburing, type Liburing, openLiburing } from "../ffi/liburing.ts";
 import { UringCompletions } from "./uring_completion.ts";
+import { forgetFile } from "./uring_files.ts";
 import { uringBytes } from "./uring_memory.ts";
 import { setupReason, uringAvailability } from "./uring_probe.ts";
 import { type RingForm, takeRing } from "./uring_setup.ts";
 import { UringSubmission } from "./uring_submission.ts";
-
-/** What was chosen by measuring: `bench/uring_choices.ts` has the rows with and without. */
-export interface UringTuning {
-  /**
-   * More bytes than this in one submit are left to kernel threads: copying them would stall the loop.
-   * 64 direct reads of 1 MiB are issued in 0.26 ms with it and 2.3 ms without, 16 cached ones in 0.3
-   * and 2.0 ms. With 0, so for all, cached reads of 4 KiB fall from 600 to 170 thousand a second.
-   */
-  readonly inlineBytesMax: number;
-  /**
-   * Flags of `io_uring_setup` beside those that the form needs. COOP_TASKRUN made no difference: 632 and
-   * 621 thousand cached reads a second with and without, 68 and 72 thousand direct ones.
-   */
-  readonly setupFlags: number;
-}
-
-/** What this version takes. */
-export const DEFAULT_TUNING: UringTuning = { inlineBytesMax: 1024 * 1024, setupFlags: 0 };
+import { DEFAULT_TUNING, type UringTuning } from "./uring_tuning.ts";
 
 /** What one backend has in the method. */
 interface UringBackend {
@@ -77,16 +61,17 @@ export function createIoUringMethod(
     pollFd: (backend) => of(backend).submission.ring.fd,
     hasCompletions: (backend) => of(backend).submission.ring.isReady,
     reapBackend,
+    forgetFile: (backend, slot) => withLiburing(backend, (one) => forgetFile(backend, one, slot)),
   };
 }
 
 function initBackend(
   backend: MethodBackend,
   form: RingForm | null,
-  { setupFlags, inlineBytesMax }: UringTuning,
+  tuning: UringTuning,
 ): void {
   const liburing = openLiburing(backend.options.libraries.liburing);
-  const result = takeRing(backend, liburing, form, setupFlags);
+  const result = takeRing(backend, liburing, form, tuning.setupFlags);
   if (result < 0) {
     closeLiburing(liburing);
     throw new Deno.errors.NotSupported(
@@ -94,7 +79,7 @@ function initBackend(
     );
   }
   const completions = new UringCompletions(backend, liburing);
-  const submission = new UringSubmission(backend, liburing, completions, inlineBytesMax);
+  const submission = new UringSubmission(backend, liburing, completions, tuning);
   BACKENDS.set(backend, { liburing, submission, completions });
 }
 
@@ -111,9 +96,15 @@ function shutdownBackend(backend: MethodBackend): void {
 function reapBackend(backend: MethodBackend, dead: number): boolean {
   const uring = BACKENDS.get(backend);
   if (uring !== undefined) return uring.completions.endDead(dead);
+  return withLiburing(backend, (one) => new UringCompletions(backend, one).endDead(dead));
+}
+
+function withLiburing<T>(backend: MethodBackend, use: (liburing: Liburing) => T): T {
+  const uring = BACKENDS.get(backend);
+  if (uring !== undefined) return use(uring.liburing);
   const liburing = openLiburing(backend.options.libraries.liburing);
   try {
-    return new UringCompletions(backend, liburing).endDead(dead);
+    return use(liburing);
   } finally {
     closeLiburing(liburing);
   }

@@ -43,6 +43,10 @@ export const SLOT = {
   entriesAddress: 16,
   /** What a blocking wait polls. */
   pollfd: 18,
+  /** Whether the ring can know files by number: 1 or 0. */
+  hasFiles: 20,
+  /** What the kernel reads a descriptor from, when a ring is told of a file. */
+  fileDescriptor: 21,
   /** The `struct io_uring` of liburing, for a ring that was mapped. */
   uring: 32,
   size: 32 + URING_SIZE_BYTES / WORD_BYTES,

@@ -18,6 +18,7 @@ import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
 import {
   CLONE_BUFFERS_SIZE_BYTES,
   CQ_OFFSETS,
+  FEATURE_RW_ATTR,
   PARAMS_WORDS,
   REGISTER,
   SETUP_NO_MMAP,
@@ -25,6 +26,7 @@ import {
   URING_SIZE_BYTES,
   URING_WORDS,
 } from "../ffi/uring_layout.ts";
+import { makeFileTable } from "./uring_files.ts";
 import {
   FORM_MAPPED,
   FORM_SHARED,
@@ -81,7 +83,13 @@ export function takeRing(
   let result = isClosing ? -EBADF : control.words[slot + SLOT.fd]!;
   if (result === 0) {
     result = openRing(backend, liburing, form, flags);
-    if (result >= 0) registerArena(backend, liburing);
+    if (result >= 0) {
+      registerArena(backend, liburing);
+      const { words } = control;
+      const canKnow = words[slot + SLOT.hasFiles] !== 0 &&
+        makeFileTable(control, liburing, words[slot + SLOT.fd]!);
+      words[slot + SLOT.hasFiles] = canKnow ? 1 : 0;
+    }
   }
   if (result < 0) Atomics.store(control.words, slot + SLOT.isUsed, 0);
   return result;
@@ -224,6 +232,8 @@ function describe(
   words[slot + SLOT.cqTail] = cq("tail");
   words[slot + SLOT.cqes] = cq("cqes");
   words[slot + SLOT.fixedBytes] = 0;
+  const isRecent = (params[PARAMS_WORDS.features]! & FEATURE_RW_ATTR) !== 0;
+  words[slot + SLOT.hasFiles] = isRecent ? 1 : 0;
   Atomics.store(words, slot + SLOT.fd, fd);
 }
 

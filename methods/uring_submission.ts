@@ -20,12 +20,14 @@ import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
 import type { UringCompletions } from "./uring_completion.ts";
+import { RingFiles } from "./uring_files.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { Ring } from "./uring_ring.ts";
+import type { UringTuning } from "./uring_tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { HANDLE } = shared;
-const { SQE_ASYNC, SQE_WORDS, URING_OP } = uring;
+const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
 const { OP_READV, OP_WRITEV } = operations;
 const { IOVEC_WORDS } = layout;
 
@@ -48,6 +50,8 @@ export class UringSubmission {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #controlAddress: number;
   readonly #inlineBytesMax: number;
+  /** Null: the ring cannot know any. */
+  readonly #files: RingFiles | null;
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   /**
@@ -64,22 +68,26 @@ export class UringSubmission {
    * @param backend whose it is
    * @param liburing does the calls
    * @param completions takes what the kernel has done
-   * @param inlineBytesMax more bytes than this in one submit are left to kernel threads
+   * @param tuning what was chosen by measuring
    */
   constructor(
     backend: MethodBackend,
     liburing: Liburing,
     completions: UringCompletions,
-    inlineBytesMax: number,
+    tuning: UringTuning,
   ) {
     const { control, libc, id } = backend;
     this.#backend = backend;
     this.#liburing = liburing;
     this.#completions = completions;
-    this.#inlineBytesMax = inlineBytesMax;
+    this.#inlineBytesMax = tuning.inlineBytesMax;
     this.#words = control.words;
     this.ring = new Ring(control, id);
     completions.adopt(id, this.ring);
+    const hasFiles = control.words[slotAt(control, id) + SLOT.hasFiles] !== 0;
+    this.#files = hasFiles
+      ? new RingFiles(backend, liburing, this.ring.fd, tuning.fileUsesMin)
+      : null;
     this.#pinned = [control.buffer, backend.arena.buffer].map((memory) => new PinnedMemory(memory));
     this.#controlAddress = libc.addressOf(control.bytes);
     const pollfdAt = (slotAt(control, id) + SLOT.pollfd) * Int32Array.BYTES_PER_ELEMENT;
@@ -161,7 +169,12 @@ export class UringSubmission {
     const { sqes } = this.ring;
     const count = words[base + HANDLE.iovecLength]!;
     this.#bytes += words[base + HANDLE.length]!;
-    const flags = this.#bytes > this.#inlineBytesMax ? SQE_ASYNC : 0;
+    let flags = this.#bytes > this.#inlineBytesMax ? SQE_ASYNC : 0;
+    const number = this.#files === null ? -1 : this.#files.numberOf(words, base);
+    if (number >= 0) {
+      flags |= SQE_FIXED_FILE;
+      sqes[at + SQE_WORDS.fd] = number;
+    }
     if (count === 1) {
       const low = words[iovecAt + IOVEC_WORDS.baseLow]!;
       const high = words[iovecAt + IOVEC_WORDS.baseHigh]!;

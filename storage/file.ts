@@ -475,7 +475,7 @@ export class AioFile implements AsyncDisposable {
   #detach(): boolean {
     this.#onClosed();
     if (!this.#backend.files.detach(this.#slot.slot)) return false;
-    finishOn(this.#backend, this.fd);
+    finishOn(this.#backend, this.fd, [this.#slot.slot]);
     return true;
   }
 

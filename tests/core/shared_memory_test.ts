@@ -152,6 +152,7 @@ const PINNED = {
     offsetAlignment: 10,
     pathLength: 11,
     path: 12,
+    rings: 62,
     size: 64,
   },
 };

@@ -10,8 +10,9 @@ import type { AioToken, FileToken } from "../../mod.ts";
 import type { IoMethod } from "../../core/method.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { type Fixture, openFixture } from "./core.ts";
-import { createIoUringMethod, DEFAULT_TUNING } from "../../methods/io_uring.ts";
+import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { LANES, Load, Mailbox, MAIN_LANE } from "./death_load.ts";
+import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
 import { HeldMethod } from "./held_method.ts";
 import { Prng } from "./prng.ts";
 

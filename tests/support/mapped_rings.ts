@@ -7,12 +7,9 @@
  */
 
 import type { IoMethod } from "../../core/method.ts";
-import { createIoUringMethod as create, DEFAULT_TUNING } from "../../methods/io_uring.ts";
-import type { UringTuning } from "../../methods/io_uring.ts";
+import { createIoUringMethod as create } from "../../methods/io_uring.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
-
-export { DEFAULT_TUNING };
-export type { UringTuning };
+import type { UringTuning } from "../../methods/uring_tuning.ts";
 
 /** As that one, but where it would choose the form, the ring is mapped. */
 export function createIoUringMethod(form: RingForm | null, tuning?: UringTuning): IoMethod {

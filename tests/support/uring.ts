@@ -12,7 +12,9 @@ import { runInNewContext } from "node:vm";
 import { type AioOptions, effectiveOptions } from "../../core/options.ts";
 import { AioReturn } from "../../core/result.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
+import { closeLibc, openLibc } from "../../ffi/libc.ts";
 import { closeLiburing, type Liburing, openLiburing } from "../../ffi/liburing.ts";
+import { PARAMS_WORDS } from "../../ffi/uring_layout.ts";
 import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { slotAt } from "../../methods/uring_memory.ts";
 import { Ring } from "../../methods/uring_ring.ts";
@@ -43,12 +45,34 @@ export function hasRings(form: RingForm): boolean {
   return createIoUringMethod(form).available(effectiveOptions(undefined)).ok;
 }
 
-/** Registers a test for each form of ring, ignored by name where the machine lacks it. */
-export function testEachForm(name: string, fn: (form: RingForm) => void | Promise<void>): void {
+/** What the kernel's rings can do, as bits; 0 where there are none. */
+function kernelFeatures(): number {
+  if (!hasRings("shared") && !hasRings("mapped")) return 0;
+  const libc = openLibc();
+  const liburing = openLiburing();
+  const params = new Int32Array(PARAMS_WORDS.size);
+  libc.close(liburing.setup(1, new Uint8Array(params.buffer)));
+  closeLiburing(liburing);
+  closeLibc(libc);
+  return params[PARAMS_WORDS.features]!;
+}
+
+const FEATURES = kernelFeatures();
+
+/**
+ * Registers a test for each form of ring, ignored by name where the machine lacks it.
+ *
+ * @param features that the kernel must have for it, as bits
+ */
+export function testEachForm(
+  name: string,
+  fn: (form: RingForm) => void | Promise<void>,
+  features = 0,
+): void {
   for (const form of FORMS) {
     Deno.test({
       name: `io_uring: ${name} (${form} ring)`,
-      ignore: !hasRings(form),
+      ignore: !hasRings(form) || (FEATURES & features) !== features,
       fn: () => fn(form),
     });
   }
@@ -110,20 +134,22 @@ export function countRings(): number {
 }
 
 /** The calls that tests replace. */
-type UringCalls = Pick<Liburing, "enter" | "setup" | "queueInit">;
+type UringCalls = Pick<Liburing, "enter" | "setup" | "queueInit" | "register">;
 
 /** Replaces calls of this thread's liburing until the end of the scope: whoever uses it has this one. */
 export function replaceCalls(make: (real: UringCalls) => Partial<UringCalls>): Disposable {
   const liburing = openLiburing();
   const replaced = new DisposableStack();
   replaced.defer(() => closeLiburing(liburing));
-  const { enter, setup, queueInit } = make({
+  const { enter, setup, queueInit, register } = make({
     enter: liburing.enter.bind(liburing),
     setup: liburing.setup.bind(liburing),
     queueInit: liburing.queueInit.bind(liburing),
+    register: liburing.register.bind(liburing),
   });
   if (enter !== undefined) replaced.use(replace(liburing, "enter", enter));
   if (setup !== undefined) replaced.use(replace(liburing, "setup", setup));
+  if (register !== undefined) replaced.use(replace(liburing, "register", register));
   if (queueInit !== undefined) replaced.use(replace(liburing, "queueInit", queueInit));
   return replaced;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { RingForm } from "../../methods/uring_setup.ts";
-import type { AioToken, WaitRef } from "../../mod.ts";
+import type { AioFile, AioToken, FileToken, WaitRef } from "../../mod.ts";
 import type { Fixture } from "./core.ts";
 import { PIPE_BYTES } from "./uring.ts";
 
@@ -13,8 +13,9 @@ import { PIPE_BYTES } from "./uring.ts";
 export type UringAsk =
   | { what: "attach"; token: AioToken; form: RingForm }
   | { what: "read"; fd: number; offset: number; view: Uint8Array | null; bytes: number }
+  | { what: "readFile"; token: FileToken; count: number }
   | { what: "waitSync" | "result"; ref: WaitRef }
-  | { what: "selfClose" | "close" };
+  | { what: "closeFile" | "selfClose" | "close" };
 
 /** What it answers. */
 export type UringAnswer = { value: unknown } | { error: string };
@@ -72,6 +73,16 @@ export class UringWorker implements AsyncDisposable {
   /** Has it start a read, into memory that is posted or, if there is none, its own. */
   read(fd: number, view: Uint8Array | null, offset = 0): Promise<WaitRef> {
     return this.ask({ what: "read", fd, offset, view, bytes: PIPE_BYTES });
+  }
+
+  /** Has it open a file in its own name, and read so often from its start. */
+  async readFile({ token }: AioFile, count: number): Promise<void> {
+    await this.ask({ what: "readFile", token, count });
+  }
+
+  /** Has it close that file. */
+  async closeFile(): Promise<void> {
+    await this.ask({ what: "closeFile" });
   }
 
   /** Ends it, in one of the ways. */

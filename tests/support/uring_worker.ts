@@ -8,13 +8,14 @@
 /// <reference lib="deno.worker" />
 
 import { createIoUringMethod } from "../../methods/io_uring.ts";
-import { Aio, AioReturn } from "../../mod.ts";
+import { Aio, type AioFile, AioReturn } from "../../mod.ts";
 import type { UringAnswer, UringAsk } from "./uring_attached.ts";
 
 /** So large that what is allocated after it was freed is likely to be there. */
 const ADOPTED_BYTES = 1_048_576;
 
 let aio: Aio;
+let file: AioFile;
 const returns = new Map<number, AioReturn>();
 
 /** The memory is posted, or made here and held by nobody. */
@@ -40,6 +41,12 @@ async function answer(ask: UringAsk): Promise<unknown> {
       return { id: aio.backendId, threadId: aio.backend.libc.threadId() };
     case "read":
       return startRead(ask.fd, ask.offset, ask.view, ask.bytes);
+    case "readFile":
+      file = aio.attachFile(ask.token);
+      for (let i = 0; i < ask.count; i++) await file.readAt(new Uint8Array(1), 0);
+      return;
+    case "closeFile":
+      return await file.close();
     case "waitSync":
       return aio.waitSync(ask.ref);
     case "result":
