@@ -20,16 +20,14 @@ import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
 import { Completer, type CompleterHost } from "./completer.ts";
 import * as completion from "./completion.ts";
-import { completeLocal, makeIdle } from "./completion.ts";
 import * as counting from "./counters.ts";
 import { countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
-import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioApiError } from "./errors.ts";
+import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioHandle, type HandleHost, type HandleOwner } from "./handle.ts";
 import * as flags from "./handle_flag.ts";
 import * as states from "./handle_state.ts";
-import { updateState } from "./handle_state.ts";
 import { InFlight } from "./in_flight.ts";
 import { InjectionPoints } from "./injection.ts";
 import type { IoLog } from "./io_log.ts";
@@ -44,15 +42,17 @@ import { type Control, hasOtherThreads, PHASE_CLOSING } from "./shared_memory.ts
 import { Staging, type StagingHost } from "./staging.ts";
 import type { TargetTable } from "./target.ts";
 import { Turn } from "./turn.ts";
+import * as refs from "./wait_ref.ts";
+import type { WaitRef } from "./wait_ref.ts";
 import { Waiting, type WaitingHost } from "./waiting.ts";
-import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { COMPLETED_SHARED, DEFINED, HANDED_OUT, IDLE, STAGED, SUBMITTED } = states;
-const { HANDLE, HEADER, PHASE_OPEN } = layout;
-const { NOBODY_THREW } = completion;
+const { completeLocal, makeIdle, NOBODY_THREW } = completion;
 const { COUNTER } = counting;
 const { FLAG_BITS } = flags;
+const { COMPLETED_SHARED, DEFINED, HANDED_OUT, IDLE, STAGED, SUBMITTED, updateState } = states;
+const { HANDLE, HEADER, PHASE_OPEN } = layout;
+const { checkWaitRef } = refs;
 
 /** One thread's side of the subsystem. */
 export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, CompleterHost {

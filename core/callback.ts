@@ -14,6 +14,9 @@
  */
 
 import { AioCallbackError, AioReportError, shown } from "./errors.ts";
+import type { HandleState } from "./handle_state.ts";
+import { NameTable } from "./name_table.ts";
+import * as results from "./result.ts";
 import {
   AioResult,
   type CallbackPhase,
@@ -21,11 +24,14 @@ import {
   ERROR_DATA_THROWN,
   INJECTION_POINTS,
   PHASE_NAMES,
-  STATUS_NAMES,
+  type ResultStatus,
 } from "./result.ts";
-import type { HandleState } from "./handle_state.ts";
-import { NameTable } from "./name_table.ts";
-import { type Control, HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import type { Control } from "./shared_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { STATUS_NAMES } = results;
+const { HANDLE } = layout;
 
 /** An operation's name. */
 export type OperationName = "invalid" | "readv" | "writev" | "fsync" | "fdatasync" | "flush_range";
@@ -112,6 +118,8 @@ export type ThrownHook = (error: AioCallbackError, cause: unknown) => void;
 export class CallbackTable extends NameTable {
   readonly #callbacks: AioCallbacks[] = [{}];
   readonly #onThrown: ThrownHook;
+  /** Up to this id they are this module's own. */
+  #trusted = 0;
   /** Whether any callback has a `stage`: most programs have none, and then no IO looks for it. */
   hasStage = false;
   /** Whether any callback has a `completeLocal`. */
@@ -159,6 +167,11 @@ export class CallbackTable extends NameTable {
     this.hasLocal ||= callbacks.completeLocal !== undefined;
   }
 
+  /** Says that all there are now are this module's own: they never throw, and return what they were given. */
+  trustAll(): void {
+    this.#trusted = this.#callbacks.length - 1;
+  }
+
   /**
    * Runs the `stage` callbacks.
    *
@@ -187,8 +200,14 @@ export class CallbackTable extends NameTable {
   runShared(handle: CallbackHandle, words: Int32Array, base: number, result: AioResult): void {
     for (let i = words[base + HANDLE.callbackCount]! - 1; i >= 0; i--) {
       const id = words[base + HANDLE.callbackIds + i]!;
-      if (this.#callbacks[id]!.completeShared === undefined) continue;
-      this.#complete(handle, id, "completeShared", words[base + HANDLE.callbackData + i]!, result);
+      const { completeShared } = this.#callbacks[id]!;
+      if (completeShared === undefined) continue;
+      const data = words[base + HANDLE.callbackData + i]!;
+      if (id <= this.#trusted && this.onCall === null) {
+        const { callbackId, status, errorData } = result;
+        completeShared(handle, result, data);
+        sign(result, id, callbackId, status, errorData);
+      } else this.#complete(handle, id, "completeShared", data, result);
     }
   }
 
@@ -215,8 +234,7 @@ export class CallbackTable extends NameTable {
       const next = this.#callbacks[id]![phase]!(handle, result, data);
       this.#checkResult(next, errorData);
       if (next !== result) result.assign(next);
-      const isChanged = result.status !== status || result.errorData !== errorData;
-      if (isChanged && result.callbackId === callbackId) result.callbackId = id;
+      sign(result, id, callbackId, status, errorData);
     } catch (cause) {
       this.tellThrown(handle, id, phase, cause);
       setThrown(result, id, phase);
@@ -280,6 +298,18 @@ export class CallbackTable extends NameTable {
     const error = report(result, targetData);
     return error instanceof Error ? error : new AioReportError(String(error));
   }
+}
+
+/** Who changed a status, and left no other id, can put it into words. */
+function sign(
+  result: AioResult,
+  id: number,
+  priorId: number,
+  priorStatus: ResultStatus,
+  priorErrorData: number,
+): void {
+  const isChanged = result.status !== priorStatus || result.errorData !== priorErrorData;
+  if (isChanged && result.callbackId === priorId) result.callbackId = id;
 }
 
 /** Turns a result into the error that stands for a callback that threw. */

@@ -8,18 +8,28 @@ import { EFAULT } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { assert } from "./assert.ts";
 import type { CallbackTable } from "./callback.ts";
-import { claimantOf, tryClaimSubmitted } from "./claim.ts";
-import { completeShared, NOBODY_THREW, publishResult, storeRawResult } from "./completion.ts";
-import { COUNTER } from "./counters.ts";
+import * as claims from "./claim.ts";
+import * as completion from "./completion.ts";
+import * as counting from "./counters.ts";
 import type { ForeignCompletions } from "./foreign_completions.ts";
 import type { AioHandle } from "./handle.ts";
-import { FLAG_BITS } from "./handle_flag.ts";
+import * as flags from "./handle_flag.ts";
 import type { InjectionPoints } from "./injection.ts";
 import { describeResult, type IoLog } from "./io_log.ts";
 import { performSynchronously } from "./operation.ts";
-import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import { BACKEND, type Control } from "./shared_memory.ts";
 import type { Turn } from "./turn.ts";
-import { WAIT_NONE, waitEventOf } from "./wait_event.ts";
+import * as waitEvents from "./wait_event.ts";
+import { waitEventOf } from "./wait_event.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { claimantOf, tryClaimSubmitted } = claims;
+const { completeShared, NOBODY_THREW, publishResult, storeRawResult } = completion;
+const { COUNTER } = counting;
+const { FLAG_BITS } = flags;
+const { HANDLE } = layout;
+const { WAIT_NONE } = waitEvents;
 
 /** What completing needs of the backend. */
 export interface CompleterHost {

@@ -10,17 +10,21 @@
  * @module
  */
 
-import { type CallbackTable, loadResult, setThrown, storeResult } from "./callback.ts";
-import { countOutcome } from "./counters.ts";
+import * as callbacks from "./callback.ts";
+import { type CallbackTable, setThrown } from "./callback.ts";
+import * as counting from "./counters.ts";
 import type { AioHandle } from "./handle.ts";
-import type { InjectionPoints } from "./injection.ts";
 import * as states from "./handle_state.ts";
-import { updateState } from "./handle_state.ts";
-import { type AioResult, type AioReturn, TARGET_DATA_WORDS } from "./result.ts";
+import type { InjectionPoints } from "./injection.ts";
+import * as results from "./result.ts";
+import type { AioResult, AioReturn } from "./result.ts";
 import * as layout from "./shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { COMPLETED_IO, COMPLETED_LOCAL, COMPLETED_SHARED, IDLE } = states;
+const { loadResult, storeResult } = callbacks;
+const { countOutcome } = counting;
+const { COMPLETED_IO, COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, updateState } = states;
+const { TARGET_DATA_WORDS } = results;
 const { HANDLE } = layout;
 
 /** In place of a callback's id where none threw; 0 is a hook at an injection point. */

@@ -8,10 +8,10 @@
  * @module
  */
 
-import { fromWords } from "../ffi/memory.ts";
+import * as addresses from "../ffi/memory.ts";
+import * as callbacks from "./callback.ts";
 import {
   type CallbackHandle,
-  CALLBACKS_MAX,
   type CallbackTable,
   loadHandleData,
   type OperationData,
@@ -24,15 +24,7 @@ import { type HandleState, STATE_NAMES } from "./handle_state.ts";
 import { Iovec } from "./iovec.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import * as operations from "./operation.ts";
-import {
-  checkPosition,
-  checkTransfer,
-  defineOperation,
-  OP_FDATASYNC,
-  OP_FLUSH_RANGE,
-  OP_FSYNC,
-  OPERATION_NAMES,
-} from "./operation.ts";
+import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OPERATION_NAMES } from "./operation.ts";
 import {
   refuseCallbacks,
   refuseHandleData,
@@ -51,11 +43,13 @@ import type { TargetTable } from "./target.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { HANDED_OUT, STAGED } = states;
-const { HANDLE } = layout;
-const { OP_READV, OP_WRITEV } = operations;
+const { fromWords } = addresses;
+const { CALLBACKS_MAX } = callbacks;
 const { FLAG_BITS } = flags;
+const { HANDED_OUT, STAGED } = states;
+const { checkPosition, checkTransfer, defineOperation, OP_READV, OP_WRITEV } = operations;
 const { TARGET_DATA_WORDS } = results;
+const { HANDLE } = layout;
 
 /** A word of shared memory holds no more. */
 const FLUSH_BYTES_MAX = 0x7fff_ffff;

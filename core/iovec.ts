@@ -7,12 +7,20 @@
  * @module
  */
 
-import { IOVEC_SIZE_BYTES, IOVEC_WORDS } from "../ffi/layout.ts";
-import { fromWords } from "../ffi/memory.ts";
+import * as system from "../ffi/layout.ts";
+import { IOVEC_SIZE_BYTES } from "../ffi/layout.ts";
+import * as addresses from "../ffi/memory.ts";
 import type { MemoryMap } from "./memory_map.ts";
-import { checkTransfer, writeIovec } from "./operation.ts";
+import * as operations from "./operation.ts";
 import { refuseBuffer, refuseBufferList, refuseUnknownMemory } from "./refusals.ts";
-import { type Control, HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import type { Control } from "./shared_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { IOVEC_WORDS } = system;
+const { fromWords } = addresses;
+const { checkTransfer, writeIovec } = operations;
+const { HANDLE } = layout;
 
 /** Marks an iovec with views whose memory may go away, until they are all known. */
 const NO_VIEWS: readonly Uint8Array[] = [];

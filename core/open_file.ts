@@ -8,13 +8,28 @@
  * @module
  */
 
-import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
+import * as addresses from "../ffi/memory.ts";
 import { assert } from "./assert.ts";
-import { type IsThreadAlive, lock, unlock } from "./lock.ts";
-import { OP_INVALID } from "./operation.ts";
-import { TARGET_DATA_WORDS } from "./result.ts";
-import { type Control, FILE, FILE_PATH_BYTES, HANDLE, HEADER } from "./shared_memory.ts";
+import * as callbacks from "./callback.ts";
+import type { AioHandle } from "./handle.ts";
+import * as states from "./handle_state.ts";
+import * as locks from "./lock.ts";
+import { type IsThreadAlive, lock } from "./lock.ts";
+import * as operations from "./operation.ts";
+import { refuseCallbacks, refuseState, refuseTarget } from "./refusals.ts";
+import * as results from "./result.ts";
+import * as layout from "./shared_memory.ts";
+import { type Control, FILE_PATH_BYTES } from "./shared_memory.ts";
 import type { AioTarget } from "./target.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { fromWords, highWord, lowWord } = addresses;
+const { CALLBACKS_MAX } = callbacks;
+const { HANDED_OUT } = states;
+const { unlock } = locks;
+const { OP_INVALID } = operations;
+const { TARGET_DATA_WORDS } = results;
+const { FILE, HANDLE, HEADER } = layout;
 
 /** The name of the target that stands for an open file. */
 export const FILE_TARGET_NAME = "file";
@@ -60,6 +75,50 @@ export interface FileSlot {
   readonly slot: number;
   /** Which use of the place. */
   readonly generation: number;
+}
+
+/** What a file gives all its IOs. */
+export interface FileIdentity extends FileSlot {
+  /** The id of the target `file`. */
+  readonly targetId: number;
+  /** Bits of `FLAG_BITS`. */
+  readonly flags: number;
+}
+
+/**
+ * Gives an IO a file as its target, the callback nearest to that, and flags: in one step, as three
+ * calls of the handle are felt in a cached read. State: handedOut, with its buffers.
+ *
+ * @throws as `handle.setTarget()` and `handle.registerCallbacks()`
+ */
+export function handDown(
+  handle: AioHandle,
+  file: FileIdentity,
+  offset: number,
+  callbackId: number,
+): void {
+  const { words, base } = handle;
+  const state = words[base + HANDLE.state]!;
+  if (state !== HANDED_OUT) {
+    refuseState("setTarget", handle.index, state, "acquire a handle for each IO");
+  }
+  if (words[base + HANDLE.target] !== 0) {
+    refuseTarget(handle.index, file.targetId, handle.targetName, TARGET_DATA_WORDS);
+  }
+  const count = words[base + HANDLE.callbackCount]!;
+  if (count >= CALLBACKS_MAX) refuseCallbacks(true, callbackId, count, 0);
+  const at = base + HANDLE.targetData;
+  words[at + FILE_TARGET.slot] = file.slot;
+  words[at + FILE_TARGET.slotGeneration] = file.generation;
+  words[at + FILE_TARGET.offsetLow] = lowWord(offset);
+  words[at + FILE_TARGET.offsetHigh] = highWord(offset);
+  words[at + FILE_TARGET.length] = handle.length;
+  words[at + FILE_TARGET.length + 1] = 0;
+  words[base + HANDLE.target] = file.targetId;
+  words[base + HANDLE.callbackIds + count] = callbackId;
+  words[base + HANDLE.callbackData + count] = 0;
+  words[base + HANDLE.callbackCount] = count + 1;
+  words[base + HANDLE.flags]! |= file.flags;
 }
 
 /** The table as one thread sees it. */

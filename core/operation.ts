@@ -5,12 +5,18 @@
  */
 
 import { EINVAL } from "../ffi/errno.ts";
-import { IOVEC_WORDS, TRANSFER_BYTES_MAX } from "../ffi/layout.ts";
+import * as system from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
-import { highWord, lowWord } from "../ffi/memory.ts";
+import * as addresses from "../ffi/memory.ts";
 import type { OperationName } from "./callback.ts";
 import { refuseDescriptor, refuseEnd, refuseOffset, refuseTransfer } from "./refusals.ts";
-import { type Control, HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import type { Control } from "./shared_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { IOVEC_WORDS, TRANSFER_BYTES_MAX } = system;
+const { highWord, lowWord } = addresses;
+const { HANDLE } = layout;
 
 /** None yet. */
 export const OP_INVALID = 0;

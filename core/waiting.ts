@@ -7,25 +7,31 @@
  * @module
  */
 
-import { fromWords } from "../ffi/memory.ts";
-import { claimantOf } from "./claim.ts";
+import * as addresses from "../ffi/memory.ts";
+import * as claims from "./claim.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
-import { FLAG_BITS } from "./handle_flag.ts";
-import {
-  COMPLETED_LOCAL,
-  COMPLETED_SHARED,
-  IDLE,
-  STAGED,
-  STATE_NAMES,
-  SUBMITTED,
-} from "./handle_state.ts";
+import * as flags from "./handle_flag.ts";
+import * as states from "./handle_state.ts";
+import { STATE_NAMES } from "./handle_state.ts";
 import type { IoMethod, MethodBackend } from "./method.ts";
 import type { Pump } from "./pump.ts";
-import { BACKEND, HANDLE } from "./shared_memory.ts";
+import * as layout from "./shared_memory.ts";
+import { BACKEND } from "./shared_memory.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
-import { WAIT_IO_COMPLETION, WAIT_IO_SUBMIT, WAIT_NONE } from "./wait_event.ts";
-import { checkWaitRef, type WaitRef } from "./wait_ref.ts";
+import * as waitEvents from "./wait_event.ts";
+import { WAIT_IO_COMPLETION, WAIT_IO_SUBMIT } from "./wait_event.ts";
+import * as refs from "./wait_ref.ts";
+import type { WaitRef } from "./wait_ref.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { fromWords } = addresses;
+const { claimantOf } = claims;
+const { FLAG_BITS } = flags;
+const { COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, STAGED, SUBMITTED } = states;
+const { HANDLE } = layout;
+const { WAIT_NONE } = waitEvents;
+const { checkWaitRef } = refs;
 
 /** How long a blocking waiter sleeps before it looks again by itself. */
 const WAIT_SLICE_MS = 1;

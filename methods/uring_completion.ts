@@ -7,21 +7,25 @@
 
 import type { AioHandle } from "../core/handle.ts";
 import * as states from "../core/handle_state.ts";
-import { lock, tryLock, unlock } from "../core/lock.ts";
+import * as locks from "../core/lock.ts";
+import { lock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
-import * as shared from "../core/shared_memory.ts";
+import * as layout from "../core/shared_memory.ts";
 import { BACKEND } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
-import { ENTER_GETEVENTS, SQE_WORDS, URING_OP } from "../ffi/uring_layout.ts";
+import * as uring from "../ffi/uring_layout.ts";
+import { ENTER_GETEVENTS } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { type Completion, Ring } from "./uring_ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./uring_setup.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { HANDLE } = shared;
 const { SUBMITTED } = states;
+const { tryLock, unlock } = locks;
+const { HANDLE } = layout;
+const { SQE_WORDS, URING_OP } = uring;
 
 /** After so many looks that found a lock taken, its holder is asked whether it lives. */
 const LOOKS_UNTIL_ASKED = 64;

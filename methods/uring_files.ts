@@ -10,14 +10,22 @@
  * @module
  */
 
+import * as locks from "../core/lock.ts";
+import { lock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
-import { BACKEND, type Control, FILE, HANDLE, HEADER } from "../core/shared_memory.ts";
-import { FILE_TARGET } from "../core/open_file.ts";
-import { lock, unlock } from "../core/lock.ts";
+import * as files from "../core/open_file.ts";
+import * as layout from "../core/shared_memory.ts";
+import { BACKEND, type Control } from "../core/shared_memory.ts";
 import type { Liburing } from "../ffi/liburing.ts";
-import { highWord, lowWord } from "../ffi/memory.ts";
+import * as addresses from "../ffi/memory.ts";
 import { FILES_UPDATE_WORDS, REGISTER } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { unlock } = locks;
+const { FILE_TARGET } = files;
+const { FILE, HANDLE, HEADER } = layout;
+const { highWord, lowWord } = addresses;
 
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 const NO_FD = -1;

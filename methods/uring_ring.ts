@@ -9,9 +9,13 @@
  */
 
 import type { Control } from "../core/shared_memory.ts";
-import { fromWords } from "../ffi/memory.ts";
-import { CQE_WORDS, SQ_CQ_OVERFLOW, SQE_WORDS } from "../ffi/uring_layout.ts";
+import * as addresses from "../ffi/memory.ts";
+import * as uring from "../ffi/uring_layout.ts";
 import { FORM_SHARED, queueBytesAt, SLOT, slotAt } from "./uring_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { fromWords } = addresses;
+const { CQE_WORDS, SQ_CQ_OVERFLOW, SQE_WORDS } = uring;
 
 /** One completion; filled anew by each {@linkcode Ring.take}. */
 export interface Completion {

@@ -4,19 +4,19 @@
  * @module
  */
 
-import { COUNTER } from "../core/counters.ts";
+import * as counting from "../core/counters.ts";
 import type { AioHandle } from "../core/handle.ts";
 import type { MethodBackend } from "../core/method.ts";
 import * as operations from "../core/operation.ts";
 import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } from "../core/operation.ts";
 import { PinnedMemory } from "../core/pinned_memory.ts";
-import * as shared from "../core/shared_memory.ts";
+import * as layout from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { EAGAIN, EBUSY, EINTR } from "../ffi/errno.ts";
-import * as layout from "../ffi/layout.ts";
+import * as system from "../ffi/layout.ts";
 import { POLLFD_WORDS, POLLIN, SYNC_FILE_RANGE_WRITE } from "../ffi/layout.ts";
 import type { Liburing } from "../ffi/liburing.ts";
-import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
+import * as addresses from "../ffi/memory.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
 import type { UringCompletions } from "./uring_completion.ts";
@@ -26,10 +26,12 @@ import { Ring } from "./uring_ring.ts";
 import type { UringTuning } from "./uring_tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { HANDLE } = shared;
-const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
+const { COUNTER } = counting;
 const { OP_READV, OP_WRITEV } = operations;
-const { IOVEC_WORDS } = layout;
+const { HANDLE } = layout;
+const { IOVEC_WORDS } = system;
+const { fromWords, highWord, lowWord } = addresses;
+const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
 
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
 const SUBMIT_ATTEMPTS_MAX = 100;

@@ -10,13 +10,13 @@ import { finishOn } from "../core/closing_fd.ts";
 import { shown, systemError } from "../core/errors.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
+import * as flags from "../core/handle_flag.ts";
 import * as files from "../core/open_file.ts";
-import type { FileSlot } from "../core/open_file.ts";
-import { checkEnd, checkOffset } from "../core/operation.ts";
-import { TARGET_DATA_WORDS } from "../core/result.ts";
+import type { FileIdentity, FileSlot } from "../core/open_file.ts";
+import * as operations from "../core/operation.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
-import { highWord, isAligned, lowWord } from "../core/wire.ts";
+import { isAligned } from "../core/wire.ts";
 import {
   type AddressOf,
   type Alignment,
@@ -32,7 +32,9 @@ import { checkSize, truncate, truncateSync } from "./truncate.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { FILE_FLAGS, FILE_TARGET } = files;
+const { FLAG_BITS } = flags;
+const { FILE_FLAGS, handDown } = files;
+const { checkEnd, checkOffset } = operations;
 
 /**
  * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
@@ -58,7 +60,7 @@ export class AioFile implements AsyncDisposable {
   readonly #slot: FileSlot;
   readonly #flags: number;
   readonly #ids: FileIds;
-  readonly #target = new Int32Array(TARGET_DATA_WORDS);
+  readonly #identity: FileIdentity;
   readonly #onClosed: () => void;
   readonly #addressOf: AddressOf;
   #closed: Promise<void> | null = null;
@@ -88,13 +90,15 @@ export class AioFile implements AsyncDisposable {
     this.#onClosed = parts.onClosed;
     this.#addressOf = (view) => this.#backend.memory.addressOf(view);
     this.#ids = {
-      target: aio.targetId("file"),
       readv: aio.callbackId("fileReadv"),
       writev: aio.callbackId("fileWritev"),
       sync: aio.callbackId("fileSync"),
     };
-    this.#target[FILE_TARGET.slot] = parts.slot.slot;
-    this.#target[FILE_TARGET.slotGeneration] = parts.slot.generation;
+    this.#identity = {
+      ...parts.slot,
+      targetId: aio.targetId("file"),
+      flags: this.direct ? 0 : FLAG_BITS.buffered,
+    };
   }
 
   /** Whether {@linkcode close} was called. */
@@ -258,14 +262,14 @@ export class AioFile implements AsyncDisposable {
    */
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
     const isRead = direction === "read";
-    this.#prepare(handle, offset, isRead ? this.#ids.readv : this.#ids.writev);
+    handDown(handle, this.#identity, offset, isRead ? this.#ids.readv : this.#ids.writev);
     if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
   }
 
   /** The same for a flush. @internal */
   startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
-    this.#prepare(handle, 0, this.#ids.sync);
+    handDown(handle, this.#identity, 0, this.#ids.sync);
     if (what.call === "sync_file_range") {
       handle.startFlushRange(this.fd, what.offset, what.length, options);
     } else {
@@ -284,32 +288,22 @@ export class AioFile implements AsyncDisposable {
    */
   startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
     this.#checkOpen("start IO on");
-    this.#prepare(handle, offset, this.#ids.readv);
+    handDown(handle, this.#identity, offset, this.#ids.readv);
     handle.startReadv(this.fd, offset, options);
   }
 
   /** As {@linkcode startReadv}, writing. */
   startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
     this.#checkOpen("start IO on");
-    this.#prepare(handle, offset, this.#ids.writev);
+    handDown(handle, this.#identity, offset, this.#ids.writev);
     handle.startWritev(this.fd, offset, options);
   }
 
   /** As {@linkcode startReadv}, making the file durable. @param options `dataOnly` as in the core */
   startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
     this.#checkOpen("start IO on");
-    this.#prepare(handle, 0, this.#ids.sync);
+    handDown(handle, this.#identity, 0, this.#ids.sync);
     handle.startFsync(this.fd, options);
-  }
-
-  #prepare(handle: AioHandle, offset: number, callback: number): void {
-    const target = this.#target;
-    target[FILE_TARGET.offsetLow] = lowWord(offset);
-    target[FILE_TARGET.offsetHigh] = highWord(offset);
-    target[FILE_TARGET.length] = handle.length;
-    handle.setTarget(this.#ids.target, target);
-    handle.registerCallbacks(callback);
-    if (!this.direct) handle.setFlag("buffered");
   }
 
   // --- the file itself ---

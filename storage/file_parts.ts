@@ -18,8 +18,6 @@ export interface TransferOptions {
 
 /** The ids that a file's IO is registered with. */
 export interface FileIds {
-  /** The target `file`. */
-  readonly target: number;
   /** The callbacks of reads. */
   readonly readv: number;
   /** The callbacks of writes. */
