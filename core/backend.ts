@@ -105,6 +105,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   readonly #owners: (HandleOwner | null)[];
   #handedOut: AioHandle | null = null;
   #isClosing = false;
+  /** Whether the method has a say in which IO is executed in its start call. */
+  readonly #isMethodAsked: boolean;
 
   /**
    * Made by the core: `parts` is what the opener or attacher put together.
@@ -120,6 +122,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.arena = parts.arena;
     this.files = parts.files;
     this.method = parts.method;
+    this.#isMethodAsked = parts.method.needsSynchronousExecution !== undefined;
     this.turn = new Turn((microseconds) => this.libc.sleepNonblocking(microseconds));
     this.warn = parts.warn;
     this.log = parts.log;
@@ -345,7 +348,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
 
   /** @returns the counter of why an IO is executed in its start call; 0: it is not */
   #synchronousReason(handle: AioHandle): number {
-    const flags = this.#words[handle.base + HANDLE.flags]!;
+    const flags = this.#words[handle.base + HANDLE.flags]! & ~FLAG_BITS.buffered;
+    if (flags === 0 && !this.#isMethodAsked) return 0;
     if ((flags & FLAG_BITS.synchronous) !== 0) return COUNTER.synchronousByFlag;
     if ((flags & FLAG_BITS.referencesLocal) !== 0) return COUNTER.synchronousByLocalMemory;
     const isWanted = this.method.needsSynchronousExecution?.(handle) ?? false;
@@ -432,9 +436,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   }
 
   collect(): void {
-    this.#foreign.markSeen();
-    if (this.#inFlight.count === 0) return;
-    this.#reclaimCompleted();
+    if (this.#foreign.hasNew()) {
+      this.#foreign.markSeen();
+      if (this.#inFlight.count > 0) this.#reclaimCompleted();
+    }
     const { oldest } = this.#inFlight;
     if (oldest !== null) this.method.checkOne?.(this, oldest);
   }

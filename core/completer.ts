@@ -113,7 +113,7 @@ export class Completer {
   publish(handle: AioHandle): void {
     const { callbacks, injections, turn } = this.#host;
     const isOwn = handle.backendId === this.#id;
-    if (isOwn) turn.spend(handle.length);
+    if (isOwn) turn.spendCompleted(handle.length);
     publishResult(callbacks, handle, NOBODY_THREW, !isOwn, injections);
     this.finish(handle);
   }

@@ -23,7 +23,7 @@ import * as layout from "./shared_memory.ts";
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { loadResult, storeResult } = callbacks;
 const { countOutcome } = counting;
-const { COMPLETED_IO, COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, updateState } = states;
+const { COMPLETED_IO, COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, publishState, updateState } = states;
 const { TARGET_DATA_WORDS } = results;
 const { HANDLE } = layout;
 
@@ -57,7 +57,8 @@ export function completeShared(
 export function storeRawResult(handle: AioHandle, rawResult: number, isForeign: boolean): void {
   const { words, base } = handle;
   words[base + HANDLE.rawResult] = rawResult;
-  updateState(words, base + HANDLE.state, COMPLETED_IO, isForeign);
+  if (isForeign) publishState(words, base + HANDLE.state, COMPLETED_IO);
+  else updateState(words, base + HANDLE.state, COMPLETED_IO);
 }
 
 /** The rest of it, from completedIo on: where a thread that died may have stopped. */
@@ -78,7 +79,8 @@ export function publishResult(
   else if (injections.count > 0) injectResult(injections, handle, result);
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
-  updateState(words, base + HANDLE.state, COMPLETED_SHARED, isForeign);
+  if (isForeign) publishState(words, base + HANDLE.state, COMPLETED_SHARED);
+  else updateState(words, base + HANDLE.state, COMPLETED_SHARED);
 }
 
 /** A hook that replaces the raw result does so for everybody who looks at it later. */
@@ -134,7 +136,7 @@ export function makeIdle(words: Int32Array, base: number): number {
   const low = (words[base + HANDLE.generationLow]! + 1) | 0;
   if (low === 0) words[base + HANDLE.generationHigh]!++;
   words[base + HANDLE.generationLow] = low;
-  updateState(words, base + HANDLE.state, IDLE, true);
+  publishState(words, base + HANDLE.state, IDLE);
   // Its atomic load also keeps the resets below behind the state.
   const mask = wakeWaiters(words, base);
   resetFields(words, base);

@@ -81,27 +81,27 @@ const PRIOR_STATES: readonly number[] = Object.freeze(
 );
 
 /**
- * Changes the state of a handle: the one place where that is done.
+ * Changes the state of a handle: this and {@linkcode publishState} are the one place where that is done.
  *
  * @param words the control memory
  * @param index where the handle's state word is
  * @param next the new state
- * @param isPublished stored with a barrier: what was written before is seen by whoever sees the state
  * @throws {AioInvariantError} if `next` may not follow the present state
  */
-export function updateState(
-  words: Int32Array,
-  index: number,
-  next: number,
-  isPublished = false,
-): void {
+export function updateState(words: Int32Array, index: number, next: number): void {
   const current = words[index]!;
   if ((PRIOR_STATES[next]! & (1 << current)) === 0) refuseTransition(current, next);
-  if (isPublished) Atomics.store(words, index, next);
-  else words[index] = next;
+  words[index] = next;
 }
 
-/** Apart from the setter, which stays small enough to be inlined wherever it is used. */
+/** The same with a barrier: what was written before is seen by whoever sees the state. */
+export function publishState(words: Int32Array, index: number, next: number): void {
+  const current = words[index]!;
+  if ((PRIOR_STATES[next]! & (1 << current)) === 0) refuseTransition(current, next);
+  Atomics.store(words, index, next);
+}
+
+/** Apart from the setters, which stay small enough to be inlined wherever it is used. */
 function refuseTransition(current: number, next: number): never {
   throw new AioInvariantError(
     `A handle in state ${STATE_NAMES[current]} cannot become ${STATE_NAMES[next]}`,

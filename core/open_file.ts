@@ -283,12 +283,17 @@ export class OpenFileTable {
    *
    * @throws {Deno.errors.BadResource} naming the file
    */
-  checkOpen({ words, base }: { readonly words: Int32Array; readonly base: number }): void {
+  checkOpen(handle: { readonly words: Int32Array; readonly base: number }): void {
+    const at = handle.base + HANDLE.targetData;
+    const slot = handle.words[at + FILE_TARGET.slot]!;
+    const generation = handle.words[at + FILE_TARGET.slotGeneration]!;
+    if (this.isClosing(slot, generation)) this.#refuse(handle);
+  }
+
+  #refuse({ words, base }: { readonly words: Int32Array; readonly base: number }): never {
     const at = base + HANDLE.targetData;
-    const slot = words[at + FILE_TARGET.slot]!;
-    if (!this.isClosing(slot, words[at + FILE_TARGET.slotGeneration]!)) return;
     words[base + HANDLE.operation] = OP_INVALID;
-    const what = this.target().describeIdentity!(words.subarray(at, at + TARGET_DATA_WORDS));
+    const what = this.target().describeIdentity(words.subarray(at, at + TARGET_DATA_WORDS));
     throw new Deno.errors.BadResource(`Cannot start IO on ${what}: it is closed`);
   }
 

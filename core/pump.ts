@@ -2,8 +2,8 @@
  * pump.ts: how awaiting code learns of completions that other threads bring about.
  *
  * While IO of this backend is in flight, or IO of another one is awaited, the pump looks for
- * completions once per turn of the event loop and then sleeps in one nonblocking `poll` on its
- * doorbell. That call keeps the event loop alive, and only that: with nothing in flight there is none.
+ * completions once per turn of the event loop for as long as that is worth it (spin.ts), and then
+ * sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the event loop alive, and only that: with nothing in flight there is none.
  *
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
@@ -18,6 +18,7 @@ import type { Libc } from "../ffi/libc.ts";
 import { POLLFD_WORDS, POLLIN } from "../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { BACKEND, type Control } from "./shared_memory.ts";
+import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
@@ -34,6 +35,8 @@ export interface PumpHost {
   readonly id: number;
   /** Shared memory. */
   readonly control: Control;
+  /** The options in force. */
+  readonly options: { readonly spinMicroseconds: number | null };
   /** The C library. */
   readonly libc: Libc;
   /** Wakes and sleeps. */
@@ -68,6 +71,10 @@ export class Pump {
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   #foreign: ForeignWait[] = [];
+  readonly #spin: Spin;
+  /** Own IOs that were completed, and how many of them the last look knew of. */
+  #completions = 0;
+  #seenCompletions = 0;
   #askedAt = performance.now();
   #isRunning = false;
   #parked: Promise<void> | null = null;
@@ -79,6 +86,7 @@ export class Pump {
    */
   constructor(host: PumpHost) {
     this.#host = host;
+    this.#spin = new Spin(host.options.spinMicroseconds);
     const { control, id } = host;
     const at = (control.backendAt(id) + BACKEND.pollfds) * Int32Array.BYTES_PER_ELEMENT;
     this.#pollfd = new Int32Array(control.buffer, at, 2 * POLLFD_WORDS.size);
@@ -97,11 +105,13 @@ export class Pump {
   start(): void {
     if (this.#isRunning || !this.#isBusy()) return;
     this.#isRunning = true;
+    this.#spin.begin(performance.now());
     setImmediate(this.#run);
   }
 
   /** To be called when an own IO is over: the last one ends the sleep, so that the event loop can end. */
   noticeCompletion(): void {
+    this.#completions++;
     if (this.#parked !== null && !this.#isBusy()) this.#ringSelf();
   }
 
@@ -125,17 +135,29 @@ export class Pump {
   }
 
   readonly #run = (): void => {
-    this.#askWhoLives();
+    const now = performance.now();
+    this.#host.turn.renew(now);
+    this.#askWhoLives(now);
     this.#look();
     if (!this.#isBusy()) {
       this.#isRunning = false;
       return;
     }
-    this.#park();
+    if (this.#isToSpin(now)) setImmediate(this.#run);
+    else this.#park();
   };
 
-  #askWhoLives(): void {
-    const now = performance.now();
+  /** Of other backends' IO nothing is known, and it is theirs to look for. */
+  #isToSpin(now: number): boolean {
+    if (this.#host.inFlightCount === 0) return false;
+    if (this.#completions !== this.#seenCompletions) {
+      this.#seenCompletions = this.#completions;
+      this.#spin.learn(now);
+    }
+    return this.#spin.isWorthwhile(now);
+  }
+
+  #askWhoLives(now: number): void {
     if (now - this.#askedAt < PATIENCE_MS) return;
     this.#askedAt = now;
     if (this.#host.hasOthers) this.#host.reapDead();

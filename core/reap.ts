@@ -33,6 +33,7 @@ import {
   DEFINED,
   HANDED_OUT,
   IDLE,
+  publishState,
   STAGED,
   SUBMITTED,
   updateState,
@@ -179,10 +180,10 @@ function tryReapHandle(backend: Backend, handle: AioHandle, dead: number): boole
       break;
     case DEFINED:
       updateState(words, stateAt, STAGED);
-      updateState(words, stateAt, SUBMITTED, true);
+      publishState(words, stateAt, SUBMITTED);
       break;
     case STAGED:
-      updateState(words, stateAt, SUBMITTED, true);
+      publishState(words, stateAt, SUBMITTED);
       break;
   }
   if (state !== HANDED_OUT && state !== COMPLETED_LOCAL) {

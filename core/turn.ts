@@ -8,7 +8,7 @@
  * where IOs turn out to be slow.
  *
  * Timers run between two such turns, but Deno looks for sockets and signals only when its loop comes
- * to rest, or every 61st time around. So every 5 ms a turn ends with a rest: a call that sleeps for a
+ * to rest, or every 61st time around. So every 10 ms a turn ends with a rest: a call that sleeps for a
  * moment in another thread, so that the loop does too.
  *
  * @module
@@ -24,12 +24,14 @@ export interface CompletionWaiter {
 
 const TURN_MS_MAX = 1;
 /** Longest time between two looks for sockets and signals. */
-const REST_EVERY_MS = 5;
+const REST_EVERY_MS = 10;
 /** Long enough for the loop to go to sleep before it is over; a shorter one often is not noticed. */
 const REST_MICROSECONDS = 20;
 /** Units of work between two looks at the clock: IOs, or 16 KiB of a larger IO. */
 const UNITS_PER_LOOK = 8;
 const UNIT_BYTES_SHIFT = 14;
+/** So many IOs that are only completed here are one unit. */
+const COMPLETED_PER_UNIT = 4;
 /** A unit slower than this is worth a look at the clock of its own. */
 const SLOW_UNIT_MS = 0.05;
 
@@ -39,6 +41,7 @@ export class Turn {
   #lookedAt = this.#startedAt;
   #unitsPerLook = UNITS_PER_LOOK;
   #unitsLeft = UNITS_PER_LOOK;
+  #completed = 0;
   #isOver = false;
   #nextTurn: CompletionWaiter[] = [];
   #soon: CompletionWaiter[] = [];
@@ -60,9 +63,26 @@ export class Turn {
     while (this.#resting !== null) await this.#resting;
   }
 
-  /** Counts work that was done in this thread. */
+  /** Counts an IO that was executed in this thread. */
   spend(bytes: number): void {
     this.#unitsLeft -= 1 + (bytes >> UNIT_BYTES_SHIFT);
+  }
+
+  /** Counts an IO that was completed here: the kernel, which executed it, does not wait in this thread. */
+  spendCompleted(bytes: number): void {
+    this.#completed += 1 + (bytes >> UNIT_BYTES_SHIFT) * COMPLETED_PER_UNIT;
+    if (this.#completed < COMPLETED_PER_UNIT) return;
+    this.#unitsLeft -= Math.floor(this.#completed / COMPLETED_PER_UNIT);
+    this.#completed %= COMPLETED_PER_UNIT;
+  }
+
+  /** Says that the event loop has just come around. */
+  renew(now: number): void {
+    // Who waits for the next turn comes first.
+    if (this.#nextTurn.length > 0) return;
+    this.#startedAt = this.#lookedAt = now;
+    this.#unitsLeft = this.#unitsPerLook;
+    this.#isOver = false;
   }
 
   /** Whether the rest of the event loop is to be let in before anything else is handed out. */

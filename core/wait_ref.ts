@@ -54,6 +54,16 @@ export function waitRefId(ref: WaitRef): number {
  * @throws {RangeError} if it names a handle that does not exist
  */
 export function checkWaitRef(ref: WaitRef, handleCount: number): void {
+  if (typeof ref !== "object" || ref === null) refuseWaitRef(ref, handleCount);
+  const { index, generation } = ref;
+  const isHandle = Number.isInteger(index) && index >= 0 && index < handleCount;
+  if (!isHandle || !Number.isSafeInteger(generation) || generation < 1) {
+    refuseWaitRef(ref, handleCount);
+  }
+}
+
+/** Apart from the check, which stays small enough to be inlined. */
+function refuseWaitRef(ref: WaitRef, handleCount: number): never {
   if (typeof ref !== "object" || ref === null) {
     throw new TypeError(`Cannot wait for ${shown(ref)}: pass what handle.waitRef() returned`);
   }
@@ -67,11 +77,9 @@ export function checkWaitRef(ref: WaitRef, handleCount: number): void {
         "the wait reference is of another one",
     );
   }
-  if (!Number.isSafeInteger(generation) || generation < 1) {
-    throw new RangeError(
-      `Cannot wait for generation ${
-        shown(generation)
-      } of handle ${index}: generations are safe integers from 1`,
-    );
-  }
+  throw new RangeError(
+    `Cannot wait for generation ${
+      shown(generation)
+    } of handle ${index}: generations are safe integers from 1`,
+  );
 }

@@ -65,8 +65,10 @@ export class Waiting {
   readonly #first: number;
   readonly #count: number;
   readonly #waitEventAt: number;
-  /** Who awaits each own handle. */
-  readonly #waiters: (CompletionWaiter[] | null)[];
+  /** Who awaits each own handle first: nearly always the only one. */
+  readonly #waiters: (CompletionWaiter | null)[];
+  /** The others, by handle. */
+  readonly #moreWaiters = new Map<number, CompletionWaiter[]>();
   /** How many own handles are awaited; looked at for every IO, so a plain field. */
   awaited = 0;
 
@@ -92,11 +94,8 @@ export class Waiting {
 
   #isRecycled(base: number, generation: number): boolean {
     const current = this.generationOf(base);
-    if (current >= generation) return current > generation;
-    throw new RangeError(
-      `Cannot wait for generation ${generation} of a handle that is at ${current}: ` +
-        "the wait reference is of another aio",
-    );
+    if (current < generation) refuseFuture(generation, current);
+    return current > generation;
   }
 
   /** See `AioCore.checkDone`. */
@@ -109,7 +108,10 @@ export class Waiting {
   isDone(ref: WaitRef): boolean {
     checkWaitRef(ref, this.#host.control.handleCount);
     const base = this.#host.control.handleAt(ref.index);
-    if (this.#isOwnOver(ref, base)) return true;
+    return this.#isOwnOver(ref, base) || this.#look(ref, base);
+  }
+
+  #look(ref: WaitRef, base: number): boolean {
     const state = Atomics.load(this.#words, base + HANDLE.state);
     if (this.#isRecycled(base, ref.generation) || state === IDLE) return true;
     const handle = this.#host.handleOf(ref.index);
@@ -223,6 +225,12 @@ export class Waiting {
   /** See `AioCore.whenDone`. */
   whenDone(ref: WaitRef, waiter: CompletionWaiter): boolean {
     this.#host.checkNotInCallback("wait");
+    checkWaitRef(ref, this.#host.control.handleCount);
+    if (this.isStaged(ref)) {
+      this.#host.staging.submitAtEndOfTurn();
+      this.#await(ref.index - this.#first, waiter);
+      return false;
+    }
     const { turn } = this.#host;
     if (this.isDone(ref)) {
       if (!turn.isOver()) return true;
@@ -250,22 +258,42 @@ export class Waiting {
     return false;
   }
 
+  /** Whether an own IO was just prepared: there is nothing to look for before it is submitted. */
+  isStaged({ index, generation }: WaitRef): boolean {
+    if (index < this.#first || index >= this.#first + this.#count) return false;
+    const base = this.#host.control.handleAt(index);
+    return this.#words[base + HANDLE.state] === STAGED &&
+      this.#words[base + HANDLE.generationLow] === generation;
+  }
+
   #await(local: number, waiter: CompletionWaiter): void {
-    const waiters = this.#waiters[local]!;
-    if (waiters !== null) {
-      waiters.push(waiter);
+    if (this.#waiters[local] === null) {
+      this.#waiters[local] = waiter;
+      this.awaited++;
       return;
     }
-    this.#waiters[local] = [waiter];
-    this.awaited++;
+    const more = this.#moreWaiters.get(local);
+    if (more === undefined) this.#moreWaiters.set(local, [waiter]);
+    else more.push(waiter);
   }
 
   /** Tells all who await an own handle that its IO is done. */
   handOutWaiters(local: number): void {
-    const waiters = this.#waiters[local]!;
-    if (waiters === null) return;
+    const waiter = this.#waiters[local]!;
+    if (waiter === null) return;
     this.#waiters[local] = null;
     this.awaited--;
-    for (const waiter of waiters) this.#host.turn.handOut(waiter);
+    const { turn } = this.#host;
+    turn.handOut(waiter);
+    if (this.#moreWaiters.size === 0) return;
+    for (const other of this.#moreWaiters.get(local) ?? []) turn.handOut(other);
+    this.#moreWaiters.delete(local);
   }
+}
+
+function refuseFuture(generation: number, current: number): never {
+  throw new RangeError(
+    `Cannot wait for generation ${generation} of a handle that is at ${current}: ` +
+      "the wait reference is of another aio",
+  );
 }

@@ -35,6 +35,9 @@ import {
 } from "./transfer_request.ts";
 import { becameSmaller, ViewCursor } from "./view_cursor.ts";
 
+/** Calls back by a microtask, and takes less for it than a promise that is resolved from outside. */
+const AT_ONCE = Promise.resolve();
+
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 
 /** All transfers of one Aio in this thread. */
@@ -314,6 +317,15 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     this.#transfers = transfers;
   }
 
+  /** One function for all its promises. */
+  readonly #keep = (
+    resolve: (bytes: number | Promise<number>) => void,
+    reject: (error: unknown) => void,
+  ): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+
   /** @returns false if no handle is free */
   tryStart(
     file: TransferFile,
@@ -324,7 +336,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
   ): boolean {
     let handle: AioHandle | null = null;
     try {
-      handle = this.#transfers.aio.tryAcquire(null, this.#ret);
+      handle = this.#transfers.aio.backend.tryAcquire(null, this.#ret);
       if (handle === null) return false;
       handle.waitRef(this);
       if (bounce !== null && direction === "write") bounce.set(buffer);
@@ -347,12 +359,17 @@ class FastTransfer implements WaitRef, CompletionWaiter {
 
   /** The promise of the bytes. */
   settle(): Promise<number> {
-    if (this.#transfers.aio.whenDone(this, this)) return this.#settleNow();
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#resolve = resolve;
-    this.#reject = reject;
-    return promise;
+    const { waiting } = this.#transfers.aio.backend;
+    // What is in the page cache is there once this turn's IOs were submitted.
+    if (!this.#file!.direct && waiting.isStaged(this)) return AT_ONCE.then(this.#afterSubmit);
+    if (waiting.whenDone(this, this)) return this.#settleNow();
+    return new Promise(this.#keep);
   }
+
+  readonly #afterSubmit = (): number | Promise<number> =>
+    this.#transfers.aio.backend.waiting.whenDone(this, this)
+      ? this.#finish()
+      : new Promise(this.#keep);
 
   #settleNow(): Promise<number> {
     try {

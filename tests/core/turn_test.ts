@@ -120,14 +120,14 @@ for (const isOver of [false, true]) {
   });
 }
 
-Deno.test("Turn rests once it has gone on for 5 ms, and settled() waits for that", async () => {
+Deno.test("Turn rests once it has gone on for 10 ms, and settled() waits for that", async () => {
   const gate = Promise.withResolvers<void>();
   const rests: number[] = [];
   const turn = new Turn((microseconds) => {
     rests.push(microseconds);
     return gate.promise;
   });
-  busy(7);
+  busy(12);
   turn.spend(10_000_000);
   let told = 0;
   turn.handOut({ completed: () => told++ });

@@ -231,7 +231,21 @@ Deno.test("held: an own IO that is completed while the pump looks is found", asy
   const { ref } = startRead(fixture);
   const { signal, answer } = whenTold<number>(workers[0]!, { what: "perform", ref });
   const awaited = aio.wait(ref);
-  using _race = afterLook(stage, stateAt(stage, ref), () => signal.tellAndWait());
+  const { control } = aio.backend;
+  const counterAt = control.backendAt(aio.backendId) + BACKEND.foreignCompletions;
+  using _race = afterLook(stage, counterAt, () => signal.tellAndWait());
+  assertEquals(await comes(awaited, true), true);
+  assertEquals([await answer, watch.polls.length], [0, 0]);
+});
+
+Deno.test("held: an own IO that is completed while the pump takes back another is found", async () => {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, fixture, watch, workers } = stage;
+  const [first, second] = [startRead(fixture), startRead(fixture)];
+  await workers[0]!.perform(first.ref);
+  const { signal, answer } = whenTold<number>(workers[0]!, { what: "perform", ref: second.ref });
+  const awaited = aio.wait(second.ref);
+  using _race = afterLook(stage, stateAt(stage, second.ref), () => signal.tellAndWait());
   assertEquals(await comes(awaited, true), true);
   assertEquals([await answer, watch.polls.length], [0, 0]);
 });

@@ -306,7 +306,9 @@ export interface StageOptions {
 /** Opens an Aio and attaches the Workers. At the end everybody who still sleeps is woken. */
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const { workers: count = 0, held = new HeldMethod(), maxConcurrency = 8 } = options;
-  const fixture = await openHeld({ maxBackends: 4, maxConcurrency }, held);
+  // It is about sleeping, so nobody stays awake.
+  const quiet = { spinMicroseconds: 0 };
+  const fixture = await openHeld({ maxBackends: 4, maxConcurrency, ...quiet }, held);
   const { aio, file } = fixture;
   const workers: BellWorker[] = [];
   while (workers.length < count) workers.push(await BellWorker.start(aio, file));
