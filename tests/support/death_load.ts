@@ -21,6 +21,8 @@ export const SLOTS_PER_LANE = 20;
 /** Words of the mailbox that a wait reference takes: index + 1, generation. */
 const SLOT_WORDS = 2;
 const LANE_WORDS = 4;
+/** In the first of them, beside 0 and 1. */
+const CUT = 2;
 /** A turn of the event loop that takes longer is late. */
 const TURN_MS = 10;
 
@@ -62,7 +64,19 @@ export class Mailbox {
   }
 
   isHolding(lane: number): boolean {
-    return Atomics.load(this.#words, lane * LANE_WORDS) === 1;
+    return Atomics.load(this.#words, lane * LANE_WORDS) !== 0;
+  }
+
+  /**
+   * The Worker is about to be cut in mid-function, which is not the end: what is left of it can run for
+   * another turn of the event loop, or be cut there once more, with its own lists half-way.
+   */
+  setCut(lane: number): void {
+    Atomics.store(this.#words, lane * LANE_WORDS, CUT);
+  }
+
+  isCut(lane: number): boolean {
+    return Atomics.load(this.#words, lane * LANE_WORDS) === CUT;
   }
 
   /** Another Worker begins its life. */
@@ -227,8 +241,7 @@ export class Load {
   /** The kernel performs; who looks takes what it has done. */
   #lookAtOthers(): void {
     const { aio, mailbox, lane: own } = this.#parts;
-    // A cut in mid-callback leaves it, for good, and this turn may go on.
-    if (own !== MAIN_LANE && mailbox.isHolding(own)) return;
+    if (own !== MAIN_LANE && mailbox.isCut(own)) return;
     for (let lane = 0; lane <= LANES; lane++) {
       const ref = mailbox.read(lane, this.#random.below(SLOTS_PER_LANE));
       if (ref !== null) aio.checkDone(ref);

@@ -67,7 +67,7 @@ class End {
     if (this.#isEnding) return;
     this.#isEnding = true;
     const { way, lane } = this.#order;
-    this.#mailbox.setHolding(lane, true);
+    this.#mailbox.setCut(lane);
     if (way === "terminate") {
       self.postMessage(TERMINATE);
       this.#mailbox.awaitTerminated(lane, HOLD_MS_MAX);

@@ -147,7 +147,8 @@ export class MortalWorker {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      if (!event.message.includes(THE_END)) this.faults.push(`${this.name}: ${event.message}`);
+      const isMeant = event.message.includes(THE_END) || mailbox.isCut(lane);
+      if (!isMeant) this.faults.push(`${this.name}: ${event.message}`);
       this.#hasFailed = true;
     };
     const { token } = fixture.aio;
