@@ -7,6 +7,7 @@
  * @module
  */
 
+import { onAbort } from "./abort.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle, HandleOwner } from "./handle.ts";
 import type { AioReturn } from "./result.ts";
@@ -50,21 +51,44 @@ export class AcquireQueue {
   }
 
   /** Has `use` called with a handle once there is one; at once, if nobody waits and one is idle. */
-  enqueue<T>(use: UseHandle<T>, owner: HandleOwner | null, ret: AioReturn | null): Promise<T> {
+  enqueue<T>(
+    use: UseHandle<T>,
+    owner: HandleOwner | null,
+    ret: AioReturn | null,
+    signal?: AbortSignal,
+  ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#entries.push({
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
+    let isWaiting = true;
+    let ignoreAbort = () => {};
+    const leave = () => {
+      isWaiting = false;
+      ignoreAbort();
+    };
+    const entry: Entry = {
       owner,
       ret,
       run: (handle) => {
+        leave();
         try {
           resolve(this.#use(use, handle));
         } catch (error) {
           reject(error);
         }
       },
-      refuse: reject,
-    });
+      refuse: (error) => {
+        leave();
+        reject(error);
+      },
+    };
+    this.#entries.push(entry);
     this.#serve();
+    if (signal !== undefined && isWaiting) {
+      ignoreAbort = onAbort(signal, (reason) => {
+        this.#entries.splice(this.#entries.indexOf(entry), 1);
+        reject(reason);
+      });
+    }
     return promise;
   }
 

@@ -166,16 +166,19 @@ export class AioCore implements AsyncDisposable {
    * @param use called synchronously, at once if nobody waits and a handle is free
    * @param owner charged with the handle until the IO is done
    * @param ret filled when the IO is done
+   * @param signal when it aborts before that, `use` is not called
    * @returns what `use` returned
+   * @throws the signal's reason
    * @throws {AioApiError} if `use` neither started nor released the handle; it is given back
    */
   acquireAsync<T>(
     use: UseHandle<T>,
     owner: ResourceOwner | null = null,
     ret: AioReturn | null = null,
+    signal?: AbortSignal,
   ): Promise<T> {
     this.#bind(ret);
-    return this.backend.acquireAsync(use, owner, ret);
+    return this.backend.acquireAsync(use, owner, ret, signal);
   }
 
   #bind(ret: AioReturn | null): void {
@@ -228,6 +231,17 @@ export class AioCore implements AsyncDisposable {
    */
   abandon(ref: WaitRef): void {
     this.backend.abandon(ref);
+  }
+
+  /**
+   * Has an own IO given up, if that is still possible: one that is only staged never starts, one in the
+   * kernel is cancelled there by io_uring. It is completed in any case: with ECANCELED, or as usual.
+   *
+   * @throws {AioApiError} for another backend's IO, or from a callback
+   */
+  cancel(ref: WaitRef): void {
+    this.backend.checkNotInCallback("cancel");
+    this.backend.cancel(ref);
   }
 
   // --- batches ---

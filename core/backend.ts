@@ -12,6 +12,7 @@
  * @module
  */
 
+import { ECANCELED } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { AcquireQueue, type UseHandle } from "./acquire_queue.ts";
 import type { Arena } from "./arena.ts";
@@ -252,9 +253,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     use: UseHandle<T>,
     owner: HandleOwner | null,
     ret: AioReturn | null,
+    signal?: AbortSignal,
   ): Promise<T> {
     this.checkUsable("acquireAsync");
-    const result = this.acquireQueue.enqueue(use, owner, ret);
+    const result = this.acquireQueue.enqueue(use, owner, ret, signal);
     if (this.acquireQueue.length > 0) {
       // Even in a batch: with all handles staged nobody would get on.
       this.staging.submitAtEndOfTurn();
@@ -454,13 +456,28 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
 
   /** Stops writing the outcome of an own IO to its issuer's return slot. */
   abandon(ref: WaitRef): void {
-    checkWaitRef(ref, this.control.handleCount);
-    const local = ref.index - this.#first;
-    const handle = this.#handles[local];
-    if (handle === undefined) {
-      throw new AioApiError(`Cannot abandon handle ${ref.index}: another backend issued it`);
+    const { base } = this.#ownHandle(ref, "abandon");
+    const isPresent = this.waiting.generationOf(base) === ref.generation;
+    if (isPresent) this.#returns[ref.index - this.#first] = null;
+  }
+
+  /** Has an own IO given up. See `AioCore.cancel`. */
+  cancel(ref: WaitRef): void {
+    const handle = this.#ownHandle(ref, "cancel");
+    if (this.waiting.generationOf(handle.base) !== ref.generation) return;
+    const state = Atomics.load(this.#words, handle.base + HANDLE.state);
+    if (state === SUBMITTED) this.method.cancelOne?.(this, handle);
+    else if (state === STAGED && this.staging.remove(handle)) {
+      updateState(this.#words, handle.base + HANDLE.state, SUBMITTED);
+      this.#completer.complete(handle, -ECANCELED, NOBODY_THREW);
     }
-    if (this.waiting.generationOf(handle.base) === ref.generation) this.#returns[local] = null;
+  }
+
+  #ownHandle(ref: WaitRef, call: string): AioHandle {
+    checkWaitRef(ref, this.control.handleCount);
+    const handle = this.#handles[ref.index - this.#first];
+    if (handle !== undefined) return handle;
+    throw new AioApiError(`Cannot ${call} handle ${ref.index}: another backend issued it`);
   }
 
   /** The oldest IO in flight; null if there is none. For `close()`. */

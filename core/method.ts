@@ -111,6 +111,11 @@ export interface IoMethod {
   waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
   /** Looks for completions without blocking. */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;
+  /**
+   * Asks for an own IO to be given up, which is completed all the same: with ECANCELED, or as if nobody
+   * had asked. State: submitted. May complete other IO.
+   */
+  cancelOne?(backend: MethodBackend, handle: AioHandle): void;
   /** A descriptor that can be read when own IO may be done, to sleep on; -1: none. */
   pollFd?(backend: MethodBackend): number;
   /** Whether own completions wait to be looked for. */

@@ -60,6 +60,15 @@ export class Staging {
     else if (!this.#isInBatch) this.submit();
   }
 
+  /** Takes an IO back that was not submitted yet. @returns whether it was there */
+  remove(handle: AioHandle): boolean {
+    const at = this.#handles.indexOf(handle);
+    if (at < 0 || at >= this.#count) return false;
+    this.#handles.copyWithin(at, at + 1, this.#count);
+    this.#count--;
+    return true;
+  }
+
   /** Has everything submitted by a microtask. */
   submitAtEndOfTurn(): void {
     if (this.#isSubmitScheduled) return;

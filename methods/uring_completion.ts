@@ -15,28 +15,34 @@ import { BACKEND } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
-import * as uring from "../ffi/uring_layout.ts";
 import { ENTER_GETEVENTS } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
-import { type Completion, Ring } from "./uring_ring.ts";
+import { type Completion, NO_HANDLE, Ring } from "./uring_ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./uring_setup.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { SUBMITTED } = states;
 const { tryLock, unlock } = locks;
 const { HANDLE } = layout;
-const { SQE_WORDS, URING_OP } = uring;
 
 /** After so many looks that found a lock taken, its holder is asked whether it lives. */
 const LOOKS_UNTIL_ASKED = 64;
-/** In place of a handle's number, for entries that cancel. */
-const NO_HANDLE = -1;
 const CANCEL_ATTEMPTS_MAX = 1000;
 const CANCEL_PAUSE_MS = 1;
 const CANCEL_LOOKS_MAX = 100;
 
 /** What comes back in a thread's ring because it died. */
 const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
+
+/** Says that the issuer wants an IO given up: in a word that says so of this use of the handle only. */
+export function askCancel({ words, base }: AioHandle): void {
+  words[base + HANDLE.method] = words[base + HANDLE.generationLow]!;
+}
+
+function isCancelAsked({ words, base }: AioHandle): boolean {
+  const low = words[base + HANDLE.generationLow]!;
+  return low !== 0 && words[base + HANDLE.method] === low;
+}
 
 /** The completions of all rings, as one backend takes them. */
 export class UringCompletions {
@@ -157,7 +163,8 @@ export class UringCompletions {
     const { result } = completion;
     const isOwn = handle.backendId === this.#backend.id;
     // Of another thread's ring: that may have died, and nobody has noticed yet.
-    if (result === -ECANCELED || (!isOwn && DEATH_ERRORS.includes(result))) {
+    const isDeath = !isOwn && DEATH_ERRORS.includes(result);
+    if (isDeath || (result === -ECANCELED && !isCancelAsked(handle))) {
       if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
       return;
     }
@@ -238,15 +245,7 @@ export class UringCompletions {
     for (let index = first; index < first + control.handlesPerBackend; index++) {
       const base = control.handleAt(index);
       if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED || ring.room <= 0) continue;
-      const at = ring.nextEntry();
-      ring.sqes[at + SQE_WORDS.opcode] = URING_OP.asyncCancel;
-      ring.sqes[at + SQE_WORDS.fd] = -1;
-      ring.sqes[at + SQE_WORDS.offsetLow] = ring.sqes[at + SQE_WORDS.offsetHigh] = 0;
-      ring.sqes[at + SQE_WORDS.addressLow] = index;
-      ring.sqes[at + SQE_WORDS.addressHigh] = this.#words[base + HANDLE.generationLow]!;
-      ring.sqes[at + SQE_WORDS.length] = 0;
-      ring.sqes[at + SQE_WORDS.userDataLow] = NO_HANDLE;
-      ring.sqes[at + SQE_WORDS.userDataHigh] = 0;
+      ring.fillCancel(index, this.#words[base + HANDLE.generationLow]!);
     }
     ring.publish();
     for (let attempts = 0; ring.filled > 0 && attempts < CANCEL_ATTEMPTS_MAX; attempts++) {

@@ -15,7 +15,10 @@ import { FORM_SHARED, queueBytesAt, SLOT, slotAt } from "./uring_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { fromWords } = addresses;
-const { CQE_WORDS, SQ_CQ_OVERFLOW, SQE_WORDS } = uring;
+const { CQE_WORDS, SQ_CQ_OVERFLOW, SQE_WORDS, URING_OP } = uring;
+
+/** In place of a handle's number, for entries that cancel. */
+export const NO_HANDLE = -1;
 
 /** One completion; filled anew by each {@linkcode Ring.take}. */
 export interface Completion {
@@ -96,6 +99,19 @@ export class Ring {
     this.#filled = (this.#filled + 1) | 0;
     this.sqes[at + SQE_WORDS.operationFlags] = 0;
     return at;
+  }
+
+  /** Fills an entry that gives up an IO: there must be room. Its completion is {@linkcode NO_HANDLE}'s. */
+  fillCancel(handleIndex: number, generationLow: number): void {
+    const at = this.nextEntry();
+    this.sqes[at + SQE_WORDS.opcode] = URING_OP.asyncCancel;
+    this.sqes[at + SQE_WORDS.fd] = -1;
+    this.sqes[at + SQE_WORDS.offsetLow] = this.sqes[at + SQE_WORDS.offsetHigh] = 0;
+    this.sqes[at + SQE_WORDS.addressLow] = handleIndex;
+    this.sqes[at + SQE_WORDS.addressHigh] = generationLow;
+    this.sqes[at + SQE_WORDS.length] = 0;
+    this.sqes[at + SQE_WORDS.userDataLow] = NO_HANDLE;
+    this.sqes[at + SQE_WORDS.userDataHigh] = 0;
   }
 
   /** Makes filled entries known to the kernel, which looks at them when it is entered. */

@@ -6,6 +6,7 @@
 
 import * as counting from "../core/counters.ts";
 import type { AioHandle } from "../core/handle.ts";
+import { SUBMITTED } from "../core/handle_state.ts";
 import type { MethodBackend } from "../core/method.ts";
 import * as operations from "../core/operation.ts";
 import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } from "../core/operation.ts";
@@ -19,7 +20,7 @@ import type { Liburing } from "../ffi/liburing.ts";
 import * as addresses from "../ffi/memory.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
-import type { UringCompletions } from "./uring_completion.ts";
+import { askCancel, type UringCompletions } from "./uring_completion.ts";
 import { RingFiles } from "./uring_files.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
 import { Ring } from "./uring_ring.ts";
@@ -37,6 +38,8 @@ const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
 const SUBMIT_ATTEMPTS_MAX = 100;
 const ATTEMPTS_AT_ONCE = 10;
 const ATTEMPT_PAUSE_MS = 1;
+/** The same of a cancel, which may as well not happen. */
+const CANCEL_ATTEMPTS_MAX = 10;
 /** How long a blocking wait sleeps before it looks who else may have completed the IO. */
 const WAIT_SLICE_MS = 1;
 /** The same where no other thread could. */
@@ -230,6 +233,23 @@ export class UringSubmission {
       const taken = this.#drain();
       if (taken === 0 && attempts >= ATTEMPTS_AT_ONCE) sleepMs(ATTEMPT_PAUSE_MS);
     }
+  }
+
+  /** See `IoMethod.cancelOne`. Without room it is left to end by itself. */
+  cancel(handle: AioHandle): void {
+    const ring = this.ring;
+    if (ring.room <= 0) this.#drain();
+    // It may be over by now.
+    const { words, base } = handle;
+    if (ring.room <= 0 || words[base + HANDLE.state] !== SUBMITTED) return;
+    askCancel(handle);
+    ring.fillCancel(handle.index, words[base + HANDLE.generationLow]!);
+    ring.publish();
+    for (let attempts = 0; ring.filled > 0 && attempts < CANCEL_ATTEMPTS_MAX; attempts++) {
+      const result = this.#liburing.enter(ring.fd, ring.filled, 0, 0);
+      if (result > 0) ring.noteSubmitted(result);
+    }
+    ring.takeBack();
   }
 
   #performRest(staged: readonly AioHandle[], first: number, end: number): void {

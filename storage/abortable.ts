@@ -1,8 +1,31 @@
 /**
- * abortable.ts: ending the wait for a promise by a signal.
+ * abortable.ts: ending an IO, or the wait for one, by a signal.
  *
  * @module
  */
+
+import { onAbort } from "../core/abort.ts";
+import type { AioCore } from "../core/aio.ts";
+import type { WaitRef } from "../core/wait_ref.ts";
+
+/**
+ * Awaits an IO that is given up when a signal aborts, if that is still possible. It is over in any case
+ * when this resolves.
+ */
+export async function waitOrCancel(
+  aio: AioCore,
+  ref: WaitRef,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (signal === undefined) return await aio.wait(ref);
+  // The signal may be aborted by a callback, which may not do this.
+  const ignoreAbort = onAbort(signal, () => queueMicrotask(() => aio.cancel(ref)));
+  try {
+    await aio.wait(ref);
+  } finally {
+    ignoreAbort();
+  }
+}
 
 /**
  * A promise that a signal can end. What it stood for goes on by itself.
@@ -12,10 +35,8 @@
  */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: result, resolve, reject } = Promise.withResolvers<T>();
-  const onAbort = (): void => reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  const done = (): void => signal.removeEventListener("abort", onAbort);
+  if (signal.aborted) reject(signal.reason);
+  const done = onAbort(signal, reject);
   promise.then(
     (value) => {
       done();

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { onAbort } from "../core/abort.ts";
 import { alignUp, PAGE_SIZE_BYTES } from "../core/wire.ts";
 import type { Arena } from "../core/arena.ts";
 
@@ -20,7 +21,8 @@ const BOUNCE_PIECES_MIN = 4;
 interface Waiter {
   readonly bytes: number;
   readonly alignment: number;
-  readonly signal: AbortSignal | undefined;
+  /** Ends its listening to a signal. */
+  ignoreAbort(): void;
   resolve(view: Uint8Array<SharedArrayBuffer>): void;
   reject(error: unknown): void;
 }
@@ -72,9 +74,20 @@ export class BounceSpace {
     if (view !== null) return view;
     if (!this.#canWait()) return this.#tryTakeLess(bytes, alignment) ?? refuse(this.#arena, bytes);
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ bytes, alignment, signal, resolve, reject });
+      const waiter: Waiter = { bytes, alignment, resolve, reject, ignoreAbort: () => {} };
+      this.#waiters.push(waiter);
+      if (signal !== undefined) {
+        waiter.ignoreAbort = onAbort(signal, () => this.#leave(waiter, signal));
+      }
       this.#waitForOthers();
     });
+  }
+
+  /** Whoever came after it may have room. */
+  #leave(waiter: Waiter, { reason }: AbortSignal): void {
+    this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+    waiter.reject(reason);
+    this.serve();
   }
 
   /** Where nothing of this thread will come back, which would serve those who wait. */
@@ -110,10 +123,6 @@ export class BounceSpace {
   serve(): void {
     while (this.#waiters.length > 0) {
       const waiter = this.#waiters[0]!;
-      if (waiter.signal?.aborted === true) {
-        this.#waiters.shift()!.reject(waiter.signal.reason);
-        continue;
-      }
       let view = this.#tryTake(waiter.bytes, waiter.alignment);
       if (view === null && this.#canWait()) {
         this.#waitForOthers();
@@ -121,6 +130,7 @@ export class BounceSpace {
       }
       view ??= this.#tryTakeLess(waiter.bytes, waiter.alignment);
       this.#waiters.shift();
+      waiter.ignoreAbort();
       if (view === null) waiter.reject(noSpace(this.#arena, waiter.bytes));
       else waiter.resolve(view);
     }
@@ -138,7 +148,10 @@ export class BounceSpace {
     this.#lookAgain = undefined;
     const waiters = this.#waiters;
     this.#waiters = [];
-    for (const waiter of waiters) waiter.reject(error);
+    for (const waiter of waiters) {
+      waiter.ignoreAbort();
+      waiter.reject(error);
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import type { AioCore } from "../core/aio.ts";
 import { shown, systemError } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { AioReturn } from "../core/result.ts";
-import { abortable } from "./abortable.ts";
+import { abortable, waitOrCancel } from "./abortable.ts";
 
 /** Which flush, by the name of its system call, and of what. */
 export type Flush =
@@ -50,18 +50,14 @@ async function run(
 ): Promise<void> {
   const ret = new AioReturn();
   const start = (handle: AioHandle) => {
-    if (signal?.aborted === true) {
-      handle.release();
-      return null;
-    }
     const ref = handle.waitRef();
     file.startFlush(handle, what, { submit: "endOfTurn" });
     return ref;
   };
   file.begin();
   try {
-    const ref = await aio.acquireAsync(start, null, ret);
-    if (ref !== null) await aio.wait(ref);
+    const ref = await aio.acquireAsync(start, null, ret, signal);
+    await waitOrCancel(aio, ref, signal);
   } finally {
     file.end();
   }

@@ -20,7 +20,7 @@ import { AioReturn } from "../core/result.ts";
 import type { CompletionWaiter } from "../core/turn.ts";
 import { invalidWaitRef, type WaitRef } from "../core/wait_ref.ts";
 import { alignUp, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
-import { abortable } from "./abortable.ts";
+import { abortable, waitOrCancel } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
 import {
   advance,
@@ -160,9 +160,9 @@ export class Transfers {
         (handle) => startPiece(file, request, handle, iovec, END_OF_TURN),
         null,
         ret,
+        signal,
       );
-      if (ref === null) return 0;
-      await this.aio.wait(ref);
+      await waitOrCancel(this.aio, ref, signal);
       // After an abort the buffer is the user's own again.
       if (signal?.aborted === true) return 0;
       return advance(request, outcomeOf(ret), bounce);
@@ -423,18 +423,14 @@ class FastTransfer implements WaitRef, CompletionWaiter {
 
 function ignore(): void {}
 
-/** Prepares and starts a handle for one piece. @returns null if it was not wanted any more */
+/** Prepares and starts a handle for one piece. */
 function startPiece(
   file: TransferFile,
   request: TransferRequest,
   handle: AioHandle,
   iovec: Uint8Array | Uint8Array[],
   options: StartOptions,
-): WaitRef | null {
-  if (request.signal?.aborted === true) {
-    handle.release();
-    return null;
-  }
+): WaitRef {
   const ref = handle.waitRef();
   handle.setIovec(iovec);
   file.start(request.direction, handle, request.offset + request.cursor.done, options);
