@@ -13,7 +13,8 @@ export const DEPTH = 32;
 /** Bytes of each. */
 export const BLOCK_BYTES = 4096;
 
-const FILE_BYTES = 1024 * 1024 * 1024;
+/** Bytes of the file. */
+export const FILE_BYTES = 1024 * 1024 * 1024;
 const CHUNK_BYTES = 16 * 1024 * 1024;
 /** As many upper bits of 32 as the blocks of the file are counted with. */
 const BLOCK_SHIFT = 32 - Math.log2(FILE_BYTES / BLOCK_BYTES);

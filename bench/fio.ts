@@ -25,8 +25,25 @@ export async function hasFio(): Promise<boolean> {
   }
 }
 
+/** What a run came to. */
+export interface FioResult {
+  /** IOs a second. */
+  readonly iops: number;
+  /** Half of all IOs took at most so long, in µs. */
+  readonly p50Us: number;
+  /** The same of 99 %. */
+  readonly p99Us: number;
+  /** Processor time of one IO, in µs. */
+  readonly cpuUs: number;
+}
+
 /** @returns IOs a second */
 export async function runFio(job: FioJob): Promise<number> {
+  return (await runFioWhole(job)).iops;
+}
+
+/** The same with all that is known of the run. */
+export async function runFioWhole(job: FioJob): Promise<FioResult> {
   const args = [
     "--name=peer",
     `--filename=${job.path}`,
@@ -42,11 +59,21 @@ export async function runFio(job: FioJob): Promise<number> {
     "--invalidate=0",
     "--norandommap",
     "--random_generator=lfsr",
+    // From the submit on, which does most of a cached read.
+    "--lat_percentiles=1",
+    "--clat_percentiles=0",
     "--output-format=json",
   ];
   const { success, stdout, stderr } = await new Deno.Command("fio", { args }).output();
   if (!success) throw new Error(`fio failed: ${new TextDecoder().decode(stderr)}`);
   const report = JSON.parse(new TextDecoder().decode(stdout));
-  const { read, write } = report.jobs[0];
-  return job.rw === "randwrite" ? write.iops : read.iops;
+  const [one] = report.jobs;
+  const io = job.rw === "randwrite" ? one.write : one.read;
+  const { percentile } = io.lat_ns;
+  return {
+    iops: io.iops,
+    p50Us: percentile["50.000000"] / 1000,
+    p99Us: percentile["99.000000"] / 1000,
+    cpuUs: (one.usr_cpu + one.sys_cpu) / 100 * 1e6 / io.iops,
+  };
 }

@@ -1,0 +1,242 @@
+/**
+ * compare.ts: awaiting through this library beside what its users would take instead: 4 KiB at random
+ * places of a 1 GiB file, in the page cache and past it.
+ *
+ * Ours and theirs take turns, each in a process of its own; before each timed run the page cache is
+ * warmed, or dropped for direct I/O, and a run after which less than 99 % of the file was in memory does
+ * not count. Prints a table of medians; a row falls short only if the ratio of its medians and its best
+ * round do. Peers that are not installed are named and left out.
+ *
+ * Run: deno task bench:compare [--rounds N] [--seconds N] [--dir DIR] [--only TEXT] [--json FILE] [--svg FILE]
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { availableMethods } from "../methods/mod.ts";
+import { FILE_BYTES, onCache, withFile } from "./batches.ts";
+import { type Bar, drawChart } from "./compare/chart.ts";
+import { type Group, groupsOn, type Peers, type Row, tickingOn } from "./compare/cases.ts";
+import type { Contender, RunResult } from "./compare/contender.ts";
+import { hasFio } from "./fio.ts";
+import type { PageCache } from "./page_cache.ts";
+import { figures, ratios } from "./rounds.ts";
+
+const WARM_UP_SECONDS = 0.5;
+const IDLE_SECONDS = 5;
+const BLOCK_BYTES = 4096;
+const MEGABYTE = 1e6;
+
+interface Plan {
+  readonly path: string;
+  readonly cache: PageCache;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+/** What a row came to. */
+interface Outcome {
+  readonly what: string;
+  readonly peer: string;
+  readonly wanted: number;
+  /** Of the medians. */
+  readonly ratio: number;
+  readonly roundMin: number;
+  readonly roundMax: number;
+  readonly ours: RunResult;
+  readonly theirs: RunResult;
+  readonly rounds: number;
+}
+
+/** The runs of one contender, round by round; null where the cache did not hold. */
+type Runs = (RunResult | null)[];
+
+async function runGroup(group: Group, plan: Plan): Promise<Map<string, Runs>> {
+  await using stack = new AsyncDisposableStack();
+  const contenders: Contender[] = [];
+  for (const make of Object.values(group.contenders)) {
+    if (make !== null) contenders.push(stack.use(make()));
+  }
+  const runs = new Map<string, Runs>(contenders.map(({ name }) => [name, []]));
+  const { cache, rounds, seconds } = plan;
+  for (const contender of contenders) await contender.run(WARM_UP_SECONDS);
+  for (let round = 1; round <= rounds; round++) {
+    await note(`${group.name}: round ${round} of ${rounds}`);
+    for (const contender of contenders) {
+      const run = () => contender.run(seconds);
+      runs.get(contender.name)!.push(await onCache(cache, group.direct, run));
+    }
+  }
+  return runs;
+}
+
+/** How far it is, where somebody looks. */
+async function note(text: string): Promise<void> {
+  if (!Deno.stderr.isTerminal()) return;
+  await Deno.stderr.write(new TextEncoder().encode(`\r\x1b[K${text}`));
+}
+
+function outcomeOf(row: Row, runs: Map<string, Runs>): Outcome | null {
+  const [mine, theirs] = [runs.get(row.ours), runs.get(row.peer)];
+  if (mine === undefined || theirs === undefined) return null;
+  const pairs = mine.flatMap((one, i) => {
+    const other = theirs[i]!;
+    return one === null || other === null ? [] : [[one, other] as const];
+  });
+  const [a, b] = [pairs.map(([one]) => one), pairs.map(([, other]) => other)];
+  const each = ratios(a.map(({ iops }) => iops), b.map(({ iops }) => iops));
+  const [ours, peer] = [medianOf(a), medianOf(b)];
+  return {
+    what: row.what,
+    peer: row.peer,
+    wanted: row.wanted,
+    ratio: ours.iops / peer.iops,
+    roundMin: each.min,
+    roundMax: each.max,
+    ours,
+    theirs: peer,
+    rounds: pairs.length,
+  };
+}
+
+function medianOf(runs: readonly RunResult[]): RunResult {
+  const of = (name: "iops" | "p50Us" | "p99Us" | "cpuUs") =>
+    figures(runs.map((run) => run[name])).median;
+  return { iops: of("iops"), p50Us: of("p50Us"), p99Us: of("p99Us"), cpuUs: of("cpuUs") };
+}
+
+function tableOf(outcomes: readonly Outcome[]) {
+  const number = (value: number, digits = 0) => value.toFixed(digits);
+  const side = ({ iops, p50Us, p99Us, cpuUs }: RunResult) =>
+    `${number(iops / 1000, 1)}k, ${number(iops * BLOCK_BYTES / MEGABYTE)} MB/s, ` +
+    `${number(p50Us)}/${number(p99Us)} µs, ${number(cpuUs, 1)} µs`;
+  return outcomes.map((row) => ({
+    case: row.what,
+    peer: row.peer,
+    ratio: number(row.ratio, 2),
+    rounds: `${number(row.roundMin, 2)} to ${number(row.roundMax, 2)}`,
+    wanted: row.wanted,
+    short: row.ratio < row.wanted && row.roundMax < row.wanted ? "yes" : "",
+    "ours: IOPS, rate, p50/p99, CPU an IO": side(row.ours),
+    "theirs": side(row.theirs),
+    counted: row.rounds,
+  }));
+}
+
+/** The share of a 10 ms interval's ticks that come beside 32 tasks, by method. */
+async function measureTicks(plan: Plan): Promise<Record<string, number>> {
+  const methods = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
+  const kept: Record<string, number> = {};
+  for (const contender of tickingOn(plan.path, FILE_BYTES, methods)) {
+    await using running = contender;
+    await running.run(WARM_UP_SECONDS);
+    const shares: number[] = [];
+    for (let round = 0; round < plan.rounds; round++) {
+      const result = await onCache(plan.cache, false, () => running.run(plan.seconds));
+      if (result !== null) shares.push(result.ticksKept!);
+    }
+    kept[contender.name] = figures(shares).median;
+  }
+  return kept;
+}
+
+/** The share of one processor that a read of an empty pipe takes. */
+async function measureIdle(dir: string): Promise<number> {
+  const path = await Deno.makeTempFile({ dir, prefix: "aio-bench-pipe-" });
+  await Deno.remove(path);
+  await new Deno.Command("mkfifo", { args: [path] }).output();
+  try {
+    const program = new URL("./compare/idle_pipe.ts", import.meta.url).pathname;
+    const args = ["run", "-A", "--no-lock", program, path, String(IDLE_SECONDS)];
+    const { stdout, success } = await new Deno.Command(Deno.execPath(), { args }).output();
+    if (!success) throw new Error("idle_pipe.ts failed");
+    return Number(new TextDecoder().decode(stdout));
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+async function findPeers(): Promise<Peers> {
+  const peers: Peers = { hasFio: await hasFio(), node: await findNode() };
+  if (!peers.hasFio) {
+    console.error("fio is not installed, its rows are left out: apt-get install fio");
+  }
+  if (peers.node === null) console.error("Node.js is not installed, its row is left out");
+  return peers;
+}
+
+async function findNode(): Promise<string | null> {
+  try {
+    const { success } = await new Deno.Command("node", { args: ["--version"] }).output();
+    return success ? "node" : null;
+  } catch {
+    return null;
+  }
+}
+
+function describeMachine(): string[] {
+  const processors = `${navigator.hardwareConcurrency} processors`;
+  const system = `${Deno.build.os} ${
+    Deno.osRelease().split(".", 2).join(".")
+  }, ${Deno.build.arch}, ${processors}`;
+  return [
+    `4 KiB at random places of a 1 GiB file. ${system}, Deno ${Deno.version.deno}.`,
+    "Black marks: what is wanted at least. Medians of alternating rounds.",
+  ];
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: "string", default: "9" },
+      seconds: { type: "string", default: "1" },
+      dir: { type: "string", default: "." },
+      only: { type: "string", default: "" },
+      json: { type: "string" },
+      svg: { type: "string" },
+    },
+  });
+  const peers = await findPeers();
+  await withFile(values.dir, async (path, cache) => {
+    const rounds = Number(values.rounds);
+    const plan: Plan = { path, cache, rounds, seconds: Number(values.seconds) };
+    const outcomes: Outcome[] = [];
+    for (const group of groupsOn(path, FILE_BYTES, peers)) {
+      if (!group.name.includes(values.only)) continue;
+      const runs = await runGroup(group, plan);
+      for (const row of group.rows) {
+        const outcome = outcomeOf(row, runs);
+        if (outcome !== null) outcomes.push(outcome);
+      }
+    }
+    await note("");
+    console.table(tableOf(outcomes));
+    const rest = values.only === "" ? await measureRest(plan, values.dir) : {};
+    if (values.json !== undefined) {
+      const report = { machine: describeMachine(), outcomes, ...rest };
+      await Deno.writeTextFile(values.json, JSON.stringify(report, null, 2) + "\n");
+    }
+    if (values.svg !== undefined) {
+      const bars: Bar[] = outcomes;
+      await Deno.writeTextFile(values.svg, await drawChart(bars, describeMachine()) + "\n");
+    }
+  });
+}
+
+async function measureRest(plan: Plan, dir: string) {
+  const ticksKept = await measureTicks(plan);
+  const idleProcessor = await measureIdle(dir);
+  console.table(
+    Object.entries(ticksKept).map(([method, kept]) => ({
+      case: "ticks of a 10 ms interval beside 32 tasks, page cache",
+      method,
+      kept: kept.toFixed(2),
+      wanted: "at least 0.8",
+    })),
+  );
+  const share = `${(idleProcessor * 100).toFixed(2)} % of a processor`;
+  console.log(`A read of an empty pipe takes ${share} (wanted: under 2 %)`);
+  return { ticksKept, idleProcessor };
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,143 @@
+/**
+ * cases.ts: what compare.ts measures: groups of contenders that take turns on the same file in the same
+ * state, and the rows that set one of them beside another.
+ *
+ * @module
+ */
+
+import { ChildContender, type Contender, denoContender, fio, ours } from "./contender.ts";
+import type { OursOrder } from "./ours.ts";
+
+/** One row of the table. */
+export interface Row {
+  readonly what: string;
+  /** Names of contenders of the group. */
+  readonly ours: string;
+  readonly peer: string;
+  /** The ratio that is wanted at least. */
+  readonly wanted: number;
+}
+
+/** Contenders that take turns. */
+export interface Group {
+  readonly name: string;
+  /** Whether the page cache is dropped before each run; else it is warmed. */
+  readonly direct: boolean;
+  /** Makes them; null: it is not installed. */
+  readonly contenders: Readonly<Record<string, (() => Contender) | null>>;
+  readonly rows: readonly Row[];
+}
+
+/** What is there to compare with. */
+export interface Peers {
+  /** Whether fio is installed. */
+  readonly hasFio: boolean;
+  /** Where Node.js is; null: it is not installed. */
+  readonly node: string | null;
+}
+
+const BLOCK_BYTES = 4096;
+const TASKS = 32;
+const CACHED = "ours, arena";
+const PLAIN = "ours, plain memory";
+const OURS = "ours";
+const FIO = "fio io_uring";
+const DENO_FILE = "Deno.FsFile";
+const NODE_IN_DENO = "node:fs in Deno";
+const NODE = "Node.js fs.read";
+
+/** All groups, on one file. */
+export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peers): Group[] {
+  const order = (more: Partial<OursOrder>): OursOrder => ({
+    path,
+    fileBytes,
+    blockBytes: BLOCK_BYTES,
+    tasks: TASKS,
+    method: "io_uring",
+    direct: false,
+    writes: false,
+    isPlain: false,
+    ticks: false,
+    ...more,
+  });
+  const own = (name: string, more: Partial<OursOrder> = {}) => () => ours(name, order(more));
+  const withFio = (direct: boolean, depth: number, rw: "randread" | "randwrite" = "randread") => {
+    const job = { path, engine: "io_uring", rw, direct, depth, blockBytes: BLOCK_BYTES } as const;
+    return hasFio ? () => fio(FIO, job) : null;
+  };
+  const peerArgs = (tasks: number) => [path, ...[fileBytes, tasks, BLOCK_BYTES].map(String)];
+  const denoFile = (tasks: number) => () =>
+    denoContender(DENO_FILE, "./deno_file.ts", peerArgs(tasks));
+  const nodeFs = new URL("./node_fs.mjs", import.meta.url).pathname;
+  return [
+    {
+      name: "32 tasks, page cache",
+      direct: false,
+      contenders: {
+        [CACHED]: own(CACHED),
+        [PLAIN]: own(PLAIN, { isPlain: true }),
+        [FIO]: withFio(false, TASKS),
+        [DENO_FILE]: denoFile(TASKS),
+        [NODE_IN_DENO]: () => denoContender(NODE_IN_DENO, "./node_fs.mjs", peerArgs(TASKS)),
+        [NODE]: node === null
+          ? null
+          : () => new ChildContender(NODE, node, [nodeFs, ...peerArgs(TASKS)]),
+      },
+      rows: [
+        { what: "32 tasks await readAt, page cache", ours: CACHED, peer: FIO, wanted: 0.9 },
+        { what: "32 tasks await readAt, page cache", ours: CACHED, peer: DENO_FILE, wanted: 8 },
+        { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE_IN_DENO, wanted: 20 },
+        { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE, wanted: 2 },
+        { what: "32 tasks, plain Uint8Array, page cache", ours: PLAIN, peer: FIO, wanted: 0.7 },
+      ],
+    },
+    {
+      name: "1 task, page cache",
+      direct: false,
+      contenders: { [OURS]: own(OURS, { tasks: 1 }), [DENO_FILE]: denoFile(1) },
+      rows: [{ what: "1 task awaits readAt, page cache", ours: OURS, peer: DENO_FILE, wanted: 10 }],
+    },
+    {
+      name: "32 tasks, O_DIRECT",
+      direct: true,
+      contenders: { [OURS]: own(OURS, { direct: true }), [FIO]: withFio(true, TASKS) },
+      rows: [{ what: "32 tasks await readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 }],
+    },
+    {
+      name: "1 task, O_DIRECT",
+      direct: true,
+      contenders: { [OURS]: own(OURS, { direct: true, tasks: 1 }), [FIO]: withFio(true, 1) },
+      rows: [{ what: "1 task awaits readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 1.1 }],
+    },
+    {
+      name: "32 tasks, writes, O_DIRECT",
+      direct: true,
+      contenders: {
+        [OURS]: own(OURS, { direct: true, writes: true }),
+        [FIO]: withFio(true, TASKS, "randwrite"),
+      },
+      rows: [{ what: "32 tasks await writeAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 }],
+    },
+  ];
+}
+
+/** Those whose ticks are counted, by method. */
+export function tickingOn(
+  path: string,
+  fileBytes: number,
+  methods: readonly string[],
+): Contender[] {
+  return methods.map((method) =>
+    ours(method, {
+      path,
+      fileBytes,
+      blockBytes: BLOCK_BYTES,
+      tasks: TASKS,
+      method,
+      direct: false,
+      writes: false,
+      isPlain: false,
+      ticks: true,
+    })
+  );
+}
