@@ -26,8 +26,16 @@ import type { WaitRef } from "./wait_ref.ts";
 const FOREIGN_SLICE_MS = 1;
 /** The longest sleep. After so long without a completion it is asked whether the others still live. */
 const PATIENCE_MS = 100;
-/** How long to sleep where no doorbell can be had. */
+/** How long to sleep where no doorbell can be had, or no thread to sleep in. */
 const BELL_LESS_SLICE_MS = 1;
+/**
+ * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
+ * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
+ */
+const SLEEPS_MAX = 8;
+
+/** Those under way in this thread. */
+let sleeps = 0;
 
 /** What the pump needs of its backend. */
 export interface PumpHost {
@@ -176,7 +184,7 @@ export class Pump {
 
   #park(): void {
     const { doorbells, libc } = this.#host;
-    const fd = doorbells.tryOpen();
+    const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {
       // Nobody can be told from here, where only the event loop calls: it works, slower.
       this.#sleep(new Promise((resolve) => setTimeout(resolve, BELL_LESS_SLICE_MS)));
@@ -193,7 +201,9 @@ export class Pump {
       setImmediate(this.#run);
       return;
     }
-    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 2, this.#sleepMs()));
+    sleeps++;
+    const end = () => sleeps--;
+    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 2, this.#sleepMs()).finally(end));
   }
 
   #sleep(end: Promise<unknown>): void {

@@ -87,7 +87,8 @@ export class Turn {
 
   /** Whether the rest of the event loop is to be let in before anything else is handed out. */
   isOver(): boolean {
-    if (this.#isOver) return true;
+    // Nobody overtakes those who wait for the next one.
+    if (this.#isOver || this.#nextTurn.length > 0) return true;
     if (this.#unitsLeft > 0) return false;
     const now = performance.now();
     const units = this.#unitsPerLook - this.#unitsLeft;

@@ -13,6 +13,31 @@ function nextMacrotask(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
+Deno.test("Turn lets nobody overtake those who wait for the next one, where IOs are slow", async () => {
+  const turn = new Turn(nextMacrotask);
+  const told: number[] = [];
+  const all = Promise.withResolvers<void>();
+  let next = 0;
+  const start = () => {
+    const number = next++;
+    turn.spend(0);
+    turn.handOut({
+      completed() {
+        told.push(number);
+        if (told.length === 30) all.resolve();
+        if (next < 30) start();
+      },
+    });
+  };
+  busy(10);
+  // Each unit turns out to be slow, so that one waiter is told a turn.
+  turn.spend(1024 * 1024);
+  assert(turn.isOver());
+  for (let i = 0; i < 5; i++) start();
+  await all.promise;
+  assertEquals(told, Array.from({ length: 30 }, (_, i) => i));
+});
+
 /** Runs while what is thrown where nobody catches it is kept instead of ending the process. */
 async function withUncaught(run: () => Promise<void>): Promise<unknown[]> {
   const errors: unknown[] = [];

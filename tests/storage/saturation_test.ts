@@ -1,0 +1,129 @@
+/**
+ * saturation_test.ts: far more at once than there is room for, and everything else of a program beside
+ * it: all are served, in order, and the program ends when it is done.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { replace } from "../support/bells.ts";
+import { openAio, testEachMethod } from "../support/methods.ts";
+import { runProgram } from "../support/program.ts";
+import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
+import { openUring, Pipe, startRawRead, testEachForm } from "../support/uring.ts";
+
+const FILE_BYTES = 65_536;
+const FILE_SEED = 1;
+const MANY = 10_000;
+const READ_BYTES = 100;
+/** core/pump.ts: sleeps of one thread at a time. */
+const SLEEPS_MAX = 8;
+const AIOS = 33;
+const TIME_LIMIT_MS = 30_000;
+const LONG_MS = 10_000;
+
+testEachMethod(
+  `${MANY} readAt() at once with 8 handles and 1 MiB of arena are served in order`,
+  async (method) => {
+    await using dir = await tempDir();
+    await writeRandomFile(dir.join("file"), FILE_BYTES, FILE_SEED);
+    await using aio = await openAio(method, { maxConcurrency: 8, arenaBytes: 1024 * 1024 });
+    await using file = await aio.openFile(dir.join("file"));
+    const order: number[] = [];
+    const buffers = Array.from({ length: MANY }, () => new Uint8Array(READ_BYTES));
+    const offsetOf = (i: number) => i * 6;
+    const reads = buffers.map(async (buffer, i) => {
+      assertEquals(await file.readAt(buffer, offsetOf(i)), READ_BYTES);
+      order.push(i);
+    });
+    await Promise.all(reads);
+    assertEquals(order, buffers.map((_, i) => i));
+    for (const [i, buffer] of buffers.entries()) {
+      assertEquals(buffer, contentAt(FILE_SEED, offsetOf(i), READ_BYTES));
+    }
+    assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [8, 1024 * 1024]);
+  },
+);
+
+testEachMethod(
+  "timers, fetch() on loopback and Deno.readFile() are served while tasks await cached reads",
+  async (method) => {
+    await using dir = await tempDir();
+    await writeRandomFile(dir.join("file"), FILE_BYTES, FILE_SEED);
+    await using aio = await openAio(method);
+    await using file = await aio.openFile(dir.join("file"));
+    await using server = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+      () => new Response("served"),
+    );
+    let isOver = false;
+    const end = performance.now() + TIME_LIMIT_MS;
+    const tasks = Array.from({ length: 32 }, async () => {
+      const view = aio.alloc(4096);
+      while (!isOver && performance.now() < end) await file.readAt(view, 4096);
+      aio.free(view);
+    });
+    const others = async () => {
+      for (let i = 0; i < 5; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const response = await fetch(`http://127.0.0.1:${server.addr.port}/`);
+        assertEquals(await response.text(), "served");
+        assertEquals((await Deno.readFile(dir.join("file"))).length, FILE_BYTES);
+      }
+      isOver = true;
+    };
+    await Promise.all([others(), ...tasks]);
+    assert(isOver, "the others were not served");
+  },
+);
+
+testEachForm(
+  `${AIOS} Aios that sleep in one thread leave Deno's own threads free`,
+  async (form) => {
+    await using dir = await tempDir();
+    await writeRandomFile(dir.join("file"), FILE_BYTES, FILE_SEED);
+    await using stack = new AsyncDisposableStack();
+    using pipe = await Pipe.open();
+    let begun = 0;
+    let ended = 0;
+    const awaited: Promise<void>[] = [];
+    for (let i = 0; i < AIOS; i++) {
+      const options = { maxBackends: 1, spinMicroseconds: 0, arenaBytes: 65_536 };
+      const fixture = stack.use(await openUring(form, options));
+      const { libc } = fixture.aio.backend;
+      if (i === 0) {
+        // All Aios of a thread have one. The sleeps are long, so that nobody is served in between.
+        const poll = libc.pollNonblocking.bind(libc);
+        stack.use(replace(libc, "pollNonblocking", (pollfds, count) => {
+          begun++;
+          return poll(pollfds, count, LONG_MS).finally(() => ended++);
+        }));
+      }
+      awaited.push(fixture.aio.wait(startRawRead(fixture, pipe.fd).ref));
+    }
+    while (begun < SLEEPS_MAX) await new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.all(Array.from({ length: 10 }, () => Deno.readFile(dir.join("file"))));
+    assertEquals([begun, ended], [SLEEPS_MAX, 0]);
+    pipe.write(AIOS);
+    await Promise.all(awaited);
+  },
+);
+
+const ENDINGS = [
+  ["ends by itself once the last promise is settled", "await Promise.all(reads);", 0],
+  ["ends by itself without awaiting them", "", 0],
+  ["ends at once by Deno.exit() in the middle", "await reads[0]; Deno.exit(7);", 7],
+  ["ends at once by an uncaught error", "await reads[0]; throw new Error('enough');", 1],
+] as const;
+
+for (const [what, ending, expected] of ENDINGS) {
+  testEachMethod(`a program with 1000 reads ${what}`, async (method) => {
+    await using dir = await tempDir();
+    await writeRandomFile(dir.join("file"), FILE_BYTES, FILE_SEED);
+    const program = `
+      const aio = await Aio.open({ method: ${JSON.stringify(method)}, maxConcurrency: 8 });
+      const file = await aio.openFile(Deno.args[0]);
+      const reads = Array.from({ length: 1000 }, (_, i) => file.readAt(new Uint8Array(4096), i));
+      ${ending}`;
+    const result = await runProgram(program, { args: [dir.join("file")], timeLimitMs: 20_000 });
+    assertEquals([result.timedOut, result.code], [false, expected]);
+  });
+}
