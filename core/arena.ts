@@ -37,6 +37,8 @@ export class Arena {
   readonly address: number;
   readonly #control: Control;
   readonly #words: Int32Array;
+  /** By their first page: making a view takes as long as copying a page. */
+  readonly #bounceViews = new Map<number, Uint8Array<SharedArrayBuffer>>();
   readonly #pages: number;
   readonly #at: number;
   readonly #backendId: number;
@@ -100,7 +102,21 @@ export class Arena {
       if (start === this.#words[HEADER.arenaHint]!) this.#words[HEADER.arenaHint] = start + pages;
     }
     unlock(this.#words, HEADER.arenaLock, this.#threadId);
-    return start < 0 ? null : new Uint8Array(this.buffer, start * PAGE_SIZE_BYTES, bytes);
+    if (start < 0) return null;
+    return use === "bounce" ? this.#bounceView(start, bytes) : this.#viewAt(start, bytes);
+  }
+
+  #viewAt(page: number, bytes: number): Uint8Array<SharedArrayBuffer> {
+    return new Uint8Array(this.buffer, page * PAGE_SIZE_BYTES, bytes);
+  }
+
+  /** Nobody but this module has such a view, so the one that was there last does again. */
+  #bounceView(page: number, bytes: number): Uint8Array<SharedArrayBuffer> {
+    const known = this.#bounceViews.get(page);
+    if (known !== undefined && known.byteLength === bytes) return known;
+    const view = this.#viewAt(page, bytes);
+    this.#bounceViews.set(page, view);
+    return view;
   }
 
   /** First fit; the caller holds the lock. */
