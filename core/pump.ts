@@ -3,7 +3,8 @@
  *
  * While IO of this backend is in flight, or IO of another one is awaited, the pump looks for
  * completions once per turn of the event loop for as long as that is worth it (spin.ts), and then
- * sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the event loop alive, and only that: with nothing in flight there is none.
+ * sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the event
+ * loop alive, and only that: with nothing in flight there is none.
  *
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.

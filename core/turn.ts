@@ -79,7 +79,10 @@ export class Turn {
   /** Says that the event loop has just come around. */
   renew(now: number): void {
     // Who waits for the next turn comes first.
-    if (this.#nextTurn.length > 0) return;
+    if (this.#nextTurn.length === 0) this.#restart(now);
+  }
+
+  #restart(now: number): void {
     this.#startedAt = this.#lookedAt = now;
     this.#unitsLeft = this.#unitsPerLook;
     this.#isOver = false;
@@ -123,9 +126,7 @@ export class Turn {
   }
 
   readonly #begin = (): void => {
-    this.#startedAt = this.#lookedAt = performance.now();
-    this.#unitsLeft = this.#unitsPerLook;
-    this.#isOver = false;
+    this.#restart(performance.now());
     // Where IOs are slow, each waiter's next one is a turn of its own.
     const count = this.#unitsPerLook === 1 ? 1 : this.#nextTurn.length;
     const waiters = this.#nextTurn.splice(0, count);

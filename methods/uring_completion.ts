@@ -8,7 +8,6 @@
 import type { AioHandle } from "../core/handle.ts";
 import * as states from "../core/handle_state.ts";
 import * as locks from "../core/lock.ts";
-import { lock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
 import * as layout from "../core/shared_memory.ts";
 import { BACKEND } from "../core/shared_memory.ts";
@@ -16,7 +15,7 @@ import { sleepMs } from "../core/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
 import { ENTER_GETEVENTS } from "../ffi/uring_layout.ts";
-import { SLOT, slotAt } from "./uring_memory.ts";
+import { SLOT, slotAt, withCompletionLock } from "./uring_memory.ts";
 import { type Completion, NO_HANDLE, Ring } from "./uring_ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./uring_setup.ts";
 
@@ -191,14 +190,6 @@ export class UringCompletions {
     if (ring) this.drainOwn(ring);
   }
 
-  /** Runs something with the completion lock of a backend. */
-  #withLock(owner: number, use: () => void): void {
-    const { libc } = this.#backend;
-    lock(this.#words, this.#lockAt(owner), this.#threadId, (holder) => libc.isThreadAlive(holder));
-    use();
-    this.#unlock(owner);
-  }
-
   /**
    * Ends what a dead backend has in the kernel: cancels it and says in the handles what came of it. The
    * core does the rest, and IO again that was cancelled for its issuer's death: it stays submitted.
@@ -207,7 +198,7 @@ export class UringCompletions {
    */
   endDead(dead: number): boolean {
     let isDone = false;
-    this.#withLock(dead, () => {
+    withCompletionLock(this.#backend, dead, () => {
       const ring = this.#ringOf(dead);
       if (ring === null) {
         isDone = true;
@@ -235,7 +226,7 @@ export class UringCompletions {
     if (!letGoOfRing(control, owner)) return;
     for (let id = 0; id < options.maxBackends; id++) {
       if (!isSpare(control, slotAt(control, id))) continue;
-      this.#withLock(id, () => closeRing(this.#backend, this.#liburing, id));
+      withCompletionLock(this.#backend, id, () => closeRing(this.#backend, this.#liburing, id));
     }
   }
 

@@ -10,19 +10,16 @@
  * @module
  */
 
-import * as locks from "../core/lock.ts";
-import { lock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
 import * as files from "../core/open_file.ts";
 import * as layout from "../core/shared_memory.ts";
-import { BACKEND, type Control } from "../core/shared_memory.ts";
+import type { Control } from "../core/shared_memory.ts";
 import type { Liburing } from "../ffi/liburing.ts";
 import * as addresses from "../ffi/memory.ts";
 import { FILES_UPDATE_WORDS, REGISTER } from "../ffi/uring_layout.ts";
-import { SLOT, slotAt } from "./uring_memory.ts";
+import { SLOT, slotAt, withCompletionLock } from "./uring_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { unlock } = locks;
 const { FILE_TARGET } = files;
 const { FILE, HANDLE, HEADER } = layout;
 const { highWord, lowWord } = addresses;
@@ -133,20 +130,18 @@ export class RingFiles {
 
 /** Has all rings forget a file that nothing is in flight on, and nothing can start on. */
 export function forgetFile(backend: MethodBackend, liburing: Liburing, number: number): void {
-  const { control, libc, options } = backend;
+  const { control, options } = backend;
   const { words } = control;
   const ringsAt = control.fileAt(number) + FILE.rings;
   const rings = Atomics.load(words, ringsAt);
   if (rings === 0) return;
-  const threadId = libc.threadId();
   for (let id = 0; id < options.maxBackends; id++) {
     if ((rings & (1 << id)) === 0) continue;
     // So that the ring is not closed meanwhile.
-    const lockAt = control.backendAt(id) + BACKEND.completionLock;
-    lock(words, lockAt, threadId, (holder) => libc.isThreadAlive(holder));
-    const fd = Atomics.load(words, slotAt(control, id) + SLOT.fd);
-    if (fd !== 0) update(backend, liburing, fd, number, NO_FD);
-    unlock(words, lockAt, threadId);
+    withCompletionLock(backend, id, () => {
+      const fd = Atomics.load(words, slotAt(control, id) + SLOT.fd);
+      if (fd !== 0) update(backend, liburing, fd, number, NO_FD);
+    });
   }
   Atomics.store(words, ringsAt, 0);
 }

@@ -12,8 +12,10 @@
  * @module
  */
 
+import { lock, unlock } from "../core/lock.ts";
+import type { MethodBackend } from "../core/method.ts";
 import type { EffectiveOptions } from "../core/options.ts";
-import { type Control, HEADER } from "../core/shared_memory.ts";
+import { BACKEND, type Control, HEADER } from "../core/shared_memory.ts";
 import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
 import { alignUp } from "../ffi/memory.ts";
 import { CQE_SIZE_BYTES, SQE_SIZE_BYTES, URING_SIZE_BYTES } from "../ffi/uring_layout.ts";
@@ -103,4 +105,20 @@ export function queueBytesAt(
   const each = entriesBytes(sizes) + queuesBytes(sizes);
   const entries = alignUp(slots, PAGE_SIZE_BYTES) + backendId * each;
   return { entries, ring: entries + entriesBytes(sizes) };
+}
+
+/**
+ * Runs something with the completion lock of a backend, whose ring stays for as long.
+ *
+ * @param backend who runs it
+ * @param owner whose ring it is
+ */
+export function withCompletionLock<T>(backend: MethodBackend, owner: number, use: () => T): T {
+  const { control, libc } = backend;
+  const lockAt = control.backendAt(owner) + BACKEND.completionLock;
+  const threadId = libc.threadId();
+  lock(control.words, lockAt, threadId, (holder) => libc.isThreadAlive(holder));
+  const value = use();
+  unlock(control.words, lockAt, threadId);
+  return value;
 }

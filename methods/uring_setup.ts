@@ -8,9 +8,8 @@
  * @module
  */
 
-import { lock, unlock } from "../core/lock.ts";
 import type { MethodBackend } from "../core/method.ts";
-import { BACKEND, type Control, HEADER, PHASE_CLOSING } from "../core/shared_memory.ts";
+import { type Control, HEADER, PHASE_CLOSING } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { EBADF, EINVAL, ENOMEM } from "../ffi/errno.ts";
 import type { Liburing } from "../ffi/liburing.ts";
@@ -34,6 +33,7 @@ import {
   ringEntries,
   SLOT,
   slotAt,
+  withCompletionLock,
 } from "./uring_memory.ts";
 
 /** Which form a ring has. */
@@ -253,21 +253,17 @@ function registerArena(backend: MethodBackend, liburing: Liburing): void {
 
 /** Under the other's lock: its ring may be closing. */
 function tryClone(backend: MethodBackend, liburing: Liburing, fd: number): boolean {
-  const { control, id, options, libc } = backend;
-  const threadId = libc.threadId();
-  const isThreadAlive = (holder: number) => libc.isThreadAlive(holder);
+  const { control, id, options } = backend;
   for (let other = 0; other < options.maxBackends; other++) {
     const slot = slotAt(control, other);
     if (other === id || Atomics.load(control.words, slot + SLOT.fixedBytes) === 0) continue;
-    const lockAt = control.backendAt(other) + BACKEND.completionLock;
-    lock(control.words, lockAt, threadId, isThreadAlive);
-    const source = control.words[slot + SLOT.fd]!;
-    const argument = new Int32Array(CLONE_BUFFERS_SIZE_BYTES / WORD_BYTES);
-    argument[0] = source;
-    const result = source === 0
-      ? -EINVAL
-      : liburing.register(fd, REGISTER.cloneBuffers, new Uint8Array(argument.buffer), 1);
-    unlock(control.words, lockAt, threadId);
+    const result = withCompletionLock(backend, other, () => {
+      const source = control.words[slot + SLOT.fd]!;
+      const argument = new Int32Array(CLONE_BUFFERS_SIZE_BYTES / WORD_BYTES);
+      argument[0] = source;
+      if (source === 0) return -EINVAL;
+      return liburing.register(fd, REGISTER.cloneBuffers, new Uint8Array(argument.buffer), 1);
+    });
     if (result >= 0) return true;
   }
   return false;

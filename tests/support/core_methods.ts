@@ -11,7 +11,7 @@
 
 import { Doorbells } from "../../core/doorbell.ts";
 import type { AioHandle } from "../../core/handle.ts";
-import type { MethodBackend } from "../../core/method.ts";
+import type { IoMethod, MethodBackend } from "../../core/method.ts";
 import type { AioOptions } from "../../core/options.ts";
 import { Aio } from "../../storage/aio.ts";
 import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
@@ -114,8 +114,12 @@ export class LookedAtMethod extends HeldMethod {
   }
 }
 
-/** As `openHeld()`, with a method of this version. */
-async function openMethod(method: string, options: AioOptions): Promise<Fixture> {
+/** As `openHeld()`, with a method of this version, or of those that are given. */
+export async function openMethod(
+  method: string,
+  options: AioOptions,
+  methods?: readonly IoMethod[],
+): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
   await using opened = new AsyncDisposableStack();
@@ -129,7 +133,7 @@ async function openMethod(method: string, options: AioOptions): Promise<Fixture>
       onLog: (message) => logs.push(message),
       logLevel: "log",
       ...options,
-    }),
+    }, methods),
   );
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
   const kept = opened.move();

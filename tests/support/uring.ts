@@ -19,10 +19,9 @@ import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { slotAt } from "../../methods/uring_memory.ts";
 import { Ring } from "../../methods/uring_ring.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
-import { Aio } from "../../storage/aio.ts";
 import { replace } from "./bells.ts";
-import { FILE_BYTES, fileContent, type Fixture, type Warning } from "./core.ts";
-import { HeldMethod } from "./held_method.ts";
+import { openMethod } from "./core_methods.ts";
+import type { Fixture } from "./core.ts";
 import { tempDir } from "./temp.ts";
 
 /** A module with the target `page`, for descriptors that no file of ours has. */
@@ -79,34 +78,9 @@ export function testEachForm(
 }
 
 /** Opens an Aio whose own ring has a form, and a file. */
-export async function openUring(form: RingForm, options: AioOptions = {}): Promise<Fixture> {
-  const warnings: Warning[] = [];
-  const logs: string[] = [];
-  await using opened = new AsyncDisposableStack();
-  const dir = opened.use(await tempDir());
-  await Deno.writeFile(dir.join("data"), fileContent(0, FILE_BYTES));
-  const aio = opened.use(
-    await Aio.open({
-      method: "io_uring",
-      arenaBytes: 1024 * 1024,
-      maxBackends: 4,
-      callbackModules: [LAYERS],
-      onWarning: (message, cause) => warnings.push({ message, cause }),
-      onLog: (message) => logs.push(message),
-      ...options,
-    }, [createIoUringMethod(form)]),
-  );
-  const file = await aio.openFile(dir.join("data"), { read: true, write: true });
-  const kept = opened.move();
-  return {
-    aio,
-    held: new HeldMethod(),
-    file,
-    warnings,
-    logs,
-    messages: () => warnings.map((warning) => warning.message),
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
-  };
+export function openUring(form: RingForm, options: AioOptions = {}): Promise<Fixture> {
+  const own = { maxBackends: 4, callbackModules: [LAYERS], ...options };
+  return openMethod("io_uring", own, [createIoUringMethod(form)]);
 }
 
 /** The ring of a backend, to look at: what it has, and what the kernel says of it. */
