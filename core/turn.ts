@@ -90,16 +90,18 @@ export class Turn {
 
   /** Whether the rest of the event loop is to be let in before anything else is handed out. */
   isOver(): boolean {
+    if (this.#unitsLeft <= 0) this.#look();
     // Nobody overtakes those who wait for the next one.
-    if (this.#isOver || this.#nextTurn.length > 0) return true;
-    if (this.#unitsLeft > 0) return false;
+    return this.#isOver || this.#nextTurn.length > 0;
+  }
+
+  #look(): void {
     const now = performance.now();
     const units = this.#unitsPerLook - this.#unitsLeft;
     this.#unitsPerLook = (now - this.#lookedAt) / units > SLOW_UNIT_MS ? 1 : UNITS_PER_LOOK;
     this.#unitsLeft = this.#unitsPerLook;
     this.#lookedAt = now;
-    this.#isOver = now - this.#startedAt > TURN_MS_MAX;
-    return this.#isOver;
+    this.#isOver ||= now - this.#startedAt > TURN_MS_MAX;
   }
 
   /** Hands a completion out: in this turn if it is not over, else in the next. */

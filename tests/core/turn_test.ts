@@ -38,6 +38,32 @@ Deno.test("Turn lets nobody overtake those who wait for the next one, where IOs 
   assertEquals(told, Array.from({ length: 30 }, (_, i) => i));
 });
 
+Deno.test("Turn tells all who wait at once again, as soon as their IOs are fast again", async () => {
+  const turn = new Turn(nextMacrotask);
+  const all = Promise.withResolvers<void>();
+  let left = 30;
+  let together = 0;
+  let mostTogether = 0;
+  const start = () => {
+    turn.spend(0);
+    turn.handOut({
+      completed() {
+        if (together++ === 0) queueMicrotask(() => together = 0);
+        mostTogether = Math.max(mostTogether, together);
+        if (--left === 0) all.resolve();
+        if (left >= 5) start();
+      },
+    });
+  };
+  busy(10);
+  turn.spend(1024 * 1024);
+  assert(turn.isOver());
+  for (let i = 0; i < 5; i++) start();
+  await all.promise;
+  // One by one, each would be submitted alone, however long there are any.
+  assertEquals(mostTogether, 5);
+});
+
 /** Runs while what is thrown where nobody catches it is kept instead of ending the process. */
 async function withUncaught(run: () => Promise<void>): Promise<unknown[]> {
   const errors: unknown[] = [];
