@@ -1,7 +1,8 @@
 /**
  * uring_choices.ts: each choice of the io_uring method with and without, side by side: registered
- * memory, files known by number, kernel threads for large submits, flags of the ring; how long a submit holds up the event
- * loop; and what a thread that waits for one slow IO of a busy backend costs that one.
+ * memory, files known by number, kernel threads for large submits, flags of the ring, lone cached reads
+ * without it; how long a submit holds up the event loop; and what a thread that waits for one slow IO of
+ * a busy backend costs that one.
  *
  * Run: deno task bench:choices [--rounds N] [--seconds N] [--dir DIR]
  *
@@ -12,7 +13,8 @@ import { parseArgs } from "node:util";
 import { Aio, type AioFile, type AioOptions } from "../mod.ts";
 import { createIoUringMethod } from "../methods/io_uring.ts";
 import { DEFAULT_TUNING, type UringTuning } from "../methods/uring_tuning.ts";
-import { onCache, runBatches, withFile } from "./batches.ts";
+import { BLOCK_BYTES, FILE_BYTES, onCache, runBatches, withFile } from "./batches.ts";
+import { randomOffsets } from "./compare/tasks.mjs";
 import type { PageCache } from "./page_cache.ts";
 import { figures } from "./rounds.ts";
 import { busyBesideWaiter } from "./slow_io.ts";
@@ -20,6 +22,7 @@ import { busyBesideWaiter } from "./slow_io.ts";
 const MEBIBYTE = 1024 * 1024;
 /** IORING_SETUP_COOP_TASKRUN: completions come when the thread enters the kernel by itself. */
 const COOP_TASKRUN = 1 << 8;
+const READS_PER_LOOK = 64;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /** What one side of a comparison is opened with. */
@@ -31,6 +34,8 @@ interface Side {
 interface Choice {
   readonly what: string;
   readonly direct: boolean;
+  /** One read at a time instead of batches. */
+  readonly isAlone?: boolean;
   /** What this version does, and what it could do instead. */
   readonly sides: readonly [Side, Side];
 }
@@ -76,6 +81,12 @@ const CHOICES: readonly Choice[] = [
     direct: true,
     sides: [{}, { tuning: { setupFlags: COOP_TASKRUN } }],
   },
+  {
+    what: "cached reads, one at a time, tried without the ring / not",
+    direct: false,
+    isAlone: true,
+    sides: [{}, { tuning: { cachedReadsMin: NEVER } }],
+  },
 ];
 
 /** Reads of 1 MiB that are issued in one turn. */
@@ -104,13 +115,28 @@ interface Plan {
   readonly seconds: number;
 }
 
-async function compare({ direct, sides }: Choice, plan: Plan) {
+/** One task that awaits one read after another. @returns IOs a second */
+async function runAlone(aio: Aio, file: AioFile, seconds: number): Promise<number> {
+  const nextOffset = randomOffsets(FILE_BYTES / BLOCK_BYTES, BLOCK_BYTES);
+  const page = aio.alloc(BLOCK_BYTES);
+  const start = performance.now();
+  let [count, ms] = [0, 0];
+  for (; ms < seconds * 1000; ms = performance.now() - start) {
+    for (let i = 0; i < READS_PER_LOOK; i++, count++) await file.readAt(page, nextOffset());
+  }
+  aio.free(page);
+  return count / ms * 1000;
+}
+
+async function compare({ direct, isAlone = false, sides }: Choice, plan: Plan) {
   const rates: [number[], number[]] = [[], []];
   for (let round = 0; round < plan.rounds; round++) {
     for (const [i, side] of sides.entries()) {
       const rate = await withSide(side, plan.path, direct, async (aio, file) => {
-        runBatches(aio, file, "randread", plan.seconds / 5);
-        const run = () => runBatches(aio, file, "randread", plan.seconds);
+        const runFor = async (seconds: number) =>
+          isAlone ? await runAlone(aio, file, seconds) : runBatches(aio, file, "randread", seconds);
+        await runFor(plan.seconds / 5);
+        const run = () => runFor(plan.seconds);
         return await onCache(plan.cache, direct, run);
       });
       if (rate !== null) rates[i]!.push(rate);

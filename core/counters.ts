@@ -44,7 +44,7 @@ export interface BackendCounters {
   readonly synchronousByFlag: number;
   /** The same because their memory may go away: the flag `"referencesLocal"`. */
   readonly synchronousByLocalMemory: number;
-  /** The same because the method wanted it so: `sync` always does. */
+  /** The same, or in the submit, for the method's reasons: `sync` always has them, io_uring for a lone cached read. */
   readonly synchronousByMethod: number;
   /** IOs that this backend issued and completed. */
   readonly completedBySelf: number;

@@ -145,3 +145,6 @@ function darwinOpenFlags(): OpenFlags {
     direct: 0,
   };
 }
+
+/** `preadv2(2)`: only what takes no waiting. */
+export const RWF_NOWAIT = 8;

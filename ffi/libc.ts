@@ -21,6 +21,7 @@ import {
   F_SETFL,
   FIOCLEX_DARWIN,
   PR_GET_SECCOMP,
+  RWF_NOWAIT,
   SECCOMP_MODE_FILTER,
   STATX_FLAGS,
   SYNC_FILE_RANGE_WRITE,
@@ -34,6 +35,7 @@ type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 interface SystemCalls {
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
   statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
+  readonly readCached: CachedRead | null;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
@@ -43,6 +45,14 @@ interface SystemCalls {
   threadId(): number;
   errnoLocation(): bigint;
 }
+
+type CachedRead = (
+  fd: number,
+  iovec: Uint8Array<ArrayBuffer>,
+  count: number,
+  offset: bigint,
+  flags: number,
+) => number;
 
 /**
  * Where the C library is looked for, in this order, by `Deno.build.target`. Deno compares a
@@ -92,6 +102,7 @@ export class Libc {
   readonly #pwritev: CommonSymbols["pwritev"];
   readonly #fsync: CommonSymbols["fsync"];
   readonly #fdatasync: CommonSymbols["fdatasync"];
+  readonly #readCached: CachedRead | null;
   readonly #copyFrom: CommonSymbols["copyFrom"];
   readonly #address: CommonSymbols["address"];
   readonly #common: CommonSymbols;
@@ -112,6 +123,7 @@ export class Libc {
     this.#pwritev = opened.symbols.pwritev;
     this.#fsync = opened.symbols.fsync;
     this.#fdatasync = opened.symbols.fdatasync;
+    this.#readCached = opened.system.readCached;
     this.#copyFrom = opened.symbols.copyFrom;
     this.#address = opened.symbols.address;
     this.#errnoAddress = opened.system.errnoLocation();
@@ -126,6 +138,18 @@ export class Libc {
   preadv(fd: number, iovec: Uint8Array, count: number, offset: bigint): number {
     const result = this.#preadv(fd, iovec as Uint8Array<ArrayBuffer>, count, offset);
     return result < 0 ? -this.#errno() : result;
+  }
+
+  /**
+   * `preadv2(2)` with `RWF_NOWAIT`: reads what is in memory already, without waiting for any device.
+   *
+   * @returns bytes; -1 if nothing is, or the system or the file system cannot say
+   */
+  preadvCached(fd: number, iovec: Uint8Array, count: number, offset: bigint): number {
+    const read = this.#readCached;
+    return read === null
+      ? -1
+      : read(fd, iovec as Uint8Array<ArrayBuffer>, count, offset, RWF_NOWAIT);
   }
 
   /** `pwritev(2)`: writes the first `count` entries of `iovec`. @returns bytes, or -errno */
@@ -286,6 +310,7 @@ function openLinux(path: string): Opened {
       stat: (fd, into) => symbols.statx(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
       statNonblocking: (fd, into) =>
         symbols.statxNonblocking(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
+      readCached: symbols.preadv2,
       duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
       changeFlags(fd, added, removed) {
         const present = symbols.fcntl(fd, F_GETFL, 0);
@@ -311,6 +336,7 @@ function openDarwin(path: string): Opened {
     system: {
       stat: (fd, into) => symbols.fstat(fd, into),
       statNonblocking: (fd, into) => symbols.fstatNonblocking(fd, into),
+      readCached: null,
       duplicate(fd) {
         const duplicate = symbols.dup(fd);
         if (duplicate >= 0) symbols.ioctl(duplicate, BigInt(FIOCLEX_DARWIN));

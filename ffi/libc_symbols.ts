@@ -120,6 +120,17 @@ export const LINUX_SYMBOLS = {
     parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
     result: "i32",
   },
+  preadv2: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const struct iovec * */
+      "i32", /* int */
+      "i64", /* off_t */
+      "i32", /* int flags */
+    ],
+    result: "i32", /* ssize_t, below 2^31 */
+    optional: true, /* since glibc 2.26, musl 1.2.5 */
+  },
   prctl: {
     parameters: ["i32", /* int operation */ "u64", "u64", "u64", "u64"],
     result: "i32",

@@ -20,6 +20,7 @@ import type { Liburing } from "../ffi/liburing.ts";
 import * as addresses from "../ffi/memory.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
+import { CachedReads } from "./uring_cached_reads.ts";
 import { askCancel, type UringCompletions } from "./uring_completion.ts";
 import { RingFiles } from "./uring_files.ts";
 import { SLOT, slotAt } from "./uring_memory.ts";
@@ -55,6 +56,7 @@ export class UringSubmission {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #controlAddress: number;
   readonly #inlineBytesMax: number;
+  readonly #cachedReads: CachedReads;
   /** Null: the ring cannot know any. */
   readonly #files: RingFiles | null;
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
@@ -86,6 +88,7 @@ export class UringSubmission {
     this.#liburing = liburing;
     this.#completions = completions;
     this.#inlineBytesMax = tuning.inlineBytesMax;
+    this.#cachedReads = new CachedReads(backend, tuning);
     this.#words = control.words;
     this.ring = new Ring(control, id);
     completions.adopt(id, this.ring);
@@ -107,6 +110,9 @@ export class UringSubmission {
   /** See `IoMethod.submit`. */
   submit(staged: readonly AioHandle[], count: number): number {
     const ring = this.ring;
+    const isAlone = count === 1 && ring.outstanding === 0 &&
+      this.#cachedReads.isCandidate(staged[0]!);
+    if (isAlone && this.#cachedReads.tryPerform(staged[0]!)) return 1;
     this.#bytes = 0;
     let first = 0;
     let room = ring.room;
@@ -121,7 +127,8 @@ export class UringSubmission {
       this.#backend.prepareSubmit(handle);
     }
     this.#enter(staged, first, count);
-    if (ring.isReady) this.#drain();
+    const taken = ring.isReady ? this.#drain() : 0;
+    if (isAlone) this.#cachedReads.learn(taken > 0);
     return count;
   }
 

@@ -9,6 +9,7 @@
 import { closeSync, constants, openSync as openFd, readSync, writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { IoMethod } from "../../core/method.ts";
 import { type AioOptions, effectiveOptions } from "../../core/options.ts";
 import { AioReturn } from "../../core/result.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
@@ -16,6 +17,7 @@ import { closeLibc, openLibc } from "../../ffi/libc.ts";
 import { closeLiburing, type Liburing, openLiburing } from "../../ffi/liburing.ts";
 import { PARAMS_WORDS } from "../../ffi/uring_layout.ts";
 import { createIoUringMethod } from "../../methods/io_uring.ts";
+import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
 import { slotAt } from "../../methods/uring_memory.ts";
 import { Ring } from "../../methods/uring_ring.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
@@ -62,25 +64,36 @@ const FEATURES = kernelFeatures();
  * Registers a test for each form of ring, ignored by name where the machine lacks it.
  *
  * @param features that the kernel must have for it, as bits
+ * @param isPossible whether the machine has what else it takes
  */
 export function testEachForm(
   name: string,
   fn: (form: RingForm) => void | Promise<void>,
   features = 0,
+  isPossible = true,
 ): void {
   for (const form of FORMS) {
     Deno.test({
       name: `io_uring: ${name} (${form} ring)`,
-      ignore: !hasRings(form) || (FEATURES & features) !== features,
+      ignore: !isPossible || !hasRings(form) || (FEATURES & features) !== features,
       fn: () => fn(form),
     });
   }
 }
 
+/** The method with rings of a form that everything goes through: else a lone cached read does not. */
+export function ringMethod(form: RingForm): IoMethod {
+  return createIoUringMethod(form, { ...DEFAULT_TUNING, cachedReadsMin: Infinity });
+}
+
 /** Opens an Aio whose own ring has a form, and a file. */
-export function openUring(form: RingForm, options: AioOptions = {}): Promise<Fixture> {
+export function openUring(
+  form: RingForm,
+  options: AioOptions = {},
+  method: IoMethod = ringMethod(form),
+): Promise<Fixture> {
   const own = { maxBackends: 4, callbackModules: [LAYERS], ...options };
-  return openMethod("io_uring", own, [createIoUringMethod(form)]);
+  return openMethod("io_uring", own, [method]);
 }
 
 /** The ring of a backend, to look at: what it has, and what the kernel says of it. */

@@ -7,8 +7,8 @@
 
 /// <reference lib="deno.worker" />
 
-import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { Aio, type AioFile, AioReturn } from "../../mod.ts";
+import { ringMethod } from "./uring.ts";
 import type { UringAnswer, UringAsk } from "./uring_attached.ts";
 
 /** So large that what is allocated after it was freed is likely to be there. */
@@ -37,7 +37,7 @@ function startRead(fd: number, offset: number, view: Uint8Array | null, bytes: n
 async function answer(ask: UringAsk): Promise<unknown> {
   switch (ask.what) {
     case "attach":
-      aio = await Aio.attach(ask.token, {}, [createIoUringMethod(ask.form)]);
+      aio = await Aio.attach(ask.token, {}, [ringMethod(ask.form)]);
       return { id: aio.backendId, threadId: aio.backend.libc.threadId() };
     case "read":
       return startRead(ask.fd, ask.offset, ask.view, ask.bytes);
