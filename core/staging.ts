@@ -73,11 +73,14 @@ export class Staging {
   submitAtEndOfTurn(): void {
     if (this.#isSubmitScheduled) return;
     this.#isSubmitScheduled = true;
-    queueMicrotask(() => {
-      this.#isSubmitScheduled = false;
-      this.submit();
-    });
+    queueMicrotask(this.#submitScheduled);
   }
+
+  /** One function for all turns. */
+  readonly #submitScheduled = (): void => {
+    this.#isSubmitScheduled = false;
+    this.submit();
+  };
 
   /** Hands everything to the method. */
   submit(): void {
