@@ -78,6 +78,8 @@ export class Turn {
 
   /** Says that the event loop has just come around. */
   renew(now: number): void {
+    // The time before was others', or nobody's: it tells nothing of how slow the IOs are.
+    this.#lookedAt = now;
     // Who waits for the next turn comes first.
     if (this.#nextTurn.length === 0) this.#restart(now);
   }
