@@ -24,6 +24,7 @@ import * as completion from "./completion.ts";
 import * as counting from "./counters.ts";
 import { countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
+import { goAround } from "./event_loop.ts";
 import { AioApiError } from "./errors.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioHandle, type HandleHost, type HandleOwner } from "./handle.ts";
@@ -124,7 +125,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.files = parts.files;
     this.method = parts.method;
     this.#isMethodAsked = parts.method.needsSynchronousExecution !== undefined;
-    this.turn = new Turn((microseconds) => this.libc.sleepNonblocking(microseconds));
+    this.turn = new Turn(goAround);
     this.warn = parts.warn;
     this.log = parts.log;
     this.injections = new InjectionPoints(parts.callbacks);

@@ -8,8 +8,8 @@
  * where IOs turn out to be slow.
  *
  * Timers run between two such turns, but Deno looks for sockets and signals only when its loop comes
- * to rest, or every 61st time around. So every 10 ms a turn ends with a rest: a call that sleeps for a
- * moment in another thread, so that the loop does too.
+ * to rest, or every 61st time around. So every 10 ms a turn ends with a break, in which the loop goes
+ * around with nothing to do until they were looked at (event_loop.ts).
  *
  * @module
  */
@@ -24,9 +24,7 @@ export interface CompletionWaiter {
 
 const TURN_MS_MAX = 1;
 /** Longest time between two looks for sockets and signals. */
-const REST_EVERY_MS = 10;
-/** Long enough for the loop to go to sleep before it is over; a shorter one often is not noticed. */
-const REST_MICROSECONDS = 20;
+const BREAK_EVERY_MS = 10;
 /** Units of work between two looks at the clock: IOs, or 16 KiB of a larger IO. */
 const UNITS_PER_LOOK = 8;
 const UNIT_BYTES_SHIFT = 14;
@@ -45,22 +43,22 @@ export class Turn {
   #isOver = false;
   #nextTurn: CompletionWaiter[] = [];
   #soon: CompletionWaiter[] = [];
-  readonly #rest: (microseconds: number) => Promise<unknown>;
-  #restedAt = this.#startedAt;
-  #resting: Promise<void> | null = null;
+  readonly #goAround: () => Promise<unknown>;
+  #brokeAt = this.#startedAt;
+  #break: Promise<void> | null = null;
 
   /**
    * The turn of a thread that just began one.
    *
-   * @param rest resolves after that time, for which the event loop has nothing to do
+   * @param goAround resolves when sockets and signals were looked at
    */
-  constructor(rest: (microseconds: number) => Promise<unknown>) {
-    this.#rest = rest;
+  constructor(goAround: () => Promise<unknown>) {
+    this.#goAround = goAround;
   }
 
-  /** Resolves when no rest is under way, after which none begins by itself. For `close()`. */
+  /** Resolves when no break is under way, after which none begins by itself. For `close()`. */
   async settled(): Promise<void> {
-    while (this.#resting !== null) await this.#resting;
+    while (this.#break !== null) await this.#break;
   }
 
   /** Counts an IO that was executed in this thread. */
@@ -118,13 +116,13 @@ export class Turn {
   }
 
   #end(): void {
-    if (this.#lookedAt - this.#restedAt < REST_EVERY_MS) {
+    if (this.#lookedAt - this.#brokeAt < BREAK_EVERY_MS) {
       setImmediate(this.#begin);
       return;
     }
-    this.#resting = this.#rest(REST_MICROSECONDS).then(() => {
-      this.#resting = null;
-      this.#restedAt = performance.now();
+    this.#break = this.#goAround().then(() => {
+      this.#break = null;
+      this.#brokeAt = performance.now();
       this.#begin();
     });
   }

@@ -276,11 +276,6 @@ export class Libc {
     return this.#system.threadId();
   }
 
-  /** `usleep(3)` off this thread: while it is out, the event loop has nothing to do and sleeps too. */
-  sleepNonblocking(microseconds: number): Promise<number> {
-    return this.#common.sleepNonblocking(microseconds);
-  }
-
   /** The address of a view's first byte. The view must be held for as long as the address is used. */
   addressOf(view: Uint8Array): number {
     const bytes = view as Uint8Array<ArrayBuffer>;

@@ -62,12 +62,6 @@ export const SYMBOLS = {
     parameters: ["i32", /* int fd */ "buffer", /* const void * */ "usize" /* size_t */],
     result: "i32", /* ssize_t, below 2^31 */
   },
-  sleepNonblocking: {
-    name: "usleep",
-    parameters: ["u32" /* useconds_t */],
-    result: "i32",
-    nonblocking: true,
-  },
   address: {
     name: "memmove",
     parameters: ["buffer", /* void *to */ "buffer", /* const void *from */ "usize" /* size_t n */],

@@ -171,18 +171,18 @@ for (const isOver of [false, true]) {
   });
 }
 
-Deno.test("Turn rests once it has gone on for 10 ms, and settled() waits for that", async () => {
+Deno.test("Turn breaks once it has gone on for 10 ms, and settled() waits for that", async () => {
   const gate = Promise.withResolvers<void>();
-  const rests: number[] = [];
-  const turn = new Turn((microseconds) => {
-    rests.push(microseconds);
+  let breaks = 0;
+  const turn = new Turn(() => {
+    breaks++;
     return gate.promise;
   });
   busy(12);
   turn.spend(10_000_000);
   let told = 0;
   turn.handOut({ completed: () => told++ });
-  assertEquals([rests.length, told], [1, 0]);
+  assertEquals([breaks, told], [1, 0]);
   let isSettled = false;
   const settled = turn.settled().then(() => isSettled = true);
   for (let i = 0; i < 3; i++) await nextMacrotask();
@@ -192,8 +192,8 @@ Deno.test("Turn rests once it has gone on for 10 ms, and settled() waits for tha
   assertEquals(told, 1);
 });
 
-Deno.test("Turn.settled() resolves at once when there is no rest", async () => {
-  await new Turn(() => Promise.reject(new Error("no rest"))).settled();
+Deno.test("Turn.settled() resolves at once when there is no break", async () => {
+  await new Turn(() => Promise.reject(new Error("no break"))).settled();
 });
 
 Deno.test("sync: an interval keeps its ticks while tasks await cached reads", async () => {
