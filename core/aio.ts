@@ -28,7 +28,7 @@ import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import type { InjectionHook } from "./injection.ts";
 import { type IoRow, listIos } from "./ios.ts";
-import type { IoMethod } from "./method.ts";
+import type { IoMethod, WorkerRow } from "./method.ts";
 import { drainOthers } from "./drain.ts";
 import {
   attachBackend,
@@ -37,9 +37,9 @@ import {
   openBackend,
   type OpenedBackend,
 } from "./open.ts";
-import type { AioOptions, EffectiveOptions } from "./options.ts";
+import type { AioOptions, EffectiveOptions, WorkerPoolOptions } from "./options.ts";
 import { reapBackend } from "./reap.ts";
-import { ResourceOwner } from "./resource_owner.ts";
+import { type ResourceOwner, runWithOwner } from "./resource_owner.ts";
 import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
 import type { InjectionPoint, ResultReporter } from "./result.ts";
 import { LAYOUT_VERSION } from "./shared_memory.ts";
@@ -302,35 +302,7 @@ export class AioCore implements AsyncDisposable {
    * @param fn may be asynchronous
    */
   withOwner<T>(fn: (owner: ResourceOwner) => T): T {
-    const owner = new ResourceOwner(this);
-    const end = (isCommitted: boolean): void => {
-      if (!isCommitted) this.errorCleanup();
-      owner.release({ onError: !isCommitted });
-      this.endOfScope(isCommitted);
-    };
-    let value: T;
-    try {
-      value = fn(owner);
-    } catch (error) {
-      end(false);
-      throw error;
-    }
-    if (!(value instanceof Promise)) {
-      end(true);
-      return value;
-    }
-    const settled = value.then(
-      (result) => {
-        end(true);
-        return result;
-      },
-      (error) => {
-        end(false);
-        throw error;
-      },
-    );
-    // A promise of what fn's promise resolves to: the same type, which TypeScript cannot see.
-    return settled as T;
+    return runWithOwner(this, fn);
   }
 
   /** After an error: leaves batch mode and submits what is staged. */
@@ -450,11 +422,40 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
+   * The Workers that execute IO, with the method `worker`; none with others. May be called at any time, as
+   * {@linkcode ios}.
+   */
+  workers(): WorkerRow[] {
+    return this.backend.method.listWorkers?.(this.backend) ?? [];
+  }
+
+  /**
+   * Changes the pool of the method `worker` while it runs: what is not given stays as it is. More Workers
+   * come with the next IO that needs them, fewer are left when those that are too many have done their IO.
+   *
+   * @param change see {@linkcode WorkerPoolOptions}
+   * @returns what is in force
+   * @throws {TypeError} or {RangeError} for a wrong value, as `Aio.open()`
+   * @throws {Deno.errors.NotSupported} with another method
+   */
+  setWorkers(change: WorkerPoolOptions): Readonly<Required<WorkerPoolOptions>> {
+    this.backend.checkUsable("setWorkers");
+    const { method } = this.backend;
+    if (method.configureWorkers !== undefined) {
+      return method.configureWorkers(this.backend, change);
+    }
+    throw new Deno.errors.NotSupported(
+      `Cannot set workers with the method "${method.name}": only "worker" has any`,
+    );
+  }
+
+  /**
    * Has a hook called at a place in the life of each IO of this thread: for tests of programs that
    * must get along with slow, failed and half-done IO.
    *
    * - `"aio-after-staging"`: in the issuer, before the IO is submitted
-   * - `"aio-process-completion-before-shared"`: in whichever thread completes it; what the hook returns
+   * - `"aio-process-completion-before-shared"`: in whichever attached thread completes it (with the method
+   *   `worker` that is this one while it has a hook); what the hook returns
    *   replaces the raw result, in bytes or -errno
    * - `"aio-before-reclaim"`: in the issuer, before its local callbacks
    *

@@ -170,6 +170,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     return hasOtherThreads(this.control, this.id);
   }
 
+  get hasHooks(): boolean {
+    return this.injections.count > 0;
+  }
+
   /** Whether a handle is handed out. */
   get hasHandedOut(): boolean {
     return this.#handedOut !== null;
@@ -281,15 +285,14 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     }
   }
 
-  /** Takes back what other threads completed. @returns how many */
+  // One function each for all times: this is on the way of each IO that another thread completes.
+  readonly #isCompletedShared = ({ base }: AioHandle): boolean =>
+    Atomics.load(this.#words, base + HANDLE.state) === COMPLETED_SHARED;
+  readonly #reclaim = (handle: AioHandle): void => this.reclaim(handle);
+
+  /** Takes back what other threads completed, the oldest first. @returns how many */
   #reclaimCompleted(): number {
-    let count = 0;
-    for (const handle of this.#handles) {
-      if (Atomics.load(this.#words, handle.base + HANDLE.state) !== COMPLETED_SHARED) continue;
-      this.reclaim(handle);
-      count++;
-    }
-    return count;
+    return this.#inFlight.takeEach(this.#isCompletedShared, this.#reclaim);
   }
 
   releaseHandle(handle: AioHandle): void {

@@ -14,8 +14,8 @@
 import { SUBMITTED } from "./handle_state.ts";
 import { HANDLE } from "./shared_memory.ts";
 
-/** `maxBackends` is 32 at most, and 0 is nobody. */
-const CLAIMANT_BITS = 6;
+/** There are 32 backends and 32 helpers at most, and 0 is nobody. */
+const CLAIMANT_BITS = 7;
 const CLAIMANT_MASK = (1 << CLAIMANT_BITS) - 1;
 
 function claimOf(generationLow: number, backendId: number): number {
@@ -27,7 +27,7 @@ function claimantIn(claim: number, generationLow: number): number {
   return claim === claimOf(generationLow, backendId) ? backendId : -1;
 }
 
-/** The backend that has claimed the present use of a handle; -1: none. */
+/** The backend or helper that has claimed the present use of a handle; -1: none. */
 export function claimantOf(words: Int32Array, base: number): number {
   const low = Atomics.load(words, base + HANDLE.generationLow);
   return claimantIn(Atomics.load(words, base + HANDLE.claim), low);

@@ -48,7 +48,11 @@ function waitForAllOn(backend: Backend, fd: number): void {
   if (!method.waitOnFdBeforeClose) return;
   for (let slices = 0;; slices++) {
     const handle = firstOn(backend, fd);
-    if (handle === null) return;
+    if (handle === null) {
+      // Other threads may have completed them: whoever closes a file finds what came of its IO.
+      backend.collect();
+      return;
+    }
     log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
     waitALittle(backend, handle);
     if (slices % PATIENCE_SLICES === PATIENCE_SLICES - 1) backend.reapDead();

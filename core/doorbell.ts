@@ -26,7 +26,7 @@ export class Doorbells {
   readonly #control: Control;
   readonly #libc: Libc;
   readonly #id: number;
-  /** A bit for each backend there can be, but this one. */
+  /** A bit for each backend there can be, but this one; a helper is none. */
   readonly #others: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
   /** The lower half is enough. */
@@ -47,7 +47,8 @@ export class Doorbells {
     this.#id = id;
     const count = control.words[HEADER.maxBackends]!;
     // A shift by 32 is none.
-    this.#others = (count === 32 ? -1 : (1 << count) - 1) & ~(1 << id);
+    const all = count === 32 ? -1 : (1 << count) - 1;
+    this.#others = id < count ? all & ~(1 << id) : all;
   }
 
   #wordOf(id: number): number {

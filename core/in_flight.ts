@@ -43,6 +43,23 @@ export class InFlight {
     return null;
   }
 
+  /**
+   * Hands on all that are as asked, the oldest first. Each is to be taken out by that.
+   *
+   * @returns how many there were
+   */
+  takeEach(isWanted: (handle: AioHandle) => boolean, take: (handle: AioHandle) => void): number {
+    let count = 0;
+    for (let local = this.#list.first; local >= 0;) {
+      const handle = this.#handles[local]!;
+      local = this.#list.after(local);
+      if (!isWanted(handle)) continue;
+      take(handle);
+      count++;
+    }
+    return count;
+  }
+
   /** Adds the newest. */
   append(handle: AioHandle): void {
     this.#list.append(handle.index - this.#first);

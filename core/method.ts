@@ -9,8 +9,9 @@
 
 import type { Libc } from "../ffi/libc.ts";
 import type { AioHandle } from "./handle.ts";
-import type { EffectiveOptions } from "./options.ts";
+import type { EffectiveOptions, WorkerPoolOptions } from "./options.ts";
 import type { Control } from "./shared_memory.ts";
+import type { WaitEvent } from "./wait_event.ts";
 
 /** Whether a machine has a method; if not, why, and what would help. */
 export type Availability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -60,14 +61,36 @@ export interface MethodBackend {
   storeCompletion(handle: AioHandle, result: number): void;
   /** The second half, without the lock: callbacks run. State before: completedIo. */
   publishCompletion(handle: AioHandle): void;
+  /** Whether hooks are attached in this thread: where a choice is, its IO is to be completed here. */
+  readonly hasHooks: boolean;
   /** The object for a handle, of this backend or another. */
   handleOf(index: number): AioHandle;
   /** Whether any other thread is attached. */
   readonly hasOthers: boolean;
   /** The id of the target that stands for an open file. */
   readonly fileTargetId: number;
+  /** Takes warnings; never throws. */
+  readonly warn: (message: string, cause?: unknown) => void;
+  /** Takes over from threads that have died. */
+  readonly reapDead: () => void;
   /** The memory that IO goes to without a copy. */
   readonly arena: { readonly address: number; readonly buffer: SharedArrayBuffer };
+}
+
+/** A thread of a method's own. */
+export interface WorkerRow {
+  /** Its number, from 0 without gaps but where one has just died. */
+  readonly worker: number;
+  /** Its thread, as the system has it. */
+  readonly threadId: number;
+  /** The handle that it executes the IO of; null: it sleeps, or is about to take one. */
+  readonly ioId: number | null;
+  /** What it is blocked in, by PostgreSQL's names; null: nothing. */
+  readonly waitEvent: WaitEvent | null;
+  /** IOs that it has executed. */
+  readonly ios: number;
+  /** How often it was woken. */
+  readonly wakeUps: number;
 }
 
 /** One way to execute IO. */
@@ -85,6 +108,8 @@ export interface IoMethod {
    * @param slot where it is in the table of open files
    */
   forgetFile?(backend: MethodBackend, slot: number): void;
+  /** Threads of its own that it may have, which complete IO and issue none: helper.ts. 0..32, default 0. */
+  readonly helpersMax?: number;
   /** Bytes of shared memory that it needs. */
   shmemSize?(options: EffectiveOptions): number;
   /** Lays that memory out, once, in the opener. */
@@ -121,8 +146,19 @@ export interface IoMethod {
   /** Whether own completions wait to be looked for. */
   hasCompletions?(backend: MethodBackend): boolean;
   /**
-   * Ends what a backend whose thread died has in the method: afterwards each of its submitted IOs is
-   * completed, or will never be touched again. Called by one thread at a time.
+   * The threads of its own, as they are now.
+   *
+   * @returns one row each, by number
+   */
+  listWorkers?(backend: MethodBackend): WorkerRow[];
+  /** Changes how many of them there are to be; to be called in any thread. */
+  configureWorkers?(
+    backend: MethodBackend,
+    change: WorkerPoolOptions,
+  ): Readonly<Required<WorkerPoolOptions>>;
+  /**
+   * Ends what a backend, or a helper, whose thread died has in the method: afterwards each of its
+   * submitted IOs is completed, or will never be touched again. Called by one thread at a time.
    *
    * @returns false if it has to be tried again later
    */

@@ -9,15 +9,13 @@ import { closeLibc, type Libc, openLibc } from "../ffi/libc.ts";
 import { Arena } from "./arena.ts";
 import { Backend } from "./backend.ts";
 import { assert } from "./assert.ts";
-import { CallbackTable } from "./callback.ts";
 import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
 import { AioApiError, shown } from "./errors.ts";
-import { fileCallbacks } from "./file_callbacks.ts";
 import { IoLog } from "./io_log.ts";
 import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 import { MemoryMap } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
-import { FILE_TARGET_NAME, OpenFileTable } from "./open_file.ts";
+import { OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
 import { reapBelongings, reapDead, tryTakeOver } from "./reap.ts";
 import {
@@ -29,7 +27,7 @@ import {
   PHASE_OPEN,
 } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
-import { TargetTable } from "./target.ts";
+import { makeTables } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "./token.ts";
 
 /** Deno hands out real file descriptors from `node:fs` since this version. */
@@ -204,7 +202,8 @@ function createMemory(
   { options, method, modules }: Foundation,
 ): { control: Control; arena: SharedArrayBuffer } {
   const methodBytes = method.shmemSize?.(options) ?? 0;
-  const control = createControl(options, namesHash(modules), methodBytes);
+  const helpers = method.helpersMax ?? 0;
+  const control = createControl(options, namesHash(modules), methodBytes, helpers);
   method.shmemInit?.(control);
   return { control, arena: createSharedMemory(options.arenaBytes, "the arena") };
 }
@@ -315,23 +314,13 @@ function makeBackend(
 ): Backend {
   const { options, method, libc, modules, warn } = foundation;
   const threadId = libc.threadId();
-  const targets = new TargetTable();
-  const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
+  const isThreadAlive = (id: number) => libc.isThreadAlive(id);
+  const files = new OpenFileTable(control, threadId, isThreadAlive, id);
+  const { callbacks, targets, fileTargetId } = makeTables(modules, files, warn);
   const log = foundation.log === null
     ? null
     : new IoLog(foundation.log.hook, foundation.log.level, callbacks);
   if (log !== null && log.has("debug4")) callbacks.onCall = log.traceOf();
-  const isThreadAlive = (id: number) => libc.isThreadAlive(id);
-  const files = new OpenFileTable(control, threadId, isThreadAlive, id);
-  targets.add(FILE_TARGET_NAME, files.target());
-  const fileTargetId = targets.idOf(FILE_TARGET_NAME);
-  const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
-  for (const [name, one] of builtIn) callbacks.add(name, one);
-  callbacks.trustAll();
-  for (const module of modules) {
-    for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);
-    for (const [name, one] of Object.entries(module.targets)) targets.add(name, one);
-  }
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
   const backend = new Backend({

@@ -218,18 +218,29 @@ function integerOption(name: keyof typeof INTEGER_OPTIONS, value: number | undef
   return value === undefined ? range.default : checkInteger(name, value, range.min, range.max);
 }
 
-function checkInteger(name: string, value: number, min: number, max: number): number {
-  checkType(name, value, "number");
+function checkInteger(
+  name: string,
+  value: number,
+  min: number,
+  max: number,
+  call = "open aio",
+): number {
+  checkType(name, value, "number", call);
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
   throw new RangeError(
-    `Cannot open aio as "${name}" must be an integer from ${min} to ${max}: got ${value}`,
+    `Cannot ${call} as "${name}" must be an integer from ${min} to ${max}: got ${value}`,
   );
 }
 
-function checkType(name: string, value: unknown, type: "number" | "string" | "function"): void {
+function checkType(
+  name: string,
+  value: unknown,
+  type: "number" | "string" | "function",
+  call = "open aio",
+): void {
   const actual: string = typeof value;
   if (actual === type) return;
-  throw new TypeError(`Cannot open aio as "${name}" must be a ${type}: got ${shown(value)}`);
+  throw new TypeError(`Cannot ${call} as "${name}" must be a ${type}: got ${shown(value)}`);
 }
 
 function concurrencyOption(value: number | undefined): number {
@@ -290,14 +301,26 @@ function methodsOption(value: readonly string[] | undefined): readonly string[] 
   return [...value];
 }
 
-function workersOption(value: WorkerPoolOptions | undefined): Required<WorkerPoolOptions> {
+/**
+ * Checks what is wanted of the pool of the worker method.
+ *
+ * @param value what was given
+ * @param call what it was given to, for errors
+ * @param before what holds for what is not given
+ * @throws {TypeError} or {RangeError} as {@linkcode effectiveOptions}
+ */
+export function workersOption(
+  value: WorkerPoolOptions | undefined,
+  call = "open aio",
+  before?: Readonly<Required<WorkerPoolOptions>>,
+): Required<WorkerPoolOptions> {
   if (value !== undefined && (typeof value !== "object" || value === null)) {
-    throw new TypeError(`Cannot open aio as "workers" must be an object: got ${shown(value)}`);
+    throw new TypeError(`Cannot ${call} as "workers" must be an object: got ${shown(value)}`);
   }
   for (const name of Object.keys(value ?? {})) {
     if (Object.hasOwn(WORKER_OPTIONS, name)) continue;
     throw new TypeError(
-      `Cannot open aio with the unknown option "workers.${name}": known are ${
+      `Cannot ${call} with the unknown option "workers.${name}": known are ${
         Object.keys(WORKER_OPTIONS).join(", ")
       }`,
     );
@@ -306,8 +329,8 @@ function workersOption(value: WorkerPoolOptions | undefined): Required<WorkerPoo
     const range: IntegerRange = WORKER_OPTIONS[name];
     const one = value?.[name];
     return one === undefined
-      ? range.default
-      : checkInteger(`workers.${name}`, one, range.min, range.max);
+      ? before?.[name] ?? range.default
+      : checkInteger(`workers.${name}`, one, range.min, range.max, call);
   };
   // Who sets one bound only gets the other one to fit.
   const given = { min: read("min"), max: read("max") };
@@ -319,7 +342,7 @@ function workersOption(value: WorkerPoolOptions | undefined): Required<WorkerPoo
   };
   if (workers.min <= workers.max) return workers;
   throw new RangeError(
-    `Cannot open aio as "workers.min" (${workers.min}) should be less than or equal to "workers.max" (${workers.max})`,
+    `Cannot ${call} as "workers.min" (${workers.min}) should be less than or equal to "workers.max" (${workers.max})`,
   );
 }
 

@@ -90,10 +90,13 @@ export function reapBackend(backend: Backend, id: number): void {
 
 /** Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time. */
 export function reapDead(backend: Backend): void {
-  const { control, libc, options, log } = backend;
-  for (let id = 0; id < options.maxBackends; id++) {
+  const { control, libc, log } = backend;
+  for (let id = 0; id < control.threadCount; id++) {
     if (id === backend.id || !tryTakeOver(control, libc, id)) continue;
-    if (finishReaping(backend, id)) log?.say("log", `reaped backend ${id}: its thread has died`);
+    if (!finishReaping(backend, id)) continue;
+    const { maxBackends } = backend.options;
+    const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
+    log?.say("log", `reaped ${what}: its thread has died`);
   }
 }
 
@@ -133,6 +136,8 @@ export function reapBelongings(backend: Backend, id: number): boolean {
   const { control, libc, files, arena, method } = backend;
   completeClaimed(backend, id);
   if (method.reapBackend?.(backend, id) === false) return false;
+  // A helper has neither handles nor files.
+  if (id >= backend.options.maxBackends) return true;
   const first = id * control.handlesPerBackend;
   let isDone = true;
   for (let index = first; index < first + control.handlesPerBackend; index++) {

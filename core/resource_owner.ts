@@ -80,3 +80,46 @@ export class ResourceOwner implements HandleOwner, Disposable {
     this.release();
   }
 }
+
+/** Where a unit of work ends. */
+interface Scope {
+  /** Whose handles it owns. */
+  readonly backend: Backend;
+  /** After an error. */
+  errorCleanup(): void;
+  /** After anything. */
+  endOfScope(isCommitted: boolean): void;
+}
+
+/** See `AioCore.withOwner`. */
+export function runWithOwner<T>(scope: Scope, fn: (owner: ResourceOwner) => T): T {
+  const owner = new ResourceOwner(scope);
+  const end = (isCommitted: boolean): void => {
+    if (!isCommitted) scope.errorCleanup();
+    owner.release({ onError: !isCommitted });
+    scope.endOfScope(isCommitted);
+  };
+  let value: T;
+  try {
+    value = fn(owner);
+  } catch (error) {
+    end(false);
+    throw error;
+  }
+  if (!(value instanceof Promise)) {
+    end(true);
+    return value;
+  }
+  const settled = value.then(
+    (result) => {
+      end(true);
+      return result;
+    },
+    (error) => {
+      end(false);
+      throw error;
+    },
+  );
+  // A promise of what fn's promise resolves to: the same type, which TypeScript cannot see.
+  return settled as T;
+}

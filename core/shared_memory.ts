@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 const MAGIC = 0x0a10_da7a;
 const CACHE_LINE_WORDS = 16;
@@ -45,6 +45,8 @@ export const HEADER = {
   /** Random, so that a token of another Aio is noticed. */
   identityLow: 12,
   identityHigh: 13,
+  /** Threads of the method's own that there can be: helper.ts. Their records follow those of the backends. */
+  helpers: 14,
   /** The open-file table's lock: the thread id of its holder, or 0. */
   filesLock: 16,
   /** The arena's lock: the thread id of its holder, or 0. */
@@ -169,6 +171,8 @@ export class Control {
   readonly files: number;
   /** Where the arena's page words begin. */
   readonly arenaPages: number;
+  /** Backends and helpers that there can be: so many records. */
+  readonly threadCount: number;
   /** Handles of one backend. */
   readonly handlesPerBackend: number;
   /** Handles in all. */
@@ -184,11 +188,12 @@ export class Control {
     this.bytes = new Uint8Array(buffer);
     assert(this.words[HEADER.magic] === MAGIC, "Control memory without its mark");
     const maxBackends = this.words[HEADER.maxBackends]!;
+    this.threadCount = maxBackends + this.words[HEADER.helpers]!;
     this.handlesPerBackend = this.words[HEADER.handlesPerBackend]!;
     this.iovecsPerHandle = this.words[HEADER.iovecsPerHandle]!;
     this.handleCount = maxBackends * this.handlesPerBackend;
     const at = offsetsOf({
-      maxBackends,
+      threads: this.threadCount,
       handles: this.handleCount,
       iovecs: this.iovecsPerHandle,
       maxFiles: this.words[HEADER.maxFiles]!,
@@ -207,7 +212,7 @@ export class Control {
     return this.handles + index * HANDLE.size;
   }
 
-  /** Where the record of a backend is. */
+  /** Where the record of a backend, or of a helper, is. */
   backendAt(id: number): number {
     return this.backends + id * BACKEND.size;
   }
@@ -228,10 +233,9 @@ export class Control {
   }
 }
 
-/** Whether any backend but one has a thread. */
+/** Whether any other thread is attached or helps. */
 export function hasOtherThreads(control: Control, id: number): boolean {
-  const count = control.words[HEADER.maxBackends]!;
-  for (let other = 0; other < count; other++) {
+  for (let other = 0; other < control.threadCount; other++) {
     const at = control.backendAt(other) + BACKEND.threadId;
     if (other !== id && Atomics.load(control.words, at) !== 0) return true;
   }
@@ -239,7 +243,7 @@ export function hasOtherThreads(control: Control, id: number): boolean {
 }
 
 interface Counts {
-  readonly maxBackends: number;
+  readonly threads: number;
   readonly handles: number;
   readonly iovecs: number;
   readonly maxFiles: number;
@@ -254,7 +258,7 @@ function offsetsOf(
 > {
   const line = (words: number) => alignUp(words, CACHE_LINE_WORDS);
   const backends = line(HEADER.size);
-  const handles = line(backends + counts.maxBackends * BACKEND.size);
+  const handles = line(backends + counts.threads * BACKEND.size);
   const iovecs = line(handles + counts.handles * HANDLE.size);
   const handleData = line(iovecs + counts.handles * counts.iovecs * IOVEC_WORDS.size);
   const files = line(handleData + counts.handles * counts.iovecs * 2);
@@ -294,15 +298,17 @@ export function createSharedMemory(bytes: number, what: string): SharedArrayBuff
  * @param options the effective options
  * @param namesHash of all callback and target names, which every attached thread must match
  * @param methodBytes what the method asked for by `shmemSize`
+ * @param helpers threads of its own that it may have
  */
 export function createControl(
   options: EffectiveOptions,
   namesHash: number,
   methodBytes: number,
+  helpers = 0,
 ): Control {
   const handles = options.maxBackends * options.maxConcurrency;
   const counts = {
-    maxBackends: options.maxBackends,
+    threads: options.maxBackends + helpers,
     handles,
     iovecs: options.ioMaxCombineLimit,
     maxFiles: options.maxFiles,
@@ -314,7 +320,8 @@ export function createControl(
   const words = new Int32Array(createSharedMemory(bytes, "handles and files"));
   words[HEADER.magic] = MAGIC;
   words[HEADER.version] = LAYOUT_VERSION;
-  words[HEADER.maxBackends] = counts.maxBackends;
+  words[HEADER.maxBackends] = options.maxBackends;
+  words[HEADER.helpers] = helpers;
   words[HEADER.handlesPerBackend] = options.maxConcurrency;
   words[HEADER.iovecsPerHandle] = counts.iovecs;
   words[HEADER.maxFiles] = counts.maxFiles;

@@ -9,18 +9,24 @@ import { effectiveOptions } from "../core/options.ts";
 import type { AioOptions } from "../core/options.ts";
 import { ioUringMethod } from "./io_uring.ts";
 import { syncMethod } from "./sync.ts";
+import { workerMethod } from "./worker.ts";
 
 /** A method's name. */
-export type IoMethodName = "io_uring" | "sync";
+export type IoMethodName = "io_uring" | "worker" | "sync";
 
 /** Every method by name; the compiler sees to it that none is missing. */
 const METHODS_BY_NAME: Readonly<Record<IoMethodName, IoMethod>> = {
   io_uring: ioUringMethod,
+  worker: workerMethod,
   sync: syncMethod,
 };
 
 /** Every method, the best first. */
-export const METHODS: readonly IoMethod[] = [METHODS_BY_NAME.io_uring, METHODS_BY_NAME.sync];
+export const METHODS: readonly IoMethod[] = [
+  METHODS_BY_NAME.io_uring,
+  METHODS_BY_NAME.worker,
+  METHODS_BY_NAME.sync,
+];
 
 /** A method, and whether this machine has it. */
 export type MethodAvailability = Availability & { readonly name: IoMethodName };

@@ -10,24 +10,18 @@
  * @module
  */
 
-import * as counting from "../core/counters.ts";
 import type { AioHandle } from "../core/handle.ts";
-import * as flags from "../core/handle_flag.ts";
 import type { MethodBackend } from "../core/method.ts";
-import * as operations from "../core/operation.ts";
 import * as layout from "../core/shared_memory.ts";
+import { isBufferedRead, tryPerformCached } from "./cached_reads.ts";
 import type { UringTuning } from "./uring_tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { COUNTER } = counting;
-const { FLAG_BITS } = flags;
-const { OP_READV } = operations;
 const { HANDLE } = layout;
 
 /** The cached reads of one backend. */
 export class CachedReads {
   readonly #backend: MethodBackend;
-  readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #hitsMin: number;
   readonly #bytesMax: number;
   /** Reads in a row that were alone and there at once. */
@@ -41,17 +35,14 @@ export class CachedReads {
    */
   constructor(backend: MethodBackend, tuning: UringTuning) {
     this.#backend = backend;
-    this.#words = backend.control.words;
     this.#hitsMin = tuning.cachedReadsMin;
     this.#bytesMax = tuning.inlineBytesMax;
   }
 
   /** Whether an IO is one to try, or to learn from. Direct reads never are. */
-  isCandidate({ base }: AioHandle): boolean {
-    const words = this.#words;
-    return words[base + HANDLE.operation] === OP_READV &&
-      (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0 &&
-      words[base + HANDLE.length]! <= this.#bytesMax;
+  isCandidate(handle: AioHandle): boolean {
+    return isBufferedRead(handle) &&
+      handle.words[handle.base + HANDLE.length]! <= this.#bytesMax;
   }
 
   /** Whether a candidate that was submitted alone was there at once. */
@@ -62,23 +53,8 @@ export class CachedReads {
   /** Executes a staged candidate, if it may be expected to be there and is. @returns whether it is over */
   tryPerform(handle: AioHandle): boolean {
     if (this.#hits < this.#hitsMin) return false;
-    const words = this.#words;
-    const { base } = handle;
-    const { libc, control, counters } = this.#backend;
-    const result = libc.preadvCached(
-      words[base + HANDLE.fd]!,
-      handle.iovec.bytes,
-      words[base + HANDLE.iovecLength]!,
-      control.longs[(base + HANDLE.offsetLow) >> 1]!,
-    );
-    if (result !== words[base + HANDLE.length]) {
-      this.#hits = 0;
-      return false;
-    }
-    counters[COUNTER.synchronousByMethod]!++;
-    this.#backend.prepareSubmit(handle);
-    this.#backend.storeCompletion(handle, result);
-    this.#backend.publishCompletion(handle);
-    return true;
+    if (tryPerformCached(this.#backend, handle)) return true;
+    this.#hits = 0;
+    return false;
   }
 }

@@ -8,6 +8,7 @@
 import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { existsSync } from "node:fs";
+import { testEachMethod } from "./support/methods.ts";
 import { type ChildResult, runChild, type TempDir, tempDir } from "./support/temp.ts";
 
 const ROOT = join(import.meta.dirname ?? ".", "..");
@@ -68,18 +69,22 @@ async function runOutside(
   });
 }
 
-Deno.test("import by URL: a program reads and writes a file through Aio", async () => {
+testEachMethod("import by URL: a program reads and writes a file through Aio", async (method) => {
   await using server = serveCheckout();
   await using dir = await tempDir();
   await Deno.writeTextFile(dir.join("data"), CONTENT);
   await Deno.writeTextFile(
     dir.join("program.ts"),
     `import { Aio } from "http://${server.host}/mod.ts";
-    await using aio = await Aio.open();
+    await using aio = await Aio.open({ method: "${method}", workers: { min: 1 } });
     await using source = await aio.openFile("data");
     const buffer = new Uint8Array(await source.size());
     const count = await source.readAt(buffer, 0);
     await using target = await aio.openFile("copy", { write: true, create: true });
+    await target.writeAt(buffer.subarray(0, count), 0);
+    while (aio.method === "worker" && aio.workers().length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
     await target.writeAt(buffer.subarray(0, count), 0);
     console.log(new TextDecoder().decode(buffer.subarray(0, count)));`,
   );

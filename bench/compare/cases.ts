@@ -41,6 +41,12 @@ const TASKS = 32;
 const CACHED = "ours, arena";
 const PLAIN = "ours, plain memory";
 const OURS = "ours";
+const POOL = "ours, pool";
+const PSYNC = "fio psync";
+/** Workers of the rows past the page cache. */
+const MANY_WORKERS = 16;
+const SEQUENTIAL_BYTES = 128 * 1024;
+const SEQUENTIAL_DEPTH = 8;
 const FIO = "fio io_uring";
 const DENO_FILE = "Deno.FsFile";
 const NODE_IN_DENO = "node:fs in Deno";
@@ -57,10 +63,13 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
     direct: false,
     writes: false,
     isPlain: false,
+    isSequential: false,
+    workers: null,
     ticks: false,
     ...more,
   });
   const own = (name: string, more: Partial<OursOrder> = {}) => () => ours(name, order(more));
+  const fioJob = { path, rw: "randread", blockBytes: BLOCK_BYTES } as const;
   const withFio = (direct: boolean, depth: number, rw: "randread" | "randwrite" = "randread") => {
     const job = { path, engine: "io_uring", rw, direct, depth, blockBytes: BLOCK_BYTES } as const;
     return hasFio ? () => fio(FIO, job) : null;
@@ -76,6 +85,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       contenders: {
         [CACHED]: own(CACHED),
         [PLAIN]: own(PLAIN, { isPlain: true }),
+        [POOL]: own(POOL, { method: "worker" }),
         [FIO]: withFio(false, TASKS),
         [DENO_FILE]: denoFile(TASKS),
         [NODE_IN_DENO]: () => denoContender(NODE_IN_DENO, "./node_fs.mjs", peerArgs(TASKS)),
@@ -89,19 +99,38 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE_IN_DENO, wanted: 20 },
         { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE, wanted: 2 },
         { what: "32 tasks, plain Uint8Array, page cache", ours: PLAIN, peer: FIO, wanted: 0.7 },
+        { what: "worker: 32 tasks, page cache", ours: POOL, peer: DENO_FILE, wanted: 3 },
       ],
     },
     {
       name: "1 task, page cache",
       direct: false,
-      contenders: { [OURS]: own(OURS, { tasks: 1 }), [DENO_FILE]: denoFile(1) },
-      rows: [{ what: "1 task awaits readAt, page cache", ours: OURS, peer: DENO_FILE, wanted: 10 }],
+      contenders: {
+        [OURS]: own(OURS, { tasks: 1 }),
+        [POOL]: own(POOL, { tasks: 1, method: "worker" }),
+        [DENO_FILE]: denoFile(1),
+      },
+      rows: [
+        { what: "1 task awaits readAt, page cache", ours: OURS, peer: DENO_FILE, wanted: 10 },
+        { what: "worker: 1 task, page cache", ours: POOL, peer: DENO_FILE, wanted: 3 },
+      ],
     },
     {
       name: "32 tasks, O_DIRECT",
       direct: true,
-      contenders: { [OURS]: own(OURS, { direct: true }), [FIO]: withFio(true, TASKS) },
-      rows: [{ what: "32 tasks await readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 }],
+      contenders: {
+        [OURS]: own(OURS, { direct: true }),
+        [POOL]: own(POOL, { direct: true, method: "worker", workers: MANY_WORKERS }),
+        [FIO]: withFio(true, TASKS),
+        [PSYNC]: hasFio
+          ? () => fio(PSYNC, { ...fioJob, engine: "psync", direct: true, depth: 1 })
+          : null,
+      },
+      rows: [
+        { what: "32 tasks await readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 },
+        { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: FIO, wanted: 0.75 },
+        { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: PSYNC, wanted: 4 },
+      ],
     },
     {
       name: "1 task, O_DIRECT",
@@ -117,6 +146,54 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         [FIO]: withFio(true, TASKS, "randwrite"),
       },
       rows: [{ what: "32 tasks await writeAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 }],
+    },
+    {
+      name: "8 tasks in sequence, O_DIRECT",
+      direct: true,
+      contenders: {
+        [POOL]: own(POOL, {
+          direct: true,
+          method: "worker",
+          tasks: SEQUENTIAL_DEPTH,
+          blockBytes: SEQUENTIAL_BYTES,
+          isSequential: true,
+        }),
+        [FIO]: hasFio
+          ? () =>
+            fio(FIO, {
+              path,
+              engine: "io_uring",
+              rw: "read",
+              direct: true,
+              depth: SEQUENTIAL_DEPTH,
+              blockBytes: SEQUENTIAL_BYTES,
+            })
+          : null,
+      },
+      rows: [
+        {
+          what: "worker: 128 KiB in sequence, 8 tasks, O_DIRECT",
+          ours: POOL,
+          peer: FIO,
+          wanted: 0.85,
+        },
+      ],
+    },
+    {
+      name: "worker: 32 and 8 Workers, page cache",
+      direct: false,
+      contenders: {
+        "32 Workers": own("32 Workers", { method: "worker", workers: 32 }),
+        "8 Workers": own("8 Workers", { method: "worker", workers: 8 }),
+      },
+      rows: [
+        {
+          what: "worker: 32 Workers, page cache",
+          ours: "32 Workers",
+          peer: "8 Workers",
+          wanted: 0.9,
+        },
+      ],
     },
   ];
 }
@@ -137,6 +214,8 @@ export function tickingOn(
       direct: false,
       writes: false,
       isPlain: false,
+      isSequential: false,
+      workers: null,
       ticks: true,
     })
   );

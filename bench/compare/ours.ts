@@ -20,6 +20,10 @@ export interface OursOrder {
   readonly writes: boolean;
   /** Plain memory of each task, which goes through bounce buffers; else that of the arena. */
   readonly isPlain: boolean;
+  /** One block after another instead of random ones. */
+  readonly isSequential: boolean;
+  /** Workers of the method `worker`; null: as many as it takes, by default. */
+  readonly workers: number | null;
   /** Whether the ticks of an interval are counted, too. */
   readonly ticks: boolean;
 }
@@ -29,6 +33,7 @@ const TICK_MS = 10;
 const order: OursOrder = JSON.parse(Deno.args[0]!);
 const { path, fileBytes, blockBytes, tasks, method, direct, writes, isPlain } = order;
 const aio = await Aio.open({ method });
+if (order.workers !== null) await startWorkers(order.workers);
 const file = await aio.openFile(path, {
   read: true,
   write: writes,
@@ -36,10 +41,29 @@ const file = await aio.openFile(path, {
 });
 const makeBuffer = () => isPlain ? new Uint8Array(blockBytes) : aio.alloc(blockBytes);
 const buffers = Array.from({ length: tasks }, makeBuffer);
-const nextOffset = randomOffsets(fileBytes / blockBytes, blockBytes);
+const nextOffset = order.isSequential
+  ? sequentialOffsets()
+  : randomOffsets(fileBytes / blockBytes, blockBytes);
 const operation = writes
   ? (task: number) => file.writeAt(buffers[task]!, nextOffset())
   : (task: number) => file.readAt(buffers[task]!, nextOffset());
+
+/** Has them run before anything is measured: they come with the first IO that finds none. */
+async function startWorkers(count: number): Promise<void> {
+  aio.setWorkers({ min: count, max: count });
+  await using file = await aio.openFile(path);
+  await file.readAt(new Uint8Array(1), fileBytes);
+  while (aio.workers().length < count) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function sequentialOffsets(): () => number {
+  let at = 0;
+  return () => {
+    const offset = at;
+    at = (at + blockBytes) % fileBytes;
+    return offset;
+  };
+}
 
 async function runTicking(seconds: number) {
   let ticks = 0;

@@ -94,6 +94,7 @@ const PINNED = {
     methodSize: 11,
     identityLow: 12,
     identityHigh: 13,
+    helpers: 14,
     filesLock: 16,
     arenaLock: 32,
     arenaHint: 33,
@@ -157,8 +158,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 3", () => {
-  assertEquals(LAYOUT_VERSION, 3);
+Deno.test("layout: every offset and size is the one of layout version 4", () => {
+  assertEquals(LAYOUT_VERSION, 4);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

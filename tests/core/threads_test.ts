@@ -6,6 +6,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { type Fixture, openHeld, openSync } from "../support/core.ts";
+import { openMethod } from "../support/core_methods.ts";
 import { missingBelongings, quietBelongings } from "../support/belongings.ts";
 import { testSeed } from "../support/prng.ts";
 import { METHODS_UNDER_TEST } from "../support/methods.ts";
@@ -45,6 +46,12 @@ Deno.test("held: four threads issue, await and complete each other's IO", async 
 Deno.test("sync: four threads issue IO and await each other's", async () => {
   await using fixture = await openSync(OPTIONS);
   await checkLoad(fixture, 100_000);
+});
+
+Deno.test("worker: four threads have more than the queue holds, and await each other's IO", async () => {
+  const workers = { min: 2, max: 2, launchIntervalMs: 0 };
+  await using fixture = await openMethod("worker", { ...OPTIONS, maxConcurrency: 64, workers });
+  await checkLoad(fixture, 15_000);
 });
 
 for (const maxConcurrency of [8, 1024]) {

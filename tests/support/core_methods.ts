@@ -18,6 +18,7 @@ import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from ".
 import { HeldMethod } from "./held_method.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { tempDir } from "./temp.ts";
+import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./worker_pool.ts";
 
 /** The name of the method that waits until somebody looks. */
 export const HELD = "held";
@@ -118,7 +119,7 @@ export class LookedAtMethod extends HeldMethod {
 export async function openMethod(
   method: string,
   options: AioOptions,
-  methods?: readonly IoMethod[],
+  methods: readonly IoMethod[] = METHODS_FOR_TESTS,
 ): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
@@ -129,12 +130,14 @@ export async function openMethod(
     await Aio.open({
       method,
       arenaBytes: 1024 * 1024,
+      workers: SMALL_POOL,
       onWarning: (message, cause) => warnings.push({ message, cause }),
       onLog: (message) => logs.push(message),
       logLevel: "log",
       ...options,
     }, methods),
   );
+  await poolUp(aio);
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
   const kept = opened.move();
   return {

@@ -10,8 +10,8 @@
 import { setImmediate } from "node:timers/promises";
 import { Aio, AioReturn } from "../../mod.ts";
 import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../mod.ts";
-import { METHODS } from "../../methods/registry.ts";
 import { FILE_BYTES, fileContent } from "./core.ts";
+import { METHODS_FOR_TESTS } from "./worker_pool.ts";
 import { HeldMethod } from "./held_method.ts";
 import { type LoadAnswer, type LoadOrder, MAILBOX_COUNTS, MAILBOX_REFS } from "./load.ts";
 import { Prng } from "./prng.ts";
@@ -212,7 +212,7 @@ function makeHeld(aioOf: () => Aio): HeldMethod {
 
 self.onmessage = async ({ data }: MessageEvent<LoadOrder>) => {
   const held = data.method === "held" ? makeHeld(() => aio) : null;
-  const methods: readonly IoMethod[] = held === null ? METHODS : [held];
+  const methods: readonly IoMethod[] = held === null ? METHODS_FOR_TESTS : [held];
   const aio = await Aio.attach(data.token, {}, methods);
   const file = aio.attachFile(data.file);
   const load = new Load(aio, file, held, data);

@@ -1,0 +1,47 @@
+/**
+ * tables.ts: the callbacks and targets of one thread, the same ones under the same ids in every thread.
+ *
+ * @module
+ */
+
+import { CallbackTable } from "./callback.ts";
+import type { CallbackModule } from "./callback_modules.ts";
+import { fileCallbacks } from "./file_callbacks.ts";
+import { FILE_TARGET_NAME, type OpenFileTable } from "./open_file.ts";
+import { TargetTable } from "./target.ts";
+
+/** What a thread knows IO by. */
+export interface Tables {
+  /** The callbacks by id. */
+  readonly callbacks: CallbackTable;
+  /** The targets by id. */
+  readonly targets: TargetTable;
+  /** The id of the target `file`. */
+  readonly fileTargetId: number;
+}
+
+/**
+ * Makes the tables: what is built in first, then what the modules have, in their order.
+ *
+ * @param modules the user's
+ * @param files describes the target `file`
+ * @param warn takes what a callback throws where nobody can be told
+ */
+export function makeTables(
+  modules: readonly CallbackModule[],
+  files: OpenFileTable,
+  warn: (message: string, cause?: unknown) => void,
+): Tables {
+  const targets = new TargetTable();
+  const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
+  targets.add(FILE_TARGET_NAME, files.target());
+  const fileTargetId = targets.idOf(FILE_TARGET_NAME);
+  const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
+  for (const [name, one] of builtIn) callbacks.add(name, one);
+  callbacks.trustAll();
+  for (const module of modules) {
+    for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);
+    for (const [name, one] of Object.entries(module.targets)) targets.add(name, one);
+  }
+  return { callbacks, targets, fileTargetId };
+}

@@ -1,0 +1,93 @@
+/**
+ * cached_reads.ts: reads that are in the page cache, copied in the issuer's thread by a call that does
+ * not wait for any device: `preadv2` with `RWF_NOWAIT`.
+ *
+ * @module
+ */
+
+import * as counting from "../core/counters.ts";
+import type { AioHandle } from "../core/handle.ts";
+import * as flags from "../core/handle_flag.ts";
+import type { MethodBackend } from "../core/method.ts";
+import * as operations from "../core/operation.ts";
+import * as layout from "../core/shared_memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { COUNTER } = counting;
+const { FLAG_BITS } = flags;
+const { OP_READV } = operations;
+const { HANDLE } = layout;
+
+/** Whether an IO is a read through the page cache. Direct ones are never tried. */
+export function isBufferedRead({ words, base }: AioHandle): boolean {
+  return words[base + HANDLE.operation] === OP_READV &&
+    (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0;
+}
+
+/**
+ * Executes and completes a staged read if all of it is in memory.
+ *
+ * @returns false if it is not, or nobody can say: nothing has happened then
+ */
+export function tryPerformCached(backend: MethodBackend, handle: AioHandle): boolean {
+  const { words, base } = handle;
+  const { libc, control, counters } = backend;
+  const result = libc.preadvCached(
+    words[base + HANDLE.fd]!,
+    handle.iovec.bytes,
+    words[base + HANDLE.iovecLength]!,
+    control.longs[(base + HANDLE.offsetLow) >> 1]!,
+  );
+  if (result !== words[base + HANDLE.length]) return false;
+  counters[COUNTER.synchronousByMethod]!++;
+  backend.prepareSubmit(handle);
+  backend.storeCompletion(handle, result);
+  backend.publishCompletion(handle);
+  return true;
+}
+
+/** Most bytes that are copied in one submit: more would hold up the event loop. */
+const BYTES_MAX = 1024 * 1024;
+/** Most reads that are not tried after one that was in vain. */
+const PAUSE_MAX = 64;
+
+/** Tries every read, and after each that was in vain leaves out twice as many. */
+export class CachedTries {
+  readonly #backend: MethodBackend;
+  #bytesLeft = 0;
+  #pause = 0;
+  #left = 0;
+
+  /**
+   * For a backend without a ring.
+   *
+   * @param backend whose it is
+   */
+  constructor(backend: MethodBackend) {
+    this.#backend = backend;
+  }
+
+  /** To be called when a submit begins. */
+  begin(): void {
+    this.#bytesLeft = BYTES_MAX;
+  }
+
+  /** Executes a staged read if it is there. @returns whether it is over */
+  tryPerform(handle: AioHandle): boolean {
+    if (!isBufferedRead(handle)) return false;
+    if (this.#left > 0) {
+      this.#left--;
+      return false;
+    }
+    const { words, base } = handle;
+    this.#bytesLeft -= words[base + HANDLE.length]!;
+    if (this.#bytesLeft < 0) return false;
+    if (tryPerformCached(this.#backend, handle)) {
+      this.#pause = 0;
+      return true;
+    }
+    this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
+    this.#left = this.#pause;
+    return false;
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * worker_pool.ts: the IO Workers of an Aio, as its opener sees them: it starts them, replaces those that
+ * die, and ends them all.
+ *
+ * Workers are started by the opener alone, as a Worker ends with the thread that started it. The others
+ * ask by a word that the opener waits for without keeping its event loop alive. To start one blocks the
+ * opener for some 20 ms: at most one a turn of the event loop, never inside a submit.
+ *
+ * They are `node:worker_threads`, which let a program end while they sleep; Web Workers do not.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import { Worker } from "node:worker_threads";
+import type { HelperToken } from "../core/helper.ts";
+import type { MethodBackend } from "../core/method.ts";
+import { BACKEND } from "../core/shared_memory.ts";
+import type { IoWorkerData, IoWorkerMessage } from "./io_worker_main.ts";
+import { POOL, poolAt, WORKER, workerAt, WORKERS_MAX } from "./worker_memory.ts";
+import type { WorkerQueue } from "./worker_queue.ts";
+
+/** How soon to look again whether the thread of a Worker that ended is gone. */
+const LOOK_AGAIN_MS = 1;
+
+/** Such looks at a thread that has nothing of ours any more, and is not worth waiting for longer. */
+const GONE_LOOKS_MAX = 200;
+
+async function until(isSo: () => boolean, looksMax = Infinity): Promise<void> {
+  for (let looks = 0; !isSo() && looks < looksMax; looks++) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+/** The thread's first module: the real one may come from a file or by `http:`, which Node's cannot. */
+const START = `data:text/javascript,${
+  encodeURIComponent(`
+import { parentPort } from "node:worker_threads";
+import(${JSON.stringify(import.meta.resolve("./io_worker_main.ts"))}).catch((cause) =>
+  parentPort.postMessage({ kind: "failed", message: cause.message, cause: String(cause) }));
+`)
+}`;
+
+/** A Worker that was started and has not ended. */
+interface StartedWorker {
+  readonly number: number;
+  readonly thread: Worker;
+  readonly ended: Promise<void>;
+}
+
+/** The pool, in the opener's thread. */
+export class WorkerPool {
+  readonly #backend: MethodBackend;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #at: number;
+  readonly #queue: WorkerQueue;
+  readonly #workers = new Map<number, StartedWorker>();
+  #isStepScheduled = false;
+  #isEnding = false;
+  #launchAt = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #looks = new Set<ReturnType<typeof setTimeout>>();
+
+  /**
+   * For the opener's backend.
+   *
+   * @param backend whose it is
+   * @param queue as this thread sees it
+   */
+  constructor(backend: MethodBackend, queue: WorkerQueue) {
+    this.#backend = backend;
+    this.#words = backend.control.words;
+    this.#at = poolAt(backend.control);
+    this.#queue = queue;
+    this.#listen();
+  }
+
+  /** The threads, for tests that end one. */
+  get threads(): ReadonlyMap<number, { readonly thread: Worker }> {
+    return this.#workers;
+  }
+
+  #load(word: number): number {
+    return Atomics.load(this.#words, this.#at + word);
+  }
+
+  /** Hears whoever rings. What waits here lets the event loop end. */
+  #listen(): void {
+    const seen = this.#load(POOL.bell);
+    const wait = Atomics.waitAsync(this.#words, this.#at + POOL.bell, seen);
+    const next = () => {
+      if (this.#isEnding) return;
+      this.#listen();
+      this.schedule();
+    };
+    if (wait.async) wait.value.then(next);
+    else queueMicrotask(next);
+  }
+
+  /** Looks after the pool in a turn of the event loop of its own. */
+  schedule(): void {
+    if (this.#isStepScheduled || this.#isEnding) return;
+    this.#isStepScheduled = true;
+    setImmediate(() => {
+      this.#isStepScheduled = false;
+      if (!this.#isEnding) this.#step();
+    });
+  }
+
+  #step(): void {
+    if (this.#load(POOL.isStarted) === 0 || this.#load(POOL.hasFailed) !== 0) return;
+    const count = this.#workers.size;
+    if (count < this.#load(POOL.min)) {
+      this.#start();
+      this.schedule();
+      return;
+    }
+    if (this.#load(POOL.isGrowthWanted) === 0 || count >= this.#load(POOL.max)) return;
+    const now = performance.now();
+    if (now < this.#launchAt) {
+      this.#stepAt(this.#launchAt - now);
+      return;
+    }
+    Atomics.store(this.#words, this.#at + POOL.isGrowthWanted, 0);
+    const intervalMs = this.#load(POOL.launchIntervalMs);
+    this.#launchAt = Math.max(this.#launchAt + intervalMs, now);
+    this.#start();
+  }
+
+  #stepAt(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.schedule(), delayMs);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  #start(): void {
+    const number = this.#freeNumber();
+    if (number < 0) return;
+    const { control, arena, options } = this.#backend;
+    Atomics.store(this.#words, this.#wordOf(number, WORKER.isToEnd), 0);
+    Atomics.store(this.#words, this.#wordOf(number, WORKER.hasJoined), 0);
+    const token: HelperToken = {
+      control: control.buffer,
+      arena: arena.buffer,
+      options,
+      id: options.maxBackends + number,
+    };
+    const workerData: IoWorkerData = { ...token, number };
+    const name = `aio worker ${number}`;
+    let thread: Worker;
+    try {
+      thread = new Worker(new URL(START), { workerData, name });
+    } catch (error) {
+      this.#noticeFailure(number, error instanceof Error ? error.message : String(error), error);
+      return;
+    }
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    thread.on("message", ({ kind, message, cause }: IoWorkerMessage) => {
+      if (kind === "warning") this.#backend.warn(message, cause);
+      else this.#noticeFailure(number, message, cause);
+    });
+    thread.on("error", (error: Error) => this.#noticeFailure(number, error.message, error));
+    thread.on("exit", () => {
+      this.#noticeEnd(number);
+      resolve();
+    });
+    thread.unref();
+    this.#workers.set(number, { number, thread, ended });
+  }
+
+  #wordOf(number: number, word: number): number {
+    return workerAt(this.#backend.control, number) + word;
+  }
+
+  #threadIdOf(number: number): number {
+    const { control, options } = this.#backend;
+    const at = control.backendAt(options.maxBackends + number) + BACKEND.threadId;
+    return Atomics.load(control.words, at);
+  }
+
+  /** The lowest that no thread has, and none is about to have; -1: none. */
+  #freeNumber(): number {
+    for (let number = 0; number < WORKERS_MAX; number++) {
+      if (!this.#workers.has(number) && this.#threadIdOf(number) === 0) return number;
+    }
+    return -1;
+  }
+
+  #noticeFailure(number: number, message: string, cause: unknown): void {
+    if (Atomics.load(this.#words, this.#wordOf(number, WORKER.hasJoined)) !== 0) {
+      this.#backend.warn(`IO worker ${number} has died: ${message}`, cause);
+      return;
+    }
+    // Whatever it is, the next one would meet it, too.
+    if (Atomics.exchange(this.#words, this.#at + POOL.hasFailed, 1) !== 0) return;
+    this.#backend.warn(
+      `Cannot start IO workers, so each IO is executed by the thread that starts it: ${message}`,
+      cause,
+    );
+  }
+
+  /** The event comes from the thread's last moments; it can have claimed IO until it is gone. */
+  #noticeEnd(number: number): void {
+    this.#workers.delete(number);
+    if (this.#isEnding) return;
+    if (this.#threadIdOf(number) === 0) {
+      this.schedule();
+      return;
+    }
+    // To terminate a thread does not interrupt it, and the loop of a Worker does not end by itself.
+    Atomics.store(this.#words, this.#wordOf(number, WORKER.isToEnd), 1);
+    this.#queue.wake(number);
+    this.#backend.reapDead();
+    const timer = setTimeout(() => {
+      this.#looks.delete(timer);
+      this.#noticeEnd(number);
+    }, LOOK_AGAIN_MS);
+    Deno.unrefTimer(timer);
+    this.#looks.add(timer);
+  }
+
+  /** Ends all Workers, and resolves when their threads are gone. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    clearTimeout(this.#timer);
+    for (const timer of this.#looks) clearTimeout(timer);
+    Atomics.store(this.#words, this.#at + POOL.isEnding, 1);
+    this.#queue.ringOpener();
+    const workers = [...this.#workers.values()];
+    const threadIds = workers.map(({ number }) => Math.abs(this.#threadIdOf(number)));
+    for (const { thread } of workers) thread.ref();
+    this.#queue.wakeAll();
+    await Promise.all(workers.map(({ ended }) => ended));
+    for (const { number } of workers) {
+      await until(() => {
+        if (this.#threadIdOf(number) !== 0) this.#backend.reapDead();
+        return this.#threadIdOf(number) === 0;
+      });
+    }
+    // A thread goes on for a moment after its Worker has ended, with descriptors and memory of its own.
+    const { libc } = this.#backend;
+    await until(() => threadIds.every((id) => id === 0 || !libc.isThreadAlive(id)), GONE_LOOKS_MAX);
+  }
+}

@@ -1,0 +1,155 @@
+/** worker_queue_test.ts: what goes in comes out once, in order, and who is woken for it. */
+
+import { assertEquals } from "@std/assert";
+import type { AioHandle } from "../../core/handle.ts";
+import { effectiveOptions } from "../../core/options.ts";
+import { type Control, createControl, HANDLE } from "../../core/shared_memory.ts";
+import {
+  countBits,
+  highestOf,
+  lowestOf,
+  POOL,
+  POOL_BYTES,
+  poolAt,
+  QUEUE_SIZE,
+  WORKER,
+  workerAt,
+} from "../../methods/worker_memory.ts";
+import { type Taken, WorkerQueue } from "../../methods/worker_queue.ts";
+
+const THREAD_ID = 5;
+
+interface Pool {
+  readonly control: Control;
+  readonly queue: WorkerQueue;
+  readonly handles: AioHandle[];
+}
+
+function makePool(idle = 0): Pool {
+  const options = effectiveOptions({ maxConcurrency: 100, maxBackends: 1, arenaBytes: 4096 });
+  const control = createControl(options, 0, POOL_BYTES, 32);
+  control.words[poolAt(control) + POOL.idle] = idle;
+  const queue = new WorkerQueue(control, THREAD_ID, () => true);
+  const handles = Array.from({ length: 100 }, (_, index) => {
+    // As much of a handle as the queue looks at.
+    const handle: Pick<AioHandle, "index" | "base"> = { index, base: control.handleAt(index) };
+    return handle as AioHandle;
+  });
+  return { control, queue, handles };
+}
+
+function word({ control }: Pool, at: number): number {
+  return control.words[poolAt(control) + at]!;
+}
+
+/** Takes one out for a Worker. @returns its number and the Worker to wake; null: there is none */
+function take(pool: Pool, worker = 0, isSpreading = false): [number, number] | null {
+  const { control, queue, handles } = pool;
+  const into: Taken = { handle: null, peer: -1, depth: 0 };
+  const tryClaim = (index: number, generation: number) => {
+    const now = control.words[control.handleAt(index) + HANDLE.generationLow];
+    return generation === now ? handles[index]! : null;
+  };
+  queue.take(worker, isSpreading, tryClaim, into);
+  return into.handle === null ? null : [into.handle.index, into.peer];
+}
+
+Deno.test("WorkerQueue gives out what went in, in order, round and round", () => {
+  const pool = makePool();
+  let next = 0;
+  for (let round = 0; round < 50; round++) {
+    const some = Array.from({ length: 7 }, (_, i) => pool.handles[(next + i) % 100]!);
+    assertEquals(pool.queue.tryInsert(some, 7), 7);
+    for (let i = 0; i < 7; i++) assertEquals(take(pool)?.[0], (next + i) % 100);
+    next += 7;
+  }
+  assertEquals([take(pool), pool.queue.depth], [null, 0]);
+});
+
+Deno.test("WorkerQueue takes no more than there is room for", () => {
+  const pool = makePool();
+  assertEquals(pool.queue.tryInsert(pool.handles, 40), 40);
+  assertEquals(pool.queue.tryInsert(pool.handles.slice(40), 40), QUEUE_SIZE - 40);
+  assertEquals(pool.queue.tryInsert(pool.handles, 1), 0);
+  assertEquals([pool.queue.depth, take(pool)?.[0]], [QUEUE_SIZE, 0]);
+  assertEquals(pool.queue.tryInsert(pool.handles.slice(99), 1), 1);
+});
+
+Deno.test("WorkerQueue.tryInsert() does not wait for the lock", () => {
+  const pool = makePool();
+  const { words } = pool.control;
+  words[poolAt(pool.control) + POOL.lock] = THREAD_ID + 1;
+  assertEquals(pool.queue.tryInsert(pool.handles, 3), 0);
+  words[poolAt(pool.control) + POOL.lock] = 0;
+  assertEquals(pool.queue.tryInsert(pool.handles, 3), 3);
+});
+
+Deno.test("WorkerQueue wakes one idle Worker for a batch, the lowest", () => {
+  const pool = makePool(0b1010_0000);
+  pool.queue.tryInsert(pool.handles, 5);
+  const wakes = Array.from({ length: 8 }, (_, number) => {
+    return pool.control.words[workerAt(pool.control, number) + WORKER.wake];
+  });
+  assertEquals([wakes, word(pool, POOL.idle)], [[0, 0, 0, 0, 0, 1, 0, 0], 0b1000_0000]);
+});
+
+Deno.test("WorkerQueue has a Worker wake a higher idle one, if there is more and it spreads", () => {
+  const pool = makePool(0b0110_0001);
+  pool.queue.tryInsert(pool.handles, 0);
+  for (const handle of pool.handles.slice(0, 4)) {
+    pool.control.words[poolAt(pool.control) + POOL.idle] = 0;
+    pool.queue.tryInsert([handle], 1);
+  }
+  pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0110_0001;
+  assertEquals(take(pool, 5, false), [0, -1]);
+  pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0110_0001;
+  assertEquals(take(pool, 5, true), [1, 6]);
+  // None above it, and nothing left.
+  assertEquals(take(pool, 6, true), [2, -1]);
+  assertEquals(take(pool, 0, true), [3, -1]);
+  assertEquals(word(pool, POOL.idle), 0);
+});
+
+Deno.test("WorkerQueue puts a Worker that finds nothing into the idle set", () => {
+  const pool = makePool();
+  for (const worker of [0, 7, 31]) assertEquals(take(pool, worker), null);
+  assertEquals(word(pool, POOL.idle), (1 | 1 << 7 | 1 << 31) | 0);
+  pool.queue.tryInsert(pool.handles, 1);
+  // The lowest was chosen, and is relied on.
+  assertEquals([pool.queue.tryLeave(0), pool.queue.tryLeave(7)], [false, true]);
+  assertEquals(word(pool, POOL.idle), 1 << 31);
+});
+
+Deno.test("WorkerQueue skips what cannot be claimed any more", () => {
+  const pool = makePool();
+  pool.queue.tryInsert(pool.handles, 3);
+  for (const index of [0, 1]) {
+    pool.control.words[pool.control.handleAt(index) + HANDLE.generationLow]!++;
+  }
+  assertEquals([take(pool)?.[0], take(pool)], [2, null]);
+});
+
+Deno.test("WorkerQueue.wakeForRest() wakes one only if something is left", () => {
+  const pool = makePool(0b100);
+  pool.queue.wakeForRest();
+  assertEquals(word(pool, POOL.idle), 0b100);
+  pool.control.words[poolAt(pool.control) + POOL.idle] = 0;
+  pool.queue.tryInsert(pool.handles, 1);
+  pool.control.words[poolAt(pool.control) + POOL.idle] = 0b100;
+  pool.queue.wakeForRest();
+  assertEquals(word(pool, POOL.idle), 0);
+});
+
+for (
+  const [mask, count, lowest, highest] of [
+    [0, 0, -1, -1],
+    [1, 1, 0, 0],
+    [0b1100, 2, 2, 3],
+    [-1, 32, 0, 31],
+    [1 << 31, 1, 31, 31],
+  ] as const
+) {
+  Deno.test(`sets of Workers: ${mask} has ${count}, from ${lowest} to ${highest}`, () => {
+    assertEquals([countBits(mask), lowestOf(mask), highestOf(mask)], [count, lowest, highest]);
+  });
+}

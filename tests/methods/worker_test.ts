@@ -1,0 +1,320 @@
+/**
+ * worker_test.ts: the pool of the worker method: when it starts, grows, shrinks and ends, what becomes
+ * of IO without it, and of IO whose Worker dies.
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../../mod.ts";
+import { FLAG_BITS } from "../../core/handle_flag.ts";
+import { HANDLE } from "../../core/shared_memory.ts";
+import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
+import { POOL } from "../../methods/worker_memory.ts";
+import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
+import { poolUp, poolWord, runningWorkers, untilRunning } from "../support/worker_pool.ts";
+import { FAULTS } from "./fixtures/worker_faults.ts";
+
+const FILE_BYTES = 65_536;
+const SEED = 31;
+const READ_BYTES = 512;
+const FAULTS_MODULE = new URL("./fixtures/worker_faults.ts", import.meta.url);
+
+interface Opened extends AsyncDisposable {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  readonly warnings: string[];
+}
+
+/** Opens with a pool whose IO all goes through it; the pool is not started. */
+async function open(options: AioOptions = {}, triesCached = false): Promise<Opened> {
+  await using opened = new AsyncDisposableStack();
+  const dir = opened.use(await tempDir());
+  await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
+  const warnings: string[] = [];
+  const own: AioOptions = {
+    method: "worker",
+    arenaBytes: 1024 * 1024,
+    workers: { min: 1, max: 2, launchIntervalMs: 0 },
+    onWarning: (message) => warnings.push(message),
+    callbackModules: [FAULTS_MODULE],
+    ...options,
+  };
+  const aio = opened.use(await Aio.open(own, [createWorkerMethod(triesCached)]));
+  const file = await aio.openFile(dir.join("file"), { read: true, write: true });
+  const kept = opened.move();
+  return { aio, file, warnings, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+function synchronousCount(aio: Aio): number {
+  return aio.backends()[0]!.counters.synchronousByMethod;
+}
+
+/** Reads and looks at what came. */
+async function readAndCheck({ aio, file }: Opened, offset: number): Promise<void> {
+  const view = aio.alloc(READ_BYTES);
+  assertEquals(await file.readAt(view, offset), READ_BYTES);
+  assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));
+  aio.free(view);
+}
+
+interface Started {
+  readonly ref: WaitRef;
+  readonly ret: AioReturn;
+  readonly view: Uint8Array;
+}
+
+/** Starts a read with a callback of the module of faults. */
+function start({ aio, file }: Opened, callback: string, data = 0): Started {
+  const ret = new AioReturn();
+  const view = aio.alloc(READ_BYTES);
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  handle.registerCallbacks(aio.callbackId(callback), data);
+  handle.setIovec(view);
+  file.startReadv(handle, 100);
+  return { ref, ret, view };
+}
+
+/** Takes 1 ms of a Worker. */
+async function readSlowly(opened: Opened): Promise<void> {
+  const { ref, ret, view } = start(opened, "slow", 1);
+  await opened.aio.wait(ref);
+  assertEquals(ret.result.status, "ok");
+  opened.aio.free(view);
+}
+
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!isSo()) {
+    assert(performance.now() < end, `not ${what} after 20 s`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+Deno.test("worker: no Worker is started before the first IO, which is executed at once", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assertEquals([aio.workers(), poolWord(aio, POOL.isStarted)], [[], 0]);
+  await readAndCheck(opened, 0);
+  assertEquals(synchronousCount(aio), 1);
+  await untilRunning(aio);
+  await readAndCheck(opened, 100);
+  assertEquals([synchronousCount(aio), aio.workers().length], [1, 1]);
+});
+
+Deno.test("worker: an IO that is executed at once says so in its flags", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  let flags = 0;
+  aio.attachInjectionPoint("aio-before-reclaim", ({ id }) => {
+    const { control } = aio.backend;
+    flags = control.words[control.handleAt(id) + HANDLE.flags]!;
+  });
+  await readAndCheck(opened, 0);
+  assertEquals(flags & FLAG_BITS.synchronous, FLAG_BITS.synchronous);
+});
+
+Deno.test("worker: IO is completed by a Worker", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  for (const way of ["wait", "waitSync"] as const) {
+    const { ref, ret } = start(opened, "whoCompletes");
+    await aio[way](ref);
+    assertEquals([ret.result.status, ret.result.result], ["ok", 1000]);
+  }
+  const [worker] = aio.workers();
+  assertEquals([worker?.worker, worker?.ios], [0, 2]);
+  await until("idle", () => aio.workers()[0]!.ioId === null);
+});
+
+Deno.test("worker: the pool grows under load, up to its most, and shrinks to its least", async () => {
+  const workers = { min: 1, max: 4, launchIntervalMs: 0, idleTimeoutMs: 20 };
+  await using opened = await open({ workers });
+  const { aio } = opened;
+  let isOver = false;
+  let most = 0;
+  const tasks = Array.from({ length: 32 }, async () => {
+    while (!isOver) await readSlowly(opened);
+  });
+  await until("as many Workers as may be", () => {
+    most = Math.max(most, runningWorkers(aio));
+    return most === 4;
+  });
+  isOver = true;
+  await Promise.all(tasks);
+  await until("as few as may be", () => runningWorkers(aio) === 1);
+  assertEquals([most, aio.workers().map(({ worker }) => worker)], [4, [0]]);
+});
+
+Deno.test("worker: setWorkers() changes the pool while it runs", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await poolUp(aio);
+  assertEquals(aio.setWorkers({ min: 3 }).max, 3);
+  await untilRunning(aio, 3);
+  assertEquals(aio.setWorkers({ max: 2, idleTimeoutMs: 0 }), {
+    min: 2,
+    max: 2,
+    idleTimeoutMs: 0,
+    launchIntervalMs: 100,
+  });
+  await untilRunning(aio, 2);
+  await readAndCheck(opened, 0);
+});
+
+for (
+  const [name, value] of [["min", 0], ["min", 33], ["max", 0], ["max", 33], ["min", 1.5]] as const
+) {
+  Deno.test(`worker: workers.${name} ${value} is refused, at the opening and later`, async () => {
+    const workers = { [name]: value };
+    const message = `"workers.${name}" must be an integer from 1 to 32: got ${value}`;
+    await assertRejects(() => Aio.open({ method: "worker", workers }), RangeError, message);
+    await using opened = await open();
+    assertThrows(
+      () => opened.aio.setWorkers(workers),
+      RangeError,
+      `Cannot set workers as ${message}`,
+    );
+  });
+}
+
+Deno.test("worker: setWorkers() is refused where no method has any", async () => {
+  await using aio = await Aio.open({ method: "sync" });
+  assertEquals(aio.workers(), []);
+  assertThrows(() => aio.setWorkers({ min: 3 }), Deno.errors.NotSupported, '"sync"');
+});
+
+for (const count of [1, 32, 5, 17]) {
+  Deno.test(`worker: of a least number of ${count} there are that many, also after one has died`, async () => {
+    await using opened = await open({ workers: { min: count, max: 32, launchIntervalMs: 0 } });
+    const { aio } = opened;
+    await poolUp(aio);
+    assertEquals(aio.workers().length, count);
+    const before = aio.workers().map(({ threadId }) => threadId);
+    poolOf(aio.backend)!.threads.get(count - 1)!.thread.terminate();
+    await readAndCheck(opened, 0);
+    await until("a new one", () => {
+      const threads = aio.workers().map(({ threadId }) => threadId);
+      return threads.length === count && threads.some((id) => !before.includes(id));
+    });
+    await readAndCheck(opened, 0);
+  });
+}
+
+for (const [how, fault] of Object.entries(FAULTS)) {
+  Deno.test(`worker: a Worker that ${how} is replaced, and its IO done`, async () => {
+    await using opened = await open();
+    const { aio } = opened;
+    await poolUp(aio);
+    const before = aio.workers()[0]!.threadId;
+    const { ref, ret, view } = start(opened, "fault", fault);
+    await aio.wait(ref);
+    assertEquals(ret.result.status, "ok");
+    assertEquals(new Uint8Array(view), contentAt(SEED, 100, READ_BYTES));
+    const reads = Array.from({ length: 10 }, (_, i) => readAndCheck(opened, i));
+    await Promise.all(reads);
+    await until("replaced", () => {
+      const [worker] = aio.workers();
+      return runningWorkers(aio) >= 1 && worker !== undefined && worker.threadId !== before;
+    });
+    await readAndCheck(opened, 5);
+    assertEquals(aio.ios(), []);
+  });
+}
+
+Deno.test("worker: a Worker that is terminated with an IO does it, and is replaced", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await poolUp(aio);
+  const before = aio.workers()[0]!.threadId;
+  const { ref, ret } = start(opened, "slow", 30);
+  await until("busy", () => aio.workers()[0]!.ioId !== null);
+  poolOf(aio.backend)!.threads.get(0)!.thread.terminate();
+  await aio.wait(ref);
+  assertEquals(ret.result.status, "ok");
+  await until("replaced", () => {
+    const [worker] = aio.workers();
+    return worker !== undefined && worker.threadId !== before && runningWorkers(aio) === 1;
+  });
+  await readAndCheck(opened, 0);
+});
+
+Deno.test("worker: IO that a terminated Worker was to take is done by another", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  for (let i = 0; i < 5; i++) {
+    // It sleeps, so that it is chosen: it wakes, and dies.
+    for (const { thread } of poolOf(aio.backend)!.threads.values()) thread.terminate();
+    await readAndCheck(opened, i);
+  }
+  await untilRunning(aio);
+});
+
+for (const fault of [FAULTS.throwsIdle, FAULTS.throwsLocking]) {
+  Deno.test(`worker: with all Workers dead a blocking wait ends all the same (${fault})`, async () => {
+    await using opened = await open({ workers: { min: 1, max: 1 } });
+    const { aio } = opened;
+    await poolUp(aio);
+    // The opener, which alone could start another one, blocks all the time.
+    aio.waitSync(start(opened, "fault", fault).ref);
+    for (let i = 0; i < 3; i++) {
+      const { ref, ret } = start(opened, "whoCompletes");
+      aio.waitSync(ref);
+      assertEquals(ret.result.status, "ok");
+    }
+    await untilRunning(aio);
+    await readAndCheck(opened, 0);
+  });
+}
+
+Deno.test("worker: a callback that throws in a Worker is an error of its IO, and a warning here", async () => {
+  await using opened = await open();
+  const { aio, warnings } = opened;
+  await poolUp(aio);
+  const { ref, ret } = start(opened, "throwing");
+  await aio.wait(ref);
+  assertEquals(ret.result.status, "error");
+  await until("warned", () => warnings.length > 0);
+  assert(warnings[0]!.includes("thrown by a callback"), warnings[0]);
+  await readAndCheck(opened, 0);
+});
+
+Deno.test("worker: what waits in the queue is cancelled there", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await poolUp(aio);
+  const slow = start(opened, "slow", 50);
+  const waiting = start(opened, "whoCompletes");
+  aio.cancel(waiting.ref);
+  await aio.wait(waiting.ref);
+  assertEquals([waiting.ret.result.status, slow.ret.result.status], ["error", "unknown"]);
+  await aio.wait(slow.ref);
+  assertEquals(slow.ret.result.status, "ok");
+  await readAndCheck(opened, 0);
+  assertEquals(aio.workers()[0]!.ios, 2);
+});
+
+Deno.test("worker: close() ends all Workers, during load too", async () => {
+  const threadsBefore = [...Deno.readDirSync("/proc/self/task")].length;
+  for (let i = 0; i < 3; i++) {
+    const opened = await open({ workers: { min: 3, max: 4, launchIntervalMs: 0 } });
+    await poolUp(opened.aio);
+    const reads = Array.from({ length: 100 }, (_, j) => readAndCheck(opened, j));
+    await Promise.all([Promise.allSettled(reads), opened.aio.close()]);
+    assertEquals(opened.aio.isClosed, true);
+    await opened[Symbol.asyncDispose]();
+  }
+  await until("gone", () => [...Deno.readDirSync("/proc/self/task")].length <= threadsBefore + 1);
+});
+
+Deno.test("worker: reads in the page cache do not go to the pool", async () => {
+  await using opened = await open({}, true);
+  const { aio } = opened;
+  await poolUp(aio);
+  for (let i = 0; i < 10; i++) await readAndCheck(opened, i);
+  // Where the file system cannot say what is in memory, they do.
+  const ios = aio.workers()[0]!.ios;
+  assert(ios === 0 || ios === 10, `${ios}`);
+});

@@ -1,0 +1,59 @@
+/**
+ * worker_pool.ts: the pool of the worker method, for tests: up before the first IO, so that IO really
+ * goes through it, and looked into.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../core/backend.ts";
+import type { WorkerPoolOptions } from "../../core/options.ts";
+import type { IoMethod } from "../../core/method.ts";
+import { METHODS } from "../../methods/registry.ts";
+import { createWorkerMethod } from "../../methods/worker.ts";
+import { countBits, POOL, poolAt } from "../../methods/worker_memory.ts";
+import { WorkerQueue } from "../../methods/worker_queue.ts";
+
+/** The methods of this version, but that all IO of the worker method goes through the pool. */
+export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
+  method.name === "worker" ? createWorkerMethod(false) : method
+);
+
+/** As few as can show anything, and at once. */
+export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
+
+/** Who has a pool: an Aio of any attached thread. */
+interface Attached {
+  /** That thread's backend. */
+  readonly backend: Backend;
+}
+
+/** A word of the pool: see `POOL`. */
+export function poolWord({ backend: { control } }: Attached, word: number): number {
+  return Atomics.load(control.words, poolAt(control) + word);
+}
+
+/** How many Workers run. */
+export function runningWorkers(aio: Attached): number {
+  return countBits(poolWord(aio, POOL.running));
+}
+
+/** Has the least number of Workers started, as the first IO does. */
+export function startPool({ backend: { control, libc } }: Attached): void {
+  Atomics.store(control.words, poolAt(control) + POOL.isStarted, 1);
+  new WorkerQueue(control, libc.threadId(), () => true).ringOpener();
+}
+
+/** Resolves when so many Workers run; none less than the least number by default. */
+export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min)): Promise<void> {
+  while (runningWorkers(aio) !== count && poolWord(aio, POOL.hasFailed) === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Starts the pool of an Aio that has one, and waits for it. */
+export async function poolUp<T extends Attached & { readonly method: string }>(aio: T): Promise<T> {
+  if (aio.method !== "worker") return aio;
+  startPool(aio);
+  await untilRunning(aio);
+  return aio;
+}
