@@ -119,6 +119,7 @@ Deno.test("worker: IO is completed by a Worker", async () => {
   const { aio } = opened;
   await poolUp(aio);
   for (const way of ["wait", "waitSync"] as const) {
+    await untilRunning(aio);
     const { ref, ret } = start(opened, "whoCompletes");
     await aio[way](ref);
     assertEquals([ret.result.status, ret.result.result], ["ok", 1000]);
@@ -286,12 +287,14 @@ Deno.test("worker: what waits in the queue is cancelled there", async () => {
   const { aio } = opened;
   await poolUp(aio);
   const slow = start(opened, "slow", 50);
+  await until("busy", () => aio.workers()[0]!.ioId !== null);
   const waiting = start(opened, "whoCompletes");
   aio.cancel(waiting.ref);
   await aio.wait(waiting.ref);
   assertEquals([waiting.ret.result.status, slow.ret.result.status], ["error", "unknown"]);
   await aio.wait(slow.ref);
   assertEquals(slow.ret.result.status, "ok");
+  await untilRunning(aio);
   await readAndCheck(opened, 0);
   assertEquals(aio.workers()[0]!.ios, 2);
 });

@@ -43,9 +43,14 @@ export function startPool({ backend: { control, libc } }: Attached): void {
   new WorkerQueue(control, libc.threadId(), () => true).ringOpener();
 }
 
-/** Resolves when so many Workers run; none less than the least number by default. */
+/**
+ * Resolves when so many Workers run, by default the least number, and all are idle: one that looks for IO
+ * has the lock of the queue, and who submits then does without.
+ */
 export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min)): Promise<void> {
-  while (runningWorkers(aio) !== count && poolWord(aio, POOL.hasFailed) === 0) {
+  const isSo = () =>
+    runningWorkers(aio) === count && poolWord(aio, POOL.idle) === poolWord(aio, POOL.running);
+  while (!isSo() && poolWord(aio, POOL.hasFailed) === 0) {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
