@@ -36,6 +36,10 @@ const WAIT_SLICE_MS = 1;
 /** After so many in vain the Workers are asked whether they live. */
 const PATIENCE_SLICES = 100;
 
+function makeQueue({ control, libc }: MethodBackend): WorkerQueue {
+  return new WorkerQueue(control, libc.threadId(), (thread) => libc.isThreadAlive(thread));
+}
+
 /** What the method keeps for one backend. */
 class WorkerSubmission {
   readonly queue: WorkerQueue;
@@ -51,11 +55,11 @@ class WorkerSubmission {
   #slices = 0;
 
   constructor(backend: MethodBackend, triesCached: boolean) {
-    const { control, libc, id } = backend;
+    const { control, id } = backend;
     this.#backend = backend;
     this.#words = control.words;
     this.#at = poolAt(control);
-    this.queue = new WorkerQueue(control, libc.threadId(), (thread) => libc.isThreadAlive(thread));
+    this.queue = makeQueue(backend);
     const isOpener = control.words[HEADER.openerBackend] === id;
     this.pool = isOpener ? new WorkerPool(backend, this.queue) : null;
     this.#tries = triesCached ? new CachedTries(backend) : null;
@@ -162,12 +166,6 @@ export function poolOf(backend: MethodBackend): WorkerPool | null {
   return of(backend).pool;
 }
 
-function initPool(control: Control): void {
-  const { words } = control;
-  const at = poolAt(control);
-  words.fill(0, at, at + POOL.size);
-}
-
 /**
  * The method.
  *
@@ -181,7 +179,6 @@ export function createWorkerMethod(triesCached = true): IoMethod {
     helpersMax: WORKERS_MAX,
     available: workerAvailability,
     shmemSize: () => POOL_BYTES,
-    shmemInit: initPool,
     initBackend(backend) {
       SUBMISSIONS.set(backend, new WorkerSubmission(backend, triesCached));
       const { control, options } = backend;
@@ -211,9 +208,8 @@ export function createWorkerMethod(triesCached = true): IoMethod {
     reapBackend(backend, dead) {
       const number = dead - backend.options.maxBackends;
       if (number < 0) return true;
-      const { control, libc } = backend;
-      const queue = SUBMISSIONS.get(backend)?.queue ??
-        new WorkerQueue(control, libc.threadId(), (thread) => libc.isThreadAlive(thread));
+      // A thread that attaches may have to do it before it has joined in.
+      const queue = SUBMISSIONS.get(backend)?.queue ?? makeQueue(backend);
       queue.remove(number);
       queue.wakeAll();
       queue.wakeForRest();
