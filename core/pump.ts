@@ -148,6 +148,7 @@ export class Pump {
     this.#host.turn.renew(now);
     this.#askWhoLives(now);
     this.#look();
+    this.#learn(now);
     if (!this.#isBusy()) {
       this.#isRunning = false;
       return;
@@ -156,14 +157,17 @@ export class Pump {
     else this.#park();
   };
 
+  /** How long IOs take. The last one in flight tells as much as any other. */
+  #learn(now: number): void {
+    const count = this.#completions - this.#seenCompletions;
+    if (count === 0) return;
+    this.#seenCompletions = this.#completions;
+    this.#spin.learn(now, count, this.#host.inFlightCount);
+  }
+
   /** Of other backends' IO nothing is known, and it is theirs to look for. */
   #isToSpin(now: number): boolean {
-    if (this.#host.inFlightCount === 0) return false;
-    if (this.#completions !== this.#seenCompletions) {
-      this.#seenCompletions = this.#completions;
-      this.#spin.learn(now);
-    }
-    return this.#spin.isWorthwhile(now);
+    return this.#host.inFlightCount > 0 && this.#spin.isWorthwhile(now);
   }
 
   #askWhoLives(now: number): void {

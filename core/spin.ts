@@ -3,14 +3,17 @@
  * until one comes.
  *
  * To sleep and be woken takes 40 to 90 µs, by way of another thread: longer than a fast disk needs. So
- * it is learnt how long IOs have taken of late, and while they come within a millisecond the pump
- * stays awake for twice that. After slower ones it gives the next only a moment.
+ * it is learnt how long IOs have taken of late, and while one takes less than 0.7 ms the pump stays
+ * awake for twice the usual time between two completions. After slower ones it gives the next only a
+ * moment.
  *
  * @module
  */
 
-/** Where IOs take longer than this, sleeping costs little. */
+/** The longest time to stay awake, whatever the option says. */
 const LONGEST_MS = 1;
+/** Where IOs take longer than this, to be woken costs little beside them. */
+const QUICK_MS = 0.7;
 /** What an IO is given of which nothing is known. */
 const SHORTEST_MS = 0.05;
 /** How many times as long as usual an IO may take. */
@@ -22,8 +25,12 @@ const MEMORY = 8;
 export class Spin {
   readonly #longestMs: number;
   readonly #shortestMs: number;
-  /** From one completion to the next, or from the first IO in flight. */
+  /** From one look that found completions to the next, or from the first IO in flight. */
   #usualMs = SHORTEST_MS;
+  /** How many completions such a look found. */
+  #count = 1;
+  /** How many IOs were in flight before it. */
+  #depth = 1;
   #since = 0;
 
   /**
@@ -41,19 +48,30 @@ export class Spin {
     this.#since = now;
   }
 
-  /** Something was completed just now. */
-  learn(now: number): void {
+  /**
+   * IOs were found completed just now.
+   *
+   * @param count how many
+   * @param left how many are still in flight
+   */
+  learn(now: number, count: number, left: number): void {
     // One that took seconds says no more than one that took a little too long.
     const tookMs = Math.min(now - this.#since, PATIENCE * LONGEST_MS);
     this.#usualMs += (tookMs - this.#usualMs) / MEMORY;
+    this.#count += (count - this.#count) / MEMORY;
+    this.#depth += (count + left - this.#depth) / MEMORY;
     this.#since = now;
   }
 
   /** Whether to look once more before sleeping. */
   isWorthwhile(now: number): boolean {
-    const isQuick = this.#usualMs < LONGEST_MS;
-    const limitMs = isQuick ? PATIENCE * this.#usualMs : 0;
+    const limitMs = this.#latencyMs() < QUICK_MS ? PATIENCE * this.#usualMs : 0;
     return now - this.#since <
       Math.min(Math.max(limitMs, this.#shortestMs), this.#longestMs);
+  }
+
+  /** Little's law: an IO takes as long as all in flight need to come, at the rate at which they come. */
+  #latencyMs(): number {
+    return this.#usualMs / this.#count * this.#depth;
   }
 }

@@ -5,11 +5,21 @@ import { Spin } from "../../core/spin.ts";
 import { replace } from "../support/bells.ts";
 import { openHeld, startRead } from "../support/core.ts";
 
-/** After that many completions, each so late after the one before. @returns when the last one came */
-function teach(spin: Spin, tookMs: number, count = 40): number {
+const LESSONS = 40;
+
+/** How a look found it. */
+interface Found {
+  /** IOs that were completed; by default one. */
+  readonly count?: number;
+  /** IOs in flight beside them; by default none. */
+  readonly left?: number;
+}
+
+/** After looks that found completions, each so late after the one before. @returns when the last one was */
+function teach(spin: Spin, tookMs: number, { count = 1, left = 0 }: Found = {}): number {
   spin.begin(0);
-  for (let i = 1; i <= count; i++) spin.learn(i * tookMs);
-  return count * tookMs;
+  for (let i = 1; i <= LESSONS; i++) spin.learn(i * tookMs, count, left);
+  return LESSONS * tookMs;
 }
 
 /** For how long it stays awake, to a hundredth of a millisecond. */
@@ -41,16 +51,25 @@ Deno.test("Spin gives an IO 0.05 ms at least, however quick the last ones were",
 
 Deno.test("Spin gives an IO 1 ms at most, and 0.05 ms where the last ones took longer", () => {
   const spin = new Spin(null);
-  assertEquals(patienceOf(spin, teach(spin, 0.8)), 1);
+  assertEquals(patienceOf(spin, teach(spin, 0.6)), 1);
   const slow = new Spin(null);
   assertEquals(patienceOf(slow, teach(slow, 5)), 0.05);
 });
 
+Deno.test("Spin goes by how long one IO takes, however many are in flight", () => {
+  const slow = new Spin(null);
+  // One of 32 every 0.1 ms: each takes 3.2.
+  assertEquals(patienceOf(slow, teach(slow, 0.1, { left: 31 })), 0.05);
+  const quick = new Spin(null);
+  // All 32 at once, after 0.4 ms.
+  assert(patienceOf(quick, teach(quick, 0.4, { count: 32 })) > 0.7);
+});
+
 Deno.test("Spin learns that IOs became quick again, even after one that took seconds", () => {
   const spin = new Spin(null);
-  const at = teach(spin, 5000, 3);
-  for (let i = 1; i <= 20; i++) spin.learn(at + i * 0.1);
-  assert(patienceOf(spin, at + 2) > 0.2);
+  const at = teach(spin, 5000);
+  for (let i = 1; i <= 30; i++) spin.learn(at + i * 0.1, 1, 0);
+  assert(patienceOf(spin, at + 3) > 0.2);
 });
 
 Deno.test("Spin never lasts longer than the option spinMicroseconds, and 0 is never", () => {
@@ -79,6 +98,20 @@ Deno.test("held: the pump does not sleep while that is not worth it", async () =
   // With nothing in flight it does not go on.
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   assertEquals([looks, polls], [10, 0]);
+});
+
+Deno.test("held: the pump learns from the last IO in flight, too", async () => {
+  await using fixture = await openHeld();
+  const { aio, held } = fixture;
+  const { ref } = startRead(fixture);
+  const lessons: number[][] = [];
+  using _spin = replace(Spin.prototype, "learn", (_now: number, count: number, left: number) => {
+    lessons.push([count, left]);
+  });
+  setTimeout(() => held.perform(aio, ref), 1);
+  await aio.wait(ref);
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(lessons, [[1, 0]]);
 });
 
 Deno.test("held: with the option spinMicroseconds 0 the pump sleeps at once", async () => {
