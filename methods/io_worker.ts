@@ -26,7 +26,7 @@ export class IoWorker {
   readonly #pool: number;
   readonly #at: number;
   readonly #queue: WorkerQueue;
-  readonly #taken: Taken = { handle: null, peer: -1, depth: 0 };
+  readonly #taken: Taken = { handle: null, peer: -1, isShort: false, depth: 0 };
   #ios = 0;
   #wakeUps = 0;
   /** Since when it is the highest, and idle; -1: it is not. */
@@ -77,11 +77,11 @@ export class IoWorker {
   }
 
   #perform(): void {
-    const { handle, peer, depth } = this.#taken;
+    const { handle, peer, isShort, depth } = this.#taken;
     const words = this.#words;
     Atomics.store(words, this.#at + WORKER.handle, handle!.index + 1);
     if (peer >= 0) this.#queue.wake(peer);
-    else if (this.#wakeUps <= this.#ios && depth > this.#queue.running) this.#askForMore();
+    else if (isShort && depth > this.#queue.running) this.#askForMore();
     this.#idleSince = -1;
     if (++this.#ios >= HISTORY_MAX) this.#halve();
     this.#helper.perform(handle!);

@@ -207,10 +207,10 @@ export function createWorkerMethod(triesCached = true): IoMethod {
     },
     reapBackend(backend, dead) {
       const number = dead - backend.options.maxBackends;
-      if (number < 0) return true;
       // A thread that attaches may have to do it before it has joined in.
       const queue = SUBMISSIONS.get(backend)?.queue ?? makeQueue(backend);
-      queue.remove(number);
+      if (number >= 0) queue.remove(number);
+      // It may have chosen one of them, and died before it could wake it.
       queue.wakeAll();
       queue.wakeForRest();
       queue.ringOpener();

@@ -25,12 +25,16 @@ const QUEUE_AT = 48;
 
 /** Where what is, in words. Each line that different threads write has a cache line of its own. */
 export const POOL = {
-  /** Guards the next three: the thread id of its holder, or 0. */
+  /** Guards the next five: the thread id of its holder, or 0. */
   lock: 0,
   head: 1,
   tail: 2,
   /** Workers that sleep and nobody has chosen yet, one bit each. */
   idle: 3,
+  /** Workers that were chosen and have not looked into the queue since, one bit each. */
+  waking: 4,
+  /** 1: somebody put IO in and woke nobody for it, as one was on its way. Until nothing is left. */
+  isOwed: 5,
   /** Moves when the opener has something to do for the pool. */
   bell: 16,
   /** 1: another Worker is wanted. */

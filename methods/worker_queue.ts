@@ -1,6 +1,11 @@
 /**
  * worker_queue.ts: the IOs that wait for an IO Worker, and the Workers that wait for IO.
  *
+ * One Worker at a time is on its way, for all that went in since: it wakes the next one if there is
+ * still more when it gets here.
+ * Where the processors are busy it takes a while to come, and each IO that went in meanwhile would wake
+ * one more, which would find nothing: 32 Workers did half of what 8 do.
+ *
  * What the lock protects is whole after every single store: a Worker claims an IO before it takes it
  * out, so one that dies half-way leaves an entry that nobody can claim any more, which is skipped.
  *
@@ -29,6 +34,8 @@ export interface Taken {
   handle: AioHandle | null;
   /** The idle Worker that it is to wake, as there is more; -1: none. */
   peer: number;
+  /** Whether there is more, and none is idle. */
+  isShort: boolean;
   /** IOs that are left in the queue. */
   depth: number;
 }
@@ -87,6 +94,7 @@ export class WorkerQueue {
       words[at + 1] = words[base + HANDLE.generationLow]!;
       Atomics.store(words, tailAt, words[tailAt]! + 1 | 0);
     }
+    if (words[this.#at + POOL.waking] !== 0) words[this.#at + POOL.isOwed] = 1;
     const chosen = taken === 0 ? -1 : this.#choose(-1);
     this.#unlock();
     if (chosen >= 0) this.wake(chosen);
@@ -111,13 +119,19 @@ export class WorkerQueue {
     unlock(this.#words, this.#at + POOL.lock, this.#threadId);
   }
 
-  /** The lowest idle Worker above a number, which is idle no more; -1: none. The caller holds the lock. */
+  /**
+   * The lowest idle Worker above a number, which is idle no more; -1: none, or one is on its way. The
+   * caller holds the lock.
+   */
   #choose(above: number): number {
+    if (this.#words[this.#at + POOL.waking] !== 0) return -1;
     const idleAt = this.#at + POOL.idle;
     // A shift by 32 is none.
     const higher = above >= 31 ? 0 : -1 << (above + 1);
     const chosen = lowestOf(this.#words[idleAt]! & higher);
-    if (chosen >= 0) Atomics.and(this.#words, idleAt, ~(1 << chosen));
+    if (chosen < 0) return -1;
+    Atomics.store(this.#words, this.#at + POOL.waking, 1 << chosen);
+    Atomics.and(this.#words, idleAt, ~(1 << chosen));
     return chosen;
   }
 
@@ -125,7 +139,7 @@ export class WorkerQueue {
    * Takes an IO out for a Worker, or puts the Worker into the idle set if there is none.
    *
    * @param number of the Worker
-   * @param isSpreading whether it is to choose another one, if there is more
+   * @param isSpreading whether it is to choose another one, if there is more, though nobody relies on that
    * @param tryClaim takes over an IO
    * @param into filled
    */
@@ -139,6 +153,8 @@ export class WorkerQueue {
     this.#lock();
     into.handle = null;
     into.peer = -1;
+    into.isShort = false;
+    const isOwing = this.#arrive(number);
     const headAt = this.#at + POOL.head;
     const tail = words[this.#at + POOL.tail]!;
     while (into.handle === null && words[headAt] !== tail) {
@@ -147,12 +163,23 @@ export class WorkerQueue {
       Atomics.store(words, headAt, words[headAt]! + 1 | 0);
     }
     into.depth = tail - words[headAt]! | 0;
+    if (into.depth === 0) words[this.#at + POOL.isOwed] = 0;
     if (into.handle === null) Atomics.or(words, this.#at + POOL.idle, 1 << number);
     else {
       Atomics.and(words, this.#at + POOL.idle, ~(1 << number));
-      if (isSpreading && into.depth > 0) into.peer = this.#choose(number);
+      if (into.depth > 0 && (isOwing || isSpreading)) {
+        into.isShort = words[this.#at + POOL.idle] === 0;
+        into.peer = this.#choose(isOwing ? -1 : number);
+      }
     }
     this.#unlock();
+  }
+
+  /** A Worker is on its way no more. @returns whether others relied on it. The caller holds the lock. */
+  #arrive(number: number): boolean {
+    const bit = 1 << number;
+    const wasWoken = (Atomics.and(this.#words, this.#at + POOL.waking, ~bit) & bit) !== 0;
+    return wasWoken && this.#words[this.#at + POOL.isOwed] !== 0;
   }
 
   /**
@@ -172,6 +199,7 @@ export class WorkerQueue {
   remove(number: number): void {
     Atomics.and(this.#words, this.#at + POOL.running, ~(1 << number));
     Atomics.and(this.#words, this.#at + POOL.idle, ~(1 << number));
+    Atomics.and(this.#words, this.#at + POOL.waking, ~(1 << number));
   }
 
   /** Wakes a Worker that was chosen. */
@@ -190,7 +218,7 @@ export class WorkerQueue {
     }
   }
 
-  /** Wakes one for what a Worker that has died left in the queue. */
+  /** Wakes one for what a thread that has died left in the queue. */
   wakeForRest(): void {
     if (this.depth === 0) return;
     this.#lock();

@@ -65,6 +65,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
     isPlain: false,
     isSequential: false,
     workers: null,
+    isAllPooled: false,
     ticks: false,
     ...more,
   });
@@ -185,12 +186,28 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       contenders: {
         "32 Workers": own("32 Workers", { method: "worker", workers: 32 }),
         "8 Workers": own("8 Workers", { method: "worker", workers: 8 }),
+        "32 Workers, all": own("32 Workers, all", {
+          method: "worker",
+          workers: 32,
+          isAllPooled: true,
+        }),
+        "8 Workers, all": own("8 Workers, all", {
+          method: "worker",
+          workers: 8,
+          isAllPooled: true,
+        }),
       },
       rows: [
         {
           what: "worker: 32 Workers, page cache",
           ours: "32 Workers",
           peer: "8 Workers",
+          wanted: 0.9,
+        },
+        {
+          what: "worker: 32 Workers, page cache, no read in the submit",
+          ours: "32 Workers, all",
+          peer: "8 Workers, all",
           wanted: 0.9,
         },
       ],
@@ -216,6 +233,7 @@ export function tickingOn(
       isPlain: false,
       isSequential: false,
       workers: null,
+      isAllPooled: false,
       ticks: true,
     })
   );

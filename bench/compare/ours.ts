@@ -6,6 +6,8 @@
  * @module
  */
 
+import { METHODS } from "../../methods/mod.ts";
+import { createWorkerMethod } from "../../methods/worker.ts";
 import { Aio } from "../../mod.ts";
 import { randomOffsets, runTasks, serveRuns } from "./tasks.mjs";
 
@@ -24,6 +26,8 @@ export interface OursOrder {
   readonly isSequential: boolean;
   /** Workers of the method `worker`; null: as many as it takes, by default. */
   readonly workers: number | null;
+  /** Whether Workers get cached reads, too, which the method `worker` else executes in the submit. */
+  readonly isAllPooled: boolean;
   /** Whether the ticks of an interval are counted, too. */
   readonly ticks: boolean;
 }
@@ -32,7 +36,7 @@ const TICK_MS = 10;
 
 const order: OursOrder = JSON.parse(Deno.args[0]!);
 const { path, fileBytes, blockBytes, tasks, method, direct, writes, isPlain } = order;
-const aio = await Aio.open({ method });
+const aio = await Aio.open({ method }, order.isAllPooled ? [createWorkerMethod(false)] : METHODS);
 if (order.workers !== null) await startWorkers(order.workers);
 const file = await aio.openFile(path, {
   read: true,

@@ -45,7 +45,7 @@ function word({ control }: Pool, at: number): number {
 /** Takes one out for a Worker. @returns its number and the Worker to wake; null: there is none */
 function take(pool: Pool, worker = 0, isSpreading = false): [number, number] | null {
   const { control, queue, handles } = pool;
-  const into: Taken = { handle: null, peer: -1, depth: 0 };
+  const into: Taken = { handle: null, peer: -1, isShort: false, depth: 0 };
   const tryClaim = (index: number, generation: number) => {
     const now = control.words[control.handleAt(index) + HANDLE.generationLow];
     return generation === now ? handles[index]! : null;
@@ -104,10 +104,56 @@ Deno.test("WorkerQueue has a Worker wake a higher idle one, if there is more and
   assertEquals(take(pool, 5, false), [0, -1]);
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0110_0001;
   assertEquals(take(pool, 5, true), [1, 6]);
-  // None above it, and nothing left.
+  // None above it, and later nothing left.
   assertEquals(take(pool, 6, true), [2, -1]);
   assertEquals(take(pool, 0, true), [3, -1]);
   assertEquals(word(pool, POOL.idle), 0);
+});
+
+Deno.test("WorkerQueue wakes nobody while one that was woken has not looked yet", () => {
+  const pool = makePool(0b1110);
+  pool.queue.tryInsert(pool.handles, 1);
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
+  pool.queue.tryInsert(pool.handles.slice(1), 2);
+  // Nor does one that was awake all the time.
+  assertEquals(take(pool, 0, true), [0, -1]);
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
+  // Which then sees to the rest itself.
+  assertEquals(take(pool, 1, true), [1, 2]);
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1000, 0b100]);
+});
+
+Deno.test("WorkerQueue has a Worker that others relied on wake the next one, though it does not spread", () => {
+  const pool = makePool(0b1110);
+  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.tryInsert(pool.handles.slice(1), 1);
+  pool.queue.tryInsert(pool.handles.slice(2), 1);
+  // And that one the next, until nothing is left. Also one of a lower number.
+  assertEquals(take(pool, 1, false), [0, 2]);
+  pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0001;
+  assertEquals(take(pool, 2, false), [1, 0]);
+  assertEquals([take(pool, 0, false), word(pool, POOL.isOwed)], [[2, -1], 0]);
+});
+
+Deno.test("WorkerQueue.remove() of one that was woken lets another be woken", () => {
+  const pool = makePool(0b11);
+  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.remove(0);
+  pool.queue.wakeForRest();
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0, 0b10]);
+});
+
+Deno.test("WorkerQueue says that Workers are short if there is more and none is idle", () => {
+  const pool = makePool(0b10);
+  pool.queue.tryInsert(pool.handles, 3);
+  const into: Taken = { handle: null, peer: -1, isShort: false, depth: 0 };
+  const shorts: boolean[] = [];
+  for (const [worker, isSpreading] of [[1, true], [0, false], [2, true]] as const) {
+    pool.queue.take(worker, isSpreading, (index) => pool.handles[index]!, into);
+    shorts.push(into.isShort);
+  }
+  // The second spreads nothing, the third leaves nothing.
+  assertEquals(shorts, [true, false, false]);
 });
 
 Deno.test("WorkerQueue puts a Worker that finds nothing into the idle set", () => {

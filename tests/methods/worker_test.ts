@@ -8,7 +8,7 @@ import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../
 import { FLAG_BITS } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
-import { POOL } from "../../methods/worker_memory.ts";
+import { POOL, poolAt } from "../../methods/worker_memory.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
 import { poolUp, poolWord, runningWorkers, untilRunning } from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
@@ -218,6 +218,21 @@ for (const [how, fault] of Object.entries(FAULTS)) {
     assertEquals(aio.ios(), []);
   });
 }
+
+Deno.test("worker: a Worker is woken if who chose it died before waking it", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  const { words } = aio.backend.control;
+  const at = poolAt(aio.backend.control);
+  words[at + POOL.idle] = 0;
+  words[at + POOL.waking] = 1;
+  createWorkerMethod().reapBackend!(aio.backend, 1);
+  await until(
+    "idle again",
+    () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
+  );
+});
 
 Deno.test("worker: a Worker that is terminated with an IO does it, and is replaced", async () => {
   await using opened = await open({ workers: { min: 1, max: 1 } });
