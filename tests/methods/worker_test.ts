@@ -4,11 +4,19 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../../mod.ts";
+import {
+  Aio,
+  type AioFile,
+  type AioOptions,
+  AioReturn,
+  type WaitRef,
+  type WorkerPoolOptions,
+} from "../../mod.ts";
 import { FLAG_BITS } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
+import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
 import { poolUp, poolWord, runningWorkers, untilRunning } from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
@@ -19,6 +27,9 @@ const READ_BYTES = 512;
 /** The first Worker of a test run has its modules checked, which takes seconds on a busy machine. */
 const LIMIT_MS = 60_000;
 const FAULTS_MODULE = new URL("./fixtures/worker_faults.ts", import.meta.url);
+
+/** Workers come and go without delay. */
+const AT_ONCE: WorkerPoolOptions = { idleTimeoutMs: 0, launchIntervalMs: 0 };
 
 interface Opened extends AsyncDisposable {
   readonly aio: Aio;
@@ -181,9 +192,12 @@ Deno.test("worker: setWorkers() is refused where no method has any", async () =>
   assertThrows(() => aio.setWorkers({ min: 3 }), Deno.errors.NotSupported, '"sync"');
 });
 
-for (const count of [1, 32, 5, 17]) {
+const random = new Prng(testSeed());
+
+// The least, the most and two at random, as the peer's suite has it.
+for (const count of [1, 32, random.between(2, 16), random.between(17, 31)]) {
   Deno.test(`worker: of a least number of ${count} there are that many, also after one has died`, async () => {
-    await using opened = await open({ workers: { min: count, max: 32, launchIntervalMs: 0 } });
+    await using opened = await open({ workers: { min: count, max: 32, ...AT_ONCE } });
     const { aio } = opened;
     await poolUp(aio);
     assertEquals(aio.workers().length, count);
