@@ -20,7 +20,7 @@ import { type Group, groupsOn, type Peers, type Row, tickingOn } from "./compare
 import type { Contender, RunResult } from "./compare/contender.ts";
 import { hasFio } from "./fio.ts";
 import type { PageCache } from "./page_cache.ts";
-import { figures, ratios } from "./rounds.ts";
+import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
 const WARM_UP_SECONDS = 0.5;
 const IDLE_SECONDS = 5;
@@ -190,9 +190,7 @@ function describeMachine(): string[] {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      rounds: { type: "string", default: "9" },
-      seconds: { type: "string", default: "1" },
-      dir: { type: "string", default: "." },
+      ...ROUND_OPTIONS,
       only: { type: "string", default: "" },
       json: { type: "string" },
       svg: { type: "string" },

@@ -15,7 +15,7 @@ import { Aio } from "../mod.ts";
 import { BLOCK_BYTES, DEPTH, type Direction, onCache, runBatches, withFile } from "./batches.ts";
 import { hasFio, runFio } from "./fio.ts";
 import type { PageCache } from "./page_cache.ts";
-import { figures, ratios } from "./rounds.ts";
+import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
 const WARM_UP_SECONDS = 0.3;
 
@@ -76,13 +76,7 @@ function rowOf({ ours, theirs }: Rates, wanted: number) {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: "string", default: "9" },
-      seconds: { type: "string", default: "1" },
-      dir: { type: "string", default: "." },
-    },
-  });
+  const { values } = parseArgs({ options: ROUND_OPTIONS });
   if (!await hasFio()) throw new Error("fio is not installed: on Debian, apt-get install fio");
   const plan = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
   await withFile(values.dir, async (path, cache) => {

@@ -4,6 +4,16 @@
  * @module
  */
 
+/** What every benchmark here is told by its arguments, for `parseArgs` of `node:util`. */
+export const ROUND_OPTIONS = {
+  /** How many rounds. */
+  rounds: { type: "string", default: "9" },
+  /** How long each contender runs in a round. */
+  seconds: { type: "string", default: "1" },
+  /** Where the file is made that they work on. */
+  dir: { type: "string", default: "." },
+} as const;
+
 /** What one contender reached over all rounds, in ns per operation. */
 export interface Figures {
   /** The middle of all rounds. */

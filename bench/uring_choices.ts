@@ -16,7 +16,7 @@ import { DEFAULT_TUNING, type UringTuning } from "../methods/uring_tuning.ts";
 import { BLOCK_BYTES, FILE_BYTES, onCache, runBatches, withFile } from "./batches.ts";
 import { randomOffsets } from "./compare/tasks.mjs";
 import type { PageCache } from "./page_cache.ts";
-import { figures } from "./rounds.ts";
+import { figures, ROUND_OPTIONS } from "./rounds.ts";
 import { busyBesideWaiter } from "./slow_io.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -194,11 +194,7 @@ async function measureTurns({ direct, count }: typeof TURNS[number], plan: Plan)
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: {
-      rounds: { type: "string", default: "9" },
-      seconds: { type: "string", default: "0.5" },
-      dir: { type: "string", default: "." },
-    },
+    options: { ...ROUND_OPTIONS, seconds: { type: "string", default: "0.5" } },
   });
   const { rounds, seconds } = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
   await withFile(values.dir, async (path, cache) => {
