@@ -15,6 +15,7 @@
  */
 
 import { parseArgs } from "node:util";
+import type { WorkerPoolOptions } from "../mod.ts";
 import { type Fixture, openHeld, openSync } from "./support/core.ts";
 import { missingBelongings, quietBelongings } from "./support/belongings.ts";
 import { type LoadAnswer, type RunningLoad, startLoad } from "./support/load.ts";
@@ -23,6 +24,10 @@ const THREADS = 4;
 const PROGRESS_MS = 10_000;
 const STALLED_MS = 30_000;
 const HANDLES = 16;
+/** What Deno itself opens once, such as when the first Worker ends, is there before anything is counted. */
+const WARM_UP_IOS = 60_000;
+/** The pool grows during the load, and has shrunk again when belongings are counted. */
+const WORKERS: WorkerPoolOptions = { min: 2, max: 8, idleTimeoutMs: 100 };
 
 interface Plan {
   readonly method: string;
@@ -92,11 +97,11 @@ async function run(fixture: Fixture, plan: Plan, isWatched: boolean): Promise<Lo
 async function main(): Promise<void> {
   const plan = planOf(Deno.args);
   const start = performance.now();
-  const options = { maxBackends: THREADS + 1, maxConcurrency: plan.handles };
+  const options = { maxBackends: THREADS + 1, maxConcurrency: plan.handles, workers: WORKERS };
   await using fixture = plan.method === "held"
     ? await openHeld(options)
     : await openSync({ ...options, method: plan.method });
-  await run(fixture, { ...plan, ios: 1000 }, false);
+  await run(fixture, { ...plan, ios: WARM_UP_IOS }, false);
   const before = await quietBelongings(fixture.aio);
   const answers = await run(fixture, plan, true);
   const missing = await missingBelongings(fixture.aio, before);
