@@ -205,7 +205,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
           wanted: 0.9,
         },
         {
-          what: "worker: 32 Workers, page cache, no read in the submit",
+          what: "worker: 32 Workers, all by the pool",
           ours: "32 Workers, all",
           peer: "8 Workers, all",
           wanted: 0.9,
