@@ -16,7 +16,14 @@ import { parseArgs } from "node:util";
 import { availableMethods } from "../methods/mod.ts";
 import { FILE_BYTES, onCache, withFile } from "./batches.ts";
 import { type Bar, drawChart } from "./compare/chart.ts";
-import { type Group, groupsOn, type Peers, type Row, tickingOn } from "./compare/cases.ts";
+import {
+  BLOCK_BYTES,
+  type Group,
+  groupsOn,
+  type Peers,
+  type Row,
+  tickingOn,
+} from "./compare/cases.ts";
 import type { Contender, RunResult } from "./compare/contender.ts";
 import { hasFio } from "./fio.ts";
 import type { PageCache } from "./page_cache.ts";
@@ -24,7 +31,6 @@ import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
 const WARM_UP_SECONDS = 0.5;
 const IDLE_SECONDS = 5;
-const BLOCK_BYTES = 4096;
 const MEGABYTE = 1e6;
 
 interface Plan {
@@ -39,6 +45,7 @@ interface Outcome {
   readonly what: string;
   readonly peer: string;
   readonly wanted: number;
+  readonly blockBytes: number;
   /** Of the medians. */
   readonly ratio: number;
   readonly roundMin: number;
@@ -92,6 +99,7 @@ function outcomeOf(row: Row, runs: Map<string, Runs>): Outcome | null {
     what: row.what,
     peer: row.peer,
     wanted: row.wanted,
+    blockBytes: row.blockBytes ?? BLOCK_BYTES,
     ratio: ours.iops / peer.iops,
     roundMin: each.min,
     roundMax: each.max,
@@ -109,8 +117,8 @@ function medianOf(runs: readonly RunResult[]): RunResult {
 
 function tableOf(outcomes: readonly Outcome[]) {
   const number = (value: number, digits = 0) => value.toFixed(digits);
-  const side = ({ iops, p50Us, p99Us, cpuUs }: RunResult) =>
-    `${number(iops / 1000, 1)}k, ${number(iops * BLOCK_BYTES / MEGABYTE)} MB/s, ` +
+  const side = ({ iops, p50Us, p99Us, cpuUs }: RunResult, blockBytes: number) =>
+    `${number(iops / 1000, 1)}k, ${number(iops * blockBytes / MEGABYTE)} MB/s, ` +
     `${number(p50Us)}/${number(p99Us)} µs, ${number(cpuUs, 1)} µs`;
   return outcomes.map((row) => ({
     case: row.what,
@@ -119,8 +127,8 @@ function tableOf(outcomes: readonly Outcome[]) {
     rounds: `${number(row.roundMin, 2)} to ${number(row.roundMax, 2)}`,
     wanted: row.wanted,
     short: row.ratio < row.wanted && row.roundMax < row.wanted ? "yes" : "",
-    "ours: IOPS, rate, p50/p99, CPU an IO": side(row.ours),
-    "theirs": side(row.theirs),
+    "ours: IOPS, rate, p50/p99, CPU an IO": side(row.ours, row.blockBytes),
+    "theirs": side(row.theirs, row.blockBytes),
     counted: row.rounds,
   }));
 }

@@ -57,9 +57,14 @@ export function tryClaim(
   return Atomics.load(words, base + HANDLE.generationLow) === generationLow;
 }
 
-/** The same for an IO that the method has. @returns false, too, if it has not */
-export function tryClaimSubmitted(words: Int32Array, base: number, backendId: number): boolean {
-  const low = Atomics.load(words, base + HANDLE.generationLow);
+/** The same for an IO that the method has, by default its present use. @returns false, too, if it has not */
+export function tryClaimSubmitted(
+  words: Int32Array,
+  base: number,
+  backendId: number,
+  generationLow: number = Atomics.load(words, base + HANDLE.generationLow),
+): boolean {
+  if (Atomics.load(words, base + HANDLE.generationLow) !== generationLow) return false;
   if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return false;
-  return tryClaim(words, base, backendId, low);
+  return tryClaim(words, base, backendId, generationLow);
 }

@@ -10,18 +10,17 @@
 import { closeLibc, type Libc, openLibc } from "../ffi/libc.ts";
 import { AioInvariantError } from "./assert.ts";
 import { importModules } from "./callback_modules.ts";
-import { tryClaim } from "./claim.ts";
+import { tryClaimSubmitted } from "./claim.ts";
 import { Completer, type CompleterHost } from "./completer.ts";
 import { countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioHandle, type HandleHost } from "./handle.ts";
-import { SUBMITTED } from "./handle_state.ts";
 import { InjectionPoints } from "./injection.ts";
 import { MemoryMap } from "./memory_map.ts";
 import { OpenFileTable } from "./open_file.ts";
 import type { EffectiveOptions } from "./options.ts";
-import { BACKEND, Control, HANDLE } from "./shared_memory.ts";
+import { BACKEND, Control } from "./shared_memory.ts";
 import { makeTables, type Tables } from "./tables.ts";
 import { Turn } from "./turn.ts";
 
@@ -101,9 +100,8 @@ export class Helper implements HandleHost, CompleterHost {
   tryClaim(index: number, generationLow: number): AioHandle | null {
     const { words } = this.control;
     const base = this.control.handleAt(index);
-    if (Atomics.load(words, base + HANDLE.generationLow) !== generationLow) return null;
-    if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return null;
-    return tryClaim(words, base, this.id, generationLow) ? this.#handleOf(index) : null;
+    const isMine = tryClaimSubmitted(words, base, this.id, generationLow);
+    return isMine ? this.#handleOf(index) : null;
   }
 
   #handleOf(index: number): AioHandle {

@@ -24,7 +24,8 @@ import type { EffectiveOptions } from "./options.ts";
 export const LAYOUT_VERSION = 4;
 
 const MAGIC = 0x0a10_da7a;
-const CACHE_LINE_WORDS = 16;
+/** Words that threads on different processors cannot write without disturbing each other. */
+export const CACHE_LINE_WORDS = 16;
 const WASM_PAGE_BYTES = 65536;
 
 /** The header. `size` is in words. */

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { type Control, HEADER } from "../core/shared_memory.ts";
+import { CACHE_LINE_WORDS, type Control, HEADER } from "../core/shared_memory.ts";
 
 /** IO Workers that there can be. */
 export const WORKERS_MAX = 32;
@@ -20,7 +20,6 @@ export const WORKERS_MAX = 32;
 export const QUEUE_SIZE = 64;
 
 const ENTRY_WORDS = 2;
-const LINE_WORDS = 16;
 const QUEUE_AT = 48;
 
 /** Where what is, in words. Each line that different threads write has a cache line of its own. */
@@ -53,7 +52,7 @@ export const POOL = {
   launchIntervalMs: 35,
   queue: QUEUE_AT,
   workers: QUEUE_AT + QUEUE_SIZE * ENTRY_WORDS,
-  size: QUEUE_AT + QUEUE_SIZE * ENTRY_WORDS + WORKERS_MAX * LINE_WORDS,
+  size: QUEUE_AT + QUEUE_SIZE * ENTRY_WORDS + WORKERS_MAX * CACHE_LINE_WORDS,
 } as const;
 
 /** A Worker. */
@@ -80,7 +79,7 @@ export function poolAt(control: Control): number {
 
 /** Where what concerns one Worker begins. */
 export function workerAt(control: Control, number: number): number {
-  return poolAt(control) + POOL.workers + number * LINE_WORDS;
+  return poolAt(control) + POOL.workers + number * CACHE_LINE_WORDS;
 }
 
 /** Where an entry of the queue is: a handle, and the low bits of its generation. */

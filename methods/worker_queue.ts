@@ -2,9 +2,9 @@
  * worker_queue.ts: the IOs that wait for an IO Worker, and the Workers that wait for IO.
  *
  * One Worker at a time is on its way, for all that went in since: it wakes the next one if there is
- * still more when it gets here.
- * Where the processors are busy it takes a while to come, and each IO that went in meanwhile would wake
- * one more, which would find nothing: 32 Workers did half of what 8 do.
+ * still more when it gets here. Where the processors are busy it takes a while to come, and each IO
+ * that went in meanwhile would wake one more, which would find nothing: 32 Workers did half of what 8
+ * do.
  *
  * What the lock protects is whole after every single store: a Worker claims an IO before it takes it
  * out, so one that dies half-way leaves an entry that nobody can claim any more, which is skipped.

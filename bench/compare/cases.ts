@@ -6,6 +6,7 @@
  */
 
 import { ChildContender, type Contender, denoContender, fio, ours } from "./contender.ts";
+import type { FioJob } from "../fio.ts";
 import type { OursOrder } from "./ours.ts";
 
 /** One row of the table. */
@@ -16,6 +17,8 @@ export interface Row {
   readonly peer: string;
   /** The ratio that is wanted at least. */
   readonly wanted: number;
+  /** Of one IO; {@linkcode BLOCK_BYTES} where it is not said. */
+  readonly blockBytes?: number;
 }
 
 /** Contenders that take turns. */
@@ -36,7 +39,8 @@ export interface Peers {
   readonly node: string | null;
 }
 
-const BLOCK_BYTES = 4096;
+/** Of one IO, unless said otherwise. */
+export const BLOCK_BYTES = 4096;
 const TASKS = 32;
 const CACHED = "ours, arena";
 const PLAIN = "ours, plain memory";
@@ -52,9 +56,9 @@ const DENO_FILE = "Deno.FsFile";
 const NODE_IN_DENO = "node:fs in Deno";
 const NODE = "Node.js fs.read";
 
-/** All groups, on one file. */
-export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peers): Group[] {
-  const order = (more: Partial<OursOrder>): OursOrder => ({
+/** Cached reads in blocks of the arena by io_uring: the others differ from it. */
+function plainOrder(path: string, fileBytes: number): OursOrder {
+  return {
     path,
     fileBytes,
     blockBytes: BLOCK_BYTES,
@@ -67,13 +71,25 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
     workers: null,
     isAllPooled: false,
     ticks: false,
-    ...more,
-  });
-  const own = (name: string, more: Partial<OursOrder> = {}) => () => ours(name, order(more));
-  const fioJob = { path, rw: "randread", blockBytes: BLOCK_BYTES } as const;
-  const withFio = (direct: boolean, depth: number, rw: "randread" | "randwrite" = "randread") => {
-    const job = { path, engine: "io_uring", rw, direct, depth, blockBytes: BLOCK_BYTES } as const;
-    return hasFio ? () => fio(FIO, job) : null;
+  };
+}
+
+/** All groups, on one file. */
+export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peers): Group[] {
+  const plain = plainOrder(path, fileBytes);
+  const own = (name: string, more: Partial<OursOrder> = {}) => () =>
+    ours(name, { ...plain, ...more });
+  const withFio = (direct: boolean, depth: number, more: Partial<FioJob> = {}) => {
+    const job = {
+      path,
+      engine: "io_uring",
+      rw: "randread",
+      direct,
+      depth,
+      blockBytes: BLOCK_BYTES,
+      ...more,
+    } as const;
+    return hasFio ? () => fio(job.engine === "psync" ? PSYNC : FIO, job) : null;
   };
   const peerArgs = (tasks: number) => [path, ...[fileBytes, tasks, BLOCK_BYTES].map(String)];
   const denoFile = (tasks: number) => () =>
@@ -123,9 +139,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         [OURS]: own(OURS, { direct: true }),
         [POOL]: own(POOL, { direct: true, method: "worker", workers: MANY_WORKERS }),
         [FIO]: withFio(true, TASKS),
-        [PSYNC]: hasFio
-          ? () => fio(PSYNC, { ...fioJob, engine: "psync", direct: true, depth: 1 })
-          : null,
+        [PSYNC]: withFio(true, 1, { engine: "psync" }),
       },
       rows: [
         { what: "32 tasks await readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 },
@@ -144,7 +158,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       direct: true,
       contenders: {
         [OURS]: own(OURS, { direct: true, writes: true }),
-        [FIO]: withFio(true, TASKS, "randwrite"),
+        [FIO]: withFio(true, TASKS, { rw: "randwrite" }),
       },
       rows: [{ what: "32 tasks await writeAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 }],
     },
@@ -159,17 +173,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
           blockBytes: SEQUENTIAL_BYTES,
           isSequential: true,
         }),
-        [FIO]: hasFio
-          ? () =>
-            fio(FIO, {
-              path,
-              engine: "io_uring",
-              rw: "read",
-              direct: true,
-              depth: SEQUENTIAL_DEPTH,
-              blockBytes: SEQUENTIAL_BYTES,
-            })
-          : null,
+        [FIO]: withFio(true, SEQUENTIAL_DEPTH, { rw: "read", blockBytes: SEQUENTIAL_BYTES }),
       },
       rows: [
         {
@@ -177,6 +181,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
           ours: POOL,
           peer: FIO,
           wanted: 0.85,
+          blockBytes: SEQUENTIAL_BYTES,
         },
       ],
     },
@@ -221,20 +226,6 @@ export function tickingOn(
   fileBytes: number,
   methods: readonly string[],
 ): Contender[] {
-  return methods.map((method) =>
-    ours(method, {
-      path,
-      fileBytes,
-      blockBytes: BLOCK_BYTES,
-      tasks: TASKS,
-      method,
-      direct: false,
-      writes: false,
-      isPlain: false,
-      isSequential: false,
-      workers: null,
-      isAllPooled: false,
-      ticks: true,
-    })
-  );
+  const plain = plainOrder(path, fileBytes);
+  return methods.map((method) => ours(method, { ...plain, method, ticks: true }));
 }

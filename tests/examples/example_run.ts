@@ -4,15 +4,11 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
-import { isAbsolute, join } from "@std/path";
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { join } from "@std/path";
+import { LIBC } from "../support/libc.ts";
 import { type ChildOptions, type ChildResult, runChild } from "../support/temp.ts";
 
 const FOLDER = join(import.meta.dirname ?? ".", "..", "..", "examples");
-const CANDIDATES = LIBC_CANDIDATES[`${Deno.build.os}-${Deno.build.arch}`] ?? [];
-/** The C library of this machine; on macOS it is no file, but opens all the same. */
-const LIBC = CANDIDATES.find((path) => isAbsolute(path) && existsSync(path)) ?? CANDIDATES[0] ?? "";
 
 /** A regular file that opens and whose reads fail with EIO; Deno wants all permissions for it. */
 export const UNREADABLE = "/proc/self/mem";

@@ -7,8 +7,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { existsSync } from "node:fs";
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
 import { liburingCandidates } from "../../ffi/liburing.ts";
+import { LIBC } from "../support/libc.ts";
 import { contentAt, runChild, type TempDir, tempDir } from "../support/temp.ts";
 import { hasRings } from "../support/uring.ts";
 
@@ -18,9 +18,7 @@ const BYTES = 100_000;
 /** With rings that the kernel maps, nothing less than all of `--allow-ffi` will do. */
 const ignore = !hasRings("shared");
 
-/** As they are on this machine. */
-const LIBC =
-  LIBC_CANDIDATES[`${Deno.build.os}-${Deno.build.arch}`]?.find((path) => existsSync(path)) ?? "";
+/** As it is on this machine. */
 const LIBURING = liburingCandidates().find((path) => existsSync(path)) ?? "";
 
 /** Writes what it finds in a file to another one, and reads it again. */

@@ -4,21 +4,14 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
 import { join } from "@std/path";
+import { LIBC } from "../support/libc.ts";
 import { runProgram } from "../support/program.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
 
 const FILE_BYTES = 65_536;
 const SEED = 9;
 const ROOT = join(import.meta.dirname ?? ".", "..", "..");
-const LIBC = LIBC_CANDIDATES[`${Deno.build.os}-${Deno.build.arch}`]!.find((path) => {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-})!;
 
 /** Reads until Workers are there or 500 ms are over, writes, and tells how many Workers there were. */
 const PROGRAM = `

@@ -18,7 +18,13 @@ import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
-import { poolUp, poolWord, runningWorkers, untilRunning } from "../support/worker_pool.ts";
+import {
+  poolUp,
+  poolWord,
+  runningWorkers,
+  SMALL_POOL,
+  untilRunning,
+} from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
 
 const FILE_BYTES = 65_536;
@@ -46,7 +52,7 @@ async function open(options: AioOptions = {}, triesCached = false): Promise<Open
   const own: AioOptions = {
     method: "worker",
     arenaBytes: 1024 * 1024,
-    workers: { min: 1, max: 2, launchIntervalMs: 0 },
+    workers: SMALL_POOL,
     onWarning: (message) => warnings.push(message),
     callbackModules: [FAULTS_MODULE],
     ...options,

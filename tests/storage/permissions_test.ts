@@ -6,17 +6,13 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { existsSync } from "node:fs";
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { LIBC_NAMES, LIBC_PATHS } from "../support/libc.ts";
 import { METHODS_UNDER_TEST, testEachMethod } from "../support/methods.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp.ts";
 
 /** Deno wants --allow-all for whatever lies below /dev. */
 const isBelowDev = Deno.env.get("AIO_TEST_DIR")?.startsWith("/dev/") ?? false;
-
-const CANDIDATES = LIBC_CANDIDATES[`${Deno.build.os}-${Deno.build.arch}`] ?? [];
-const PRESENT = CANDIDATES.filter((path) => existsSync(path));
 
 /** Methods that need no more than the C library. */
 const SCOPED_METHODS = METHODS_UNDER_TEST.filter(({ name }) => name === "sync");
@@ -37,7 +33,7 @@ const ROUND_TRIP = `
   console.log(new TextDecoder().decode(buffer), await file.size());`;
 
 for (const { name: method, ignore } of SCOPED_METHODS) {
-  for (const libc of PRESENT) {
+  for (const libc of LIBC_PATHS) {
     Deno.test({
       name: `${method}: a program with --allow-ffi=${libc} alone, and its data, does everything`,
       ignore: ignore || isBelowDev,
@@ -57,7 +53,7 @@ for (const { name: method, ignore } of SCOPED_METHODS) {
 }
 
 Deno.test("there is a C library to be granted, in one of the usual places", () => {
-  assert(PRESENT.length > 0, CANDIDATES.join(", "));
+  assert(LIBC_PATHS.length > 0, LIBC_NAMES.join(", "));
 });
 
 /** Tells what opening says, or "opened". */
@@ -77,8 +73,8 @@ testEachMethod("Aio.open() without --allow-ffi names the flag, with the path", a
   assertEquals(
     result.stdout,
     `NotCapable Cannot open the C library without permission: run again with ` +
-      `--allow-ffi=${CANDIDATES[0]} (on this machine another of these may be the right one: ` +
-      `${CANDIDATES.join(", ")})\n`,
+      `--allow-ffi=${LIBC_NAMES[0]} (on this machine another of these may be the right one: ` +
+      `${LIBC_NAMES.join(", ")})\n`,
   );
 });
 
@@ -86,7 +82,7 @@ testEachMethod("Aio.open() with --allow-ffi for another library names the flag",
   const flags = ["--allow-ffi=/nowhere/lib.so"];
   const result = await runProgram(TELL_OPEN, { flags, args: [JSON.stringify({ method })] });
   assertStringIncludes(result.stdout, `NotCapable Cannot open the C library without permission`);
-  assertStringIncludes(result.stdout, `--allow-ffi=${CANDIDATES[0]}`);
+  assertStringIncludes(result.stdout, `--allow-ffi=${LIBC_NAMES[0]}`);
 });
 
 testEachMethod(

@@ -5,11 +5,11 @@
  */
 
 import { Aio, type AioFile, AioReturn } from "../../mod.ts";
-import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
+import { poolOf } from "../../methods/worker.ts";
 import { FAULTS } from "../methods/fixtures/worker_faults.ts";
 import { contentAt, type Prng } from "./prng.ts";
 import { tempDir, writeRandomFile } from "./temp.ts";
-import { poolUp, untilRunning } from "./worker_pool.ts";
+import { METHODS_FOR_TESTS, poolUp, untilRunning } from "./worker_pool.ts";
 
 const TASKS = 16;
 const BLOCK_BYTES = 4096;
@@ -123,7 +123,7 @@ export async function runDeaths(
     callbackModules: [new URL("../methods/fixtures/worker_faults.ts", import.meta.url)],
     onWarning: () => {},
   };
-  await using aio = await Aio.open(options, [createWorkerMethod(false)]);
+  await using aio = await Aio.open(options, METHODS_FOR_TESTS);
   await poolUp(aio);
   await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
   const all = new Deaths(aio, file, random, family);
