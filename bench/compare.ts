@@ -27,7 +27,7 @@ import {
 import type { Contender, RunResult } from "./compare/contender.ts";
 import { hasFio } from "./fio.ts";
 import type { PageCache } from "./page_cache.ts";
-import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
+import { type Figures, figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
 const WARM_UP_SECONDS = 0.5;
 const IDLE_SECONDS = 5;
@@ -156,14 +156,30 @@ async function measureIdle(dir: string): Promise<number> {
   await Deno.remove(path);
   await new Deno.Command("mkfifo", { args: [path] }).output();
   try {
-    const program = new URL("./compare/idle_pipe.ts", import.meta.url).pathname;
-    const args = ["run", "-A", "--no-lock", program, path, String(IDLE_SECONDS)];
-    const { stdout, success } = await new Deno.Command(Deno.execPath(), { args }).output();
-    if (!success) throw new Error("idle_pipe.ts failed");
-    return Number(new TextDecoder().decode(stdout));
+    return await runForNumber("idle_pipe.ts", path, String(IDLE_SECONDS));
   } finally {
     await Deno.remove(path);
   }
+}
+
+/** The longest pause of a 1 ms timer while the pool grows to 16, and of the constructor alone, in ms. */
+async function measurePauses({ path, rounds }: Plan) {
+  const pool: number[] = [];
+  const alone: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    pool.push(await runForNumber("pool_pauses.ts", "pool", path));
+    alone.push(await runForNumber("pool_pauses.ts", "alone", path));
+  }
+  return { pool: figures(pool), alone: figures(alone) };
+}
+
+/** Runs a program of the folder that prints one number. */
+async function runForNumber(program: string, ...args: string[]): Promise<number> {
+  const path = new URL(`./compare/${program}`, import.meta.url).pathname;
+  const command = { args: ["run", "-A", "--no-lock", path, ...args] };
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), command).output();
+  if (!success) throw new Error(`${program} failed`);
+  return Number(new TextDecoder().decode(stdout));
 }
 
 async function findPeers(): Promise<Peers> {
@@ -234,6 +250,7 @@ async function main(): Promise<void> {
 async function measureRest(plan: Plan, dir: string) {
   const ticksKept = await measureTicks(plan);
   const idleProcessor = await measureIdle(dir);
+  const pausesMs = await measurePauses(plan);
   console.table(
     Object.entries(ticksKept).map(([method, kept]) => ({
       case: "ticks of a 10 ms interval beside 32 tasks, page cache",
@@ -244,7 +261,15 @@ async function measureRest(plan: Plan, dir: string) {
   );
   const share = `${(idleProcessor * 100).toFixed(2)} % of a processor`;
   console.log(`A read of an empty pipe takes ${share} (wanted: under 2 %)`);
-  return { ticksKept, idleProcessor };
+  const shown = ({ median, min, max }: Figures) =>
+    `${median.toFixed(0)} ms (${min.toFixed(0)} to ${max.toFixed(0)})`;
+  console.log(
+    `The longest pause while the pool grows to 16 is ${
+      shown(pausesMs.pool)
+    }, wanted: at most 50; ` +
+      `of Deno's constructor alone ${shown(pausesMs.alone)}`,
+  );
+  return { ticksKept, idleProcessor, pausesMs };
 }
 
 if (import.meta.main) await main();

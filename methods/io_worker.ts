@@ -54,8 +54,9 @@ export class IoWorker {
     const tryClaim = (index: number, low: number) => this.#helper.tryClaim(index, low);
     Atomics.store(words, this.#at + WORKER.hasJoined, 1);
     Atomics.or(words, this.#pool + POOL.running, 1 << this.#number);
-    // The highest one is another now.
+    // The highest one is another now, and the next one may be started.
     this.#queue.wakeAll();
+    this.#queue.ringOpener();
     for (;;) {
       if (this.#isSuperfluous()) break;
       const seen = Atomics.load(words, this.#at + WORKER.wake);

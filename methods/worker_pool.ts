@@ -4,7 +4,7 @@
  *
  * Workers are started by the opener alone, as a Worker ends with the thread that started it. The others
  * ask by a word that the opener waits for without keeping its event loop alive. To start one blocks the
- * opener for some 20 ms: at most one a turn of the event loop, never inside a submit.
+ * opener for some 30 ms: one at a time, the next when the last has joined in, never inside a submit.
  *
  * They are `node:worker_threads`, which let a program end while they sleep; Web Workers do not.
  *
@@ -109,10 +109,10 @@ export class WorkerPool {
 
   #step(): void {
     if (this.#load(POOL.isStarted) === 0 || this.#load(POOL.hasFailed) !== 0) return;
+    if (this.#isStarting()) return;
     const count = this.#workers.size;
     if (count < this.#load(POOL.min)) {
       this.#start();
-      this.schedule();
       return;
     }
     if (this.#load(POOL.isGrowthWanted) === 0 || count >= this.#load(POOL.max)) return;
@@ -125,6 +125,14 @@ export class WorkerPool {
     const intervalMs = this.#load(POOL.launchIntervalMs);
     this.#launchAt = Math.max(this.#launchAt + intervalMs, now);
     this.#start();
+  }
+
+  /** A Worker rings when it has joined in, and ends if it cannot: either way this is asked again. */
+  #isStarting(): boolean {
+    for (const number of this.#workers.keys()) {
+      if (Atomics.load(this.#words, this.#wordOf(number, WORKER.hasJoined)) === 0) return true;
+    }
+    return false;
   }
 
   #stepAt(delayMs: number): void {
