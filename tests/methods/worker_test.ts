@@ -23,6 +23,7 @@ import {
   poolWord,
   runningWorkers,
   SMALL_POOL,
+  startPool,
   untilRunning,
 } from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
@@ -158,6 +159,18 @@ Deno.test("worker: the pool grows under load, up to its most, and shrinks to its
   }
   await until("as few as may be", () => runningWorkers(aio) === 1);
   assertEquals([most, aio.workers().map(({ worker }) => worker)], [4, [0]]);
+});
+
+Deno.test("worker: the next Worker is started when the last has joined in", async () => {
+  await using opened = await open({ workers: { min: 4, max: 4 } });
+  const { aio } = opened;
+  startPool(aio);
+  const counts = new Set<number>();
+  await until("all running", () => {
+    counts.add(poolOf(aio.backend)!.threads.size - runningWorkers(aio));
+    return runningWorkers(aio) === 4;
+  });
+  assertEquals([...counts].sort(), [0, 1]);
 });
 
 Deno.test("worker: setWorkers() changes the pool while it runs", async () => {
