@@ -162,7 +162,10 @@ Deno.test("worker: the pool grows under load, up to its most, and shrinks to its
 });
 
 Deno.test("worker: the next Worker is started when the last has joined in", async () => {
-  await using opened = await open({ workers: { min: 4, max: 4 } });
+  // They take a while to load this one.
+  const module = "await new Promise((r) => setTimeout(r, 50)); export const callbacks = {};";
+  const callbackModules = [new URL(`data:text/javascript,${encodeURIComponent(module)}`)];
+  await using opened = await open({ workers: { min: 4, max: 4 }, callbackModules });
   const { aio } = opened;
   startPool(aio);
   const counts = new Set<number>();
