@@ -12,6 +12,8 @@ export interface FioJob {
   readonly direct: boolean;
   /** IOs in flight, submitted and completed in batches of the same number. */
   readonly depth: number;
+  /** Threads that each do so; one where it is not said. */
+  readonly threads?: number;
   readonly blockBytes: number;
   readonly seconds: number;
 }
@@ -44,8 +46,12 @@ export async function runFio(job: FioJob): Promise<number> {
 
 /** The same with all that is known of the run. */
 export async function runFioWhole(job: FioJob): Promise<FioResult> {
+  const threads = job.threads ?? 1;
   const args = [
     "--name=peer",
+    "--thread",
+    `--numjobs=${threads}`,
+    "--group_reporting",
     `--filename=${job.path}`,
     `--ioengine=${job.engine}`,
     `--rw=${job.rw}`,
@@ -74,6 +80,7 @@ export async function runFioWhole(job: FioJob): Promise<FioResult> {
     iops: io.iops,
     p50Us: percentile["50.000000"] / 1000,
     p99Us: percentile["99.000000"] / 1000,
-    cpuUs: (one.usr_cpu + one.sys_cpu) / 100 * 1e6 / io.iops,
+    // That of the average thread.
+    cpuUs: threads * (one.usr_cpu + one.sys_cpu) / 100 * 1e6 / io.iops,
   };
 }

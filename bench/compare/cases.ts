@@ -47,6 +47,7 @@ const PLAIN = "ours, plain memory";
 const OURS = "ours";
 const POOL = "ours, pool";
 const PSYNC = "fio psync";
+const PSYNC_THREADS = "fio psync, 16 threads";
 /** Workers of the rows past the page cache. */
 const MANY_WORKERS = 16;
 const SEQUENTIAL_BYTES = 128 * 1024;
@@ -79,7 +80,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
   const plain = plainOrder(path, fileBytes);
   const own = (name: string, more: Partial<OursOrder> = {}) => () =>
     ours(name, { ...plain, ...more });
-  const withFio = (direct: boolean, depth: number, more: Partial<FioJob> = {}) => {
+  const withFio = (direct: boolean, depth: number, more: Partial<FioJob> = {}, name = FIO) => {
     const job = {
       path,
       engine: "io_uring",
@@ -89,7 +90,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       blockBytes: BLOCK_BYTES,
       ...more,
     } as const;
-    return hasFio ? () => fio(job.engine === "psync" ? PSYNC : FIO, job) : null;
+    return hasFio ? () => fio(name, job) : null;
   };
   const peerArgs = (tasks: number) => [path, ...[fileBytes, tasks, BLOCK_BYTES].map(String)];
   const denoFile = (tasks: number) => () =>
@@ -139,12 +140,25 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         [OURS]: own(OURS, { direct: true }),
         [POOL]: own(POOL, { direct: true, method: "worker", workers: MANY_WORKERS }),
         [FIO]: withFio(true, TASKS),
-        [PSYNC]: withFio(true, 1, { engine: "psync" }),
+        [PSYNC]: withFio(true, 1, { engine: "psync" }, PSYNC),
+        [PSYNC_THREADS]: withFio(
+          true,
+          1,
+          { engine: "psync", threads: MANY_WORKERS },
+          PSYNC_THREADS,
+        ),
       },
       rows: [
         { what: "32 tasks await readAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.9 },
         { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: FIO, wanted: 0.75 },
         { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: PSYNC, wanted: 4 },
+        // What a pool of 16 can reach: the same calls without one.
+        {
+          what: "worker: 32 tasks, O_DIRECT, 16 Workers",
+          ours: POOL,
+          peer: PSYNC_THREADS,
+          wanted: 0.75,
+        },
       ],
     },
     {
