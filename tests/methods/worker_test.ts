@@ -15,7 +15,8 @@ import {
 import { FLAG_BITS } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
-import { POOL, poolAt } from "../../methods/worker_memory.ts";
+import { POOL, poolAt, QUEUE_SIZE } from "../../methods/worker_memory.ts";
+import { AttachedWorker } from "../support/attached.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
 import {
@@ -124,6 +125,32 @@ Deno.test("worker: an IO that is executed at once says so in its flags", async (
   });
   await readAndCheck(opened, 0);
   assertEquals(flags & FLAG_BITS.synchronous, FLAG_BITS.synchronous);
+});
+
+Deno.test("worker: the first IO of another thread has the opener start the pool", async () => {
+  await using opened = await open();
+  const { aio, file } = opened;
+  await using other = await AttachedWorker.start(aio, file);
+  await other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
+  await untilRunning(aio);
+  await readAndCheck(opened, 0);
+  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 1]);
+});
+
+Deno.test("worker: what finds the queue full is executed at once, and counted", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 }, maxConcurrency: 128 });
+  const { aio } = opened;
+  await poolUp(aio);
+  const slow = start(opened, "slow", 200);
+  await until("busy", () => aio.workers()[0]!.ioId !== null);
+  const reads = Array.from({ length: QUEUE_SIZE + 10 }, () => start(opened, "whoCompletes"));
+  // None of them has to be waited for.
+  assertEquals(reads.filter(({ ref }) => aio.checkDone(ref)).length, 10);
+  assertEquals(synchronousCount(aio), 10);
+  for (const { ref, ret } of [slow, ...reads]) {
+    await aio.wait(ref);
+    assertEquals(ret.result.status, "ok");
+  }
 });
 
 Deno.test("worker: IO is completed by a Worker", async () => {
