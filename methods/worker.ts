@@ -77,8 +77,11 @@ class WorkerSubmission {
     }
     if (restCount === 0) return count;
     const isForPool = this.#hasWorkers() && !this.#backend.hasHooks;
-    const taken = isForPool ? this.queue.tryInsert(rest, restCount) : 0;
-    for (let i = taken; i < restCount; i++) this.#performHere(rest[i]!);
+    for (let next = 0; next < restCount; next++) {
+      // Meanwhile the lock may be free again, or there may be room.
+      if (isForPool) next += this.queue.tryInsert(rest, next, restCount);
+      if (next < restCount) this.#performHere(rest[next]!);
+    }
     return count;
   }
 

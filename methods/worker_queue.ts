@@ -78,17 +78,17 @@ export class WorkerQueue {
    * Puts submitted IOs in, as many as there is room for, and chooses a Worker to wake: one for all of
    * them. Never waits for the lock.
    *
-   * @param handles the first `count` of them
+   * @param handles those from `start` on, up to `end`
    * @returns how many went in; 0 too if others have the lock
    */
-  tryInsert(handles: readonly AioHandle[], count: number): number {
+  tryInsert(handles: readonly AioHandle[], start: number, end: number): number {
     if (!this.#tryLock()) return 0;
     const words = this.#words;
     const tailAt = this.#at + POOL.tail;
     const room = QUEUE_SIZE - (words[tailAt]! - words[this.#at + POOL.head]! | 0);
-    const taken = Math.min(room, count);
+    const taken = Math.min(room, end - start);
     for (let i = 0; i < taken; i++) {
-      const { index, base } = handles[i]!;
+      const { index, base } = handles[start + i]!;
       const at = entryAt(this.#control, words[tailAt]!);
       words[at] = index;
       words[at + 1] = words[base + HANDLE.generationLow]!;

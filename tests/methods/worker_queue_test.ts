@@ -59,7 +59,7 @@ Deno.test("WorkerQueue gives out what went in, in order, round and round", () =>
   let next = 0;
   for (let round = 0; round < 50; round++) {
     const some = Array.from({ length: 7 }, (_, i) => pool.handles[(next + i) % 100]!);
-    assertEquals(pool.queue.tryInsert(some, 7), 7);
+    assertEquals(pool.queue.tryInsert(some, 0, 7), 7);
     for (let i = 0; i < 7; i++) assertEquals(take(pool)?.[0], (next + i) % 100);
     next += 7;
   }
@@ -68,25 +68,25 @@ Deno.test("WorkerQueue gives out what went in, in order, round and round", () =>
 
 Deno.test("WorkerQueue takes no more than there is room for", () => {
   const pool = makePool();
-  assertEquals(pool.queue.tryInsert(pool.handles, 40), 40);
-  assertEquals(pool.queue.tryInsert(pool.handles.slice(40), 40), QUEUE_SIZE - 40);
-  assertEquals(pool.queue.tryInsert(pool.handles, 1), 0);
+  assertEquals(pool.queue.tryInsert(pool.handles, 0, 40), 40);
+  assertEquals(pool.queue.tryInsert(pool.handles.slice(40), 0, 40), QUEUE_SIZE - 40);
+  assertEquals(pool.queue.tryInsert(pool.handles, 0, 1), 0);
   assertEquals([pool.queue.depth, take(pool)?.[0]], [QUEUE_SIZE, 0]);
-  assertEquals(pool.queue.tryInsert(pool.handles.slice(99), 1), 1);
+  assertEquals(pool.queue.tryInsert(pool.handles.slice(99), 0, 1), 1);
 });
 
 Deno.test("WorkerQueue.tryInsert() does not wait for the lock", () => {
   const pool = makePool();
   const { words } = pool.control;
   words[poolAt(pool.control) + POOL.lock] = THREAD_ID + 1;
-  assertEquals(pool.queue.tryInsert(pool.handles, 3), 0);
+  assertEquals(pool.queue.tryInsert(pool.handles, 0, 3), 0);
   words[poolAt(pool.control) + POOL.lock] = 0;
-  assertEquals(pool.queue.tryInsert(pool.handles, 3), 3);
+  assertEquals(pool.queue.tryInsert(pool.handles, 0, 3), 3);
 });
 
 Deno.test("WorkerQueue wakes one idle Worker for a batch, the lowest", () => {
   const pool = makePool(0b1010_0000);
-  pool.queue.tryInsert(pool.handles, 5);
+  pool.queue.tryInsert(pool.handles, 0, 5);
   const wakes = Array.from({ length: 8 }, (_, number) => {
     return pool.control.words[workerAt(pool.control, number) + WORKER.wake];
   });
@@ -95,10 +95,10 @@ Deno.test("WorkerQueue wakes one idle Worker for a batch, the lowest", () => {
 
 Deno.test("WorkerQueue has a Worker wake a higher idle one, if there is more and it spreads", () => {
   const pool = makePool(0b0110_0001);
-  pool.queue.tryInsert(pool.handles, 0);
+  pool.queue.tryInsert(pool.handles, 0, 0);
   for (const handle of pool.handles.slice(0, 4)) {
     pool.control.words[poolAt(pool.control) + POOL.idle] = 0;
-    pool.queue.tryInsert([handle], 1);
+    pool.queue.tryInsert([handle], 0, 1);
   }
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0110_0001;
   assertEquals(take(pool, 5, false), [0, -1]);
@@ -112,9 +112,9 @@ Deno.test("WorkerQueue has a Worker wake a higher idle one, if there is more and
 
 Deno.test("WorkerQueue wakes nobody while one that was woken has not looked yet", () => {
   const pool = makePool(0b1110);
-  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.tryInsert(pool.handles, 0, 1);
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
-  pool.queue.tryInsert(pool.handles.slice(1), 2);
+  pool.queue.tryInsert(pool.handles.slice(1), 0, 2);
   // Nor does one that was awake all the time.
   assertEquals(take(pool, 0, true), [0, -1]);
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
@@ -125,9 +125,9 @@ Deno.test("WorkerQueue wakes nobody while one that was woken has not looked yet"
 
 Deno.test("WorkerQueue has a Worker that others relied on wake the next one, though it does not spread", () => {
   const pool = makePool(0b1110);
-  pool.queue.tryInsert(pool.handles, 1);
-  pool.queue.tryInsert(pool.handles.slice(1), 1);
-  pool.queue.tryInsert(pool.handles.slice(2), 1);
+  pool.queue.tryInsert(pool.handles, 0, 1);
+  pool.queue.tryInsert(pool.handles.slice(1), 0, 1);
+  pool.queue.tryInsert(pool.handles.slice(2), 0, 1);
   // And that one the next, until nothing is left. Also one of a lower number.
   assertEquals(take(pool, 1, false), [0, 2]);
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0001;
@@ -137,7 +137,7 @@ Deno.test("WorkerQueue has a Worker that others relied on wake the next one, tho
 
 Deno.test("WorkerQueue.remove() of one that was woken lets another be woken", () => {
   const pool = makePool(0b11);
-  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.tryInsert(pool.handles, 0, 1);
   pool.queue.remove(0);
   pool.queue.wakeForRest();
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0, 0b10]);
@@ -145,7 +145,7 @@ Deno.test("WorkerQueue.remove() of one that was woken lets another be woken", ()
 
 Deno.test("WorkerQueue says that Workers are short if there is more and none is idle", () => {
   const pool = makePool(0b10);
-  pool.queue.tryInsert(pool.handles, 3);
+  pool.queue.tryInsert(pool.handles, 0, 3);
   const into: Taken = { handle: null, peer: -1, isShort: false, depth: 0 };
   const shorts: boolean[] = [];
   for (const [worker, isSpreading] of [[1, true], [0, false], [2, true]] as const) {
@@ -160,7 +160,7 @@ Deno.test("WorkerQueue puts a Worker that finds nothing into the idle set", () =
   const pool = makePool();
   for (const worker of [0, 7, 31]) assertEquals(take(pool, worker), null);
   assertEquals(word(pool, POOL.idle), (1 | 1 << 7 | 1 << 31) | 0);
-  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.tryInsert(pool.handles, 0, 1);
   // The lowest was chosen, and is relied on.
   assertEquals([pool.queue.tryLeave(0), pool.queue.tryLeave(7)], [false, true]);
   assertEquals(word(pool, POOL.idle), 1 << 31);
@@ -168,7 +168,7 @@ Deno.test("WorkerQueue puts a Worker that finds nothing into the idle set", () =
 
 Deno.test("WorkerQueue skips what cannot be claimed any more", () => {
   const pool = makePool();
-  pool.queue.tryInsert(pool.handles, 3);
+  pool.queue.tryInsert(pool.handles, 0, 3);
   for (const index of [0, 1]) {
     pool.control.words[pool.control.handleAt(index) + HANDLE.generationLow]!++;
   }
@@ -180,7 +180,7 @@ Deno.test("WorkerQueue.wakeForRest() wakes one only if something is left", () =>
   pool.queue.wakeForRest();
   assertEquals(word(pool, POOL.idle), 0b100);
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0;
-  pool.queue.tryInsert(pool.handles, 1);
+  pool.queue.tryInsert(pool.handles, 0, 1);
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0b100;
   pool.queue.wakeForRest();
   assertEquals(word(pool, POOL.idle), 0);
