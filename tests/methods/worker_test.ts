@@ -27,7 +27,7 @@ import {
   startPool,
   untilRunning,
 } from "../support/worker_pool.ts";
-import { FAULTS } from "./fixtures/worker_faults.ts";
+import { FAULTS, hooks } from "./fixtures/worker_faults.ts";
 
 const FILE_BYTES = 65_536;
 const SEED = 31;
@@ -151,6 +151,25 @@ Deno.test("worker: what finds the queue full is executed at once, and counted", 
     await aio.wait(ref);
     assertEquals(ret.result.status, "ok");
   }
+});
+
+Deno.test("worker: of a batch that finds the queue locked, what comes after goes in", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  const { words } = aio.backend.control;
+  const lock = poolAt(aio.backend.control) + POOL.lock;
+  words[lock] = aio.workers()[0]!.threadId;
+  let completions = 0;
+  hooks.completed = () => {
+    if (++completions === 2) words[lock] = 0;
+  };
+  const reads = aio.batch(() => Array.from({ length: 5 }, () => start(opened, "hooked")));
+  for (const { ref, ret } of reads) {
+    await aio.wait(ref);
+    assertEquals(ret.result.status, "ok");
+  }
+  assertEquals([completions, synchronousCount(aio)], [2, 2]);
 });
 
 Deno.test("worker: IO is completed by a Worker", async () => {
