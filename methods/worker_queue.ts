@@ -25,8 +25,8 @@ const { lock, tryLock, unlock } = locks;
 const { HANDLE } = layout;
 const { POOL, QUEUE_SIZE, WORKER } = memory;
 
-/** Looks at a lock that is held for less than a microsecond, before an IO is executed here instead. */
-const LOCK_ATTEMPTS = 50;
+/** Looks at a lock, some 20 µs of them, before an IO is executed here instead: that blocks for longer. */
+const LOCK_ATTEMPTS = 1000;
 
 /** What a Worker found. */
 export interface Taken {
