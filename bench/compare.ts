@@ -264,10 +264,8 @@ async function measureRest(plan: Plan, dir: string) {
   const shown = ({ median, min, max }: Figures) =>
     `${median.toFixed(0)} ms (${min.toFixed(0)} to ${max.toFixed(0)})`;
   console.log(
-    `The longest pause while the pool grows to 16 is ${
-      shown(pausesMs.pool)
-    }, wanted: at most 50; ` +
-      `of Deno's constructor alone ${shown(pausesMs.alone)}`,
+    `The longest pause while the pool grows to 16 is ${shown(pausesMs.pool)}, ` +
+      `wanted: at most 50; of Deno's constructor alone ${shown(pausesMs.alone)}`,
   );
   return { ticksKept, idleProcessor, pausesMs };
 }
