@@ -454,9 +454,8 @@ export class AioCore implements AsyncDisposable {
    * must get along with slow, failed and half-done IO.
    *
    * - `"aio-after-staging"`: in the issuer, before the IO is submitted
-   * - `"aio-process-completion-before-shared"`: in whichever attached thread completes it (with the method
-   *   `worker` that is this one while it has a hook); what the hook returns
-   *   replaces the raw result, in bytes or -errno
+   * - `"aio-process-completion-before-shared"`: in whichever attached thread completes it (in this one
+   *   with the method `worker`); what it returns replaces the raw result, in bytes or -errno
    * - `"aio-before-reclaim"`: in the issuer, before its local callbacks
    *
    * A hook may block the thread. One that throws turns the IO into an error, as a callback does.
@@ -489,7 +488,8 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * Takes shared memory into use for IO without a copy. It is held until {@linkcode close}.
+   * Takes shared memory into use for IO without a copy. It is held until {@linkcode close}. Adopt it
+   * before you fill it: Linux is asked for huge pages, from 2 MiB on, for what was not touched yet.
    *
    * @throws {TypeError} if it is not a SharedArrayBuffer of fixed length
    */

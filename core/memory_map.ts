@@ -9,6 +9,8 @@
  */
 
 import type { Libc } from "../ffi/libc.ts";
+import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
+import { alignUp } from "../ffi/memory.ts";
 import { shown } from "./errors.ts";
 import { PinnedMemory } from "./pinned_memory.ts";
 
@@ -19,10 +21,26 @@ import { PinnedMemory } from "./pinned_memory.ts";
  */
 const HELD_MEMORY = new Map<SharedArrayBuffer, number>();
 
+/** On x86-64, and on aarch64 with pages of 4 KiB. */
+const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
+
 /** As many as a backend that is busy has buffers; a power of two. */
 const RECENT_VIEWS = 64;
 /** Buffers are pages, or more. */
 const RECENT_SHIFT = 12;
+
+/**
+ * Has memory that is touched from now on consist of huge pages, if the system has some. Small ones lie
+ * anywhere, and a device takes each piece of an IO by itself.
+ */
+export function preferHugePages(libc: Libc, memory: SharedArrayBuffer): void {
+  if (memory.byteLength < HUGE_PAGE_BYTES) return;
+  const address = libc.addressOf(new Uint8Array(memory));
+  const start = alignUp(address, PAGE_SIZE_BYTES) - address;
+  const length = memory.byteLength - start;
+  // It works without, too.
+  libc.adviseHugePages(new Uint8Array(memory, start, length - length % PAGE_SIZE_BYTES));
+}
 
 function hold(memory: SharedArrayBuffer): void {
   HELD_MEMORY.set(memory, (HELD_MEMORY.get(memory) ?? 0) + 1);
@@ -138,6 +156,7 @@ export class MemoryMap {
       throw new TypeError("Cannot adopt a SharedArrayBuffer of 0 bytes");
     }
     if (memory === this.arena || this.#adopted.has(memory) || this.#baseOf(memory) >= 0) return;
+    preferHugePages(this.#libc, memory);
     this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
     this.#pinned.push(new PinnedMemory(memory));
     this.#held.push(memory);

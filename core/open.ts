@@ -13,7 +13,7 @@ import { type CallbackModule, importModules, namesHash } from "./callback_module
 import { AioApiError, shown } from "./errors.ts";
 import { IoLog } from "./io_log.ts";
 import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
-import { MemoryMap } from "./memory_map.ts";
+import { MemoryMap, preferHugePages } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import { OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
@@ -199,13 +199,15 @@ async function finish(
 }
 
 function createMemory(
-  { options, method, modules }: Foundation,
+  { options, method, modules, libc }: Foundation,
 ): { control: Control; arena: SharedArrayBuffer } {
   const methodBytes = method.shmemSize?.(options) ?? 0;
   const helpers = method.helpersMax ?? 0;
   const control = createControl(options, namesHash(modules), methodBytes, helpers);
   method.shmemInit?.(control);
-  return { control, arena: createSharedMemory(options.arenaBytes, "the arena") };
+  const arena = createSharedMemory(options.arenaBytes, "the arena");
+  preferHugePages(libc, arena);
+  return { control, arena };
 }
 
 /** Takes a free slot of the table of backends. @returns its number; -1 if there is none */

@@ -48,7 +48,7 @@ export interface AioOptions {
   ioMaxCombineLimit?: number;
   /** Reads that streams keep in flight. 0..1000, 0 = no read-ahead, default 16. */
   effectiveIoConcurrency?: number;
-  /** Bytes of the arena, the memory that IO goes to and from without a copy. A multiple of 4096 up to 4 GiB, default 64 MiB; committed as it is used. */
+  /** Bytes of the arena, the memory that IO goes to and from without a copy. A multiple of 4096 up to 4 GiB, default 64 MiB; committed as it is used, on Linux by 2 MiB at a time. */
   arenaBytes?: number;
   /** Bytes of the arena that io_uring registers with the kernel. A multiple of 4096, 0..arenaBytes, default 4 MiB. */
   registeredBytes?: number;

@@ -80,6 +80,9 @@ export const PR_GET_SECCOMP = 21;
 /** Such a mode: a filter decides. */
 export const SECCOMP_MODE_FILTER = 2;
 
+/** Advice of `madvise(2)` (`<bits/mman-linux.h>`): huge pages where there are some. */
+export const MADV_HUGEPAGE = 14;
+
 /** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
 export const SYNC_FILE_RANGE_WRITE = 2;
 

@@ -20,6 +20,7 @@ import {
   F_GETFL,
   F_SETFL,
   FIOCLEX_DARWIN,
+  MADV_HUGEPAGE,
   PR_GET_SECCOMP,
   RWF_NOWAIT,
   SECCOMP_MODE_FILTER,
@@ -42,6 +43,7 @@ interface SystemCalls {
   flushRange(fd: number, offset: bigint, length: bigint): number;
   probeThread(threadId: number): number;
   seccompMode(): number;
+  adviseHugePages(memory: Uint8Array<ArrayBuffer>): number;
   threadId(): number;
   errnoLocation(): bigint;
 }
@@ -238,6 +240,18 @@ export class Libc {
     return this.#system.seccompMode() === SECCOMP_MODE_FILTER;
   }
 
+  /**
+   * Asks for huge pages, for what is touched from now on (`madvise(2)`).
+   *
+   * @param memory from page boundary to page boundary
+   * @returns 0, or -errno: EINVAL of a kernel without them
+   */
+  adviseHugePages(memory: Uint8Array<SharedArrayBuffer>): number {
+    const bytes = memory as Uint8Array<ArrayBufferLike> as Uint8Array<ArrayBuffer>;
+    const result = this.#system.adviseHugePages(bytes);
+    return result < 0 ? -this.#errno() : result;
+  }
+
   /** `poll(2)`, blocking. @returns how many are ready, 0 after the timeout, or -errno */
   poll(pollfds: Uint8Array<SharedArrayBuffer>, count: number, timeoutMs: number): number {
     const bytes = pollfds as Uint8Array<ArrayBufferLike> as Uint8Array<ArrayBuffer>;
@@ -315,6 +329,8 @@ function openLinux(path: string): Opened {
       flushRange: (fd, offset, length) =>
         symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE),
       seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
+      adviseHugePages: (memory) =>
+        symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
       probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
@@ -343,6 +359,8 @@ function openDarwin(path: string): Opened {
       // There is no such call; it is a hint, and leaving it out changes no outcome.
       flushRange: () => 0,
       seccompMode: () => 0,
+      // It has none for the memory of programs.
+      adviseHugePages: () => 0,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),

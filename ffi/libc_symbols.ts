@@ -129,6 +129,10 @@ export const LINUX_SYMBOLS = {
     parameters: ["i32", /* int operation */ "u64", "u64", "u64", "u64"],
     result: "i32",
   },
+  madvise: {
+    parameters: ["buffer", /* void * */ "usize", /* size_t */ "i32" /* int advice */],
+    result: "i32",
+  },
   gettid: { parameters: [], result: "i32" /* pid_t */ },
   errnoLocation: { name: "__errno_location", parameters: [], result: "usize" /* int * */ },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -46,6 +46,7 @@ const CACHED = "ours, arena";
 const PLAIN = "ours, plain memory";
 const OURS = "ours";
 const POOL = "ours, pool";
+const SMALL_PAGES = "ours, pool, pages of 4 KiB";
 const PSYNC = "fio psync";
 const PSYNC_THREADS = "fio psync, 16 threads";
 /** Workers of the rows past the page cache. */
@@ -69,6 +70,7 @@ function plainOrder(path: string, fileBytes: number): OursOrder {
     writes: false,
     isPlain: false,
     isSequential: false,
+    hasSmallPages: false,
     workers: null,
     isAllPooled: false,
     ticks: false,
@@ -91,6 +93,12 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       ...more,
     } as const;
     return hasFio ? () => fio(name, job) : null;
+  };
+  const sequence = {
+    direct: true,
+    tasks: SEQUENTIAL_DEPTH,
+    blockBytes: SEQUENTIAL_BYTES,
+    isSequential: true,
   };
   const peerArgs = (tasks: number) => [path, ...[fileBytes, tasks, BLOCK_BYTES].map(String)];
   const denoFile = (tasks: number) => () =>
@@ -180,21 +188,31 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       name: "8 tasks in sequence, O_DIRECT",
       direct: true,
       contenders: {
-        [POOL]: own(POOL, {
-          direct: true,
-          method: "worker",
-          tasks: SEQUENTIAL_DEPTH,
-          blockBytes: SEQUENTIAL_BYTES,
-          isSequential: true,
-        }),
+        [OURS]: own(OURS, sequence),
+        [POOL]: own(POOL, { ...sequence, method: "worker" }),
+        [SMALL_PAGES]: own(SMALL_PAGES, { ...sequence, method: "worker", hasSmallPages: true }),
         [FIO]: withFio(true, SEQUENTIAL_DEPTH, { rw: "read", blockBytes: SEQUENTIAL_BYTES }),
       },
       rows: [
+        {
+          what: "128 KiB in sequence, 8 tasks, O_DIRECT",
+          ours: OURS,
+          peer: FIO,
+          wanted: 0.9,
+          blockBytes: SEQUENTIAL_BYTES,
+        },
         {
           what: "worker: 128 KiB in sequence, 8 tasks, O_DIRECT",
           ours: POOL,
           peer: FIO,
           wanted: 0.85,
+          blockBytes: SEQUENTIAL_BYTES,
+        },
+        {
+          what: "worker: 128 KiB in sequence, 8 tasks, O_DIRECT",
+          ours: POOL,
+          peer: SMALL_PAGES,
+          wanted: 1,
           blockBytes: SEQUENTIAL_BYTES,
         },
       ],

@@ -24,6 +24,8 @@ export interface OursOrder {
   readonly isPlain: boolean;
   /** One block after another instead of random ones. */
   readonly isSequential: boolean;
+  /** The arena in pages of 4 KiB, which lie anywhere, instead of huge ones. */
+  readonly hasSmallPages: boolean;
   /** Workers of the method `worker`; null: as many as it takes, by default. */
   readonly workers: number | null;
   /** Whether Workers get cached reads, too, which the method `worker` else executes in the submit. */
@@ -33,10 +35,13 @@ export interface OursOrder {
 }
 
 const TICK_MS = 10;
+/** Advice of `madvise(2)` (`<bits/mman-linux.h>`). */
+const MADV_NOHUGEPAGE = 15;
 
 const order: OursOrder = JSON.parse(Deno.args[0]!);
 const { path, fileBytes, blockBytes, tasks, method, direct, writes, isPlain } = order;
 const aio = await Aio.open({ method }, order.isAllPooled ? [createWorkerMethod(false)] : METHODS);
+if (order.hasSmallPages) takeSmallPages();
 if (order.workers !== null) await startWorkers(order.workers);
 const file = await aio.openFile(path, {
   read: true,
@@ -51,6 +56,18 @@ const nextOffset = order.isSequential
 const operation = writes
   ? (task: number) => file.writeAt(buffers[task]!, nextOffset())
   : (task: number) => file.readAt(buffers[task]!, nextOffset());
+
+/** What the system is asked for counts for memory that nobody has touched yet. */
+function takeSmallPages(): void {
+  const { libc, arena } = aio.backend;
+  const library = Deno.dlopen(libc.path, {
+    madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  });
+  const { address, bytes } = arena;
+  const result = library.symbols.madvise(BigInt(address), BigInt(bytes), MADV_NOHUGEPAGE);
+  library.close();
+  if (result !== 0) throw new Error("The system has no huge pages to do without");
+}
 
 /** Has them run before anything is measured: they come with the first IO that finds none. */
 async function startWorkers(count: number): Promise<void> {

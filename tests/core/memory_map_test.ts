@@ -1,6 +1,7 @@
 /** memory_map_test.ts: which memory IO may use without being executed at once, and adopting more. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import fs from "node:fs";
 import { fileContent, openSync, wrong } from "../support/core.ts";
 
 Deno.test("sync: arena views have the arena's address and their offset", async () => {
@@ -57,6 +58,49 @@ Deno.test("sync: the memory of a shared WebAssembly.Memory can be adopted if it 
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   fixture.aio.adoptMemory(wrong<SharedArrayBuffer>(memory.buffer));
 });
+
+const MEBIBYTE = 1024 * 1024;
+const isLinux = Deno.build.os === "linux";
+const hasHugePages = isLinux && fs.existsSync("/sys/kernel/mm/transparent_hugepage");
+
+/** Whether the system was asked for huge pages for an address. */
+function wantsHugePages(address: number): boolean {
+  let isThere = false;
+  for (const line of Deno.readTextFileSync("/proc/self/smaps").split("\n")) {
+    const [range, ...rest] = line.split(" ");
+    const bounds = /^([0-9a-f]+)-([0-9a-f]+)$/.exec(range!);
+    if (bounds !== null) {
+      isThere = address >= parseInt(bounds[1]!, 16) && address < parseInt(bounds[2]!, 16);
+    } else if (isThere && range === "VmFlags:") return rest.includes("hg");
+  }
+  return false;
+}
+
+Deno.test({
+  name: "sync: Aio.open() asks for huge pages for the arena",
+  ignore: !hasHugePages,
+  async fn() {
+    await using fixture = await openSync({ arenaBytes: 4 * MEBIBYTE });
+    const { arenaAddress } = fixture.aio.backend.memory;
+    assert(wantsHugePages(arenaAddress));
+    assert(wantsHugePages(arenaAddress + fixture.aio.options.arenaBytes - 1));
+  },
+});
+
+for (const [bytes, isAsked] of [[4 * MEBIBYTE, true], [MEBIBYTE, false]] as const) {
+  Deno.test({
+    name: `sync: aio.adoptMemory() asks for huge pages for ${bytes} bytes: ${isAsked}`,
+    ignore: !hasHugePages,
+    async fn() {
+      await using fixture = await openSync();
+      const { aio } = fixture;
+      const shared = new SharedArrayBuffer(bytes);
+      aio.adoptMemory(shared);
+      const address = aio.backend.memory.addressOf(new Uint8Array(shared));
+      assertEquals(wantsHugePages(address + bytes / 2), isAsked);
+    },
+  });
+}
 
 const REFUSED: readonly (readonly [string, () => unknown, string])[] = [
   ["an ArrayBuffer", () => new ArrayBuffer(8), "a ArrayBuffer: pass a SharedArrayBuffer"],
