@@ -46,7 +46,7 @@ const CACHED = "ours, arena";
 const PLAIN = "ours, plain memory";
 const OURS = "ours";
 const POOL = "ours, pool";
-const SMALL_PAGES = "ours, pool, pages of 4 KiB";
+const SMALL_PAGES = "pages of 4 KiB";
 const PSYNC = "fio psync";
 const PSYNC_THREADS = "fio psync, 16 threads";
 /** Workers of the rows past the page cache. */
