@@ -1,5 +1,5 @@
 /**
- * memory_map.ts: which memory the kernel may be pointed at, and where it is.
+ * memory_map.ts: which memory the kernel may be pointed at, where it is, and in pages of which size.
  *
  * The kernel writes to an address long after the call that gave it, so that address must not go
  * away: it lies in the arena or in shared memory that was adopted. Both are held here, and the
@@ -33,9 +33,8 @@ const RECENT_SHIFT = 12;
  * Has memory that is touched from now on consist of huge pages, if the system has some. Small ones lie
  * anywhere, and a device takes each piece of an IO by itself.
  */
-export function preferHugePages(libc: Libc, memory: SharedArrayBuffer): void {
+export function preferHugePages(libc: Libc, memory: SharedArrayBuffer, address: number): void {
   if (memory.byteLength < HUGE_PAGE_BYTES) return;
-  const address = libc.addressOf(new Uint8Array(memory));
   const start = alignUp(address, PAGE_SIZE_BYTES) - address;
   const length = memory.byteLength - start;
   // It works without, too.
@@ -156,8 +155,9 @@ export class MemoryMap {
       throw new TypeError("Cannot adopt a SharedArrayBuffer of 0 bytes");
     }
     if (memory === this.arena || this.#adopted.has(memory) || this.#baseOf(memory) >= 0) return;
-    preferHugePages(this.#libc, memory);
-    this.#adopted.set(memory, this.#libc.addressOf(new Uint8Array(memory)));
+    const address = this.#libc.addressOf(new Uint8Array(memory));
+    preferHugePages(this.#libc, memory, address);
+    this.#adopted.set(memory, address);
     this.#pinned.push(new PinnedMemory(memory));
     this.#held.push(memory);
     hold(memory);

@@ -206,7 +206,7 @@ function createMemory(
   const control = createControl(options, namesHash(modules), methodBytes, helpers);
   method.shmemInit?.(control);
   const arena = createSharedMemory(options.arenaBytes, "the arena");
-  preferHugePages(libc, arena);
+  preferHugePages(libc, arena, libc.addressOf(new Uint8Array(arena)));
   return { control, arena };
 }
 

@@ -246,9 +246,8 @@ export class Libc {
    * @param memory from page boundary to page boundary
    * @returns 0, or -errno: EINVAL of a kernel without them
    */
-  adviseHugePages(memory: Uint8Array<SharedArrayBuffer>): number {
-    const bytes = memory as Uint8Array<ArrayBufferLike> as Uint8Array<ArrayBuffer>;
-    const result = this.#system.adviseHugePages(bytes);
+  adviseHugePages(memory: Uint8Array): number {
+    const result = this.#system.adviseHugePages(memory as Uint8Array<ArrayBuffer>);
     return result < 0 ? -this.#errno() : result;
   }
 
@@ -359,7 +358,7 @@ function openDarwin(path: string): Opened {
       // There is no such call; it is a hint, and leaving it out changes no outcome.
       flushRange: () => 0,
       seccompMode: () => 0,
-      // It has none for the memory of programs.
+      // There is no such advice; it is a hint, too.
       adviseHugePages: () => 0,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),

@@ -76,7 +76,7 @@ export class WorkerQueue {
 
   /**
    * Puts submitted IOs in, as many as there is room for, and chooses a Worker to wake: one for all of
-   * them. Never waits for the lock.
+   * them. Looks for the lock for a moment, and never sleeps for it.
    *
    * @param handles those from `start` on, up to `end`
    * @returns how many went in; 0 too if others have the lock

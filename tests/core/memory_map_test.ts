@@ -60,8 +60,7 @@ Deno.test("sync: the memory of a shared WebAssembly.Memory can be adopted if it 
 });
 
 const MEBIBYTE = 1024 * 1024;
-const isLinux = Deno.build.os === "linux";
-const hasHugePages = isLinux && fs.existsSync("/sys/kernel/mm/transparent_hugepage");
+const hasHugePages = fs.existsSync("/sys/kernel/mm/transparent_hugepage");
 
 /** Whether the system was asked for huge pages for an address. */
 function wantsHugePages(address: number): boolean {
