@@ -7,7 +7,8 @@ import { ECANCELED } from "../../ffi/errno.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { replace } from "../support/bells.ts";
-import { fileContent, openHeld, startRead } from "../support/core.ts";
+import { fileContent, openHeld, startRead, stateOf } from "../support/core.ts";
+import { STAGING, testSharedCores } from "../support/core_methods.ts";
 import {
   openUring,
   Pipe,
@@ -124,26 +125,33 @@ testEachForm(
   },
 );
 
-Deno.test("held: cancel() of an IO that is only staged keeps it from being submitted", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  aio.enterBatchmode();
-  const reads = Array.from({ length: 5 }, (_, i) => startRead(fixture, i));
-  for (const i of [0, 2, 4]) aio.cancel(reads[i]!.ref);
-  assertEquals(reads.map(({ ref }) => aio.checkDone(ref)), [true, false, true, false, true]);
-  aio.exitBatchmode();
-  assertEquals(held.submissions, [2]);
-  held.performAll(aio);
-  for (const [i, { ref, ret, view, offset }] of reads.entries()) {
-    aio.waitSync(ref);
-    const { status, errorData } = ret.result;
-    if (i % 2 === 0) assertEquals([status, errorData], ["error", ECANCELED]);
-    else assertEquals([status, new Uint8Array(view)], ["ok", fileContent(offset, view.length)]);
-  }
-});
+testSharedCores(
+  "cancel() of an IO that is only staged keeps it from being submitted",
+  (fixture) => {
+    const { aio } = fixture;
+    aio.enterBatchmode();
+    const reads = Array.from({ length: 5 }, (_, i) => startRead(fixture, i));
+    for (const i of [0, 2, 4]) aio.cancel(reads[i]!.ref);
+    assertEquals(reads.map(({ ref }) => stateOf(fixture, ref) === "staged"), [
+      false,
+      true,
+      false,
+      true,
+      false,
+    ]);
+    aio.exitBatchmode();
+    assertEquals(fixture.submissions, [2]);
+    for (const [i, { ref, ret, view, offset }] of reads.entries()) {
+      aio.waitSync(ref);
+      const { status, errorData } = ret.result;
+      if (i % 2 === 0) assertEquals([status, errorData], ["error", ECANCELED]);
+      else assertEquals([status, new Uint8Array(view)], ["ok", fileContent(offset, view.length)]);
+    }
+  },
+  { only: STAGING },
+);
 
-Deno.test("held: cancel() tells who awaits an IO that is only staged", async () => {
-  await using fixture = await openHeld();
+testSharedCores("cancel() tells who awaits an IO that is only staged", async (fixture) => {
   const { aio } = fixture;
   aio.enterBatchmode();
   const { ref } = startRead(fixture);
@@ -151,7 +159,7 @@ Deno.test("held: cancel() tells who awaits an IO that is only staged", async () 
   aio.cancel(ref);
   await awaited;
   aio.exitBatchmode();
-});
+}, { only: STAGING });
 
 Deno.test("held: cancel() of an IO that the method cannot give up changes nothing", async () => {
   await using fixture = await openHeld();
@@ -163,6 +171,50 @@ Deno.test("held: cancel() of an IO that the method cannot give up changes nothin
   aio.waitSync(ref);
   assertEquals(ret.result.status, "ok");
   aio.cancel(ref);
+});
+
+testSharedCores(
+  "an IO that cancel() is called for is over all the same, as it was or cancelled",
+  (fixture) => {
+    const { aio } = fixture;
+    const reads = Array.from({ length: 40 }, (_, i) => startRead(fixture, i));
+    for (const { ref } of reads) aio.cancel(ref);
+    for (const { ref, ret, view, offset } of reads) {
+      aio.waitSync(ref);
+      const { status, errorData } = ret.result;
+      if (status === "error") assertEquals(errorData, ECANCELED);
+      else assertEquals([status, new Uint8Array(view)], ["ok", fileContent(offset, view.length)]);
+      aio.cancel(ref);
+    }
+    assertEquals([aio.ios(), aio.backend.idleCount], [[], HANDLES]);
+  },
+);
+
+testSharedCores(
+  "cancel() of an IO whose handle is used anew leaves the new one alone",
+  (fixture) => {
+    const { aio } = fixture;
+    const first = startRead(fixture);
+    aio.waitSync(first.ref);
+    const second = startRead(fixture, 7);
+    aio.cancel(first.ref);
+    aio.waitSync(second.ref);
+    assertEquals([second.ref.index, second.ret.result.status], [first.ref.index, "ok"]);
+  },
+  { options: { maxConcurrency: 1 } },
+);
+
+testSharedCores("cancel() in a callback is refused", (fixture) => {
+  const { aio } = fixture;
+  const messages: string[] = [];
+  const { ref } = startRead(fixture);
+  aio.waitSync(ref);
+  aio.attachInjectionPoint("aio-before-reclaim", () => {
+    messages.push(assertThrows(() => aio.cancel(ref), AioApiError).message);
+  });
+  aio.waitSync(startRead(fixture).ref);
+  aio.detachInjectionPoint("aio-before-reclaim");
+  assertEquals(messages.length, 1);
 });
 
 Deno.test("held: cancel() is refused for another thread's IO, and in a callback", async () => {
@@ -183,26 +235,28 @@ Deno.test("held: cancel() is refused for another thread's IO, and in a callback"
   assertThrows(() => aio.cancel({ index: -3, generation: 1 }), RangeError);
 });
 
-Deno.test("held: who queues for a handle and is aborted leaves the queue at once", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
-  const { aio, held } = fixture;
-  const first = startRead(fixture);
-  const controller = new AbortController();
-  const { signal } = controller;
-  const served: number[] = [];
-  const use = (i: number) => () => {
-    throw new Error(`served ${served.push(i)}`);
-  };
-  const queued = [0, 1, 2].map((i) =>
-    aio.acquireAsync(use(i), null, null, i === 1 ? undefined : signal)
-  );
-  assertEquals(aio.backend.acquireQueue.length, 3);
-  controller.abort(new Error("enough"));
-  assertEquals(aio.backend.acquireQueue.length, 1);
-  await assertRejects(() => queued[0]!, Error, "enough");
-  await assertRejects(() => queued[2]!, Error, "enough");
-  held.performAll(aio);
-  aio.waitSync(first.ref);
-  await assertRejects(() => queued[1]!, Error, "served 1");
-  assertEquals(served, [1]);
-});
+testSharedCores(
+  "who queues for a handle and is aborted leaves the queue at once",
+  async (fixture) => {
+    const { aio } = fixture;
+    const first = aio.acquire();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const served: number[] = [];
+    const use = (i: number) => () => {
+      throw new Error(`served ${served.push(i)}`);
+    };
+    const queued = [0, 1, 2].map((i) =>
+      aio.acquireAsync(use(i), null, null, i === 1 ? undefined : signal)
+    );
+    assertEquals(aio.backend.acquireQueue.length, 3);
+    controller.abort(new Error("enough"));
+    assertEquals(aio.backend.acquireQueue.length, 1);
+    await assertRejects(() => queued[0]!, Error, "enough");
+    await assertRejects(() => queued[2]!, Error, "enough");
+    first.release();
+    await assertRejects(() => queued[1]!, Error, "served 1");
+    assertEquals(served, [1]);
+  },
+  { options: { maxConcurrency: 1 } },
+);

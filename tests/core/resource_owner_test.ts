@@ -7,12 +7,12 @@ import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@
 import { AioApiError } from "../../core/errors.ts";
 import { ResourceOwner } from "../../core/resource_owner.ts";
 import { AioReturn } from "../../core/result.ts";
-import { openHeld, openSync, startOn, startRead, wrong } from "../support/core.ts";
+import { openHeld, startOn, startRead, wrong } from "../support/core.ts";
+import { HELD, STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 
 // --- PostgreSQL's test_handle ---
 
-Deno.test("sync: get in an implicit transaction leaks, with a warning", async () => {
-  await using fixture = await openSync();
+testSharedCores("get in an implicit transaction leaks, with a warning", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((owner) => aio.acquire(owner));
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
@@ -20,19 +20,20 @@ Deno.test("sync: get in an implicit transaction leaks, with a warning", async ()
   aio.acquire().release();
 });
 
-Deno.test("sync: get in an explicit transaction leaks at the end of the statement, not twice", async () => {
-  await using fixture = await openSync();
-  const transaction = new ResourceOwner(fixture.aio);
-  const statement = new ResourceOwner(fixture.aio, transaction);
-  fixture.aio.acquire(statement);
-  statement.release();
-  assertEquals(fixture.messages(), ["leaked AIO handle"]);
-  transaction.release();
-  assertEquals(fixture.messages(), ["leaked AIO handle"]);
-});
+testSharedCores(
+  "get in an explicit transaction leaks at the end of the statement, not twice",
+  (fixture) => {
+    const transaction = new ResourceOwner(fixture.aio);
+    const statement = new ResourceOwner(fixture.aio, transaction);
+    fixture.aio.acquire(statement);
+    statement.release();
+    assertEquals(fixture.messages(), ["leaked AIO handle"]);
+    transaction.release();
+    assertEquals(fixture.messages(), ["leaked AIO handle"]);
+  },
+);
 
-Deno.test("sync: get, then rollback: the statement's end has warned already", async () => {
-  await using fixture = await openSync();
+testSharedCores("get, then rollback: the statement's end has warned already", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   const statement = new ResourceOwner(fixture.aio, transaction);
   fixture.aio.acquire(statement);
@@ -41,8 +42,7 @@ Deno.test("sync: get, then rollback: the statement's end has warned already", as
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
 });
 
-Deno.test("sync: get inside a savepoint, then commit, leaks with a warning", async () => {
-  await using fixture = await openSync();
+testSharedCores("get inside a savepoint, then commit, leaks with a warning", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   const savepoint = new ResourceOwner(fixture.aio, transaction);
   fixture.aio.acquire(savepoint);
@@ -50,8 +50,7 @@ Deno.test("sync: get inside a savepoint, then commit, leaks with a warning", asy
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
 });
 
-Deno.test("sync: get, then release in another command: a warning and an error", async () => {
-  await using fixture = await openSync();
+testSharedCores("get, then release in another command: a warning and an error", (fixture) => {
   const { aio } = fixture;
   const handle = aio.withOwner((owner) => aio.acquire(owner));
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
@@ -63,32 +62,32 @@ Deno.test("sync: get, then release in another command: a warning and an error", 
   assertEquals(fixture.warnings.length, 1);
 });
 
-Deno.test("sync: get and release in one command is silent", async () => {
-  await using fixture = await openSync();
+testSharedCores("get and release in one command is silent", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((owner) => aio.acquire(owner).release());
   assertEquals(fixture.messages(), []);
 });
 
-Deno.test("sync: get twice is refused, and the error takes the handle back in silence", async () => {
-  await using fixture = await openSync();
-  const { aio } = fixture;
-  const error = assertThrows(
-    () =>
-      aio.withOwner((owner) => {
-        aio.acquire(owner);
-        aio.acquire(owner);
-      }),
-    AioApiError,
-  );
-  assertEquals(error.message, "API violation: Only one IO can be handed out");
-  assertEquals(fixture.messages(), []);
-  aio.withOwner((owner) => aio.acquire(owner).release());
-});
+testSharedCores(
+  "get twice is refused, and the error takes the handle back in silence",
+  (fixture) => {
+    const { aio } = fixture;
+    const error = assertThrows(
+      () =>
+        aio.withOwner((owner) => {
+          aio.acquire(owner);
+          aio.acquire(owner);
+        }),
+      AioApiError,
+    );
+    assertEquals(error.message, "API violation: Only one IO can be handed out");
+    assertEquals(fixture.messages(), []);
+    aio.withOwner((owner) => aio.acquire(owner).release());
+  },
+);
 
 for (const levels of [1, 2, 3]) {
-  Deno.test(`sync: get and throw ${levels} owners deep, then get and release works`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`get and throw ${levels} owners deep, then get and release works`, (fixture) => {
     const { aio } = fixture;
     const mine = new Error("as you command");
     const error = assertThrows(() =>
@@ -108,33 +107,31 @@ for (const levels of [1, 2, 3]) {
 
 // --- release by state ---
 
-Deno.test("held: an owner that ends submits what is staged, with a warning", async () => {
-  await using fixture = await openHeld();
+testSharedCores("an owner that ends submits what is staged, with a warning", (fixture, method) => {
   const { aio, held } = fixture;
   const owner = new ResourceOwner(aio);
   aio.enterBatchmode();
   const { ref } = startRead(fixture, 0, { owner });
-  assertEquals([owner.handleCount, held.submissions.length], [1, 0]);
+  assertEquals([owner.handleCount, fixture.submissions.length], [1, 0]);
   owner.release();
   assertEquals(fixture.messages(), ["AIO handle was not submitted"]);
-  assertEquals([owner.handleCount, held.submissions], [0, [1]]);
-  assertEquals(held.held(aio), [ref.index]);
+  assertEquals([owner.handleCount, fixture.submissions], [0, [1]]);
+  if (method === HELD) assertEquals(held.held(aio), [ref.index]);
   aio.exitBatchmode();
-});
+}, { only: STAGING });
 
-Deno.test("held: an owner that ends by an error does both in silence", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("an owner that ends by an error does both in silence", (fixture) => {
+  const { aio } = fixture;
   const owner = new ResourceOwner(aio);
   aio.enterBatchmode();
   startRead(fixture, 0, { owner });
   aio.acquire(owner);
   owner.release({ onError: true });
   assertEquals(fixture.messages(), []);
-  assertEquals(held.submissions, [1]);
+  assertEquals(fixture.submissions, [1]);
   assertEquals(aio.backend.hasHandedOut, false);
   aio.exitBatchmode();
-});
+}, { only: STAGING });
 
 Deno.test("held: an IO in flight goes on after its owner's end, its return slot is left alone", async () => {
   await using fixture = await openHeld();
@@ -151,28 +148,32 @@ Deno.test("held: an IO in flight goes on after its owner's end, its return slot 
   assertEquals(aio.backend.idleCount, aio.options.maxConcurrency);
 });
 
-Deno.test("held: an IO that is done is forgotten by its owner", async () => {
-  await using fixture = await openHeld();
-  const owner = new ResourceOwner(fixture.aio);
+testSharedCores("an IO that is done is forgotten by its owner", (fixture) => {
+  const { aio } = fixture;
+  const owner = new ResourceOwner(aio);
+  aio.enterBatchmode();
   const { ref, ret } = startRead(fixture, 0, { owner });
   assertEquals(owner.handleCount, 1);
-  fixture.held.perform(fixture.aio, ref);
+  aio.exitBatchmode();
+  aio.waitSync(ref);
   assertEquals(owner.handleCount, 0);
   owner.release();
   assertEquals([fixture.messages(), ret.result.status], [[], "ok"]);
-});
+}, { only: STAGING });
 
-Deno.test("held: a handle of one owner is not the next owner's after its use", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
-  const { aio, held } = fixture;
+testSharedCores("a handle of one owner is not the next owner's after its use", (fixture) => {
+  const { aio } = fixture;
   const [first, second] = [new ResourceOwner(aio), new ResourceOwner(aio)];
-  held.perform(aio, startRead(fixture, 0, { owner: first }).ref);
+  aio.waitSync(startRead(fixture, 0, { owner: first }).ref);
+  aio.enterBatchmode();
   startRead(fixture, 0, { owner: second });
   assertEquals([first.handleCount, second.handleCount], [0, 1]);
   first.release();
   assertEquals(second.handleCount, 1);
+  aio.exitBatchmode();
   second.release();
-});
+  assertEquals(fixture.messages(), []);
+}, { only: STAGING, options: { maxConcurrency: 1 } });
 
 Deno.test("held: an owner of many handles in every state gives all back", async () => {
   await using fixture = await openHeld({ maxConcurrency: 8 });
@@ -189,8 +190,7 @@ Deno.test("held: an owner of many handles in every state gives all back", async 
   aio.exitBatchmode();
 });
 
-Deno.test("sync: a handle without an owner can be released, and nobody warns of it", async () => {
-  await using fixture = await openSync();
+testSharedCores("a handle without an owner can be released, and nobody warns of it", (fixture) => {
   const handle = fixture.aio.acquire();
   fixture.aio.withOwner(() => {});
   assertEquals([fixture.messages(), handle.state], [[], "handedOut"]);
@@ -199,8 +199,7 @@ Deno.test("sync: a handle without an owner can be released, and nobody warns of 
 
 // --- owners ---
 
-Deno.test("sync: an owner releases its children first, and they let go of it", async () => {
-  await using fixture = await openSync();
+testSharedCores("an owner releases its children first, and they let go of it", (fixture) => {
   const { aio } = fixture;
   const parent = new ResourceOwner(aio);
   const child = new ResourceOwner(aio, parent);
@@ -210,16 +209,14 @@ Deno.test("sync: an owner releases its children first, and they let go of it", a
   assertThrows(() => aio.acquire(child), AioApiError, "that was released");
 });
 
-Deno.test("sync: a child released on its own leaves the parent usable", async () => {
-  await using fixture = await openSync();
+testSharedCores("a child released on its own leaves the parent usable", (fixture) => {
   const parent = new ResourceOwner(fixture.aio);
   new ResourceOwner(fixture.aio, parent).release();
   fixture.aio.acquire(parent).release();
   parent.release();
 });
 
-Deno.test("sync: owner.release() twice does nothing more", async () => {
-  await using fixture = await openSync();
+testSharedCores("owner.release() twice does nothing more", (fixture) => {
   const owner = new ResourceOwner(fixture.aio);
   fixture.aio.acquire(owner);
   owner.release();
@@ -227,42 +224,46 @@ Deno.test("sync: owner.release() twice does nothing more", async () => {
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
 });
 
-Deno.test("sync: using an owner releases it at the end of its block, without an error", async () => {
-  await using fixture = await openSync();
-  {
-    using owner = new ResourceOwner(fixture.aio);
-    fixture.aio.acquire(owner);
-  }
-  assertEquals(fixture.messages(), ["leaked AIO handle"]);
-});
+testSharedCores(
+  "using an owner releases it at the end of its block, without an error",
+  (fixture) => {
+    {
+      using owner = new ResourceOwner(fixture.aio);
+      fixture.aio.acquire(owner);
+    }
+    assertEquals(fixture.messages(), ["leaked AIO handle"]);
+  },
+);
 
 for (const call of ["acquire", "tryAcquire"] as const) {
-  Deno.test(`sync: aio.${call}() for a released owner is refused and takes no handle`, async () => {
-    await using fixture = await openSync({ maxConcurrency: 1 });
-    const { aio } = fixture;
-    const owner = new ResourceOwner(aio);
-    owner.release();
-    const error = assertThrows(() => aio[call](owner), AioApiError);
-    assertEquals(
-      error.message,
-      "Cannot acquire a handle for a resource owner that was released",
-    );
-    assertEquals([aio.backend.hasHandedOut, aio.backend.idleCount], [false, 1]);
-    aio.acquire().release();
-  });
+  testSharedCores(
+    `aio.${call}() for a released owner is refused and takes no handle`,
+    (fixture) => {
+      const { aio } = fixture;
+      const owner = new ResourceOwner(aio);
+      owner.release();
+      const error = assertThrows(() => aio[call](owner), AioApiError);
+      assertEquals(
+        error.message,
+        "Cannot acquire a handle for a resource owner that was released",
+      );
+      assertEquals([aio.backend.hasHandedOut, aio.backend.idleCount], [false, 1]);
+      aio.acquire().release();
+    },
+    { options: { maxConcurrency: 1 } },
+  );
 }
 
-Deno.test("sync: a new owner under a released parent is refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("a new owner under a released parent is refused", (fixture) => {
   const parent = new ResourceOwner(fixture.aio);
   parent.release();
   const error = assertThrows(() => new ResourceOwner(fixture.aio, parent), AioApiError);
   assertEquals(error.message, "Cannot add a resource owner to a parent that was released");
 });
 
-Deno.test("sync: an owner of another aio is refused and takes no handle", async () => {
-  await using fixture = await openSync({ maxConcurrency: 1 });
-  await using other = await openSync();
+testEachCoreMethod("an owner of another aio is refused and takes no handle", async (test) => {
+  await using fixture = await test.open({ maxConcurrency: 1 });
+  await using other = await test.open();
   const owner = new ResourceOwner(other.aio);
   assertThrows(() => fixture.aio.acquire(owner), Error, "another aio");
   assertEquals(owner.handleCount, 0);
@@ -273,21 +274,20 @@ Deno.test("sync: an owner of another aio is refused and takes no handle", async 
 
 // --- withOwner ---
 
-Deno.test("held: aio.withOwner() returns what its function returned", async () => {
-  await using fixture = await openHeld();
+testSharedCores("aio.withOwner() returns what its function returned", async (fixture) => {
   assertEquals(fixture.aio.withOwner(() => 5), 5);
   assertEquals(await fixture.aio.withOwner(() => Promise.resolve(6)), 6);
 });
 
-Deno.test("held: an asynchronous withOwner() ends when its promise does", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("an asynchronous withOwner() ends when its promise does", async (fixture) => {
+  const { aio } = fixture;
   const gate = Promise.withResolvers<void>();
   const done = aio.withOwner(async (owner) => {
-    const { ref, ret } = startRead(fixture, 0, { owner });
     await gate.promise;
+    const handle = aio.acquire(owner);
     assertEquals(owner.handleCount, 1);
-    held.perform(aio, ref);
+    handle.release();
+    const { ref, ret } = startRead(fixture, 0, { owner });
     await aio.wait(ref);
     return ret.result.result;
   });
@@ -296,26 +296,28 @@ Deno.test("held: an asynchronous withOwner() ends when its promise does", async 
   assertEquals(fixture.messages(), []);
 });
 
-Deno.test("held: an asynchronous withOwner() that rejects takes back in silence", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  const mine = new Error("as you command");
-  const error = await assertRejects(() =>
-    aio.withOwner(async (owner) => {
-      await Promise.resolve();
-      aio.enterBatchmode();
-      startRead(fixture, 0, { owner });
-      aio.acquire(owner);
-      throw mine;
-    })
-  );
-  assertStrictEquals(error, mine);
-  assertEquals([fixture.messages(), held.submissions], [[], [1]]);
-  assertEquals([aio.backend.staging.isInBatch, aio.backend.hasHandedOut], [false, false]);
-});
+testSharedCores(
+  "an asynchronous withOwner() that rejects takes back in silence",
+  async (fixture) => {
+    const { aio } = fixture;
+    const mine = new Error("as you command");
+    const error = await assertRejects(() =>
+      aio.withOwner(async (owner) => {
+        await Promise.resolve();
+        aio.enterBatchmode();
+        startRead(fixture, 0, { owner });
+        aio.acquire(owner);
+        throw mine;
+      })
+    );
+    assertStrictEquals(error, mine);
+    assertEquals([fixture.messages(), fixture.submissions], [[], [1]]);
+    assertEquals([aio.backend.staging.isInBatch, aio.backend.hasHandedOut], [false, false]);
+  },
+  { only: STAGING },
+);
 
-Deno.test("held: withOwner() warns of a batch left open, after the handles", async () => {
-  await using fixture = await openHeld();
+testSharedCores("withOwner() warns of a batch left open, after the handles", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((owner) => {
     aio.enterBatchmode();
@@ -326,23 +328,21 @@ Deno.test("held: withOwner() warns of a batch left open, after the handles", asy
     "open AIO batch at end of (sub-)transaction",
   ]);
   assertEquals(aio.backend.staging.isInBatch, false);
-});
+}, { only: STAGING });
 
-Deno.test("held: the issuer's return slot is filled while its owner lives", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("the issuer's return slot is filled while its owner lives", (fixture) => {
+  const { aio } = fixture;
   const ret = new AioReturn();
   aio.withOwner((owner) => {
     const handle = aio.acquire(owner, ret);
     const ref = handle.waitRef();
     startOn(fixture, handle);
-    held.perform(aio, ref);
+    aio.waitSync(ref);
   });
   assertEquals(ret.result.status, "ok");
 });
 
-Deno.test("sync: owner.release() takes options of an object, or none", async () => {
-  await using fixture = await openSync();
+testSharedCores("owner.release() takes options of an object, or none", (fixture) => {
   const owner = new ResourceOwner(fixture.aio);
   fixture.aio.acquire(owner);
   owner.release(wrong<Record<string, never>>({ onError: undefined }));

@@ -36,6 +36,8 @@ export interface Fixture extends AsyncDisposable {
   readonly file: AioFile;
   readonly warnings: Warning[];
   readonly logs: string[];
+  /** How many IOs each call of the method's `submit` took. */
+  readonly submissions: number[];
   /** The messages of the warnings. */
   messages(): string[];
 }
@@ -89,6 +91,7 @@ export async function openFixture(
     file,
     warnings,
     logs,
+    submissions: held.submissions,
     messages: () => warnings.map((warning) => warning.message),
     async [Symbol.asyncDispose]() {
       if (held !== null && !aio.isClosed) {

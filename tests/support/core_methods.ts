@@ -6,6 +6,10 @@
  * somebody looks for it, in `checkDone()`, in `waitSync()` or by awaiting it, whichever thread does. A
  * test that wants it to end otherwise calls `fixture.held` itself.
  *
+ * A rule that holds in every state runs on every method. One about IO that is staged cannot be seen
+ * with `sync` (needs {@linkcode STAGING}); one about IO that stays in flight until the test lets it go
+ * can be seen with `held` alone, so such tests call `openHeld()` and are named after it.
+ *
  * @module
  */
 
@@ -17,6 +21,7 @@ import { Aio } from "../../storage/aio.ts";
 import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
+import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
 import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./worker_pool.ts";
 
@@ -39,6 +44,10 @@ export const CORE_METHODS: readonly CoreMethod[] = [
   ...METHODS_UNDER_TEST,
 ];
 
+/** The methods that keep IO staged in a batch: `sync` executes each in its start call. */
+export const STAGING: readonly string[] = CORE_METHODS.map(({ name }) => name)
+  .filter((name) => name !== "sync");
+
 /** What a test of one method is given. */
 export interface CoreTest {
   /** The method's name. */
@@ -55,6 +64,12 @@ export interface CoreNeeds {
   readonly isPossible?: boolean;
 }
 
+/** The same, of a test that shares its Aio. */
+export interface SharedCoreNeeds extends CoreNeeds {
+  /** The options of the Aio, in addition. */
+  readonly options?: AioOptions;
+}
+
 /**
  * Registers a test for each method, named `held: aio.wait() does x`, `sync: aio.wait() does x`.
  *
@@ -69,16 +84,46 @@ export function testEachCoreMethod(
 ): void {
   for (const { name: method, ignore } of CORE_METHODS) {
     if (needs.only?.includes(method) === false) continue;
-    const open = (options: AioOptions = {}) =>
-      method === HELD
-        ? openHeld({ maxBackends: BACKENDS, ...options }, new LookedAtMethod())
-        : openMethod(method, { maxBackends: BACKENDS, ...options });
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || needs.isPossible === false,
-      fn: () => fn({ method, open }),
+      fn: () => fn({ method, open: (options) => openCore(method, options) }),
     });
   }
+}
+
+/**
+ * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests of
+ * a file that want the same options. Its handles are idle, but were used before.
+ *
+ * @param name what is shown, in words
+ * @param fn gets an Aio with a file, and the method's name
+ * @param needs where it does not run everywhere, and the options of its Aio
+ */
+export function testSharedCores(
+  name: string,
+  fn: (fixture: Fixture, method: string) => void | Promise<void>,
+  needs: SharedCoreNeeds = {},
+): void {
+  for (const { name: method, ignore: isLacking } of CORE_METHODS) {
+    if (needs.only?.includes(method) === false) continue;
+    const ignore = isLacking || needs.isPossible === false;
+    const core = ignore ? null : SharedCore.of(method, openCore, needs.options);
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore,
+      async fn() {
+        await using fixture = await core!.take();
+        await fn(fixture, method);
+      },
+    });
+  }
+}
+
+/** Opens an Aio and a file; the method is one of {@linkcode CORE_METHODS}. */
+function openCore(method: string, options: AioOptions = {}): Promise<Fixture> {
+  const all = { maxBackends: BACKENDS, ...options };
+  return method === HELD ? openHeld(all, new LookedAtMethod()) : openMethod(method, all);
 }
 
 /**
@@ -123,6 +168,7 @@ export async function openMethod(
 ): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
+  const submissions: number[] = [];
   await using opened = new AsyncDisposableStack();
   const dir = opened.use(await tempDir());
   await Deno.writeFile(dir.join("data"), fileContent(0, FILE_BYTES));
@@ -135,7 +181,7 @@ export async function openMethod(
       onLog: (message) => logs.push(message),
       logLevel: "log",
       ...options,
-    }, methods),
+    }, methods.map((one) => countSubmissions(one, submissions))),
   );
   await poolUp(aio);
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
@@ -146,7 +192,19 @@ export async function openMethod(
     file,
     warnings,
     logs,
+    submissions,
     messages: () => warnings.map((warning) => warning.message),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** The same method, which leaves how much each submit took. */
+function countSubmissions(method: IoMethod, submissions: number[]): IoMethod {
+  return {
+    ...method,
+    submit(backend, staged, count) {
+      submissions.push(count);
+      return method.submit(backend, staged, count);
+    },
   };
 }
