@@ -7,7 +7,7 @@
  * - waiting.ts: how one waits for it; pump.ts, doorbell.ts, foreign_completions.ts: across threads.
  * - operation.ts: what it can do; method.ts: how it is executed.
  * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
- * - target.ts, open_file.ts: what it is about; result.ts: how it ended.
+ * - target.ts, open_file.ts: what it is about; result.ts: how it ended; reporter.ts: in words.
  * - ios.ts, backends.ts, counters.ts, wait_event.ts, io_log.ts: what there is now, and was.
  * - injection.ts: where tests step in.
  * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts: who must be
@@ -39,6 +39,7 @@ import {
 } from "./open.ts";
 import type { AioOptions, EffectiveOptions, WorkerPoolOptions } from "./options.ts";
 import { reapBackend } from "./reap.ts";
+import { reporterOf } from "./reporter.ts";
 import { type ResourceOwner, runWithOwner } from "./resource_owner.ts";
 import { AioResult, type AioReturn, type ReportLevel, reportResult } from "./result.ts";
 import type { InjectionPoint, ResultReporter } from "./result.ts";
@@ -64,11 +65,7 @@ export class AioCore implements AsyncDisposable {
   constructor(opened: OpenedBackend) {
     this.backend = opened.backend;
     this.methodReason = opened.methodReason;
-    const { callbacks, warn, log } = opened.backend;
-    this.#reporter = {
-      errorOf: (result, targetData) => callbacks.errorOf(result, targetData),
-      tell: (level, message) => level === "warning" ? warn(message) : log?.say("log", message),
-    };
+    this.#reporter = reporterOf(opened.backend);
   }
 
   /**

@@ -16,6 +16,7 @@
 import { AioCallbackError, AioReportError, shown } from "./errors.ts";
 import type { HandleState } from "./handle_state.ts";
 import { NameTable } from "./name_table.ts";
+import { isThenable, refusePromise, swallowRejection } from "./promise.ts";
 import * as results from "./result.ts";
 import {
   AioResult,
@@ -28,6 +29,7 @@ import {
 } from "./result.ts";
 import * as layout from "./shared_memory.ts";
 import type { Control } from "./shared_memory.ts";
+import type { TargetIdentity } from "./target.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { STATUS_NAMES } = results;
@@ -89,8 +91,14 @@ export interface AioCallbacks {
   completeShared?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
   /** Called in the issuer when it notices the completion; its result goes to the return slot only. */
   completeLocal?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
-  /** Says what a result that this callback set means; called by `reportResult`. */
-  report?(result: AioResult, targetData: Int32Array): string | Error;
+  /**
+   * Says what a result that this callback set means; called by `reportResult`.
+   *
+   * @param result the outcome
+   * @param targetData the six words of the IO's target
+   * @param target which target that is, and its description of what the IO was about
+   */
+  report?(result: AioResult, targetData: Int32Array, target: TargetIdentity): string | Error;
 }
 
 /** Gives callbacks their type, for modules of callbacks. */
@@ -185,7 +193,8 @@ export class CallbackTable extends NameTable {
       this.onCall?.(handle, this.nameOf(id), "stage");
       this.runningId = id;
       try {
-        refusePromise(callbacks.stage(handle, words[base + HANDLE.callbackData + i]!));
+        const returned: unknown = callbacks.stage(handle, words[base + HANDLE.callbackData + i]!);
+        refusePromise(returned, "a callback may not return a promise");
       } catch (cause) {
         this.tellThrown(handle, id, "stage", cause);
         return id;
@@ -280,8 +289,12 @@ export class CallbackTable extends NameTable {
     if (!isRight) refuseResult(result);
   }
 
-  /** The error that a result stands for, as the callback that set it describes it. */
-  errorOf(result: AioResult, targetData: Int32Array): Error {
+  /**
+   * The error that a result stands for, as the callback that set it describes it.
+   *
+   * @param target what the IO was about
+   */
+  errorOf(result: AioResult, targetData: Int32Array, target: TargetIdentity): Error {
     const id = result.callbackId;
     if (result.status === "error" && result.errorData >= ERROR_DATA_THROWN) {
       const phase = PHASE_NAMES[result.errorData - ERROR_DATA_THROWN]!;
@@ -295,7 +308,8 @@ export class CallbackTable extends NameTable {
           `set by callback "${this.nameOf(id)}", which has no report()`,
       );
     }
-    const error = report(result, targetData);
+    const error = report(result, targetData, target);
+    refusePromise(error, `Callback "${this.nameOf(id)}" returned a promise from its report()`);
     return error instanceof Error ? error : new AioReportError(String(error));
   }
 }
@@ -320,25 +334,13 @@ export function setThrown(result: AioResult, callbackId: number, phase: Callback
   result.result = 0;
 }
 
-/** A promise would be fulfilled when the IO is long over. */
-function refusePromise(returned: unknown): void {
-  if (typeof returned !== "object" || returned === null || !("then" in returned)) return;
-  dropPromise(returned);
-  throw new TypeError("a callback may not return a promise");
-}
-
-/** What is told is that there was a promise; that it was rejected later is not news. */
-function dropPromise(value: unknown): void {
-  if (value instanceof Promise) value.catch(() => {});
-}
-
 function isWithin(value: number, max: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= max;
 }
 
 function refuseResult(result: AioResult): never {
   if (!(result instanceof AioResult)) {
-    dropPromise(result);
+    if (isThenable(result)) swallowRejection(result);
     throw new TypeError(`a completion callback must return an AioResult: got ${shown(result)}`);
   }
   throw new RangeError(

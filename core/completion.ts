@@ -120,6 +120,7 @@ export function completeLocal(
   if (table.hasLocal) table.runLocal(handle, words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
   if (ret === null) return;
+  result.targetId = words[base + HANDLE.target]!;
   const { targetData } = ret;
   const at = base + HANDLE.targetData;
   for (let i = 0; i < TARGET_DATA_WORDS; i++) targetData[i] = words[at + i]!;

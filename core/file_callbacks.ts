@@ -8,55 +8,49 @@
 import { fromWords } from "../ffi/memory.ts";
 import type { AioCallbacks, CallbackHandle } from "./callback.ts";
 import { systemError } from "./errors.ts";
-import { FILE_TARGET } from "./open_file.ts";
+import { FILE_TARGET, FILE_TARGET_NAME } from "./open_file.ts";
 import type { AioResult } from "./result.ts";
+import type { TargetIdentity } from "./target.ts";
 
-/** Describes a file by the data of the target `file`. */
-export type DescribeFile = (targetData: Int32Array) => string;
+/** The built-in callbacks, by name, in the order of their ids. */
+export const FILE_CALLBACKS: readonly (readonly [string, AioCallbacks])[] = [
+  ["fileReadv", transferCallbacks("read", "preadv")],
+  ["fileWritev", transferCallbacks("write", "pwritev")],
+  ["fileSync", {
+    completeShared: (_handle, prior) => distil(prior, 0),
+    report: (result, _targetData, target) =>
+      systemError(result.errorData, `could not fsync ${target.describe()}`, { syscall: "fsync" }),
+  }],
+];
 
-/**
- * Makes the built-in callbacks, by name, in the order of their ids.
- *
- * @param describe describes the file that an IO was about
- */
-export function fileCallbacks(
-  describe: DescribeFile,
-): readonly (readonly [string, AioCallbacks])[] {
-  return [
-    ["fileReadv", transferCallbacks("read", "preadv", describe)],
-    ["fileWritev", transferCallbacks("write", "pwritev", describe)],
-    ["fileSync", {
-      completeShared: (_handle, prior) => distil(prior, 0),
-      report: (result, targetData) =>
-        systemError(result.errorData, `could not fsync ${describe(targetData)}`, {
-          syscall: "fsync",
-        }),
-    }],
-  ];
-}
-
-function transferCallbacks(
-  verb: "read" | "write",
-  syscall: string,
-  describe: DescribeFile,
-): AioCallbacks {
+function transferCallbacks(verb: "read" | "write", syscall: string): AioCallbacks {
   return {
     completeShared(handle: CallbackHandle, prior: AioResult): AioResult {
       return distil(prior, handle.length);
     },
-    report(result: AioResult, targetData: Int32Array): string | Error {
-      const offset = fromWords(
-        targetData[FILE_TARGET.offsetLow]!,
-        targetData[FILE_TARGET.offsetHigh]!,
-      );
-      const length = targetData[FILE_TARGET.length]!;
-      const what = `could not ${verb} ${describe(targetData)}`;
+    report(result: AioResult, targetData: Int32Array, target: TargetIdentity): string | Error {
+      const range = rangeOf(targetData, target);
+      const what = `could not ${verb} ${target.describe()}`;
       if (result.errorData !== 0) {
-        return systemError(result.errorData, what, { syscall, offset, length });
+        return systemError(result.errorData, what, { syscall, ...range });
       }
       const done = verb === "read" ? "read" : "wrote";
-      return `${what}: ${done} only ${result.result} of ${length} bytes`;
+      const asked = range === null ? "" : ` of ${range.length}`;
+      return `${what}: ${done} only ${result.result}${asked} bytes`;
     },
+  };
+}
+
+/** Where in the file the IO was; null for an IO about another target, whose words mean something else. */
+function rangeOf(
+  targetData: Int32Array,
+  target: TargetIdentity,
+): { offset: number; length: number } | null {
+  if (target.name !== FILE_TARGET_NAME) return null;
+  const low = targetData[FILE_TARGET.offsetLow]!;
+  return {
+    offset: fromWords(low, targetData[FILE_TARGET.offsetHigh]!),
+    length: targetData[FILE_TARGET.length]!,
   };
 }
 

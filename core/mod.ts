@@ -83,7 +83,7 @@ export type {
 } from "./result.ts";
 export { Control } from "./shared_memory.ts";
 export { defineTarget, TargetTable } from "./target.ts";
-export type { AioTarget } from "./target.ts";
+export type { AioTarget, TargetIdentity } from "./target.ts";
 export type { AioToken, FileToken } from "./token.ts";
 export { Turn } from "./turn.ts";
 export type { CompletionWaiter } from "./turn.ts";

@@ -167,11 +167,19 @@ export class OpenFileTable {
     }
   }
 
-  /** Takes a slot, with one user. @returns null if all are taken */
+  /**
+   * Takes a slot, with one user. One that was closed is taken again as late as possible: until then
+   * its path is known, for whoever reports what became of an IO on it.
+   *
+   * @returns null if all are taken
+   */
   tryAdd(entry: OpenFileEntry): FileSlot | null {
     return this.#locked(() => {
-      for (let slot = 0; slot < this.#maxFiles; slot++) {
+      const first = this.#words[HEADER.filesNext]!;
+      for (let tried = 0; tried < this.#maxFiles; tried++) {
+        const slot = (first + tried) % this.#maxFiles;
         if (this.#words[this.#at(slot) + FILE.references] !== 0) continue;
+        this.#words[HEADER.filesNext] = slot + 1;
         this.#fill(this.#at(slot), entry);
         this.#uses.set(slot, 1);
         return { slot, generation: this.#words[this.#at(slot) + FILE.generation]! };
@@ -180,9 +188,13 @@ export class OpenFileTable {
     });
   }
 
-  /** The users come last: until then the slot is free, whatever is in it. */
+  /**
+   * The generation moves first: from then on the path is not the old file's any more. The users come
+   * last: until then the slot is free, whatever is in it.
+   */
   #fill(at: number, entry: OpenFileEntry): void {
     const words = this.#words;
+    Atomics.add(words, at + FILE.generation, 1);
     words[at + FILE.fd] = entry.fd;
     words[at + FILE.deviceMajor] = entry.deviceMajor;
     words[at + FILE.deviceMinor] = entry.deviceMinor;
@@ -195,7 +207,6 @@ export class OpenFileTable {
     words[at + FILE.pathLength] = path.byteLength;
     this.#control.bytes.set(path, (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT);
     words[at + FILE.closing] = 0;
-    words[at + FILE.generation]!++;
     Atomics.store(words, at + FILE.references, this.#bit);
   }
 
@@ -318,9 +329,6 @@ export class OpenFileTable {
     const at = this.#at(slot);
     const words = this.#words;
     if (!this.#isUse(at, generation)) return null;
-    const start = (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT;
-    // TextDecoder refuses shared memory, so the bytes are copied out first.
-    const path = this.#control.bytes.slice(start, start + words[at + FILE.pathLength]!);
     const entry = {
       fd: words[at + FILE.fd]!,
       deviceMajor: words[at + FILE.deviceMajor]!,
@@ -329,10 +337,32 @@ export class OpenFileTable {
       flags: words[at + FILE.flags]!,
       memoryAlignment: words[at + FILE.memoryAlignment]!,
       offsetAlignment: words[at + FILE.offsetAlignment]!,
-      path: new TextDecoder().decode(new Uint8Array(path)),
+      path: this.#pathAt(at),
     };
     // Another file may have taken the slot while this one was copied.
     return this.#isUse(at, generation) ? entry : null;
+  }
+
+  /**
+   * The path of a file, also after it was closed; null once another file has its slot.
+   *
+   * @returns the last 200 bytes of it
+   */
+  pathOf({ slot, generation }: FileSlot): string | null {
+    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#maxFiles || generation === 0) {
+      return null;
+    }
+    const generationAt = this.#at(slot) + FILE.generation;
+    if (Atomics.load(this.#words, generationAt) !== generation) return null;
+    const path = this.#pathAt(this.#at(slot));
+    return Atomics.load(this.#words, generationAt) === generation ? path : null;
+  }
+
+  #pathAt(at: number): string {
+    const start = (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT;
+    // TextDecoder refuses shared memory, so the bytes are copied out first.
+    const path = this.#control.bytes.slice(start, start + this.#words[at + FILE.pathLength]!);
+    return new TextDecoder().decode(new Uint8Array(path));
   }
 
   #isUse(at: number, generation: number): boolean {
@@ -351,7 +381,7 @@ export class OpenFileTable {
 
   /** The target `file`, described from this table. */
   target(): AioTarget {
-    return { describeIdentity: (data) => describeFile(data, (file) => this.entry(file)) };
+    return { describeIdentity: (data) => describeFile(data, (file) => this.pathOf(file)) };
   }
 }
 
@@ -362,12 +392,12 @@ function lastBytes(path: Uint8Array): Uint8Array {
   return path.subarray(start);
 }
 
-function describeFile(data: Int32Array, entryOf: (file: FileSlot) => OpenFileEntry | null): string {
-  const entry = entryOf({
+function describeFile(data: Int32Array, pathOf: (file: FileSlot) => string | null): string {
+  const path = pathOf({
     slot: data[FILE_TARGET.slot]!,
     generation: data[FILE_TARGET.slotGeneration]!,
   });
-  const name = entry === null ? "a file that was closed" : `file ${JSON.stringify(entry.path)}`;
+  const name = path === null ? "a file that was closed" : `file ${JSON.stringify(path)}`;
   const length = data[FILE_TARGET.length]!;
   if (length === 0) return name;
   const offset = fromWords(data[FILE_TARGET.offsetLow]!, data[FILE_TARGET.offsetHigh]!);

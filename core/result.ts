@@ -75,6 +75,11 @@ export class AioResult {
   errorData = 0;
   /** What the last callback made of it: for files the bytes transferred. */
   result = 0;
+  /**
+   * What kind of thing the IO was about, as the id of its target; 0 until the issuer has the outcome.
+   * It stays with the result, so that the target can describe itself whenever the result is reported.
+   */
+  targetId = 0;
 
   /** Makes this one equal to another one. */
   assign(other: AioResult): void {
@@ -82,6 +87,7 @@ export class AioResult {
     this.status = other.status;
     this.errorData = other.errorData;
     this.result = other.result;
+    this.targetId = other.targetId;
   }
 
   /** Says, for results that go to an issuer, which Aio they come from. */
@@ -104,6 +110,11 @@ export class AioReturn {
   readonly result: AioResult = new AioResult();
   /** What the IO was about, for `reportResult`. */
   readonly targetData: Int32Array = new Int32Array(TARGET_DATA_WORDS);
+
+  /** The id of the target that `targetData` belongs to; 0 until the outcome is known. */
+  get targetId(): number {
+    return this.result.targetId;
+  }
 }
 
 /**

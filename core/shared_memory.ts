@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -50,6 +50,8 @@ export const HEADER = {
   helpers: 14,
   /** The open-file table's lock: the thread id of its holder, or 0. */
   filesLock: 16,
+  /** The slot of the table of open files to be tried first. */
+  filesNext: 17,
   /** The arena's lock: the thread id of its holder, or 0. */
   arenaLock: 32,
   /** No page below this one is free. */

@@ -6,7 +6,7 @@
 
 import { CallbackTable } from "./callback.ts";
 import type { CallbackModule } from "./callback_modules.ts";
-import { fileCallbacks } from "./file_callbacks.ts";
+import { FILE_CALLBACKS } from "./file_callbacks.ts";
 import { FILE_TARGET_NAME, type OpenFileTable } from "./open_file.ts";
 import { TargetTable } from "./target.ts";
 
@@ -36,8 +36,7 @@ export function makeTables(
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
-  const builtIn = fileCallbacks((data) => targets.describe(fileTargetId, data));
-  for (const [name, one] of builtIn) callbacks.add(name, one);
+  for (const [name, one] of FILE_CALLBACKS) callbacks.add(name, one);
   callbacks.trustAll();
   for (const module of modules) {
     for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);

@@ -8,6 +8,7 @@
  */
 
 import { INVALID_NAME, NameTable } from "./name_table.ts";
+import { refusePromise } from "./promise.ts";
 
 /** A kind of thing that IO is done on. */
 export interface AioTarget {
@@ -17,6 +18,16 @@ export interface AioTarget {
    * @param data the six words that were set
    */
   describeIdentity(data: Int32Array): string;
+}
+
+/** What an IO was about, for whoever puts its outcome into words. */
+export interface TargetIdentity {
+  /** The target's id, as `aio.targetId()` tells it. */
+  readonly id: number;
+  /** The target's name. */
+  readonly name: string;
+  /** What the IO was about, in the target's own words; never throws. */
+  describe(): string;
 }
 
 /** Gives a target its type, for modules of callbacks. */
@@ -47,9 +58,16 @@ export class TargetTable extends NameTable {
     const target = this.#targets[id];
     if (target === null || target === undefined) return INVALID_NAME;
     try {
-      return String(target.describeIdentity(data));
+      const words: unknown = target.describeIdentity(data);
+      refusePromise(words, "a description may not be a promise");
+      return String(words);
     } catch (error) {
       return `${this.nameOf(id)} (its description failed: ${error})`;
     }
+  }
+
+  /** What an IO was about, to be handed to a callback's `report`. */
+  identify(id: number, data: Int32Array): TargetIdentity {
+    return { id, name: this.nameOf(id), describe: () => this.describe(id, data) };
   }
 }

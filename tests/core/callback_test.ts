@@ -193,6 +193,7 @@ for (const status of ["partial", "warning", "error"] as const) {
       status,
       errorData: ERROR_DATA_MAX,
       result: -3,
+      targetId: aio.targetId("page"),
     });
     hooks.report = (result) => `${result.status} ${result.errorData}`;
     assertThrows(

@@ -63,7 +63,7 @@ Deno.test("OpenFileTable gives the lowest free slot, and null when full", () => 
 });
 
 Deno.test("OpenFileTable tells a slot's uses apart by their generation", () => {
-  const files = table();
+  const files = table(1);
   const old = files.tryAdd(file(3))!;
   files.detach(old.slot);
   files.free(old.slot);
@@ -73,6 +73,19 @@ Deno.test("OpenFileTable tells a slot's uses apart by their generation", () => {
   assertFalse(files.tryAttach(old));
   assert(files.isClosing(old.slot, old.generation));
   assertFalse(files.isClosing(present.slot, present.generation));
+});
+
+Deno.test("OpenFileTable takes the slot of a closed file as late as possible, and knows its path until then", () => {
+  const files = table(3);
+  const first = files.tryAdd({ ...file(3), path: "/one" })!;
+  files.detach(first.slot);
+  files.free(first.slot);
+  const others = [4, 5].map((fd) => files.tryAdd(file(fd))!.slot);
+  assertEquals([first.slot, ...others], [0, 1, 2]);
+  assertEquals([files.entry(first), files.pathOf(first)], [null, "/one"]);
+  const next = files.tryAdd({ ...file(6), path: "/four" })!;
+  assertEquals([next.slot, files.pathOf(first), files.pathOf(next)], [0, null, "/four"]);
+  assertEquals(files.pathOf({ slot: 1, generation: 0 }), null);
 });
 
 Deno.test("OpenFileTable counts users, and the last one sets the closing mark", () => {

@@ -96,6 +96,7 @@ const PINNED = {
     identityHigh: 13,
     helpers: 14,
     filesLock: 16,
+    filesNext: 17,
     arenaLock: 32,
     arenaHint: 33,
     size: 48,
@@ -158,8 +159,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 4", () => {
-  assertEquals(LAYOUT_VERSION, 4);
+Deno.test("layout: every offset and size is the one of layout version 5", () => {
+  assertEquals(LAYOUT_VERSION, 5);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

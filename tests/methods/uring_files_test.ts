@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { BACKEND, FILE } from "../../core/shared_memory.ts";
+import { BACKEND, FILE, HEADER } from "../../core/shared_memory.ts";
 import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
 import { FEATURE_RW_ATTR } from "../../ffi/uring_layout.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
@@ -81,6 +81,9 @@ testFiles("the next file with the same number is the one that is read", async (f
   for (let turn = 1; turn <= 4; turn++) {
     const bytes = new Uint8Array(READ_BYTES).fill(turn);
     await Deno.writeFile(dir.join(`${turn}`), bytes);
+    // Else a number is used again only after all others.
+    const { words } = aio.backend.control;
+    words[HEADER.filesNext] = 1;
     await using file = await aio.openFile(dir.join(`${turn}`));
     numbers.add(numberOf(file));
     for (let i = 0; i < 2 * ENOUGH; i++) {
