@@ -8,27 +8,39 @@ import { AioApiError, AioCallbackError } from "../../core/errors.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../core/result.ts";
 import { ResourceOwner } from "../../core/resource_owner.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
-import { type Fixture, openHeld, startRead, wrong } from "../support/core.ts";
+import { type Fixture, startRead, wrong } from "../support/core.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 import { hooks, reset, trace } from "./fixtures/layers.ts";
 
 const LAYERS = new URL("./fixtures/layers.ts", import.meta.url);
 const PHASES = ["stage", "completeShared", "completeLocal"] as const;
 type Phase = (typeof PHASES)[number];
 
-function openLayers(options: Parameters<typeof openHeld>[0] = {}): Promise<Fixture> {
-  reset();
-  return openHeld({ callbackModules: [LAYERS], maxConcurrency: 3, ...options });
+const OPTIONS = { callbackModules: [LAYERS], maxConcurrency: 3 };
+
+/** Registers a test for each method, with the layers loaded and nothing traced. */
+function testLayers(name: string, fn: (fixture: Fixture) => void | Promise<void>): void {
+  testSharedCores(name, async (fixture) => {
+    reset();
+    await fn(fixture);
+  }, { options: OPTIONS });
 }
 
-/** Starts a read with callbacks of our own. */
-function start({ aio, file }: Fixture, ...names: string[]): { ref: WaitRef; ret: AioReturn } {
+/**
+ * Starts a read with callbacks of our own, and waits for it. What the system said is replaced: a hook
+ * also keeps the IO in this thread, whose `trace` and `hooks` its callbacks use.
+ */
+function run({ aio, file }: Fixture, ...names: string[]): { ref: WaitRef; ret: AioReturn } {
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   for (const name of names) handle.registerCallbacks(aio.callbackId(name));
   handle.setTarget(aio.targetId("page"), [7, 3]);
   handle.setIovec(aio.alloc(512));
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => 5);
   handle.startReadv(file.fd, 0);
+  aio.waitSync(ref);
+  aio.detachInjectionPoint("aio-process-completion-before-shared");
   return { ref, ret };
 }
 
@@ -38,75 +50,70 @@ function hook(phase: Phase, act: () => unknown): void {
   else hooks[phase] = () => wrong<AioResult>(act());
 }
 
-/** Starts an IO whose `free` does something in one phase, and lets it go. */
+/** Runs an IO whose `free` does something in one phase. */
 function runHooked(fixture: Fixture, phase: Phase, act: () => unknown, ...others: string[]) {
   hook(phase, act);
-  const started = start(fixture, ...others, "free");
-  if (!fixture.aio.checkDone(started.ref)) fixture.held.complete(fixture.aio, started.ref, 5);
-  return started;
+  return run(fixture, ...others, "free");
 }
 
 /** All handles can be had, and an IO works: nothing was lost. */
 function assertConsistent(fixture: Fixture): void {
   reset();
-  const { aio, held } = fixture;
+  const { aio } = fixture;
   assertEquals([aio.backend.idleCount, aio.backend.inFlightCount], [3, 0]);
   assertEquals([aio.backend.staging.count, aio.backend.hasHandedOut], [0, false]);
   assertEquals(aio.backend.staging.isInBatch, false);
-  const { ref, ret } = start(fixture, "free");
-  held.complete(aio, ref, 5);
-  assertEquals(ret.result.status, "ok");
+  assertEquals(run(fixture, "free").ret.result.status, "ok");
 }
 
 for (const phase of PHASES) {
-  Deno.test(`held: a callback that throws in ${phase} makes its IO an error that names it`, async () => {
-    await using fixture = await openLayers();
-    const cause = new Error("my fault");
-    const { ret } = runHooked(fixture, phase, () => {
-      throw cause;
-    });
-    assertEquals(ret.result.status, "error");
-    assertEquals(ret.result.callbackId, fixture.aio.callbackId("free"));
-    const error = assertThrows(
-      () => reportResult(ret.result, ret.targetData, "error"),
-      AioCallbackError,
-    );
-    assertEquals(error.callback, "free");
-    assert(error.message.includes('"free"') && error.message.includes(phase), error.message);
-    assertEquals(fixture.warnings.length, 1);
-    assertEquals(fixture.warnings[0]!.cause, cause);
-    assertEquals(
-      fixture.warnings[0]!.message,
-      `Callback "free" threw in ${phase} of handle 0 (readv on page 7 of table 3): ` +
-        "Error: my fault",
-    );
-    assertConsistent(fixture);
-  });
+  testLayers(
+    `a callback that throws in ${phase} makes its IO an error that names it`,
+    (fixture) => {
+      const cause = new Error("my fault");
+      const { ret } = runHooked(fixture, phase, () => {
+        throw cause;
+      });
+      assertEquals(ret.result.status, "error");
+      assertEquals(ret.result.callbackId, fixture.aio.callbackId("free"));
+      const error = assertThrows(
+        () => reportResult(ret.result, ret.targetData, "error"),
+        AioCallbackError,
+      );
+      assertEquals(error.callback, "free");
+      assert(error.message.includes('"free"') && error.message.includes(phase), error.message);
+      assertEquals(fixture.warnings.length, 1);
+      assertEquals(fixture.warnings[0]!.cause, cause);
+      assertEquals(
+        fixture.warnings[0]!.message,
+        `Callback "free" threw in ${phase} of handle 0 (readv on page 7 of table 3): ` +
+          "Error: my fault",
+      );
+      assertConsistent(fixture);
+    },
+  );
 }
 
-Deno.test("held: an IO whose stage callback threw is not executed", async () => {
-  await using fixture = await openLayers();
+testLayers("an IO whose stage callback threw is not executed", (fixture) => {
   hooks.stage = () => {
     throw new Error("no");
   };
-  const { ref, ret } = start(fixture, "sharedOnly", "free");
+  const { ref, ret } = run(fixture, "sharedOnly", "free");
   assert(fixture.aio.checkDone(ref));
-  assertEquals(fixture.held.submissions, []);
+  assertEquals(fixture.submissions, []);
   assertEquals([ret.result.status, ret.result.result], ["error", 0]);
   assertEquals(trace, ["shared sharedOnly"], "its completions run all the same");
 });
 
-Deno.test("held: after a throw in stage no other stage callback runs", async () => {
-  await using fixture = await openLayers();
+testLayers("after a throw in stage no other stage callback runs", (fixture) => {
   hooks.stage = () => {
     throw new Error("no");
   };
-  start(fixture, "first", "free");
+  run(fixture, "first", "free");
   assertEquals(trace.filter((line) => line.startsWith("stage")), []);
 });
 
-Deno.test("held: after a throw in completeShared the next callbacks see the error", async () => {
-  await using fixture = await openLayers();
+testLayers("after a throw in completeShared the next callbacks see the error", (fixture) => {
   const { ret } = runHooked(fixture, "completeShared", () => {
     throw new Error("no");
   }, "sharedOnly");
@@ -136,8 +143,7 @@ for (const phase of ["completeShared", "completeLocal"] as const) {
     ["a callback id not in the table", () => result({ callbackId: 40 }), "callback id 40"],
   ];
   for (const [name, make, message] of garbage) {
-    Deno.test(`held: ${phase} returning ${name} counts as a throw`, async () => {
-      await using fixture = await openLayers();
+    testLayers(`${phase} returning ${name} counts as a throw`, (fixture) => {
       const { ret } = runHooked(fixture, phase, make);
       assertEquals(ret.result.status, "error");
       assertEquals(ret.result.callbackId, fixture.aio.callbackId("free"));
@@ -158,8 +164,7 @@ function reserved(): AioResult {
   return result({ status: "error", errorData: ERROR_DATA_MAX + 1 });
 }
 
-Deno.test("held: stage returning a promise counts as a throw", async () => {
-  await using fixture = await openLayers();
+testLayers("stage returning a promise counts as a throw", (fixture) => {
   const { ret } = runHooked(fixture, "stage", () => Promise.resolve());
   assertEquals(ret.result.status, "error");
   assertEquals(fixture.warnings.length, 1);
@@ -188,10 +193,9 @@ const CALLS: Readonly<Record<string, (fixture: Fixture, ref: WaitRef) => unknown
 
 for (const [name, call] of Object.entries(CALLS)) {
   for (const phase of PHASES) {
-    Deno.test(`held: ${name} from a callback in ${phase} is refused, and nothing breaks`, async () => {
-      await using fixture = await openLayers();
+    testLayers(`${name} from a callback in ${phase} is refused, and nothing breaks`, (fixture) => {
       const { ref } = startRead(fixture);
-      fixture.held.perform(fixture.aio, ref);
+      fixture.aio.waitSync(ref);
       let thrown: unknown;
       const { ret } = runHooked(fixture, phase, () => {
         try {
@@ -214,36 +218,33 @@ for (const [name, call] of Object.entries(CALLS)) {
 }
 
 for (const phase of PHASES) {
-  Deno.test(`held: owner.release() from a callback in ${phase} starts nothing`, async () => {
-    await using fixture = await openLayers();
+  testSharedCores(`owner.release() from a callback in ${phase} starts nothing`, (fixture) => {
+    reset();
     const { aio } = fixture;
     const owner = new ResourceOwner(aio);
-    let thrown: unknown;
-    hook(phase, () => {
-      try {
-        owner.release();
-      } catch (error) {
-        thrown = error;
-      }
-    });
-    const first = start(fixture, "free");
     aio.enterBatchmode();
     startRead(fixture, 0, { owner });
-    const submitted = fixture.held.submissions.length;
-    if (!aio.checkDone(first.ref)) fixture.held.complete(aio, first.ref, 5);
-    if (phase !== "stage") {
-      assertInstanceOf(thrown, AioApiError);
-      assertEquals(fixture.held.submissions.length, submitted);
-      assertEquals(owner.handleCount, 1);
-      assertEquals(aio.haveStaged, true);
-    }
-    assertEquals(first.ret.result.status, "ok");
+    let thrown: unknown;
+    let seen: unknown;
+    hook(phase, () => {
+      thrown = assertThrows(() => owner.release());
+      seen = [owner.handleCount, aio.haveStaged, fixture.submissions.length];
+    });
+    const handle = aio.acquire();
+    handle.setFlag("synchronous"); // So that it is over while the other one is staged.
+    handle.registerCallbacks(aio.callbackId("free"));
+    handle.setTarget(aio.targetId("page"), [7, 3]);
+    handle.setIovec(aio.alloc(512));
+    handle.startReadv(fixture.file.fd, 0);
+    assertInstanceOf(thrown, AioApiError);
+    assertEquals(seen, [1, true, 0]);
     aio.exitBatchmode();
-  });
+  }, { only: STAGING, options: OPTIONS });
 }
 
-Deno.test("held: aio.close() from a callback is refused, and works later", async () => {
-  await using fixture = await openLayers();
+testEachCoreMethod("aio.close() from a callback is refused, and works later", async (test) => {
+  reset();
+  await using fixture = await test.open(OPTIONS);
   const { aio } = fixture;
   let closing: Promise<void> = Promise.resolve();
   runHooked(fixture, "completeShared", () => {
@@ -257,46 +258,48 @@ Deno.test("held: aio.close() from a callback is refused, and works later", async
   assertEquals(aio.isClosed, true);
 });
 
-Deno.test("held: calls from onWarning while a callback's throw is told are refused", async () => {
-  reset();
-  const errors: unknown[] = [];
-  const act = { call: () => {} };
-  await using fixture = await openHeld({
-    callbackModules: [LAYERS],
-    maxConcurrency: 3,
-    onWarning: () => {
-      try {
-        act.call();
-      } catch (error) {
-        errors.push(error);
-      }
-    },
-  });
-  act.call = () => fixture.aio.acquire();
-  runHooked(fixture, "completeShared", () => {
-    throw new Error("no");
-  });
-  assertEquals(errors.length, 1);
-  assertInstanceOf(errors[0], AioApiError);
-  assertConsistent(fixture);
-});
+testEachCoreMethod(
+  "calls from onWarning while a callback's throw is told are refused",
+  async (test) => {
+    reset();
+    const errors: unknown[] = [];
+    const act = { call: () => {} };
+    await using fixture = await test.open({
+      ...OPTIONS,
+      onWarning: () => {
+        try {
+          act.call();
+        } catch (error) {
+          errors.push(error);
+        }
+      },
+    });
+    act.call = () => fixture.aio.acquire();
+    runHooked(fixture, "completeShared", () => {
+      throw new Error("no");
+    });
+    assertEquals(errors.length, 1);
+    assertInstanceOf(errors[0], AioApiError);
+    assertConsistent(fixture);
+  },
+);
 
-Deno.test("held: onWarning may use the aio when it is told of a leak", async () => {
-  const states: boolean[] = [];
+testEachCoreMethod("onWarning may use the aio when it is told of a leak", async (test) => {
+  const statuses: string[] = [];
   const act = { call: () => {} };
-  await using fixture = await openHeld({ onWarning: () => act.call() });
+  await using fixture = await test.open({ onWarning: () => act.call() });
   act.call = () => {
-    const { ref } = startRead(fixture);
-    states.push(fixture.aio.checkDone(ref));
+    const { ref, ret } = startRead(fixture);
+    fixture.aio.waitSync(ref);
+    statuses.push(ret.result.status);
   };
   const owner = new ResourceOwner(fixture.aio);
   fixture.aio.acquire(owner);
   owner.release();
-  assertEquals(states, [false]);
+  assertEquals(statuses, ["ok"]);
 });
 
-Deno.test("held: handle calls of the IO under way are refused in its stage callback", async () => {
-  await using fixture = await openLayers();
+testLayers("handle calls of the IO under way are refused in its stage callback", (fixture) => {
   const { aio } = fixture;
   const errors: unknown[] = [];
   hooks.stage = (handle) => {
@@ -309,28 +312,31 @@ Deno.test("held: handle calls of the IO under way are refused in its stage callb
       }
     }
   };
-  start(fixture, "free");
+  run(fixture, "free");
   assertEquals(errors.length, 2);
   assert(errors.every((error) => error instanceof AioApiError));
 });
 
 for (const phase of PHASES) {
-  Deno.test(`held: ${phase} that rejects later is told once, as a callback that threw`, async () => {
-    await using fixture = await openLayers();
-    const { ret } = runHooked(fixture, phase, () => Promise.reject(new Error("too late")));
-    // An unhandled rejection would fail this test from the event loop.
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    const error = assertThrows(
-      () => reportResult(ret.result, ret.targetData, "error"),
-      AioCallbackError,
-    );
-    assertEquals([error.callback, error.phase], ["free", phase]);
-    assertConsistent(fixture);
-  });
+  testLayers(
+    `${phase} that rejects later is told once, as a callback that threw`,
+    async (fixture) => {
+      const { ret } = runHooked(fixture, phase, () => Promise.reject(new Error("too late")));
+      // An unhandled rejection would fail this test from the event loop.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const error = assertThrows(
+        () => reportResult(ret.result, ret.targetData, "error"),
+        AioCallbackError,
+      );
+      assertEquals([error.callback, error.phase], ["free", phase]);
+      assertConsistent(fixture);
+    },
+  );
 }
 
-Deno.test("held: file.close() from a callback is refused, and works later", async () => {
-  await using fixture = await openLayers();
+testEachCoreMethod("file.close() from a callback is refused, and works later", async (test) => {
+  reset();
+  await using fixture = await test.open(OPTIONS);
   const { aio, file } = fixture;
   let closing: Promise<void> = Promise.resolve();
   const blocking: unknown[] = [];
@@ -351,14 +357,18 @@ Deno.test("held: file.close() from a callback is refused, and works later", asyn
   assertEquals([file.isClosed, aio.backend.files.count], [true, 0]);
 });
 
-Deno.test("held: a callback that reads through another aio does not disturb its own IO", async () => {
-  await using fixture = await openLayers();
-  await using other = await openHeld();
-  const read = new Uint8Array(16);
-  const { ret } = runHooked(fixture, "completeShared", () => {
-    assertEquals(other.file.readAtSync(read, 0), 16);
-    return undefined;
-  }, "sharedOnly");
-  assertEquals([ret.result.status, ret.result.result], ["ok", 5]);
-  assertConsistent(fixture);
-});
+testEachCoreMethod(
+  "a callback that reads through another aio does not disturb its own IO",
+  async (test) => {
+    reset();
+    await using fixture = await test.open(OPTIONS);
+    await using other = await test.open();
+    const read = new Uint8Array(16);
+    const { ret } = runHooked(fixture, "completeShared", () => {
+      assertEquals(other.file.readAtSync(read, 0), 16);
+      return undefined;
+    }, "sharedOnly");
+    assertEquals([ret.result.status, ret.result.result], ["ok", 5]);
+    assertConsistent(fixture);
+  },
+);

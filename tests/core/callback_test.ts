@@ -6,7 +6,9 @@ import type { AioHandle } from "../../core/handle.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../core/result.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
-import { type Fixture, openHeld } from "../support/core.ts";
+import type { Aio } from "../../storage/aio.ts";
+import type { Fixture } from "../support/core.ts";
+import { testSharedCores } from "../support/core_methods.ts";
 import { hooks, reset, trace } from "./fixtures/layers.ts";
 
 const LAYERS = new URL("./fixtures/layers.ts", import.meta.url);
@@ -17,21 +19,38 @@ interface Started {
   readonly handle: AioHandle;
 }
 
-function openLayers(): Promise<Fixture> {
-  reset();
-  return openHeld({ callbackModules: [LAYERS] });
-}
-
-/** Starts a read of 512 bytes with callbacks of our own only, in this order, and data 10, 11, … */
-function start({ aio, file }: Fixture, names: readonly string[]): Started {
+/**
+ * Starts a read of 512 bytes with callbacks of our own only, in this order, and data 10, 11, …, and
+ * waits for it. What the system said is replaced: a hook also keeps the IO in this thread, whose
+ * `trace` and `hooks` its callbacks use.
+ */
+function run(fixture: Fixture, names: readonly string[], raw = 5): Started {
+  const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   for (const [i, name] of names.entries()) handle.registerCallbacks(aio.callbackId(name), 10 + i);
   handle.setTarget(aio.targetId("page"), [7, 3]);
   handle.setIovec(aio.alloc(512));
-  handle.startReadv(file.fd, 0);
+  withResult(aio, raw, () => {
+    handle.startReadv(file.fd, 0);
+    aio.waitSync(ref);
+  });
   return { ref, ret, handle };
+}
+
+function withResult(aio: Aio, raw: number, fn: () => void): void {
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => raw);
+  fn();
+  aio.detachInjectionPoint("aio-process-completion-before-shared");
+}
+
+/** Registers a test for each method, with the layers loaded and nothing traced. */
+function testLayers(name: string, fn: (fixture: Fixture) => void): void {
+  testSharedCores(name, (fixture) => {
+    reset();
+    fn(fixture);
+  }, { options: { callbackModules: [LAYERS] } });
 }
 
 /** What shared memory keeps of a handle's outcome: callback, status, error data, result. */
@@ -42,13 +61,12 @@ function sharedResult({ aio }: Fixture, { index }: WaitRef): number[] {
   return fields.map((field) => control.words[base + HANDLE[field]]!);
 }
 
-Deno.test("held: callbacks run last registered first, in each phase, with their data", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, ["first", "second", "third"]);
-  assertEquals(trace, ["stage third 12", "stage second 11", "stage first 10"]);
-  trace.length = 0;
-  fixture.held.complete(fixture.aio, ref, 5);
+testLayers("callbacks run last registered first, in each phase, with their data", (fixture) => {
+  const { ret } = run(fixture, ["first", "second", "third"]);
   assertEquals(trace, [
+    "stage third 12",
+    "stage second 11",
+    "stage first 10",
     "shared third 12: ok 5 by 0",
     "shared second 11: ok 53 by 0",
     "shared first 10: ok 532 by 0",
@@ -59,17 +77,16 @@ Deno.test("held: callbacks run last registered first, in each phase, with their 
   assertEquals(ret.result.result, 5_321_321);
 });
 
-Deno.test("held: the local result goes to the return slot only, the handle keeps the shared one", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, ["first"]);
-  fixture.held.complete(fixture.aio, ref, 5);
-  assertEquals(ret.result.result, 511);
-  assertEquals(sharedResult(fixture, ref), [0, 1, 0, 51]);
-});
+testLayers(
+  "the local result goes to the return slot only, the handle keeps the shared one",
+  (fixture) => {
+    const { ref, ret } = run(fixture, ["first"]);
+    assertEquals(ret.result.result, 511);
+    assertEquals(sharedResult(fixture, ref), [0, 1, 0, 51]);
+  },
+);
 
-Deno.test("held: an error of a local callback reaches the issuer, not the handle", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, ["free"]);
+testLayers("an error of a local callback reaches the issuer, not the handle", (fixture) => {
   const id = fixture.aio.callbackId("free");
   hooks.completeLocal = (_handle, prior) => {
     prior.status = "error";
@@ -77,56 +94,49 @@ Deno.test("held: an error of a local callback reaches the issuer, not the handle
     prior.errorData = 77;
     return prior;
   };
-  fixture.held.complete(fixture.aio, ref, 5);
+  const { ref, ret } = run(fixture, ["free"]);
   assertEquals([ret.result.status, ret.result.errorData], ["error", 77]);
   assertEquals(sharedResult(fixture, ref), [0, 1, 0, 5]);
 });
 
-Deno.test("held: the same callback registered twice runs twice, each with its data", async () => {
-  await using fixture = await openLayers();
-  const { ref } = start(fixture, ["first", "first"]);
-  fixture.held.complete(fixture.aio, ref, 0);
+testLayers("the same callback registered twice runs twice, each with its data", (fixture) => {
+  run(fixture, ["first", "first"], 0);
   assertEquals(trace.filter((line) => line.startsWith("shared")), [
     "shared first 11: ok 0 by 0",
     "shared first 10: ok 1 by 0",
   ]);
 });
 
-Deno.test("held: phases that a callback does not have are passed over", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, ["sharedOnly", "localOnly"]);
-  assertEquals(trace, []);
-  fixture.held.complete(fixture.aio, ref, 5);
+testLayers("phases that a callback does not have are passed over", (fixture) => {
+  const { ret } = run(fixture, ["sharedOnly", "localOnly"]);
   assertEquals(trace, ["shared sharedOnly", "local localOnly"]);
   assertEquals([ret.result.status, ret.result.result], ["ok", 5]);
 });
 
-Deno.test("held: callbacks run without a return slot too", async () => {
-  await using fixture = await openLayers();
-  const { aio, file, held } = fixture;
+testLayers("callbacks run without a return slot too", (fixture) => {
+  const { aio, file } = fixture;
   const handle = aio.acquire();
   const ref = handle.waitRef();
   handle.registerCallbacks(aio.callbackId("first"));
   handle.setTarget(aio.targetId("page"));
   handle.setIovec(aio.alloc(512));
-  handle.startReadv(file.fd, 0);
-  held.complete(aio, ref, 5);
+  withResult(aio, 5, () => {
+    handle.startReadv(file.fd, 0);
+    aio.waitSync(ref);
+  });
   assertEquals(trace, ["stage first 0", "shared first 0: ok 5 by 0", "local first 0: ok 51"]);
 });
 
-Deno.test("held: without callbacks the raw result is the result, and no error by itself", async () => {
-  await using fixture = await openLayers();
+testLayers("without callbacks the raw result is the result, and no error by itself", (fixture) => {
   for (const raw of [512, 0, -5, -0x80000000, 0x7fffffff]) {
-    const { ref, ret } = start(fixture, []);
-    fixture.held.complete(fixture.aio, ref, raw);
+    const { ret } = run(fixture, [], raw);
     assertEquals([ret.result.status, ret.result.result], ["ok", raw]);
     assertEquals([ret.result.callbackId, ret.result.errorData], [0, 0]);
   }
 });
 
-Deno.test("held: a callback sees the handle: identity, operation, target, data", async () => {
-  await using fixture = await openLayers();
-  const { aio, file, held } = fixture;
+testLayers("a callback sees the handle: identity, operation, target, data", (fixture) => {
+  const { aio, file } = fixture;
   const seen: unknown[] = [];
   hooks.completeShared = (handle, prior, data) => {
     seen.push(handle.id, handle.backendId, handle.operation, handle.operationData, handle.length);
@@ -140,8 +150,10 @@ Deno.test("held: a callback sees the handle: identity, operation, target, data",
   handle.registerCallbacks(aio.callbackId("free"), 255);
   handle.setTarget(aio.targetId("page"), [7, 3]);
   handle.setIovec([aio.alloc(512), aio.alloc(100)]);
-  handle.startWritev(file.fd, 1024);
-  held.complete(aio, ref, 5);
+  withResult(aio, 5, () => {
+    handle.startWritev(file.fd, 1024);
+    aio.waitSync(ref);
+  });
   assertEquals(seen, [
     ref.index,
     0,
@@ -156,9 +168,8 @@ Deno.test("held: a callback sees the handle: identity, operation, target, data",
   ]);
 });
 
-Deno.test("held: a callback sees its handle in the state of its phase", async () => {
-  await using fixture = await openLayers();
-  const { aio, held } = fixture;
+testLayers("a callback sees its handle in the state of its phase", (fixture) => {
+  const { aio } = fixture;
   const states: string[] = [];
   const see = (handle: { id: number }) => states.push(aio.backend.handleOf(handle.id).state);
   hooks.stage = (handle) => {
@@ -166,18 +177,14 @@ Deno.test("held: a callback sees its handle in the state of its phase", async ()
   };
   hooks.completeShared = (handle, prior) => (see(handle), prior);
   hooks.completeLocal = (handle, prior) => (see(handle), prior);
-  const { ref, handle } = start(fixture, ["free"]);
-  assertEquals(handle.state, "submitted");
-  held.complete(aio, ref, 5);
+  const { handle } = run(fixture, ["free"]);
   assertEquals(states, ["defined", "completedIo", "completedShared"]);
   assertEquals(handle.state, "idle");
 });
 
 for (const status of ["partial", "warning", "error"] as const) {
-  Deno.test(`held: a callback may say ${status}, with its id and its data`, async () => {
-    await using fixture = await openLayers();
-    const { aio, held } = fixture;
-    const { ref, ret } = start(fixture, ["free"]);
+  testLayers(`a callback may say ${status}, with its id and its data`, (fixture) => {
+    const { aio } = fixture;
     const id = aio.callbackId("free");
     hooks.completeShared = () => {
       const result = new AioResult();
@@ -187,7 +194,7 @@ for (const status of ["partial", "warning", "error"] as const) {
       result.result = -3;
       return result;
     };
-    held.complete(aio, ref, 5);
+    const { ret } = run(fixture, ["free"]);
     assertEquals({ ...ret.result }, {
       callbackId: id,
       status,
@@ -205,38 +212,38 @@ for (const status of ["partial", "warning", "error"] as const) {
   });
 }
 
-Deno.test("held: the next callback gets what the one before it returned, a new object or not", async () => {
-  await using fixture = await openLayers();
-  const { aio, held } = fixture;
-  const { ref, ret } = start(fixture, ["first", "free"]);
-  let returned = new AioResult();
-  hooks.completeShared = (_handle, prior) => {
-    returned = new AioResult();
-    returned.assign(prior);
-    returned.status = "warning";
-    returned.callbackId = aio.callbackId("free");
-    return returned;
-  };
-  held.complete(aio, ref, 5);
-  assertEquals(
-    trace.find((line) => line.startsWith("shared first")),
-    "shared first 10: warning 5 by 9",
-  );
-  assertNotStrictEquals(ret.result, returned);
-  assertEquals([ret.result.status, ret.result.result], ["warning", 511]);
-});
+testLayers(
+  "the next callback gets what the one before it returned, a new object or not",
+  (fixture) => {
+    const { aio } = fixture;
+    let returned = new AioResult();
+    hooks.completeShared = (_handle, prior) => {
+      returned = new AioResult();
+      returned.assign(prior);
+      returned.status = "warning";
+      returned.callbackId = aio.callbackId("free");
+      return returned;
+    };
+    const { ret } = run(fixture, ["first", "free"]);
+    assertEquals(
+      trace.find((line) => line.startsWith("shared first")),
+      "shared first 10: warning 5 by 9",
+    );
+    assertNotStrictEquals(ret.result, returned);
+    assertEquals([ret.result.status, ret.result.result], ["warning", 511]);
+  },
+);
 
-Deno.test("held: AioReturn is unknown from acquire on and tells the target at the end", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, []);
+testLayers("AioReturn is unknown from acquire on and tells the target at the end", (fixture) => {
+  const { ret } = run(fixture, []);
+  assertEquals([...ret.targetData], [7, 3, 0, 0, 0, 0]);
+  const handle = fixture.aio.acquire(null, ret);
   assertEquals(ret.result.status, "unknown");
   assertThrows(() => reportResult(ret.result, ret.targetData, "error"), AioApiError, '"unknown"');
-  fixture.held.complete(fixture.aio, ref, 5);
-  assertEquals([...ret.targetData], [7, 3, 0, 0, 0, 0]);
+  handle.release();
 });
 
-Deno.test("held: a target whose description throws is described all the same", async () => {
-  await using fixture = await openLayers();
+testLayers("a target whose description throws is described all the same", (fixture) => {
   const { aio } = fixture;
   const handle = aio.acquire();
   handle.setTarget(aio.targetId("grumpy"));
@@ -244,15 +251,13 @@ Deno.test("held: a target whose description throws is described all the same", a
   handle.release();
 });
 
-Deno.test("held: a report that returns an Error has it thrown as it is", async () => {
-  await using fixture = await openLayers();
-  const { ref, ret } = start(fixture, ["free"]);
+testLayers("a report that returns an Error has it thrown as it is", (fixture) => {
   hooks.completeShared = (_handle, prior) => {
     prior.status = "error";
     prior.callbackId = fixture.aio.callbackId("free");
     return prior;
   };
-  fixture.held.complete(fixture.aio, ref, 5);
+  const { ret } = run(fixture, ["free"]);
   hooks.report = (_result, targetData) => new Deno.errors.InvalidData(`page ${targetData[0]}`);
   const error = assertThrows(() => reportResult(ret.result, ret.targetData, "error"));
   assertInstanceOf(error, Deno.errors.InvalidData);

@@ -2,10 +2,10 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../core/errors.ts";
-import { openSync, wrong } from "../support/core.ts";
+import { wrong } from "../support/core.ts";
+import { testSharedCores } from "../support/core_methods.ts";
 
-Deno.test("sync: handle.setHandleData() keeps integers up to 2^53 - 1", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setHandleData() keeps integers up to 2^53 - 1", (fixture) => {
   const handle = fixture.aio.acquire();
   const values = [0, 1, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER];
   handle.setHandleData(values);
@@ -13,8 +13,7 @@ Deno.test("sync: handle.setHandleData() keeps integers up to 2^53 - 1", async ()
   handle.release();
 });
 
-Deno.test("sync: handle.setHandleData() keeps all 64 bits of a BigUint64Array", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setHandleData() keeps all 64 bits of a BigUint64Array", (fixture) => {
   const handle = fixture.aio.acquire();
   const values = BigUint64Array.of(0n, 2n ** 63n, 2n ** 64n - 1n);
   handle.setHandleData(values);
@@ -27,8 +26,7 @@ Deno.test("sync: handle.setHandleData() keeps all 64 bits of a BigUint64Array", 
   handle.release();
 });
 
-Deno.test("sync: handle data is empty until it is set, and again after the use", async () => {
-  await using fixture = await openSync({ maxConcurrency: 1 });
+testSharedCores("handle data is empty until it is set, and again after the use", (fixture) => {
   const first = fixture.aio.acquire();
   assertEquals(first.handleData(), []);
   first.setHandleData([5]);
@@ -36,10 +34,9 @@ Deno.test("sync: handle data is empty until it is set, and again after the use",
   const second = fixture.aio.acquire();
   assertEquals(second.handleData(), []);
   second.release();
-});
+}, { options: { maxConcurrency: 1 } });
 
-Deno.test("sync: handle.setHandleData() twice is refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setHandleData() twice is refused", (fixture) => {
   const handle = fixture.aio.acquire();
   handle.setHandleData([1]);
   const error = assertThrows(() => handle.setHandleData([2]), AioApiError);
@@ -49,29 +46,31 @@ Deno.test("sync: handle.setHandleData() twice is refused", async () => {
 });
 
 for (const ioMaxCombineLimit of [1, 16, 128]) {
-  Deno.test(`sync: handle data has 1 to ioMaxCombineLimit (${ioMaxCombineLimit}) entries`, async () => {
-    await using fixture = await openSync({ ioMaxCombineLimit });
-    const handle = fixture.aio.acquire();
-    for (const count of [0, ioMaxCombineLimit + 1]) {
-      const error = assertThrows(
-        () => handle.setHandleData(new Array(count).fill(1)),
-        RangeError,
-      );
-      assertEquals(
-        error.message,
-        `Cannot set ${count} entries of handle data: 1 to ${ioMaxCombineLimit}`,
-      );
-    }
-    const all = Array.from({ length: ioMaxCombineLimit }, (_, i) => i);
-    handle.setHandleData(all);
-    assertEquals(handle.handleData(), all);
-    handle.release();
-  });
+  testSharedCores(
+    `handle data has 1 to ioMaxCombineLimit (${ioMaxCombineLimit}) entries`,
+    (fixture) => {
+      const handle = fixture.aio.acquire();
+      for (const count of [0, ioMaxCombineLimit + 1]) {
+        const error = assertThrows(
+          () => handle.setHandleData(new Array(count).fill(1)),
+          RangeError,
+        );
+        assertEquals(
+          error.message,
+          `Cannot set ${count} entries of handle data: 1 to ${ioMaxCombineLimit}`,
+        );
+      }
+      const all = Array.from({ length: ioMaxCombineLimit }, (_, i) => i);
+      handle.setHandleData(all);
+      assertEquals(handle.handleData(), all);
+      handle.release();
+    },
+    { options: { ioMaxCombineLimit } },
+  );
 }
 
 for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
-  Deno.test(`sync: handle data ${value} is refused`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`handle data ${value} is refused`, (fixture) => {
     const handle = fixture.aio.acquire();
     const error = assertThrows(() => handle.setHandleData([1, value]), RangeError);
     assertEquals(
@@ -84,8 +83,7 @@ for (const value of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
 }
 
 for (const value of ["5", "x", null, undefined, {}]) {
-  Deno.test(`sync: handle data ${Deno.inspect(value)} is refused in our words`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`handle data ${Deno.inspect(value)} is refused in our words`, (fixture) => {
     const handle = fixture.aio.acquire();
     assertThrows(
       () => handle.setHandleData(wrong<number[]>([value])),
@@ -96,8 +94,7 @@ for (const value of ["5", "x", null, undefined, {}]) {
   });
 }
 
-Deno.test("sync: the data of two handles does not overlap at the greatest length", async () => {
-  await using fixture = await openSync({ ioMaxCombineLimit: 4, maxConcurrency: 3 });
+testSharedCores("the data of two handles does not overlap at the greatest length", (fixture) => {
   const { backend } = fixture.aio;
   const seen = new Map<number, bigint[]>();
   for (let index = 0; index < 3; index++) {
@@ -109,4 +106,4 @@ Deno.test("sync: the data of two handles does not overlap at the greatest length
     const at = backend.control.handleDataAt(index) / 2;
     assertEquals([...backend.control.longs.subarray(at, at + 4)], values);
   }
-});
+}, { options: { ioMaxCombineLimit: 4, maxConcurrency: 3 } });

@@ -6,22 +6,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../core/errors.ts";
 import { AioReturn } from "../../core/result.ts";
-import {
-  fileContent,
-  type Fixture,
-  openHeld,
-  openSync,
-  startRead,
-  wrong,
-} from "../support/core.ts";
+import { fileContent, type Fixture, startRead, wrong } from "../support/core.ts";
+import { testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 
 const TRANSFER_BYTES_MAX = 0x7ffff000;
 const EFAULT = 14;
 
 // --- buffers ---
 
-Deno.test("sync: a list of buffers is filled one after another", async () => {
-  await using fixture = await openSync();
+testSharedCores("a list of buffers is filled one after another", (fixture) => {
   const { aio, file } = fixture;
   const arena = aio.alloc(4096);
   const views = [arena.subarray(10, 13), arena.subarray(100, 101), arena.subarray(50, 60)];
@@ -35,38 +28,47 @@ Deno.test("sync: a list of buffers is filled one after another", async () => {
   assertEquals(read, [...fileContent(7, 14)]);
 });
 
-Deno.test("sync: a second setIovec() replaces the first", async () => {
-  await using fixture = await openSync();
+testSharedCores("a second setIovec() replaces the first", (fixture) => {
   const { aio, file } = fixture;
   const [first, second] = [aio.alloc(512).fill(1), aio.alloc(512).fill(2)];
   const handle = aio.acquire();
+  const ref = handle.waitRef();
   handle.setIovec([first, first]);
   handle.setIovec(second);
   file.startReadv(handle, 0);
+  aio.waitSync(ref);
   assertEquals([...second], [...fileContent(0, 512)]);
   assert(first.every((byte) => byte === 1));
 });
 
 for (const ioMaxCombineLimit of [1, 128]) {
-  Deno.test(`sync: ${ioMaxCombineLimit} buffers fit with ioMaxCombineLimit ${ioMaxCombineLimit}, one more does not`, async () => {
-    await using fixture = await openSync({ ioMaxCombineLimit });
-    const { aio, file } = fixture;
-    const view = aio.alloc(4096);
-    const views = Array.from({ length: ioMaxCombineLimit + 1 }, (_, i) => view.subarray(i, i + 1));
-    const handle = aio.acquire();
-    const error = assertThrows(() => handle.setIovec(views), RangeError);
-    assertEquals(
-      error.message,
-      `Cannot set an iovec of ${views.length} buffers: at most ${ioMaxCombineLimit}, ` +
-        'the option "ioMaxCombineLimit"',
-    );
-    handle.setIovec(views.slice(1));
-    file.startReadv(handle, 0);
-    assertEquals(
-      [...view.subarray(1, views.length)],
-      [...fileContent(0, ioMaxCombineLimit)],
-    );
-  });
+  testSharedCores(
+    `${ioMaxCombineLimit} buffers fit with ioMaxCombineLimit ${ioMaxCombineLimit}, one more does not`,
+    (fixture) => {
+      const { aio, file } = fixture;
+      const view = aio.alloc(4096);
+      const views = Array.from(
+        { length: ioMaxCombineLimit + 1 },
+        (_, i) => view.subarray(i, i + 1),
+      );
+      const handle = aio.acquire();
+      const error = assertThrows(() => handle.setIovec(views), RangeError);
+      assertEquals(
+        error.message,
+        `Cannot set an iovec of ${views.length} buffers: at most ${ioMaxCombineLimit}, ` +
+          'the option "ioMaxCombineLimit"',
+      );
+      const ref = handle.waitRef();
+      handle.setIovec(views.slice(1));
+      file.startReadv(handle, 0);
+      aio.waitSync(ref);
+      assertEquals(
+        [...view.subarray(1, views.length)],
+        [...fileContent(0, ioMaxCombineLimit)],
+      );
+    },
+    { options: { ioMaxCombineLimit } },
+  );
 }
 
 const BUFFER_REFUSALS: readonly (readonly [string, unknown, string])[] = [
@@ -86,8 +88,7 @@ const BUFFER_REFUSALS: readonly (readonly [string, unknown, string])[] = [
 ];
 
 for (const [name, buffers, message] of BUFFER_REFUSALS) {
-  Deno.test(`sync: handle.setIovec() of ${name} is refused, and leaves no buffers`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`handle.setIovec() of ${name} is refused, and leaves no buffers`, (fixture) => {
     const handle = fixture.aio.acquire();
     handle.setIovec(fixture.aio.alloc(512));
     const error = assertThrows(() => handle.setIovec(wrong<Uint8Array>(buffers)), Error, message);
@@ -98,8 +99,7 @@ for (const [name, buffers, message] of BUFFER_REFUSALS) {
   });
 }
 
-Deno.test("sync: buffers of more than one system call takes are refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("buffers of more than one system call takes are refused", (fixture) => {
   const handle = fixture.aio.acquire();
   const half = new Uint8Array(new ArrayBuffer(2 ** 30));
   const error = assertThrows(() => handle.setIovec([half, half]), RangeError);
@@ -112,28 +112,30 @@ Deno.test("sync: buffers of more than one system call takes are refused", async 
   handle.release();
 });
 
-Deno.test("sync: starting without buffers or without a target is refused, naming the call", async () => {
-  await using fixture = await openSync();
-  const { aio, file } = fixture;
-  const handle = aio.acquire();
-  const start = { startReadv: handle.startReadv, startWritev: handle.startWritev };
-  for (const [name, call] of Object.entries(start)) {
-    const error = assertThrows(() => call.call(handle, file.fd, 0), AioApiError);
+testSharedCores(
+  "starting without buffers or without a target is refused, naming the call",
+  (fixture) => {
+    const { aio, file } = fixture;
+    const handle = aio.acquire();
+    const start = { startReadv: handle.startReadv, startWritev: handle.startWritev };
+    for (const [name, call] of Object.entries(start)) {
+      const error = assertThrows(() => call.call(handle, file.fd, 0), AioApiError);
+      assertEquals(
+        error.message,
+        `Cannot ${name} handle ${handle.index} without a target: call setTarget() first`,
+      );
+    }
+    assertThrows(() => handle.startFsync(file.fd), AioApiError, "without a target");
+    handle.setTarget(aio.targetId("file"));
+    const error = assertThrows(() => handle.startReadv(file.fd, 0), AioApiError);
     assertEquals(
       error.message,
-      `Cannot ${name} handle ${handle.index} without a target: call setTarget() first`,
+      `Cannot startReadv handle ${handle.index} without buffers: call setIovec() first`,
     );
-  }
-  assertThrows(() => handle.startFsync(file.fd), AioApiError, "without a target");
-  handle.setTarget(aio.targetId("file"));
-  const error = assertThrows(() => handle.startReadv(file.fd, 0), AioApiError);
-  assertEquals(
-    error.message,
-    `Cannot startReadv handle ${handle.index} without buffers: call setIovec() first`,
-  );
-  assertEquals(handle.state, "handedOut");
-  handle.release();
-});
+    assertEquals(handle.state, "handedOut");
+    handle.release();
+  },
+);
 
 // --- where ---
 
@@ -150,8 +152,7 @@ const OFFSET_REFUSALS: readonly (readonly [unknown, string, string])[] = [
 ];
 
 for (const [offset, shown, remedy] of OFFSET_REFUSALS) {
-  Deno.test(`sync: starting at offset ${shown} is refused`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`starting at offset ${shown} is refused`, (fixture) => {
     const { aio, file } = fixture;
     const handle = aio.acquire();
     handle.setTarget(aio.targetId("file"));
@@ -170,8 +171,7 @@ for (const [offset, shown, remedy] of OFFSET_REFUSALS) {
   });
 }
 
-Deno.test("sync: an IO that ends beyond 2^53 - 1 is refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("an IO that ends beyond 2^53 - 1 is refused", (fixture) => {
   const { aio, file } = fixture;
   const handle = aio.acquire();
   handle.setTarget(aio.targetId("file"));
@@ -186,8 +186,7 @@ Deno.test("sync: an IO that ends beyond 2^53 - 1 is refused", async () => {
 });
 
 for (const fd of [-1, 1.5, NaN, 2 ** 31, 3n, "3", undefined]) {
-  Deno.test(`sync: starting on the descriptor ${Deno.inspect(fd)} is refused`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`starting on the descriptor ${Deno.inspect(fd)} is refused`, (fixture) => {
     const { aio } = fixture;
     const handle = aio.acquire();
     handle.setTarget(aio.targetId("file"));
@@ -225,8 +224,7 @@ function readLocal(fixture: Fixture, view: Uint8Array, change: () => void = () =
 }
 
 for (const call of ["startReadv", "startWritev"] as const) {
-  Deno.test(`held: ${call}() with plain memory is refused and names both remedies`, async () => {
-    await using fixture = await openHeld();
+  testSharedCores(`${call}() with plain memory is refused and names both remedies`, (fixture) => {
     const { aio, file } = fixture;
     for (const buffers of [new Uint8Array(512), [aio.alloc(512), new Uint8Array(1)]]) {
       const handle = aio.acquire();
@@ -245,17 +243,18 @@ for (const call of ["startReadv", "startWritev"] as const) {
   });
 }
 
-Deno.test("held: with the flag referencesLocal plain memory is filled in the start call", async () => {
-  await using fixture = await openHeld();
-  const view = new Uint8Array(new ArrayBuffer(1000), 100, 300);
-  const ret = readLocal(fixture, view);
-  assertEquals([ret.result.status, ret.result.result], ["ok", 300]);
-  assertEquals([...view], [...fileContent(0, 300)]);
-  assertEquals(fixture.held.submissions, []);
-});
+testSharedCores(
+  "with the flag referencesLocal plain memory is filled in the start call",
+  (fixture) => {
+    const view = new Uint8Array(new ArrayBuffer(1000), 100, 300);
+    const ret = readLocal(fixture, view);
+    assertEquals([ret.result.status, ret.result.result], ["ok", 300]);
+    assertEquals([...view], [...fileContent(0, 300)]);
+    assertEquals(fixture.submissions, []);
+  },
+);
 
-Deno.test("held: plain and arena memory may be mixed with referencesLocal", async () => {
-  await using fixture = await openHeld();
+testSharedCores("plain and arena memory may be mixed with referencesLocal", (fixture) => {
   const { aio, file } = fixture;
   const views = [new Uint8Array(3), aio.alloc(4), new Uint8Array(5)];
   const handle = aio.acquire();
@@ -267,23 +266,33 @@ Deno.test("held: plain and arena memory may be mixed with referencesLocal", asyn
   assertEquals(views.flatMap((view) => [...view]), [...fileContent(11, 12)]);
 });
 
-Deno.test("held: a SharedArrayBuffer that was not adopted counts as memory that may go away", async () => {
-  await using fixture = await openHeld();
-  const { aio } = fixture;
-  const memory = new SharedArrayBuffer(4096);
-  const handle = aio.acquire();
-  handle.setIovec(new Uint8Array(memory, 0, 512));
-  assertThrows(() => fixture.file.startReadv(handle, 0), TypeError, "aio.adoptMemory()");
-  handle.release();
-  aio.adoptMemory(memory);
-  const view = new Uint8Array(memory, 512, 512);
-  const again = aio.acquire();
-  const ref = again.waitRef();
-  again.setIovec(view);
-  fixture.file.startReadv(again, 0);
-  aio.waitSync(ref);
-  assertEquals([...view], [...fileContent(0, 512)]);
-});
+testEachCoreMethod(
+  "a SharedArrayBuffer that was not adopted counts as memory that may go away",
+  async (test) => {
+    await using fixture = await test.open();
+    const { aio } = fixture;
+    const memory = new SharedArrayBuffer(4096);
+    const handle = aio.acquire();
+    handle.setIovec(new Uint8Array(memory, 0, 512));
+    assertThrows(() => fixture.file.startReadv(handle, 0), TypeError, "aio.adoptMemory()");
+    handle.release();
+    aio.adoptMemory(memory);
+    const view = new Uint8Array(memory, 512, 512);
+    const again = aio.acquire();
+    const ref = again.waitRef();
+    again.setIovec(view);
+    fixture.file.startReadv(again, 0);
+    aio.waitSync(ref);
+    assertEquals([...view], [...fileContent(0, 512)]);
+  },
+);
+
+/** A read works: nothing was lost. */
+function assertReads(fixture: Fixture): void {
+  const { ref, ret } = startRead(fixture);
+  fixture.aio.waitSync(ref);
+  assertEquals(ret.result.status, "ok");
+}
 
 const CHANGES: readonly (readonly [string, () => { view: Uint8Array; change: () => void }])[] = [
   ["detached by transfer()", () => {
@@ -312,13 +321,15 @@ const CHANGES: readonly (readonly [string, () => { view: Uint8Array; change: () 
 ];
 
 for (const [name, make] of CHANGES) {
-  Deno.test(`sync: memory that was ${name} after setIovec() is a bad address, not a crash`, async () => {
-    await using fixture = await openSync();
-    const { view, change } = make();
-    const ret = readLocal(fixture, view, change);
-    assertEquals([ret.result.status, ret.result.errorData], ["error", EFAULT]);
-    assertEquals(startRead(fixture).ret.result.status, "ok");
-  });
+  testSharedCores(
+    `memory that was ${name} after setIovec() is a bad address, not a crash`,
+    (fixture) => {
+      const { view, change } = make();
+      const ret = readLocal(fixture, view, change);
+      assertEquals([ret.result.status, ret.result.errorData], ["error", EFAULT]);
+      assertReads(fixture);
+    },
+  );
 }
 
 for (
@@ -333,18 +344,20 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`sync: memory of ${name} is read into, or is a bad address, and the handle comes back`, async () => {
-    await using fixture = await openSync({ maxConcurrency: 1 });
-    const buffer = view();
-    const ret = readLocal(fixture, buffer);
-    if (ret.result.status === "ok") assertEquals([...buffer], [...fileContent(0, 512)]);
-    else assertEquals([ret.result.status, ret.result.errorData], ["error", EFAULT]);
-    assertEquals(startRead(fixture).ret.result.status, "ok");
-  });
+  testSharedCores(
+    `memory of ${name} is read into, or is a bad address, and the handle comes back`,
+    (fixture) => {
+      const buffer = view();
+      const ret = readLocal(fixture, buffer);
+      if (ret.result.status === "ok") assertEquals([...buffer], [...fileContent(0, 512)]);
+      else assertEquals([ret.result.status, ret.result.errorData], ["error", EFAULT]);
+      assertReads(fixture);
+    },
+    { options: { maxConcurrency: 1 } },
+  );
 }
 
-Deno.test("sync: one changed buffer of a list is enough for a bad address", async () => {
-  await using fixture = await openSync();
+testSharedCores("one changed buffer of a list is enough for a bad address", (fixture) => {
   const { aio, file } = fixture;
   const gone = new ArrayBuffer(8);
   const whole = new Uint8Array(8);

@@ -16,7 +16,8 @@ import {
 } from "../../core/handle_state.ts";
 import { AioReturn } from "../../core/result.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
-import { type Fixture, openHeld, pokeState, startOn, startRead } from "../support/core.ts";
+import { type Fixture, pokeState, startOn, startRead } from "../support/core.ts";
+import { STAGING, testSharedCores } from "../support/core_methods.ts";
 
 /** The states that may be followed by another one at once. */
 function statesBefore(next: number): number[] {
@@ -80,33 +81,37 @@ function record(fixture: Fixture, handle: AioHandle): number[] {
 for (const call of CALLS) {
   for (const [state, name] of STATE_NAMES.entries()) {
     if (call.allowed.includes(state)) continue;
-    Deno.test(`held: handle.${call.name}() in state ${name} is refused and changes nothing`, async () => {
-      await using fixture = await openHeld();
-      const handle = idleHandle(fixture);
-      pokeState(fixture, handle.index, state);
-      const before = record(fixture, handle);
-      const error = assertThrows(() => call.make(fixture, handle), AioApiError);
-      assertEquals(
-        error.message,
-        `Cannot call ${call.name}() on handle ${handle.index} in state ${name}: ${call.remedy}`,
-      );
-      assertEquals(record(fixture, handle), before);
-      pokeState(fixture, handle.index, IDLE);
-    });
+    testSharedCores(
+      `handle.${call.name}() in state ${name} is refused and changes nothing`,
+      (fixture) => {
+        const handle = idleHandle(fixture);
+        pokeState(fixture, handle.index, state);
+        const before = record(fixture, handle);
+        const error = assertThrows(() => call.make(fixture, handle), AioApiError);
+        assertEquals(
+          error.message,
+          `Cannot call ${call.name}() on handle ${handle.index} in state ${name}: ${call.remedy}`,
+        );
+        assertEquals(record(fixture, handle), before);
+        pokeState(fixture, handle.index, IDLE);
+      },
+    );
   }
 }
 
 for (const [state, name] of STATE_NAMES.entries()) {
-  Deno.test(`held: handle.release() of one in state ${name} that is not handed out is refused`, async () => {
-    await using fixture = await openHeld();
-    const handle = idleHandle(fixture);
-    pokeState(fixture, handle.index, state);
-    const before = record(fixture, handle);
-    const error = assertThrows(() => handle.release(), AioApiError);
-    assertEquals(error.message, "release in unexpected state");
-    assertEquals(record(fixture, handle), before);
-    pokeState(fixture, handle.index, IDLE);
-  });
+  testSharedCores(
+    `handle.release() of one in state ${name} that is not handed out is refused`,
+    (fixture) => {
+      const handle = idleHandle(fixture);
+      pokeState(fixture, handle.index, state);
+      const before = record(fixture, handle);
+      const error = assertThrows(() => handle.release(), AioApiError);
+      assertEquals(error.message, "release in unexpected state");
+      assertEquals(record(fixture, handle), before);
+      pokeState(fixture, handle.index, IDLE);
+    },
+  );
 }
 
 Deno.test("handle calls: the table of transitions gives PostgreSQL's rules", () => {
@@ -114,9 +119,8 @@ Deno.test("handle calls: the table of transitions gives PostgreSQL's rules", () 
   assertEquals(statesLeadingTo(SUBMITTED).sort(), [1, 2, 3]);
 });
 
-Deno.test("held: each preparing call is allowed while the handle is handed out", async () => {
+testSharedCores("each preparing call is allowed while the handle is handed out", (fixture) => {
   for (const call of CALLS.filter(({ name }) => !name.startsWith("start"))) {
-    await using fixture = await openHeld();
     const handle = fixture.aio.acquire();
     call.make(fixture, handle);
     assertEquals(handle.state, "handedOut", call.name);
@@ -124,8 +128,7 @@ Deno.test("held: each preparing call is allowed while the handle is handed out",
   }
 });
 
-Deno.test("held: handle.waitRef() is the same while handed out and staged", async () => {
-  await using fixture = await openHeld();
+testSharedCores("handle.waitRef() is the same while handed out and staged", (fixture) => {
   const handle = fixture.aio.acquire();
   const first = handle.waitRef();
   fixture.aio.enterBatchmode();
@@ -133,39 +136,41 @@ Deno.test("held: handle.waitRef() is the same while handed out and staged", asyn
   assertEquals(handle.state, "staged");
   assertEquals(handle.waitRef(), first);
   fixture.aio.exitBatchmode();
-  assertThrows(() => handle.waitRef(), AioApiError, "in state submitted");
-});
+  assertThrows(() => handle.waitRef(), AioApiError, "take the wait reference before the start");
+}, { only: STAGING });
 
-Deno.test("sync: handle.release() twice is refused", async () => {
-  await using fixture = await openHeld();
+testSharedCores("handle.release() twice is refused", (fixture) => {
   const handle = fixture.aio.acquire();
   handle.release();
   const error = assertThrows(() => handle.release(), AioApiError);
   assertEquals(error.message, "release in unexpected state");
 });
 
-Deno.test("held: handle.release() after the start is refused, and the IO goes on", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("handle.release() after the start is refused, and the IO goes on", (fixture) => {
+  const { aio } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   startOn(fixture, handle);
   assertThrows(() => handle.release(), AioApiError, "release in unexpected state");
-  held.perform(aio, ref);
+  aio.waitSync(ref);
   assertEquals(ret.result.result, 512);
 });
 
-Deno.test("held: starting twice with one handle is refused", async () => {
-  await using fixture = await openHeld();
+testSharedCores("starting twice with one handle is refused", (fixture, method) => {
   const handle = fixture.aio.acquire();
+  const ref = handle.waitRef();
   startOn(fixture, handle);
-  assertThrows(() => fixture.file.startReadv(handle, 0), AioApiError, "in state submitted");
-  assertEquals(fixture.held.submissions, [1]);
+  assertThrows(
+    () => fixture.file.startReadv(handle, 0),
+    AioApiError,
+    "acquire a handle for each IO",
+  );
+  fixture.aio.waitSync(ref);
+  assertEquals(fixture.submissions.length, method === "sync" ? 0 : 1);
 });
 
-Deno.test("held: aio.acquire() twice is refused in PostgreSQL's words", async () => {
-  await using fixture = await openHeld();
+testSharedCores("aio.acquire() twice is refused in PostgreSQL's words", (fixture) => {
   const handle = fixture.aio.acquire();
   for (const acquire of [() => fixture.aio.acquire(), () => fixture.aio.tryAcquire()]) {
     const error = assertThrows(acquire, AioApiError);
@@ -176,13 +181,15 @@ Deno.test("held: aio.acquire() twice is refused in PostgreSQL's words", async ()
   fixture.aio.acquire().release();
 });
 
-Deno.test("held: a handle that is staged or submitted does not keep others from being acquired", async () => {
-  await using fixture = await openHeld();
-  fixture.aio.enterBatchmode();
-  startRead(fixture);
-  startRead(fixture, 512);
-  fixture.aio.exitBatchmode();
-  const handle = fixture.aio.acquire();
-  assert(handle.state === "handedOut");
-  handle.release();
-});
+testSharedCores(
+  "a handle that is staged or submitted does not keep others from being acquired",
+  (fixture) => {
+    fixture.aio.enterBatchmode();
+    startRead(fixture);
+    startRead(fixture, 512);
+    fixture.aio.exitBatchmode();
+    const handle = fixture.aio.acquire();
+    assert(handle.state === "handedOut");
+    handle.release();
+  },
+);

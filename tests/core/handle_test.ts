@@ -4,10 +4,10 @@ import { assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from 
 import { AioApiError } from "../../core/errors.ts";
 import { FLAG_BITS, type HandleFlag } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
-import { openHeld, openSync, startOn, startRead, wrong } from "../support/core.ts";
+import { openHeld, startOn, startRead, stateOf, wrong } from "../support/core.ts";
+import { STAGING, testSharedCores } from "../support/core_methods.ts";
 
-Deno.test("sync: aio.acquire() hands out a handle that tells who it is", async () => {
-  await using fixture = await openSync();
+testSharedCores("aio.acquire() hands out a handle that tells who it is", (fixture) => {
   const handle = fixture.aio.acquire();
   assertEquals(handle.state, "handedOut");
   assertEquals(handle.id, handle.index);
@@ -19,9 +19,8 @@ Deno.test("sync: aio.acquire() hands out a handle that tells who it is", async (
   assertEquals(handle.state, "idle");
 });
 
-Deno.test("sync: a handle acquired anew shows nothing of its last IO", async () => {
-  await using fixture = await openSync({ maxConcurrency: 1 });
-  startRead(fixture, 4096);
+testSharedCores("a handle acquired anew shows nothing of its last IO", (fixture) => {
+  fixture.aio.waitSync(startRead(fixture, 4096).ref);
   const handle = fixture.aio.acquire();
   assertEquals(handle.operation, "invalid");
   assertEquals(handle.hasTarget, false);
@@ -29,16 +28,16 @@ Deno.test("sync: a handle acquired anew shows nothing of its last IO", async () 
   assertEquals(handle.length, 0);
   assertEquals(handle.operationData, { fd: 0, offset: 0, length: 0, iovecLength: 0 });
   handle.release();
-});
+}, { options: { maxConcurrency: 1 } });
 
-Deno.test("sync: the handle given back last is handed out first", async () => {
-  await using fixture = await openSync();
+testSharedCores("the handle given back last is handed out first", (fixture) => {
   const first = fixture.aio.acquire();
   first.release();
   assertStrictEquals(fixture.aio.acquire(), first);
   first.release();
 });
 
+// Only with this method does IO end in an order of the test's choosing.
 Deno.test("held: the handle whose IO ended last is used first", async () => {
   await using fixture = await openHeld({ maxConcurrency: 4 });
   const { aio, held } = fixture;
@@ -48,20 +47,23 @@ Deno.test("held: the handle whose IO ended last is used first", async () => {
   assertEquals(next, [1, 3, 0, 2].map((i) => refs[i]!.index));
 });
 
-Deno.test("sync: the generation moves with every use, also with one given back unused", async () => {
-  await using fixture = await openSync({ maxConcurrency: 1 });
-  const generations = Array.from({ length: 3 }, () => {
-    const handle = fixture.aio.acquire();
-    const { generation } = handle.waitRef();
-    handle.release();
-    return generation;
-  });
-  assertEquals(generations, [1, 2, 3]);
-  assertEquals(startRead(fixture).ref.generation, 4);
-});
+testSharedCores(
+  "the generation moves with every use, also with one given back unused",
+  (fixture) => {
+    const generations = Array.from({ length: 3 }, () => {
+      const handle = fixture.aio.acquire();
+      const { generation } = handle.waitRef();
+      handle.release();
+      return generation;
+    });
+    const first = generations[0]!;
+    assertEquals(generations, [first, first + 1, first + 2]);
+    assertEquals(startRead(fixture).ref.generation, first + 3);
+  },
+  { options: { maxConcurrency: 1 } },
+);
 
-Deno.test("sync: handle.waitRef() fills an object that is given", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.waitRef() fills an object that is given", (fixture) => {
   const handle = fixture.aio.acquire();
   const into = { index: 7, generation: 7 };
   assertStrictEquals(handle.waitRef(into), into);
@@ -70,8 +72,8 @@ Deno.test("sync: handle.waitRef() fills an object that is given", async () => {
   handle.release();
 });
 
-Deno.test("held: the operation and its data can be read while it is under way", async () => {
-  await using fixture = await openHeld();
+testSharedCores("the operation and its data can be read while it is staged", (fixture) => {
+  fixture.aio.enterBatchmode();
   const handle = fixture.aio.acquire();
   startOn(fixture, handle, 2048);
   assertEquals(handle.operation, "readv");
@@ -86,18 +88,20 @@ Deno.test("held: the operation and its data can be read while it is under way", 
     handle.describeTarget(),
     `bytes 2048..2559 in file ${JSON.stringify(fixture.file.path)}`,
   );
-});
+  fixture.aio.exitBatchmode();
+}, { only: STAGING });
 
-Deno.test("held: an offset beyond 2^32 is kept whole", async () => {
-  await using fixture = await openHeld();
+testSharedCores("an offset beyond 2^32 is kept whole", (fixture) => {
+  fixture.aio.enterBatchmode();
   const handle = fixture.aio.acquire();
   startOn(fixture, handle, 2 ** 40 + 12_345);
   assertEquals(handle.operationData.offset, 2 ** 40 + 12_345);
-});
+  fixture.aio.exitBatchmode();
+}, { only: STAGING });
 
-Deno.test("held: each operation has its name", async () => {
-  await using fixture = await openHeld();
+testSharedCores("each operation has its name", (fixture) => {
   const { aio, file } = fixture;
+  aio.enterBatchmode();
   const names = [
     () => {
       const handle = aio.acquire();
@@ -117,12 +121,12 @@ Deno.test("held: each operation has its name", async () => {
     },
   ].map((start) => start());
   assertEquals(names, ["writev", "fsync", "fdatasync"]);
-});
+  aio.exitBatchmode();
+}, { only: STAGING });
 
 // --- flags ---
 
-Deno.test("sync: handle.setFlag() adds flags, one bit each", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setFlag() adds flags, one bit each", (fixture) => {
   const { words } = fixture.aio.backend.control;
   const handle = fixture.aio.acquire();
   let bits = 0;
@@ -137,38 +141,42 @@ Deno.test("sync: handle.setFlag() adds flags, one bit each", async () => {
 });
 
 for (const flag of ["nonsense", "", "constructor", "toString", 1, undefined]) {
-  Deno.test(`sync: handle.setFlag(${Deno.inspect(flag)}) is refused, naming the flags`, async () => {
-    await using fixture = await openSync();
-    const handle = fixture.aio.acquire();
-    const error = assertThrows(() => handle.setFlag(wrong<HandleFlag>(flag)), RangeError);
-    const shown = typeof flag === "string" ? JSON.stringify(flag) : String(flag);
-    assertEquals(
-      error.message,
-      `Cannot set the flag ${shown}: known are synchronous, referencesLocal, buffered`,
-    );
-    handle.release();
-  });
+  testSharedCores(
+    `handle.setFlag(${Deno.inspect(flag)}) is refused, naming the flags`,
+    (fixture) => {
+      const handle = fixture.aio.acquire();
+      const error = assertThrows(() => handle.setFlag(wrong<HandleFlag>(flag)), RangeError);
+      const shown = typeof flag === "string" ? JSON.stringify(flag) : String(flag);
+      assertEquals(
+        error.message,
+        `Cannot set the flag ${shown}: known are synchronous, referencesLocal, buffered`,
+      );
+      handle.release();
+    },
+  );
 }
 
-Deno.test("held: the flag synchronous has the IO executed in its start call, in a batch too", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  aio.enterBatchmode();
-  const staged = startRead(fixture);
-  const handle = aio.acquire();
-  const ref = handle.waitRef();
-  handle.setFlag("synchronous");
-  startOn(fixture, handle, 512);
-  assertEquals(aio.checkDone(ref), true);
-  assertEquals(aio.checkDone(staged.ref), false);
-  aio.exitBatchmode();
-  assertEquals(held.submissions, [1]);
-});
+testSharedCores(
+  "the flag synchronous has the IO executed in its start call, in a batch too",
+  (fixture) => {
+    const { aio } = fixture;
+    aio.enterBatchmode();
+    const staged = startRead(fixture);
+    const handle = aio.acquire();
+    const ref = handle.waitRef();
+    handle.setFlag("synchronous");
+    startOn(fixture, handle, 512);
+    assertEquals(aio.checkDone(ref), true);
+    assertEquals(stateOf(fixture, staged.ref), "staged");
+    aio.exitBatchmode();
+    assertEquals(fixture.submissions, [1]);
+  },
+  { only: STAGING },
+);
 
 // --- target ---
 
-Deno.test("sync: handle.setTarget() keeps six words and clears those not given", async () => {
-  await using fixture = await openSync({ maxConcurrency: 1 });
+testSharedCores("handle.setTarget() keeps six words and clears those not given", (fixture) => {
   const id = fixture.aio.targetId("file");
   const first = fixture.aio.acquire();
   first.setTarget(id, [1, -2, 3, 0x7fffffff, -0x80000000, 6]);
@@ -179,10 +187,9 @@ Deno.test("sync: handle.setTarget() keeps six words and clears those not given",
   second.setTarget(id, [9]);
   assertEquals([...second.targetData], [9, 0, 0, 0, 0, 0]);
   second.release();
-});
+}, { options: { maxConcurrency: 1 } });
 
-Deno.test("sync: handle.targetData is a copy", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.targetData is a copy", (fixture) => {
   const handle = fixture.aio.acquire();
   handle.setTarget(fixture.aio.targetId("file"), [1]);
   handle.targetData[0] = 5;
@@ -190,8 +197,7 @@ Deno.test("sync: handle.targetData is a copy", async () => {
   handle.release();
 });
 
-Deno.test("sync: handle.setTarget() twice is refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setTarget() twice is refused", (fixture) => {
   const id = fixture.aio.targetId("file");
   const handle = fixture.aio.acquire();
   handle.setTarget(id, [1]);
@@ -202,22 +208,23 @@ Deno.test("sync: handle.setTarget() twice is refused", async () => {
 });
 
 for (const id of [0, 2, -1, 1.5, NaN, "file"]) {
-  Deno.test(`sync: handle.setTarget(${Deno.inspect(id)}) of no such target is refused`, async () => {
-    await using fixture = await openSync();
-    const handle = fixture.aio.acquire();
-    const error = assertThrows(() => handle.setTarget(wrong<number>(id)), RangeError);
-    assertEquals(
-      error.message,
-      `Cannot set target ${JSON.stringify(id) ?? id}: there is no such target, see aio.targetId()`
-        .replace("null", "NaN"),
-    );
-    assertEquals(handle.hasTarget, false);
-    handle.release();
-  });
+  testSharedCores(
+    `handle.setTarget(${Deno.inspect(id)}) of no such target is refused`,
+    (fixture) => {
+      const handle = fixture.aio.acquire();
+      const error = assertThrows(() => handle.setTarget(wrong<number>(id)), RangeError);
+      assertEquals(
+        error.message,
+        `Cannot set target ${JSON.stringify(id) ?? id}: there is no such target, see aio.targetId()`
+          .replace("null", "NaN"),
+      );
+      assertEquals(handle.hasTarget, false);
+      handle.release();
+    },
+  );
 }
 
-Deno.test("sync: handle.setTarget() with seven words is refused", async () => {
-  await using fixture = await openSync();
+testSharedCores("handle.setTarget() with seven words is refused", (fixture) => {
   const handle = fixture.aio.acquire();
   const error = assertThrows(
     () => handle.setTarget(fixture.aio.targetId("file"), [1, 2, 3, 4, 5, 6, 7]),
@@ -228,8 +235,7 @@ Deno.test("sync: handle.setTarget() with seven words is refused", async () => {
 });
 
 for (const word of [2 ** 40, 1.5, NaN, Infinity]) {
-  Deno.test(`sync: handle.setTarget() with the word ${word} is refused, not cut`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`handle.setTarget() with the word ${word} is refused, not cut`, (fixture) => {
     const handle = fixture.aio.acquire();
     assertThrows(
       () => handle.setTarget(fixture.aio.targetId("file"), [word]),
@@ -243,8 +249,7 @@ for (const word of [2 ** 40, 1.5, NaN, Infinity]) {
 
 // --- callbacks ---
 
-Deno.test("sync: a handle takes four callbacks and refuses the fifth", async () => {
-  await using fixture = await openSync();
+testSharedCores("a handle takes four callbacks and refuses the fifth", (fixture) => {
   const id = fixture.aio.callbackId("fileReadv");
   const handle = fixture.aio.acquire();
   for (let i = 0; i < 4; i++) handle.registerCallbacks(id, i);
@@ -255,8 +260,7 @@ Deno.test("sync: a handle takes four callbacks and refuses the fifth", async () 
 });
 
 for (const id of [0, 4, 63, 64, -1, 1.5, NaN, "fileReadv"]) {
-  Deno.test(`sync: handle.registerCallbacks(${Deno.inspect(id)}) is out of range`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`handle.registerCallbacks(${Deno.inspect(id)}) is out of range`, (fixture) => {
     const handle = fixture.aio.acquire();
     const error = assertThrows(() => handle.registerCallbacks(wrong<number>(id)), RangeError);
     const shown = typeof id === "string" ? JSON.stringify(id) : String(id);
@@ -266,8 +270,7 @@ for (const id of [0, 4, 63, 64, -1, 1.5, NaN, "fileReadv"]) {
 }
 
 for (const data of [-1, 256, 1.5, NaN, "1", null]) {
-  Deno.test(`sync: callback data ${Deno.inspect(data)} is refused`, async () => {
-    await using fixture = await openSync();
+  testSharedCores(`callback data ${Deno.inspect(data)} is refused`, (fixture) => {
     const id = fixture.aio.callbackId("fileReadv");
     const handle = fixture.aio.acquire();
     const error = assertThrows(() => handle.registerCallbacks(id, wrong<number>(data)), RangeError);
@@ -280,8 +283,7 @@ for (const data of [-1, 256, 1.5, NaN, "1", null]) {
   });
 }
 
-Deno.test("sync: callback data may be 0 and 255", async () => {
-  await using fixture = await openSync();
+testSharedCores("callback data may be 0 and 255", (fixture) => {
   const id = fixture.aio.callbackId("fileReadv");
   const handle = fixture.aio.acquire();
   handle.registerCallbacks(id, 0);

@@ -1,4 +1,8 @@
-/** waiting_test.ts: waiting for IO, blocking and awaiting, in any order, and giving up. */
+/**
+ * waiting_test.ts: waiting for IO, blocking and awaiting, in any order, and giving up. Where the test
+ * itself says when an IO ends, which one the method was asked for, or that another thread completed it,
+ * it runs with `held` alone.
+ */
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioApiError } from "../../core/errors.ts";
@@ -7,12 +11,12 @@ import { withPrng } from "../support/prng.ts";
 import {
   fileContent,
   openHeld,
-  openSync,
   type StartedRead,
   startOn,
   startRead,
   stateOf,
 } from "../support/core.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 import { HeldMethod } from "../support/held_method.ts";
 
 /** Whether a promise has settled once everything that is due now has run. */
@@ -80,28 +84,32 @@ Deno.test("held: aio.checkDone() looks for completions but does not wait", async
   assertRead(read);
 });
 
-Deno.test("held: aio.checkDone() of a staged IO is false and does not submit it", async () => {
-  await using fixture = await openHeld();
+testSharedCores("aio.checkDone() of a staged IO is false and does not submit it", (fixture) => {
   fixture.aio.enterBatchmode();
   const { ref } = startRead(fixture);
   assertFalse(fixture.aio.checkDone(ref));
-  assertEquals([fixture.held.checks, stateOf(fixture, ref)], [[], "staged"]);
+  assertEquals(stateOf(fixture, ref), "staged");
   fixture.aio.exitBatchmode();
-});
+}, { only: STAGING });
 
 // --- all handles in use ---
 
-Deno.test("held: aio.tryAcquire() is null while all handles are in flight", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 2 });
-  const { aio, held } = fixture;
-  const reads = [startRead(fixture), startRead(fixture)];
-  assertEquals(aio.tryAcquire(), null);
-  assertEquals(held.waits, []);
-  held.perform(aio, reads[1]!.ref);
-  const handle = aio.tryAcquire();
-  assertEquals(handle?.index, reads[1]!.ref.index);
-  handle?.release();
-});
+testSharedCores(
+  "aio.tryAcquire() is null while all handles are in use, and does not wait",
+  (fixture) => {
+    const { aio, held } = fixture;
+    aio.enterBatchmode();
+    const reads = [startRead(fixture), startRead(fixture)];
+    assertEquals(aio.tryAcquire(), null);
+    assertEquals([fixture.submissions, held.waits], [[], []]);
+    aio.exitBatchmode();
+    for (const { ref } of reads) aio.waitSync(ref);
+    const handle = aio.tryAcquire();
+    assert(handle !== null);
+    handle.release();
+  },
+  { only: STAGING, options: { maxConcurrency: 2 } },
+);
 
 Deno.test("held: aio.acquire() with all handles in flight waits for the oldest", async () => {
   await using fixture = await openHeld({ maxConcurrency: 3 });
@@ -116,23 +124,21 @@ Deno.test("held: aio.acquire() with all handles in flight waits for the oldest",
   handle.release();
 });
 
-Deno.test("held: aio.acquire() with all handles staged submits them first", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 2 });
-  const { aio, held } = fixture;
+testSharedCores("aio.acquire() with all handles staged submits them first", (fixture) => {
+  const { aio } = fixture;
   aio.enterBatchmode();
-  const first = startRead(fixture);
+  startRead(fixture);
   startRead(fixture);
   aio.acquire().release();
-  assertEquals([held.submissions, held.waits], [[2], [first.ref.index]]);
+  assertEquals(fixture.submissions, [2]);
   aio.exitBatchmode();
-});
+}, { only: STAGING, options: { maxConcurrency: 2 } });
 
-Deno.test("held: one handle is enough for IO after IO", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
+testSharedCores("one handle is enough for IO after IO", (fixture) => {
   const reads = Array.from({ length: 20 }, (_, i) => startRead(fixture, i * 512));
   fixture.aio.waitSync(reads[19]!.ref);
   for (const read of reads) assertRead(read);
-});
+}, { options: { maxConcurrency: 1 } });
 
 Deno.test("held: what another thread completed is taken back without asking the method", async () => {
   await using fixture = await openHeld({ maxConcurrency: 1 });
@@ -180,20 +186,33 @@ Deno.test("held: whoever sleeps on the state word is woken, and the mask is clea
   assertEquals(control.words[base + HANDLE.waiterMask], 0);
 });
 
-Deno.test("held: the return slot of one IO is not written by the handle's next use", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
-  const { aio, held } = fixture;
+testSharedCores("the return slot of one IO is not written by the handle's next use", (fixture) => {
+  const { aio } = fixture;
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => 100);
   const first = startRead(fixture);
-  held.complete(aio, first.ref, 100);
-  const handle = aio.acquire();
-  const ref = handle.waitRef();
-  startOn(fixture, handle, 512);
-  held.perform(aio, ref);
+  aio.waitSync(first.ref);
+  aio.detachInjectionPoint("aio-process-completion-before-shared");
+  const second = startRead(fixture, 512);
+  aio.waitSync(second.ref);
+  assertEquals(second.ref.index, first.ref.index);
   assertEquals([first.ret.result.status, first.ret.result.result], ["partial", 100]);
-});
+}, { options: { maxConcurrency: 1 } });
 
 // --- awaiting ---
 
+testSharedCores(
+  "aio.wait() resolves when its IO is done, for each of many at once",
+  async (fixture) => {
+    const { aio } = fixture;
+    const reads = Array.from({ length: 64 }, (_, i) => startRead(fixture, i * 512));
+    await Promise.all(reads.map(async (read) => {
+      await aio.wait(read.ref);
+      assertRead(read);
+    }));
+  },
+);
+
+// Only with this method does IO end in an order of the test's choosing.
 Deno.test("held: aio.wait() resolves when its IO is done, in whatever order they end", async () => {
   await withPrng(async (prng) => {
     await using fixture = await openHeld({ maxConcurrency: 64 });
@@ -218,15 +237,16 @@ Deno.test("held: aio.wait() does not resolve before the IO is done", async () =>
   await wait;
 });
 
-Deno.test("held: many may await one IO, and all of them are told", async () => {
-  await using fixture = await openHeld();
+testSharedCores("many may await one IO, and all of them are told", async (fixture) => {
+  const { aio } = fixture;
+  aio.enterBatchmode();
   const { ref } = startRead(fixture);
-  const waits = Array.from({ length: 10 }, () => fixture.aio.wait(ref));
-  assertEquals(fixture.aio.backend.waiting.awaited, 1);
-  fixture.held.perform(fixture.aio, ref);
+  const waits = Array.from({ length: 10 }, () => aio.wait(ref));
+  assertEquals(aio.backend.waiting.awaited, 1);
+  aio.exitBatchmode();
   await Promise.all(waits);
-  assertEquals(fixture.aio.backend.waiting.awaited, 0);
-});
+  assertEquals(aio.backend.waiting.awaited, 0);
+}, { only: STAGING });
 
 Deno.test("held: those who await are not told of the handle's next use", async () => {
   await using fixture = await openHeld({ maxConcurrency: 1 });
@@ -242,13 +262,15 @@ Deno.test("held: those who await are not told of the handle's next use", async (
   await next;
 });
 
-Deno.test("held: aio.wait() of an IO that another call waits for, blocking, resolves too", async () => {
-  await using fixture = await openHeld();
-  const { ref } = startRead(fixture);
-  const wait = fixture.aio.wait(ref);
-  fixture.aio.waitSync(ref);
-  await wait;
-});
+testSharedCores(
+  "aio.wait() of an IO that another call waits for, blocking, resolves too",
+  async (fixture) => {
+    const { ref } = startRead(fixture);
+    const wait = fixture.aio.wait(ref);
+    fixture.aio.waitSync(ref);
+    await wait;
+  },
+);
 
 Deno.test("held: aio.whenDone() is true for what is done, and tells nobody", async () => {
   await using fixture = await openHeld();
@@ -266,8 +288,7 @@ Deno.test("held: aio.whenDone() is true for what is done, and tells nobody", asy
   assertEquals(told, 1);
 });
 
-Deno.test("sync: an IO that is done before the await is awaited all the same", async () => {
-  await using fixture = await openSync();
+testSharedCores("an IO that is done before the await is awaited all the same", async (fixture) => {
   const read = startRead(fixture);
   await fixture.aio.wait(read.ref);
   assertRead(read);
@@ -275,40 +296,41 @@ Deno.test("sync: an IO that is done before the await is awaited all the same", a
 
 // --- giving up ---
 
-Deno.test("held: aio.abandon() leaves the return slot alone, and the IO goes on", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("aio.abandon() leaves the return slot alone, and the IO goes on", (fixture) => {
+  const { aio } = fixture;
+  aio.enterBatchmode();
   const read = startRead(fixture);
   aio.abandon(read.ref);
-  held.perform(aio, read.ref);
+  aio.exitBatchmode();
+  aio.waitSync(read.ref);
   assertEquals(read.ret.result.status, "unknown");
   assertEquals(read.view, fileContent(0, 512));
   assert(aio.checkDone(read.ref));
-});
+}, { only: STAGING });
 
-Deno.test("held: memory of an abandoned IO cannot be freed before it is done", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("memory of an abandoned IO cannot be freed before it is done", (fixture) => {
+  const { aio } = fixture;
+  aio.enterBatchmode();
   const read = startRead(fixture);
   aio.abandon(read.ref);
   assertThrows(() => aio.free(read.view), Deno.errors.Busy, "while an IO uses it");
-  held.perform(aio, read.ref);
+  aio.exitBatchmode();
+  aio.waitSync(read.ref);
   aio.free(read.view);
-});
+}, { only: STAGING });
 
-Deno.test("held: aio.abandon() of an earlier use does not touch the present one", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
-  const { aio, held } = fixture;
+testSharedCores("aio.abandon() of an earlier use does not touch the present one", (fixture) => {
+  const { aio } = fixture;
   const first = startRead(fixture);
-  held.perform(aio, first.ref);
+  aio.waitSync(first.ref);
   const second = startRead(fixture, 512);
   aio.abandon(first.ref);
-  held.perform(aio, second.ref);
+  aio.waitSync(second.ref);
   assertRead(second);
-});
+}, { options: { maxConcurrency: 1 } });
 
-Deno.test("held: aio.abandon() of another backend's IO is refused", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 4 });
+testEachCoreMethod("aio.abandon() of another backend's IO is refused", async (test) => {
+  await using fixture = await test.open({ maxConcurrency: 4 });
   const error = assertThrows(
     () => fixture.aio.abandon({ index: 5, generation: 1 }),
     AioApiError,
@@ -316,23 +338,24 @@ Deno.test("held: aio.abandon() of another backend's IO is refused", async () => 
   assertEquals(error.message, "Cannot abandon handle 5: another backend issued it");
 });
 
-Deno.test("held: an abandoned IO can still be awaited", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testSharedCores("an abandoned IO can still be awaited", async (fixture) => {
+  const { aio } = fixture;
   const { ref } = startRead(fixture);
   aio.abandon(ref);
   const wait = aio.wait(ref);
-  held.perform(aio, ref);
+  aio.waitSync(ref);
   await wait;
 });
 
 // --- results ---
 
 for (const result of [512, 100, 0, -5, -4, -11]) {
-  Deno.test(`held: an IO that ends with ${result} gives that to its issuer`, async () => {
-    await using fixture = await openHeld();
+  testSharedCores(`an IO that ends with ${result} gives that to its issuer`, (fixture) => {
+    const { aio } = fixture;
+    aio.attachInjectionPoint("aio-process-completion-before-shared", () => result);
     const { ref, ret } = startRead(fixture);
-    fixture.held.complete(fixture.aio, ref, result);
+    aio.waitSync(ref);
+    aio.detachInjectionPoint("aio-process-completion-before-shared");
     const { status, errorData, result: bytes } = ret.result;
     if (result === 512) assertEquals([status, bytes, errorData], ["ok", 512, 0]);
     else if (result >= 0) assertEquals([status, bytes, errorData], ["partial", result, 0]);

@@ -22,22 +22,19 @@ const cores = new Map<string, SharedCore>();
 
 /** One Aio. */
 export class SharedCore {
-  readonly #open: () => Promise<Fixture>;
   #core: Fixture | null = null;
 
-  private constructor(open: () => Promise<Fixture>) {
-    this.#open = open;
-  }
+  private constructor() {}
 
   /** That of a method with these options. Called while the tests of a file are registered. */
   static of(method: string, open: OpenCore, options: AioOptions = {}): SharedCore {
     const key = `${method} ${JSON.stringify(options)}`;
     const known = cores.get(key);
     if (known !== undefined) return known;
-    const made = new SharedCore(() => open(method, options));
+    const made = new SharedCore();
     cores.set(key, made);
     Deno.test.beforeAll(async () => {
-      made.#core = await made.#open();
+      made.#core = await open(method, options);
     });
     Deno.test.afterAll(async () => await made.#core?.[Symbol.asyncDispose]());
     return made;
@@ -45,8 +42,8 @@ export class SharedCore {
 
   /** For one test, whose end is the end of the scope. */
   async take(): Promise<Fixture> {
-    // Not so if a test has left it unfit for others: that one has failed.
-    const core = this.#core ??= await this.#open();
+    const core = this.#core;
+    if (core === null) throw new Error("An earlier test has left the shared aio unfit: see there");
     await Deno.writeFile(core.file.path, CONTENT);
     const file = await core.aio.openFile(core.file.path, { read: true, write: true });
     clear(core);
