@@ -264,7 +264,8 @@ export class Libc {
     count: number,
     timeoutMs: number,
   ): Promise<number> {
-    return this.#common.pollNonblocking(pollfds, BigInt(count), timeoutMs);
+    const bytes = pollfds as Uint8Array<ArrayBufferLike> as Uint8Array<ArrayBuffer>;
+    return this.#common.pollNonblocking(bytes, BigInt(count), timeoutMs);
   }
 
   /** `read(2)` of as many bytes as the buffer has. @returns bytes, or -errno */
