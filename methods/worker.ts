@@ -134,8 +134,12 @@ function workerAvailability(options: EffectiveOptions): Availability {
   return { ok: false, reason: `Cannot load IO Workers without permission: run again with ${flag}` };
 }
 
-/** What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached. */
+/**
+ * What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached, and a
+ * compiled program has them in itself.
+ */
 function missingFlag(): string | null {
+  if (Deno.build.standalone) return null;
   const root = new URL("../", import.meta.url);
   if (root.protocol !== "file:") return null;
   const { state } = Deno.permissions.querySync({ name: "read", path: root });

@@ -41,6 +41,14 @@ import(${JSON.stringify(import.meta.resolve("./io_worker_main.ts"))}).catch((cau
 `)
 }`;
 
+/**
+ * Never called. `deno compile`, `deno cache` and `deno info` follow an import that is written out, and so
+ * take the Workers' modules along; the URL in `START` is computed.
+ */
+export function importIoWorker(): Promise<unknown> {
+  return import("./io_worker_main.ts");
+}
+
 /** A Worker that was started and has not ended. */
 interface StartedWorker {
   readonly number: number;
