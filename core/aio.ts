@@ -23,6 +23,7 @@
 import type { UseHandle } from "./acquire_queue.ts";
 import type { Backend } from "./backend.ts";
 import { type BackendRow, listBackends } from "./backends.ts";
+import { called } from "./caller.ts";
 import { closingFd } from "./closing_fd.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
@@ -77,11 +78,11 @@ export class AioCore implements AsyncDisposable {
    * @throws {Deno.errors.NotCapable} without permission for the C library, naming the flag
    * @throws {Deno.errors.NotSupported} if the machine or Deno is not enough, naming the remedy
    */
-  static async open(
+  static open(
     options?: AioOptions,
     methods: readonly IoMethod[] = [],
   ): Promise<AioCore> {
-    return new AioCore(await openBackend(options, methods));
+    return called(openBackend(options, methods).then((opened) => new AioCore(opened)));
   }
 
   /**
@@ -95,12 +96,12 @@ export class AioCore implements AsyncDisposable {
    * @throws {Deno.errors.Busy} if no slot is free, naming the option `maxBackends`
    * @throws {Deno.errors.BadResource} if the opener has closed it
    */
-  static async attach(
+  static attach(
     token: AioToken,
     hooks: AttachOptions = {},
     methods: readonly IoMethod[] = [],
   ): Promise<AioCore> {
-    return new AioCore(await attachBackend(token, methods, hooks));
+    return called(attachBackend(token, methods, hooks).then((opened) => new AioCore(opened)));
   }
 
   /** The options in force. */
@@ -339,14 +340,13 @@ export class AioCore implements AsyncDisposable {
    * @throws {AioApiError} if a handle is handed out
    */
   close(): Promise<void> {
-    if (this.#closed !== null) return this.#closed;
-    try {
-      this.#checkClosable();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return called(this.#closed ?? this.#closeFirst());
+  }
+
+  async #closeFirst(): Promise<void> {
+    this.#checkClosable();
     this.#closed = this.#close();
-    return this.#closed;
+    await this.#closed;
   }
 
   /** A refused close leaves everything as it was, so that a later one can work. */
@@ -381,8 +381,8 @@ export class AioCore implements AsyncDisposable {
   protected async onDrained(): Promise<void> {}
 
   /** The end of an `await using` block: {@linkcode close}. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /**

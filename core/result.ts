@@ -8,6 +8,7 @@
  * @module
  */
 
+import { atCaller } from "./caller.ts";
 import { AioApiError, shown } from "./errors.ts";
 
 /** How an IO ended; `"unknown"` until it has. */
@@ -127,6 +128,14 @@ export class AioReturn {
  * @throws {Error} at level `"error"`: the error the callback describes
  */
 export function reportResult(result: AioResult, targetData: Int32Array, level: ReportLevel): void {
+  try {
+    raise(result, targetData, level);
+  } catch (error) {
+    throw atCaller(error, reportResult);
+  }
+}
+
+function raise(result: AioResult, targetData: Int32Array, level: ReportLevel): void {
   if (!(result instanceof AioResult)) {
     throw new TypeError(`Cannot report ${shown(result)}: pass the result of an AioReturn`);
   }

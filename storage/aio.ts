@@ -6,6 +6,7 @@
  */
 
 import { AioCore } from "../core/aio.ts";
+import { called, calling } from "../core/caller.ts";
 import { shown } from "../core/errors.ts";
 import {
   attachBackend,
@@ -64,11 +65,11 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.NotCapable} without permission for the C library, naming the flag
    * @throws {Deno.errors.NotSupported} if the machine or Deno is not enough, naming the remedy
    */
-  static override async open(
+  static override open(
     options?: AioOptions,
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return new Aio(await openBackend(options, methods));
+    return called(openBackend(options, methods).then((opened) => new Aio(opened)));
   }
 
   /**
@@ -80,12 +81,12 @@ export class Aio extends AioCore {
    * @param methods the methods there are. Default: those of this version.
    * @throws as `AioCore.attach`
    */
-  static override async attach(
+  static override attach(
     token: AioToken,
     hooks: AttachOptions = {},
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return new Aio(await attachBackend(token, methods, hooks));
+    return called(attachBackend(token, methods, hooks).then((opened) => new Aio(opened)));
   }
 
   /**
@@ -98,7 +99,11 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.NotSupported} with `direct: "required"`, where the file system has none
    * @throws what the system says, with `code`, `errno`, `syscall`, `path` and `cause`
    */
-  async openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
+  openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
+    return called(this.#openFile(path, options));
+  }
+
+  async #openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
     this.backend.checkUsable("openFile");
     const request = openRequest(path, options);
     const entry = await openPath(this.backend.libc, request);
@@ -107,8 +112,10 @@ export class Aio extends AioCore {
 
   /** As {@linkcode openFile}, blocking the thread. */
   openFileSync(path: string | URL, options?: OpenFileOptions): AioFile {
-    this.backend.checkUsable("openFileSync");
-    return this.#register(openPathSync(this.backend.libc, openRequest(path, options)));
+    return calling(Aio.prototype.openFileSync, () => {
+      this.backend.checkUsable("openFileSync");
+      return this.#register(openPathSync(this.backend.libc, openRequest(path, options)));
+    });
   }
 
   #register(entry: OpenFileEntry): AioFile {
@@ -136,6 +143,10 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.BadResource} if the file was closed meanwhile
    */
   attachFile(token: FileToken): AioFile {
+    return calling(Aio.prototype.attachFile, () => this.#attachFile(token));
+  }
+
+  #attachFile(token: FileToken): AioFile {
     this.backend.checkUsable("attachFile");
     checkToken("attach a file", token, "deno-aio file");
     const { files, control } = this.backend;
@@ -180,6 +191,10 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.Busy} if there is no such room left, naming the option
    */
   alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
+    return calling(Aio.prototype.alloc, () => this.#alloc(bytes));
+  }
+
+  #alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
     this.backend.checkUsable("alloc");
     const { arena } = this.backend;
     if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > arena.bytes) {
@@ -202,6 +217,10 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.Busy} while an IO uses it
    */
   free(view: Uint8Array): void {
+    calling(Aio.prototype.free, () => this.#free(view));
+  }
+
+  #free(view: Uint8Array): void {
     this.backend.checkUsable("free");
     if (view instanceof Uint8Array && this.#transfers.isUsing(view)) {
       throw new Deno.errors.Busy(

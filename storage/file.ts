@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../core/backend.ts";
+import { atCaller, called, calling } from "../core/caller.ts";
 import { finishOn } from "../core/closing_fd.ts";
 import { shown, systemError } from "../core/errors.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
@@ -16,20 +17,12 @@ import type { FileIdentity, FileSlot } from "../core/open_file.ts";
 import * as operations from "../core/operation.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
-import { isAligned } from "../core/wire.ts";
-import {
-  type AddressOf,
-  type Alignment,
-  misaligned,
-  misalignment,
-  misalignmentOfAll,
-} from "./alignment.ts";
+import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
 import type { AioFileParts, FileIds, TransferOptions } from "./file_parts.ts";
 import { type Flush, flush, flushSync } from "./flush.ts";
 import type { Transfers } from "./transfer.ts";
-import { type Direction, isOneIo, type TransferRequest } from "./transfer_request.ts";
+import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 import { checkSize, truncate, truncateSync } from "./truncate.ts";
-import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { FLAG_BITS } = flags;
@@ -175,13 +168,19 @@ export class AioFile implements AsyncDisposable {
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
   ): number {
-    const transfers = this.#transfers;
-    if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
+    try {
+      const transfers = this.#transfers;
       this.#checkAccess(direction, offset);
-      checkEnd(direction, offset, buffers.byteLength);
-      return transfers.runOneSync(this, direction, buffers, offset, transfers.isStraight(buffers));
+      if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
+        checkEnd(direction, offset, buffers.byteLength);
+        const isStraight = transfers.isStraight(buffers);
+        return transfers.runOneSync(this, direction, buffers, offset, isStraight);
+      }
+      return transfers.runSync(transferRequest(this, direction, buffers, offset, this.#addressOf));
+    } catch (error) {
+      const { readAtSync, writeAtSync } = AioFile.prototype;
+      throw atCaller(error, direction === "read" ? readAtSync : writeAtSync);
     }
-    return transfers.runSync(this.#request(direction, buffers, offset, undefined));
   }
 
   #transfer(
@@ -190,8 +189,8 @@ export class AioFile implements AsyncDisposable {
     offset: number,
     options: TransferOptions | undefined,
   ): Promise<number> {
+    const signal = options?.signal;
     try {
-      const signal = options?.signal;
       if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
         this.#checkAccess(direction, offset);
         checkEnd(direction, offset, buffers.byteLength);
@@ -202,37 +201,13 @@ export class AioFile implements AsyncDisposable {
         }
       }
       signal?.throwIfAborted();
-      return this.#transfers.runSlowly(this.#request(direction, buffers, offset, signal));
+      this.#checkAccess(direction, offset);
+      const request = transferRequest(this, direction, buffers, offset, this.#addressOf, signal);
+      return this.#transfers.runSlowly(request);
     } catch (error) {
-      return Promise.reject(error);
+      const { readAt, writeAt } = AioFile.prototype;
+      return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
     }
-  }
-
-  #request(
-    direction: Direction,
-    buffers: Uint8Array | readonly Uint8Array[],
-    offset: number,
-    signal: AbortSignal | undefined,
-  ): TransferRequest {
-    this.#checkAccess(direction, offset);
-    const views = checkViews(direction, buffers);
-    const total = totalBytes(views);
-    checkEnd(direction, offset, total);
-    let isStraight = views.every((view) => this.#addressOf(view) >= 0);
-    if (this.direct) {
-      const problem = misalignmentOfAll(this.alignment, views, offset, total, this.#addressOf);
-      // Over the end of the file a read is rounded up, which takes space of its own.
-      if (problem !== null && !this.#isReadOverEnd(direction, offset, total)) {
-        throw misaligned(this.alignment, direction, this.path, offset, total, problem);
-      }
-      isStraight &&= problem === null;
-    }
-    return { file: this, direction, cursor: new ViewCursor(views), offset, isStraight, signal };
-  }
-
-  #isReadOverEnd(direction: Direction, offset: number, total: number): boolean {
-    if (direction !== "read" || !isAligned(offset, this.alignment.offset)) return false;
-    return !isAligned(total, this.alignment.offset) && offset + total >= this.sizeSync();
   }
 
   #checkAccess(direction: Direction, offset: number): void {
@@ -315,27 +290,23 @@ export class AioFile implements AsyncDisposable {
    * @param options a signal to end the wait
    * @throws what the system says
    */
-  async sync(options?: TransferOptions): Promise<void> {
-    this.#checkOpen("sync");
-    await flush(this.#transfers.aio, this, { call: "fsync" }, options?.signal);
+  sync(options?: TransferOptions): Promise<void> {
+    return this.#flush({ call: "fsync" }, options?.signal);
   }
 
   /** As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`). */
-  async syncData(options?: TransferOptions): Promise<void> {
-    this.#checkOpen("sync");
-    await flush(this.#transfers.aio, this, { call: "fdatasync" }, options?.signal);
+  syncData(options?: TransferOptions): Promise<void> {
+    return this.#flush({ call: "fdatasync" }, options?.signal);
   }
 
   /** As {@linkcode sync}, blocking the thread. */
   syncSync(): void {
-    this.#checkOpen("sync");
-    flushSync(this.#transfers.aio, this, { call: "fsync" });
+    this.#flushSync({ call: "fsync" }, AioFile.prototype.syncSync);
   }
 
   /** As {@linkcode syncData}, blocking the thread. */
   syncDataSync(): void {
-    this.#checkOpen("sync");
-    flushSync(this.#transfers.aio, this, { call: "fdatasync" });
+    this.#flushSync({ call: "fdatasync" }, AioFile.prototype.syncDataSync);
   }
 
   /**
@@ -347,20 +318,37 @@ export class AioFile implements AsyncDisposable {
    * @throws {TypeError} or {RangeError} for what cannot be such a range
    * @throws what the system says
    */
-  async flushRange(offset: number, length: number): Promise<void> {
-    this.#checkOpen("sync");
-    const what = { call: "sync_file_range", offset, length } as const;
-    await flush(this.#transfers.aio, this, what, undefined);
+  flushRange(offset: number, length: number): Promise<void> {
+    return this.#flush({ call: "sync_file_range", offset, length }, undefined);
   }
 
   /** As {@linkcode flushRange}, in this thread. */
   flushRangeSync(offset: number, length: number): void {
-    this.#checkOpen("sync");
-    flushSync(this.#transfers.aio, this, { call: "sync_file_range", offset, length });
+    const what = { call: "sync_file_range", offset, length } as const;
+    this.#flushSync(what, AioFile.prototype.flushRangeSync);
+  }
+
+  #flush(what: Flush, signal: AbortSignal | undefined): Promise<void> {
+    const run = async (): Promise<void> => {
+      this.#checkOpen("sync");
+      await flush(this.#transfers.aio, this, what, signal);
+    };
+    return called(run(), signal);
+  }
+
+  #flushSync(what: Flush, call: (...args: never[]) => void): void {
+    calling(call, () => {
+      this.#checkOpen("sync");
+      flushSync(this.#transfers.aio, this, what);
+    });
   }
 
   /** Bytes of the file now. */
-  async size(): Promise<number> {
+  size(): Promise<number> {
+    return called(this.#size());
+  }
+
+  async #size(): Promise<number> {
     this.#checkOpen("measure");
     this.begin();
     try {
@@ -372,8 +360,10 @@ export class AioFile implements AsyncDisposable {
 
   /** As {@linkcode size}, blocking the thread. */
   sizeSync(): number {
-    this.#checkOpen("measure");
-    return fileStat(this.#backend.libc, this.fd, this.path).size;
+    return calling(AioFile.prototype.sizeSync, () => {
+      this.#checkOpen("measure");
+      return fileStat(this.#backend.libc, this.fd, this.path).size;
+    });
   }
 
   /**
@@ -384,7 +374,11 @@ export class AioFile implements AsyncDisposable {
    * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
    * @throws what the system says
    */
-  async truncate(bytes: number): Promise<void> {
+  truncate(bytes: number): Promise<void> {
+    return called(this.#truncate(bytes));
+  }
+
+  async #truncate(bytes: number): Promise<void> {
     this.#checkAccess("write", 0);
     checkSize(this.path, bytes);
     this.begin();
@@ -397,9 +391,11 @@ export class AioFile implements AsyncDisposable {
 
   /** As {@linkcode truncate}, blocking the thread. */
   truncateSync(bytes: number): void {
-    this.#checkAccess("write", 0);
-    checkSize(this.path, bytes);
-    truncateSync(this.#backend.libc, this.fd, this.path, bytes);
+    calling(AioFile.prototype.truncateSync, () => {
+      this.#checkAccess("write", 0);
+      checkSize(this.path, bytes);
+      truncateSync(this.#backend.libc, this.fd, this.path, bytes);
+    });
   }
 
   // --- the end ---
@@ -422,14 +418,13 @@ export class AioFile implements AsyncDisposable {
    * @throws what the system says; the file is closed all the same
    */
   close(): Promise<void> {
-    if (this.#closed !== null) return this.#closed;
-    try {
-      this.#backend.checkNotInCallback("close");
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return called(this.#closed ?? this.#closeFirst());
+  }
+
+  async #closeFirst(): Promise<void> {
+    this.#backend.checkNotInCallback("close");
     this.#closed = this.#close();
-    return this.#closed;
+    await this.#closed;
   }
 
   async #close(): Promise<void> {
@@ -453,6 +448,10 @@ export class AioFile implements AsyncDisposable {
    */
   closeSync(): void {
     if (this.#isClosed) return;
+    calling(AioFile.prototype.closeSync, () => this.#closeSync());
+  }
+
+  #closeSync(): void {
     this.#backend.checkNotInCallback("closeSync");
     if (this.#pending > 0) {
       throw new Deno.errors.Busy(
@@ -485,7 +484,7 @@ export class AioFile implements AsyncDisposable {
   }
 
   /** The end of an `await using` block: {@linkcode close}. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }

@@ -14,6 +14,7 @@
  */
 
 import type { AioCore } from "../core/aio.ts";
+import { called } from "../core/caller.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { COUNTER } from "../core/counters.ts";
 import { AioReturn } from "../core/result.ts";
@@ -121,7 +122,11 @@ export class Transfers {
    *
    * @returns bytes; fewer than asked only at the end of the file
    */
-  async runSlowly(request: TransferRequest): Promise<number> {
+  runSlowly(request: TransferRequest): Promise<number> {
+    return called(this.#runSlowly(request), request.signal);
+  }
+
+  async #runSlowly(request: TransferRequest): Promise<number> {
     const { cursor, file, signal } = request;
     let retries = 0;
     file.begin();
@@ -311,19 +316,14 @@ class FastTransfer implements WaitRef, CompletionWaiter {
   #bounce: Uint8Array<SharedArrayBuffer> | null = null;
   #offset = 0;
   #resolve: (bytes: number | Promise<number>) => void = ignore;
-  #reject: (error: unknown) => void = ignore;
 
   constructor(transfers: Transfers) {
     this.#transfers = transfers;
   }
 
   /** One function for all its promises. */
-  readonly #keep = (
-    resolve: (bytes: number | Promise<number>) => void,
-    reject: (error: unknown) => void,
-  ): void => {
+  readonly #keep = (resolve: (bytes: number | Promise<number>) => void): void => {
     this.#resolve = resolve;
-    this.#reject = reject;
   };
 
   /** @returns false if no handle is free */
@@ -357,7 +357,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     return true;
   }
 
-  /** The promise of the bytes. */
+  /** The promise of the bytes. @throws if the IO is over already, and failed */
   settle(): Promise<number> {
     const { waiting } = this.#transfers.aio.backend;
     // What is in the page cache is there once this turn's IOs were submitted.
@@ -368,25 +368,25 @@ class FastTransfer implements WaitRef, CompletionWaiter {
 
   readonly #afterSubmit = (): number | Promise<number> =>
     this.#transfers.aio.backend.waiting.whenDone(this, this)
-      ? this.#finish()
+      ? this.#outcome()
       : new Promise(this.#keep);
 
   #settleNow(): Promise<number> {
-    try {
-      const bytes = this.#finish();
-      return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const bytes = this.#finish();
+    return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
   }
 
   completed(): void {
     const resolve = this.#resolve;
-    const reject = this.#reject;
+    resolve(this.#outcome());
+  }
+
+  /** The bytes, or a promise that rejects: its error tells who awaits it. */
+  #outcome(): number | Promise<number> {
     try {
-      resolve(this.#finish());
+      return this.#finish();
     } catch (error) {
-      reject(error);
+      return called(Promise.reject(error));
     }
   }
 
@@ -403,7 +403,6 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     this.#buffer = null;
     this.#bounce = null;
     this.#resolve = ignore;
-    this.#reject = ignore;
     this.#transfers.recycle(this);
     try {
       if (bounce !== null && direction === "read" && outcome > 0) {

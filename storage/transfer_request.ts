@@ -9,8 +9,9 @@ import { shown, type SystemError, systemError } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import type { AioReturn } from "../core/result.ts";
 import { EAGAIN, EINTR, isAligned, TRANSFER_BYTES_MAX } from "../core/wire.ts";
-import type { Alignment } from "./alignment.ts";
-import type { ViewCursor } from "./view_cursor.ts";
+import { checkEnd } from "../core/operation.ts";
+import { type AddressOf, type Alignment, misaligned, misalignmentOfAll } from "./alignment.ts";
+import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 
 /** Which way the bytes go. */
 export type Direction = "read" | "write";
@@ -23,6 +24,8 @@ export interface TransferFile {
   readonly direct: boolean;
   /** What addresses and offsets must be multiples of. */
   readonly alignment: Alignment;
+  /** Bytes of it now. */
+  sizeSync(): number;
   /** Starts one IO of it. */
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void;
   /** Counts an operation that the descriptor must outlive. */
@@ -45,6 +48,45 @@ export interface TransferRequest {
   readonly isStraight: boolean;
   /** Ends the wait for it. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Checks the buffers of a transfer.
+ *
+ * @param addressOf where memory is that the kernel may keep
+ * @throws {TypeError} or {RangeError} for buffers that cannot be transferred there
+ */
+export function transferRequest(
+  file: TransferFile,
+  direction: Direction,
+  buffers: Uint8Array | readonly Uint8Array[],
+  offset: number,
+  addressOf: AddressOf,
+  signal?: AbortSignal,
+): TransferRequest {
+  const views = checkViews(direction, buffers);
+  const total = totalBytes(views);
+  checkEnd(direction, offset, total);
+  let isStraight = views.every((view) => addressOf(view) >= 0);
+  if (file.direct) {
+    const problem = misalignmentOfAll(file.alignment, views, offset, total, addressOf);
+    // Over the end of the file a read is rounded up, which takes space of its own.
+    if (problem !== null && !isReadOverEnd(file, direction, offset, total)) {
+      throw misaligned(file.alignment, direction, file.path, offset, total, problem);
+    }
+    isStraight &&= problem === null;
+  }
+  return { file, direction, cursor: new ViewCursor(views), offset, isStraight, signal };
+}
+
+function isReadOverEnd(
+  file: TransferFile,
+  direction: Direction,
+  offset: number,
+  total: number,
+): boolean {
+  if (direction !== "read" || !isAligned(offset, file.alignment.offset)) return false;
+  return !isAligned(total, file.alignment.offset) && offset + total >= file.sizeSync();
 }
 
 /** How often in a row a call is made again that was interrupted or found no room. */
