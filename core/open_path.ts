@@ -144,7 +144,7 @@ function checkOptions(path: string, options: OpenFileOptions): void {
     if (name === "append") {
       refuse(
         'there is no "append", as Linux ignores the offset of positioned writes to such a file; ' +
-          "write at file.size() instead",
+          "keep the end of the file yourself and write there",
       );
     }
     if (!OPTION_NAMES.includes(name)) {

@@ -123,8 +123,8 @@ export class AioFile implements AsyncDisposable {
    * @param options a signal to end the wait
    * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it. What the
    *   buffer holds behind them is undefined.
-   * @throws {TypeError} for a buffer that is no Uint8Array
-   * @throws {RangeError} for an empty buffer, a negative or unsafe offset, a misaligned direct read
+   * @throws {TypeError} for a buffer that is no Uint8Array, or whose memory was transferred
+   * @throws {RangeError} for a negative or unsafe offset, a misaligned direct read
    * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading
    * @throws what the system says, with `code`, `errno`, `syscall`, `path`, `offset` and `length`
    */

@@ -7,26 +7,25 @@
 import { shown } from "../core/errors.ts";
 
 /**
- * Refuses what is not a Uint8Array, or a list of them, with something in each.
+ * Refuses what is not a Uint8Array, or a list of them, with its memory.
  *
- * @returns the list
- * @throws {TypeError} for another type
- * @throws {RangeError} for an empty list or an empty buffer
+ * @returns those that have something in them: the core takes no empty ones
+ * @throws {TypeError} for another type, and for memory that was transferred
  */
 export function checkViews(
   verb: "read" | "write",
   buffers: Uint8Array | readonly Uint8Array[],
 ): readonly Uint8Array[] {
   const views: readonly unknown[] = Array.isArray(buffers) ? buffers : [buffers];
-  if (views.length === 0) throw new RangeError(`Cannot ${verb} as the list of buffers is empty`);
-  return views.map((view, i) => {
+  return views.filter((view, i): view is Uint8Array => {
     const which = Array.isArray(buffers) ? `buffer ${i} of ${views.length}` : "the buffer";
     if (!(view instanceof Uint8Array)) {
       throw new TypeError(`Cannot ${verb} as ${which} is ${shown(view)}: pass a Uint8Array`);
     }
-    if (view.byteLength > 0) return view;
-    throw new RangeError(
-      `Cannot ${verb} 0 bytes: ${which} is empty, or its memory was transferred`,
+    if (view.byteLength > 0) return true;
+    if (!(view.buffer instanceof ArrayBuffer && view.buffer.detached)) return false;
+    throw new TypeError(
+      `Cannot ${verb} as the memory of ${which} was transferred: pass one that still has its memory`,
     );
   });
 }

@@ -216,20 +216,25 @@ testEachMethod(
     }),
 );
 
+function transferred(): Uint8Array {
+  const view = new Uint8Array(8);
+  view.buffer.transfer();
+  return view;
+}
+
 /** What is no buffer, with the words that follow "Cannot read" or "Cannot write". */
 const WRONG_BUFFERS: readonly (readonly [string, unknown, ErrorConstructor, string])[] = [
   [
-    "an empty buffer",
-    new Uint8Array(0),
-    RangeError,
-    " 0 bytes: the buffer is empty, or its memory was transferred",
+    "a buffer whose memory was transferred",
+    transferred(),
+    TypeError,
+    " as the memory of the buffer was transferred: pass one that still has its memory",
   ],
-  ["an empty list", [], RangeError, " as the list of buffers is empty"],
   [
-    "a list with an empty buffer",
-    [new Uint8Array(1), new Uint8Array(0)],
-    RangeError,
-    " 0 bytes: buffer 1 of 2 is empty, or its memory was transferred",
+    "a list with memory that was transferred",
+    [new Uint8Array(1), transferred()],
+    TypeError,
+    " as the memory of buffer 1 of 2 was transferred: pass one that still has its memory",
   ],
   ["a string", "text", TypeError, ' as the buffer is "text": pass a Uint8Array'],
   ["undefined", undefined, TypeError, " as the buffer is undefined: pass a Uint8Array"],

@@ -48,13 +48,13 @@ const WRONG_OPTIONS: readonly (readonly [string, unknown, string])[] = [
     "append",
     { write: true, append: true },
     'there is no "append", as Linux ignores the offset ' +
-    "of positioned writes to such a file; write at file.size() instead",
+    "of positioned writes to such a file; keep the end of the file yourself and write there",
   ],
   [
     "append: false too",
     { append: false },
     'there is no "append", as Linux ignores the offset of ' +
-    "positioned writes to such a file; write at file.size() instead",
+    "positioned writes to such a file; keep the end of the file yourself and write there",
   ],
   ["neither read nor write", { read: false }, 'neither "read" nor "write" is set'],
   ["create without write", { create: true }, 'the option "create" needs "write"'],
