@@ -21,6 +21,7 @@ const FINE: Readonly<Record<string, TaskResult>> = {
   tidy: { output: "Checked 3 files" },
   doc: { output: "ok | 2 passed | 0 failed (1s)" },
   test: { output: "a ... ok (1ms)\nok | 12 passed (3 steps) | 0 failed (4s)" },
+  "test:long": { output: "ok | 3 passed | 0 failed | 0 ignored (4s)" },
   "test:mapped": { output: "ok | 100 passed | 0 failed (4s)" },
 };
 
@@ -56,33 +57,33 @@ async function verdict(
 }
 
 Deno.test(".ci/run sums the counts of every test run", async () => {
-  assertEquals(await verdict({}), ["114 passed, 0 failed", true]);
+  assertEquals(await verdict({}), ["117 passed, 0 failed", true]);
 });
 
 Deno.test(".ci/run adds failed tests and fails", async () => {
   const test = { output: "FAILED | 9 passed (1 step) | 3 failed (2 steps) (4s)", status: 1 };
-  assertEquals(await verdict({ test }), ["111 passed, 3 failed", false]);
+  assertEquals(await verdict({ test }), ["114 passed, 3 failed", false]);
 });
 
 Deno.test(".ci/run counts a stage that fails without a count as one failed", async () => {
   const broken = { output: "error: Type checking failed.", status: 1 };
-  assertEquals(await verdict({ tidy: broken }), ["114 passed, 1 failed", false]);
-  assertEquals(await verdict({ test: broken }), ["102 passed, 1 failed", false]);
+  assertEquals(await verdict({ tidy: broken }), ["117 passed, 1 failed", false]);
+  assertEquals(await verdict({ test: broken }), ["105 passed, 1 failed", false]);
   assertEquals(await verdict({ tidy: broken, doc: broken, test: broken }), [
-    "100 passed, 3 failed",
+    "103 passed, 3 failed",
     false,
   ]);
 });
 
 Deno.test(".ci/run distrusts a run whose status and counts part", async () => {
   const test = { output: "ok | 12 passed | 0 failed (4s)", status: 1 };
-  assertEquals(await verdict({ test }), ["114 passed, 1 failed", false]);
-  assertEquals(await verdict({ test: { output: "nothing" } }), ["102 passed, 1 failed", false]);
+  assertEquals(await verdict({ test }), ["117 passed, 1 failed", false]);
+  assertEquals(await verdict({ test: { output: "nothing" } }), ["105 passed, 1 failed", false]);
 });
 
 Deno.test(".ci/run fails where no test ran", async () => {
   const test = { output: "ok | 0 passed | 0 failed (4s)" };
-  assertEquals(await verdict({ test }), ["102 passed, 1 failed", false]);
+  assertEquals(await verdict({ test }), ["105 passed, 1 failed", false]);
 });
 
 Deno.test(".ci/run lists ignored tests, and refuses them with CI=true", async () => {
@@ -90,17 +91,17 @@ Deno.test(".ci/run lists ignored tests, and refuses them with CI=true", async ()
     output: "uring: it reads ... ignored (0ms)\n  a step ... ignored (1ms)\n" +
       "ok | 12 passed | 0 failed | 1 ignored (1 step) (4s)",
   };
-  assertEquals(await verdict({ test }), ["114 passed, 2 failed", false]);
-  assertEquals(await verdict({ test }, {}), ["114 passed, 0 failed", true]);
+  assertEquals(await verdict({ test }), ["117 passed, 2 failed", false]);
+  assertEquals(await verdict({ test }, {}), ["117 passed, 0 failed", true]);
   const { stdout } = await runScript({ test }, {});
   assertStringIncludes(stdout, "ignored: uring: it reads\nignored: a step\n");
   const unnamed = { output: "ok | 12 passed | 0 failed | 2 ignored (4s)" };
-  assertEquals(await verdict({ test: unnamed }), ["114 passed, 2 failed", false]);
+  assertEquals(await verdict({ test: unnamed }), ["117 passed, 2 failed", false]);
 });
 
 Deno.test(".ci/run takes the last summary of a run, and no test's own output", async () => {
   const test = { output: "ok | 70 passed | 0 failed (1s)\nok | 12 passed | 0 failed (4s)" };
-  assertEquals(await verdict({ test }), ["114 passed, 0 failed", true]);
+  assertEquals(await verdict({ test }), ["117 passed, 0 failed", true]);
   const indented = { output: "  ok | 70 passed | 0 failed (1s)" };
-  assertEquals(await verdict({ test: indented }), ["102 passed, 1 failed", false]);
+  assertEquals(await verdict({ test: indented }), ["105 passed, 1 failed", false]);
 });

@@ -63,7 +63,7 @@ self.onmessage = async ({ data }: MessageEvent<UringAsk | { what: "throw" }>) =>
   if (data.what === "throw") {
     // Not within a promise: this is what nobody catches.
     setTimeout(() => {
-      const error = new Error("it was told to");
+      const error = new Error("the end of this thread, as planned");
       // Deno shows it, and one line of it is enough.
       error.stack = "";
       throw error;
