@@ -5,8 +5,9 @@
  * @module
  */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
+import { checkDenoVersion } from "../core/open.ts";
 import { type ChildResult, runChild, tempDir } from "./support/temp.ts";
 
 const SCRIPT = join(import.meta.dirname ?? ".", "..", ".ci", "run");
@@ -22,7 +23,8 @@ const FINE: Readonly<Record<string, TaskResult>> = {
   doc: { output: "ok | 2 passed | 0 failed (1s)" },
   test: { output: "a ... ok (1ms)\nok | 12 passed (3 steps) | 0 failed (4s)" },
   "test:long": { output: "ok | 3 passed | 0 failed | 0 ignored (4s)" },
-  "test:mapped": { output: "ok | 100 passed | 0 failed (4s)" },
+  "test:mapped": { output: "ok | 90 passed | 0 failed (4s)" },
+  "test:oldest": { output: "ok | 10 passed | 0 failed (4s)" },
 };
 
 async function runScript(
@@ -104,4 +106,11 @@ Deno.test(".ci/run takes the last summary of a run, and no test's own output", a
   assertEquals(await verdict({ test }), ["117 passed, 0 failed", true]);
   const indented = { output: "  ok | 70 passed | 0 failed (1s)" };
   assertEquals(await verdict({ test: indented }), ["105 passed, 1 failed", false]);
+});
+
+Deno.test(".ci/run has the least version of Deno that opening an Aio takes", async () => {
+  const [, version] = /DENO_VERSION_MIN=([\d.]+)/.exec(await Deno.readTextFile(SCRIPT)) ?? [];
+  checkDenoVersion(version ?? "");
+  const [, before, patch] = /^(.+)\.(\d+)$/.exec(version ?? "") ?? [];
+  assertThrows(() => checkDenoVersion(`${before}.${Number(patch) - 1}`), Deno.errors.NotSupported);
 });
