@@ -1,20 +1,12 @@
 /**
- * file_stat.ts: what the system says of an open file, and what it does not say of direct I/O.
+ * file_stat.ts: what the system says of an open file.
  *
  * @module
  */
 
-import {
-  FILE_TYPE,
-  PAGE_SIZE_BYTES,
-  STAT_DARWIN,
-  STATX,
-  STATX_FLAGS,
-  STATX_SIZE_BYTES,
-} from "../ffi/layout.ts";
+import { FILE_TYPE, STAT_DARWIN, STATX, STATX_FLAGS, STATX_SIZE_BYTES } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
-import { writeIovec } from "./operation.ts";
 
 /** What is known of an open file. */
 export interface FileStat {
@@ -81,43 +73,4 @@ function readStat(buffer: Uint8Array): FileStat {
       }
       : null,
   };
-}
-
-/** What direct I/O on an open file needs of addresses and offsets. */
-export function directAlignment(
-  libc: Libc,
-  fd: number,
-  stat: FileStat,
-): { memory: number; offset: number } {
-  if (stat.direct !== null) return { ...stat.direct };
-  const probed = probeAlignment(libc, fd, stat.size);
-  return { memory: probed, offset: probed };
-}
-
-/** From the least to the safe: tmpfs takes anything, disks their logical blocks. */
-const PROBED_ALIGNMENTS = [1, 512, 1024, 2048];
-
-/**
- * Finds out by reading what the system does not say. A file that is too short to try, or cannot be
- * read, gets the alignment that every disk takes.
- */
-function probeAlignment(libc: Libc, fd: number, size: number): number {
-  for (const alignment of PROBED_ALIGNMENTS) {
-    // At the end of the file the kernel answers before it checks.
-    if (size < 2 * alignment) break;
-    if (probeRead(libc, fd, alignment) > 0) return alignment;
-  }
-  return PAGE_SIZE_BYTES;
-}
-
-/** Reads with address, offset and length multiples of an alignment and of nothing larger. */
-function probeRead(libc: Libc, fd: number, alignment: number): number {
-  const memory = new Uint8Array(4 * PAGE_SIZE_BYTES);
-  const address = libc.addressOf(memory);
-  const start = alignment - (address % (2 * alignment)) + 2 * alignment;
-  const iovec = new Int32Array(4);
-  writeIovec(iovec, 0, address + start, alignment);
-  const result = libc.preadv(fd, new Uint8Array(iovec.buffer), 1, BigInt(alignment));
-  // Used only for its address so far: this use keeps it alive through the call.
-  return memory.byteLength > 0 ? result : 0;
 }

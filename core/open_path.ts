@@ -10,15 +10,13 @@
 
 import fs from "node:fs";
 import { fileURLToPath } from "node:url";
-import { EINVAL, EISDIR, EOPNOTSUPP, errnoOf, ESPIPE } from "../ffi/errno.ts";
+import { EISDIR, errnoOf, ESPIPE } from "../ffi/errno.ts";
 import { FILE_TYPE, OPEN_FLAGS, type OpenFlags } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
+import { type DirectMode, makeDirect } from "./direct_io.ts";
 import { shown, systemError } from "./errors.ts";
-import { directAlignment, type FileStat, fileStat } from "./file_stat.ts";
+import { fileStat } from "./file_stat.ts";
 import { FILE_FLAGS, type OpenFileEntry } from "./open_file.ts";
-
-/** Whether transfers go past the page cache. */
-export type DirectMode = "off" | "optional" | "required";
 
 /** How a file is opened. */
 export interface OpenFileOptions {
@@ -234,41 +232,6 @@ function describe(libc: Libc, request: OpenRequest, fd: number): OpenFileEntry {
     offsetAlignment: alignment?.offset ?? 1,
     path,
   };
-}
-
-/**
- * Switches an open file to direct I/O. Not at the opening: a file system that refuses would by then
- * have made the file, or cut it.
- *
- * @returns the alignment; null where the file has no direct I/O and that is acceptable
- */
-function makeDirect(
-  libc: Libc,
-  request: OpenRequest,
-  fd: number,
-  stat: FileStat,
-): { memory: number; offset: number } | null {
-  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel takes
-  // the flag and serves them from the page cache all the same.
-  const isDenied = stat.direct !== null && stat.direct.offset === 0;
-  const result = isDenied || request.directFlag === 0
-    ? -EINVAL
-    : libc.changeFlags(fd, request.directFlag, 0);
-  const { path } = request;
-  if (result >= 0) return directAlignment(libc, fd, stat);
-  if (result !== -EINVAL) {
-    throw systemError(-result, `Cannot open ${shown(path)} for direct I/O`, {
-      syscall: "fcntl",
-      path,
-    });
-  }
-  if (request.direct === "optional") return null;
-  throw systemError(
-    EOPNOTSUPP,
-    `Cannot open ${shown(path)} for direct I/O as its file system has none; ` +
-      `pass direct: "optional" to go through the page cache then`,
-    { syscall: "fcntl", path },
-  );
 }
 
 function checkType(path: string, mode: number): void {

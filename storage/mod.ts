@@ -19,4 +19,5 @@ export type { Alignment } from "./alignment.ts";
 export { AioFile } from "./file.ts";
 export type { Flush } from "./flush.ts";
 export type { TransferOptions } from "./file_parts.ts";
-export type { DirectMode, OpenFileOptions } from "../core/open_path.ts";
+export type { DirectMode } from "../core/direct_io.ts";
+export type { OpenFileOptions } from "../core/open_path.ts";
