@@ -1,67 +1,9 @@
 /**
  * threads_test.ts: four threads issue, wait for and complete each other's IO in random patterns from a
- * printed seed; what is read is verified, and at the end everything is back where it was. The same
- * for hours: tests/soak.ts.
+ * printed seed; what is read is verified, and at the end everything is back where it was. With more
+ * IO: threads_long_test.ts; for hours: tests/soak.ts.
  */
 
-import { assert, assertEquals } from "@std/assert";
-import { type Fixture, openHeld, openSync } from "../support/core.ts";
-import { openMethod } from "../support/core_methods.ts";
-import { missingBelongings, quietBelongings } from "../support/belongings.ts";
-import { testSeed } from "../support/prng.ts";
-import { METHODS_UNDER_TEST } from "../support/methods.ts";
-import { type LoadAnswer, startLoad } from "../support/load.ts";
+import { testThreads } from "../support/threads_check.ts";
 
-const THREADS = 4;
-const TIME_LIMIT_MS = 180_000;
-const OPTIONS = { maxBackends: THREADS + 1, maxConcurrency: 16 };
-
-async function runLoad({ aio, file }: Fixture, ios: number, seed: number): Promise<LoadAnswer[]> {
-  await using load = startLoad(THREADS);
-  const plan = { token: aio.token, file: file.token, method: aio.method, ios, seed };
-  return await load.run(plan, TIME_LIMIT_MS);
-}
-
-async function checkLoad(fixture: Fixture, iosPerThread: number): Promise<LoadAnswer[]> {
-  const seed = testSeed();
-  // What Deno starts for its first Workers stays.
-  await runLoad(fixture, 100, seed);
-  const before = await quietBelongings(fixture.aio);
-  const answers = await runLoad(fixture, iosPerThread, seed);
-  for (const { done, wrong, foreign } of answers) {
-    assert(done >= iosPerThread, `seed ${seed}`);
-    assertEquals(wrong, 0, `seed ${seed}`);
-    assert(foreign > 0, `No IO of another thread was awaited: seed ${seed}`);
-  }
-  assertEquals(await missingBelongings(fixture.aio, before), [], `seed ${seed}`);
-  return answers;
-}
-
-Deno.test("held: four threads issue, await and complete each other's IO", async () => {
-  await using fixture = await openHeld(OPTIONS);
-  const answers = await checkLoad(fixture, 250_000);
-  for (const { performed } of answers) assert(performed > 0);
-});
-
-Deno.test("sync: four threads issue IO and await each other's", async () => {
-  await using fixture = await openSync(OPTIONS);
-  await checkLoad(fixture, 100_000);
-});
-
-Deno.test("worker: four threads have more than the queue holds, and await each other's IO", async () => {
-  const workers = { min: 2, max: 2, launchIntervalMs: 0 };
-  await using fixture = await openMethod("worker", { ...OPTIONS, maxConcurrency: 64, workers });
-  await checkLoad(fixture, 15_000);
-});
-
-for (const maxConcurrency of [8, 1024]) {
-  Deno.test({
-    name:
-      `io_uring: four threads issue and complete each other's IO, ${maxConcurrency} handles each`,
-    ignore: METHODS_UNDER_TEST.some(({ name, ignore }) => name === "io_uring" && ignore),
-    async fn() {
-      await using fixture = await openSync({ ...OPTIONS, method: "io_uring", maxConcurrency });
-      await checkLoad(fixture, 50_000);
-    },
-  });
-}
+testThreads({ held: 10_000, sync: 10_000, worker: 1_500, io_uring: 5_000 });

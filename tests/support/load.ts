@@ -21,7 +21,7 @@ export interface LoadPlan {
 export interface LoadOrder extends LoadPlan {
   readonly number: number;
   readonly threads: number;
-  /** How many threads are done, what each has done so far, then a wait reference a task. */
+  /** How many threads are done, what each has done so far, how many began, a wait reference a task. */
   readonly mailbox: SharedArrayBuffer;
 }
 
@@ -40,6 +40,8 @@ export interface LoadAnswer {
 const MAILBOX_BYTES = 65_536;
 /** Where in the mailbox the IOs of each thread are counted. */
 export const MAILBOX_COUNTS = 1;
+/** How many threads have published an IO. */
+export const MAILBOX_STARTED = 63;
 /** Where the wait references begin. */
 export const MAILBOX_REFS = 64;
 

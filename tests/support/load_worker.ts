@@ -13,7 +13,13 @@ import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../mod.ts";
 import { FILE_BYTES, fileContent } from "./core.ts";
 import { METHODS_FOR_TESTS } from "./worker_pool.ts";
 import { HeldMethod } from "./held_method.ts";
-import { type LoadAnswer, type LoadOrder, MAILBOX_COUNTS, MAILBOX_REFS } from "./load.ts";
+import {
+  type LoadAnswer,
+  type LoadOrder,
+  MAILBOX_COUNTS,
+  MAILBOX_REFS,
+  MAILBOX_STARTED,
+} from "./load.ts";
 import { Prng } from "./prng.ts";
 
 const TASKS = 4;
@@ -108,9 +114,16 @@ class Load {
       this.#publish(number, started[0]!.ref);
       if (this.#random.chance(1, 4)) await this.#awaitForeign();
       for (const one of started) await this.#waitFor(one);
+      if (done === 0) await this.#awaitOthers(number);
       done += started.length;
     }
     this.#aio.free(memory);
+  }
+
+  /** A thread that is late would else find the others gone, and nothing to await. */
+  async #awaitOthers(task: number): Promise<void> {
+    if (task === 0) Atomics.add(this.#mailbox, MAILBOX_STARTED, 1);
+    while (Atomics.load(this.#mailbox, MAILBOX_STARTED) < this.#order.threads) await setImmediate();
   }
 
   async #start(task: Task): Promise<Started[]> {
