@@ -1,15 +1,16 @@
 /**
- * Reads a file at random and in sequence, with this module and with what Deno has, and prints what
- * each way costs, in one table.
+ * Reads a file at random and in sequence, with this module and with what Deno has, and prints how
+ * fast each is, in a few lines; with `--all` also what each way costs, in a table.
  *
  * ```sh
  * deno task demo            # a temporary file
  * deno task demo data.bin   # a file of yours, which is only read
+ * deno task demo --all      # every way, and the table
  * ```
  *
  * In `demo/`: `options.ts` is the command line, `sample_file.ts` the file; `groups.ts` says what is
  * compared with what, `deno_contenders.ts` and `aio_contenders.ts` who takes part; `measure.ts` is
- * how, `table.ts` and `progress.ts` what the user sees. This file ties them together.
+ * how, `verdict.ts`, `table.ts` and `progress.ts` what the user sees. This file ties them together.
  *
  * @module
  */
@@ -18,10 +19,11 @@ import { basename } from "node:path";
 import type { Group } from "./demo/contender.ts";
 import { CacheWarmer, type Figures, measure } from "./demo/measure.ts";
 import { type DemoOptions, HELP, parseCommand, UsageError } from "./demo/options.ts";
-import { openProgramme } from "./demo/groups.ts";
+import { openProgramme, type Programme } from "./demo/groups.ts";
 import { Progress } from "./demo/progress.ts";
 import { SampleFile } from "./demo/sample_file.ts";
 import { formatNumber, formatTable, type MeasuredGroup, wrap } from "./demo/table.ts";
+import { formatVerdict } from "./demo/verdict.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -73,55 +75,66 @@ async function measureAll(
   return measured;
 }
 
-/** What stands above the table, for somebody who knows nothing yet. */
-function explain(sample: SampleFile): string {
+/** Reads past the page cache, with what stands above them; empty where there are none. */
+function formatDirect(measured: readonly MeasuredGroup[]): string {
+  const lines = formatVerdict(measured, true);
+  if (lines === "") return "";
+  return `\nPast the page cache, where Deno has nothing to compare with; this module by method:\n${lines}\n`;
+}
+
+/** What the figures mean, and how far to trust them. */
+function formatNotes(sample: SampleFile, { method, notes }: Programme, runMs: number): string {
   const name = basename(sample.path);
   const shortName = name.length > NAME_LENGTH_MAX ? `${name.slice(0, NAME_LENGTH_MAX)}…` : name;
   const what = sample.isTemporary ? "a temporary file" : `"${shortName}"`;
   const size = `${formatNumber(sample.windowBytes / MIB, 0)} MiB`;
-  return `Reads of ${what}, ${size}. Lines with "aio" are this module, with the method named.
-All come from the page cache, or "direct" from the disk. "vs Deno": IOPS over the block's 1st line.
-`;
-}
-
-/** What stands below it, for somebody who wants to know how far to trust it. */
-function closingNotes(notes: readonly string[], runMs: number): string {
   const run = `${formatNumber(runMs / 1e3, 2)} s`;
   const machine = `Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.osRelease()}, ` +
     `${Deno.build.arch}, ${navigator.hardwareConcurrency} cores.`;
   return [
-    `Each line is one short run, of ${run}. The next may differ: awaited ones even by a factor of 2.`,
-    "µs/read is time over reads, CPU all threads; aio reads into its own memory, aio.alloc().",
+    `Read: ${what}, ${size}, from the page cache unless said otherwise; 4 KiB at random, 128 KiB in sequence.`,
+    `This module reads by ${method}, into its own memory. "times": its rate over that of Deno.FsFile.`,
+    "Deno.FsFile has one position: where 32 read at a time, each opens the file for itself.",
+    `Each figure is one short run, of ${run}. The next may differ: awaited ones even by a factor of 2.`,
     ...notes,
     machine,
   ].map(wrap).join("\n");
 }
 
-async function compare(sample: SampleFile, seconds: number): Promise<void> {
+function formatAll(measured: readonly MeasuredGroup[]): string {
+  const isStyled = Deno.stdout.isTerminal() && !Deno.noColor;
+  const bold = (text: string): string => isStyled ? `\x1b[1m${text}\x1b[22m` : text;
+  return `\n${formatTable(measured, bold)}\n
+Lines with "aio" are this module, with the method named. "vs 1st": IOPS over the block's first line.
+µs/read is time over reads, CPU that of all threads.`;
+}
+
+async function compare(sample: SampleFile, { seconds, all }: DemoOptions): Promise<void> {
   await using resources = new AsyncDisposableStack();
   if (sample.isTemporary) {
     progress.show(`Making a temporary file of ${formatNumber(sample.windowBytes / MIB, 0)} MiB`);
     await sample.fill();
   }
-  const { groups, notes } = await openProgramme(sample.path, sample.windowBytes, resources);
+  const { path, windowBytes } = sample;
+  const programme = await openProgramme(path, windowBytes, all, resources);
   if (sample.isInMemory) {
-    notes.push("The file is in a tmpfs: here direct reads come from memory too.");
+    programme.notes.push("The file is in a tmpfs: here direct reads come from memory too.");
   }
+  const { groups } = programme;
   const runMs = seconds * 1e3 / groups.flatMap(({ contenders }) => contenders).length;
-  const warmer = new CacheWarmer(sample.path, sample.windowBytes);
-  const measured = await measureAll(groups, warmer, runMs);
-  const isStyled = Deno.stdout.isTerminal() && !Deno.noColor;
-  const bold = (text: string): string => isStyled ? `\x1b[1m${text}\x1b[22m` : text;
-  console.log(explain(sample));
-  console.log(formatTable(measured, bold));
-  console.log(`\n${closingNotes(notes, runMs)}`);
+  const measured = await measureAll(groups, new CacheWarmer(path, windowBytes), runMs);
+  console.log(formatVerdict(measured, false));
+  console.log(formatDirect(measured));
+  console.log(formatNotes(sample, programme, runMs));
+  console.log(all ? formatAll(measured) : "deno task demo --all measures every way there is.");
 }
 
-async function main({ path, seconds, help }: DemoOptions): Promise<void> {
+async function main(options: DemoOptions): Promise<void> {
+  const { path, help } = options;
   if (help) return console.log(HELP.trimEnd());
   using sample = path === undefined ? SampleFile.temporary() : await SampleFile.given(path);
   using _signals = removeOnSignal(sample);
-  await compare(sample, seconds);
+  await compare(sample, options);
 }
 
 try {

@@ -14,9 +14,8 @@ import {
   reportResult,
 } from "../../mod.ts";
 import {
-  type Contender,
+  type ByManner,
   expectBytes,
-  type Manner,
   offsetsOf,
   runBlocking,
   runTasks,
@@ -26,9 +25,13 @@ import {
 
 /** What this module has on this machine. */
 export interface AioContenders {
-  /** Who takes part, by manner. */
-  readonly contenders: Readonly<Record<Manner, Contender[]>>;
-  /** What cannot take part and why, and what to bear in mind, in sentences. */
+  /** The method that `"auto"` takes. */
+  readonly best: string;
+  /** Who reads from the page cache. */
+  readonly buffered: ByManner;
+  /** Who reads past it; empty where the file system has no direct I/O. */
+  readonly direct: ByManner;
+  /** What cannot take part and why, in sentences. */
   readonly notes: readonly string[];
 }
 
@@ -42,25 +45,26 @@ export async function aioContenders(
   workload: Workload,
   resources: AsyncDisposableStack,
 ): Promise<AioContenders> {
-  const contenders: Record<Manner, Contender[]> = { tasks: [], oneTask: [], blocking: [] };
-  const notes: string[] = [];
-  for (const method of availableMethods()) {
-    if (!method.ok) {
-      notes.push(`The method ${method.name} is not available: ${method.reason}`);
-      continue;
+  const buffered: ByManner = { tasks: [], oneTask: [], blocking: [] };
+  const direct: ByManner = { tasks: [], oneTask: [], blocking: [] };
+  const methods = availableMethods();
+  const notes = methods.flatMap((method) =>
+    method.ok ? [] : [`The method ${method.name} is not available: ${method.reason}`]
+  );
+  const [best, ...others] = methods.filter(({ ok }) => ok).map(({ name }) => name);
+  for (const method of best === undefined ? [] : [best, ...others]) {
+    const aio = resources.use(await Aio.open({ method }));
+    const verdict = method === best ? { inVerdict: "this module" } : {};
+    const file = resources.use(await aio.openFile(workload.path));
+    addFile(buffered, { workload, method, aio, file, verdict });
+    const past = resources.use(await aio.openFile(workload.path, { direct: "optional" }));
+    if (past.direct && workload.readBytes % past.alignment.offset === 0) {
+      addFile(direct, { workload, method, aio, file: past, verdict: { inVerdict: method } });
+    } else if (method === best) {
+      notes.push(`The file system has no direct I/O for reads of ${workload.readBytes} bytes.`);
     }
-    const aio = resources.use(await Aio.open({ method: method.name }));
-    const buffered = resources.use(await aio.openFile(workload.path));
-    addFile(contenders, { workload, method: method.name, aio, file: buffered });
-    const direct = resources.use(await aio.openFile(workload.path, { direct: "optional" }));
-    if (direct.direct && workload.readBytes % direct.alignment.offset === 0) {
-      addFile(contenders, { workload, method: method.name, aio, file: direct });
-      notes.push(`"direct" lines set the disk against Deno's page cache: Deno has no direct I/O.`);
-    } else {notes.push(
-        `The file system has no direct I/O for reads of ${workload.readBytes} bytes.`,
-      );}
   }
-  return { contenders, notes };
+  return { best: best ?? "none", buffered, direct, notes };
 }
 
 /** A file opened with one method. */
@@ -69,10 +73,12 @@ interface Opened {
   readonly method: IoMethodName;
   readonly aio: Aio;
   readonly file: AioFile;
+  /** What the verdict calls its `readAt`, if it has a place there. */
+  readonly verdict: { readonly inVerdict?: string };
 }
 
-function addFile(contenders: Record<Manner, Contender[]>, opened: Opened): void {
-  const { workload, method, aio, file } = opened;
+function addFile(contenders: ByManner, opened: Opened): void {
+  const { workload, method, aio, file, verdict } = opened;
   const next = offsetsOf(workload);
   // Memory of the module's own is read into without a copy; any Uint8Array would do.
   const buffers = Array.from({ length: TASKS }, () => aio.alloc(workload.readBytes));
@@ -80,13 +86,18 @@ function addFile(contenders: Record<Manner, Contender[]>, opened: Opened): void 
   const read = async (task: number): Promise<void> =>
     expectBytes(workload, await file.readAt(buffers[task]!, next()));
   contenders.tasks.push(
-    { name: name("readAt"), run: (until) => runTasks(TASKS, until, read) },
+    { name: name("readAt"), ...verdict, run: (until) => runTasks(TASKS, until, read) },
     { name: name(`core, batches of ${TASKS}`), run: makeBatches(opened, buffers) },
   );
-  contenders.oneTask.push({ name: name("readAt"), run: (until) => runTasks(1, until, read) });
+  contenders.oneTask.push({
+    name: name("readAt"),
+    ...verdict,
+    run: (until) => runTasks(1, until, read),
+  });
   const readSync = (): void => expectBytes(workload, file.readAtSync(buffers[0]!, next()));
   contenders.blocking.push({
     name: name("readAtSync"),
+    ...verdict,
     run: (until) => runBlocking(until, readSync),
   });
 }

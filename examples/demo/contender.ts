@@ -23,6 +23,8 @@ export interface Workload {
 export interface Contender {
   /** What the table calls it. */
   readonly name: string;
+  /** What the verdict calls it; left out: the verdict leaves it out. */
+  readonly inVerdict?: string;
   /**
    * Reads until a time.
    *
@@ -36,6 +38,10 @@ export interface Contender {
 export interface Group {
   /** What is read, and how it is waited for. */
   readonly title: string;
+  /** The same as the verdict says it; left out: the verdict leaves it out. */
+  readonly inVerdict?: string;
+  /** Whether reads go past the page cache. */
+  readonly isDirect: boolean;
   /** Bytes of one read. */
   readonly readBytes: number;
   /** Who takes part. */
@@ -44,6 +50,9 @@ export interface Group {
 
 /** How reads are waited for; every contender of a group does it the same way. */
 export type Manner = "tasks" | "oneTask" | "blocking";
+
+/** Who takes part, by manner. */
+export type ByManner = Readonly<Record<Manner, Contender[]>>;
 
 /** How many tasks read at once. */
 export const TASKS = 32;

@@ -7,9 +7,9 @@
 import fs from "node:fs";
 import { open } from "node:fs/promises";
 import {
+  type ByManner,
   type Contender,
   expectBytes,
-  type Manner,
   type NextOffset,
   offsetsOf,
   runBlocking,
@@ -17,6 +17,10 @@ import {
   TASKS,
   type Workload,
 } from "./contender.ts";
+
+/** What the verdict calls them. */
+const FS_FILE = "Deno.FsFile";
+const NODE = "node:fs";
 
 /** A file with a position, which is moved only where the next read is not there already. */
 class PositionedFile {
@@ -54,7 +58,7 @@ class PositionedFile {
 export async function denoContenders(
   workload: Workload,
   resources: AsyncDisposableStack,
-): Promise<Record<Manner, Contender[]>> {
+): Promise<ByManner> {
   const files: PositionedFile[] = [];
   for (let i = 0; i < TASKS; i++) {
     const file = resources.use(await Deno.open(workload.path));
@@ -66,14 +70,17 @@ export async function denoContenders(
   return {
     tasks: [{
       name: "Deno.FsFile seek + read, a file per task",
+      inVerdict: FS_FILE,
       run: (until) => runTasks(TASKS, until, (task) => files[task]!.read(next())),
     }, ...node.tasks],
     oneTask: [{
       name: workload.isSequential ? "Deno.FsFile read" : "Deno.FsFile seek + read",
+      inVerdict: FS_FILE,
       run: (until) => runTasks(1, until, () => first.read(next())),
     }, ...node.oneTask],
     blocking: [{
       name: workload.isSequential ? "Deno.FsFile readSync" : "Deno.FsFile seekSync + readSync",
+      inVerdict: FS_FILE,
       run: (until) => runBlocking(until, () => first.readSync(next())),
     }, ...node.blocking],
   };
@@ -82,7 +89,7 @@ export async function denoContenders(
 async function nodeContenders(
   workload: Workload,
   resources: AsyncDisposableStack,
-): Promise<Record<Manner, Contender[]>> {
+): Promise<ByManner> {
   const handle = await open(workload.path);
   resources.defer(() => handle.close());
   const next = offsetsOf(workload);
@@ -97,6 +104,7 @@ async function nodeContenders(
   };
   const awaited = (tasks: number): Contender[] => [{
     name: "node:fs/promises FileHandle.read",
+    inVerdict: NODE,
     run: (until) => runTasks(tasks, until, readPromise),
   }, {
     name: "node:fs read, callbacks",
@@ -105,7 +113,11 @@ async function nodeContenders(
   return {
     tasks: awaited(TASKS),
     oneTask: awaited(1),
-    blocking: [{ name: "node:fs readSync", run: (until) => runBlocking(until, readSync) }],
+    blocking: [{
+      name: "node:fs readSync",
+      inVerdict: NODE,
+      run: (until) => runBlocking(until, readSync),
+    }],
   };
 }
 

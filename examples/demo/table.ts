@@ -17,7 +17,7 @@ export interface MeasuredGroup {
   readonly figures: readonly Figures[];
 }
 
-const HEADER = ["", "IOPS", "MB/s", "µs/read", "CPU µs/read", "vs Deno"];
+const HEADER = ["", "IOPS", "MB/s", "µs/read", "CPU µs/read", "vs 1st"];
 const WIDTHS = [46, 11, 9, 11, 13, 10];
 const LINE_WIDTH = WIDTHS.reduce((sum, width) => sum + width);
 

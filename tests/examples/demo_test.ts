@@ -1,20 +1,15 @@
 /**
- * demo_test.ts: examples/demo.ts: its table, what it leaves behind (nothing), and its refusals.
+ * demo_test.ts: examples/demo.ts: its verdict and its table, what it leaves behind (nothing), and its
+ * refusals.
  *
  * @module
  */
 
-import {
-  assert,
-  assertEquals,
-  assertLess,
-  assertMatch,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { availableMethods } from "../../mod.ts";
 import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examples/demo/table.ts";
 import { parseCommand, UsageError } from "../../examples/demo/options.ts";
+import { formatVerdict } from "../../examples/demo/verdict.ts";
 import {
   type ChildResult,
   mountTmpfs,
@@ -27,10 +22,9 @@ import { examplePath, runFreely } from "./example_run.ts";
 
 const MIB = 1024 * 1024;
 const WIDTH_MAX = 100;
-const SECONDS_MAX = 30;
-const SHORT = "--seconds=3";
+const SHORT = "--seconds=1";
 /** When a process that does not end is killed. */
-const GIVE_UP_MS = 30_000;
+const GIVE_UP_MS = 60_000;
 const ACT_DELAY_MS = 10;
 const EXIT_INTERRUPTED = 130;
 /** What the key sends to a terminal. */
@@ -55,61 +49,101 @@ function readTable(output: string): Map<string, string[]> {
   for (const line of output.split("\n")) {
     const name = ROW.exec(line)?.[1];
     if (name !== undefined) rows.push(name);
-    else if (/^\d+ KiB /.test(line)) blocks.set(line, rows = []);
+    else if (/^\d+ KiB (at random|in sequence),/.test(line)) blocks.set(line, rows = []);
   }
   return blocks;
 }
 
 /** The rows that a block must have. */
-function expectedRows(theirs: readonly string[], calls: readonly string[], isDirect: boolean) {
-  const suffixes = isDirect ? ["", ", direct"] : [""];
-  const ours = METHODS.flatMap((method) =>
-    suffixes.flatMap((suffix) => calls.map((call) => `aio ${method}: ${call}${suffix}`))
-  );
+function expectedRows(
+  theirs: readonly string[],
+  calls: readonly string[],
+  suffix: string,
+): string[] {
+  const ours = METHODS.flatMap((method) => calls.map((call) => `aio ${method}: ${call}${suffix}`));
   return [...theirs, ...ours];
 }
 
-function assertComplete(output: string): void {
-  const blocks = readTable(output);
-  const isDirect = output.includes(", direct");
+function isDirectIn(output: string): boolean {
+  const isDirect = output.includes("Past the page cache");
   assertEquals(isDirect, !output.includes("The file system has no direct I/O"));
-  const node = ["node:fs/promises FileHandle.read", "node:fs read, callbacks"];
-  const expected = new Map<string, string[]>();
-  for (const what of ["4 KiB at random", "128 KiB in sequence"]) {
-    const isRandom = what === "4 KiB at random";
-    expected.set(
-      `${what}, 32 at a time`,
-      expectedRows(
-        ["Deno.FsFile seek + read, a file per task", ...node],
-        ["readAt", "core, batches of 32"],
-        isDirect,
-      ),
-    );
-    const awaited = isRandom ? "Deno.FsFile seek + read" : "Deno.FsFile read";
-    expected.set(
-      `${what}, one at a time, awaited`,
-      expectedRows([awaited, ...node], ["readAt"], isDirect),
-    );
-    const blocking = isRandom ? "Deno.FsFile seekSync + readSync" : "Deno.FsFile readSync";
-    expected.set(
-      `${what}, one at a time, blocking`,
-      expectedRows([blocking, "node:fs readSync"], ["readAtSync"], isDirect),
-    );
-  }
-  assertEquals([...blocks], [...expected]);
+  return isDirect;
 }
 
-Deno.test("demo.ts makes a file, measures everything in time, and removes the file", async () => {
+function assertTableComplete(output: string): void {
+  const node = ["node:fs/promises FileHandle.read", "node:fs read, callbacks"];
+  const expected: [string, string[]][] = [];
+  for (const suffix of isDirectIn(output) ? ["", ", direct"] : [""]) {
+    for (const what of ["4 KiB at random", "128 KiB in sequence"]) {
+      const isRandom = what === "4 KiB at random";
+      const rows = (theirs: readonly string[], calls: readonly string[]) =>
+        expectedRows(suffix === "" ? theirs : [], calls, suffix);
+      const both = ["readAt", "core, batches of 32"];
+      const perTask = "Deno.FsFile seek + read, a file per task";
+      expected.push([`${what}, 32 at a time${suffix}`, rows([perTask, ...node], both)]);
+      const awaited = isRandom ? "Deno.FsFile seek + read" : "Deno.FsFile read";
+      expected.push([
+        `${what}, one at a time, awaited${suffix}`,
+        rows([awaited, ...node], ["readAt"]),
+      ]);
+      const blocking = isRandom ? "Deno.FsFile seekSync + readSync" : "Deno.FsFile readSync";
+      expected.push([
+        `${what}, one at a time, blocking${suffix}`,
+        rows([blocking, "node:fs readSync"], ["readAtSync"]),
+      ]);
+    }
+  }
+  assertEquals([...readTable(output)], expected);
+}
+
+const RATE = String.raw`[\d,.]+ (?:k?/s|GB/s)`;
+
+/** Checks that an output begins with the verdict, followed by direct reads in a block of their own. */
+function assertBeginsWithVerdict(output: string): void {
+  const lines = output.split("\n");
+  for (
+    const what of [
+      "4 KiB reads, awaited, 32 at a time",
+      "4 KiB reads, awaited, one at a time",
+      "4 KiB reads, blocking, one at a time",
+      "128 KiB reads, awaited, 32 at a time",
+    ]
+  ) {
+    const who = `Deno.FsFile ${RATE}, node:fs ${RATE}, this module ${RATE}`;
+    assertMatch(lines.shift()!, new RegExp(`^${what}: ${who} \\([\\d,.]+ times\\)$`));
+  }
+  assertEquals(lines.shift(), "");
+  if (!isDirectIn(output)) return;
+  assertMatch(lines.shift()!, /^Past the page cache, .*; this module by method:$/);
+  const methods = METHODS.map((method) => `${method} ${RATE}`).join(", ");
+  for (const size of [4, 128]) {
+    const what = `${size} KiB reads, awaited, 32 at a time`;
+    assertMatch(lines.shift()!, new RegExp(`^${what}: ${methods}$`));
+  }
+  assertEquals(lines.shift(), "");
+}
+
+Deno.test("demo.ts makes a file, begins with its verdict, and removes the file", async () => {
   await using dir = await tempDir();
-  const startedAt = performance.now();
-  const { code, stdout, stderr } = await runDemo(dir, []);
-  const seconds = (performance.now() - startedAt) / 1e3;
+  const { code, stdout, stderr } = await runDemo(dir, [SHORT]);
   assertEquals(code, 0, stderr);
-  assertComplete(stdout);
-  for (const line of stdout.split("\n")) assert(line.length <= WIDTH_MAX, line);
-  assertMatch(stdout, /^Reads of a temporary file, \d+ MiB\. /);
-  assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/6 .*\n){6}$/);
-  assertLess(seconds, SECONDS_MAX);
+  assertBeginsWithVerdict(stdout);
+  assertMatch(stdout, /\nRead: a temporary file, \d+ MiB, /);
+  assertStringIncludes(stdout, `\nThis module reads by ${METHODS[0]}, `);
+  assert(stdout.endsWith("\ndeno task demo --all measures every way there is.\n"), stdout);
+  assertEquals([...readTable(stdout)], [], "the table is behind --all");
+  assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/\d .*\n){4,6}$/);
+  assertEmpty(dir);
+});
+
+Deno.test("demo.ts --all prints the table of all ways below the verdict", async () => {
+  await using dir = await tempDir();
+  const { code, stdout, stderr } = await runDemo(dir, ["--all", SHORT]);
+  assertEquals(code, 0, stderr);
+  assertBeginsWithVerdict(stdout);
+  assertTableComplete(stdout);
+  const table = stdout.slice(stdout.indexOf("IOPS"));
+  for (const line of table.split("\n")) assert(line.length <= WIDTH_MAX, line);
   assertEmpty(dir);
 });
 
@@ -121,9 +155,8 @@ Deno.test("demo.ts reads a given file, and leaves it as it is", async () => {
   const before = [await Deno.readFile(path), (await Deno.stat(path)).mtime];
   const { code, stdout, stderr } = await runDemo(dir, [SHORT, path]);
   assertEquals(code, 0, stderr);
-  assertComplete(stdout);
-  for (const line of stdout.split("\n")) assert(line.length <= WIDTH_MAX, line);
-  assertMatch(stdout, /^Reads of "a file with a very…", 1 MiB\. /);
+  assertBeginsWithVerdict(stdout);
+  assertStringIncludes(stdout, '\nRead: "a file with a very…", 1 MiB, ');
   assertEquals([await Deno.readFile(path), (await Deno.stat(path)).mtime], before);
   assertEmpty(dir);
 });
@@ -177,7 +210,8 @@ Deno.test({
     const { code, stdout, stderr } = await runDemo(little, [SHORT]);
     assertEquals(code, 0, stderr);
     assertMatch(stderr, /^Making a temporary file of 25 MiB\n/);
-    assertMatch(stdout, /^Reads of a temporary file, 25 MiB\. /);
+    assertBeginsWithVerdict(stdout);
+    assertStringIncludes(stdout, "\nRead: a temporary file, 25 MiB, ");
     assertStringIncludes(stdout, "The file is in a tmpfs");
     assertEmpty(little);
     await using less = await mountTmpfs(40 * MIB);
@@ -198,17 +232,21 @@ Deno.test("demo.ts refuses a wrong command line with 2, and --help helps", async
   assertEquals(refused.stdout, "");
   assertEquals(refused.code, 2);
   const helped = await runDemo(dir, ["--help"]);
-  assertStringIncludes(helped.stdout, "Usage: deno task demo [FILE]\n");
+  assertStringIncludes(helped.stdout, "Usage: deno task demo [--all] [FILE]\n");
   assertEquals(helped.stderr, "");
   assertEquals(helped.code, 0);
   assertEmpty(dir);
 });
 
-Deno.test("demo's parseCommand() takes a file and seconds, and refuses all else", () => {
-  assertEquals(parseCommand([]), { path: undefined, seconds: 12, help: false });
-  assertEquals(parseCommand(["-s", "3.5", "data"]), { path: "data", seconds: 3.5, help: false });
-  assertEquals(parseCommand(["--", "-h"]), { path: "-h", seconds: 12, help: false });
-  const wrong = [["a", "b"], [""], ["-x"], ["-s"], ["-s", "x"], ["-s", "2"], ["-s", "1e9"]];
+Deno.test("demo's parseCommand() takes a file, --all and seconds, and refuses all else", () => {
+  const defaults = { path: undefined, all: false, seconds: 5, help: false };
+  assertEquals(parseCommand([]), defaults);
+  assertEquals(parseCommand(["--all"]), { ...defaults, all: true, seconds: 12 });
+  const given = { ...defaults, path: "data", seconds: 3.5 };
+  assertEquals(parseCommand(["-s", "3.5", "data"]), given);
+  assertEquals(parseCommand(["-a", "data", "-s3.5"]), { ...given, all: true });
+  assertEquals(parseCommand(["--", "-h"]), { ...defaults, path: "-h" });
+  const wrong = [["a", "b"], [""], ["-x"], ["-s"], ["-s", "x"], ["-s", "0.9"], ["-s", "1e9"]];
   for (const args of [...wrong, ["--help=1"], ["--seconds="], ["-s", "NaN"]]) {
     assertThrows(() => parseCommand(args), UsageError, undefined, args.join(" "));
   }
@@ -217,20 +255,56 @@ Deno.test("demo's parseCommand() takes a file and seconds, and refuses all else"
 Deno.test("demo's formatTable() aligns numbers to the right and compares with the first line", () => {
   const contenders = ["first", "second"].map((name) => ({ name, run: () => 0 }));
   const measured: MeasuredGroup = {
-    group: { title: "1,000 bytes", readBytes: 1000, contenders },
+    group: { title: "1,000 bytes", readBytes: 1000, isDirect: false, contenders },
     figures: [
       { reads: 2000, seconds: 1, cpuSeconds: 2 },
       { reads: 12_345_000, seconds: 1, cpuSeconds: 0.5 },
     ],
   };
   const [header, rule, title, ...rows] = formatTable([measured], (text) => `*${text}*`).split("\n");
-  assertMatch(header!, /^ +IOPS +MB\/s +µs\/read +CPU µs\/read +vs Deno$/);
+  assertMatch(header!, /^ +IOPS +MB\/s +µs\/read +CPU µs\/read +vs 1st$/);
   assertEquals(title, "*1,000 bytes*");
   const cells = rows.map((row) => row.trim().split(/ +/));
   assertEquals(cells[0], ["first", "2,000", "2", "500.00", "1,000.00", "1.00x"]);
   assertEquals(cells[1], ["second", "12,345,000", "12,345", "0.08", "0.04", "6,172.50x"]);
   for (const line of [header!, rule!, ...rows]) assertEquals(line.length, WIDTH_MAX);
   assertEquals(formatNumber(1234.567, 1), "1,234.6");
+});
+
+/** A group of the verdict, and what its contenders reached in a second. */
+function measuredGroup(
+  readBytes: number,
+  isDirect: boolean,
+  reached: Readonly<Record<string, number>>,
+): MeasuredGroup {
+  const contenders = Object.keys(reached).map((name) => ({ name, inVerdict: name, run: () => 0 }));
+  contenders.push({ name: "another way", inVerdict: "", run: () => 0 });
+  const rest = contenders.map(({ inVerdict, ...contender }) =>
+    inVerdict === "" ? contender : { ...contender, inVerdict }
+  );
+  const group = { title: "title", inVerdict: "reads", readBytes, isDirect, contenders: rest };
+  const figures = [...Object.values(reached), 1].map((reads) => ({
+    reads,
+    seconds: 1,
+    cpuSeconds: 1,
+  }));
+  return { group, figures };
+}
+
+Deno.test("demo's formatVerdict() compares the last with the first, and nothing with direct reads", () => {
+  const measured = [
+    measuredGroup(4096, false, { theirs: 30_400, others: 9_440, ours: 244_300 }),
+    measuredGroup(4096, false, { theirs: 800, ours: 1_000 }),
+    measuredGroup(131_072, false, { theirs: 10_000, ours: 5_000 }),
+    measuredGroup(4096, true, { one: 100_000, another: 50_000 }),
+  ];
+  assertEquals(formatVerdict(measured, false).split("\n"), [
+    "reads: theirs 30 k/s, others 9.4 k/s, ours 244 k/s (8 times)",
+    "reads: theirs 800 /s, ours 1.0 k/s (1.3 times)",
+    "reads: theirs 1.3 GB/s, ours 0.7 GB/s (0.5 times)",
+  ]);
+  assertEquals(formatVerdict(measured, true), "reads: one 100 k/s, another 50 k/s");
+  assertEquals(formatVerdict([], true), "");
 });
 
 Deno.test("demo's wrap() breaks a long text between words, at the width of the table", () => {
