@@ -10,6 +10,7 @@
 import { onAbort } from "./abort.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle, HandleOwner } from "./handle.ts";
+import { isThenable, swallowRejection } from "./promise.ts";
 import type { AioReturn } from "./result.ts";
 
 /** Prepares and starts a handle, or releases it, before it returns. */
@@ -101,6 +102,7 @@ export class AcquireQueue {
       throw error;
     }
     if (!this.#source.giveBack(handle)) return value;
+    if (isThenable(value)) swallowRejection(value);
     throw new AioApiError(
       `Handle ${handle.index} was neither started nor released by the function given to acquireAsync()`,
     );

@@ -49,6 +49,8 @@ import type { AioToken } from "./token.ts";
 import type { CompletionWaiter } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
+const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
+
 /** PostgreSQL's asynchronous I/O subsystem: handles, wait references, batches, callbacks, targets. */
 export class AioCore implements AsyncDisposable {
   /** This thread's side of it. For methods, and for those who look inside. */
@@ -57,6 +59,7 @@ export class AioCore implements AsyncDisposable {
   readonly methodReason: string;
   readonly #reporter: ResultReporter;
   #closed: Promise<void> | null = null;
+  #wasInBatch = false;
 
   /**
    * Made by the core, not by users.
@@ -274,21 +277,11 @@ export class AioCore implements AsyncDisposable {
    *
    * @param fn synchronous
    * @returns what it returned
-   * @throws {TypeError} if it returned a promise: a batch must not stay open across turns
+   * @throws {TypeError} if it returned a promise, whose rejection is then taken: a batch must not stay
+   *   open across turns
    */
   batch<T>(fn: () => T): T {
-    this.enterBatchmode();
-    try {
-      const value = fn();
-      if (value instanceof Promise) {
-        throw new TypeError(
-          "Cannot batch an asynchronous function: await after aio.batch(), not in it",
-        );
-      }
-      return value;
-    } finally {
-      if (this.backend.staging.isInBatch) this.exitBatchmode();
-    }
+    return this.backend.staging.run(fn);
   }
 
   // --- ends ---
@@ -317,7 +310,7 @@ export class AioCore implements AsyncDisposable {
   endOfScope(_committed: boolean): void {
     if (!this.backend.staging.isInBatch) return;
     this.errorCleanup();
-    this.backend.warn("open AIO batch at end of (sub-)transaction");
+    this.backend.warn(OPEN_BATCH);
   }
 
   /**
@@ -335,7 +328,8 @@ export class AioCore implements AsyncDisposable {
   /**
    * Ends the subsystem in this thread: no new IO, what is in flight, and what of other threads it
    * awaits, is waited for, everything is given back. In the opener it ends new IO everywhere, and waits for what other threads have in
-   * flight; in an attached thread it detaches that thread. Calling it again does nothing.
+   * flight; in an attached thread it detaches that thread. A batch left open is closed, with the warning
+   * `open AIO batch at end of (sub-)transaction`. Calling it again does nothing.
    *
    * @throws {AioApiError} if a handle is handed out
    */
@@ -356,12 +350,15 @@ export class AioCore implements AsyncDisposable {
         "Cannot close aio while a handle is handed out: start or release it first",
       );
     }
+    this.#wasInBatch = this.backend.staging.isInBatch;
     this.backend.staging.errorCleanup();
   }
 
   async #close(): Promise<void> {
     const { backend } = this;
     backend.beginClose();
+    // Now that the hook can start nothing any more.
+    if (this.#wasInBatch) backend.warn(OPEN_BATCH);
     backend.acquireQueue.refuseAll(
       new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"),
     );

@@ -300,15 +300,18 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.recycle(handle);
   }
 
+  /** The memory of the issuer's return slot is about to go: its outcome is no longer written. */
+  dropReturn(handle: AioHandle): void {
+    this.#returns[handle.index - this.#first] = null;
+  }
+
   /**
    * What a resource owner does with a handle that it still has when it ends.
    *
    * @param isOnError whether it ends because of an error, when leaks are expected
    */
   releaseFromOwner(handle: AioHandle, isOnError: boolean): void {
-    const local = handle.index - this.#first;
-    this.#owners[local] = null;
-    this.#returns[local] = null;
+    this.#owners[handle.index - this.#first] = null;
     const state = this.#words[handle.base + HANDLE.state]!;
     assert(state !== IDLE, "An idle handle is charged to a resource owner");
     if (state === HANDED_OUT) {

@@ -20,6 +20,7 @@ import {
   setThrown,
 } from "./callback.ts";
 import { shown } from "./errors.ts";
+import { isThenable, swallowRejection } from "./promise.ts";
 import {
   type AioResult,
   type CallbackPhase,
@@ -106,6 +107,7 @@ function phaseOf(point: InjectionPoint): CallbackPhase {
 
 function checkReplaced(result: number): number {
   if (result === (result | 0)) return result;
+  if (isThenable(result)) swallowRejection(result);
   throw new RangeError(`an injected result must be a 32-bit integer: got ${shown(result)}`);
 }
 

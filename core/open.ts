@@ -17,6 +17,7 @@ import { MemoryMap, preferHugePages } from "./memory_map.ts";
 import type { IoMethod } from "./method.ts";
 import { OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
+import { isThenable } from "./promise.ts";
 import { reapBelongings, reapDead, tryTakeOver } from "./reap.ts";
 import {
   BACKEND,
@@ -282,11 +283,15 @@ function warnByDefault(message: string, cause?: unknown): void {
   else console.warn(`aio: ${message}`, cause);
 }
 
-/** A hook that throws must not cut the core short: its error goes where uncaught ones go. */
-function guardHook<A extends unknown[]>(hook: (...args: A) => void): (...args: A) => void {
+/**
+ * A hook that throws must not cut the core short: its error goes where uncaught ones go. So does that
+ * of an asynchronous hook.
+ */
+function guardHook<A extends unknown[]>(hook: (...args: A) => unknown): (...args: A) => void {
   return (...args) => {
     try {
-      hook(...args);
+      const returned = hook(...args);
+      if (isThenable(returned)) Promise.resolve(returned).then(undefined, reportError);
     } catch (error) {
       reportError(error);
     }

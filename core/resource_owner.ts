@@ -7,6 +7,7 @@
 import type { Backend } from "./backend.ts";
 import type { AioHandle, HandleOwner } from "./handle.ts";
 import { AioApiError } from "./errors.ts";
+import { isThenable } from "./promise.ts";
 
 /** How a {@linkcode ResourceOwner} ends. */
 export interface ReleaseOptions {
@@ -62,22 +63,48 @@ export class ResourceOwner implements HandleOwner, Disposable {
     this.#handles.delete(handle);
   }
 
-  /** Takes back everything, its children first. Calling it again does nothing. */
+  /**
+   * Takes back everything, its children first. Calling it again does nothing.
+   *
+   * @throws what went wrong with one child or handle, after all others were taken back
+   */
   release(options: ReleaseOptions = {}): void {
     if (this.#isReleased) return;
-    this.#backend.checkNotInCallback("release");
-    for (const child of [...this.#children]) child.release(options);
-    for (const handle of [...this.#handles]) {
-      this.#handles.delete(handle);
-      this.#backend.releaseFromOwner(handle, options.onError === true);
-    }
+    const backend = this.#backend;
+    backend.checkNotInCallback("release");
+    // First of all: a warning hook can neither acquire for it nor put an owner under it.
     this.#isReleased = true;
     if (this.#parent !== null) this.#parent.#children.delete(this);
+    this.#dropReturns();
+    const errors: unknown[] = [];
+    for (const child of this.#children) attempt(errors, () => child.release(options));
+    // To submit one IO submits all that are staged, and those may be over by then. They are forgotten,
+    // and so this loop, which goes over the set as it is now, does not meet them.
+    for (const handle of this.#handles) {
+      this.#handles.delete(handle);
+      attempt(errors, () => backend.releaseFromOwner(handle, options.onError === true));
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Before anything is submitted, so that no outcome is written in the middle of the release. */
+  #dropReturns(): void {
+    for (const child of this.#children) child.#dropReturns();
+    for (const handle of this.#handles) this.#backend.dropReturn(handle);
   }
 
   /** The end of a `using` block: a release without an error. */
   [Symbol.dispose](): void {
     this.release();
+  }
+}
+
+/** Runs one of several steps that must all be tried. */
+function attempt(errors: unknown[], step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    errors.push(error);
   }
 }
 
@@ -94,32 +121,47 @@ interface Scope {
 /** See `AioCore.withOwner`. */
 export function runWithOwner<T>(scope: Scope, fn: (owner: ResourceOwner) => T): T {
   const owner = new ResourceOwner(scope);
-  const end = (isCommitted: boolean): void => {
-    if (!isCommitted) scope.errorCleanup();
-    owner.release({ onError: !isCommitted });
-    scope.endOfScope(isCommitted);
-  };
   let value: T;
   try {
     value = fn(owner);
   } catch (error) {
-    end(false);
+    endAfterError(scope, owner);
     throw error;
   }
-  if (!(value instanceof Promise)) {
-    end(true);
+  if (!isThenable(value)) {
+    end(scope, owner);
     return value;
   }
-  const settled = value.then(
+  const settled = Promise.resolve(value).then(
     (result) => {
-      end(true);
+      end(scope, owner);
       return result;
     },
     (error) => {
-      end(false);
+      endAfterError(scope, owner);
       throw error;
     },
   );
   // A promise of what fn's promise resolves to: the same type, which TypeScript cannot see.
   return settled as T;
+}
+
+/** Whatever is wrong with the handles, no batch stays open. */
+function end(scope: Scope, owner: ResourceOwner): void {
+  try {
+    owner.release();
+  } finally {
+    scope.endOfScope(true);
+  }
+}
+
+/** The error is the one that the caller hears of: what else goes wrong now is a warning. */
+function endAfterError(scope: Scope, owner: ResourceOwner): void {
+  const errors: unknown[] = [];
+  attempt(errors, () => scope.errorCleanup());
+  attempt(errors, () => owner.release({ onError: true }));
+  attempt(errors, () => scope.endOfScope(false));
+  for (const error of errors) {
+    scope.backend.warn(`Cannot end a unit of work that failed as it should: ${error}`, error);
+  }
 }

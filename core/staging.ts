@@ -9,6 +9,7 @@ import { COUNTER } from "./counters.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import { type IoMethod, type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
+import { refusePromise } from "./promise.ts";
 
 /** What staging needs of the backend. */
 export interface StagingHost extends MethodBackend {
@@ -88,9 +89,23 @@ export class Staging {
     if (count === 0) return;
     const { method, counters } = this.#host;
     counters[COUNTER.submissions]!++;
-    const taken = method.submit(this.#host, this.#handles, count);
+    let taken: number;
+    try {
+      taken = method.submit(this.#host, this.#handles, count);
+    } catch (error) {
+      this.#dropSubmitted();
+      throw error;
+    }
     assert(taken === count, `Method ${method.name} took ${taken} of ${count} staged IOs`);
+    assert(this.#count === count, "An IO was staged while others were being submitted");
     this.#count = 0;
+  }
+
+  /** After a submit that failed half-way: what it took is not handed to the method again. */
+  #dropSubmitted(): void {
+    const left = this.#handles.slice(0, this.#count).filter(({ state }) => state === "staged");
+    for (const [i, handle] of left.entries()) this.#handles[i] = handle;
+    this.#count = left.length;
   }
 
   /** Opens a batch. See `AioCore.enterBatchmode`. */
@@ -104,8 +119,24 @@ export class Staging {
   exitBatchmode(): void {
     this.#host.checkNotInCallback("exitBatchmode");
     if (!this.#isInBatch) throw new AioApiError("ending batch while no batch is in progress");
-    this.submit();
+    // Whatever becomes of the submit, the batch is over.
     this.#isInBatch = false;
+    this.submit();
+  }
+
+  /** Runs a function in a batch. See `AioCore.batch`. */
+  run<T>(fn: () => T): T {
+    this.enterBatchmode();
+    try {
+      const value = fn();
+      refusePromise(
+        value,
+        "Cannot batch an asynchronous function: await after aio.batch(), not in it",
+      );
+      return value;
+    } finally {
+      if (this.#isInBatch) this.exitBatchmode();
+    }
   }
 
   /** After an error: no batch is open, nothing is staged. */

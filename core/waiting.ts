@@ -113,8 +113,10 @@ export class Waiting {
 
   #look(ref: WaitRef, base: number): boolean {
     const state = Atomics.load(this.#words, base + HANDLE.state);
-    if (this.#isRecycled(base, ref.generation) || state === IDLE) return true;
+    if (this.#isRecycled(base, ref.generation)) return true;
     const handle = this.#host.handleOf(ref.index);
+    // Who names a use has seen it begin, so this one never did.
+    if (state === IDLE) this.#refuseIdle(handle, ref.generation);
     if (state === SUBMITTED) this.#host.method.checkOne?.(this.#host, handle);
     return this.#noticeDone(handle, ref.generation);
   }
@@ -141,8 +143,15 @@ export class Waiting {
   #checkWaitable(handle: AioHandle): void {
     const state = this.#words[handle.base + HANDLE.state]!;
     if (handle.backendId !== this.#host.id || state >= STAGED || state === IDLE) return;
+    refuseOwn(handle, state);
+  }
+
+  /** Refuses to wait for the next use of an idle handle: nobody has begun it. */
+  #refuseIdle(handle: AioHandle, generation: number): never {
+    if (handle.backendId === this.#host.id) refuseOwn(handle, IDLE);
     throw new AioApiError(
-      `waiting for own IO ${handle.index} in wrong state: ${STATE_NAMES[state]}`,
+      `IO in wrong state: ${IDLE}: backend ${handle.backendId} has not begun ` +
+        `use ${generation} of handle ${handle.index}`,
     );
   }
 
@@ -289,6 +298,10 @@ export class Waiting {
     for (const other of this.#moreWaiters.get(local) ?? []) turn.handOut(other);
     this.#moreWaiters.delete(local);
   }
+}
+
+function refuseOwn(handle: AioHandle, state: number): never {
+  throw new AioApiError(`waiting for own IO ${handle.index} in wrong state: ${STATE_NAMES[state]}`);
 }
 
 function refuseFuture(generation: number, current: number): never {

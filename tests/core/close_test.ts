@@ -5,7 +5,9 @@ import { AioCore } from "../../core/aio.ts";
 import { AioApiError } from "../../core/errors.ts";
 import { AioReturn } from "../../core/result.ts";
 import { syncMethod } from "../../methods/sync.ts";
+import type { Aio } from "../../storage/aio.ts";
 import { fileContent, openHeld, openSync, startRead } from "../support/core.ts";
+import { testEachCoreMethod } from "../support/core_methods.ts";
 import { HeldMethod } from "../support/held_method.ts";
 
 Deno.test("held: aio.close() waits for what is in flight", async () => {
@@ -36,6 +38,44 @@ Deno.test("held: aio.close() submits what is staged, and waits for it", async ()
   await closing;
   assertEquals(ret.result.status, "ok");
 });
+
+testEachCoreMethod(
+  "aio.close() with a batch open warns of it, once it is closed",
+  async ({ open }) => {
+    const warnings: string[] = [];
+    const refused: unknown[] = [];
+    let aio: Aio | null = null;
+    await using fixture = await open({
+      onWarning(message) {
+        warnings.push(message);
+        // A hook that acquires would leave a handle behind.
+        refused.push(assertThrows(() => aio!.acquire(), Deno.errors.BadResource));
+      },
+    });
+    aio = fixture.aio;
+    aio.enterBatchmode();
+    const { ret } = startRead(fixture);
+    await aio.close();
+    assertEquals(warnings, ["open AIO batch at end of (sub-)transaction"]);
+    assertEquals([ret.result.status, refused.length], ["ok", 1]);
+  },
+);
+
+testEachCoreMethod(
+  "aio.close() that is refused leaves the batch open, and warns of nothing",
+  async ({ open }) => {
+    await using fixture = await open();
+    const { aio } = fixture;
+    aio.enterBatchmode();
+    const handle = aio.acquire();
+    await assertRejects(() => aio.close(), AioApiError, "a handle is handed out");
+    assertEquals([aio.backend.staging.isInBatch, fixture.messages()], [true, []]);
+    handle.release();
+    aio.exitBatchmode();
+    await aio.close();
+    assertEquals(fixture.messages(), []);
+  },
+);
 
 Deno.test("held: aio.close() while a handle is handed out is refused, and works later", async () => {
   await using fixture = await openHeld();
