@@ -170,8 +170,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     return hasOtherThreads(this.control, this.id);
   }
 
-  get hasHooks(): boolean {
-    return this.injections.count > 0;
+  get completesHere(): boolean {
+    return this.injections.hasCompletionHook;
   }
 
   /** Whether a handle is handed out. */

@@ -57,7 +57,13 @@ export function tryClaim(
   return Atomics.load(words, base + HANDLE.generationLow) === generationLow;
 }
 
-/** The same for an IO that the method has, by default its present use. @returns false, too, if it has not */
+/** Takes the claim of a dead thread back, so that others may claim the IO. */
+export function releaseClaim(words: Int32Array, base: number, dead: number): void {
+  const claim = claimOf(Atomics.load(words, base + HANDLE.generationLow), dead);
+  Atomics.compareExchange(words, base + HANDLE.claim, claim, 0);
+}
+
+/** As {@linkcode tryClaim}, for an IO that the method has, by default its present use. @returns false, too, if it has not */
 export function tryClaimSubmitted(
   words: Int32Array,
   base: number,

@@ -44,6 +44,8 @@ export class InjectionPoints {
   readonly #hooks = new Map<InjectionPoint, InjectionHook>();
   /** How many hooks are attached: a plain field, looked at for every IO. */
   count = 0;
+  /** Whether one is attached where IO is completed. */
+  hasCompletionHook = false;
 
   /**
    * Made by the core, not by users.
@@ -63,14 +65,19 @@ export class InjectionPoints {
       );
     }
     this.#hooks.set(point, hook);
+    this.#noticeChange();
+  }
+
+  #noticeChange(): void {
     this.count = this.#hooks.size;
+    this.hasCompletionHook = this.#hooks.has("aio-process-completion-before-shared");
   }
 
   /** Takes a hook away. @returns whether there was one */
   detach(point: InjectionPoint): boolean {
     checkPoint("detach", point);
     const wasThere = this.#hooks.delete(point);
-    this.count = this.#hooks.size;
+    this.#noticeChange();
     return wasThere;
   }
 

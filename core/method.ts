@@ -61,8 +61,8 @@ export interface MethodBackend {
   storeCompletion(handle: AioHandle, result: number): void;
   /** The second half, without the lock: callbacks run. State before: completedIo. */
   publishCompletion(handle: AioHandle): void;
-  /** Whether hooks are attached in this thread: where a choice is, its IO is to be completed here. */
-  readonly hasHooks: boolean;
+  /** Whether a hook attached in this thread wants to see the completion of its IO: it is executed here then. */
+  readonly completesHere: boolean;
   /** The object for a handle, of this backend or another. */
   handleOf(index: number): AioHandle;
   /** Whether any other thread is attached. */
@@ -156,6 +156,12 @@ export interface IoMethod {
     backend: MethodBackend,
     change: WorkerPoolOptions,
   ): Readonly<Required<WorkerPoolOptions>>;
+  /**
+   * Takes an IO back that a thread had claimed (claim.ts) which died before it had a result, releases
+   * the claim and has the IO executed. State: submitted. May not block. Left out: whoever reaps the
+   * thread executes the IO itself.
+   */
+  redo?(backend: MethodBackend, handle: AioHandle, deadId: number): void;
   /**
    * Ends what a backend, or a helper, whose thread died has in the method: afterwards each of its
    * submitted IOs is completed, or will never be touched again. Called by one thread at a time.

@@ -154,7 +154,7 @@ export function reapBelongings(backend: Backend, id: number): boolean {
   return true;
 }
 
-/** Completes the IO of others that the dead one was about to. */
+/** Completes the IO of others that the dead one was about to, or has the method execute it again. */
 function completeClaimed(backend: Backend, dead: number): void {
   const { words, handleCount } = backend.control;
   for (let index = 0; index < handleCount; index++) {
@@ -164,7 +164,12 @@ function completeClaimed(backend: Backend, dead: number): void {
     if (state !== SUBMITTED && state !== COMPLETED_IO) continue;
     if (claimantOf(words, base) !== dead) continue;
     const handle = backend.handleOf(index);
-    if (handle.backendId === dead || !tryClaim(words, base, backend.id, low, dead)) continue;
+    if (handle.backendId === dead) continue;
+    if (state === SUBMITTED && backend.method.redo !== undefined) {
+      backend.method.redo(backend, handle, dead);
+      continue;
+    }
+    if (!tryClaim(words, base, backend.id, low, dead)) continue;
     doAgain(backend, handle);
     backend.finishCompletion(handle);
   }

@@ -54,6 +54,7 @@ export class IoWorker {
     const tryClaim = (index: number, low: number) => this.#helper.tryClaim(index, low);
     Atomics.store(words, this.#at + WORKER.hasJoined, 1);
     Atomics.or(words, this.#pool + POOL.running, 1 << this.#number);
+    Atomics.store(words, this.#pool + POOL.hasFailed, 0);
     // The highest one is another now, and the next one may be started.
     this.#queue.wakeAll();
     this.#queue.ringOpener();

@@ -3,12 +3,14 @@
  * io_uring.
  *
  * What is in the page cache is copied in the submit, by a call that does not wait. The rest goes into a
- * queue in shared memory, for the Workers to take out (io_worker.ts). What finds no room there, or no
- * Worker yet, is executed in the issuer's thread, and its flags say so.
+ * queue in shared memory, for the Workers to take out (io_worker.ts), also while the first one is still
+ * on its way. A thread executes IO only while it blocks for that IO anyway and no Worker would take it;
+ * the flags of the IO say so.
  *
  * @module
  */
 
+import { releaseClaim } from "../core/claim.ts";
 import * as counting from "../core/counters.ts";
 import { readCounters } from "../core/counters.ts";
 import type { AioHandle } from "../core/handle.ts";
@@ -21,7 +23,17 @@ import { BACKEND, type Control } from "../core/shared_memory.ts";
 import { WAIT_EVENT_NAMES } from "../core/wait_event.ts";
 import { ECANCELED } from "../ffi/errno.ts";
 import { CachedTries } from "./cached_reads.ts";
-import { POOL, POOL_BYTES, poolAt, WORKER, workerAt, WORKERS_MAX } from "./worker_memory.ts";
+import { WorkerDemand } from "./worker_demand.ts";
+import {
+  isOutside,
+  markOutside,
+  POOL,
+  poolAt,
+  poolBytes,
+  WORKER,
+  workerAt,
+  WORKERS_MAX,
+} from "./worker_memory.ts";
 import { WorkerPool } from "./worker_pool.ts";
 import { WorkerQueue } from "./worker_queue.ts";
 
@@ -33,7 +45,7 @@ const { HANDLE, HEADER } = layout;
 
 /** How long a blocking wait sleeps before it looks whether there is still any Worker. */
 const WAIT_SLICE_MS = 1;
-/** After so many in vain the Workers are asked whether they live. */
+/** After so many such sleeps in a row, check that the Workers are still alive. */
 const PATIENCE_SLICES = 100;
 
 function makeQueue({ control, libc }: MethodBackend): WorkerQueue {
@@ -48,6 +60,7 @@ class WorkerSubmission {
   readonly #backend: MethodBackend;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #at: number;
+  readonly #demand: WorkerDemand;
   /** Null: every read goes to the pool. */
   readonly #tries: CachedTries | null;
   /** What is to go into the queue. It grows, but is never emptied. */
@@ -62,6 +75,7 @@ class WorkerSubmission {
     this.queue = makeQueue(backend);
     const isOpener = control.words[HEADER.openerBackend] === id;
     this.pool = isOpener ? new WorkerPool(backend, this.queue) : null;
+    this.#demand = new WorkerDemand(backend, this.queue, this.pool);
     this.#tries = triesCached ? new CachedTries(backend) : null;
   }
 
@@ -76,47 +90,47 @@ class WorkerSubmission {
       rest[restCount++] = handle;
     }
     if (restCount === 0) return count;
-    const isForPool = this.#hasWorkers() && !this.#backend.hasHooks;
-    for (let next = 0; next < restCount; next++) {
-      // Meanwhile the lock may be free again, or there may be room.
-      if (isForPool) next += this.queue.tryInsert(rest, next, restCount);
-      if (next < restCount) this.#performHere(rest[next]!);
+    if (this.#backend.completesHere) {
+      for (let i = 0; i < restCount; i++) this.#performHere(rest[i]!);
+      return count;
     }
+    this.queue.insert(rest, restCount);
+    this.#demand.notice();
     return count;
   }
 
-  /** Where there is no Worker any more, or not again yet, nobody else does it. */
+  /** Sees to it that an IO comes to a Worker. Executes nothing: whoever awaits it comes here, too. */
   check(handle: AioHandle): void {
-    if (handle.backendId !== this.#backend.id || this.queue.running !== 0) return;
-    if (this.#backend.claim(handle)) this.#backend.performSynchronously(handle);
+    if (isOutside(this.#words, handle.base)) {
+      this.queue.leaveOutside(handle);
+      this.queue.bringIn();
+    }
+    if (handle.backendId === this.#backend.id) this.#demand.look();
   }
 
+  /**
+   * Blocks for a moment, or executes an IO that no Worker would take: none runs, and the opener, which
+   * starts them, may be blocked in this very wait; or another thread has the queue's lock.
+   */
   wait(handle: AioHandle): void {
-    if (handle.backendId !== this.#backend.id) return;
     const words = this.#words;
+    const { base } = handle;
+    const isOwn = handle.backendId === this.#backend.id;
     // Whoever completes an own IO moves this, and notifies.
     const counter = this.#backend.control.backendAt(this.#backend.id) + BACKEND.foreignCompletions;
     const seen = Atomics.load(words, counter);
-    this.check(handle);
-    if (Atomics.load(words, handle.base + HANDLE.state) !== SUBMITTED) return;
+    const isStuck = isOutside(words, base) || Atomics.load(words, this.#at + POOL.running) === 0;
+    if (isStuck && this.#backend.claim(handle)) this.#performHere(handle);
+    if (!isOwn || Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
     if (Atomics.wait(words, counter, seen, WAIT_SLICE_MS) !== "timed-out") this.#slices = 0;
     else if (++this.#slices % PATIENCE_SLICES === 0) this.#backend.reapDead();
   }
 
-  #hasWorkers(): boolean {
-    const words = this.#words;
-    const at = this.#at;
-    if (Atomics.load(words, at + POOL.isStarted) === 0) {
-      Atomics.store(words, at + POOL.isStarted, 1);
-      this.queue.ringOpener();
-    }
-    return Atomics.load(words, at + POOL.running) !== 0;
-  }
-
   #performHere(handle: AioHandle): void {
     const { words, base } = handle;
+    const { counters, id } = this.#backend;
     words[base + HANDLE.flags]! |= FLAG_BITS.synchronous;
-    this.#backend.counters[COUNTER.synchronousByMethod]!++;
+    if (handle.backendId === id) counters[COUNTER.synchronousByMethod]!++;
     this.#backend.performSynchronously(handle);
   }
 }
@@ -127,9 +141,14 @@ function of(backend: MethodBackend): WorkerSubmission {
   return SUBMISSIONS.get(backend)!;
 }
 
-/** Who names the method gets it: without Workers IO is executed at once, and a warning says why. */
-function workerAvailability(options: EffectiveOptions): Availability {
-  const flag = options.method === "auto" ? missingFlag() : null;
+/** A thread that attaches may have to reap another one before it has joined in. */
+function queueOf(backend: MethodBackend): WorkerQueue {
+  return SUBMISSIONS.get(backend)?.queue ?? makeQueue(backend);
+}
+
+/** Without the permission no Worker could be started, and IO would wait for ever. */
+function workerAvailability(): Availability {
+  const flag = missingFlag();
   if (flag === null) return { ok: true };
   return { ok: false, reason: `Cannot load IO Workers without permission: run again with ${flag}` };
 }
@@ -185,7 +204,7 @@ export function createWorkerMethod(triesCached = true): IoMethod {
     waitOnFdBeforeClose: true,
     helpersMax: WORKERS_MAX,
     available: workerAvailability,
-    shmemSize: () => POOL_BYTES,
+    shmemSize: ({ maxBackends, maxConcurrency }) => poolBytes(maxBackends * maxConcurrency),
     initBackend(backend) {
       SUBMISSIONS.set(backend, new WorkerSubmission(backend, triesCached));
       const { control, options } = backend;
@@ -212,10 +231,18 @@ export function createWorkerMethod(triesCached = true): IoMethod {
       queue.ringOpener();
       return settings;
     },
+    redo(backend, handle, dead) {
+      const { words, base } = handle;
+      const queue = queueOf(backend);
+      // Marked first: if this thread dies too, the issuer finds the mark.
+      markOutside(words, base);
+      releaseClaim(words, base, dead);
+      queue.leaveOutside(handle);
+      queue.bringIn();
+    },
     reapBackend(backend, dead) {
       const number = dead - backend.options.maxBackends;
-      // A thread that attaches may have to do it before it has joined in.
-      const queue = SUBMISSIONS.get(backend)?.queue ?? makeQueue(backend);
+      const queue = queueOf(backend);
       if (number >= 0) queue.remove(number);
       // It may have chosen one of them, and died before it could wake it.
       queue.wakeAll();

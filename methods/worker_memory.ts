@@ -3,8 +3,10 @@
  * memory.
  *
  * ```text
- * queue: lock, head, tail, idle set │ calls to the opener │ settings │ 64 entries │ 32 IO Workers │
+ * queue: lock, head, tail, idle set │ calls to the opener │ settings │ 32 IO Workers │ entries │
  * ```
+ *
+ * The queue has an entry for each handle of the Aio, so it has room for every IO there can be.
  *
  * An IO Worker has a number from 0 to 31. Its record as a helper (core/helper.ts) has its thread; here
  * is what wakes it.
@@ -12,15 +14,13 @@
  * @module
  */
 
-import { CACHE_LINE_WORDS, type Control, HEADER } from "../core/shared_memory.ts";
+import { CACHE_LINE_WORDS, type Control, HANDLE, HEADER } from "../core/shared_memory.ts";
 
 /** IO Workers that there can be. */
 export const WORKERS_MAX = 32;
-/** IOs that can wait in the queue; a power of two. */
-export const QUEUE_SIZE = 64;
 
 const ENTRY_WORDS = 2;
-const QUEUE_AT = 48;
+const WORKERS_AT = 48;
 
 /** Where what is, in words. Each line that different threads write has a cache line of its own. */
 export const POOL = {
@@ -32,15 +32,20 @@ export const POOL = {
   idle: 3,
   /** Workers that were chosen and have not looked into the queue since, one bit each. */
   waking: 4,
-  /** 1: somebody put IO in and woke nobody for it, as one was on its way. Until nothing is left. */
+  /** 1: IO was queued without a wake-up because a Worker was already waking. Cleared when the queue is empty. */
   isOwed: 5,
+  /**
+   * Backends with IO that found the lock taken, one bit each. Whoever gives the lock back looks here and
+   * puts that IO in.
+   */
+  outside: 6,
   /** Moves when the opener has something to do for the pool. */
   bell: 16,
   /** 1: another Worker is wanted. */
   isGrowthWanted: 17,
   /** 1: Workers end as soon as they see it. */
   isEnding: 18,
-  /** 1: Workers cannot be started here, so nobody need ask for any. */
+  /** 1: Workers could not be started, again and again, so IO fails at once until one joins. */
   hasFailed: 19,
   /** Workers that run, one bit each. */
   running: 20,
@@ -50,16 +55,15 @@ export const POOL = {
   max: 33,
   idleTimeoutMs: 34,
   launchIntervalMs: 35,
-  queue: QUEUE_AT,
-  workers: QUEUE_AT + QUEUE_SIZE * ENTRY_WORDS,
-  size: QUEUE_AT + QUEUE_SIZE * ENTRY_WORDS + WORKERS_MAX * CACHE_LINE_WORDS,
+  workers: WORKERS_AT,
+  queue: WORKERS_AT + WORKERS_MAX * CACHE_LINE_WORDS,
 } as const;
 
 /** A Worker. */
 export const WORKER = {
   /** Moves when it is to look around. */
   wake: 0,
-  /** The handle that it executes an IO of, and 1; 0: none. */
+  /** Index of the handle being executed, plus 1; 0 if none. */
   handle: 1,
   /** How often it was woken. */
   wakeUps: 2,
@@ -69,8 +73,20 @@ export const WORKER = {
   hasJoined: 4,
 } as const;
 
-/** Bytes of it. */
-export const POOL_BYTES = POOL.size * Int32Array.BYTES_PER_ELEMENT;
+/** Entries of a queue with room for so many handles: a power of two. */
+function queueSizeFor(handleCount: number): number {
+  return 1 << (32 - Math.clz32(handleCount - 1));
+}
+
+/** IOs that can wait in the queue. */
+export function queueSize({ handleCount }: Control): number {
+  return queueSizeFor(handleCount);
+}
+
+/** Bytes of all that, for so many handles. */
+export function poolBytes(handleCount: number): number {
+  return (POOL.queue + queueSizeFor(handleCount) * ENTRY_WORDS) * Int32Array.BYTES_PER_ELEMENT;
+}
 
 /** Where the pool's part begins, in words. */
 export function poolAt(control: Control): number {
@@ -84,7 +100,32 @@ export function workerAt(control: Control, number: number): number {
 
 /** Where an entry of the queue is: a handle, and the low bits of its generation. */
 export function entryAt(control: Control, position: number): number {
-  return poolAt(control) + POOL.queue + (position & (QUEUE_SIZE - 1)) * ENTRY_WORDS;
+  return poolAt(control) + POOL.queue + (position & (queueSize(control) - 1)) * ENTRY_WORDS;
+}
+
+/** What a handle's word for the method says while its present use waits outside the queue; never 0. */
+function outsideMark(generationLow: number): number {
+  return generationLow | 1;
+}
+
+/** Says that an IO waits outside the queue. */
+export function markOutside(words: Int32Array, base: number): void {
+  const mark = outsideMark(words[base + HANDLE.generationLow]!);
+  Atomics.store(words, base + HANDLE.method, mark);
+}
+
+/**
+ * Whether an IO waits outside the queue. It may say so of one that is in it: of the generation before, or
+ * because a thread died after putting it in. Two entries for one IO do no harm, as it is claimed once.
+ */
+export function isOutside(words: Int32Array, base: number): boolean {
+  const mark = outsideMark(Atomics.load(words, base + HANDLE.generationLow));
+  return Atomics.load(words, base + HANDLE.method) === mark;
+}
+
+/** Says that an IO is in the queue. */
+export function unmarkOutside(words: Int32Array, base: number): void {
+  Atomics.store(words, base + HANDLE.method, 0);
 }
 
 /** How many bits are set. */

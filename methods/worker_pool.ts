@@ -13,12 +13,22 @@
 
 import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
+import { SUBMITTED } from "../core/handle_state.ts";
 import type { HelperToken } from "../core/helper.ts";
 import type { MethodBackend } from "../core/method.ts";
-import { BACKEND } from "../core/shared_memory.ts";
+import { BACKEND, HANDLE } from "../core/shared_memory.ts";
+import { EAGAIN } from "../ffi/errno.ts";
 import type { IoWorkerData, IoWorkerMessage } from "./io_worker_main.ts";
 import { POOL, poolAt, WORKER, workerAt, WORKERS_MAX } from "./worker_memory.ts";
 import type { WorkerQueue } from "./worker_queue.ts";
+
+/** Pauses after starts that failed: each is twice the one before. */
+const RETRY_PAUSE_MIN_MS = 100;
+const RETRY_PAUSE_MAX_MS = 10_000;
+/** After so many starts in a row that failed, 1.5 s of them, IO fails too instead of waiting. */
+const FAILURES_MAX = 5;
+/** A step that has waited so long for its turn is made at once: the thread looks for IO in a loop. */
+const OVERDUE_MS = 20;
 
 /** How soon to look again whether the thread of a Worker that ended is gone. */
 const LOOK_AGAIN_MS = 1;
@@ -64,8 +74,13 @@ export class WorkerPool {
   readonly #queue: WorkerQueue;
   readonly #workers = new Map<number, StartedWorker>();
   #isStepScheduled = false;
+  #scheduledAt = 0;
   #isEnding = false;
   #launchAt = 0;
+  /** Starts in a row that failed. */
+  #failures = 0;
+  #retryAt = 0;
+  #lastStarted = -1;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #looks = new Set<ReturnType<typeof setTimeout>>();
 
@@ -109,16 +124,22 @@ export class WorkerPool {
   schedule(): void {
     if (this.#isStepScheduled || this.#isEnding) return;
     this.#isStepScheduled = true;
+    this.#scheduledAt = performance.now();
     setImmediate(() => {
       this.#isStepScheduled = false;
       if (!this.#isEnding) this.#step();
     });
   }
 
+  /** For a thread that looks for IO in a loop, and so never comes to its event loop. */
+  stepIfOverdue(now: number): void {
+    if (this.#isStepScheduled && now - this.#scheduledAt >= OVERDUE_MS) this.#step();
+  }
+
   #step(): void {
-    if (this.#load(POOL.isStarted) === 0 || this.#load(POOL.hasFailed) !== 0) return;
-    if (this.#isStarting()) return;
+    if (this.#load(POOL.isStarted) === 0 || this.#isStarting()) return;
     const count = this.#workers.size;
+    if (this.#failures > 0 && !this.#isToRetry()) return;
     if (count < this.#load(POOL.min)) {
       this.#start();
       return;
@@ -143,6 +164,37 @@ export class WorkerPool {
     return false;
   }
 
+  /** After a start that failed: whether it is time for the next. */
+  #isToRetry(): boolean {
+    if (this.#workers.has(this.#lastStarted)) {
+      this.#failures = 0;
+      return true;
+    }
+    const pauseMs = this.#retryAt - performance.now();
+    if (pauseMs > 0) {
+      if (this.#load(POOL.hasFailed) !== 0) this.#failWaiting();
+      this.#stepAt(pauseMs);
+      return false;
+    }
+    if (this.#queue.depth > 0) return true;
+    // Nothing waits: the next IO asks again. What came in between is seen by the second look.
+    Atomics.store(this.#words, this.#at + POOL.isStarted, 0);
+    if (this.#queue.depth === 0) return false;
+    Atomics.store(this.#words, this.#at + POOL.isStarted, 1);
+    return true;
+  }
+
+  /** Ends IO that no Worker will take. */
+  #failWaiting(): void {
+    const { control } = this.#backend;
+    for (let index = 0; index < control.handleCount; index++) {
+      if (Atomics.load(this.#words, control.handleAt(index) + HANDLE.state) !== SUBMITTED) continue;
+      const handle = this.#backend.handleOf(index);
+      if (this.#backend.claim(handle)) this.#backend.processCompletion(handle, -EAGAIN);
+    }
+    this.#queue.dropOver();
+  }
+
   #stepAt(delayMs: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.schedule(), delayMs);
@@ -152,6 +204,7 @@ export class WorkerPool {
   #start(): void {
     const number = this.#freeNumber();
     if (number < 0) return;
+    this.#lastStarted = number;
     const { control, arena, options } = this.#backend;
     Atomics.store(this.#words, this.#wordOf(number, WORKER.isToEnd), 0);
     Atomics.store(this.#words, this.#wordOf(number, WORKER.hasJoined), 0);
@@ -207,12 +260,24 @@ export class WorkerPool {
       this.#backend.warn(`IO worker ${number} has died: ${message}`, cause);
       return;
     }
-    // Whatever it is, the next one would meet it, too.
-    if (Atomics.exchange(this.#words, this.#at + POOL.hasFailed, 1) !== 0) return;
-    this.#backend.warn(
-      `Cannot start IO workers, so each IO is executed by the thread that starts it: ${message}`,
-      cause,
-    );
+    const pauseMs = Math.min(RETRY_PAUSE_MAX_MS, RETRY_PAUSE_MIN_MS * 2 ** this.#failures);
+    this.#retryAt = performance.now() + pauseMs;
+    this.#failures++;
+    if (this.#failures === 1) {
+      this.#backend.warn(`Cannot start an IO worker, so it is tried again: ${message}`, cause);
+    }
+    if (this.#failures >= FAILURES_MAX && this.#queue.running === 0) this.#giveUp(message, cause);
+    this.schedule();
+  }
+
+  #giveUp(message: string, cause: unknown): void {
+    if (Atomics.exchange(this.#words, this.#at + POOL.hasFailed, 1) === 0) {
+      this.#backend.warn(
+        `Cannot start IO workers, so IO fails with EAGAIN until one can be started: ${message}`,
+        cause,
+      );
+    }
+    this.#failWaiting();
   }
 
   /** The event comes from the thread's last moments; it can have claimed IO until it is gone. */

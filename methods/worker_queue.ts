@@ -6,27 +6,55 @@
  * that went in meanwhile would wake one more, which would find nothing: 32 Workers did half of what 8
  * do.
  *
+ * A submit never waits: the queue has room for every handle, and IO that finds the lock taken waits
+ * outside for whoever gives the lock back:
+ *
+ * ```text
+ * submit                              holder of the lock
+ * ──────                              ──────────────────
+ * mark the handles, set the own bit   give the lock back
+ * try the lock once more              look at the bits: any? take the lock again, put that IO in
+ * ```
+ *
+ * Each does its two steps in opposite order, so one of them finds the other's. A holder that dies is
+ * found by the submit that tries the lock, or by the issuer's next look (`bringIn`).
+ *
  * What the lock protects is whole after every single store: a Worker claims an IO before it takes it
- * out, so one that dies half-way leaves an entry that nobody can claim any more, which is skipped.
+ * out, so one that dies half-way leaves an entry that nobody can claim any more, which is skipped. Two
+ * entries for one IO do no harm for the same reason.
  *
  * @module
  */
 
+import * as claims from "../core/claim.ts";
 import type { AioHandle } from "../core/handle.ts";
+import * as states from "../core/handle_state.ts";
 import * as locks from "../core/lock.ts";
 import type { IsThreadAlive } from "../core/lock.ts";
 import * as layout from "../core/shared_memory.ts";
 import type { Control } from "../core/shared_memory.ts";
 import * as memory from "./worker_memory.ts";
-import { countBits, entryAt, lowestOf, poolAt, workerAt } from "./worker_memory.ts";
+import {
+  countBits,
+  entryAt,
+  isOutside,
+  lowestOf,
+  markOutside,
+  poolAt,
+  queueSize,
+  unmarkOutside,
+  workerAt,
+} from "./worker_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { claimantOf } = claims;
+const { SUBMITTED } = states;
 const { lock, tryLock, unlock } = locks;
 const { HANDLE } = layout;
-const { POOL, QUEUE_SIZE, WORKER } = memory;
+const { POOL, WORKER } = memory;
 
-/** Looks at a lock, some 20 µs of them, before an IO is executed here instead: that blocks for longer. */
-const LOCK_ATTEMPTS = 1000;
+/** Looks at a lock, some 2 µs of them, before IO is left to its holder: most hold it for less. */
+const LOCK_ATTEMPTS = 100;
 
 /** What a Worker found. */
 export interface Taken {
@@ -75,38 +103,114 @@ export class WorkerQueue {
   }
 
   /**
-   * Puts submitted IOs in, as many as there is room for, and chooses a Worker to wake: one for all of
-   * them. Looks for the lock for a moment, and never sleeps for it.
+   * Hands submitted IOs over, and wakes one Worker for all of them. Looks for the lock for a moment, and
+   * never sleeps for it.
    *
-   * @param handles those from `start` on, up to `end`
-   * @returns how many went in; 0 too if others have the lock
+   * @param handles of one backend: the first `count`
    */
-  tryInsert(handles: readonly AioHandle[], start: number, end: number): number {
-    if (!this.#tryLock()) return 0;
-    const words = this.#words;
-    const tailAt = this.#at + POOL.tail;
-    const room = QUEUE_SIZE - (words[tailAt]! - words[this.#at + POOL.head]! | 0);
-    const taken = Math.min(room, end - start);
-    for (let i = 0; i < taken; i++) {
-      const { index, base } = handles[start + i]!;
-      const at = entryAt(this.#control, words[tailAt]!);
-      words[at] = index;
-      words[at + 1] = words[base + HANDLE.generationLow]!;
-      Atomics.store(words, tailAt, words[tailAt]! + 1 | 0);
+  insert(handles: readonly AioHandle[], count: number): void {
+    let inside = 0;
+    if (this.#tryLock(LOCK_ATTEMPTS, false)) {
+      while (inside < count && this.#tryAppend(handles[inside]!)) inside++;
+      const chosen = inside === 0 ? -1 : this.#chooseForMore();
+      this.#unlock();
+      if (chosen >= 0) this.wake(chosen);
     }
-    if (words[this.#at + POOL.waking] !== 0) words[this.#at + POOL.isOwed] = 1;
-    const chosen = taken === 0 ? -1 : this.#choose(-1);
-    this.#unlock();
-    if (chosen >= 0) this.wake(chosen);
-    return taken;
+    if (inside < count) this.#leaveOutside(handles, inside, count);
   }
 
-  #tryLock(): boolean {
-    for (let i = 0; i < LOCK_ATTEMPTS; i++) {
-      const { lock } = POOL;
-      if (tryLock(this.#words, this.#at + lock, this.#threadId, this.#isThreadAlive, false)) {
-        return true;
+  #leaveOutside(handles: readonly AioHandle[], start: number, end: number): void {
+    for (let i = start; i < end; i++) this.leaveOutside(handles[i]!);
+    this.bringIn();
+  }
+
+  /** Leaves a submitted IO to whoever gives the lock back; {@linkcode bringIn} is to be called next. */
+  leaveOutside({ words, base, backendId }: AioHandle): void {
+    markOutside(words, base);
+    Atomics.or(words, this.#at + POOL.outside, 1 << backendId);
+  }
+
+  /** Puts in what waits outside, unless another thread has the lock: then that one does. */
+  bringIn(): void {
+    const outsideAt = this.#at + POOL.outside;
+    while (Atomics.load(this.#words, outsideAt) !== 0 && this.#tryLock(1, true)) {
+      const count = this.#bringInAll(Atomics.exchange(this.#words, outsideAt, 0));
+      const chosen = count === 0 ? -1 : this.#chooseForMore();
+      unlock(this.#words, this.#at + POOL.lock, this.#threadId);
+      if (chosen >= 0) this.wake(chosen);
+    }
+  }
+
+  /** @returns how many of the backends' IOs went in. The caller holds the lock */
+  #bringInAll(backends: number): number {
+    const { handlesPerBackend } = this.#control;
+    let count = 0;
+    for (let rest = backends; rest !== 0; rest &= rest - 1) {
+      const first = lowestOf(rest) * handlesPerBackend;
+      for (let index = first; index < first + handlesPerBackend; index++) {
+        const base = this.#control.handleAt(index);
+        if (!isOutside(this.#words, base) || !this.#isFree(base)) continue;
+        if (!this.#tryAppend({ index, base })) return count;
+        unmarkOutside(this.#words, base);
+        count++;
       }
+    }
+    return count;
+  }
+
+  /** Whether an IO is to be executed, and nobody is about to. */
+  #isFree(base: number): boolean {
+    return Atomics.load(this.#words, base + HANDLE.state) === SUBMITTED &&
+      claimantOf(this.#words, base) < 0;
+  }
+
+  /** Appends an entry. @returns false if there is no room. The caller holds the lock */
+  #tryAppend({ index, base }: Pick<AioHandle, "index" | "base">): boolean {
+    const words = this.#words;
+    const tailAt = this.#at + POOL.tail;
+    if (this.depth >= queueSize(this.#control)) this.#dropOver();
+    if (this.depth >= queueSize(this.#control)) return false;
+    const at = entryAt(this.#control, words[tailAt]!);
+    words[at] = index;
+    words[at + 1] = words[base + HANDLE.generationLow]!;
+    Atomics.store(words, tailAt, words[tailAt]! + 1 | 0);
+    return true;
+  }
+
+  /** Drops entries of IOs that are over, unless another thread has the lock. */
+  dropOver(): void {
+    if (!this.#tryLock(LOCK_ATTEMPTS, true)) return;
+    this.#dropOver();
+    this.#unlock();
+  }
+
+  /**
+   * Makes room by dropping entries of IOs that are over, or that are executed elsewhere, such as those
+   * that were cancelled while all Workers were stuck. The caller holds the lock.
+   */
+  #dropOver(): void {
+    const words = this.#words;
+    const tail = words[this.#at + POOL.tail]!;
+    let to = words[this.#at + POOL.head]!;
+    for (let from = to; from !== tail; from = from + 1 | 0) {
+      const at = entryAt(this.#control, from);
+      const index = words[at]!;
+      const generationLow = words[at + 1]!;
+      const base = this.#control.handleAt(index);
+      const now = Atomics.load(words, base + HANDLE.generationLow);
+      if (now !== generationLow || !this.#isFree(base)) continue;
+      const toAt = entryAt(this.#control, to);
+      words[toAt] = index;
+      words[toAt + 1] = generationLow;
+      to = to + 1 | 0;
+    }
+    Atomics.store(words, this.#at + POOL.tail, to);
+  }
+
+  #tryLock(attempts: number, isAsking: boolean): boolean {
+    const lockAt = this.#at + POOL.lock;
+    for (let i = 0; i < attempts; i++) {
+      if (tryLock(this.#words, lockAt, this.#threadId, this.#isThreadAlive, isAsking)) return true;
     }
     return false;
   }
@@ -117,6 +221,13 @@ export class WorkerQueue {
 
   #unlock(): void {
     unlock(this.#words, this.#at + POOL.lock, this.#threadId);
+    if (Atomics.load(this.#words, this.#at + POOL.outside) !== 0) this.bringIn();
+  }
+
+  /** The Worker to wake for what has just gone in; -1: none. The caller holds the lock. */
+  #chooseForMore(): number {
+    if (this.#words[this.#at + POOL.waking] !== 0) this.#words[this.#at + POOL.isOwed] = 1;
+    return this.#choose(-1);
   }
 
   /**
@@ -218,10 +329,16 @@ export class WorkerQueue {
     }
   }
 
-  /** Wakes one for what a thread that has died left in the queue. */
+  /**
+   * Wakes one for what a thread that has died left in the queue. Whoever has the lock meanwhile puts IO
+   * in, and wakes one itself, or is a Worker: then it looks once more before it sleeps, or ends and comes
+   * here.
+   */
   wakeForRest(): void {
-    if (this.depth === 0) return;
-    this.#lock();
+    this.bringIn();
+    if (this.depth === 0 || !(this.#tryLock(LOCK_ATTEMPTS, false) || this.#tryLock(1, true))) {
+      return;
+    }
     const chosen = this.#choose(-1);
     this.#unlock();
     if (chosen >= 0) this.wake(chosen);
