@@ -17,7 +17,7 @@ import type { IoMethodName } from "../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../core/mod.ts";
 import type { Aio, OpenFileOptions } from "../../storage/mod.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
-import { countDescriptorsOf, openDescriptors, runProgram } from "../support/program.ts";
+import { countDescriptorsOf, foldersOf, openDescriptors, runProgram } from "../support/program.ts";
 import { isRoot, type TempDir, tempDir } from "../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
@@ -311,7 +311,7 @@ testEachMethod(
     try { aio.openFileSync(path); } catch (error) { tell(error); }
     await aio.openFile(path, { write: true }).catch(tell);
     await aio.openFile(path, { direct: "optional" }).catch(tell);`;
-    const flags = ["--allow-ffi"];
+    const flags = ["--allow-ffi", ...foldersOf(method).map((folder) => `--allow-read=${folder}`)];
     const result = await runProgram(program, { args: [dir.join("file")], flags });
     assertEquals([result.code, result.stderr], [0, ""]);
     const lines = result.stdout.trim().split("\n");

@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LIBC_NAMES, LIBC_PATHS } from "../support/libc.ts";
 import { METHODS_UNDER_TEST, testEachMethod } from "../support/methods.ts";
-import { runProgram } from "../support/program.ts";
+import { foldersOf, runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp.ts";
 
 /** Deno wants --allow-all for whatever lies below /dev. */
@@ -130,7 +130,8 @@ testEachMethod(
     await tell(outside + "/file");
     await tell(inside + "/../" + outside.split("/").pop() + "/file");
     await tell(new URL("file://" + outside + "/file"));`;
-    const flags = [`--allow-read=${inside.path}`, `--allow-ffi`];
+    const readable = [inside.path, ...foldersOf(method)];
+    const flags = [`--allow-read=${readable.join()}`, `--allow-ffi`];
     const args = [method, inside.path, outside.path];
     const result = await runProgram(program, { flags, args });
     assertEquals([result.code, result.stderr], [0, ""]);

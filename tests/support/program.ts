@@ -5,6 +5,7 @@
  * @module
  */
 
+import { join } from "@std/path";
 import { type ChildOptions, type ChildResult, runChild } from "./temp.ts";
 
 /** The library, as a program anywhere on this machine imports it. */
@@ -46,6 +47,11 @@ export function runProgram(source: string, options: ProgramOptions = {}): Promis
     });
   }
   return runChild(denoArgs, limits);
+}
+
+/** What a program must be allowed to read beside its data: IO Workers load the module from disk. */
+export function foldersOf(method: string): string[] {
+  return method === "worker" ? [join(import.meta.dirname ?? ".", "..", "..")] : [];
 }
 
 /** Where this process's descriptors point to, by their numbers. */
