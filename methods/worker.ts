@@ -17,7 +17,7 @@ import type { AioHandle } from "../core/handle.ts";
 import * as flags from "../core/handle_flag.ts";
 import * as states from "../core/handle_state.ts";
 import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/method.ts";
-import { type EffectiveOptions, type WorkerPoolOptions, workersOption } from "../core/options.ts";
+import { type WorkerPoolOptions, workersOption } from "../core/options.ts";
 import * as layout from "../core/shared_memory.ts";
 import { BACKEND, type Control } from "../core/shared_memory.ts";
 import { WAIT_EVENT_NAMES } from "../core/wait_event.ts";
