@@ -1,297 +1,35 @@
 /**
- * worker_test.ts: the pool of the worker method: when it starts, grows, shrinks and ends, what becomes
- * of IO without it, and of IO whose Worker dies.
+ * worker_test.ts: the pool of the worker method: when it grows, shrinks and ends, and what becomes of IO
+ * whose Worker dies.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import {
-  Aio,
-  type AioFile,
-  type AioOptions,
-  AioReturn,
-  type WaitRef,
-  type WorkerPoolOptions,
-} from "../../mod.ts";
-import { FLAG_BITS } from "../../core/handle_flag.ts";
-import { HANDLE } from "../../core/shared_memory.ts";
+import { Aio, type WorkerPoolOptions } from "../../mod.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
-import { AttachedWorker } from "../support/attached.ts";
+import {
+  LIMIT_MS,
+  open,
+  READ_BYTES,
+  readAndCheck,
+  SEED,
+  start,
+  synchronousCount,
+  until,
+} from "../support/opened_pool.ts";
 import { Prng, testSeed } from "../support/prng.ts";
-import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
+import { contentAt } from "../support/temp.ts";
 import {
   poolUp,
   poolWord,
   runningWorkers,
-  SMALL_POOL,
   startPool,
   untilRunning,
 } from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
 
-const FILE_BYTES = 65_536;
-const SEED = 31;
-const READ_BYTES = 512;
-/** The first Worker of a test run has its modules checked, which takes seconds on a busy machine. */
-const LIMIT_MS = 60_000;
-const FAULTS_MODULE = new URL("./fixtures/worker_faults.ts", import.meta.url);
-
 /** Workers come and go without delay. */
 const AT_ONCE: WorkerPoolOptions = { idleTimeoutMs: 0, launchIntervalMs: 0 };
-
-interface Opened extends AsyncDisposable {
-  readonly aio: Aio;
-  readonly file: AioFile;
-  readonly warnings: string[];
-}
-
-/** Opens with a pool whose IO all goes through it; the pool is not started. */
-async function open(options: AioOptions = {}, triesCached = false): Promise<Opened> {
-  await using opened = new AsyncDisposableStack();
-  const dir = opened.use(await tempDir());
-  await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
-  const warnings: string[] = [];
-  const own: AioOptions = {
-    method: "worker",
-    arenaBytes: 1024 * 1024,
-    workers: SMALL_POOL,
-    onWarning: (message) => warnings.push(message),
-    callbackModules: [FAULTS_MODULE],
-    ...options,
-  };
-  const aio = opened.use(await Aio.open(own, [createWorkerMethod(triesCached)]));
-  const file = await aio.openFile(dir.join("file"), { read: true, write: true });
-  const kept = opened.move();
-  return { aio, file, warnings, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-function synchronousCount(aio: Aio): number {
-  return aio.backends()[0]!.counters.synchronousByMethod;
-}
-
-/** Reads and looks at what came. */
-async function readAndCheck({ aio, file }: Opened, offset: number): Promise<void> {
-  const view = aio.alloc(READ_BYTES);
-  assertEquals(await file.readAt(view, offset), READ_BYTES);
-  assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));
-  aio.free(view);
-}
-
-interface Started {
-  readonly ref: WaitRef;
-  readonly ret: AioReturn;
-  readonly view: Uint8Array;
-}
-
-/** Starts a read with a callback of the module of faults. */
-function start({ aio, file }: Opened, callback: string, data = 0): Started {
-  const ret = new AioReturn();
-  const view = aio.alloc(READ_BYTES);
-  const handle = aio.acquire(null, ret);
-  const ref = handle.waitRef();
-  handle.registerCallbacks(aio.callbackId(callback), data);
-  handle.setIovec(view);
-  file.startReadv(handle, 100);
-  return { ref, ret, view };
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const end = performance.now() + LIMIT_MS;
-  while (!isSo()) {
-    assert(performance.now() < end, `not ${what} after ${LIMIT_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
-Deno.test("worker: no Worker is started before the first IO, which waits for it", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  assertEquals([aio.workers(), poolWord(aio, POOL.isStarted)], [[], 0]);
-  await readAndCheck(opened, 0);
-  await readAndCheck(opened, 100);
-  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 2]);
-});
-
-Deno.test("worker: a thread that looks for its first IO in a loop has the pool started too", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  const { ref, ret } = start(opened, "whoCompletes");
-  const end = performance.now() + LIMIT_MS;
-  // Without a turn of the event loop.
-  while (!aio.checkDone(ref)) assert(performance.now() < end);
-  assertEquals([ret.result.status, ret.result.result], ["ok", 1000]);
-});
-
-Deno.test("worker: a blocking wait executes its IO where no Worker runs, and the flags say so", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  let flags = 0;
-  aio.attachInjectionPoint("aio-before-reclaim", ({ id }) => {
-    const { control } = aio.backend;
-    flags = control.words[control.handleAt(id) + HANDLE.flags]!;
-  });
-  const { ref, ret } = start(opened, "whoCompletes");
-  aio.waitSync(ref);
-  assertEquals([ret.result.result, synchronousCount(aio)], [999, 1]);
-  assertEquals(flags & FLAG_BITS.synchronous, FLAG_BITS.synchronous);
-});
-
-Deno.test("worker: a blocking wait executes another thread's IO where no Worker runs", async () => {
-  await using opened = await open();
-  const { aio, file } = opened;
-  await using other = await AttachedWorker.start(aio, file);
-  // The opener, which alone could start a Worker, blocks until its look finds the other one's IO.
-  const written = other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
-  const end = performance.now() + LIMIT_MS;
-  const ofOther = () => aio.ios().find(({ backendId }) => backendId === 1);
-  while (ofOther()?.state !== "SUBMITTED") assert(performance.now() < end);
-  const { ioId, ioGeneration } = ofOther()!;
-  aio.waitSync({ index: ioId, generation: ioGeneration });
-  assertEquals([aio.workers(), synchronousCount(aio)], [[], 0]);
-  await written;
-});
-
-Deno.test("worker: IO whose completion a hook is to see is executed by its thread", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  let seen = 0;
-  aio.attachInjectionPoint("aio-process-completion-before-shared", () => void seen++);
-  const { ref, ret } = start(opened, "whoCompletes");
-  await aio.wait(ref);
-  assertEquals([ret.result.result, seen, synchronousCount(aio)], [999, 1, 1]);
-});
-
-Deno.test("worker: IO with hooks at other places goes to the pool", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  let seen = 0;
-  aio.attachInjectionPoint("aio-after-staging", () => void seen++);
-  aio.attachInjectionPoint("aio-before-reclaim", () => void seen++);
-  const { ref, ret } = start(opened, "whoCompletes");
-  await aio.wait(ref);
-  assertEquals([ret.result.result, seen, synchronousCount(aio)], [1000, 2, 0]);
-});
-
-Deno.test("worker: the first IO of another thread has the opener start the pool", async () => {
-  await using opened = await open();
-  const { aio, file } = opened;
-  await using other = await AttachedWorker.start(aio, file);
-  await other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
-  await readAndCheck(opened, 0);
-  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 2]);
-});
-
-Deno.test("worker: every handle finds room in the queue", async () => {
-  await using opened = await open({ workers: { min: 1, max: 1 }, maxConcurrency: 128 });
-  const { aio } = opened;
-  await poolUp(aio);
-  const slow = start(opened, "slow", 200);
-  await until("busy", () => aio.workers()[0]!.ioId !== null);
-  const reads = Array.from({ length: 127 }, () => start(opened, "whoCompletes"));
-  for (const { ref, ret } of [slow, ...reads]) {
-    await aio.wait(ref);
-    assertEquals([ret.result.status, ret.result.result > 0], ["ok", true]);
-  }
-  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 128]);
-});
-
-/** Takes the queue's lock as a Worker has it, which lives. @returns what gives it back */
-function lockQueue(aio: Aio): () => void {
-  const { words } = aio.backend.control;
-  const lock = poolAt(aio.backend.control) + POOL.lock;
-  words[lock] = aio.workers()[0]!.threadId;
-  return () => void Atomics.store(words, lock, 0);
-}
-
-Deno.test("worker: what finds the queue locked waits, and the event loop goes on", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  await poolUp(aio);
-  const unlock = lockQueue(aio);
-  const reads = Array.from({ length: 5 }, () => start(opened, "whoCompletes"));
-  const all = Promise.all(reads.map(({ ref }) => aio.wait(ref)));
-  for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
-  assertEquals(reads.map(({ ret }) => ret.result.status), Array(5).fill("unknown"));
-  unlock();
-  await all;
-  assertEquals(reads.map(({ ret }) => ret.result.result), Array(5).fill(1000));
-  assertEquals(synchronousCount(aio), 0);
-});
-
-Deno.test("worker: a blocking wait executes an IO that finds the queue locked", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  await poolUp(aio);
-  const unlock = lockQueue(aio);
-  const { ref, ret } = start(opened, "whoCompletes");
-  aio.waitSync(ref);
-  assertEquals([ret.result.result, synchronousCount(aio)], [999, 1]);
-  unlock();
-  await readAndCheck(opened, 0);
-});
-
-Deno.test("worker: what waits outside a locked queue is cancelled there", async () => {
-  await using opened = await open();
-  const { aio } = opened;
-  await poolUp(aio);
-  const unlock = lockQueue(aio);
-  const { ref, ret } = start(opened, "whoCompletes");
-  aio.cancel(ref);
-  await aio.wait(ref);
-  assertEquals(ret.result.status, "error");
-  unlock();
-  for (let i = 0; i < 5; i++) await readAndCheck(opened, i);
-  assertEquals(aio.workers()[0]!.ios, 5);
-});
-
-/** A module that Workers cannot load while a file is there. */
-function failingModule(path: string): URL {
-  const text = `
-    import { workerData } from "node:worker_threads";
-    const isThere = (() => { try { Deno.statSync(${
-    JSON.stringify(path)
-  }); return true; } catch { return false; } })();
-    if (workerData?.number !== undefined && isThere) throw new Error("not to be had");
-    export const callbacks = {};`;
-  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
-}
-
-Deno.test("worker: IO waits for a Worker that cannot be started at first, and that is told once", async () => {
-  await using dir = await tempDir();
-  await Deno.writeTextFile(dir.join("fails"), "");
-  const callbackModules = [failingModule(dir.join("fails"))];
-  await using opened = await open({ callbackModules });
-  const { aio, warnings } = opened;
-  const read = readAndCheck(opened, 0);
-  await until("told", () => warnings.length > 0);
-  await Deno.remove(dir.join("fails"));
-  await read;
-  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 1]);
-  assertEquals(warnings.length, 1);
-  const [warning] = warnings;
-  assert(warning!.startsWith("Cannot start an IO worker, so it is tried again: "), warning);
-  assert(warning!.includes("not to be had"), warning);
-});
-
-Deno.test("worker: IO fails where no Worker can be started, until one can", async () => {
-  await using dir = await tempDir();
-  await Deno.writeTextFile(dir.join("fails"), "");
-  const callbackModules = [failingModule(dir.join("fails"))];
-  await using opened = await open({ callbackModules });
-  const { aio, warnings } = opened;
-  await assertRejects(() => readAndCheck(opened, 0), Deno.errors.WouldBlock);
-  assertEquals(warnings.length, 2);
-  assert(warnings[1]!.startsWith("Cannot start IO workers, so IO fails with EAGAIN"), warnings[1]);
-  assertEquals(aio.ios(), []);
-  await Deno.remove(dir.join("fails"));
-  await until("a Worker", () => {
-    if (aio.ios().length === 0) readAndCheck(opened, 0).catch(() => {});
-    return runningWorkers(aio) > 0;
-  });
-  await readAndCheck(opened, 0);
-  assertEquals(synchronousCount(aio), 0);
-});
 
 Deno.test("worker: IO is completed by a Worker", async () => {
   await using opened = await open();
