@@ -18,6 +18,7 @@ import {
   stateOf,
 } from "../support/core.ts";
 import { HeldMethod, type HeldMethodOptions } from "../support/held_method.ts";
+import { untilDead } from "../support/patience.ts";
 
 const HANDLES = 4;
 const WAITING = `waiting for a free handle: ${HANDLES} in flight`;
@@ -62,12 +63,6 @@ function over(reads: readonly StartedRead[]): number[] {
 
 function assertRead({ view, offset }: StartedRead): void {
   assertEquals(view, fileContent(offset, view.length));
-}
-
-async function untilDead({ aio }: Fixture, threadId: number): Promise<void> {
-  while (aio.backend.libc.isThreadAlive(threadId)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 // --- by its method ---
@@ -227,7 +222,7 @@ Deno.test("held: acquire() completes in the place of a thread that died on the w
   const { threadId } = aio.backends()[1]!;
   for (const read of reads) claimFor(1, opened, read);
   worker.terminate();
-  await untilDead(opened, threadId);
+  await untilDead(opened.aio.backend.libc, threadId);
   aio.acquire().release();
   assertEquals([held.waits, over(reads)], [[], [0, 1, 2, 3]]);
   for (const read of reads) assertRead(read);

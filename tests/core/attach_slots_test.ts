@@ -11,6 +11,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import type { AioToken } from "../../core/token.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { fileContent, type Fixture, openHeld, startRead, stateOf } from "../support/core.ts";
+import { untilDead } from "../support/patience.ts";
 import { LIBRARY_URL } from "../support/program.ts";
 
 const HANDLES = 4;
@@ -24,9 +25,7 @@ function threadIn({ aio }: Fixture, id: number): number {
 
 async function endThread({ aio }: Fixture, worker: AttachedWorker, threadId: number) {
   worker.terminate();
-  while (aio.backend.libc.isThreadAlive(threadId)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await untilDead(aio.backend.libc, threadId);
 }
 
 /** Has a Worker die, as it is, in slot 1. @returns its thread id */

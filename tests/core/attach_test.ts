@@ -10,6 +10,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { Aio } from "../../storage/aio.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { fileContent, openHeld, openSync, startRead } from "../support/core.ts";
+import { untilDead } from "../support/patience.ts";
 
 Deno.test("sync: attach() gives a Worker its own backend and the same files", async () => {
   await using fixture = await openSync();
@@ -182,7 +183,7 @@ Deno.test("sync: the locks of a thread that died are taken over", async () => {
   const threadId = control.words[control.backendAt(1) + BACKEND.threadId]!;
   assertEquals(libc.isThreadAlive(threadId), true);
   worker.terminate();
-  while (libc.isThreadAlive(threadId)) await new Promise((resolve) => setTimeout(resolve, 1));
+  await untilDead(libc, threadId);
   // As if it had died between taking the locks and giving them back.
   control.words[HEADER.arenaLock] = threadId;
   control.words[HEADER.filesLock] = threadId;

@@ -15,9 +15,9 @@ import { BACKEND } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { type Fixture, openHeld, openSync, pokeState, startRead } from "../support/core.ts";
+import { becomes } from "../support/patience.ts";
 import { hooks, reset } from "./fixtures/layers.ts";
 
-const TIME_LIMIT_MS = 10_000;
 const LAYERS = new URL("./fixtures/layers.ts", import.meta.url);
 
 /** What the counters of a thread are that has done nothing: each one that is documented. */
@@ -53,16 +53,6 @@ function countsOf(fixture: Fixture, id: number): Counts {
 
 function idsOf({ aio }: Fixture): number[] {
   return aio.backends().map(({ backendId }) => backendId);
-}
-
-/** Looks again until it is so. @returns false if it never is; so that a test can clean up first */
-async function becomes(isSo: () => boolean): Promise<boolean> {
-  const end = performance.now() + TIME_LIMIT_MS;
-  while (!isSo()) {
-    if (performance.now() > end) return false;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  return true;
 }
 
 // --- rows ---

@@ -21,6 +21,7 @@ import {
   stateOf,
 } from "../support/core.ts";
 import { HeldMethod } from "../support/held_method.ts";
+import { untilDead } from "../support/patience.ts";
 
 const WAITS = "waits for it before descriptor";
 
@@ -42,12 +43,6 @@ function startOther({ aio }: Fixture, other: AioFile): WaitRef {
   handle.setIovec(aio.alloc(512));
   other.startReadv(handle, 0);
   return ref;
-}
-
-async function untilDead({ aio }: Fixture, threadId: number): Promise<void> {
-  while (aio.backend.libc.isThreadAlive(threadId)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 // --- what is waited for ---
@@ -188,7 +183,7 @@ for (const holding of ["stage", "read"] as const) {
     const ref = await worker.ask<WaitRef>({ what: holding, offset: 0, bytes: 10 });
     const { threadId } = aio.backends()[1]!;
     worker.terminate();
-    await untilDead(fixture, threadId);
+    await untilDead(fixture.aio.backend.libc, threadId);
     aio.closingFd(file.fd);
     assert(aio.checkDone(ref));
     // What was submitted can be completed by whoever waits; what was not needs the dead to be found.
@@ -206,7 +201,7 @@ Deno.test("held: closingFd() ends if a thread died that was about to complete an
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
   const { threadId } = aio.backends()[1]!;
   worker.terminate();
-  await untilDead(fixture, threadId);
+  await untilDead(fixture.aio.backend.libc, threadId);
   aio.closingFd(file.fd);
   assertEquals([ret.result.status, held.waits], ["ok", []]);
   assertEquals(aio.backends().length, 1);

@@ -11,6 +11,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { EAGAIN, EINTR } from "../../ffi/errno.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { FILE_BYTES, type Fixture, openHeld, openSync, startRead } from "../support/core.ts";
+import { untilDead } from "../support/patience.ts";
 import { type Prng, withPrng } from "../support/prng.ts";
 import { hooks, reset } from "./fixtures/layers.ts";
 
@@ -38,12 +39,6 @@ async function untilHeld({ aio, held }: Fixture): Promise<number> {
     await setImmediate();
   }
   throw new Error("Nothing was submitted");
-}
-
-async function untilDead({ aio }: Fixture, threadId: number): Promise<void> {
-  while (aio.backend.libc.isThreadAlive(threadId)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 // --- started, and why in the start call ---
@@ -375,7 +370,7 @@ for (const ending of ["close", "terminate"] as const) {
       await worker.ask({ what: "close" });
     } else {
       worker.terminate();
-      await untilDead(fixture, threadId);
+      await untilDead(fixture.aio.backend.libc, threadId);
       assertEquals(allOf(fixture, 1).started, 1);
       aio.reapBackend(1);
     }

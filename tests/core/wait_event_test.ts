@@ -25,9 +25,10 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { fileContent, type Fixture, openHeld, openSync, startRead } from "../support/core.ts";
 import { HeldMethod } from "../support/held_method.ts";
+import { hangs, untilDead } from "../support/patience.ts";
 import { tempDir } from "../support/temp.ts";
 
-const TIME_LIMIT_MS = 10_000;
+const LOOKS = 20;
 const MIB = 1024 * 1024;
 /** What takes a processor a few milliseconds, so that a look falls into it. */
 const LONG_BYTES = 8 * MIB;
@@ -40,10 +41,9 @@ function waitEventIn({ aio }: Fixture, id: number): WaitEvent | null {
 
 /** Looks until the Worker is blocked in something. @returns what; null if it never is */
 async function whatBlocks(fixture: Fixture): Promise<WaitEvent | null> {
-  const end = performance.now() + TIME_LIMIT_MS;
-  for (;;) {
+  for (const isHanging = hangs();;) {
     const event = waitEventIn(fixture, 1);
-    if (event !== null || performance.now() > end) return event;
+    if (event !== null || isHanging()) return event;
     await setImmediate();
   }
 }
@@ -125,9 +125,9 @@ Deno.test("held: a thread that awaits is not blocked", async () => {
   keep(fixture, ref);
   const awaited = worker.ask({ what: "await", ref });
   // It sleeps 1 ms at a time for another thread's IO: a few of those are looked at.
-  for (const end = performance.now() + 20; performance.now() < end;) {
+  for (let look = 0; look < LOOKS; look++) {
     assertEquals(waitEventIn(fixture, 1), null);
-    await setImmediate();
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
   held.perform(aio, ref);
   await awaited;
@@ -146,7 +146,7 @@ async function untilSeenIn(
   const { control } = aio.backend;
   const view = aio.alloc(LONG_BYTES);
   const seen = new Set<WaitEvent | null>();
-  for (const end = performance.now() + TIME_LIMIT_MS; performance.now() < end;) {
+  for (const isHanging = hangs(); !isHanging();) {
     const ref = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 1 });
     const base = control.handleAt(ref.index);
     control.words[base + HANDLE.fd] = fd;
@@ -235,7 +235,7 @@ Deno.test("held: a thread in the slot of one that died in a wait is blocked in n
   await using worker = await AttachedWorker.start(aio, file);
   const { threadId } = aio.backends()[1]!;
   worker.terminate();
-  while (libc.isThreadAlive(threadId)) await new Promise((resolve) => setTimeout(resolve, 1));
+  await untilDead(libc, threadId);
   // Deno ends no thread that is blocked, so what one leaves behind is put there.
   control.words[control.backendAt(1) + BACKEND.waitEvent] = WAIT_IO_COMPLETION;
   assertEquals(waitEventIn(fixture, 1), "AioIoCompletion");

@@ -13,18 +13,17 @@ import type { Libc } from "../../ffi/libc.ts";
 import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../mod.ts";
 import { type Fixture, openHeld } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
+import { HANG_MS, untilDead } from "./patience.ts";
 
-/** How long a sleep lasts that only a bell should end. */
-const LONG_MS = 15_000;
-/** How long to wait for a bell that works: a loaded machine is slow, and nothing is lost by patience. */
-const PATIENCE_MS = 10_000;
+/** How long a sleep lasts that only a bell should end: longer than anybody waits for it. */
+const LONG_MS = 2 * HANG_MS;
 /** How long to wait for a bell that is switched off: a working one takes a few milliseconds. */
 const SILENCE_MS = 500;
 
 /** Whether something comes in time: long, where it should come, and short, where it should not. */
 export async function comes(event: Promise<unknown>, isExpected: boolean): Promise<boolean> {
   const { promise: tooLate, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), isExpected ? PATIENCE_MS : SILENCE_MS);
+  const timer = setTimeout(() => resolve(false), isExpected ? HANG_MS : SILENCE_MS);
   try {
     return await Promise.race([event.then(() => true), tooLate]);
   } finally {
@@ -129,7 +128,7 @@ export class SleepWatch implements Disposable {
     const wait = Atomics.wait;
     const sleep = (value: number): SleepOutcome => {
       for (;;) {
-        const outcome = wait(words, at, value, isExpected ? PATIENCE_MS : SILENCE_MS);
+        const outcome = wait(words, at, value, isExpected ? HANG_MS : SILENCE_MS);
         if (outcome !== "timed-out" || isOver()) return outcome;
       }
     };
@@ -195,7 +194,7 @@ export class Signal {
   }
 
   #await(at: number): void {
-    const outcome = Atomics.wait(this.#words, at, 0, PATIENCE_MS);
+    const outcome = Atomics.wait(this.#words, at, 0, HANG_MS);
     if (outcome === "timed-out") throw new Error("The other thread does not go on");
   }
 }
@@ -269,7 +268,7 @@ export class BellWorker implements AsyncDisposable {
     const threadId = control.words[control.backendAt(this.id) + BACKEND.threadId]!;
     this.#isOver = true;
     this.#worker.terminate();
-    while (libc.isThreadAlive(threadId)) await new Promise((resolve) => setTimeout(resolve, 1));
+    await untilDead(libc, threadId);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

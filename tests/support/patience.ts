@@ -1,10 +1,55 @@
 /**
- * patience.ts: how long the library's patience is on this machine now. Who waits asks after a hundred
- * sleeps of 1 ms whether the other threads still live; with processors that are busy elsewhere those
- * take longer. A limit in such units holds on a slow machine, too.
+ * patience.ts: how long tests wait. No test goes by the clock: it waits for an event, and only gives up
+ * after {@linkcode HANG_MS}, which no event takes on any machine. Speed belongs to `bench`.
+ *
+ * Where a delay is the subject, its limit is a multiple of one that is measured beside it, on the same
+ * busy machine: {@linkcode Patience} does so for the library's own patience. A thread that waits checks
+ * after a hundred sleeps of 1 ms whether the other threads still live; those take longer where the
+ * processors are busy elsewhere.
  *
  * @module
  */
+
+import type { Libc } from "../../ffi/libc.ts";
+
+/** Whatever is not over by then hangs. */
+export const HANG_MS = 60_000;
+
+/** Says, from its call on, whether a loop hangs: for one that timers may not interrupt. */
+export function hangs(): () => boolean {
+  const end = performance.now() + HANG_MS;
+  return () => performance.now() > end;
+}
+
+/** Whether something becomes so, seen from turns of the event loop: false only where it hangs. */
+export async function becomes(isSo: () => boolean): Promise<boolean> {
+  for (const isHanging = hangs(); !isSo();) {
+    if (isHanging()) return false;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return true;
+}
+
+/** Resolves when something is so. @throws an Error that says what never was, where it hangs */
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  if (!await becomes(isSo)) throw new Error(`Not in ${HANG_MS / 1000} s: ${what}`);
+}
+
+/** Resolves when a thread has ended, with all that the system keeps for it. */
+export async function untilDead(libc: Libc, threadId: number): Promise<void> {
+  await until(() => !libc.isThreadAlive(threadId), `thread ${threadId} ends`);
+}
+
+/** Whether a promise settles: false only where it hangs. */
+export async function settles(promise: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), HANG_MS);
+  try {
+    return await Promise.race([promise.then(() => true, () => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 const SLEEPS = 100;
 
