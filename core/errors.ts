@@ -110,6 +110,12 @@ const CLASSES: Readonly<Record<string, ErrorClass>> = {
   ELOOP: Deno.errors.FilesystemLoop,
   EPIPE: Deno.errors.BrokenPipe,
   ETIMEDOUT: Deno.errors.TimedOut,
+  // What a dead FUSE, sshfs or NFS mount answers.
+  ENOTCONN: Deno.errors.NotConnected,
+  ECONNABORTED: Deno.errors.ConnectionAborted,
+  ECONNREFUSED: Deno.errors.ConnectionRefused,
+  ECONNRESET: Deno.errors.ConnectionReset,
+  ENETUNREACH: Deno.errors.NetworkUnreachable,
   ENOSYS: Deno.errors.NotSupported,
   EOPNOTSUPP: Deno.errors.NotSupported,
 };
