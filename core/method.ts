@@ -13,8 +13,13 @@ import type { EffectiveOptions, WorkerPoolOptions } from "./options.ts";
 import type { Control } from "./shared_memory.ts";
 import type { WaitEvent } from "./wait_event.ts";
 
-/** Whether a machine has a method; if not, why, and what would help. */
-export type Availability = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+/**
+ * Whether a machine has a method. If so, `how` may say what it stands on; if not, `reason` says why, and
+ * what would help.
+ */
+export type Availability =
+  | { readonly ok: true; readonly how?: string }
+  | { readonly ok: false; readonly reason: string };
 
 /** What a method sees of the backend that it executes IO for. */
 export interface MethodBackend {

@@ -14,7 +14,7 @@ import { AioApiError, shown } from "./errors.ts";
 import { IoLog } from "./io_log.ts";
 import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 import { MemoryMap, preferHugePages } from "./memory_map.ts";
-import type { IoMethod } from "./method.ts";
+import type { Availability, IoMethod } from "./method.ts";
 import { OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
 import { isThenable } from "./promise.ts";
@@ -252,7 +252,7 @@ function chooseMethod(
   if (options.method !== "auto") {
     const method = find(options.method);
     const available = method.available(options);
-    if (available.ok) return { method, reason: `${method.name} was asked for` };
+    if (available.ok) return { method, reason: `${method.name} was asked for${how(available)}` };
     throw new Deno.errors.NotSupported(
       `Cannot open aio with the method "${method.name}": ${available.reason}`,
     );
@@ -270,11 +270,16 @@ function chooseMethod(
     const why = refused.length === 0
       ? "the best of this version"
       : `not available: ${refused.join("; ")}`;
-    return { method, reason: `${method.name} was chosen (${why})` };
+    return { method, reason: `${method.name} was chosen (${why})${how(available)}` };
   }
   throw new Deno.errors.NotSupported(
     `Cannot open aio: no method is available (${refused.join("; ")})`,
   );
+}
+
+/** What a method stands on, as the end of a sentence. */
+function how(available: Availability & { ok: true }): string {
+  return available.how === undefined ? "" : `; ${available.how}`;
 }
 
 /** The one place where this module prints, and only if nobody else takes the warning. */

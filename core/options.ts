@@ -16,7 +16,10 @@ import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 export interface LibraryPaths {
   /** The C library. */
   libc?: string;
-  /** liburing, 2.3 or later. */
+  /**
+   * liburing, 2.3 or later. Methods: io_uring. One that is named must be there; one that is not need not,
+   * as its system calls can go through the C library.
+   */
   liburing?: string;
 }
 

@@ -157,6 +157,8 @@ const NUMBERS = new Map([...ALIASES, ...ERRORS.map(([errno, name]) => [name, err
 
 /** Not allowed. */
 export const EPERM = 1;
+/** There is no such file. */
+export const ENOENT = 2;
 /** A signal came before the call did anything. */
 export const EINTR = 4;
 /** The device failed. */

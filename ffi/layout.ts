@@ -83,6 +83,13 @@ export const SECCOMP_MODE_FILTER = 2;
 /** Advice of `madvise(2)` (`<bits/mman-linux.h>`): huge pages where there are some. */
 export const MADV_HUGEPAGE = 14;
 
+/** Protection of `mmap(2)` (`<bits/mman-linux.h>`): what is mapped is read and written. */
+export const PROT_READ_WRITE = 1 | 2;
+/** Flags of `mmap(2)`: `MAP_SHARED | MAP_POPULATE`. */
+export const MAP_SHARED_POPULATE = 1 | 0x8000;
+/** What `mmap(2)` returns where it fails, (void *) -1. */
+export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
 /** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
 export const SYNC_FILE_RANGE_WRITE = 2;
 

@@ -21,7 +21,10 @@ import {
   F_SETFL,
   FIOCLEX_DARWIN,
   MADV_HUGEPAGE,
+  MAP_FAILED,
+  MAP_SHARED_POPULATE,
   PR_GET_SECCOMP,
+  PROT_READ_WRITE,
   RWF_NOWAIT,
   SECCOMP_MODE_FILTER,
   STATX_FLAGS,
@@ -44,6 +47,8 @@ interface SystemCalls {
   probeThread(threadId: number): number;
   seccompMode(): number;
   adviseHugePages(memory: Uint8Array<ArrayBuffer>): number;
+  mapShared(fd: number, offset: bigint, length: bigint): bigint;
+  unmap(address: bigint, length: bigint): number;
   threadId(): number;
   errnoLocation(): bigint;
 }
@@ -296,6 +301,30 @@ export class Libc {
     return Number(this.#address(bytes, bytes, 0n));
   }
 
+  /**
+   * The error of a synchronous call of this thread that failed, made through another table of symbols of
+   * the same library. To be asked at once, before any other call.
+   */
+  lastErrno(): number {
+    return this.#errno();
+  }
+
+  /**
+   * Maps a part of a device's memory for reading and writing, shared (`mmap(2)`).
+   *
+   * @returns its address, or -errno
+   */
+  mapShared(fd: number, offset: bigint, length: number): number {
+    const result = this.#system.mapShared(fd, offset, BigInt(length));
+    return result === MAP_FAILED ? -this.#errno() : Number(result);
+  }
+
+  /** `munmap(2)`. @returns 0, or -errno */
+  unmap(address: number, length: number): number {
+    const result = this.#system.unmap(BigInt(address), BigInt(length));
+    return result < 0 ? -this.#errno() : result;
+  }
+
   #errno(): number {
     this.#copyFrom(this.#errnoBytes, this.#errnoAddress, ERRNO_SIZE_BYTES);
     return this.#errnoWord[0]!;
@@ -331,6 +360,9 @@ function openLinux(path: string): Opened {
       seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
       adviseHugePages: (memory) =>
         symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
+      mapShared: (fd, offset, length) =>
+        symbols.mmap(0n, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset),
+      unmap: (address, length) => symbols.munmap(address, length),
       probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
@@ -361,6 +393,9 @@ function openDarwin(path: string): Opened {
       seccompMode: () => 0,
       // There is no such advice; it is a hint, too.
       adviseHugePages: () => 0,
+      // Only rings of io_uring are mapped.
+      mapShared: () => MAP_FAILED,
+      unmap: () => -1,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),
@@ -371,6 +406,7 @@ function openDarwin(path: string): Opened {
 const LIBRARIES = new SharedLibraries<Libc>({
   name: "the C library",
   option: "libraries.libc",
+  remedy: `correct the option "libraries.libc", or leave it out`,
   load: (path) => new Libc(path, Deno.build.os === "darwin" ? "darwin" : "linux"),
 });
 
@@ -380,11 +416,11 @@ const LIBRARIES = new SharedLibraries<Libc>({
  * @param path only this path, if given; else the first candidate that is granted and there
  * @throws {Deno.errors.NotSupported} on a system other than Linux or macOS on x86-64 or aarch64
  * @throws {Deno.errors.NotCapable} if no candidate is granted, naming the flag to add
- * @throws {Deno.errors.NotFound} if none can be loaded, naming each with its reason
+ * @throws {Deno.errors.NotFound} if none can be loaded, naming the remedy
  */
 export function openLibc(path?: string): Libc {
   const candidates = libcCandidates(`${Deno.build.os}-${Deno.build.arch}`);
-  return LIBRARIES.open(path === undefined ? candidates : [path]);
+  return LIBRARIES.open(path, candidates);
 }
 
 /**

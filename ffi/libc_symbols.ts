@@ -133,6 +133,18 @@ export const LINUX_SYMBOLS = {
     parameters: ["buffer", /* void * */ "usize", /* size_t */ "i32" /* int advice */],
     result: "i32",
   },
+  mmap: {
+    parameters: [
+      "usize", /* void *wanted, none */
+      "usize", /* size_t length */
+      "i32", /* int protection */
+      "i32", /* int flags */
+      "i32", /* int fd */
+      "i64", /* off_t offset */
+    ],
+    result: "usize", /* void * */
+  },
+  munmap: { parameters: ["usize", /* void * */ "usize" /* size_t */], result: "i32" },
   gettid: { parameters: [], result: "i32" /* pid_t */ },
   errnoLocation: { name: "__errno_location", parameters: [], result: "usize" /* int * */ },
 } as const satisfies Deno.ForeignLibraryInterface;

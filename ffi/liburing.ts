@@ -1,8 +1,7 @@
 /**
- * liburing.ts: the io_uring system calls, from liburing 2.3 or later. One symbol table with the C
- * prototype beside each row, and thin calls that return a number >= 0, or -errno: those of liburing
- * do so by themselves. What liburing has as inline functions, such as filling queue entries, has no
- * symbol and is done in `methods/`.
+ * liburing.ts: the io_uring system calls, from liburing 2.3 or later, which return a number >= 0, or
+ * -errno, by themselves. Nothing else of it is used: what it has as inline functions, such as filling
+ * queue entries, has no symbol and is done in `methods/`.
  *
  * @module
  */
@@ -33,15 +32,6 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
-  io_uring_queue_init_params: {
-    parameters: [
-      "u32", /* unsigned entries */
-      "buffer", /* struct io_uring * */
-      "buffer", /* struct io_uring_params * */
-    ],
-    result: "i32",
-  },
-  io_uring_queue_exit: { parameters: ["buffer" /* struct io_uring * */], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** Where liburing is looked for, in this order, by `Deno.build.arch`; there is none but on Linux. */
@@ -101,25 +91,12 @@ export class Liburing {
   register(fd: number, opcode: number, argument: Uint8Array<ArrayBuffer>, count: number): number {
     return this.#library.symbols.io_uring_register(fd, opcode, argument, count);
   }
-
-  /** `io_uring_queue_init_params(3)`: a ring that the kernel maps. @returns 0, or -errno */
-  queueInit(
-    entries: number,
-    ring: Uint8Array<ArrayBuffer>,
-    params: Uint8Array<ArrayBuffer>,
-  ): number {
-    return this.#library.symbols.io_uring_queue_init_params(entries, ring, params);
-  }
-
-  /** `io_uring_queue_exit(3)`: unmaps and closes such a ring. */
-  queueExit(ring: Uint8Array<ArrayBuffer>): void {
-    this.#library.symbols.io_uring_queue_exit(ring);
-  }
 }
 
 const LIBRARIES = new SharedLibraries<Liburing>({
   name: "liburing",
   option: "libraries.liburing",
+  remedy: `apt-get install liburing2 (2.3 or later), or leave out the option "libraries.liburing"`,
   load: (path) => new Liburing(path),
 });
 
@@ -133,10 +110,10 @@ export function liburingCandidates(): readonly string[] {
  *
  * @param path only this path, if given; else the first candidate that is granted and there
  * @throws {Deno.errors.NotCapable} if no candidate is granted, naming the flag to add
- * @throws {Deno.errors.NotFound} if none can be loaded, naming each with its reason
+ * @throws {Deno.errors.NotFound} if none can be loaded, naming the remedy
  */
 export function openLiburing(path?: string): Liburing {
-  return LIBRARIES.open(path === undefined ? liburingCandidates() : [path]);
+  return LIBRARIES.open(path, liburingCandidates());
 }
 
 /** Gives back what {@linkcode openLiburing} returned; the last user of this thread unloads the library. */

@@ -1,6 +1,6 @@
 /**
  * uring_layout.ts: offsets of the structs of io_uring and values of its flags, as data
- * (`<linux/io_uring.h>`; struct io_uring: `<liburing.h>` 2.3 to 2.9, 64-bit).
+ * (`<linux/io_uring.h>`).
  *
  * @module
  */
@@ -92,8 +92,5 @@ export const FILES_UPDATE_WORDS = { offset: 0, fdsLow: 2, fdsHigh: 3, size: 4 } 
 /** Bytes of `struct io_uring_clone_buffers`, whose first word is the ring to clone from (Linux 6.12). */
 export const CLONE_BUFFERS_SIZE_BYTES = 32;
 
-/** Bytes of `struct io_uring`, with room for a later liburing's. */
-export const URING_SIZE_BYTES = 512;
-
-/** `struct io_uring` in 32-bit words: the fields that are read. */
-export const URING_WORDS = { sqes: 14, sqRingSize: 18, sqRing: 20, ringFd: 49 } as const;
+/** Where the kernel's memory of a ring begins, as `mmap(2)` is told: both queues, then the entries. */
+export const MAP_OFFSETS = { queues: 0n, entries: 0x10000000n } as const;

@@ -13,7 +13,12 @@ import { assert } from "../core/assert.ts";
 import type { AioHandle } from "../core/handle.ts";
 import type { Availability, IoMethod, MethodBackend } from "../core/method.ts";
 import type { EffectiveOptions } from "../core/options.ts";
-import { closeLiburing, type Liburing, openLiburing } from "../ffi/liburing.ts";
+import {
+  closeUringCalls,
+  openUringCalls,
+  type UringCalls,
+  type UringLibrary,
+} from "../ffi/uring_calls.ts";
 import { UringCompletions } from "./uring_completion.ts";
 import { forgetFile } from "./uring_files.ts";
 import { uringBytes } from "./uring_memory.ts";
@@ -24,7 +29,7 @@ import { DEFAULT_TUNING, type UringTuning } from "./uring_tuning.ts";
 
 /** What one backend has in the method. */
 interface UringBackend {
-  readonly liburing: Liburing;
+  readonly calls: UringCalls;
   readonly submission: UringSubmission;
   readonly completions: UringCompletions;
 }
@@ -43,17 +48,20 @@ function of(backend: MethodBackend): UringBackend {
  *
  * @param form null: the one that suits the kernel
  * @param tuning what benchmarks compare
+ * @param library that the system calls go through; null: the best that can be had
  */
 export function createIoUringMethod(
   form: RingForm | null,
   tuning: UringTuning = DEFAULT_TUNING,
+  library: UringLibrary | null = null,
 ): IoMethod {
+  const open = ({ libraries }: EffectiveOptions) => openUringCalls(libraries, library);
   return {
     name: "io_uring",
     waitOnFdBeforeClose: true,
-    available: (options: EffectiveOptions): Availability => uringAvailability(options, form),
+    available: (options: EffectiveOptions): Availability => uringAvailability(options, form, open),
     shmemSize: uringBytes,
-    initBackend: (backend) => initBackend(backend, form, tuning),
+    initBackend: (backend) => initBackend(backend, open(backend.options), form, tuning),
     shutdownBackend,
     submit: (backend, staged, count) => of(backend).submission.submit(staged, count),
     waitOne: (backend, handle: AioHandle) => of(backend).submission.wait(handle),
@@ -61,27 +69,29 @@ export function createIoUringMethod(
     cancelOne: (backend, handle: AioHandle) => of(backend).submission.cancel(handle),
     pollFd: (backend) => of(backend).submission.ring.fd,
     hasCompletions: (backend) => of(backend).submission.ring.isReady,
-    reapBackend,
-    forgetFile: (backend, slot) => withLiburing(backend, (one) => forgetFile(backend, one, slot)),
+    reapBackend: (backend, dead) =>
+      withCompletions(backend, open, (completions) => completions.endDead(dead)),
+    forgetFile: (backend, slot) =>
+      withCalls(backend, open, (calls) => forgetFile(backend, calls, slot)),
   };
 }
 
 function initBackend(
   backend: MethodBackend,
+  calls: UringCalls,
   form: RingForm | null,
   tuning: UringTuning,
 ): void {
-  const liburing = openLiburing(backend.options.libraries.liburing);
-  const result = takeRing(backend, liburing, form, tuning.setupFlags);
+  const result = takeRing(backend, calls, form, tuning.setupFlags);
   if (result < 0) {
-    closeLiburing(liburing);
+    closeUringCalls(calls);
     throw new Deno.errors.NotSupported(
       `Cannot make a ring for this thread: ${setupReason(backend.libc, -result)}`,
     );
   }
-  const completions = new UringCompletions(backend, liburing);
-  const submission = new UringSubmission(backend, liburing, completions, tuning);
-  BACKENDS.set(backend, { liburing, submission, completions });
+  const completions = new UringCompletions(backend, calls);
+  const submission = new UringSubmission(backend, calls, completions, tuning);
+  BACKENDS.set(backend, { calls, submission, completions });
 }
 
 function shutdownBackend(backend: MethodBackend): void {
@@ -90,25 +100,35 @@ function shutdownBackend(backend: MethodBackend): void {
   if (uring === undefined) return;
   uring.submission.finish();
   BACKENDS.delete(backend);
-  closeLiburing(uring.liburing);
+  closeUringCalls(uring.calls);
 }
 
-/** A thread that attaches may have to do it before it has a ring of its own. */
-function reapBackend(backend: MethodBackend, dead: number): boolean {
-  const uring = BACKENDS.get(backend);
-  if (uring !== undefined) return uring.completions.endDead(dead);
-  return withLiburing(backend, (one) => new UringCompletions(backend, one).endDead(dead));
-}
+type OpenCalls = (options: EffectiveOptions) => UringCalls;
 
-function withLiburing<T>(backend: MethodBackend, use: (liburing: Liburing) => T): T {
-  const uring = BACKENDS.get(backend);
-  if (uring !== undefined) return use(uring.liburing);
-  const liburing = openLiburing(backend.options.libraries.liburing);
+/** A thread that attaches may have to look after others before it has a ring of its own. */
+function withCalls<T>(
+  backend: MethodBackend,
+  open: OpenCalls,
+  use: (calls: UringCalls) => T,
+): T {
+  const own = BACKENDS.get(backend);
+  if (own !== undefined) return use(own.calls);
+  const calls = open(backend.options);
   try {
-    return use(liburing);
+    return use(calls);
   } finally {
-    closeLiburing(liburing);
+    closeUringCalls(calls);
   }
+}
+
+function withCompletions<T>(
+  backend: MethodBackend,
+  open: OpenCalls,
+  use: (completions: UringCompletions) => T,
+): T {
+  const own = BACKENDS.get(backend);
+  if (own !== undefined) return use(own.completions);
+  return withCalls(backend, open, (calls) => use(new UringCompletions(backend, calls)));
 }
 
 /** Hands IOs to the kernel. */

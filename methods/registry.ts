@@ -7,6 +7,7 @@
 import type { Availability, IoMethod } from "../core/method.ts";
 import { effectiveOptions } from "../core/options.ts";
 import type { AioOptions } from "../core/options.ts";
+import { closeLibc, openLibc } from "../ffi/libc.ts";
 import { ioUringMethod } from "./io_uring.ts";
 import { syncMethod } from "./sync.ts";
 import { workerMethod } from "./worker.ts";
@@ -44,8 +45,24 @@ export function methodNames(): readonly IoMethodName[] {
  */
 export function availableMethods(options?: AioOptions): MethodAvailability[] {
   const effective = effectiveOptions(options);
-  return methodNames().map((name) => ({
-    ...METHODS_BY_NAME[name].available(effective),
-    name,
-  }));
+  const lack = lackOfLibc(effective.libraries.libc);
+  const toldBy = new Map<string, IoMethodName>();
+  return methodNames().map((name) => {
+    const own = METHODS_BY_NAME[name].available(effective);
+    if (own.ok && lack === null) return { ...own, name };
+    const reason = own.ok ? lack! : own.reason;
+    const first = toldBy.get(reason);
+    toldBy.set(reason, first ?? name);
+    return { ok: false, reason: first === undefined ? reason : `the same as for ${first}`, name };
+  });
+}
+
+/** Why the C library cannot be had, which every method needs; null: it can. */
+function lackOfLibc(path: string | undefined): string | null {
+  try {
+    closeLibc(openLibc(path));
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }

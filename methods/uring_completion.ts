@@ -13,7 +13,7 @@ import * as layout from "../core/shared_memory.ts";
 import { BACKEND } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../ffi/errno.ts";
-import type { Liburing } from "../ffi/liburing.ts";
+import type { UringCalls } from "../ffi/uring_calls.ts";
 import { ENTER_GETEVENTS } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt, withCompletionLock } from "./uring_memory.ts";
 import { type Completion, NO_HANDLE, Ring } from "./uring_ring.ts";
@@ -46,7 +46,7 @@ function isCancelAsked({ words, base }: AioHandle): boolean {
 /** The completions of all rings, as one backend takes them. */
 export class UringCompletions {
   readonly #backend: MethodBackend;
-  readonly #liburing: Liburing;
+  readonly #calls: UringCalls;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #threadId: number;
   readonly #rings: (Ring | null)[] = [];
@@ -63,11 +63,11 @@ export class UringCompletions {
    * For a backend, whether it has a ring of its own or not.
    *
    * @param backend who takes them
-   * @param liburing does the calls
+   * @param calls of the system
    */
-  constructor(backend: MethodBackend, liburing: Liburing) {
+  constructor(backend: MethodBackend, calls: UringCalls) {
     this.#backend = backend;
-    this.#liburing = liburing;
+    this.#calls = calls;
     this.#words = backend.control.words;
     this.#threadId = backend.libc.threadId();
   }
@@ -134,7 +134,7 @@ export class UringCompletions {
 
   /** The caller holds the lock. */
   #takeAll(ring: Ring): number {
-    if (ring.hasOverflow) this.#liburing.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
+    if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
     const count = ring.ready;
     const completion = this.#completion;
     for (let i = 0; i < count; i++) {
@@ -226,7 +226,7 @@ export class UringCompletions {
     if (!letGoOfRing(control, owner)) return;
     for (let id = 0; id < options.maxBackends; id++) {
       if (!isSpare(control, slotAt(control, id))) continue;
-      withCompletionLock(this.#backend, id, () => closeRing(this.#backend, this.#liburing, id));
+      withCompletionLock(this.#backend, id, () => closeRing(this.#backend, id));
     }
   }
 
@@ -240,7 +240,7 @@ export class UringCompletions {
     }
     ring.publish();
     for (let attempts = 0; ring.filled > 0 && attempts < CANCEL_ATTEMPTS_MAX; attempts++) {
-      const result = this.#liburing.enter(ring.fd, ring.filled, 0, ENTER_GETEVENTS);
+      const result = this.#calls.enter(ring.fd, ring.filled, 0, ENTER_GETEVENTS);
       if (result > 0) ring.noteSubmitted(result);
     }
     ring.takeBack();
@@ -251,7 +251,7 @@ export class UringCompletions {
    * do that as the issuer, who it is not yet.
    */
   #takeDead(ring: Ring): void {
-    if (ring.hasOverflow) this.#liburing.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
+    if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
     const count = ring.ready;
     for (let i = 0; i < count; i++) {
       ring.peek(i, this.#completion);

@@ -14,8 +14,8 @@ import type { MethodBackend } from "../core/method.ts";
 import * as files from "../core/open_file.ts";
 import * as layout from "../core/shared_memory.ts";
 import type { Control } from "../core/shared_memory.ts";
-import type { Liburing } from "../ffi/liburing.ts";
 import * as addresses from "../ffi/memory.ts";
+import type { UringCalls } from "../ffi/uring_calls.ts";
 import { FILES_UPDATE_WORDS, REGISTER } from "../ffi/uring_layout.ts";
 import { SLOT, slotAt, withCompletionLock } from "./uring_memory.ts";
 
@@ -30,15 +30,15 @@ const NO_FD = -1;
 const UNKNOWN = -1;
 
 /** Prepares a ring to know files, none of them yet. @returns whether it can */
-export function makeFileTable(control: Control, liburing: Liburing, fd: number): boolean {
+export function makeFileTable(control: Control, calls: UringCalls, fd: number): boolean {
   const none = new Int32Array(control.words[HEADER.maxFiles]!).fill(NO_FD);
-  return liburing.register(fd, REGISTER.files, new Uint8Array(none.buffer), none.length) >= 0;
+  return calls.register(fd, REGISTER.files, new Uint8Array(none.buffer), none.length) >= 0;
 }
 
 /** Has a ring know a descriptor by a number, or forget what it knew. @returns whether it did */
 function update(
   { control, id, libc }: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   ringFd: number,
   number: number,
   fd: number,
@@ -51,13 +51,13 @@ function update(
   argument[FILES_UPDATE_WORDS.offset] = number;
   argument[FILES_UPDATE_WORDS.fdsLow] = lowWord(address);
   argument[FILES_UPDATE_WORDS.fdsHigh] = highWord(address);
-  return liburing.register(ringFd, REGISTER.filesUpdate, new Uint8Array(argument.buffer), 1) === 1;
+  return calls.register(ringFd, REGISTER.filesUpdate, new Uint8Array(argument.buffer), 1) === 1;
 }
 
 /** The files that a backend's own ring knows. */
 export class RingFiles {
   readonly #backend: MethodBackend;
-  readonly #liburing: Liburing;
+  readonly #calls: UringCalls;
   readonly #ringFd: number;
   readonly #after: number;
   /** By number: which use of it the ring knows, and by which descriptor. */
@@ -71,13 +71,13 @@ export class RingFiles {
    * For a ring that was prepared for it.
    *
    * @param backend whose ring it is
-   * @param liburing does the calls
+   * @param calls of the system
    * @param ringFd the ring
    * @param after so many IOs on a file the ring is told of it
    */
-  constructor(backend: MethodBackend, liburing: Liburing, ringFd: number, after: number) {
+  constructor(backend: MethodBackend, calls: UringCalls, ringFd: number, after: number) {
     this.#backend = backend;
-    this.#liburing = liburing;
+    this.#calls = calls;
     this.#ringFd = ringFd;
     this.#after = after;
     const count = backend.control.words[HEADER.maxFiles]!;
@@ -121,7 +121,7 @@ export class RingFiles {
     const at = control.fileAt(number);
     if (words[at + FILE.generation] !== generation || words[at + FILE.fd] !== fd) return false;
     Atomics.or(words, at + FILE.rings, 1 << id);
-    if (!update(this.#backend, this.#liburing, this.#ringFd, number, fd)) return false;
+    if (!update(this.#backend, this.#calls, this.#ringFd, number, fd)) return false;
     this.#generations[number] = generation;
     this.#fds[number] = fd;
     return true;
@@ -129,7 +129,7 @@ export class RingFiles {
 }
 
 /** Has all rings forget a file that nothing is in flight on, and nothing can start on. */
-export function forgetFile(backend: MethodBackend, liburing: Liburing, number: number): void {
+export function forgetFile(backend: MethodBackend, calls: UringCalls, number: number): void {
   const { control, options } = backend;
   const { words } = control;
   const ringsAt = control.fileAt(number) + FILE.rings;
@@ -140,7 +140,7 @@ export function forgetFile(backend: MethodBackend, liburing: Liburing, number: n
     // So that the ring is not closed meanwhile.
     withCompletionLock(backend, id, () => {
       const fd = Atomics.load(words, slotAt(control, id) + SLOT.fd);
-      if (fd !== 0) update(backend, liburing, fd, number, NO_FD);
+      if (fd !== 0) update(backend, calls, fd, number, NO_FD);
     });
   }
   Atomics.store(words, ringsAt, 0);

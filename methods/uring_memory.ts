@@ -18,7 +18,7 @@ import type { EffectiveOptions } from "../core/options.ts";
 import { BACKEND, type Control, HEADER } from "../core/shared_memory.ts";
 import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
 import { alignUp } from "../ffi/memory.ts";
-import { CQE_SIZE_BYTES, SQE_SIZE_BYTES, URING_SIZE_BYTES } from "../ffi/uring_layout.ts";
+import { CQE_SIZE_BYTES, SQE_SIZE_BYTES } from "../ffi/uring_layout.ts";
 
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
@@ -39,7 +39,7 @@ export const SLOT = {
   cqes: 10,
   /** Bytes of the arena that are registered with the ring; 0: none. */
   fixedBytes: 11,
-  /** Where the kernel mapped the queues, if it did. */
+  /** Where the queues and the entries are mapped, if they are the kernel's memory. */
   ringAddress: 12,
   ringBytes: 14,
   entriesAddress: 16,
@@ -49,9 +49,7 @@ export const SLOT = {
   hasFiles: 20,
   /** What the kernel reads a descriptor from, when a ring is told of a file. */
   fileDescriptor: 21,
-  /** The `struct io_uring` of liburing, for a ring that was mapped. */
-  uring: 32,
-  size: 32 + URING_SIZE_BYTES / WORD_BYTES,
+  size: 32,
 } as const;
 
 /** The queues lie in the control memory. */

@@ -1,9 +1,9 @@
 /**
  * uring_setup.ts: makes the ring of a backend's slot, in one of two forms, and ends it.
  *
- * From Linux 6.5 on the kernel takes memory that it is brought, and so the queues lie in the control
- * memory, where every thread sees them. Before, it maps them itself; other threads then look at them by
- * their addresses, for which Deno wants `--allow-ffi` as a whole.
+ * From Linux 6.5 on the kernel accepts queue memory supplied by the caller, and so the queues lie in the
+ * control memory, where every thread sees them. Before, they are the kernel's memory and mapped by
+ * `mmap(2)`; threads look at them by their addresses, for which Deno wants `--allow-ffi` as a whole.
  *
  * @module
  */
@@ -12,18 +12,19 @@ import type { MethodBackend } from "../core/method.ts";
 import { type Control, HEADER, PHASE_CLOSING } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
 import { EBADF, EINVAL, ENOMEM } from "../ffi/errno.ts";
-import type { Liburing } from "../ffi/liburing.ts";
 import { fromWords, highWord, lowWord } from "../ffi/memory.ts";
+import type { UringCalls } from "../ffi/uring_calls.ts";
 import {
   CLONE_BUFFERS_SIZE_BYTES,
   CQ_OFFSETS,
+  CQE_SIZE_BYTES,
   FEATURE_RW_ATTR,
+  MAP_OFFSETS,
   PARAMS_WORDS,
   REGISTER,
   SETUP_NO_MMAP,
   SQ_OFFSETS,
-  URING_SIZE_BYTES,
-  URING_WORDS,
+  SQE_SIZE_BYTES,
 } from "../ffi/uring_layout.ts";
 import { makeFileTable } from "./uring_files.ts";
 import {
@@ -71,7 +72,7 @@ function retire(memory: SharedArrayBuffer): void {
  */
 export function takeRing(
   backend: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   form: RingForm | null,
   flags: number,
 ): number {
@@ -82,12 +83,12 @@ export function takeRing(
   const isClosing = Atomics.load(control.words, HEADER.phase) === PHASE_CLOSING;
   let result = isClosing ? -EBADF : control.words[slot + SLOT.fd]!;
   if (result === 0) {
-    result = openRing(backend, liburing, form, flags);
+    result = openRing(backend, calls, form, flags);
     if (result >= 0) {
-      registerArena(backend, liburing);
+      registerArena(backend, calls);
       const { words } = control;
       const canKnow = words[slot + SLOT.hasFiles] !== 0 &&
-        makeFileTable(control, liburing, words[slot + SLOT.fd]!);
+        makeFileTable(control, calls, words[slot + SLOT.fd]!);
       words[slot + SLOT.hasFiles] = canKnow ? 1 : 0;
     }
   }
@@ -97,16 +98,15 @@ export function takeRing(
 
 function openRing(
   backend: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   form: RingForm | null,
   flags: number,
 ): number {
-  const { control, id } = backend;
-  const most = ringEntries(control.handlesPerBackend);
+  const most = ringEntries(backend.control.handlesPerBackend);
   let result = -EINVAL;
-  if (form !== "mapped") result = setupShared(backend, liburing, most, flags);
+  if (form !== "mapped") result = setupShared(backend, calls, most, flags);
   if (form === "mapped" || (form === null && result === -EINVAL)) {
-    result = setupMapped(control, id, liburing, most, flags);
+    result = setupMapped(backend, calls, most, flags);
   }
   return result;
 }
@@ -114,13 +114,13 @@ function openRing(
 /** With fewer entries where the kernel does not take memory of more than a page. */
 function setupShared(
   backend: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   most: number,
   flags: number,
 ): number {
   let result = -EINVAL;
   for (let entries = most; entries >= 1; entries /= 2) {
-    result = patiently(() => trySetupShared(backend, liburing, entries, flags));
+    result = patiently(() => trySetupShared(backend, calls, entries, flags));
     if (result >= 0 || entries <= ENTRIES_ALWAYS) break;
   }
   return result;
@@ -128,7 +128,7 @@ function setupShared(
 
 function trySetupShared(
   backend: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   entries: number,
   flags: number,
 ): number {
@@ -139,7 +139,7 @@ function trySetupShared(
   params[PARAMS_WORDS.flags] = SETUP_NO_MMAP | flags;
   writeAddress(params, PARAMS_WORDS.sqUserAddress, base + at.entries);
   writeAddress(params, PARAMS_WORDS.cqUserAddress, base + at.ring);
-  const fd = liburing.setup(entries, new Uint8Array(params.buffer));
+  const fd = calls.setup(entries, new Uint8Array(params.buffer));
   if (fd < 0) return fd;
   describe(control, id, fd, FORM_SHARED, params);
   const array = at.ring / WORD_BYTES +
@@ -149,28 +149,46 @@ function trySetupShared(
 }
 
 function setupMapped(
-  control: Control,
-  id: number,
-  liburing: Liburing,
+  { control, id, libc }: MethodBackend,
+  calls: UringCalls,
   entries: number,
   flags: number,
 ): number {
-  const uring = new Int32Array(URING_SIZE_BYTES / WORD_BYTES);
   const params = new Int32Array(PARAMS_WORDS.size);
   params[PARAMS_WORDS.flags] = flags;
-  const bytes = new Uint8Array(uring.buffer);
-  const result = patiently(() => liburing.queueInit(entries, bytes, new Uint8Array(params.buffer)));
-  if (result < 0) return result;
+  const fd = patiently(() => calls.setup(entries, new Uint8Array(params.buffer)));
+  if (fd < 0) return fd;
+  const { queuesBytes, entriesBytes } = mappedBytes(params);
+  const queues = libc.mapShared(fd, MAP_OFFSETS.queues, queuesBytes);
+  const sqes = queues < 0 ? queues : libc.mapShared(fd, MAP_OFFSETS.entries, entriesBytes);
+  if (sqes < 0) {
+    if (queues >= 0) libc.unmap(queues, queuesBytes);
+    libc.close(fd);
+    return sqes;
+  }
   const slot = slotAt(control, id);
-  control.words.set(uring, slot + SLOT.uring);
-  copyWords(control.words, slot + SLOT.ringAddress, uring, URING_WORDS.sqRing, 2);
-  copyWords(control.words, slot + SLOT.ringBytes, uring, URING_WORDS.sqRingSize, 2);
-  copyWords(control.words, slot + SLOT.entriesAddress, uring, URING_WORDS.sqes, 2);
-  describe(control, id, uring[URING_WORDS.ringFd]!, FORM_MAPPED, params);
+  writeAddress(control.words, slot + SLOT.ringAddress, queues);
+  control.words[slot + SLOT.ringBytes] = queuesBytes;
+  writeAddress(control.words, slot + SLOT.entriesAddress, sqes);
   const memory = ringMemory(control, id);
   const array = params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS.array]! / WORD_BYTES;
   for (let i = 0; i < params[PARAMS_WORDS.sqEntries]!; i++) memory[array + i] = i;
+  describe(control, id, fd, FORM_MAPPED, params);
   return 0;
+}
+
+/** How much there is to map: both queues are in one piece from Linux 5.4 on. */
+function mappedBytes(params: Int32Array): { queuesBytes: number; entriesBytes: number } {
+  const sqEntries = params[PARAMS_WORDS.sqEntries]!;
+  const array = params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS.array]!;
+  const cqes = params[PARAMS_WORDS.cqOffsets + CQ_OFFSETS.cqes]!;
+  return {
+    queuesBytes: Math.max(
+      array + sqEntries * WORD_BYTES,
+      cqes + params[PARAMS_WORDS.cqEntries]! * CQE_SIZE_BYTES,
+    ),
+    entriesBytes: sqEntries * SQE_SIZE_BYTES,
+  };
 }
 
 function ringMemory(control: Control, id: number): Int32Array {
@@ -196,16 +214,6 @@ function patiently(setup: () => number): number {
 function writeAddress(words: Int32Array, at: number, address: number): void {
   words[at] = lowWord(address);
   words[at + 1] = highWord(address);
-}
-
-function copyWords(
-  to: Int32Array,
-  at: number,
-  from: Int32Array,
-  start: number,
-  count: number,
-): void {
-  for (let i = 0; i < count; i++) to[at + i] = from[start + i]!;
 }
 
 /** Says in the slot where the queues are; the descriptor last, by which others know that there is a ring. */
@@ -241,18 +249,18 @@ function describe(
  * Registers the first part of the arena with a ring, so that the kernel need not look its pages up for
  * each IO: as a copy of another ring's registration where there is one, which locks nothing anew.
  */
-function registerArena(backend: MethodBackend, liburing: Liburing): void {
+function registerArena(backend: MethodBackend, calls: UringCalls): void {
   const { control, id, options } = backend;
   const bytes = options.registeredBytes;
   const slot = slotAt(control, id);
   if (bytes === 0) return;
   const fd = control.words[slot + SLOT.fd]!;
-  const isRegistered = tryClone(backend, liburing, fd) || tryRegister(backend, liburing, fd, bytes);
+  const isRegistered = tryClone(backend, calls, fd) || tryRegister(backend, calls, fd, bytes);
   if (isRegistered) Atomics.store(control.words, slot + SLOT.fixedBytes, bytes);
 }
 
 /** Under the other's lock: its ring may be closing. */
-function tryClone(backend: MethodBackend, liburing: Liburing, fd: number): boolean {
+function tryClone(backend: MethodBackend, calls: UringCalls, fd: number): boolean {
   const { control, id, options } = backend;
   for (let other = 0; other < options.maxBackends; other++) {
     const slot = slotAt(control, other);
@@ -262,7 +270,7 @@ function tryClone(backend: MethodBackend, liburing: Liburing, fd: number): boole
       const argument = new Int32Array(CLONE_BUFFERS_SIZE_BYTES / WORD_BYTES);
       argument[0] = source;
       if (source === 0) return -EINVAL;
-      return liburing.register(fd, REGISTER.cloneBuffers, new Uint8Array(argument.buffer), 1);
+      return calls.register(fd, REGISTER.cloneBuffers, new Uint8Array(argument.buffer), 1);
     });
     if (result >= 0) return true;
   }
@@ -271,14 +279,14 @@ function tryClone(backend: MethodBackend, liburing: Liburing, fd: number): boole
 
 function tryRegister(
   backend: MethodBackend,
-  liburing: Liburing,
+  calls: UringCalls,
   fd: number,
   bytes: number,
 ): boolean {
   const iovec = new Int32Array(4);
   writeAddress(iovec, 0, backend.arena.address);
   writeAddress(iovec, 2, bytes);
-  return liburing.register(fd, REGISTER.buffers, new Uint8Array(iovec.buffer), 1) >= 0;
+  return calls.register(fd, REGISTER.buffers, new Uint8Array(iovec.buffer), 1) >= 0;
 }
 
 /** Says that nobody uses a ring any more; it has nothing in the kernel. @returns whether the Aio ends */
@@ -294,17 +302,17 @@ export function isSpare({ words }: Control, slot: number): boolean {
 }
 
 /** Ends a ring that nobody uses. The caller holds its backend's completion lock. */
-export function closeRing(backend: MethodBackend, liburing: Liburing, id: number): void {
-  const { control, libc } = backend;
+export function closeRing({ control, libc }: MethodBackend, id: number): void {
+  const { words } = control;
   const slot = slotAt(control, id);
-  const fd = Atomics.exchange(control.words, slot + SLOT.fd, 0);
+  const fd = Atomics.exchange(words, slot + SLOT.fd, 0);
   if (fd === 0) return;
-  control.words[slot + SLOT.fixedBytes] = 0;
-  if (control.words[slot + SLOT.form] === FORM_SHARED) {
-    libc.close(fd);
-    retire(control.buffer);
-    return;
+  words[slot + SLOT.fixedBytes] = 0;
+  if (words[slot + SLOT.form] === FORM_SHARED) retire(control.buffer);
+  else {
+    const addressAt = (at: number) => fromWords(words[slot + at]!, words[slot + at + 1]!);
+    libc.unmap(addressAt(SLOT.ringAddress), words[slot + SLOT.ringBytes]!);
+    libc.unmap(addressAt(SLOT.entriesAddress), words[slot + SLOT.sqEntries]! * SQE_SIZE_BYTES);
   }
-  const uring = control.words.slice(slot + SLOT.uring, slot + SLOT.size);
-  liburing.queueExit(new Uint8Array(Int32Array.from(uring).buffer));
+  libc.close(fd);
 }

@@ -16,8 +16,8 @@ import { sleepMs } from "../core/sleep.ts";
 import { EAGAIN, EBUSY, EINTR } from "../ffi/errno.ts";
 import * as system from "../ffi/layout.ts";
 import { POLLFD_WORDS, POLLIN, SYNC_FILE_RANGE_WRITE } from "../ffi/layout.ts";
-import type { Liburing } from "../ffi/liburing.ts";
 import * as addresses from "../ffi/memory.ts";
+import type { UringCalls } from "../ffi/uring_calls.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
 import { CachedReads } from "./uring_cached_reads.ts";
@@ -51,7 +51,7 @@ export class UringSubmission {
   /** The own ring. */
   readonly ring: Ring;
   readonly #backend: MethodBackend;
-  readonly #liburing: Liburing;
+  readonly #calls: UringCalls;
   readonly #completions: UringCompletions;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #controlAddress: number;
@@ -73,19 +73,19 @@ export class UringSubmission {
    * For a backend whose ring is there.
    *
    * @param backend whose it is
-   * @param liburing does the calls
+   * @param calls of the system
    * @param completions takes what the kernel has done
    * @param tuning what was chosen by measuring
    */
   constructor(
     backend: MethodBackend,
-    liburing: Liburing,
+    calls: UringCalls,
     completions: UringCompletions,
     tuning: UringTuning,
   ) {
     const { control, libc, id } = backend;
     this.#backend = backend;
-    this.#liburing = liburing;
+    this.#calls = calls;
     this.#completions = completions;
     this.#inlineBytesMax = tuning.inlineBytesMax;
     this.#cachedReads = new CachedReads(backend, tuning);
@@ -93,9 +93,7 @@ export class UringSubmission {
     this.ring = new Ring(control, id);
     completions.adopt(id, this.ring);
     const hasFiles = control.words[slotAt(control, id) + SLOT.hasFiles] !== 0;
-    this.#files = hasFiles
-      ? new RingFiles(backend, liburing, this.ring.fd, tuning.fileUsesMin)
-      : null;
+    this.#files = hasFiles ? new RingFiles(backend, calls, this.ring.fd, tuning.fileUsesMin) : null;
     this.#pinned = [control.buffer, backend.arena.buffer].map((memory) => new PinnedMemory(memory));
     this.#controlAddress = libc.addressOf(control.bytes);
     const pollfdAt = (slotAt(control, id) + SLOT.pollfd) * Int32Array.BYTES_PER_ELEMENT;
@@ -226,7 +224,7 @@ export class UringSubmission {
     const ring = this.ring;
     ring.publish();
     for (let attempts = 0; ring.filled > 0; attempts++) {
-      const result = this.#liburing.enter(ring.fd, ring.filled, 0, 0);
+      const result = this.#calls.enter(ring.fd, ring.filled, 0, 0);
       if (result > 0) {
         ring.noteSubmitted(result);
         continue;
@@ -253,7 +251,7 @@ export class UringSubmission {
     ring.fillCancel(handle.index, words[base + HANDLE.generationLow]!);
     ring.publish();
     for (let attempts = 0; ring.filled > 0 && attempts < CANCEL_ATTEMPTS_MAX; attempts++) {
-      const result = this.#liburing.enter(ring.fd, ring.filled, 0, 0);
+      const result = this.#calls.enter(ring.fd, ring.filled, 0, 0);
       if (result > 0) ring.noteSubmitted(result);
     }
     ring.takeBack();

@@ -9,7 +9,7 @@ import { HANDLE } from "../../core/shared_memory.ts";
 import { AioReturn } from "../../core/result.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { EAGAIN, EBUSY, EINTR, EPERM } from "../../ffi/errno.ts";
-import type { Liburing } from "../../ffi/liburing.ts";
+import type { UringCalls } from "../../ffi/uring_calls.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import { hooks, reset } from "../core/fixtures/layers.ts";
 import {
@@ -39,7 +39,7 @@ import { UringWorker } from "../support/uring_attached.ts";
 /** A ring with so few entries has places for twice as many completions. */
 const SMALL_ENTRIES = 8;
 
-type Enter = Liburing["enter"];
+type Enter = UringCalls["enter"];
 
 /** Replaces `io_uring_enter`. */
 function replaceEnter(make: (real: Enter) => Enter): Disposable {

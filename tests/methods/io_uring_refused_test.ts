@@ -5,11 +5,21 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { availableMethods } from "../../methods/registry.ts";
+import { dirname } from "@std/path";
+import { liburingCandidates } from "../../ffi/liburing.ts";
+import { existsSync } from "node:fs";
+import { LIBC } from "../support/libc.ts";
+import { canHideFiles, hidingFiles } from "../support/namespace.ts";
 import { LIBRARY_URL, runProgram } from "../support/program.ts";
 
 const isLinux = Deno.build.os === "linux" && Deno.build.arch === "x86_64";
 const isRoot = isLinux && Deno.uid() === 0;
 const ignore = availableMethods().find(({ name }) => name === "io_uring")?.ok !== true;
+
+/** As it is on this machine. */
+const LIBURING = liburingCandidates().find((path) => existsSync(path)) ?? "/nowhere/liburing.so.2";
+const REMEDY =
+  'apt-get install liburing2 (2.3 or later), or leave out the option "libraries.liburing"';
 
 /** Refuses the three system calls of io_uring from now on, in all threads of the process. */
 const REFUSE = `
@@ -133,7 +143,29 @@ Deno.test({
 });
 
 Deno.test({
-  name: "io_uring: a liburing that is not there, or is none, is named with the remedy",
+  name: "io_uring: where liburing is not installed it is taken all the same, through the C library",
+  ignore: ignore || !canHideFiles,
+  async fn() {
+    const source = `
+      const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+      await using aio = await Aio.open({ arenaBytes: 65536 });
+      const liburing = ${JSON.stringify(LIBURING)};
+      const [named] = availableMethods({ libraries: { liburing } });
+      console.log(JSON.stringify([aio.methodReason, named.reason]));
+    `;
+    const { code, stdout, stderr } = await runProgram(source, {
+      wrapper: hidingFiles(dirname(LIBURING), "liburing*"),
+    });
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(JSON.parse(stdout), [
+      "io_uring was chosen (the best of this version); its system calls go through the C library",
+      `Cannot find liburing at ${LIBURING}: ${REMEDY}`,
+    ]);
+  },
+});
+
+Deno.test({
+  name: "io_uring: a liburing that is named and not there, or none, is refused with the remedy",
   ignore: !isLinux,
   fn() {
     const reasonWith = (liburing: string) => {
@@ -141,27 +173,29 @@ Deno.test({
         .find(({ name }) => name === "io_uring")!;
       return one.ok ? "" : one.reason;
     };
-    assertStringIncludes(reasonWith("/nowhere/liburing.so.2"), "install liburing 2.3 or later");
+    const missing = "/nowhere/liburing.so.2";
+    assertEquals(reasonWith(missing), `Cannot find liburing at ${missing}: ${REMEDY}`);
     // A library without the symbols, as an older liburing is.
-    assertStringIncludes(reasonWith("libm.so.6"), "liburing is too old");
+    const wrong = reasonWith("libm.so.6").replace(/io_uring_\w+/, "SYMBOL");
+    assertEquals(
+      wrong,
+      `Cannot load liburing from libm.so.6 (undefined symbol: SYMBOL): ${REMEDY}`,
+    );
   },
 });
 
 Deno.test({
-  name: "io_uring: without permission for liburing the flag is named",
+  name: "io_uring: a liburing that is named and not granted is refused with the flag",
   ignore,
   async fn() {
     const source = `
       const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
-      console.log(availableMethods().find(({ name }) => name === "io_uring").reason);
+      const libraries = { liburing: "/opt/liburing.so.2" };
+      console.log(availableMethods({ libraries }).find(({ name }) => name === "io_uring").reason);
     `;
-    const libc = "/lib/x86_64-linux-gnu/libc.so.6";
-    const flags = ["--allow-read", `--allow-ffi=${libc}`];
-    const { code, stdout } = await runProgram(source, { flags });
+    const { code, stdout } = await runProgram(source, { flags: [`--allow-ffi=${LIBC}`] });
     assertEquals(code, 0);
-    assertStringIncludes(
-      stdout,
-      "Cannot open liburing without permission: run again with --allow-ffi=",
-    );
+    const flag = "--allow-ffi=/opt/liburing.so.2";
+    assertEquals(stdout, `Cannot open liburing without permission: run again with ${flag}\n`);
   },
 });

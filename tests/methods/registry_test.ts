@@ -37,6 +37,16 @@ Deno.test("Aio.open() takes the best method of those available", async () => {
   assertEquals(aio.methodReason.startsWith(`${aio.method} was chosen (`), true);
 });
 
+Deno.test("availableMethods() without the C library has none, and says why once", () => {
+  const libc = "/nowhere/libc.so.6";
+  const answers = availableMethods({ libraries: { libc } });
+  assertEquals(answers.map(({ ok }) => ok), [false, false, false]);
+  const reasons = answers.map((answer) => answer.ok ? "" : answer.reason);
+  const reason =
+    `Cannot find the C library at ${libc}: correct the option "libraries.libc", or leave it out`;
+  assertEquals(reasons, [reason, "the same as for io_uring", "the same as for io_uring"]);
+});
+
 for (const method of METHODS) {
   Deno.test(`${method.name}: available() answers twice the same, with nothing left open`, () => {
     const options = effectiveOptions();

@@ -18,7 +18,8 @@ const PATIENCE_MS = 60_000;
 
 /** Writes until Workers are there or time is over, reads, and tells how many Workers there were. */
 const PROGRAM = `
-  const aio = await Aio.open({ method: Deno.args[1], workers: { min: 2 } });
+  const methods = ["worker", "sync"];
+  const aio = await Aio.open({ method: Deno.args[1], methods, workers: { min: 2 } });
   const file = await aio.openFile(Deno.args[0], { read: true, write: true });
   const view = aio.alloc(4096);
   const end = performance.now() + Number(Deno.args[2]);

@@ -1,7 +1,7 @@
 /**
- * mapped_rings.ts: io_uring as on kernels before Linux 6.5, which map their rings by themselves. The
- * import map beside it puts this in the place of `methods/io_uring.ts`, so that the whole suite runs
- * with such rings: `deno task test:mapped`.
+ * mapped_rings.ts: io_uring as on kernels before Linux 6.5, which map their rings by themselves, and as
+ * on machines without liburing. The import map beside it puts this in the place of
+ * `methods/io_uring.ts`, so that the whole suite runs with such rings: `deno task test:mapped`.
  *
  * @module
  */
@@ -11,9 +11,9 @@ import { createIoUringMethod as create } from "../../methods/io_uring.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
 import type { UringTuning } from "../../methods/uring_tuning.ts";
 
-/** As that one, but where it would choose the form, the ring is mapped. */
+/** As that one, but where it would choose, the ring is mapped and the calls go through the C library. */
 export function createIoUringMethod(form: RingForm | null, tuning?: UringTuning): IoMethod {
-  return create(form ?? "mapped", tuning);
+  return create(form ?? "mapped", tuning, "libc");
 }
 
 /** Hands IOs to the kernel, through rings that it mapped. */

@@ -14,7 +14,7 @@ import { type AioOptions, effectiveOptions } from "../../core/options.ts";
 import { AioReturn } from "../../core/result.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { closeLibc, openLibc } from "../../ffi/libc.ts";
-import { closeLiburing, type Liburing, openLiburing } from "../../ffi/liburing.ts";
+import { closeUringCalls, openUringCalls, type UringCalls } from "../../ffi/uring_calls.ts";
 import { PARAMS_WORDS } from "../../ffi/uring_layout.ts";
 import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
@@ -50,10 +50,10 @@ export function hasRings(form: RingForm): boolean {
 function kernelFeatures(): number {
   if (!hasRings("shared") && !hasRings("mapped")) return 0;
   const libc = openLibc();
-  const liburing = openLiburing();
+  const calls = openUringCalls({});
   const params = new Int32Array(PARAMS_WORDS.size);
-  libc.close(liburing.setup(1, new Uint8Array(params.buffer)));
-  closeLiburing(liburing);
+  libc.close(calls.setup(1, new Uint8Array(params.buffer)));
+  closeUringCalls(calls);
   closeLibc(libc);
   return params[PARAMS_WORDS.features]!;
 }
@@ -121,24 +121,26 @@ export function countRings(): number {
 }
 
 /** The calls that tests replace. */
-type UringCalls = Pick<Liburing, "enter" | "setup" | "queueInit" | "register">;
+type ReplacedCalls = Pick<UringCalls, "enter" | "setup" | "register">;
 
-/** Replaces calls of this thread's liburing until the end of the scope: whoever uses it has this one. */
-export function replaceCalls(make: (real: UringCalls) => Partial<UringCalls>): Disposable {
-  const liburing = openLiburing();
-  const replaced = new DisposableStack();
-  replaced.defer(() => closeLiburing(liburing));
-  const { enter, setup, queueInit, register } = make({
-    enter: liburing.enter.bind(liburing),
-    setup: liburing.setup.bind(liburing),
-    queueInit: liburing.queueInit.bind(liburing),
-    register: liburing.register.bind(liburing),
-  });
-  if (enter !== undefined) replaced.use(replace(liburing, "enter", enter));
-  if (setup !== undefined) replaced.use(replace(liburing, "setup", setup));
-  if (register !== undefined) replaced.use(replace(liburing, "register", register));
-  if (queueInit !== undefined) replaced.use(replace(liburing, "queueInit", queueInit));
-  return replaced;
+/** Replaces calls of this thread until the end of the scope, whichever library they go through. */
+export function replaceCalls(
+  make: (real: ReplacedCalls) => Partial<ReplacedCalls>,
+): Disposable {
+  using opened = new DisposableStack();
+  const libraries = [null, "libc"] as const;
+  const all = libraries.map((one) => opened.adopt(openUringCalls({}, one), closeUringCalls));
+  for (const calls of new Set(all)) {
+    const { enter, setup, register } = make({
+      enter: calls.enter.bind(calls),
+      setup: calls.setup.bind(calls),
+      register: calls.register.bind(calls),
+    });
+    if (enter !== undefined) opened.use(replace(calls, "enter", enter));
+    if (setup !== undefined) opened.use(replace(calls, "setup", setup));
+    if (register !== undefined) opened.use(replace(calls, "register", register));
+  }
+  return opened.move();
 }
 
 /**
@@ -155,11 +157,11 @@ export function cancelIn(
   argument.set([index, generation | 0, -1, 0]);
   // However long it takes.
   argument.fill(-1, 4, 8);
-  const liburing = openLiburing();
+  const calls = openUringCalls({});
   const { fd } = ringOf(fixture, backendId);
   const bytes = new Uint8Array(argument.buffer);
-  const result = liburing.register(fd, REGISTER_SYNC_CANCEL, bytes, 1);
-  closeLiburing(liburing);
+  const result = calls.register(fd, REGISTER_SYNC_CANCEL, bytes, 1);
+  closeUringCalls(calls);
   return result;
 }
 
@@ -167,8 +169,6 @@ export function cancelIn(
 export function smallRings(entriesMax: number): Disposable {
   return replaceCalls((real) => ({
     setup: (entries, params) => real.setup(Math.min(entries, entriesMax), params),
-    queueInit: (entries, ring, params) =>
-      real.queueInit(Math.min(entries, entriesMax), ring, params),
   }));
 }
 
