@@ -49,7 +49,7 @@ export interface AioOptions {
   ioCombineLimit?: number;
   /** Buffers that one IO can have. 1..128, default 16. Sizes shared memory. */
   ioMaxCombineLimit?: number;
-  /** Reads that streams keep in flight. 0..1000, 0 = no read-ahead, default 16. */
+  /** Reads that streams will keep in flight; nothing uses it yet. 0..1000, 0 = no read-ahead, default 16. */
   effectiveIoConcurrency?: number;
   /** Bytes of the arena, the memory that IO goes to and from without a copy. A multiple of 4096 up to 4 GiB, default 64 MiB; committed as it is used, on Linux by 2 MiB at a time. */
   arenaBytes?: number;
@@ -57,7 +57,7 @@ export interface AioOptions {
   registeredBytes?: number;
   /** Files open at once. 1..65536, default 1024. */
   maxFiles?: number;
-  /** Bytes of a page of buffer pools and streams. A power of two, 512..65536, default 8192. */
+  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. A power of two, 512..65536, default 8192. */
   pageSize?: number;
   /** The pool of the worker method. */
   workers?: WorkerPoolOptions;
@@ -89,7 +89,7 @@ export interface EffectiveOptions {
   readonly ioCombineLimit: number;
   /** Buffers that one IO can have. */
   readonly ioMaxCombineLimit: number;
-  /** Reads that streams keep in flight. */
+  /** Reads that streams will keep in flight; nothing uses it yet. */
   readonly effectiveIoConcurrency: number;
   /** Bytes of the arena. */
   readonly arenaBytes: number;
@@ -97,7 +97,7 @@ export interface EffectiveOptions {
   readonly registeredBytes: number;
   /** Files open at once. */
   readonly maxFiles: number;
-  /** Bytes of a page of buffer pools and streams. */
+  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. */
   readonly pageSize: number;
   /** The pool of the worker method. */
   readonly workers: Readonly<Required<WorkerPoolOptions>>;

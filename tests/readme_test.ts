@@ -1,23 +1,37 @@
 /** The README's example runs as it stands, and what the README names is there. */
 
-import { assertEquals, assertExists, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertExists } from "@std/assert";
 
-import { runChild, tempDir } from "./support/temp.ts";
+import { blocksOf, readPage, runInClone } from "./support/clone.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const README = await Deno.readTextFile(new URL("README.md", ROOT));
+const README = await readPage("README.md");
 
-Deno.test("README: the example runs and prints what it says", async () => {
-  await using dir = await tempDir();
-  const block = /```ts\n([^]*?)```/.exec(README)?.[1];
-  assertExists(block);
-  const source = block.replace("jsr:@deno-aio/aio", new URL("mod.ts", ROOT).href);
-  assertStringIncludes(source, ROOT.href);
-  await Deno.writeTextFile(`${dir.path}/example.ts`, source);
-  const result = await runChild(["run", "-A", "example.ts"], { cwd: dir.path });
-  assertEquals(result.stderr, "");
-  assertEquals(result.stdout, "page seven\n");
-  assertEquals(result.code, 0);
+const EXAMPLES = blocksOf(README, "ts");
+
+async function outputOf(source: string): Promise<string> {
+  const { code, stdout, stderr } = await runInClone(source);
+  assertEquals([code, stderr], [0, ""]);
+  return stdout;
+}
+
+Deno.test("README: the first example runs in a clone as it stands, and prints what it says", async () => {
+  assertEquals(await outputOf(EXAMPLES[0]!), "page seven\n");
+});
+
+Deno.test("README: the example of appending loses nothing", async () => {
+  const append = EXAMPLES.find((source) => source.includes("function append"));
+  assertExists(append);
+  const program = [
+    `import { Aio } from "./mod.ts";`,
+    `await using aio = await Aio.open();`,
+    `await using file = await aio.openFile("log", { read: true, write: true, create: true });`,
+    `const lines = Array.from({ length: 10 }, (_, i) => new TextEncoder().encode(\`line \${i}\\n\`));`,
+    append,
+    `console.log(await Deno.readTextFile("log"));`,
+  ];
+  const lines = Array.from({ length: 10 }, (_, i) => `line ${i}\n`);
+  assertEquals(await outputOf(program.join("\n")), `${lines.join("")}\n`);
 });
 
 Deno.test("README: every task that it names exists", async () => {
@@ -28,7 +42,7 @@ Deno.test("README: every task that it names exists", async () => {
 });
 
 Deno.test("README: every file that it links to exists", async () => {
-  for (const [, path] of README.matchAll(/\]\(([^)]+)\)/g)) {
+  for (const [, path] of README.matchAll(/\]\(([^)#]+)\)/g)) {
     assertExists(await Deno.stat(new URL(path!, ROOT)));
   }
 });

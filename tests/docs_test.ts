@@ -1,0 +1,60 @@
+/** What the pages of the documentation say of options, and their programs, hold. */
+
+import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
+import { effectiveOptions } from "../core/options.ts";
+import { blocksOf, readPage, runInClone } from "./support/clone.ts";
+
+/** A program, and what the page says that it prints. */
+const PRINTS = /```ts\n((?:(?!```)[^])*)```\n\nprints\n\n```text\n([^]*?)```/g;
+
+Deno.test("docs/debugging.md: what its programs print is what stands below them", async () => {
+  const programs = Array.from((await readPage("docs/debugging.md")).matchAll(PRINTS));
+  assertGreater(programs.length, 0);
+  for (const [, program, output] of programs) {
+    const { stdout } = await runInClone(program!);
+    assertEquals(stdout, output);
+  }
+});
+
+for (const path of ["docs/tuning.md", "docs/debugging.md"]) {
+  Deno.test(`${path}: its programs run, and print what they say`, async () => {
+    const programs = blocksOf(await readPage(path), "ts").filter((text) =>
+      text.includes("import ")
+    );
+    assertGreater(programs.length, 0);
+    for (const program of programs) {
+      const { code, stdout, stderr } = await runInClone(program);
+      assertEquals([code, stderr], [0, ""], program);
+      const said = Array.from(
+        program.matchAll(/console\.log\(.*; \/\/ (.*)$/gm),
+        ([, text]) => text,
+      );
+      assertEquals(stdout.split("\n").slice(0, said.length), said, program);
+    }
+  });
+}
+
+Deno.test("docs/tuning.md: names every option there is", async () => {
+  const page = await readPage("docs/tuning.md");
+  const refusal = assertThrows(() => effectiveOptions({ unknown: 1 } as never), TypeError);
+  const names = refusal.message.split("known are ")[1]!.split(", ");
+  assertGreater(names.length, 10);
+  for (const name of names.filter((name) => name !== "workers")) {
+    assert(page.includes(`\`${name}\``), name);
+  }
+  for (const name of Object.keys(effectiveOptions().workers)) {
+    assert(page.includes(`\`workers.${name}\``), name);
+  }
+});
+
+Deno.test("docs/tuning.md: the defaults of numbers are those in force", async () => {
+  const page = await readPage("docs/tuning.md");
+  const rows = Array.from(page.matchAll(/^\| `([\w.]+)` +\| [^|]+\| ([\d]+)( MiB)? +\|/gm));
+  const { workers, ...others } = effectiveOptions();
+  const inForce = new Map(Object.entries(others).map(([name, value]) => [name, value as unknown]));
+  for (const [name, value] of Object.entries(workers)) inForce.set(`workers.${name}`, value);
+  assertGreater(rows.length, 8);
+  for (const [, name, number, mib] of rows) {
+    assertEquals(inForce.get(name!), Number(number) * (mib === undefined ? 1 : 2 ** 20), name);
+  }
+});
