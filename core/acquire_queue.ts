@@ -22,6 +22,8 @@ export interface HandleSource {
   tryAcquire(owner: HandleOwner | null, ret: AioReturn | null): AioHandle | null;
   /** Takes back a handle that was neither started nor released. @returns whether it was neither */
   giveBack(handle: AioHandle): boolean;
+  /** Has IO end, as somebody waits for the handle of any. */
+  hasNone(): void;
 }
 
 interface Entry {
@@ -129,7 +131,7 @@ export class AcquireQueue {
         entry.refuse(error);
         continue;
       }
-      if (handle === null) return;
+      if (handle === null) return this.#source.hasNone();
       this.#entries.shift();
       entry.run(handle);
     }

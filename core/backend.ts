@@ -152,6 +152,11 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
         this.recycle(handle);
         return true;
       },
+      // Even in a batch: with all handles staged nobody would get on.
+      hasNone: () => {
+        this.staging.submitAtEndOfTurn();
+        this.pump.start();
+      },
     });
   }
 
@@ -261,13 +266,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     signal?: AbortSignal,
   ): Promise<T> {
     this.checkUsable("acquireAsync");
-    const result = this.acquireQueue.enqueue(use, owner, ret, signal);
-    if (this.acquireQueue.length > 0) {
-      // Even in a batch: with all handles staged nobody would get on.
-      this.staging.submitAtEndOfTurn();
-      this.pump.start();
-    }
-    return result;
+    return this.acquireQueue.enqueue(use, owner, ret, signal);
   }
 
   /** Waits for any own IO to be over, not for a certain one. */

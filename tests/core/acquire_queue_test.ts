@@ -43,6 +43,24 @@ testSharedCores(
   { options: { maxConcurrency: 1 } },
 );
 
+testSharedCores(
+  "aio.acquireAsync() goes on in an open batch, as what is staged is submitted",
+  async (fixture) => {
+    const { aio } = fixture;
+    aio.enterBatchmode();
+    const queued = [0, 1, 2, 3].map((i) =>
+      aio.acquireAsync((handle) => {
+        startOn(fixture, handle);
+        return i;
+      })
+    );
+    assertEquals(await Promise.all(queued), [0, 1, 2, 3]);
+    assertEquals(aio.backend.staging.isInBatch, true);
+    aio.exitBatchmode();
+  },
+  { options: { maxConcurrency: 1 } },
+);
+
 // Only with this method does a handle come back when the test wants it to.
 Deno.test("held: aio.acquireAsync() serves one for each handle that comes back", async () => {
   await using fixture = await openHeld({ maxConcurrency: 1 });
