@@ -30,6 +30,10 @@ const LIBRARY_FOLDERS = [
 const POSTGRESQL_VERSIONS = [15, 17, 16, 14, 13, 12] as const;
 const POSTGRESQL_PROGRAMS = ["initdb", "postgres", "pg_ctl", "pg_checksums", "psql"] as const;
 
+function programFolders(name: string): string[][] {
+  return ["/usr/sbin", "/sbin"].map((folder) => [`${folder}/${name}`]);
+}
+
 /** All that the tests need beyond Deno. */
 export const PREREQUISITES: readonly Prerequisite[] = [
   {
@@ -43,6 +47,16 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     anyOf: POSTGRESQL_VERSIONS.map((version) =>
       POSTGRESQL_PROGRAMS.map((program) => `/usr/lib/postgresql/${version}/bin/${program}`)
     ),
+  },
+  {
+    package: "xfsprogs",
+    why: "the event loop is watched while an XFS stands still",
+    anyOf: programFolders("mkfs.xfs"),
+  },
+  {
+    package: "e2fsprogs",
+    why: "the event loop is watched while an ext4 stands still",
+    anyOf: programFolders("mkfs.ext4"),
   },
 ];
 
