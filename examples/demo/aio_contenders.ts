@@ -23,6 +23,9 @@ import {
   type Workload,
 } from "./contender.ts";
 
+/** A pool of Workers grows by one at a time while reads queue for it. */
+const POOL_GROWS_MS = 700;
+
 /** What this module has on this machine. */
 export interface AioContenders {
   /** The method that `"auto"` takes. */
@@ -85,8 +88,9 @@ function addFile(contenders: ByManner, opened: Opened): void {
   const name = (call: string): string => `aio ${method}: ${call}${file.direct ? ", direct" : ""}`;
   const read = async (task: number): Promise<void> =>
     expectBytes(workload, await file.readAt(buffers[task]!, next()));
+  const warmUp = method === "worker" && file.direct ? { warmUpMs: POOL_GROWS_MS } : {};
   contenders.tasks.push(
-    { name: name("readAt"), ...verdict, run: (until) => runTasks(TASKS, until, read) },
+    { name: name("readAt"), ...verdict, ...warmUp, run: (until) => runTasks(TASKS, until, read) },
     { name: name(`core, batches of ${TASKS}`), run: makeBatches(opened, buffers) },
   );
   contenders.oneTask.push({

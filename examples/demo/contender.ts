@@ -25,6 +25,8 @@ export interface Contender {
   readonly name: string;
   /** What the verdict calls it; left out: the verdict leaves it out. */
   readonly inVerdict?: string;
+  /** How long it runs before it is measured, if that is longer than for others. */
+  readonly warmUpMs?: number;
   /**
    * Reads until a time.
    *

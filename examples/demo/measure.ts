@@ -53,7 +53,7 @@ export class CacheWarmer {
  * @param durationMs for how long
  */
 export async function measure(contender: Contender, durationMs: number): Promise<Figures> {
-  await contender.run(performance.now() + WARM_UP_MS);
+  await contender.run(performance.now() + (contender.warmUpMs ?? WARM_UP_MS));
   let [reads, elapsedMs, cpuMicroseconds] = [0, 0, 0];
   while (elapsedMs < durationMs) {
     await setImmediate();
