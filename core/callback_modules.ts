@@ -36,17 +36,20 @@ async function importModule(url: string): Promise<Record<string, unknown>> {
   try {
     return await import(url);
   } catch (cause) {
-    const flag = url.startsWith("file:")
-      ? "--allow-read on its folder"
-      : "--allow-import for its host";
-    throw new TypeError(
-      `Cannot import the callback module ${url}: ${
-        cause instanceof Error ? cause.message : cause
-      } ` +
-        `(it needs ${flag})`,
-      { cause },
-    );
+    throw new TypeError(`Cannot import the callback module ${url}${whyNot(url, cause)}`, { cause });
   }
+}
+
+/** The end of that sentence, in one line. Deno says by a text that it lacks permission. */
+function whyNot(url: string, cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const refused = /^Requires (read|import) access/.exec(message);
+  if (refused === null) return `: ${message.split("\n", 1)[0]!.replace(/\.$/, "")}`;
+  const { host, pathname } = new URL(".", url);
+  const flag = refused[1] === "read"
+    ? `--allow-read=${decodeURIComponent(pathname)}`
+    : `--allow-import=${host}`;
+  return ` without permission: run again with ${flag}`;
 }
 
 function recordOf<T>(value: unknown, url: string, name: string): Readonly<Record<string, T>> {

@@ -5,6 +5,8 @@ import { AioCore } from "../../core/aio.ts";
 import { CallbackTable, defineCallbacks, hashNames } from "../../core/callback.ts";
 import { defineTarget, TargetTable } from "../../core/target.ts";
 import { syncMethod } from "../../methods/sync.ts";
+import { LIBC } from "../support/libc.ts";
+import { runProgram } from "../support/program.ts";
 
 const BUILT_IN = ["fileReadv", "fileWritev", "fileSync"];
 const NO_COMPLETION_TEXT = "it does not have a completion callback";
@@ -135,16 +137,51 @@ for (const [name, modules, message] of REFUSED) {
   });
 }
 
-for (const name of ["not_there.ts", "throws_at_import.ts"]) {
-  Deno.test(`a module that cannot be imported (${name}) is named, with the reason and the flag`, async () => {
-    const error = await assertRejects(
-      () => open(name),
-      TypeError,
-      `Cannot import the callback module ${fixture(name).href}: `,
+const NOT_IMPORTED: readonly (readonly [name: string, reason: string])[] = [
+  ["not_there.ts", `Module not found "${fixture("not_there.ts").href}"`],
+  ["throws_at_import.ts", "no import today"],
+];
+
+for (const [name, reason] of NOT_IMPORTED) {
+  Deno.test(`a module that cannot be imported (${name}) is named, with the reason`, async () => {
+    const error = await assertRejects(() => open(name), TypeError);
+    assertEquals(
+      error.message,
+      `Cannot import the callback module ${fixture(name).href}: ${reason}`,
     );
-    assertEquals(error.message.endsWith("(it needs --allow-read on its folder)"), true);
     assertInstanceOf(error.cause, Error);
-    if (name === "throws_at_import.ts") assertEquals(error.cause.message, "no import today");
+    if (name === "throws_at_import.ts") assertEquals(error.cause.message, reason);
+  });
+}
+
+Deno.test("a module that does not parse is refused in one line", async () => {
+  const text = "export const callbacks = {";
+  const url = new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+  const error = await assertRejects(
+    () => AioCore.open({ callbackModules: [url], arenaBytes: 4096 }, [syncMethod]),
+    TypeError,
+    `Cannot import the callback module ${url.href}: `,
+  );
+  assertEquals(error.message.includes("\n"), false);
+});
+
+for (
+  const [scheme, url, flag] of [
+    ["file:", "file:///no%20where/callbacks.ts", "--allow-read=/no where/"],
+    ["http:", "http://127.0.0.1:9/callbacks.ts", "--allow-import=127.0.0.1:9"],
+  ] as const
+) {
+  Deno.test(`a ${scheme} module without permission is refused with the flag`, async () => {
+    const source = `
+      try {
+        await Aio.open({ callbackModules: [new URL(${JSON.stringify(url)})] });
+      } catch (error) {
+        console.log(error.name, error.message);
+      }`;
+    const { stdout, stderr } = await runProgram(source, { flags: [`--allow-ffi=${LIBC}`] });
+    const expected =
+      `TypeError Cannot import the callback module ${url} without permission: run again with ${flag}`;
+    assertEquals([stdout, stderr], [`${expected}\n`, ""]);
   });
 }
 
