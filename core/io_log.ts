@@ -26,6 +26,8 @@ import { HANDLE } from "./shared_memory.ts";
 
 /** The log of one thread. */
 export class IoLog {
+  /** Has {@linkcode take} called with what other threads said before a line of this one; null: none do. */
+  bringEarlier: (() => void) | null = null;
   readonly #hook: LogHook;
   readonly #level: number;
   readonly #callbacks: CallbackTable;
@@ -41,6 +43,11 @@ export class IoLog {
     this.#hook = hook;
     this.#callbacks = callbacks;
     this.#level = LOG_LEVELS.indexOf(level);
+  }
+
+  /** The most detailed lines that are made. */
+  get level(): LogLevel {
+    return LOG_LEVELS[this.#level]!;
   }
 
   /** Whether lines of a level are made. */
@@ -64,12 +71,22 @@ export class IoLog {
     );
   }
 
+  /** Takes a line that another thread made. */
+  take(level: LogLevel, line: string): void {
+    if (this.has(level)) this.#hand(level, line);
+  }
+
   /** Makes a line of each call of a callback. */
   traceOf(): TraceHook {
     return (handle, name, phase) => this.io("debug4", handle, `calls ${phase} of "${name}"`);
   }
 
   #tell(level: LogLevel, line: string): void {
+    this.bringEarlier?.();
+    this.#hand(level, line);
+  }
+
+  #hand(level: LogLevel, line: string): void {
     const { runningId } = this.#callbacks;
     this.#callbacks.runningId = LOG_RUNNING;
     this.#hook(line, level);

@@ -9,6 +9,7 @@
 
 import type { Libc } from "../ffi/libc.ts";
 import type { AioHandle } from "./handle.ts";
+import type { IoLog } from "./io_log.ts";
 import type { EffectiveOptions, WorkerPoolOptions } from "./options.ts";
 import type { Control } from "./shared_memory.ts";
 import type { WaitEvent } from "./wait_event.ts";
@@ -74,6 +75,8 @@ export interface MethodBackend {
   readonly hasOthers: boolean;
   /** The id of the target that stands for an open file. */
   readonly fileTargetId: number;
+  /** Takes lines about each IO, those that threads of the method make among them; null: none are wanted. */
+  readonly log: IoLog | null;
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
   /** Takes over from threads that have died. */

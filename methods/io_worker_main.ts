@@ -4,14 +4,27 @@
  * @module
  */
 
-import { parentPort, workerData } from "node:worker_threads";
-import { Helper, type HelperToken } from "../core/helper.ts";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { Helper, type HelperLog, type HelperToken } from "../core/helper.ts";
+import type { LogLevel } from "../core/log_level.ts";
+import { Control } from "../core/shared_memory.ts";
 import { IoWorker } from "./io_worker.ts";
+import { ringOpener } from "./worker_queue.ts";
 
 /** What the opener posts to a Worker that it starts. */
 export interface IoWorkerData extends HelperToken {
   /** The number of the Worker. */
   readonly number: number;
+  /** Takes the Worker's lines for the opener's log; null: none are wanted. */
+  readonly log: { readonly port: MessagePort; readonly level: LogLevel } | null;
+}
+
+/** A line of the log that a Worker posts. */
+export interface IoWorkerLine {
+  /** The whole line. */
+  readonly line: string;
+  /** How detailed it is. */
+  readonly level: LogLevel;
 }
 
 /** What a Worker posts to the opener: a warning for its hook, or why it ends. */
@@ -33,9 +46,22 @@ function post(kind: IoWorkerMessage["kind"], message: string, cause?: unknown): 
   }
 }
 
+/** The opener is rung for each line, as it may have nothing else to wake up for. */
+function logOf({ log, control }: IoWorkerData): HelperLog | null {
+  if (log === null) return null;
+  const { port, level } = log;
+  const shared = new Control(control);
+  const hook: HelperLog["hook"] = (line, level) => {
+    port.postMessage({ line, level } satisfies IoWorkerLine);
+    ringOpener(shared);
+  };
+  return { hook, level };
+}
+
 /** Runs the Worker's whole life. */
 async function main(data: IoWorkerData): Promise<void> {
-  const helper = await Helper.join(data, (message, cause) => post("warning", message, cause));
+  const warn = (message: string, cause?: unknown) => post("warning", message, cause);
+  const helper = await Helper.join(data, warn, logOf(data));
   if (helper === null) return;
   new IoWorker(helper, data.number).run();
   helper.leave();

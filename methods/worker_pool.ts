@@ -19,6 +19,7 @@ import type { MethodBackend } from "../core/method.ts";
 import { BACKEND, HANDLE } from "../core/shared_memory.ts";
 import { EAGAIN } from "../ffi/errno.ts";
 import type { IoWorkerData, IoWorkerMessage } from "./io_worker_main.ts";
+import { WorkerLog } from "./worker_log.ts";
 import { POOL, poolAt, WORKER, workerAt, WORKERS_MAX } from "./worker_memory.ts";
 import type { WorkerQueue } from "./worker_queue.ts";
 
@@ -73,6 +74,10 @@ export class WorkerPool {
   readonly #at: number;
   readonly #queue: WorkerQueue;
   readonly #workers = new Map<number, StartedWorker>();
+  /** Those whose event came, and whose threads may not be gone yet. */
+  readonly #ending = new Set<number>();
+  /** Null: no lines are wanted. */
+  readonly #log: WorkerLog | null;
   #isStepScheduled = false;
   #scheduledAt = 0;
   #isEnding = false;
@@ -95,6 +100,7 @@ export class WorkerPool {
     this.#words = backend.control.words;
     this.#at = poolAt(backend.control);
     this.#queue = queue;
+    this.#log = backend.log === null ? null : new WorkerLog(backend.log);
     this.#listen();
   }
 
@@ -114,6 +120,7 @@ export class WorkerPool {
     const next = () => {
       if (this.#isEnding) return;
       this.#listen();
+      this.#log?.bring();
       this.schedule();
     };
     if (wait.async) wait.value.then(next);
@@ -214,12 +221,15 @@ export class WorkerPool {
       options,
       id: options.maxBackends + number,
     };
-    const workerData: IoWorkerData = { ...token, number };
+    const log = this.#log?.open(number) ?? null;
+    const workerData: IoWorkerData = { ...token, number, log };
+    const transferList = log === null ? [] : [log.port];
     const name = `aio worker ${number}`;
     let thread: Worker;
     try {
-      thread = new Worker(new URL(START), { workerData, name });
+      thread = new Worker(new URL(START), { workerData, transferList, name });
     } catch (error) {
+      this.#log?.close(number);
       this.#noticeFailure(number, error instanceof Error ? error.message : String(error), error);
       return;
     }
@@ -250,7 +260,8 @@ export class WorkerPool {
   /** The lowest that no thread has, and none is about to have; -1: none. */
   #freeNumber(): number {
     for (let number = 0; number < WORKERS_MAX; number++) {
-      if (!this.#workers.has(number) && this.#threadIdOf(number) === 0) return number;
+      const isTaken = this.#workers.has(number) || this.#ending.has(number);
+      if (!isTaken && this.#threadIdOf(number) === 0) return number;
     }
     return -1;
   }
@@ -284,7 +295,10 @@ export class WorkerPool {
   #noticeEnd(number: number): void {
     this.#workers.delete(number);
     if (this.#isEnding) return;
+    this.#ending.add(number);
     if (this.#threadIdOf(number) === 0) {
+      this.#ending.delete(number);
+      this.#log?.close(number);
       this.schedule();
       return;
     }
@@ -318,6 +332,7 @@ export class WorkerPool {
         return this.#threadIdOf(number) === 0;
       });
     }
+    this.#log?.closeAll();
     // A thread goes on for a moment after its Worker has ended, with descriptors and memory of its own.
     const { libc } = this.#backend;
     await until(() => threadIds.every((id) => id === 0 || !libc.isThreadAlive(id)), GONE_LOOKS_MAX);

@@ -346,7 +346,13 @@ export class WorkerQueue {
 
   /** Has the opener look after the pool. */
   ringOpener(): void {
-    Atomics.add(this.#words, this.#at + POOL.bell, 1);
-    Atomics.notify(this.#words, this.#at + POOL.bell);
+    ringOpener(this.#control);
   }
+}
+
+/** Has the opener look after the pool, from a thread that needs nothing else of the queue. */
+export function ringOpener(control: Control): void {
+  const bell = poolAt(control) + POOL.bell;
+  Atomics.add(control.words, bell, 1);
+  Atomics.notify(control.words, bell);
 }

@@ -3,7 +3,7 @@
  * are told where Workers cannot be started.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { LIBC } from "../support/libc.ts";
 import { runProgram } from "../support/program.ts";
@@ -38,9 +38,7 @@ async function run(flags: readonly string[], rest: string, method = "worker") {
     ? ["-A"]
     : [...data, `--allow-write=${dir.path}`, `--allow-ffi=${LIBC}`];
   const args = [dir.join("data"), method, String(PATIENCE_MS)];
-  const start = performance.now();
-  const result = await runProgram(PROGRAM + rest, { flags: own, args });
-  return { ...result, ms: performance.now() - start };
+  return await runProgram(PROGRAM + rest, { flags: own, args, timeLimitMs: 2 * PATIENCE_MS });
 }
 
 const FIRST = contentAt(SEED, 4096, 1)[0];
@@ -54,7 +52,6 @@ for (
   Deno.test(`worker: a program ends by itself ${name}, and Workers do not keep it`, async () => {
     const result = await run(["-A"], rest!);
     assertEquals([result.code, result.stderr, result.stdout], [0, "", `worker 2 ${FIRST}\n`]);
-    assert(result.ms < 15_000);
   });
 }
 
