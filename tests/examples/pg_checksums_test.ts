@@ -7,14 +7,8 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "@std/path";
-import { pageChecksum } from "../../examples/pg_checksums/page.ts";
 import { availableMethods } from "../../mod.ts";
-import {
-  type Cluster,
-  copyCluster,
-  postgresAvailable,
-  sharedCluster,
-} from "../support/postgres.ts";
+import { type Cluster, postgresAvailable, sharedCluster } from "../support/postgres.ts";
 import {
   assertSameAsOriginal,
   BLOCKS_PER_SEGMENT,
@@ -24,28 +18,9 @@ import {
   PAGE_BYTES,
   readPage,
   runProgram,
+  testCopy,
+  withChecksum,
 } from "./pg_checksums/program.ts";
-
-/** A cluster's test: `change` damages a copy of the cluster, then both programs look at it. */
-function testCopy(name: string, fn: (cluster: Cluster) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore: !postgresAvailable,
-    fn: async () => {
-      await using cluster = await copyCluster();
-      await fn(cluster);
-    },
-  });
-}
-
-/** A page as the server would write it at that place. */
-function withChecksum(page: Uint8Array, blockNumber: number): Uint8Array {
-  const copy = page.slice();
-  const words = new Uint32Array(copy.buffer);
-  const checksum = pageChecksum(words, 0, words.length, blockNumber);
-  new DataView(copy.buffer).setUint16(8, checksum, true);
-  return copy;
-}
 
 Deno.test({
   name: "pg_checksums reports the same as the C tool on an intact cluster",
@@ -133,22 +108,6 @@ testCopy("pg_checksums numbers the pages of a later segment from its place", asy
   const result = await assertSameAsOriginal(cluster);
   assertEquals(errorCount(result), 1);
   assertStringIncludes(result.stderr, `in file "${segment}", block 150: `);
-});
-
-testCopy("pg_checksums finds bad pages all over a full segment", async (cluster) => {
-  const page = await readPage(cluster.file("accounts"), 10);
-  const segment = cluster.file("accounts", ".1");
-  await Deno.writeFile(segment, new Uint8Array());
-  await Deno.truncate(segment, BLOCKS_PER_SEGMENT * PAGE_BYTES); // New pages, in a hole.
-  const badBlocks = [0, 127, 128, 50_000, 99_999, 131_071];
-  for (const block of badBlocks) await overwrite(segment, block * PAGE_BYTES, page);
-  for (const block of [1, 60_000, 131_070]) {
-    const right = withChecksum(page, BLOCKS_PER_SEGMENT + block);
-    await overwrite(segment, block * PAGE_BYTES, right);
-  }
-  const result = await assertSameAsOriginal(cluster);
-  const blocks = Array.from(result.stderr.matchAll(/block (\d+)/g), ([, block]) => Number(block));
-  assertEquals(blocks, badBlocks);
 });
 
 testCopy("pg_checksums counts new pages and does not check them", async (cluster) => {

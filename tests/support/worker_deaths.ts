@@ -4,10 +4,11 @@
  * @module
  */
 
+import { assert, assertEquals } from "@std/assert";
 import { Aio, type AioFile, AioReturn } from "../../mod.ts";
 import { poolOf } from "../../methods/worker.ts";
 import { FAULTS } from "../methods/fixtures/worker_faults.ts";
-import { contentAt, type Prng } from "./prng.ts";
+import { contentAt, describeSeed, Prng, testSeed } from "./prng.ts";
 import { tempDir, writeRandomFile } from "./temp.ts";
 import { METHODS_FOR_TESTS, poolUp, untilRunning } from "./worker_pool.ts";
 
@@ -138,4 +139,16 @@ export async function runDeaths(
   if (aio.ios().length > 0) left.push(`${aio.ios().length} IOs`);
   if (aio.backend.idleCount !== aio.options.maxConcurrency) left.push("handles");
   return { ios: all.ios, wrong: all.wrong, deaths: all.deaths, left };
+}
+
+/** Registers the check for each family of ways to die, with so many IOs. */
+export function testWorkerDeaths(ios: number): void {
+  for (const family of ["bySelf", "terminate"] as const) {
+    Deno.test(`worker: random deaths of Workers lose no IO and no byte (${family})`, async () => {
+      const seed = testSeed();
+      const { wrong, left, deaths } = await runDeaths(ios, new Prng(seed), family);
+      assertEquals([wrong, left], [0, []], describeSeed(seed));
+      assert(deaths >= ios / IOS_PER_DEATH / 4, `only ${deaths} died: ${describeSeed(seed)}`);
+    });
+  }
 }

@@ -7,7 +7,13 @@
 
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
-import { type Cluster, runPgChecksums } from "../../support/postgres.ts";
+import { pageChecksum } from "../../../examples/pg_checksums/page.ts";
+import {
+  type Cluster,
+  copyCluster,
+  postgresAvailable,
+  runPgChecksums,
+} from "../../support/postgres.ts";
 import { type ChildOptions, type ChildResult, runChild } from "../../support/temp.ts";
 
 export const PROGRAM: string = fileURLToPath(
@@ -77,4 +83,25 @@ export async function overwrite(path: string, offset: number, bytes: Uint8Array)
 export async function readPage(path: string, block: number): Promise<Uint8Array> {
   const bytes = await Deno.readFile(path);
   return bytes.slice(block * PAGE_BYTES, (block + 1) * PAGE_BYTES);
+}
+
+/** A cluster's test: `change` damages a copy of the cluster, then both programs look at it. */
+export function testCopy(name: string, fn: (cluster: Cluster) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: !postgresAvailable,
+    fn: async () => {
+      await using cluster = await copyCluster();
+      await fn(cluster);
+    },
+  });
+}
+
+/** A page as the server would write it at that place. */
+export function withChecksum(page: Uint8Array, blockNumber: number): Uint8Array {
+  const copy = page.slice();
+  const words = new Uint32Array(copy.buffer);
+  const checksum = pageChecksum(words, 0, words.length, blockNumber);
+  new DataView(copy.buffer).setUint16(8, checksum, true);
+  return copy;
 }
