@@ -63,8 +63,8 @@ export class UringSyscalls {
   /** Made by {@linkcode openUringSyscalls}. */
   constructor(path: string) {
     this.path = path;
-    this.#libc = openLibc(path);
     this.#library = Deno.dlopen(path, SYMBOLS);
+    this.#libc = openLibc(path);
     this.#enter = this.#library.symbols.enter;
   }
 

@@ -38,7 +38,7 @@ function programFolders(name: string): string[][] {
 export const PREREQUISITES: readonly Prerequisite[] = [
   {
     package: "liburing2",
-    why: "the io_uring method reaches the kernel through it",
+    why: "one of the two ways in which the io_uring method reaches the kernel goes through it",
     anyOf: LIBRARY_FOLDERS.map((folder) => [`${folder}/liburing.so.2`]),
   },
   {
