@@ -10,8 +10,8 @@
  * - target.ts, open_file.ts: what it is about; result.ts: how it ended; reporter.ts: in words.
  * - ios.ts, backends.ts, counters.ts, wait_event.ts, io_log.ts: what there is now, and was.
  * - injection.ts: where tests step in.
- * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts: who must be
- *   done before a descriptor is closed.
+ * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts,
+ *   closing_mark.ts: who must be done before a descriptor is closed.
  * - drain.ts, reap.ts: what becomes of other threads' IO at the end, or when they die.
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
@@ -314,10 +314,13 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * To be called before a descriptor is closed: no IO can start on it any more, what this thread has
-   * staged is submitted, and what any thread has on its way to it is waited for, blocking, where the
-   * method needs that. Files opened by `openFile()` do all this by themselves.
+   * To be called before a descriptor is closed: what this thread has staged is submitted, and what any
+   * thread has on its way to it is waited for, blocking. During the call no thread can start IO on it
+   * (`Deno.errors.BadResource`); afterwards the number is yours to close, and may be another file's at
+   * once, so that threads which still use it have to be told. On a file of `openFile()` nothing can start
+   * any more; those files do all this by themselves.
    *
+   * @throws {RangeError} for what is no descriptor
    * @throws {AioApiError} from a callback
    */
   closingFd(fd: number): void {

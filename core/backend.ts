@@ -19,6 +19,7 @@ import type { Arena } from "./arena.ts";
 import { assert } from "./assert.ts";
 import type { BackendParts } from "./backend_parts.ts";
 import type { CallbackTable } from "./callback.ts";
+import { refuseIfClosing } from "./closing_mark.ts";
 import { Completer, type CompleterHost } from "./completer.ts";
 import * as completion from "./completion.ts";
 import * as counting from "./counters.ts";
@@ -304,11 +305,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.#returns[handle.index - this.#first] = null;
   }
 
-  /**
-   * What a resource owner does with a handle that it still has when it ends.
-   *
-   * @param isOnError whether it ends because of an error, when leaks are expected
-   */
+  /** What an owner that ends does with a handle that it still has; on an error leaks are expected. */
   releaseFromOwner(handle: AioHandle, isOnError: boolean): void {
     this.#owners[handle.index - this.#first] = null;
     const state = this.#words[handle.base + HANDLE.state]!;
@@ -328,6 +325,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     const words = this.#words;
     const { base } = handle;
     if (words[base + HANDLE.target] === this.fileTargetId) this.files.checkOpen(handle);
+    // A plain load is enough: closing_fd.ts.
+    if (words[HEADER.closings] !== 0) refuseIfClosing(this.control, handle);
     updateState(words, base + HANDLE.state, DEFINED);
     this.#handedOut = null;
     let thrower = this.callbacks.hasStage
@@ -418,6 +417,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
       completeLocal(this.callbacks, handle, this.#returns[local]!, this.injections, this.counters);
       if (this.#inFlight.remove(handle)) this.pump.noticeCompletion();
     }
+    this.log?.reclaiming(handle, this.#returns[local]?.result ?? this.callbacks.localResult);
     handle.iovec.dropLocal();
     const owner = this.#owners[local]!;
     if (owner !== null) {
@@ -489,8 +489,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   /** The oldest IO in flight; null if there is none. For `close()`. */
   oldestInFlight(): WaitRef | null {
     const handle = this.#inFlight.oldest;
-    return handle === null
-      ? null
-      : { index: handle.index, generation: this.waiting.generationOf(handle.base) };
+    if (handle === null) return null;
+    this.log?.io("debug2", handle, `waits for it at shutdown: ${this.#inFlight.count} in flight`);
+    return { index: handle.index, generation: this.waiting.generationOf(handle.base) };
   }
 }

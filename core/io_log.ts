@@ -21,7 +21,7 @@ import {
 import type { AioHandle } from "./handle.ts";
 import { STATE_NAMES, VIEW_STATE_NAMES } from "./handle_state.ts";
 import { LOG_LEVELS, type LogHook, type LogLevel } from "./log_level.ts";
-import { STATUS_NAMES } from "./result.ts";
+import { type AioResult, STATUS_NAMES } from "./result.ts";
 import { HANDLE } from "./shared_memory.ts";
 
 /** The log of one thread. */
@@ -81,6 +81,21 @@ export class IoLog {
     return (handle, name, phase) => this.io("debug4", handle, `calls ${phase} of "${name}"`);
   }
 
+  /**
+   * Makes the lines of a handle that its issuer takes back.
+   *
+   * @param result what the local callbacks made of the outcome, if it was started
+   */
+  reclaiming(handle: AioHandle, result: AioResult): void {
+    const isStarted = handle.state === "completedLocal";
+    if (isStarted) this.io("debug3", handle, describeLocal(result));
+    this.io(
+      "debug4",
+      handle,
+      isStarted ? `reclaiming: ${distilled(handle)}` : "reclaiming: not started",
+    );
+  }
+
   #tell(level: LogLevel, line: string): void {
     this.bringEarlier?.();
     this.#hand(level, line);
@@ -95,9 +110,18 @@ export class IoLog {
 }
 
 /** The outcome of an IO as its shared callbacks put it, for the log. */
-export function describeResult({ words, base }: AioHandle): string {
+export function describeResult(handle: AioHandle): string {
+  return `completed: ${distilled(handle)}`;
+}
+
+function distilled({ words, base }: AioHandle): string {
   const status = STATUS_NAMES[words[base + HANDLE.resultStatus]!]!.toUpperCase();
-  return `completed: status ${status}, callback ${words[base + HANDLE.resultCallback]}, ` +
+  return `status ${status}, callback ${words[base + HANDLE.resultCallback]}, ` +
     `error data ${words[base + HANDLE.resultErrorData]}, result ${words[base + HANDLE.result]}, ` +
     `raw result ${words[base + HANDLE.rawResult]}`;
+}
+
+function describeLocal({ status, callbackId, errorData, result }: AioResult): string {
+  return `after local callbacks: status ${status.toUpperCase()}, callback ${callbackId}, ` +
+    `error data ${errorData}, result ${result}`;
 }

@@ -8,7 +8,8 @@ import { shown } from "./errors.ts";
 
 /**
  * `"log"`: outcomes that `reportResult` was to log, threads that were reaped; `"debug2"`: waiting for
- * handles and descriptors; `"debug3"`: the steps of each IO; `"debug4"`: each call of a callback.
+ * handles, descriptors and the end; `"debug3"`: the steps of each IO; `"debug4"`: each call of a callback,
+ * each submit, each handle taken back.
  */
 export type LogLevel = "log" | "debug2" | "debug3" | "debug4";
 

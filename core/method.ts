@@ -107,7 +107,10 @@ export interface IoMethod {
   readonly name: string;
   /** Asks the machine, opening nothing that stays open. */
   available(options: EffectiveOptions): Availability;
-  /** Whether an IO in flight must be over before its fd is closed. */
+  /**
+   * Whether an IO that was submitted must be over before its descriptor is closed. One that is only
+   * prepared is waited for under every method.
+   */
   readonly waitOnFdBeforeClose: boolean;
   /**
    * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it, and

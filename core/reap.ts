@@ -16,6 +16,7 @@
 import { ECANCELED } from "../ffi/errno.ts";
 import type { Backend } from "./backend.ts";
 import { claimantOf, tryClaim } from "./claim.ts";
+import { unmarkClosing } from "./closing_mark.ts";
 import {
   completeShared,
   makeIdle,
@@ -149,6 +150,7 @@ export function reapBelongings(backend: Backend, id: number): boolean {
     if (fd >= 0) libc.close(fd);
     files.free(slot);
   }
+  unmarkClosing(control, id);
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);
   return true;

@@ -48,6 +48,8 @@ export const HEADER = {
   identityHigh: 13,
   /** Threads of the method's own that there can be: helper.ts. Their records follow those of the backends. */
   helpers: 14,
+  /** Who closes a descriptor right now, one bit a backend: see closing_fd.ts. Looked at by every start. */
+  closings: 15,
   /** The open-file table's lock: the thread id of its holder, or 0. */
   filesLock: 16,
   /** The slot of the table of open files to be tried first. */
@@ -77,6 +79,8 @@ export const BACKEND = {
   pollfds: 6,
   /** How many have rung it whose write it has not read. */
   bellsOwed: 10,
+  /** The descriptor that it closes, plus 1, while its bit in the header's `closings` is set. */
+  closingFd: 11,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
   size: 64,

@@ -8,6 +8,7 @@ import { assert } from "./assert.ts";
 import { COUNTER } from "./counters.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
+import type { IoLog } from "./io_log.ts";
 import { type IoMethod, type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "./method.ts";
 import { refusePromise } from "./promise.ts";
 
@@ -15,6 +16,8 @@ import { refusePromise } from "./promise.ts";
 export interface StagingHost extends MethodBackend {
   /** How IO is executed. */
   readonly method: IoMethod;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
   /** Throws if the call may not be made now: from a callback, or after `close()`. */
   checkUsable(call: string): void;
   /** Throws if the call is made from a callback. */
@@ -87,8 +90,9 @@ export class Staging {
   submit(): void {
     const count = this.#count;
     if (count === 0) return;
-    const { method, counters } = this.#host;
+    const { method, counters, log } = this.#host;
     counters[COUNTER.submissions]!++;
+    log?.say("debug4", count === 1 ? "submitting 1 IO" : `submitting ${count} IOs`);
     let taken: number;
     try {
       taken = method.submit(this.#host, this.#handles, count);

@@ -11,7 +11,8 @@ import type { Availability, IoMethod } from "../core/method.ts";
 /** Executes each IO at once. */
 export const syncMethod: IoMethod = {
   name: "sync",
-  waitOnFdBeforeClose: false,
+  // Submitted is here: about to make its system call, perhaps in another thread.
+  waitOnFdBeforeClose: true,
   available(): Availability {
     return { ok: true };
   },

@@ -43,6 +43,7 @@ function io0(state: string): string {
 
 const STAGED: Line = [`${io0("STAGED")}staged (synchronous: false)`, "debug3"];
 const AT_ONCE: Line = [`${io0("STAGED")}staged (synchronous: true)`, "debug3"];
+const SUBMITTING: Line = ["submitting 1 IO", "debug4"];
 const SUBMITTED: Line = [`${io0("SUBMITTED")}submitted`, "debug3"];
 const CALLS: Line = [`${io0("COMPLETED_IO")}calls completeShared of "fileReadv"`, "debug4"];
 const COMPLETED: Line = [
@@ -51,14 +52,24 @@ const COMPLETED: Line = [
   "debug3",
 ];
 
+const LOCAL: Line = [
+  `${io0("COMPLETED_LOCAL")}after local callbacks: status OK, callback 0, error data 0, result 512`,
+  "debug3",
+];
+const RECLAIMING: Line = [
+  `${io0("COMPLETED_LOCAL")}reclaiming: status OK, callback 0, error data 0, ` +
+  "result 512, raw result 512",
+  "debug4",
+];
+
 // --- lines ---
 
 for (
   const [level, whole] of [
     ["log", []],
     ["debug2", []],
-    ["debug3", [AT_ONCE, COMPLETED]],
-    ["debug4", [AT_ONCE, CALLS, COMPLETED]],
+    ["debug3", [AT_ONCE, COMPLETED, LOCAL]],
+    ["debug4", [AT_ONCE, CALLS, COMPLETED, LOCAL, RECLAIMING]],
   ] as const
 ) {
   Deno.test(`sync: a whole IO is ${whole.length} lines at level ${level}`, async () => {
@@ -73,8 +84,8 @@ for (
   const [level, whole] of [
     ["log", []],
     ["debug2", []],
-    ["debug3", [STAGED, SUBMITTED, COMPLETED]],
-    ["debug4", [STAGED, SUBMITTED, CALLS, COMPLETED]],
+    ["debug3", [STAGED, SUBMITTED, COMPLETED, LOCAL]],
+    ["debug4", [STAGED, SUBMITTING, SUBMITTED, CALLS, COMPLETED, LOCAL, RECLAIMING]],
   ] as const
 ) {
   Deno.test(`held: a whole IO is ${whole.length} lines at level ${level}`, async () => {
@@ -85,7 +96,7 @@ for (
     const { ref } = startRead(fixture);
     assertEquals(lines, whole.slice(0, 1));
     aio.exitBatchmode();
-    assertEquals(lines, whole.slice(0, 2));
+    assertEquals(lines, whole.slice(0, 1 + whole.findIndex((line) => line === SUBMITTED)));
     held.perform(aio, ref);
     assertEquals(lines, [...whole]);
   });
@@ -98,7 +109,7 @@ Deno.test("sync: without a level the lines are those of debug3", async () => {
   await using aio = await Aio.open({ onLog, method: "sync", arenaBytes: 4096 });
   await using file = await aio.openFile(other.file.path);
   file.readAtSync(aio.alloc(512), 0);
-  assertEquals(lines, [AT_ONCE, COMPLETED]);
+  assertEquals(lines, [AT_ONCE, COMPLETED, LOCAL]);
 });
 
 Deno.test("held: waiting for a free handle is told at level debug2", async () => {
@@ -150,7 +161,14 @@ Deno.test("sync: each call of each callback is told at level debug4, in their or
     of("COMPLETED_IO", 'completeShared of "first"'),
     of("COMPLETED_SHARED", 'completeLocal of "localOnly"'),
     of("COMPLETED_SHARED", 'completeLocal of "first"'),
+    [
+      `${io0("COMPLETED_LOCAL")}reclaiming: status OK, callback 0, error data 0, ` +
+      "result 5121, raw result 512",
+      "debug4",
+    ],
   ]);
+  // What the local callbacks make of it goes to the issuer alone.
+  assertEquals(lines.at(-2), [LOCAL[0].replace("result 512", "result 51211"), "debug3"]);
 });
 
 Deno.test("held: who completes another thread's IO has the line, its issuer has none", async () => {
@@ -161,10 +179,10 @@ Deno.test("held: who completes another thread's IO has the line, its issuer has 
   const { ref } = startRead(fixture);
   await worker.ask({ what: "perform", ref });
   assert(aio.checkDone(ref));
-  assertEquals(lines, [STAGED, SUBMITTED]);
+  assertEquals(lines, [STAGED, SUBMITTED, LOCAL]);
   held.perform(aio, await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 512 }));
   const [message, level] = COMPLETED;
-  assertEquals(lines.slice(2), [[message.replace("io 0", "io 4"), level]]);
+  assertEquals(lines.slice(3), [[message.replace("io 0", "io 4"), level]]);
 });
 
 // --- the form of a line ---
@@ -347,8 +365,8 @@ const UNHARMED: Awaited<ReturnType<typeof runWithHook>> = {
   warnings: [],
 };
 const OPENERS: readonly (readonly [string, typeof openHeld, number])[] = [
-  ["sync", (options) => openSync(options), 3],
-  ["held", openHeld, 4],
+  ["sync", (options) => openSync(options), 5],
+  ["held", openHeld, 7],
 ];
 
 for (const [method, open, lineCount] of OPENERS) {
@@ -370,8 +388,9 @@ for (const [method, open, lineCount] of OPENERS) {
       states.push(...aio.ios().map(({ state }) => state));
     });
     assertEquals(ended, UNHARMED);
-    const submitted = method === "sync" ? [] : ["SUBMITTED"];
-    assertEquals(states, ["STAGED", ...submitted, "COMPLETED_IO", "COMPLETED_SHARED"]);
+    const submitted = method === "sync" ? [] : ["STAGED", "SUBMITTED"];
+    const completed = ["COMPLETED_IO", "COMPLETED_SHARED", "COMPLETED_LOCAL", "COMPLETED_LOCAL"];
+    assertEquals(states, ["STAGED", ...submitted, ...completed]);
   });
 
   for (
@@ -408,7 +427,7 @@ Deno.test("held: a log hook that closes is refused, and close() works afterwards
     refused.push(assertRejects(() => aio.close(), AioApiError, "from within the log hook"));
   });
   assertEquals(ended, UNHARMED);
-  assertEquals((await Promise.all(refused)).length, 4);
+  assertEquals((await Promise.all(refused)).length, 7);
 });
 
 Deno.test("sync: a line from within a callback leaves that callback in charge", async () => {

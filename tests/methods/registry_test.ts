@@ -55,7 +55,7 @@ for (const method of METHODS) {
 }
 
 Deno.test("sync: every IO is executed in its start call", () => {
-  assertEquals(syncMethod.waitOnFdBeforeClose, false);
+  assertEquals(syncMethod.waitOnFdBeforeClose, true);
   assertEquals([syncMethod.waitOne, syncMethod.checkOne, syncMethod.shmemSize], [
     undefined,
     undefined,

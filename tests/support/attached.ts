@@ -13,6 +13,7 @@ export type Ask =
   | { what: "write"; bytes: Uint8Array; offset: number }
   | { what: "read" | "stage"; offset: number; bytes: number }
   | { what: "readFd"; fd: number; bytes: number }
+  | { what: "readFdHeld" | "tryReadFd"; fd: number; bytes: number; gate: Int32Array }
   | { what: "submit" | "close" | "acquire" | "selfClose" }
   | { what: "seen" | "perform" | "await" | "waitSync"; ref: WaitRef }
   | { what: "complete"; ref: WaitRef; result: number };

@@ -8,7 +8,7 @@
 /// <reference lib="deno.worker" />
 
 import { Aio, AioReturn } from "../../mod.ts";
-import type { AioFile, IoMethod, WaitRef } from "../../mod.ts";
+import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../mod.ts";
 import { METHODS } from "../../methods/registry.ts";
 import type { Answer, Ask } from "./attached.ts";
 import { HeldMethod } from "./held_method.ts";
@@ -18,6 +18,7 @@ const methods: readonly IoMethod[] = [held, ...METHODS];
 const views = new Map<number, Uint8Array>();
 let aio: Aio;
 let file: AioFile;
+let handedOut: AioHandle | null = null;
 
 function startRead(offset: number, bytes: number): WaitRef {
   const view = aio.alloc(bytes);
@@ -37,8 +38,35 @@ function startReadFd(fd: number, bytes: number): WaitRef {
   views.set(ref.index, view);
   handle.setIovec(view);
   handle.setTarget(aio.targetId("page"));
+  handedOut = handle;
   handle.startReadv(fd, 0);
   return ref;
+}
+
+/** As {@linkcode startReadFd}, but stops before it is submitted, until the gate opens. */
+function readFdHeld(fd: number, bytes: number, gate: Int32Array): Uint8Array {
+  aio.attachInjectionPoint("aio-after-staging", () => {
+    Atomics.store(gate, 0, 1);
+    Atomics.wait(gate, 1, 0);
+  });
+  const ref = startReadFd(fd, bytes);
+  aio.detachInjectionPoint("aio-after-staging");
+  aio.waitSync(ref);
+  return views.get(ref.index)!.slice();
+}
+
+/** Tries to start a read, then opens the gate. @returns why it was refused; null if it was not */
+function tryReadFd(fd: number, bytes: number, gate: Int32Array): string | null {
+  try {
+    aio.waitSync(startReadFd(fd, bytes));
+    return null;
+  } catch (error) {
+    handedOut!.release();
+    return String(error);
+  } finally {
+    Atomics.store(gate, 1, 1);
+    Atomics.notify(gate, 1);
+  }
 }
 
 async function answer(ask: Ask): Promise<unknown> {
@@ -55,6 +83,10 @@ async function answer(ask: Ask): Promise<unknown> {
       return startRead(ask.offset, ask.bytes);
     case "readFd":
       return startReadFd(ask.fd, ask.bytes);
+    case "readFdHeld":
+      return readFdHeld(ask.fd, ask.bytes, ask.gate);
+    case "tryReadFd":
+      return tryReadFd(ask.fd, ask.bytes, ask.gate);
     case "acquire":
       return aio.acquire().waitRef();
     case "stage":
