@@ -16,11 +16,11 @@ import type { WaitEvent } from "./wait_event.ts";
 
 /**
  * Whether a machine has a method. If so, `how` may say what it stands on; if not, `reason` says why, and
- * what would help.
+ * what would help, and `cause` may have the details, such as the libraries that were tried.
  */
 export type Availability =
   | { readonly ok: true; readonly how?: string }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly reason: string; readonly cause?: unknown };
 
 /** What a method sees of the backend that it executes IO for. */
 export interface MethodBackend {

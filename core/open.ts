@@ -255,6 +255,7 @@ function chooseMethod(
     if (available.ok) return { method, reason: `${method.name} was asked for${how(available)}` };
     throw new Deno.errors.NotSupported(
       `Cannot open aio with the method "${method.name}": ${available.reason}`,
+      available.cause === undefined ? {} : { cause: available.cause },
     );
   }
   const candidates = options.methods === null

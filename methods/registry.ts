@@ -49,20 +49,22 @@ export function availableMethods(options?: AioOptions): MethodAvailability[] {
   const toldBy = new Map<string, IoMethodName>();
   return methodNames().map((name) => {
     const own = METHODS_BY_NAME[name].available(effective);
-    if (own.ok && lack === null) return { ...own, name };
-    const reason = own.ok ? lack! : own.reason;
-    const first = toldBy.get(reason);
-    toldBy.set(reason, first ?? name);
-    return { ok: false, reason: first === undefined ? reason : `the same as for ${first}`, name };
+    const answer = own.ok && lack !== null ? lack : own;
+    if (answer.ok) return { ...answer, name };
+    const first = toldBy.get(answer.reason);
+    if (first !== undefined) return { ok: false, reason: `the same as for ${first}`, name };
+    toldBy.set(answer.reason, name);
+    return { ...answer, name };
   });
 }
 
 /** Why the C library cannot be had, which every method needs; null: it can. */
-function lackOfLibc(path: string | undefined): string | null {
+function lackOfLibc(path: string | undefined): Availability | null {
   try {
     closeLibc(openLibc(path));
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    if (!(error instanceof Error)) throw error;
+    return { ok: false, reason: error.message, cause: error.cause };
   }
 }

@@ -39,7 +39,8 @@ export function uringAvailability(
     libc = opened.adopt(openLibc(options.libraries.libc), closeLibc);
     calls = opened.adopt(open(options), closeUringCalls);
   } catch (error) {
-    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    if (!(error instanceof Error)) throw error;
+    return { ok: false, reason: error.message, cause: error.cause };
   }
   return probe(libc, calls, form);
 }

@@ -1,6 +1,13 @@
 /** registry_test.ts: the table of methods: complete, in order, and each keeps the interface's rules. */
 
-import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { AioInvariantError } from "../../core/assert.ts";
 import { effectiveOptions } from "../../core/options.ts";
 import { availableMethods, methodNames, METHODS, syncMethod } from "../../methods/mod.ts";
@@ -45,6 +52,18 @@ Deno.test("availableMethods() without the C library has none, and says why once"
   const reason =
     `Cannot find the C library at ${libc}: correct the option "libraries.libc", or leave it out`;
   assertEquals(reasons, [reason, "the same as for io_uring", "the same as for io_uring"]);
+  const [first] = answers;
+  assertStringIncludes(first?.ok === false ? String(first.cause) : "", libc);
+});
+
+Deno.test("Aio.open() with a method that is not to be had tells what was tried in its cause", async () => {
+  const liburing = "/nowhere/liburing.so.2";
+  const error = await assertRejects(
+    () => Aio.open({ method: "io_uring", libraries: { liburing } }),
+    Deno.errors.NotSupported,
+    `Cannot open aio with the method "io_uring": `,
+  );
+  if (Deno.build.os === "linux") assertStringIncludes(String(error.cause), liburing);
 });
 
 for (const method of METHODS) {
