@@ -27,9 +27,15 @@ export function isBufferedRead({ words, base }: AioHandle): boolean {
 /**
  * Executes and completes a staged read if all of it is in memory.
  *
+ * @param isContested whether other threads may execute it as soon as it is submitted; whoever claims it
+ *   completes it then
  * @returns false if it is not, or nobody can say: nothing has happened then
  */
-export function tryPerformCached(backend: MethodBackend, handle: AioHandle): boolean {
+export function tryPerformCached(
+  backend: MethodBackend,
+  handle: AioHandle,
+  isContested: boolean,
+): boolean {
   const { words, base } = handle;
   const { libc, control, counters } = backend;
   const result = libc.preadvCached(
@@ -39,8 +45,9 @@ export function tryPerformCached(backend: MethodBackend, handle: AioHandle): boo
     control.longs[(base + HANDLE.offsetLow) >> 1]!,
   );
   if (result !== words[base + HANDLE.length]) return false;
-  counters[COUNTER.synchronousByMethod]!++;
   backend.prepareSubmit(handle);
+  if (isContested && !backend.claim(handle)) return true;
+  counters[COUNTER.synchronousByMethod]!++;
   backend.storeCompletion(handle, result);
   backend.publishCompletion(handle);
   return true;
@@ -72,7 +79,7 @@ export class CachedTries {
     this.#bytesLeft = BYTES_MAX;
   }
 
-  /** Executes a staged read if it is there. @returns whether it is over */
+  /** Executes a staged read if it is there. @returns whether it is over, or another thread executes it */
   tryPerform(handle: AioHandle): boolean {
     if (!isBufferedRead(handle)) return false;
     if (this.#left > 0) {
@@ -82,7 +89,7 @@ export class CachedTries {
     const { words, base } = handle;
     this.#bytesLeft -= words[base + HANDLE.length]!;
     if (this.#bytesLeft < 0) return false;
-    if (tryPerformCached(this.#backend, handle)) {
+    if (tryPerformCached(this.#backend, handle, true)) {
       this.#pause = 0;
       return true;
     }

@@ -53,7 +53,7 @@ export class CachedReads {
   /** Executes a staged candidate, if it may be expected to be there and is. @returns whether it is over */
   tryPerform(handle: AioHandle): boolean {
     if (this.#hits < this.#hitsMin) return false;
-    if (tryPerformCached(this.#backend, handle)) return true;
+    if (tryPerformCached(this.#backend, handle, false)) return true;
     this.#hits = 0;
     return false;
   }

@@ -91,7 +91,7 @@ class WorkerSubmission {
     }
     if (restCount === 0) return count;
     if (this.#backend.completesHere) {
-      for (let i = 0; i < restCount; i++) this.#performHere(rest[i]!);
+      for (let i = 0; i < restCount; i++) this.#performIfFree(rest[i]!);
       return count;
     }
     this.queue.insert(rest, restCount);
@@ -120,13 +120,15 @@ class WorkerSubmission {
     const counter = this.#backend.control.backendAt(this.#backend.id) + BACKEND.foreignCompletions;
     const seen = Atomics.load(words, counter);
     const isStuck = isOutside(words, base) || Atomics.load(words, this.#at + POOL.running) === 0;
-    if (isStuck && this.#backend.claim(handle)) this.#performHere(handle);
+    if (isStuck) this.#performIfFree(handle);
     if (!isOwn || Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
     if (Atomics.wait(words, counter, seen, WAIT_SLICE_MS) !== "timed-out") this.#slices = 0;
     else if (++this.#slices % PATIENCE_SLICES === 0) this.#backend.reapDead();
   }
 
-  #performHere(handle: AioHandle): void {
+  /** Executes a submitted IO in this thread, unless another one does. */
+  #performIfFree(handle: AioHandle): void {
+    if (!this.#backend.claim(handle)) return;
     const { words, base } = handle;
     const { counters, id } = this.#backend;
     words[base + HANDLE.flags]! |= FLAG_BITS.synchronous;
