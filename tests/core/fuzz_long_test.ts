@@ -1,0 +1,22 @@
+/** fuzz_long_test.ts: the random programs of fuzz_test.ts, more and longer ones. */
+
+import { CORE_METHODS } from "../support/core_methods.ts";
+import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
+import { testSeed } from "../support/prng.ts";
+
+const RUNS = 40;
+const STEPS = 2000;
+/** So that no program is one of the quick ones again. */
+const SEED_STEP = 1000;
+
+for (const { name: method, ignore } of CORE_METHODS) {
+  Deno.test({
+    name: `${method}: ${RUNS} random programs of the core find everything as it should be`,
+    ignore,
+    async fn() {
+      for (let run = 1; run <= RUNS; run++) {
+        await fuzzCore({ method, seed: (testSeed() + run * SEED_STEP) >>> 0, steps: STEPS });
+      }
+    },
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * soak_fuzz.ts: random programs of the whole core interface (fuzz_test.ts) for as long as one wants.
+ *
+ *     deno task soak:fuzz [--method held|io_uring|worker|sync] [--seed N] [--minutes N] [--steps N]
+ *
+ * Without `--method` all that the machine has take turns. Prints a line every ten seconds, and fails
+ * with the seed and the last steps of the first program that finds a fault.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { CORE_METHODS } from "./support/core_methods.ts";
+import { fuzzCore } from "./support/fuzz/fuzz_run.ts";
+
+const PROGRESS_MS = 10_000;
+
+const { values } = parseArgs({
+  options: {
+    method: { type: "string" },
+    seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    minutes: { type: "string", default: "10" },
+    steps: { type: "string", default: "2000" },
+  },
+});
+
+function numberOf(name: "seed" | "minutes" | "steps"): number {
+  const number = Number(values[name]);
+  if (Number.isFinite(number) && number >= 0) return number;
+  throw new RangeError(`--${name} must be a number from 0: got ${values[name]}`);
+}
+
+const methods = CORE_METHODS.filter(({ name, ignore }) =>
+  !ignore && (values.method === undefined || values.method === name)
+).map(({ name }) => name);
+if (methods.length === 0) throw new RangeError(`There is no method ${values.method} here`);
+
+const end = performance.now() + numberOf("minutes") * 60_000;
+const total = { programs: 0, steps: 0, started: 0, checked: 0 };
+let seed = numberOf("seed");
+let toldAt = performance.now();
+do {
+  for (const method of methods) {
+    const report = await fuzzCore({ method, seed: seed >>> 0, steps: numberOf("steps") })
+      .catch((fault: Error) => {
+        fault.message = `${method}: ${fault.message}`;
+        throw fault;
+      });
+    total.programs++;
+    total.steps += report.steps;
+    total.started += report.started;
+    total.checked += report.checked;
+  }
+  seed++;
+  if (performance.now() - toldAt < PROGRESS_MS) continue;
+  toldAt = performance.now();
+  console.log(`${JSON.stringify(total)}, next seed ${seed}`);
+} while (performance.now() < end);
+console.log(`${methods.join(", ")}: ${JSON.stringify(total)}, no fault`);

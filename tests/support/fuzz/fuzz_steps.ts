@@ -1,0 +1,468 @@
+/**
+ * fuzz_steps.ts: what the random tests do to one backend: a step is one call or a few, and after each
+ * the model is compared. Nothing is awaited in a step; `FuzzRun` rests between them.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { AioApiError } from "../../../core/errors.ts";
+import type { AioHandle } from "../../../core/handle.ts";
+import { ResourceOwner } from "../../../core/resource_owner.ts";
+import { AioReturn, reportResult } from "../../../core/result.ts";
+import type { HeldMethod } from "../held_method.ts";
+import type { Prng } from "../prng.ts";
+import type { FuzzFile } from "./fuzz_files.ts";
+import { FuzzHooks } from "./fuzz_hooks.ts";
+import type { FuzzIo, FuzzWaiter } from "./fuzz_io.ts";
+import { misuse } from "./fuzz_misuse.ts";
+import { type FuzzModel, isTold } from "./fuzz_model.ts";
+import { FuzzOwner } from "./fuzz_owner.ts";
+import { FuzzStarter } from "./fuzz_start.ts";
+
+const LEAKED = "leaked AIO handle";
+const NOT_SUBMITTED = "AIO handle was not submitted";
+const BATCH_LEFT_OPEN = "open AIO batch at end of (sub-)transaction";
+
+/** What several threads leave for each other; null: there is one thread only. */
+export interface FuzzBoard {
+  /** A wait reference for others. */
+  publish(io: FuzzIo): void;
+  /** Waits for, or looks at, another thread's IO. */
+  foreignStep(): string;
+}
+
+/** What the steps work on. */
+export interface FuzzStepsParts {
+  readonly model: FuzzModel;
+  readonly prng: Prng;
+  /** Those that are open, or were closed by a step. */
+  readonly files: FuzzFile[];
+  /** What `onWarning` is told, in order. */
+  readonly warnings: string[];
+  /** Releases; null: the method is another one. */
+  readonly held: HeldMethod | null;
+  readonly board: FuzzBoard | null;
+}
+
+/** The steps. */
+export class FuzzSteps {
+  readonly #parts: FuzzStepsParts;
+  readonly #model: FuzzModel;
+  readonly #prng: Prng;
+  readonly #starter: FuzzStarter;
+  readonly hooks: FuzzHooks;
+  #released: ResourceOwner | null = null;
+  /** By weight. */
+  readonly #steps: readonly (() => string)[];
+
+  constructor(parts: FuzzStepsParts) {
+    this.#parts = parts;
+    this.#model = parts.model;
+    this.#prng = parts.prng;
+    this.#starter = new FuzzStarter(parts.model, parts.prng, () => parts.files);
+    this.hooks = new FuzzHooks(parts.model, parts.prng.seed);
+    const weights: readonly (readonly [number, () => string])[] = [
+      [30, () => this.#start()],
+      [1, () => this.#take()],
+      [8, () => this.#useTaken()],
+      [4, () => this.#batch()],
+      [1, () => this.#batchOf()],
+      [2, () => this.#cleanUp()],
+      [2, () => this.#makeOwner()],
+      [2, () => this.#releaseOwner()],
+      [1, () => this.#withOwner()],
+      [4, () => this.#waitSync()],
+      [3, () => this.#look()],
+      [3, () => this.#whenDone()],
+      [2, () => this.#giveUp()],
+      [6, () => this.#misuse()],
+      [1, () => this.#closingFd()],
+      [1, () => this.hooks.change(this.#prng)],
+      [1, () => this.#report()],
+      [parts.held === null ? 0 : 8, () => this.#letGo()],
+      [parts.board === null ? 0 : 4, () => parts.board!.foreignStep()],
+    ];
+    this.#steps = weights.flatMap(([weight, step]) => Array.from({ length: weight }, () => step));
+  }
+
+  /** Does one, and compares. @returns what it did, in words */
+  step(): string {
+    const done = this.#prng.pick(this.#steps)();
+    this.hooks.check();
+    this.#model.verify();
+    this.tidy();
+    return done;
+  }
+
+  /** Gives memory back that no IO uses any more. */
+  tidy(): void {
+    for (const [io, block] of this.#starter.blocks) {
+      if (!io.isCollected || io.stage !== "over") continue;
+      this.#starter.blocks.delete(io);
+      this.#model.aio.free(block);
+    }
+    for (const io of this.#model.ios.values()) {
+      if (io.isCollected && io.stage === "over") this.#model.collect(io);
+    }
+  }
+
+  #pickOwner(): FuzzOwner | null {
+    const { owners } = this.#model;
+    return owners.size > 0 && this.#prng.chance(1, 2) ? this.#prng.pick([...owners]) : null;
+  }
+
+  /** Those of which somebody still wants to know. */
+  #wanted(): FuzzIo[] {
+    return [...this.#model.ios.values()]
+      .filter(({ isCollected, stage }) => !isCollected && stage !== "handedOut");
+  }
+
+  // --- handles ---
+
+  #acquire(owner: FuzzOwner | null): { handle: AioHandle; io: FuzzIo } | null {
+    const model = this.#model;
+    const { aio, staged } = model;
+    const ret = new AioReturn();
+    const isTrying = this.#prng.chance(1, 3);
+    if (staged.size >= 32) model.submittedAll();
+    const handle = isTrying
+      ? aio.tryAcquire(owner?.owner ?? null, ret)
+      : aio.acquire(owner?.owner ?? null, ret);
+    // It may have had to wait, and so to submit.
+    if (!isTrying) model.submittedPerhaps();
+    if (handle === null) return null;
+    return { handle, io: model.took(handle, ret, owner) };
+  }
+
+  #start(): string {
+    if (this.#model.handed !== null) return "nothing";
+    const taken = this.#acquire(this.#pickOwner());
+    if (taken === null) return "tryAcquire: none";
+    const { handle, io } = taken;
+    this.startTaken(handle, io);
+    return `start ${io}`;
+  }
+
+  /** Starts a handle that was just taken; for whoever queues for one, too. */
+  startTaken(handle: AioHandle, io: FuzzIo): void {
+    this.#starter.start(handle, io);
+    if (io.asked !== null) this.#parts.board?.publish(io);
+  }
+
+  #take(): string {
+    if (this.#model.handed !== null) return "nothing";
+    const taken = this.#acquire(this.#pickOwner());
+    if (taken === null) return "tryAcquire: none";
+    this.#model.handed = taken;
+    return `take ${taken.io}`;
+  }
+
+  #useTaken(): string {
+    const { handed } = this.#model;
+    if (handed === null) return "nothing";
+    this.#model.handed = null;
+    if (this.#prng.chance(1, 2)) {
+      handed.handle.release();
+      this.#model.gaveBack(handed.io);
+      return `release ${handed.io}`;
+    }
+    this.startTaken(handed.handle, handed.io);
+    return `start the taken ${handed.io}`;
+  }
+
+  // --- batches ---
+
+  #batch(): string {
+    const model = this.#model;
+    if (model.isInBatch) {
+      model.aio.exitBatchmode();
+      model.isInBatch = false;
+      model.submittedAll();
+      return "exitBatchmode";
+    }
+    if (this.#prng.chance(1, 3)) {
+      model.aio.submitStaged();
+      model.submittedAll();
+      return "submitStaged";
+    }
+    model.aio.enterBatchmode();
+    model.isInBatch = true;
+    return "enterBatchmode";
+  }
+
+  /** A batch as a function: it returns, throws, returns a promise, or ends the batch itself. */
+  #batchOf(): string {
+    const model = this.#model;
+    if (model.isInBatch) return "nothing";
+    const end = this.#prng.pick(["returns", "throws", "promises", "exits"] as const);
+    const count = this.#prng.below(5);
+    const run = () =>
+      model.aio.batch(() => {
+        model.isInBatch = true;
+        for (let i = 0; i < count; i++) this.#start();
+        if (end === "throws") throw new Error("as planned");
+        if (end === "exits") this.#batch();
+        return end === "promises" ? Promise.resolve(1) : 1;
+      });
+    if (end === "throws") assertThrows(run, Error, "as planned");
+    else if (end === "promises") assertThrows(run, TypeError, "asynchronous");
+    else assertEquals(run(), 1);
+    model.isInBatch = false;
+    model.submittedAll();
+    return `batch of ${count} that ${end}`;
+  }
+
+  #cleanUp(): string {
+    const model = this.#model;
+    const { warnings } = this.#parts;
+    const isError = this.#prng.chance(1, 2);
+    const expected = isError || !model.isInBatch ? [] : [BATCH_LEFT_OPEN];
+    const isSubmitting = isError || model.isInBatch;
+    const from = warnings.length;
+    if (isError) model.aio.errorCleanup();
+    else model.aio.endOfScope(this.#prng.chance(1, 2));
+    model.isInBatch = false;
+    if (isSubmitting) model.submittedAll();
+    assertEquals(ownWarnings(warnings.slice(from)), expected);
+    return isError ? "errorCleanup" : "endOfScope";
+  }
+
+  // --- owners ---
+
+  #makeOwner(): string {
+    const parent = this.#pickOwner();
+    const owner = new FuzzOwner(new ResourceOwner(this.#model.aio, parent?.owner), parent);
+    this.#model.owners.add(owner);
+    return parent === null ? "an owner" : "an owner below another";
+  }
+
+  #releaseOwner(): string {
+    const { owners } = this.#model;
+    if (owners.size === 0) return "nothing";
+    const owner = this.#prng.pick([...owners]);
+    const onError = this.#prng.chance(1, 2);
+    this.#endOwner(owner, onError, () => owner.owner.release({ onError }));
+    owner.owner.release();
+    this.#released = owner.owner;
+    return `release an owner${onError ? " on error" : ""}`;
+  }
+
+  /** What an owner warns of, and submits, when it ends. */
+  #endOwner(root: FuzzOwner, onError: boolean, end: () => void): void {
+    const model = this.#model;
+    const { warnings } = this.#parts;
+    model.verifyUses();
+    const ios = [...root.tree()].flatMap((owner) => [...owner.ios]);
+    const hasLeaked = ios.some(({ stage }) => stage === "handedOut");
+    const staged = ios.filter(({ stage }) => stage === "staged").length;
+    const from = warnings.length;
+    end();
+    const told = ownWarnings(warnings.slice(from));
+    const isTold = (warning: string) => told.filter((one) => one === warning).length;
+    assertEquals(isTold(LEAKED), !onError && hasLeaked ? 1 : 0, "warnings of leaked handles");
+    const [least, most] = onError || staged === 0 ? [0, 0] : [1, staged];
+    const count = isTold(NOT_SUBMITTED);
+    assert(count >= least && count <= most, `${count} warnings of ${staged} IOs not submitted`);
+    if (staged > 0) model.submittedAll();
+    model.released(root, true);
+  }
+
+  #withOwner(): string {
+    const model = this.#model;
+    const isThrowing = this.#prng.chance(1, 2);
+    const count = this.#prng.below(4);
+    const isLeaking = model.handed === null && this.#prng.chance(1, 3);
+    const isOpening = !model.isInBatch && this.#prng.chance(1, 3);
+    let root: FuzzOwner | null = null;
+    const run = () =>
+      model.aio.withOwner((owner) => {
+        root = new FuzzOwner(owner, null);
+        model.owners.add(root);
+        if (isOpening) this.#batch();
+        for (let i = 0; i < count; i++) this.#startFor(root);
+        if (isLeaking) model.handed = this.#acquire(root);
+        if (isThrowing) throw new Error("as planned");
+      });
+    const end = () => {
+      if (isThrowing) assertThrows(run, Error, "as planned");
+      else run();
+    };
+    this.#runScope(end, () => root!, isThrowing);
+    return `withOwner of ${count}${isThrowing ? " that throws" : ""}`;
+  }
+
+  /** The end of a scope comes within the call, so what it did is only compared afterwards. */
+  #runScope(run: () => void, root: () => FuzzOwner, isThrowing: boolean): void {
+    const model = this.#model;
+    const { warnings } = this.#parts;
+    const from = warnings.length;
+    run();
+    const told = ownWarnings(warnings.slice(from));
+    if (isThrowing) assertEquals(told, [], "warnings after an error");
+    const isOpen = model.isInBatch;
+    assertEquals(told.includes(BATCH_LEFT_OPEN), isOpen && !isThrowing, "warned of an open batch");
+    model.submittedPerhaps();
+    if (isThrowing || isOpen) model.submittedAll();
+    model.isInBatch = false;
+    model.released(root(), false);
+  }
+
+  #startFor(owner: FuzzOwner): void {
+    if (this.#model.handed !== null) return;
+    const taken = this.#acquire(owner);
+    if (taken !== null) this.startTaken(taken.handle, taken.io);
+  }
+
+  // --- waiting ---
+
+  #waitSync(): string {
+    const wanted = this.#wanted();
+    if (wanted.length === 0) return "nothing";
+    const io = this.#prng.pick(wanted);
+    const model = this.#model;
+    const wasOver = io.stage === "over";
+    model.aio.waitSync(io.ref);
+    assert(model.aio.checkDone(io.ref), `${io} is done after waitSync`);
+    if (wasOver) model.verifyUses();
+    else model.submittedPerhaps();
+    model.verifyUses();
+    assertEquals(io.stage as string, "over", `${io} after waitSync`);
+    if (this.#prng.chance(2, 3)) model.collect(io);
+    return `waitSync ${io}`;
+  }
+
+  #look(): string {
+    const { aio } = this.#model;
+    const wanted = this.#wanted();
+    if (wanted.length > 0 && this.#prng.chance(2, 3)) {
+      const io = this.#prng.pick(wanted);
+      const isDone = aio.checkDone(io.ref);
+      this.#model.verifyUses();
+      assertEquals(isDone, io.stage === "over", `checkDone of ${io}`);
+      return `checkDone ${io}: ${isDone}`;
+    }
+    const rows = aio.ios().filter(({ backendId }) => backendId === aio.backendId);
+    this.#model.verifyUses();
+    const live = new Map(this.#model.live().map((io) => [io.ref.index, io]));
+    for (const [index, io] of live) {
+      const row = rows.find(({ ioId }) => ioId === index);
+      assert(row !== undefined, `${io} is in ios()`);
+      assertEquals(row.ioGeneration, io.ref.generation, `generation of ${io} in ios()`);
+      if (io.stage === "staged") assertEquals(row.state, "STAGED");
+      if (io.stage !== "handedOut") assertEquals(row.operation, io.asked!.operation);
+    }
+    aio.workers();
+    return "ios";
+  }
+
+  #whenDone(): string {
+    const wanted = this.#wanted();
+    if (wanted.length === 0) return "nothing";
+    const io = this.#prng.pick(wanted);
+    const model = this.#model;
+    const isStaged = io.stage === "staged";
+    const waiter: FuzzWaiter = { told: 0, isLate: false };
+    const isLate = model.aio.whenDone(io.ref, { completed: () => waiter.told++ });
+    waiter.isLate = isLate;
+    if (isStaged) model.isSubmitDue = true;
+    model.verifyUses();
+    assert(!isLate || io.stage === "over", `${io} is said to be done`);
+    io.waiters.push(waiter);
+    return `whenDone ${io}: ${isLate}`;
+  }
+
+  #giveUp(): string {
+    const wanted = this.#wanted();
+    if (wanted.length === 0) return "nothing";
+    const io = this.#prng.pick(wanted);
+    const model = this.#model;
+    if (this.#prng.chance(1, 2)) {
+      model.verifyUses();
+      if (io.stage !== "over") io.isDropped = true;
+      model.aio.abandon(io.ref);
+      return `abandon ${io}`;
+    }
+    const isStaged = io.stage === "staged";
+    if (io.stage !== "over") io.isCancelled = true;
+    if (isStaged) {
+      model.staged.delete(io);
+      io.stage = "submitted";
+    }
+    model.aio.cancel(io.ref);
+    model.verifyUses();
+    assert(!isStaged || (io.stage as string) === "over", `${io} is over, as it was only staged`);
+    return `cancel ${io}`;
+  }
+
+  // --- the rest ---
+
+  #misuse(): string {
+    return `misuse: ${misuse(this.#model, this.#prng, this.#released)}`;
+  }
+
+  /** A descriptor is about to be closed: what is on its way to it is over afterwards. */
+  #closingFd(): string {
+    const { files } = this.#parts;
+    const open = files.filter(({ isClosed }) => !isClosed);
+    if (open.length < 2 || this.#parts.board !== null) return "nothing";
+    const file = this.#prng.pick(open);
+    const model = this.#model;
+    model.aio.closingFd(file.file.fd);
+    file.isClosed = true;
+    model.submittedAll();
+    model.verifyUses();
+    if (model.aio.backend.method.waitOnFdBeforeClose) {
+      // What another thread has completed may not be taken back yet.
+      const left = model.live().filter(({ asked, ref }) =>
+        asked?.file === file && model.aio.backend.handleOf(ref.index).state !== "completedShared"
+      );
+      assertEquals(left.map(String), [], "on a descriptor that is about to be closed");
+    }
+    return "closingFd";
+  }
+
+  #report(): string {
+    const over = this.#wanted().filter(({ stage, isDropped }) =>
+      stage === "over" && isDropped === false
+    );
+    if (over.length === 0) return "nothing";
+    const { ret } = this.#prng.pick(over);
+    const report = () => reportResult(ret.result, ret.targetData, "error");
+    if (ret.result.status === "ok") assertThrows(report, AioApiError);
+    else assertThrows(report, Error);
+    return `report ${ret.result.status}`;
+  }
+
+  /** Lets one IO go that is held, by doing it or with a result of the test's. */
+  #letGo(): string {
+    const { held, board } = this.#parts;
+    const { aio, ios } = this.#model;
+    const all = held!.held(aio);
+    if (all.length === 0) return "nothing";
+    const index = this.#prng.pick(all);
+    const io = [...ios.values()].find(({ ref, stage }) =>
+      ref.index === index && stage === "submitted"
+    );
+    if (board !== null || io === undefined || this.#prng.chance(3, 4)) {
+      held!.tryPerform(aio, index);
+      return `let handle ${index} go`;
+    }
+    const { length, operation } = io.asked!;
+    const isTransfer = operation === "readv" || operation === "writev";
+    io.replaced = isTransfer ? this.#prng.pick([length, 0, this.#prng.below(length), -5, -4]) : 0;
+    io.isForced = true;
+    held!.complete(aio, index, io.replaced);
+    return `let ${io} go with ${io.replaced}`;
+  }
+
+  /** Whether all who wait were told. */
+  get isAllTold(): boolean {
+    return [...this.#model.ios.values()].every(({ waiters }) => waiters.every(isTold));
+  }
+}
+
+/** Those of the core, not those that tell of callbacks that threw. */
+function ownWarnings(warnings: readonly string[]): string[] {
+  return warnings.filter((warning) => !warning.includes(" threw in "));
+}
