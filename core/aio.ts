@@ -8,7 +8,7 @@
  * - operation.ts: what it can do; method.ts: how it is executed.
  * - callback.ts: what runs at its steps; file_callbacks.ts: the ones nearest to the file.
  * - target.ts, open_file.ts: what it is about; result.ts: how it ended; reporter.ts: in words.
- * - ios.ts, backends.ts, counters.ts, wait_event.ts, io_log.ts: what there is now, and was.
+ * - ios.ts, backends.ts, workers.ts, counters.ts, wait_event.ts, io_log.ts: what there is now, and was.
  * - injection.ts: where tests step in.
  * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts,
  *   closing_mark.ts: who must be done before a descriptor is closed.
@@ -28,6 +28,7 @@ import { closingFd } from "./closing_fd.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
 import type { InjectionHook } from "./injection.ts";
+import { INSPECT } from "./inspect.ts";
 import { type IoRow, listIos } from "./ios.ts";
 import type { IoMethod, WorkerRow } from "./method.ts";
 import { drainOthers } from "./drain.ts";
@@ -48,6 +49,7 @@ import { LAYOUT_VERSION } from "./shared_memory.ts";
 import type { AioToken } from "./token.ts";
 import type { CompletionWaiter } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
+import { listWorkers, setWorkers } from "./workers.ts";
 
 const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
 
@@ -137,6 +139,13 @@ export class AioCore implements AsyncDisposable {
   /** Whether {@linkcode close} was called. */
   get isClosed(): boolean {
     return this.#closed !== null;
+  }
+
+  /** One line for `console.log(aio)`: `Aio (io_uring, backend 0, 3 in flight)`. */
+  [INSPECT](): string {
+    const { id, inFlightCount } = this.backend;
+    const now = this.isClosed ? "closed" : `${inFlightCount} in flight`;
+    return `${this.constructor.name} (${this.method}, backend ${id}, ${now})`;
   }
 
   // --- handles ---
@@ -423,7 +432,7 @@ export class AioCore implements AsyncDisposable {
    * {@linkcode ios}.
    */
   workers(): WorkerRow[] {
-    return this.backend.method.listWorkers?.(this.backend) ?? [];
+    return listWorkers(this.backend);
   }
 
   /**
@@ -436,14 +445,7 @@ export class AioCore implements AsyncDisposable {
    * @throws {Deno.errors.NotSupported} with another method
    */
   setWorkers(change: WorkerPoolOptions): Readonly<Required<WorkerPoolOptions>> {
-    this.backend.checkUsable("setWorkers");
-    const { method } = this.backend;
-    if (method.configureWorkers !== undefined) {
-      return method.configureWorkers(this.backend, change);
-    }
-    throw new Deno.errors.NotSupported(
-      `Cannot set workers with the method "${method.name}": only "worker" has any`,
-    );
+    return setWorkers(this.backend, change);
   }
 
   /**

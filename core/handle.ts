@@ -21,6 +21,7 @@ import * as flags from "./handle_flag.ts";
 import { flagBit, type HandleFlag } from "./handle_flag.ts";
 import * as states from "./handle_state.ts";
 import { type HandleState, STATE_NAMES } from "./handle_state.ts";
+import { INSPECT } from "./inspect.ts";
 import { Iovec } from "./iovec.ts";
 import type { MemoryMap } from "./memory_map.ts";
 import * as operations from "./operation.ts";
@@ -181,6 +182,13 @@ export class AioHandle implements CallbackHandle {
   /** What it is about, in words. */
   describeTarget(): string {
     return this.#host.targets.describe(this.words[this.base + HANDLE.target]!, this.targetData);
+  }
+
+  /** One line for `console.log(handle)`: `AioHandle 12 (readv on file, submitted)`. */
+  [INSPECT](): string {
+    const { operation } = this;
+    const what = operation === "invalid" ? "" : `${operation} on ${this.targetName}, `;
+    return `AioHandle ${this.index} (${what}${this.state})`;
   }
 
   /**

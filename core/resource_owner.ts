@@ -7,6 +7,7 @@
 import type { Backend } from "./backend.ts";
 import type { AioHandle, HandleOwner } from "./handle.ts";
 import { AioApiError } from "./errors.ts";
+import { INSPECT } from "./inspect.ts";
 import { isThenable } from "./promise.ts";
 
 /** How a {@linkcode ResourceOwner} ends. */
@@ -47,6 +48,12 @@ export class ResourceOwner implements HandleOwner, Disposable {
   /** How many handles it owns now. */
   get handleCount(): number {
     return this.#handles.size;
+  }
+
+  /** One line for `console.log(owner)`: `ResourceOwner (2 charged)`. */
+  [INSPECT](): string {
+    const now = this.#isReleased ? "released" : `${this.handleCount} charged`;
+    return `ResourceOwner (${now})`;
   }
 
   remember(handle: AioHandle): void {

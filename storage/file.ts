@@ -12,6 +12,7 @@ import { shown, systemError } from "../core/errors.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import * as flags from "../core/handle_flag.ts";
+import { INSPECT } from "../core/inspect.ts";
 import * as files from "../core/open_file.ts";
 import type { FileIdentity, FileSlot } from "../core/open_file.ts";
 import * as operations from "../core/operation.ts";
@@ -110,6 +111,11 @@ export class AioFile implements AsyncDisposable {
       generation: this.#slot.generation,
       path: this.path,
     };
+  }
+
+  /** One line for `console.log(file)`: `AioFile "a.db" (descriptor 7)`. */
+  [INSPECT](): string {
+    return `AioFile ${shown(this.path)} (${this.isClosed ? "closed" : `descriptor ${this.fd}`})`;
   }
 
   // --- transfers ---
