@@ -7,12 +7,17 @@ import { blocksOf, readPage, runInClone } from "./support/clone.ts";
 /** A program, and what the page says that it prints. */
 const PRINTS = /```ts\n((?:(?!```)[^])*)```\n\nprints\n\n```text\n([^]*?)```/g;
 
+/** The system chooses the numbers of descriptors. */
+function anyDescriptor(text: string): string {
+  return text.replaceAll(/descriptor \d+/g, "descriptor 0");
+}
+
 Deno.test("docs/debugging.md: what its programs print is what stands below them", async () => {
   const programs = Array.from((await readPage("docs/debugging.md")).matchAll(PRINTS));
   assertGreater(programs.length, 0);
   for (const [, program, output] of programs) {
     const { stdout } = await runInClone(program!);
-    assertEquals(stdout, output);
+    assertEquals(anyDescriptor(stdout), anyDescriptor(output!));
   }
 });
 
