@@ -276,7 +276,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     const isHelpable = (handle: AioHandle) => this.waiting.canHelp(handle);
     for (let rounds = 1;; rounds++) {
       this.#foreign.markSeen();
-      if (this.#reclaimCompleted() > 0) return;
+      if (this.reclaimCompleted() > 0) return;
       this.staging.submit();
       if (this.#idle.length > 0) return;
       assert(this.#inFlight.count > 0, "no free IOs despite no in-flight IOs");
@@ -290,8 +290,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     Atomics.load(this.#words, base + HANDLE.state) === COMPLETED_SHARED;
   readonly #reclaim = (handle: AioHandle): void => this.reclaim(handle);
 
-  /** Takes back what other threads completed, the oldest first. @returns how many */
-  #reclaimCompleted(): number {
+  /** Takes back what other threads completed, told of or not, the oldest first. @returns how many */
+  reclaimCompleted(): number {
     return this.#inFlight.takeEach(this.#isCompletedShared, this.#reclaim);
   }
 
@@ -446,7 +446,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   collect(): void {
     if (this.#foreign.hasNew()) {
       this.#foreign.markSeen();
-      if (this.#inFlight.count > 0) this.#reclaimCompleted();
+      if (this.#inFlight.count > 0) this.reclaimCompleted();
     }
     const { oldest } = this.#inFlight;
     if (oldest !== null) this.method.checkOne?.(this, oldest);

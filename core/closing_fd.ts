@@ -67,8 +67,9 @@ function waitForAllOn(backend: Backend, fd: number): void {
   for (let slices = 0;; slices++) {
     const handle = firstOn(backend, fd);
     if (handle === null) {
-      // Other threads may have completed them: whoever closes a file finds what came of its IO.
-      backend.collect();
+      // Other threads may have completed them, and not told yet: whoever closes a file finds what came
+      // of its IO.
+      backend.reclaimCompleted();
       return;
     }
     backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);

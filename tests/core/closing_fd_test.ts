@@ -6,6 +6,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { tryClaim } from "../../core/claim.ts";
 import { AioApiError } from "../../core/errors.ts";
+import { COMPLETED_SHARED } from "../../core/handle_state.ts";
 import type { LogHook } from "../../core/log_level.ts";
 import { OP_INVALID } from "../../core/operation.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
@@ -17,6 +18,7 @@ import {
   type Fixture,
   openHeld,
   openSync,
+  pokeState,
   startRead,
   stateOf,
 } from "../support/core.ts";
@@ -205,6 +207,19 @@ Deno.test("held: closingFd() ends if a thread died that was about to complete an
   aio.closingFd(file.fd);
   assertEquals([ret.result.status, held.waits], ["ok", []]);
   assertEquals(aio.backends().length, 1);
+});
+
+Deno.test("held: closingFd() takes back own IO that another thread completed and has not told of", async () => {
+  await using fixture = await openHeld();
+  const { aio, file } = fixture;
+  const { ref, ret } = startRead(fixture);
+  const { words, base } = aio.backend.handleOf(ref.index);
+  words[base + HANDLE.resultStatus] = 1;
+  words[base + HANDLE.result] = 512;
+  pokeState(fixture, ref.index, COMPLETED_SHARED);
+  aio.closingFd(file.fd);
+  assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
+  assertEquals(aio.ios(), []);
 });
 
 // --- what can no longer start ---

@@ -413,10 +413,7 @@ export class FuzzSteps {
     model.submittedAll();
     model.verifyUses();
     if (model.aio.backend.method.waitOnFdBeforeClose) {
-      // What another thread has completed may not be taken back yet.
-      const left = model.live().filter(({ asked, ref }) =>
-        asked?.file === file && model.aio.backend.handleOf(ref.index).state !== "completedShared"
-      );
+      const left = model.live().filter(({ asked }) => asked?.file === file);
       assertEquals(left.map(String), [], "on a descriptor that is about to be closed");
     }
     return "closingFd";
