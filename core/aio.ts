@@ -200,7 +200,7 @@ export class AioCore implements AsyncDisposable {
   /**
    * Waits for an IO, blocking the thread. Submits what this backend has staged first.
    *
-   * @throws {AioApiError} for an own IO that is not started yet, or from a callback
+   * @throws {AioApiError} for an own IO that is not started yet, a use that never began, or from a callback
    * @throws {TypeError} or {RangeError} for what is no wait reference of this Aio
    */
   waitSync(ref: WaitRef): void {
