@@ -6,4 +6,4 @@
 
 import { testThreads } from "../support/threads_check.ts";
 
-testThreads({ held: 10_000, sync: 10_000, worker: 1_500, io_uring: 5_000 });
+testThreads({ held: 4_000, sync: 4_000, worker: 1_000, io_uring: 2_000 });

@@ -48,13 +48,27 @@ export function aioBelongingsOf(aio: Aio): AioBelongings {
   };
 }
 
+/**
+ * Threads of this process but those of Deno's pool, which ends one that had nothing to do for 10 s, and
+ * starts one when it likes.
+ */
+function countThreads(): number {
+  return [...Deno.readDirSync("/proc/self/task")].filter(({ name }) => {
+    try {
+      return !Deno.readTextFileSync(`/proc/self/task/${name}/comm`).startsWith("tokio-");
+    } catch {
+      return false; // It has ended meanwhile.
+    }
+  }).length;
+}
+
 /** Counts. */
 export function belongingsOf(aio: Aio): Belongings {
   const isLinux = Deno.build.os === "linux";
   return {
     ...aioBelongingsOf(aio),
     descriptors: isLinux ? openDescriptors().length : 0,
-    threads: isLinux ? [...Deno.readDirSync("/proc/self/task")].length : 0,
+    threads: isLinux ? countThreads() : 0,
   };
 }
 

@@ -17,24 +17,22 @@ const TIME_LIMIT_MS = 180_000;
 /** Options of every Aio here. */
 const OPTIONS = { maxBackends: THREADS + 1, maxConcurrency: 16 };
 
-async function runLoad({ aio, file }: Fixture, ios: number, seed: number): Promise<LoadAnswer[]> {
-  await using load = startLoad(THREADS);
-  const plan = { token: aio.token, file: file.token, method: aio.method, ios, seed };
-  return await load.run(plan, TIME_LIMIT_MS);
-}
-
 async function checkLoad(fixture: Fixture, iosPerThread: number): Promise<LoadAnswer[]> {
+  const { aio, file } = fixture;
   const seed = testSeed();
+  await using load = startLoad(THREADS);
+  const runLoad = (ios: number) =>
+    load.run({ token: aio.token, file: file.token, method: aio.method, ios, seed }, TIME_LIMIT_MS);
   // What Deno starts for its first Workers stays.
-  await runLoad(fixture, 100, seed);
-  const before = await quietBelongings(fixture.aio);
-  const answers = await runLoad(fixture, iosPerThread, seed);
+  await runLoad(100);
+  const before = await quietBelongings(aio);
+  const answers = await runLoad(iosPerThread);
   for (const { done, wrong, foreign } of answers) {
     assert(done >= iosPerThread, `seed ${seed}`);
     assertEquals(wrong, 0, `seed ${seed}`);
     assert(foreign > 0, `No IO of another thread was awaited: seed ${seed}`);
   }
-  assertEquals(await missingBelongings(fixture.aio, before), [], `seed ${seed}`);
+  assertEquals(await missingBelongings(aio, before), [], `seed ${seed}`);
   return answers;
 }
 
