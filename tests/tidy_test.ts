@@ -23,6 +23,18 @@ const COMPUTED_IMPORTS: readonly string[] = [
 /** The one place where the library may print: what takes a warning if nobody else does. */
 const PRINTING_FUNCTION = "core/open.ts#warnByDefault";
 
+/** Files of the tests that read the clock, with the reason. Speed is measured in `bench`. */
+const CLOCKS: Readonly<Record<string, string>> = {
+  "tests/soak.ts": "It tells how far it is, and finds a load that stands still.",
+  "tests/soak_workers.ts": "Its seed is the time.",
+  "tests/support/death_load.ts": "Its waits are compared with the patience measured beside them.",
+  "tests/support/patience.ts":
+    "It has the bound against hanging, and measures the library's patience.",
+  "tests/support/run.ts": "It tells how long the tests took.",
+  "tests/support/temp_test.ts": "A child is killed at its time limit.",
+  "tests/tidy_test.ts": "Samples for the check of this rule.",
+};
+
 const ROOT = join(import.meta.dirname ?? ".", "..");
 const FOLDERS = [...imports.LIBRARY_FOLDERS, "tests", "examples", "bench"];
 
@@ -251,6 +263,23 @@ Deno.test("tidy canary: a mod.ts that does something is found", () => {
   assertEquals(count('/** It. */\nexport * from "./a.ts"; export { type b } from "./b.ts";'), 0);
   assertEquals(count("export const a = 1;"), 1);
   assertEquals(count('import { a } from "./a.ts"; export { a };'), 2);
+});
+
+Deno.test("tidy: no test goes by the clock", () => {
+  assertEquals(rules.findClocks(FILES, CLOCKS), []);
+});
+
+Deno.test("tidy canary: a test that reads the clock, or lacks patience, is found", () => {
+  const count = (text: string, path = "tests/a_test.ts") =>
+    rules.findClocks([sample(path, text)], { "tests/b_test.ts": "why" }).length;
+  for (const text of ["performance.now()", "Date.now()", "`x(performance.now())`", "new Date()"]) {
+    assertEquals(count(text), 1, text);
+  }
+  assertEquals(count("f({ timeLimitMs: 10_000 })"), 1);
+  assertEquals(count("f({ timeLimitMs: 60_000 }, { timeLimitMs: 120_000 })"), 0);
+  assertEquals(count("new Date(0)"), 0);
+  assertEquals(count("performance.now()", "tests/b_test.ts"), 0);
+  assertEquals(count("performance.now()", "bench/a.ts"), 0);
 });
 
 /** Runs a module with no permission at all; the exit code. */

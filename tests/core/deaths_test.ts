@@ -6,8 +6,9 @@
  */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { Deaths, type Fate, HOLDINGS, openMortal, until, WAYS } from "../support/deaths.ts";
-import { endsWithin, testDeaths } from "../support/deaths_check.ts";
+import { Deaths, type Fate, HOLDINGS, openMortal, WAYS } from "../support/deaths.ts";
+import { testDeaths } from "../support/deaths_check.ts";
+import { settles, until } from "../support/patience.ts";
 import { testSeed } from "../support/prng.ts";
 
 const CANARY_MS = 1000;
@@ -25,12 +26,12 @@ Deno.test("held canary: if nobody takes over from the dead, the load does not en
   // No more than one: the next could wait for the first one's IO, too, and would never come to die.
   await deaths.run([fate], 1);
   const end = deaths.end();
-  const hasEnded = await endsWithin(end, CANARY_MS);
+  const hasEnded = await settles(end, CANARY_MS);
   // In the main thread nothing else is wrong: it ends as soon as somebody does.
   const reaping = until(() => {
     for (const { backendId } of fixture.aio.backends().slice(1)) fixture.aio.reapBackend(backendId);
     return fixture.aio.backends().length === 1;
-  }, "A dead thread is not taken over from");
+  }, "the dead thread is taken over from");
   await Promise.all([reaping, end]);
   assertEquals([hasEnded, deaths.faults], [false, []]);
   assertLessOrEqual(3, deaths.load.done);

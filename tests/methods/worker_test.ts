@@ -8,15 +8,15 @@ import { Aio, type WorkerPoolOptions } from "../../mod.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
 import {
-  LIMIT_MS,
   open,
+  openGate,
   READ_BYTES,
   readAndCheck,
   SEED,
   start,
   synchronousCount,
-  until,
 } from "../support/opened_pool.ts";
+import { hangs, until } from "../support/patience.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt } from "../support/temp.ts";
 import {
@@ -43,7 +43,7 @@ Deno.test("worker: IO is completed by a Worker", async () => {
   }
   const [worker] = aio.workers();
   assertEquals([worker?.worker, worker?.ios], [0, 2]);
-  await until("idle", () => aio.workers()[0]!.ioId === null);
+  await until(() => aio.workers()[0]!.ioId === null, "idle");
 });
 
 Deno.test("worker: the pool grows under load, up to its most, and shrinks to its least", async () => {
@@ -51,10 +51,9 @@ Deno.test("worker: the pool grows under load, up to its most, and shrinks to its
   await using opened = await open({ workers });
   const { aio } = opened;
   let most = 0;
-  const end = performance.now() + LIMIT_MS;
-  while (most < 4 && performance.now() < end) {
+  for (const isHanging = hangs(); most < 4 && !isHanging();) {
     // In one submit, with nobody at the queue: else a part could be executed here.
-    await until("idle", () => poolWord(aio, POOL.idle) === poolWord(aio, POOL.running));
+    await until(() => poolWord(aio, POOL.idle) === poolWord(aio, POOL.running), "idle");
     const reads = aio.batch(() => Array.from({ length: 32 }, () => start(opened, "slow", 5)));
     for (const { ref, view } of reads) {
       await aio.wait(ref);
@@ -62,7 +61,7 @@ Deno.test("worker: the pool grows under load, up to its most, and shrinks to its
       most = Math.max(most, runningWorkers(aio));
     }
   }
-  await until("as few as may be", () => aio.workers().length === 1);
+  await until(() => aio.workers().length === 1, "as few as may be");
   assertEquals([most, aio.workers().map(({ worker }) => worker)], [4, [0]]);
 });
 
@@ -74,10 +73,10 @@ Deno.test("worker: the next Worker is started when the last has joined in", asyn
   const { aio } = opened;
   startPool(aio);
   const counts = new Set<number>();
-  await until("all running", () => {
+  await until(() => {
     counts.add(poolOf(aio.backend)!.threads.size - runningWorkers(aio));
     return runningWorkers(aio) === 4;
-  });
+  }, "all running");
   assertEquals([...counts].sort(), [0, 1]);
 });
 
@@ -131,10 +130,10 @@ for (const count of [1, 32, random.between(2, 16), random.between(17, 31)]) {
     const before = aio.workers().map(({ threadId }) => threadId);
     poolOf(aio.backend)!.threads.get(count - 1)!.thread.terminate();
     await readAndCheck(opened, 0);
-    await until("a new one", () => {
+    await until(() => {
       const threads = aio.workers().map(({ threadId }) => threadId);
       return threads.length === count && threads.some((id) => !before.includes(id));
-    });
+    }, "a new one");
     await readAndCheck(opened, 0);
   });
 }
@@ -151,10 +150,10 @@ for (const [how, fault] of Object.entries(FAULTS)) {
     assertEquals(new Uint8Array(view), contentAt(SEED, 100, READ_BYTES));
     const reads = Array.from({ length: 10 }, (_, i) => readAndCheck(opened, i));
     await Promise.all(reads);
-    await until("replaced", () => {
+    await until(() => {
       const [worker] = aio.workers();
       return runningWorkers(aio) >= 1 && worker !== undefined && worker.threadId !== before;
-    });
+    }, "replaced");
     await readAndCheck(opened, 5);
     assertEquals(aio.ios(), []);
   });
@@ -170,8 +169,8 @@ Deno.test("worker: a Worker is woken if who chose it died before waking it", asy
   words[at + POOL.waking] = 1;
   createWorkerMethod().reapBackend!(aio.backend, 1);
   await until(
-    "idle again",
     () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
+    "idle again",
   );
 });
 
@@ -180,15 +179,16 @@ Deno.test("worker: a Worker that is terminated with an IO does it, and is replac
   const { aio } = opened;
   await poolUp(aio);
   const before = aio.workers()[0]!.threadId;
-  const { ref, ret } = start(opened, "slow", 30);
-  await until("busy", () => aio.workers()[0]!.ioId !== null);
+  const { ref, ret } = start(opened, "gated");
+  await until(() => aio.workers()[0]!.ioId !== null, "busy");
   poolOf(aio.backend)!.threads.get(0)!.thread.terminate();
+  openGate(aio);
   await aio.wait(ref);
   assertEquals(ret.result.status, "ok");
-  await until("replaced", () => {
+  await until(() => {
     const [worker] = aio.workers();
     return worker !== undefined && worker.threadId !== before && runningWorkers(aio) === 1;
-  });
+  }, "replaced");
   await readAndCheck(opened, 0);
 });
 
@@ -228,7 +228,7 @@ Deno.test("worker: a callback that throws in a Worker is an error of its IO, and
   const { ref, ret } = start(opened, "throwing");
   await aio.wait(ref);
   assertEquals(ret.result.status, "error");
-  await until("warned", () => warnings.length > 0);
+  await until(() => warnings.length > 0, "warned");
   assert(warnings[0]!.includes("thrown by a callback"), warnings[0]);
   await readAndCheck(opened, 0);
 });
@@ -237,12 +237,13 @@ Deno.test("worker: what waits in the queue is cancelled there", async () => {
   await using opened = await open({ workers: { min: 1, max: 1 } });
   const { aio } = opened;
   await poolUp(aio);
-  const slow = start(opened, "slow", 50);
-  await until("busy", () => aio.workers()[0]!.ioId !== null);
+  const slow = start(opened, "gated");
+  await until(() => aio.workers()[0]!.ioId !== null, "busy");
   const waiting = start(opened, "whoCompletes");
   aio.cancel(waiting.ref);
   await aio.wait(waiting.ref);
   assertEquals([waiting.ret.result.status, slow.ret.result.status], ["error", "unknown"]);
+  openGate(aio);
   await aio.wait(slow.ref);
   assertEquals(slow.ret.result.status, "ok");
   await untilRunning(aio);
@@ -260,7 +261,7 @@ Deno.test("worker: close() ends all Workers, during load too", async () => {
     assertEquals(opened.aio.isClosed, true);
     await opened[Symbol.asyncDispose]();
   }
-  await until("gone", () => [...Deno.readDirSync("/proc/self/task")].length <= threadsBefore + 1);
+  await until(() => [...Deno.readDirSync("/proc/self/task")].length <= threadsBefore + 1, "gone");
 });
 
 Deno.test("worker: reads in the page cache do not go to the pool", async () => {

@@ -134,16 +134,14 @@ Deno.test("assertEquals() and assertNotEquals() compare deeply", () => {
   }
 });
 
-Deno.test("assertEquals() finds a difference of the last byte of large views, at once", () => {
+Deno.test("assertEquals() finds a difference of the last byte of large views, and tells that alone", () => {
   const size = 4 * 1024 * 1024;
   for (const actual of [new Uint8Array(size), new Uint8Array(new SharedArrayBuffer(size))]) {
     const expected = new Uint8Array(size);
     a.assertEquals<Uint8Array>(actual, expected);
     actual[size - 1] = 7;
-    const startMs = performance.now();
     mustFail(() => a.assertEquals<Uint8Array>(actual, expected), `index ${size - 1}`, "in 1 of");
     mustFail(() => a.assertEquals({ actual }, { actual: expected } as object));
-    if (performance.now() - startMs > 2_000) throw new Error("The failure took too long");
     mustFail(() => a.assertEquals(expected, expected.subarray(1)), "the same in the first");
   }
 });

@@ -13,22 +13,16 @@ import type { Libc } from "../../ffi/libc.ts";
 import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../mod.ts";
 import { type Fixture, openHeld } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
-import { HANG_MS, untilDead } from "./patience.ts";
+import { HANG_MS, settles, untilDead } from "./patience.ts";
 
 /** How long a sleep lasts that only a bell should end: longer than anybody waits for it. */
 const LONG_MS = 2 * HANG_MS;
 /** How long to wait for a bell that is switched off: a working one takes a few milliseconds. */
 const SILENCE_MS = 500;
 
-/** Whether something comes in time: long, where it should come, and short, where it should not. */
+/** Whether something comes: waits long where it should, and not where it should not. */
 export async function comes(event: Promise<unknown>, isExpected: boolean): Promise<boolean> {
-  const { promise: tooLate, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), isExpected ? HANG_MS : SILENCE_MS);
-  try {
-    return await Promise.race([event.then(() => true), tooLate]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return await settles(event, isExpected ? HANG_MS : SILENCE_MS);
 }
 
 /** Replaces a method of one object until the end of the scope. */

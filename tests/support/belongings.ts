@@ -5,11 +5,11 @@
  */
 
 import type { Aio } from "../../mod.ts";
+import { hangs } from "./patience.ts";
 
-/** Deno's pool ends a thread that had nothing to do for 10 s. */
-const SETTLE_MS_MAX = 15_000;
-const QUIET_MS = 500;
 const LOOK_AGAIN_MS = 10;
+/** Looks in a row that find the same, until it is taken for quiet. */
+const QUIET_LOOKS = 50;
 
 /** What is counted of an Aio. */
 export interface AioBelongings {
@@ -74,14 +74,13 @@ export function belongingsOf(aio: Aio): Belongings {
 
 /** Counts once Workers that were ended are gone with all they had, which takes them a moment. */
 export async function quietBelongings(aio: Aio): Promise<Belongings> {
-  const end = performance.now() + SETTLE_MS_MAX;
+  const isHanging = hangs();
   let now = belongingsOf(aio);
-  for (let since = performance.now(); performance.now() < end;) {
+  for (let same = 0; same < QUIET_LOOKS && !isHanging(); same++) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     const next = belongingsOf(aio);
-    if (JSON.stringify(next) !== JSON.stringify(now)) since = performance.now();
+    if (JSON.stringify(next) !== JSON.stringify(now)) same = 0;
     now = next;
-    if (performance.now() - since > QUIET_MS) break;
   }
   return now;
 }
@@ -93,10 +92,9 @@ export async function quietBelongings(aio: Aio): Promise<Belongings> {
  * @returns what differs still, such as `ios: 2 instead of 0`
  */
 export async function missingBelongings(aio: Aio, before: Belongings): Promise<string[]> {
-  const end = performance.now() + SETTLE_MS_MAX;
-  for (;;) {
+  for (const isHanging = hangs();;) {
     const missing = differences(belongingsOf(aio), before);
-    if (missing.length === 0 || performance.now() > end) return missing;
+    if (missing.length === 0 || isHanging()) return missing;
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
 }

@@ -29,7 +29,7 @@ const READ_BYTES = 64;
 const BUSY_RETRY_MS = 2;
 const HOLD_MS_MAX = 50;
 const LET_GO_MS = 5;
-const AWAITED_MS_MAX = 30;
+const AWAITED_LOOKS_MAX = 30;
 /** About as many as an attach takes. */
 const ATTACH_OPERATIONS_MAX = 30;
 const OPERATIONS_MAX = 2000;
@@ -194,18 +194,18 @@ class Life {
   #attempt(): void {
     const letGo = this.#take();
     if (letGo === null) setTimeout(() => this.#attempt(), 1);
-    else if (this.#order.holding === "batch") this.#dieOnceAwaited(letGo, performance.now());
+    else if (this.#order.holding === "batch") this.#dieOnceAwaited(letGo);
     else this.#die(letGo);
   }
 
   /** Others are to wait for what is staged. */
-  #dieOnceAwaited(letGo: LetGo, since: number): void {
+  #dieOnceAwaited(letGo: LetGo, looks = 0): void {
     const { words } = this.#aio.backend.control;
     const ref = this.#mailbox.read(this.#order.lane, TASKS)!;
     const { base } = this.#aio.backend.handleOf(ref.index);
     const isAwaited = Atomics.load(words, base + HANDLE.waiterMask) !== 0;
-    if (isAwaited || performance.now() - since > AWAITED_MS_MAX) this.#die(letGo);
-    else setTimeout(() => this.#dieOnceAwaited(letGo, since), 1);
+    if (isAwaited || looks === AWAITED_LOOKS_MAX) this.#die(letGo);
+    else setTimeout(() => this.#dieOnceAwaited(letGo, looks + 1), 1);
   }
 
   #die(letGo: LetGo): void {

@@ -14,6 +14,7 @@ import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { LANES, Load, Mailbox, MAIN_LANE } from "./death_load.ts";
 import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
 import { HeldMethod } from "./held_method.ts";
+import { becomes, until } from "./patience.ts";
 import { Prng } from "./prng.ts";
 
 /** How a Worker ends. */
@@ -72,11 +73,6 @@ const MAIN_TASKS = 18;
 const HANDLES = 16;
 /** All threads of the load, and a slot that is not taken over yet. */
 const BACKENDS = LANES + 2;
-const LOOK_AGAIN_MS = 2;
-/** What is not over by then hangs. */
-export const END_MS_MAX = 30_000;
-/** A Worker that lives longer hangs. */
-const LIFE_MS_MAX = 60_000;
 const RANDOM_MOMENT_MS_MAX = 40;
 const WORKER_URL = new URL("./death_worker.ts", import.meta.url);
 
@@ -197,14 +193,7 @@ export class MortalWorker {
   }
 
   async #until(isSo: () => boolean, fault: string): Promise<void> {
-    const end = performance.now() + LIFE_MS_MAX;
-    while (!isSo()) {
-      if (performance.now() > end) {
-        this.faults.push(`${this.name}: ${fault}`);
-        return;
-      }
-      await sleep(LOOK_AGAIN_MS);
-    }
+    if (!await becomes(isSo)) this.faults.push(`${this.name}: ${fault}`);
   }
 }
 
@@ -312,21 +301,12 @@ export class Deaths {
   }
 }
 
-/** Looks until something is so. */
-export async function until(isSo: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + END_MS_MAX;
-  while (!isSo()) {
-    if (performance.now() > end) throw new Error(what);
-    await sleep(LOOK_AGAIN_MS);
-  }
-}
-
 /** All who died are taken over from, with nobody but the main thread alive. */
 export async function untilReaped({ aio }: Fixture): Promise<void> {
   await until(() => {
     aio.backend.reapDead();
     return aio.backends().length === 1;
-  }, "A dead thread is not taken over from");
+  }, "every dead thread is taken over from");
 }
 
 /** Sleeps without blocking. */

@@ -9,20 +9,18 @@ import { HEADER } from "../../core/shared_memory.ts";
 import type { Fixture } from "./core.ts";
 import {
   Deaths,
-  END_MS_MAX,
   type Fate,
   type Holding,
   HOLDINGS,
   type MortalMethod,
   openMortal,
   randomFates,
-  until,
   untilReaped,
   WAYS,
 } from "./deaths.ts";
 import { aioBelongingsOf, openDescriptors } from "./belongings.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
-import { Patience } from "./patience.ts";
+import { Patience, settles, until } from "./patience.ts";
 import { describeSeed, Prng, testSeed } from "./prng.ts";
 
 /** A load in which threads die. */
@@ -56,22 +54,11 @@ function belongings({ aio }: Fixture) {
   return [aioBelongingsOf(aio), words[HEADER.arenaLock], words[HEADER.filesLock]];
 }
 
-/** Whether a promise is settled within some time. */
-export async function endsWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), ms);
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 async function runLoad(fixture: Fixture, fates: readonly Fate[], seed: number): Promise<Deaths> {
   const deaths = new Deaths(fixture, seed);
   deaths.start();
   await deaths.run(fates);
-  assert(await endsWithin(deaths.end(), END_MS_MAX), `The load hangs: ${describeSeed(seed)}`);
+  assert(await settles(deaths.end()), `The load hangs: ${describeSeed(seed)}`);
   await untilReaped(fixture);
   return deaths;
 }

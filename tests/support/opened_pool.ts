@@ -5,9 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../../mod.ts";
 import { createWorkerMethod } from "../../methods/worker.ts";
+import { gateAt } from "../methods/fixtures/worker_faults.ts";
 import { contentAt, tempDir, writeRandomFile } from "./temp.ts";
 import { SMALL_POOL } from "./worker_pool.ts";
 
@@ -16,8 +17,6 @@ const FILE_BYTES = 65_536;
 export const SEED = 31;
 /** What each read reads. */
 export const READ_BYTES = 512;
-/** The first Worker of a test run has its modules checked, which takes seconds on a busy machine. */
-export const LIMIT_MS = 60_000;
 const FAULTS_MODULE = new URL("../methods/fixtures/worker_faults.ts", import.meta.url);
 
 /** What a test has opened. */
@@ -70,6 +69,11 @@ export interface Started {
   readonly view: Uint8Array;
 }
 
+/** Lets reads go that the callback `gated` holds in a Worker. */
+export function openGate({ backend: { control } }: Aio): void {
+  Atomics.store(control.words, gateAt(control), 1);
+}
+
 /** Starts a read with a callback of the module of faults. */
 export function start({ aio, file }: Opened, callback: string, data = 0): Started {
   const ret = new AioReturn();
@@ -80,13 +84,4 @@ export function start({ aio, file }: Opened, callback: string, data = 0): Starte
   handle.setIovec(view);
   file.startReadv(handle, 100);
   return { ref, ret, view };
-}
-
-/** Waits for what is sure to come. */
-export async function until(what: string, isSo: () => boolean): Promise<void> {
-  const end = performance.now() + LIMIT_MS;
-  while (!isSo()) {
-    assert(performance.now() < end, `not ${what} after ${LIMIT_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }

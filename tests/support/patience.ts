@@ -40,10 +40,14 @@ export async function untilDead(libc: Libc, threadId: number): Promise<void> {
   await until(() => !libc.isThreadAlive(threadId), `thread ${threadId} ends`);
 }
 
-/** Whether a promise settles: false only where it hangs. */
-export async function settles(promise: Promise<unknown>): Promise<boolean> {
+/**
+ * Whether a promise settles: false only where it hangs.
+ *
+ * @param ms less only for one that must not settle
+ */
+export async function settles(promise: Promise<unknown>, ms = HANG_MS): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), HANG_MS);
+  const timer = setTimeout(() => resolve(false), ms);
   try {
     return await Promise.race([promise.then(() => true, () => true), late]);
   } finally {

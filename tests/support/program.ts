@@ -34,19 +34,18 @@ export function runProgram(source: string, options: ProgramOptions = {}): Promis
   const program = `import { Aio } from ${JSON.stringify(LIBRARY_URL)};\n${source}`;
   const url = `data:application/typescript,${encodeURIComponent(program)}`;
   const denoArgs = ["run", "--no-prompt", "--no-lock", "--no-config", ...flags, url, ...args];
-  const limits = { timeLimitMs: 20_000, ...rest };
   if (shell !== undefined) {
     const command = [`${shell}; exec "$0" "$@"`, Deno.execPath(), ...denoArgs];
-    return runChild(["-c", ...command], { ...limits, command: "sh" });
+    return runChild(["-c", ...command], { ...rest, command: "sh" });
   }
   if (wrapper !== undefined) {
     const [command, ...wrapperArgs] = wrapper;
     return runChild([...wrapperArgs, Deno.execPath(), ...denoArgs], {
-      ...limits,
+      ...rest,
       ...(command === undefined ? {} : { command }),
     });
   }
-  return runChild(denoArgs, limits);
+  return runChild(denoArgs, rest);
 }
 
 /** What a program must be allowed to read beside its data: IO Workers load the module from disk. */

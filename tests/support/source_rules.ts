@@ -194,3 +194,29 @@ export function findNonExports(files: readonly SourceFile[]): string[] {
   }
   return faults;
 }
+
+/** What reads the time, and what gives a child less time than a busy machine may need. */
+const CLOCKS: readonly (readonly [RegExp, string])[] = [
+  [/\b(performance|Date)\.now\b|\bnew Date\(\)|\bhrtime\b/g, "reads the clock"],
+  [/\btimeLimitMs: (?!60_000\b)\d{1,2}(_?\d{3})?\b/g, "gives a child less than a minute"],
+];
+
+/**
+ * Places where a test goes by the clock, in its text or in that of a program that it runs.
+ * `allowed` are the files that may.
+ */
+export function findClocks(
+  files: readonly SourceFile[],
+  allowed: Readonly<Record<string, string>>,
+): string[] {
+  const tests = files.filter(({ path }) => path.startsWith("tests/") && !(path in allowed));
+  return tests.flatMap(({ path, text }) =>
+    CLOCKS.flatMap(([pattern, what]) =>
+      Array.from(
+        text.matchAll(pattern),
+        ({ index }) =>
+          `${path}:${lineAt(text, index)}: ${what}: wait for the event (support/patience.ts)`,
+      )
+    )
+  );
+}

@@ -6,12 +6,12 @@
  */
 
 import { join } from "@std/path";
+import { HANG_MS } from "./patience.ts";
 import { fillContent } from "./prng.ts";
 
 export { contentAt } from "./prng.ts";
 
 const WRITE_CHUNK_BYTES = 1024 * 1024;
-const CHILD_TIME_LIMIT_MS = 60_000;
 const UNMOUNT_ATTEMPTS_MAX = 20;
 const UNMOUNT_RETRY_MS = 50;
 
@@ -141,7 +141,7 @@ export interface ChildOptions {
   clearEnv?: boolean;
   /** What it reads on standard input; nothing if left out. */
   stdin?: string;
-  /** When it is killed; 60 s if left out. */
+  /** When it is killed; by default when it hangs. */
   timeLimitMs?: number;
   /** What to run instead of this Deno. */
   command?: string;
@@ -179,7 +179,7 @@ export async function runChild(args: string[], options: ChildOptions = {}): Prom
   const timer = setTimeout(() => {
     timedOut = true;
     child.kill("SIGKILL");
-  }, options.timeLimitMs ?? CHILD_TIME_LIMIT_MS);
+  }, options.timeLimitMs ?? HANG_MS);
   try {
     const [output] = await Promise.all([child.output(), writeStdin(child, options.stdin)]);
     const decoder = new TextDecoder();

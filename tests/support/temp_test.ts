@@ -122,8 +122,6 @@ Deno.test("runChild() captures output, input and exit code", async () => {
 });
 
 Deno.test("runChild() kills a child at its time limit", async () => {
-  const startMs = performance.now();
-  const result = await runChild(["eval", "setTimeout(() => {}, 60_000)"], { timeLimitMs: 1_000 });
+  const result = await runChild(["eval", "setInterval(() => {}, 1000)"], { timeLimitMs: 1 });
   assertEquals([result.timedOut, result.signal], [true, "SIGKILL"]);
-  assertLess(performance.now() - startMs, 20_000);
 });

@@ -39,7 +39,7 @@ const SUMMARY =
 const PLANNED = [
   /^error: Uncaught \(in worker "[^"]*"\) .*\bas planned$/,
   /\bAIO_TEST_SEED=\d+/,
-  /^-+ (post-test )?output( end)? -+$/,
+  /^-+ ((pre|post)-test )?output( end)? -+$/,
   /^running \d+ tests? from /,
   /^Check /,
   /^\s*$/,
