@@ -1,7 +1,7 @@
 /**
  * stuck_disk_test.ts: on a disk that stands still the event loop goes on: timers, abort signals, other
  * files. Where a call that blocks is made in the event loop's own thread, it stands until the disk is
- * thawed by another process, half a minute later, and the test fails.
+ * thawed by another process, a minute later, and the test fails.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";

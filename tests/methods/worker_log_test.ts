@@ -4,7 +4,8 @@ import { assertEquals } from "@std/assert";
 import type { AioOptions } from "../../core/options.ts";
 import type { LogLevel } from "../../core/log_level.ts";
 import { AttachedWorker } from "../support/attached.ts";
-import { open, READ_BYTES, start, until } from "../support/opened_pool.ts";
+import { open, READ_BYTES, start } from "../support/opened_pool.ts";
+import { until } from "../support/patience.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
 
 /** Options that keep what is said. */
@@ -33,7 +34,7 @@ function isOfCompletion(message: string): boolean {
 /** A wait until all lines that are sure to come are there, and what is there then. */
 async function untilSaid(lines: readonly string[], count: number): Promise<string[]> {
   const found = () => lines.filter(isOfCompletion);
-  await until("said", () => found().length >= count);
+  await until(() => found().length >= count, "said");
   return found();
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { join } from "@std/path";
+import { HANG_MS } from "./patience.ts";
 import { isRoot, tempDir } from "./temp.ts";
 
 /** A file system that can be made. */
@@ -13,8 +14,8 @@ export type DiskType = "ext4" | "xfs";
 
 /** XFS wants that much; the image is sparse. */
 const IMAGE_BYTES = 320 * 1024 * 1024;
-/** A test that is stuck itself is let go after that. */
-const LIMIT_S = 30;
+/** A test that is stuck itself is let go after that: it hangs. */
+const LIMIT_S = HANG_MS / 1000;
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"] as const;
 
 function hasProgram(name: string): boolean {
@@ -65,7 +66,7 @@ export interface Frozen extends AsyncDisposable {
 export interface Disk extends AsyncDisposable {
   /** The path of something on it. */
   join(name: string): string;
-  /** Has all writes to it block, until {@linkcode Frozen.thaw}, this process's end, or half a minute. */
+  /** Has all writes to it block, until {@linkcode Frozen.thaw}, this process's end, or a minute. */
   freeze(): Promise<Frozen>;
 }
 
