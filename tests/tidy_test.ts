@@ -27,8 +27,6 @@ const PRINTING_FUNCTION = "core/open.ts#warnByDefault";
 const CLOCKS: Readonly<Record<string, string>> = {
   "tests/methods/stuck_disk_test.ts":
     "Pauses on a stuck disk are compared with those on a good one.",
-  "tests/soak.ts": "It tells how far it is, and finds a load that stands still.",
-  "tests/soak_workers.ts": "Its seed is the time.",
   "tests/support/death_load.ts": "Its waits are compared with the patience measured beside them.",
   "tests/support/patience.ts":
     "It has the bound against hanging, and measures the library's patience.",
