@@ -7,13 +7,18 @@
  */
 
 import type { IoMethod } from "../../core/method.ts";
+import type { UringLibrary } from "../../ffi/uring_calls.ts";
 import { createIoUringMethod as create } from "../../methods/io_uring.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
 import type { UringTuning } from "../../methods/uring_tuning.ts";
 
 /** As that one, but where it would choose, the ring is mapped and the calls go through the C library. */
-export function createIoUringMethod(form: RingForm | null, tuning?: UringTuning): IoMethod {
-  return create(form ?? "mapped", tuning, "libc");
+export function createIoUringMethod(
+  form: RingForm | null,
+  tuning?: UringTuning,
+  library: UringLibrary | null = null,
+): IoMethod {
+  return create(form ?? "mapped", tuning, library ?? "libc");
 }
 
 /** Hands IOs to the kernel, through rings that it mapped. */
