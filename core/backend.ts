@@ -377,6 +377,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     }
   }
 
+  keepLooking(): void {
+    this.pump.start();
+  }
+
   claim(handle: AioHandle): boolean {
     return this.#completer.claim(handle);
   }

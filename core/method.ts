@@ -38,6 +38,8 @@ export interface MethodBackend {
    * the handle with it.
    */
   prepareSubmit(handle: AioHandle): void;
+  /** Has the event loop call `checkOne` until none of its IOs is in flight, though nobody awaits one. */
+  keepLooking(): void;
   /** What this backend has done so far: see counters.ts. */
   readonly counters: Float64Array;
   /**

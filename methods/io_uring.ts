@@ -65,7 +65,7 @@ export function createIoUringMethod(
     shutdownBackend,
     submit: (backend, staged, count) => of(backend).submission.submit(staged, count),
     waitOne: (backend, handle: AioHandle) => of(backend).submission.wait(handle),
-    checkOne: (backend, handle: AioHandle) => of(backend).completions.check(handle),
+    checkOne: (backend, handle: AioHandle) => of(backend).submission.check(handle),
     cancelOne: (backend, handle: AioHandle) => of(backend).submission.cancel(handle),
     pollFd: (backend) => of(backend).submission.ring.fd,
     hasCompletions: (backend) => of(backend).submission.ring.isReady,

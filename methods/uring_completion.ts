@@ -55,7 +55,9 @@ export class UringCompletions {
   readonly #taken: AioHandle[] = [];
   #takenCount = 0;
   #published = 0;
-  /** Given up by the kernel without being asked, to be executed here. */
+  /** Has an own IO executed again that the kernel has given up without being asked; set by who submits. */
+  again: (handle: AioHandle) => void = (handle) => this.#backend.performSynchronously(handle);
+  /** Given up by the kernel without being asked. */
   readonly #refused: AioHandle[] = [];
   #looksInVain = 0;
 
@@ -179,7 +181,10 @@ export class UringCompletions {
     this.#takenCount = 0;
     this.#published = 0;
     if (this.#refused.length === 0) return;
-    for (const handle of this.#refused.splice(0)) this.#backend.performSynchronously(handle);
+    for (const handle of this.#refused.splice(0)) {
+      if (handle.backendId === this.#backend.id) this.again(handle);
+      else this.#backend.performSynchronously(handle);
+    }
   }
 
   /** See `IoMethod.checkOne`. */

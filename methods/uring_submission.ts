@@ -6,20 +6,22 @@
 
 import * as counting from "../core/counters.ts";
 import type { AioHandle } from "../core/handle.ts";
+import * as flags from "../core/handle_flag.ts";
 import { SUBMITTED } from "../core/handle_state.ts";
-import type { MethodBackend } from "../core/method.ts";
+import { type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "../core/method.ts";
 import * as operations from "../core/operation.ts";
 import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } from "../core/operation.ts";
 import { PinnedMemory } from "../core/pinned_memory.ts";
 import * as layout from "../core/shared_memory.ts";
-import { sleepMs } from "../core/sleep.ts";
-import { EAGAIN, EBUSY, EINTR } from "../ffi/errno.ts";
+import { ECANCELED, errnoName, errnoText } from "../ffi/errno.ts";
 import * as system from "../ffi/layout.ts";
 import { POLLFD_WORDS, POLLIN, SYNC_FILE_RANGE_WRITE } from "../ffi/layout.ts";
 import * as addresses from "../ffi/memory.ts";
 import type { UringCalls } from "../ffi/uring_calls.ts";
 import * as uring from "../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../ffi/uring_layout.ts";
+import { isBufferedRead } from "./cached_reads.ts";
+import { isPassing, UringBacklog } from "./uring_backlog.ts";
 import { CachedReads } from "./uring_cached_reads.ts";
 import { askCancel, type UringCompletions } from "./uring_completion.ts";
 import { RingFiles } from "./uring_files.ts";
@@ -30,17 +32,21 @@ import type { UringTuning } from "./uring_tuning.ts";
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;
 const { OP_READV, OP_WRITEV } = operations;
+const { FLAG_BITS } = flags;
 const { HANDLE } = layout;
 const { IOVEC_WORDS } = system;
 const { fromWords, highWord, lowWord } = addresses;
 const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
 
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
-const SUBMIT_ATTEMPTS_MAX = 100;
-const ATTEMPTS_AT_ONCE = 10;
-const ATTEMPT_PAUSE_MS = 1;
+const SUBMIT_ATTEMPTS_MAX = 10;
 /** The same of a cancel, which may as well not happen. */
 const CANCEL_ATTEMPTS_MAX = 10;
+/**
+ * With so many IOs in the kernel, further reads through the page cache are left to its threads: their
+ * read-ahead waits for a place in the queue of the device, which a device that hangs gives to nobody.
+ */
+const INLINE_READS_MAX = 64;
 /** How long a blocking wait sleeps before it looks who else may have completed the IO. */
 const WAIT_SLICE_MS = 1;
 /** The same where no other thread could. */
@@ -66,8 +72,11 @@ export class UringSubmission {
    * it writes to.
    */
   readonly #pinned: readonly PinnedMemory[];
+  readonly #backlog = new UringBacklog();
   /** Bytes of the submit that is being filled. */
   #bytes = 0;
+  /** Whether the kernel has much to do already, when the submit begins. */
+  #isCrowded = false;
 
   /**
    * For a backend whose ring is there.
@@ -92,6 +101,7 @@ export class UringSubmission {
     this.#words = control.words;
     this.ring = new Ring(control, id);
     completions.adopt(id, this.ring);
+    completions.again = (handle) => this.#doAgain(handle);
     const hasFiles = control.words[slotAt(control, id) + SLOT.hasFiles] !== 0;
     this.#files = hasFiles ? new RingFiles(backend, calls, this.ring.fd, tuning.fileUsesMin) : null;
     this.#pinned = [control.buffer, backend.arena.buffer].map((memory) => new PinnedMemory(memory));
@@ -111,31 +121,73 @@ export class UringSubmission {
     const isAlone = count === 1 && ring.outstanding === 0 &&
       this.#cachedReads.isCandidate(staged[0]!);
     if (isAlone && this.#cachedReads.tryPerform(staged[0]!)) return 1;
-    this.#bytes = 0;
-    let first = 0;
-    let room = ring.room;
-    for (let i = 0; i < count; i++, room--) {
-      if (room <= 0) {
-        this.#enter(staged, first, i);
-        room = this.#makeRoom();
-        first = i;
-      }
+    this.#begin();
+    const room = this.#backlog.count > 0 ? 0 : Math.min(count, ring.room);
+    for (let i = 0; i < count; i++) {
       const handle = staged[i]!;
-      this.#fill(handle);
+      if (i < room) this.#fill(handle);
+      else this.#backlog.append(handle);
       this.#backend.prepareSubmit(handle);
     }
-    this.#enter(staged, first, count);
+    const left = this.#enter();
+    if (left > 0) this.#backlog.putBack(staged, room - left, room);
     const taken = ring.isReady ? this.#drain() : 0;
     if (isAlone) this.#cachedReads.learn(taken > 0);
+    if (this.#backlog.count > 0) this.#goOn();
     return count;
   }
 
-  /** The kernel has all it may have at once: nothing is lost if one waits for it. */
-  #makeRoom(): number {
-    while (this.ring.room <= 0) {
-      if (this.#drain() === 0) this.#sleepOnRing();
+  #begin(): void {
+    this.#bytes = 0;
+    this.#isCrowded = this.ring.outstanding >= INLINE_READS_MAX;
+  }
+
+  /** Hands over what is left, as far as it goes now, and sees to it that the rest is not forgotten. */
+  #goOn(): void {
+    this.#refill();
+    if (this.#backlog.count > 0) this.#backend.keepLooking();
+  }
+
+  #refill(): void {
+    const { ring } = this;
+    const backlog = this.#backlog;
+    while (backlog.count > 0) {
+      this.#drain();
+      const count = Math.min(backlog.count, ring.room, SUBMIT_BATCH_COUNT_MAX);
+      if (count <= 0) return;
+      this.#begin();
+      for (let i = 0; i < count; i++) this.#fill(backlog.handles[i]!);
+      const left = this.#enter();
+      backlog.drop(count - left);
+      if (left > 0) return;
     }
-    return this.ring.room;
+  }
+
+  /** The kernel has given up an own IO, unasked. If it does so twice, that is the outcome. */
+  #doAgain(handle: AioHandle): void {
+    askCancel(handle);
+    this.#backlog.append(handle);
+    this.#backend.keepLooking();
+  }
+
+  /** See `IoMethod.checkOne`. */
+  check(handle: AioHandle): void {
+    this.#completions.check(handle);
+    if (this.#backlog.count === 0 || handle.backendId !== this.#backend.id) return;
+    this.#refill();
+    const { failure } = this.#backlog;
+    if (failure !== 0) this.#failAll(failure);
+  }
+
+  /** Ends what the kernel will not have: this thread may not wait for it, let alone execute it. */
+  #failAll(failure: number): void {
+    const handles = this.#backlog.handles.splice(0);
+    if (handles.length === 0) return;
+    this.#backend.warn(
+      `Cannot submit to io_uring, so ${handles.length} IOs fail: ${errnoName(-failure)}, ` +
+        errnoText(-failure),
+    );
+    for (const handle of handles) this.#backend.processCompletion(handle, failure);
   }
 
   #fill(handle: AioHandle): void {
@@ -179,7 +231,8 @@ export class UringSubmission {
     const { sqes } = this.ring;
     const count = words[base + HANDLE.iovecLength]!;
     this.#bytes += words[base + HANDLE.length]!;
-    let flags = this.#bytes > this.#inlineBytesMax ? SQE_ASYNC : 0;
+    const isLong = this.#bytes > this.#inlineBytesMax;
+    let flags = isLong || (this.#isCrowded && isBufferedRead(handle)) ? SQE_ASYNC : 0;
     const number = this.#files === null ? -1 : this.#files.numberOf(words, base);
     if (number >= 0) {
       flags |= SQE_FIXED_FILE;
@@ -219,30 +272,34 @@ export class UringSubmission {
     sqes[at + SQE_WORDS.opcode] = opcode;
   }
 
-  /** Hands the filled entries to the kernel; those that it will not have are executed here. */
-  #enter(staged: readonly AioHandle[], first: number, end: number): void {
+  /** Hands the filled entries to the kernel. @returns how many of them, the last, it does not take now */
+  #enter(): number {
     const ring = this.ring;
+    if (ring.filled === 0) return 0;
     ring.publish();
-    for (let attempts = 0; ring.filled > 0; attempts++) {
+    for (let failures = 0; ring.filled > 0;) {
       const result = this.#calls.enter(ring.fd, ring.filled, 0, 0);
       if (result > 0) {
         ring.noteSubmitted(result);
         continue;
       }
-      const isPassing = result === 0 || result === -EINTR || result === -EAGAIN ||
-        result === -EBUSY;
-      if (!isPassing || attempts >= SUBMIT_ATTEMPTS_MAX) {
-        return this.#performRest(staged, first, end);
+      if (!isPassing(result) || ++failures > SUBMIT_ATTEMPTS_MAX) {
+        const left = ring.filled;
+        ring.takeBack();
+        this.#backlog.noteRefused(result);
+        return left;
       }
       this.#backend.counters[COUNTER.retries]!++;
-      const taken = this.#drain();
-      if (taken === 0 && attempts >= ATTEMPTS_AT_ONCE) sleepMs(ATTEMPT_PAUSE_MS);
+      this.#drain();
     }
+    this.#backlog.noteTaken();
+    return 0;
   }
 
   /** See `IoMethod.cancelOne`. Without room it is left to end by itself. */
   cancel(handle: AioHandle): void {
     const ring = this.ring;
+    if (this.#backlog.remove(handle)) return this.#backend.processCompletion(handle, -ECANCELED);
     if (ring.room <= 0) this.#drain();
     // It may be over by now.
     const { words, base } = handle;
@@ -257,13 +314,12 @@ export class UringSubmission {
     ring.takeBack();
   }
 
-  #performRest(staged: readonly AioHandle[], first: number, end: number): void {
-    const rest = this.ring.filled;
-    this.ring.takeBack();
-    for (let i = Math.max(first, end - rest); i < end; i++) {
-      this.#backend.counters[COUNTER.synchronousByMethod]!++;
-      this.#backend.performSynchronously(staged[i]!);
-    }
+  /** For a thread that blocks for the IO anyway. */
+  #performHere(handle: AioHandle): void {
+    const { words, base } = handle;
+    words[base + HANDLE.flags]! |= FLAG_BITS.synchronous;
+    this.#backend.counters[COUNTER.synchronousByMethod]!++;
+    this.#backend.performSynchronously(handle);
   }
 
   /** See `IoMethod.waitOne`. */
@@ -271,6 +327,8 @@ export class UringSubmission {
     const { id } = this.#backend;
     if (handle.backendId !== id) this.#completions.check(handle);
     else if (this.#drain() === 0) {
+      if (this.#backlog.count > 0) this.#refill();
+      if (this.#backlog.remove(handle)) return this.#performHere(handle);
       this.#sleepOnRing();
       this.#drain();
     }

@@ -4,11 +4,11 @@
  * place, and IO that is given up unasked.
  */
 
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { HANDLE } from "../../core/shared_memory.ts";
 import { AioReturn } from "../../core/result.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
-import { EAGAIN, EBUSY, EINTR, EPERM } from "../../ffi/errno.ts";
+import { EAGAIN, EBUSY, ECANCELED, EINTR, EPERM } from "../../ffi/errno.ts";
 import type { UringCalls } from "../../ffi/uring_calls.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import { hooks, reset } from "../core/fixtures/layers.ts";
@@ -120,41 +120,114 @@ function assertRingWorks(fixture: Fixture): void {
 }
 
 for (const [name, errno] of [["-EPERM", EPERM], ["-EAGAIN without end", EAGAIN]] as const) {
-  testEachForm(`what the kernel refuses with ${name} is executed here, in order`, async (form) => {
+  testEachForm(
+    `what the kernel refuses with ${name} is executed by a blocking wait`,
+    async (form) => {
+      await using fixture = await openUring(form);
+      const { aio } = fixture;
+      const order: number[] = [];
+      {
+        using _ = replaceEnter(() => () => -errno);
+        const reads = startOrdered(fixture, 20, order);
+        // The submit may come from the event loop.
+        assertEquals(order, []);
+        assertRead(fixture, reads);
+        assertEquals(order, Array.from({ length: 20 }, (_, i) => i));
+      }
+      assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 20);
+      assertRingWorks(fixture);
+      assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 20);
+      reset();
+    },
+  );
+
+  testEachForm(`what the kernel refuses with ${name} fails where it is awaited`, async (form) => {
+    const warnings: string[] = [];
+    await using fixture = await openUring(form, { onWarning: (text) => warnings.push(text) });
+    const { aio } = fixture;
+    {
+      using _ = replaceEnter(() => () => -errno);
+      const reads = startReads(fixture, 20);
+      await Promise.all(reads.map(({ ref }) => aio.wait(ref)));
+      for (const { ret } of reads) {
+        assertEquals([ret.result.status, ret.result.errorData], ["error", errno]);
+      }
+    }
+    assertEquals(warnings.length, 1);
+    assertStringIncludes(warnings[0]!, "Cannot submit to io_uring, so 20 IOs fail: E");
+    assertRingWorks(fixture);
+    assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 0);
+  });
+}
+
+testEachForm("what the kernel refuses for a while is submitted later", async (form) => {
+  await using fixture = await openUring(form);
+  const { aio } = fixture;
+  let isRefusing = true;
+  using _ = replaceEnter((enter) => (...args) => isRefusing ? -EAGAIN : enter(...args));
+  const reads = startReads(fixture, 20);
+  const all = Promise.all(reads.map(({ ref }) => aio.wait(ref)));
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(aio.ios().length, 20);
+  isRefusing = false;
+  await all;
+  assertRead(fixture, reads);
+  assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 0);
+});
+
+testEachForm("what finds no room in the ring does not stop the event loop", async (form) => {
+  using _small = smallRings(SMALL_ENTRIES);
+  await using fixture = await openUring(form, { maxConcurrency: 64 });
+  const { aio } = fixture;
+  using pipe = await Pipe.open();
+  const reads = Array.from({ length: 40 }, () => startRawRead(fixture, pipe.fd));
+  const { inKernel, cqEntries } = ringOf(fixture);
+  assertEquals(inKernel, cqEntries);
+  // One that is in the ring already, and two that are not.
+  aio.cancel(reads[39]!.ref);
+  assertEquals(reads[39]!.ret.result.result, -ECANCELED);
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  pipe.write(39);
+  await Promise.all(reads.map(({ ref }) => aio.wait(ref)));
+  for (const { ret } of reads.slice(0, 39)) assertEquals(ret.result.result, PIPE_BYTES);
+  assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 0);
+});
+
+testEachForm(
+  "another thread gets IO that found no room, though its issuer awaits none",
+  async (form) => {
+    using _small = smallRings(SMALL_ENTRIES);
+    await using fixture = await openUring(form, { maxConcurrency: 64 });
+    await using worker = await UringWorker.start(fixture, form);
+    using pipe = await Pipe.open();
+    const reads = Array.from({ length: 20 }, () => startRawRead(fixture, pipe.fd));
+    const awaited = worker.ask({ what: "waitSync", ref: reads[19]!.ref });
+    pipe.write(20);
+    await awaited;
+  },
+);
+
+testEachForm(
+  "of a submit that fails half-way only the rest is executed by blocking waits",
+  async (form) => {
     await using fixture = await openUring(form);
     const { aio } = fixture;
     const order: number[] = [];
     {
-      using _ = replaceEnter(() => () => -errno);
-      const reads = startOrdered(fixture, 20, order);
-      assertEquals(order, Array.from({ length: 20 }, (_, i) => i));
-      assertRead(fixture, reads);
+      let calls = 0;
+      using _ = replaceEnter((enter) => (fd, _, ...rest) =>
+        calls++ === 0 ? enter(fd, 3, ...rest) : -EPERM
+      );
+      assertRead(fixture, startOrdered(fixture, 10, order));
     }
-    assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 20);
+    assertEquals(order.toSorted((a, b) => a - b), Array.from({ length: 10 }, (_, i) => i));
+    assertEquals(order.filter((i) => i >= 3), [3, 4, 5, 6, 7, 8, 9]);
+    assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 7);
     assertRingWorks(fixture);
-    assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 20);
+    assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 7);
     reset();
-  });
-}
-
-testEachForm("of a submit that fails half-way only the rest is executed here", async (form) => {
-  await using fixture = await openUring(form);
-  const { aio } = fixture;
-  const order: number[] = [];
-  {
-    let calls = 0;
-    using _ = replaceEnter((enter) => (fd, _, ...rest) =>
-      calls++ === 0 ? enter(fd, 3, ...rest) : -EPERM
-    );
-    assertRead(fixture, startOrdered(fixture, 10, order));
-  }
-  assertEquals(order.toSorted((a, b) => a - b), Array.from({ length: 10 }, (_, i) => i));
-  assertEquals(order.filter((i) => i >= 3), [3, 4, 5, 6, 7, 8, 9]);
-  assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 7);
-  assertRingWorks(fixture);
-  assertEquals(aio.backends()[0]!.counters.synchronousByMethod, 7);
-  reset();
-});
+  },
+);
 
 for (const maxConcurrency of [SMALL_ENTRIES, 1024]) {
   testEachForm(
@@ -233,19 +306,22 @@ function pointAtFile({ aio }: Fixture, ref: WaitRef, fd: number): void {
   control.words[control.handleAt(ref.index) + HANDLE.fd] = fd;
 }
 
-testEachForm("IO that the kernel gives up unasked is executed by its issuer", async (form) => {
-  await using fixture = await openUring(form);
-  const { aio, file } = fixture;
-  using pipe = await Pipe.open();
-  const { ref, ret, view } = startRawRead(fixture, pipe.fd);
-  pointAtFile(fixture, ref, file.fd);
-  assertEquals(cancelIn(fixture, 0, ref), 0);
-  await aio.wait(ref);
-  assertEquals([ret.result.status, ret.result.result], ["ok", PIPE_BYTES]);
-  assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
-  const { counters } = aio.backends()[0]!;
-  assertEquals([counters.completedBySelf, counters.completedByOthers], [1, 0]);
-});
+testEachForm(
+  "IO that the kernel gives up unasked is submitted again by its issuer",
+  async (form) => {
+    await using fixture = await openUring(form);
+    const { aio, file } = fixture;
+    using pipe = await Pipe.open();
+    const { ref, ret, view } = startRawRead(fixture, pipe.fd);
+    pointAtFile(fixture, ref, file.fd);
+    assertEquals(cancelIn(fixture, 0, ref), 0);
+    await aio.wait(ref);
+    assertEquals([ret.result.status, ret.result.result], ["ok", PIPE_BYTES]);
+    assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+    const { counters } = aio.backends()[0]!;
+    assertEquals([counters.completedBySelf, counters.completedByOthers], [1, 0]);
+  },
+);
 
 testEachForm(
   "IO that the kernel gives up unasked is executed by who waits for it",
