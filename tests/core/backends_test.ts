@@ -283,6 +283,8 @@ Deno.test("held: aio.backends() can be called in onLog and onWarning", async () 
     { handedOut: 0, staged: 0, inFlight: 1, idle: 3 },
     { handedOut: 0, staged: 0, inFlight: 1, idle: 3 },
     { handedOut: 0, staged: 0, inFlight: 1, idle: 3 },
+    // After the local callbacks it is neither in flight nor idle.
+    { handedOut: 0, staged: 0, inFlight: 0, idle: 3 },
   ]);
   assertEquals(seen.map(([end]) => end).slice(1, 3), ["submitted", "mine"]);
 });

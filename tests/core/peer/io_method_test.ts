@@ -11,11 +11,12 @@ testEachCoreMethod("the method in use is the one that was asked for", async (tes
   assertEquals([fixture.aio.method, fixture.aio.options.method], [test.method, test.method]);
 });
 
-testEachCoreMethod("it starts and stops, again and again, and says nothing", async (test) => {
+testEachCoreMethod("it starts and stops, again and again, saying just that", async (test) => {
   for (let round = 0; round < 3; round++) {
     const fixture = await test.open({ logLevel: "debug3" });
     await fixture[Symbol.asyncDispose]();
-    assertEquals([fixture.messages(), fixture.logs], [[], []]);
+    const closing = `closing descriptor ${fixture.file.fd}`;
+    assertEquals([fixture.messages(), fixture.logs], [[], [closing]]);
     assertEquals(fixture.aio.isClosed, true);
   }
 });
