@@ -121,6 +121,7 @@ export function completeLocal(
   updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
   if (ret === null) return;
   result.targetId = words[base + HANDLE.target]!;
+  result.operationId = result.status === "ok" ? 0 : words[base + HANDLE.operation]!;
   const { targetData } = ret;
   const at = base + HANDLE.targetData;
   for (let i = 0; i < TARGET_DATA_WORDS; i++) targetData[i] = words[at + i]!;

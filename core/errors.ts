@@ -127,15 +127,17 @@ const CLASSES: Readonly<Record<string, ErrorClass>> = {
  * @param what what could not be done, such as `Cannot open "x"`; the reason is put behind it
  * @param fields the call and what it was about; `code` and `errno` are filled in
  * @param cause the error underneath, if there is one
+ * @param remedy what to do about it, put behind the reason
  */
 export function systemError(
   errno: number,
   what: string,
   fields: Omit<SystemErrorFields, "code" | "errno">,
   cause?: unknown,
+  remedy = "",
 ): SystemError {
   const code = errnoName(errno);
-  const message = `${what}: ${errnoText(errno)} (${code})`;
+  const message = `${what}: ${errnoText(errno)} (${code})${remedy}`;
   const Class: ErrorClass = CLASSES[code] ?? AioSystemError;
   const error = cause === undefined ? new Class(message) : new Class(message, { cause });
   return Object.assign(error, { ...fields, code, errno });

@@ -23,6 +23,12 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
   buffered: 4,
 };
 
+/**
+ * Beside those of the issuer: a thread has begun to execute the IO by itself, and it is a write or a
+ * flush. If that thread dies, nobody knows what the kernel answered.
+ */
+export const BEGUN_BIT = 8;
+
 /** A lookup by name would find what every object inherits, too, and is slower. */
 export function flagBit(flag: HandleFlag): number {
   switch (flag) {

@@ -76,7 +76,7 @@ export class Helper implements HandleHost, CompleterHost {
     this.threadId = libc.threadId();
     const isThreadAlive = (id: number) => libc.isThreadAlive(id);
     const files = new OpenFileTable(this.control, this.threadId, isThreadAlive);
-    const { callbacks, targets } = makeTables(modules, files, warn);
+    const { callbacks, targets } = makeTables(this.control, modules, files, warn);
     this.callbacks = callbacks;
     this.targets = targets;
     this.log = log === null ? null : new IoLog(log.hook, log.level, callbacks);
@@ -157,5 +157,5 @@ export class Helper implements HandleHost, CompleterHost {
   }
 }
 
-type Modules = Parameters<typeof makeTables>[0];
-type Warn = Parameters<typeof makeTables>[2];
+type Modules = Parameters<typeof makeTables>[1];
+type Warn = Parameters<typeof makeTables>[3];

@@ -329,7 +329,7 @@ function makeBackend(
   const threadId = libc.threadId();
   const isThreadAlive = (id: number) => libc.isThreadAlive(id);
   const files = new OpenFileTable(control, threadId, isThreadAlive, id);
-  const { callbacks, targets, fileTargetId } = makeTables(modules, files, warn);
+  const { callbacks, targets, fileTargetId } = makeTables(control, modules, files, warn);
   const log = foundation.log === null
     ? null
     : new IoLog(foundation.log.hook, foundation.log.level, callbacks);

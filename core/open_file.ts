@@ -83,6 +83,8 @@ export interface FileIdentity extends FileSlot {
   readonly targetId: number;
   /** Bits of `FLAG_BITS`. */
   readonly flags: number;
+  /** The byte that goes with the callback: 1 for a file opened with `O_DSYNC`. */
+  readonly callbackData: number;
 }
 
 /**
@@ -116,7 +118,7 @@ export function handDown(
   words[at + FILE_TARGET.length + 1] = 0;
   words[base + HANDLE.target] = file.targetId;
   words[base + HANDLE.callbackIds + count] = callbackId;
-  words[base + HANDLE.callbackData + count] = 0;
+  words[base + HANDLE.callbackData + count] = file.callbackData;
   words[base + HANDLE.callbackCount] = count + 1;
   words[base + HANDLE.flags]! |= file.flags;
 }

@@ -9,6 +9,7 @@ import * as system from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import * as addresses from "../ffi/memory.ts";
 import type { OperationName } from "./callback.ts";
+import * as flags from "./handle_flag.ts";
 import { refuseDescriptor, refuseEnd, refuseOffset, refuseTransfer } from "./refusals.ts";
 import * as layout from "./shared_memory.ts";
 import type { Control } from "./shared_memory.ts";
@@ -16,6 +17,7 @@ import type { Control } from "./shared_memory.ts";
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { IOVEC_WORDS, TRANSFER_BYTES_MAX } = system;
 const { highWord, lowWord } = addresses;
+const { BEGUN_BIT } = flags;
 const { HANDLE } = layout;
 
 /** None yet. */
@@ -128,12 +130,16 @@ export function performSynchronously(
     case OP_READV:
       return libc.preadv(fd, iovec, count, control.longs[(base + HANDLE.offsetLow) >> 1]!);
     case OP_WRITEV:
+      words[base + HANDLE.flags]! |= BEGUN_BIT;
       return libc.pwritev(fd, iovec, count, control.longs[(base + HANDLE.offsetLow) >> 1]!);
     case OP_FSYNC:
+      words[base + HANDLE.flags]! |= BEGUN_BIT;
       return libc.fsync(fd);
     case OP_FDATASYNC:
+      words[base + HANDLE.flags]! |= BEGUN_BIT;
       return libc.fdatasync(fd);
     case OP_FLUSH_RANGE:
+      words[base + HANDLE.flags]! |= BEGUN_BIT;
       return libc.flushRange(
         fd,
         control.longs[(base + HANDLE.offsetLow) >> 1]!,

@@ -4,7 +4,8 @@
  * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can be
  * in any state, and between any two stores. IO that was on its way is done again, from what its handle
  * says: whoever waits for it gets the data. With that its memory must be shared; what was the dead
- * thread's own ends with ECANCELED. IO of others that the dead thread was about to complete (claim.ts)
+ * thread's own ends with ECANCELED. A flush that the dead thread had begun to execute by itself ends with
+ * EIO: nobody knows whether it failed (flush_error.ts). IO of others that the dead thread was about to complete (claim.ts)
  * is completed in its place; its shared callbacks may have run half-way, and run once more.
  *
  * Who reaps says so in the slot, by the negative of its own thread id. It can die, too: then the next
@@ -13,7 +14,7 @@
  * @module
  */
 
-import { ECANCELED } from "../ffi/errno.ts";
+import { ECANCELED, EIO } from "../ffi/errno.ts";
 import type { Backend } from "./backend.ts";
 import { claimantOf, tryClaim } from "./claim.ts";
 import { unmarkClosing } from "./closing_mark.ts";
@@ -25,8 +26,9 @@ import {
   resetFields,
 } from "./completion.ts";
 import { AioApiError, shown } from "./errors.ts";
+import { isFlush } from "./flush_error.ts";
 import type { AioHandle } from "./handle.ts";
-import { FLAG_BITS } from "./handle_flag.ts";
+import { BEGUN_BIT, FLAG_BITS } from "./handle_flag.ts";
 import {
   COMPLETED_IO,
   COMPLETED_LOCAL,
@@ -227,15 +229,24 @@ function isAlive({ control, libc }: Backend, id: number): boolean {
 
 /** From submitted or completedIo to completedShared. */
 function doAgain(backend: Backend, handle: AioHandle): void {
-  const { callbacks, control, libc, injections } = backend;
+  const { callbacks, injections } = backend;
   const { words, base } = handle;
   if (Atomics.load(words, base + HANDLE.state) === COMPLETED_IO) {
     publishResult(callbacks, handle, NOBODY_THREW, true, injections);
     return;
   }
-  const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
-  const result = isLocal
-    ? -ECANCELED
-    : performSynchronously(libc, control, base, handle.iovec.bytes);
-  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
+  completeShared(callbacks, handle, againOf(backend, handle), NOBODY_THREW, true, injections);
+}
+
+/**
+ * Executes an IO that a dead thread left, if that does no harm. A flush that this thread had begun may
+ * have heard that writes are lost, which the kernel tells once: it counts as failed.
+ *
+ * @returns bytes, or -errno
+ */
+function againOf({ control, libc }: Backend, { words, base, iovec }: AioHandle): number {
+  const flags = words[base + HANDLE.flags]!;
+  if ((flags & BEGUN_BIT) !== 0 && isFlush(control, base)) return -EIO;
+  if ((flags & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
+  return performSynchronously(libc, control, base, iovec.bytes);
 }

@@ -81,6 +81,11 @@ export class AioResult {
    * It stays with the result, so that the target can describe itself whenever the result is reported.
    */
   targetId = 0;
+  /**
+   * What the IO did, as the number of its operation: for whoever reports it. 0 until the issuer has the
+   * outcome, and for an IO that went well.
+   */
+  operationId = 0;
 
   /** Makes this one equal to another one. */
   assign(other: AioResult): void {
@@ -89,6 +94,7 @@ export class AioResult {
     this.errorData = other.errorData;
     this.result = other.result;
     this.targetId = other.targetId;
+    this.operationId = other.operationId;
   }
 
   /** Says, for results that go to an issuer, which Aio they come from. */

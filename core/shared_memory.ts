@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -145,7 +145,11 @@ export const FILE = {
   path: 12,
   /** For the method: whose rings know it, one bit a backend. */
   rings: 62,
-  size: 64,
+  /** 64 bits, 8-byte aligned: the error of the first flush that failed, 0: none; see flush_error.ts. */
+  flushErrorLow: 64,
+  /** The generation that it belongs to. */
+  flushErrorHigh: 65,
+  size: 80,
 } as const;
 
 /** Most bytes of a path that the table keeps. */

@@ -6,8 +6,9 @@
 
 import { CallbackTable } from "./callback.ts";
 import type { CallbackModule } from "./callback_modules.ts";
-import { FILE_CALLBACKS } from "./file_callbacks.ts";
+import { fileCallbacks } from "./file_callbacks.ts";
 import { FILE_TARGET_NAME, type OpenFileTable } from "./open_file.ts";
+import type { Control } from "./shared_memory.ts";
 import { TargetTable } from "./target.ts";
 
 /** What a thread knows IO by. */
@@ -23,11 +24,13 @@ export interface Tables {
 /**
  * Makes the tables: what is built in first, then what the modules have, in their order.
  *
+ * @param control where the open files are
  * @param modules the user's
  * @param files describes the target `file`
  * @param warn takes what a callback throws where nobody can be told
  */
 export function makeTables(
+  control: Control,
   modules: readonly CallbackModule[],
   files: OpenFileTable,
   warn: (message: string, cause?: unknown) => void,
@@ -36,7 +39,7 @@ export function makeTables(
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
   targets.add(FILE_TARGET_NAME, files.target());
   const fileTargetId = targets.idOf(FILE_TARGET_NAME);
-  for (const [name, one] of FILE_CALLBACKS) callbacks.add(name, one);
+  for (const [name, one] of fileCallbacks(control)) callbacks.add(name, one);
   callbacks.trustAll();
   for (const module of modules) {
     for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);

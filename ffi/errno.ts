@@ -180,8 +180,12 @@ export const EINVAL = 22;
 
 /** This process has no descriptors left. */
 export const EMFILE = 24;
+/** Beyond the largest file, or beyond the process's limit. */
+export const EFBIG = 27;
 /** The file has no positions: a pipe, a terminal, a socket. */
 export const ESPIPE = 29;
+/** The file system is mounted for reading only. */
+export const EROFS = 30;
 /** The kernel does not have the call. */
 export const ENOSYS = 38;
 /** Somebody called it off. */

@@ -11,22 +11,21 @@ import { finishOn } from "../core/closing_fd.ts";
 import { shown, systemError } from "../core/errors.ts";
 import { fileStat, fileStatAsync } from "../core/file_stat.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
-import * as flags from "../core/handle_flag.ts";
 import { INSPECT } from "../core/inspect.ts";
 import * as files from "../core/open_file.ts";
-import type { FileIdentity, FileSlot } from "../core/open_file.ts";
+import type { FileSlot } from "../core/open_file.ts";
 import * as operations from "../core/operation.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
 import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
-import type { AioFileParts, FileIds, TransferOptions } from "./file_parts.ts";
-import { type Flush, flush, flushSync } from "./flush.ts";
+import { type AioFileParts, type FileIo, fileIo, type TransferOptions } from "./file_parts.ts";
+import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
+import { FlushFailure } from "./flush_failure.ts";
 import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 import { checkSize, truncate, truncateSync } from "./truncate.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { FLAG_BITS } = flags;
 const { FILE_FLAGS, handDown } = files;
 const { checkEnd, checkOffset } = operations;
 
@@ -49,12 +48,13 @@ export class AioFile implements AsyncDisposable {
    * multiples of, in bytes, as the file system says (`STATX_DIOALIGN`) or was found to want. Else 1.
    */
   readonly alignment: Alignment;
+  /** What became of its flushes, of all threads. @internal */
+  readonly flushFailure: FlushFailure;
   readonly #backend: Backend;
   readonly #transfers: Transfers;
   readonly #slot: FileSlot;
   readonly #flags: number;
-  readonly #ids: FileIds;
-  readonly #identity: FileIdentity;
+  readonly #identity: FileIo;
   readonly #onClosed: () => void;
   readonly #addressOf: AddressOf;
   #closed: Promise<void> | null = null;
@@ -73,26 +73,16 @@ export class AioFile implements AsyncDisposable {
     this.path = parts.path;
     this.fd = parts.entry.fd;
     this.direct = (parts.entry.flags & FILE_FLAGS.direct) !== 0;
-    this.alignment = {
-      memory: parts.entry.memoryAlignment,
-      offset: parts.entry.offsetAlignment,
-    };
+    const { memoryAlignment, offsetAlignment } = parts.entry;
+    this.alignment = { memory: memoryAlignment, offset: offsetAlignment };
     this.#backend = aio.backend;
     this.#transfers = parts.transfers;
     this.#slot = parts.slot;
     this.#flags = parts.entry.flags;
+    this.flushFailure = new FlushFailure(aio, parts.slot, this.fd, this.path);
     this.#onClosed = parts.onClosed;
     this.#addressOf = (view) => this.#backend.memory.addressOf(view);
-    this.#ids = {
-      readv: aio.callbackId("fileReadv"),
-      writev: aio.callbackId("fileWritev"),
-      sync: aio.callbackId("fileSync"),
-    };
-    this.#identity = {
-      ...parts.slot,
-      targetId: aio.targetId("file"),
-      flags: this.direct ? 0 : FLAG_BITS.buffered,
-    };
+    this.#identity = fileIo(aio, parts);
   }
 
   /** Whether {@linkcode close} was called. */
@@ -102,7 +92,7 @@ export class AioFile implements AsyncDisposable {
 
   /** Names this file, for `aio.attachFile()` in any thread; can be posted to Workers. */
   get token(): FileToken {
-    this.#checkOpen("share");
+    this.checkOpen("share");
     return {
       kind: "deno-aio file",
       version: LAYOUT_VERSION,
@@ -156,7 +146,9 @@ export class AioFile implements AsyncDisposable {
     offset: number,
     options?: TransferOptions,
   ): Promise<number> {
-    return this.#transfer("write", buffers, offset, options);
+    const written = this.#transfer("write", buffers, offset, options);
+    if ((this.#flags & FILE_FLAGS.dsync) === 0) return written;
+    return called(flushedWrite(this, written), options?.signal);
   }
 
   /** As {@linkcode readAt}, blocking the thread. */
@@ -166,7 +158,9 @@ export class AioFile implements AsyncDisposable {
 
   /** As {@linkcode writeAt}, blocking the thread. */
   writeAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
-    return this.#transferSync("write", buffers, offset);
+    const write = () => this.#transferSync("write", buffers, offset);
+    if ((this.#flags & FILE_FLAGS.dsync) === 0) return write();
+    return calling(AioFile.prototype.writeAtSync, () => flushedWriteSync(this, write));
   }
 
   #transferSync(
@@ -217,7 +211,7 @@ export class AioFile implements AsyncDisposable {
   }
 
   #checkAccess(direction: Direction, offset: number): void {
-    this.#checkOpen(direction);
+    this.checkOpen(direction);
     const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
     if ((this.#flags & needed) === 0) {
       throw new Deno.errors.BadResource(
@@ -227,7 +221,8 @@ export class AioFile implements AsyncDisposable {
     checkOffset(direction, offset);
   }
 
-  #checkOpen(verb: string): void {
+  /** Refuses a call after {@linkcode close}. @internal */
+  checkOpen(verb: string): void {
     if (this.#isClosed) {
       throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
     }
@@ -243,14 +238,14 @@ export class AioFile implements AsyncDisposable {
    */
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
     const isRead = direction === "read";
-    handDown(handle, this.#identity, offset, isRead ? this.#ids.readv : this.#ids.writev);
+    handDown(handle, this.#identity, offset, isRead ? this.#identity.readv : this.#identity.writev);
     if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
   }
 
   /** The same for a flush. @internal */
   startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
-    handDown(handle, this.#identity, 0, this.#ids.sync);
+    handDown(handle, this.#identity, 0, this.#identity.sync);
     if (what.call === "sync_file_range") {
       handle.startFlushRange(this.fd, what.offset, what.length, options);
     } else {
@@ -268,22 +263,28 @@ export class AioFile implements AsyncDisposable {
    * @throws as `handle.startReadv`
    */
   startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
-    this.#checkOpen("start IO on");
-    handDown(handle, this.#identity, offset, this.#ids.readv);
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, offset, this.#identity.readv);
     handle.startReadv(this.fd, offset, options);
   }
 
   /** As {@linkcode startReadv}, writing. */
   startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
-    this.#checkOpen("start IO on");
-    handDown(handle, this.#identity, offset, this.#ids.writev);
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, offset, this.#identity.writev);
     handle.startWritev(this.fd, offset, options);
   }
 
-  /** As {@linkcode startReadv}, making the file durable. @param options `dataOnly` as in the core */
+  /**
+   * As {@linkcode startReadv}, making the file durable. Its outcome is an error, too, if an earlier flush
+   * of the file has failed. It does not wait for those that it overlaps, as {@linkcode sync} does:
+   * whoever starts several takes the failure of one for the failure of all.
+   *
+   * @param options `dataOnly` as in the core
+   */
   startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
-    this.#checkOpen("start IO on");
-    handDown(handle, this.#identity, 0, this.#ids.sync);
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, 0, this.#identity.sync);
     handle.startFsync(this.fd, options);
   }
 
@@ -291,7 +292,11 @@ export class AioFile implements AsyncDisposable {
 
   /**
    * Makes the file durable, its metadata too (`fsync`). It covers the writes whose promises resolved
-   * before the call. After an error the state of the unsynced writes is unknown: it is never retried.
+   * before the call.
+   *
+   * The system tells lost writes once. So after a flush that failed, in whichever thread, all that
+   * overlapped it and all later ones reject, and {@linkcode close} too: open the file again and verify
+   * what was written since the last flush that resolved. With `dsync` a failed write counts, too.
    *
    * @param options a signal to end the wait
    * @throws what the system says
@@ -335,18 +340,11 @@ export class AioFile implements AsyncDisposable {
   }
 
   #flush(what: Flush, signal: AbortSignal | undefined): Promise<void> {
-    const run = async (): Promise<void> => {
-      this.#checkOpen("sync");
-      await flush(this.#transfers.aio, this, what, signal);
-    };
-    return called(run(), signal);
+    return called(flush(this.#transfers.aio, this, what, signal), signal);
   }
 
   #flushSync(what: Flush, call: (...args: never[]) => void): void {
-    calling(call, () => {
-      this.#checkOpen("sync");
-      flushSync(this.#transfers.aio, this, what);
-    });
+    calling(call, () => flushSync(this.#transfers.aio, this, what));
   }
 
   /** Bytes of the file now. */
@@ -355,7 +353,7 @@ export class AioFile implements AsyncDisposable {
   }
 
   async #size(): Promise<number> {
-    this.#checkOpen("measure");
+    this.checkOpen("measure");
     this.begin();
     try {
       return (await fileStatAsync(this.#backend.libc, this.fd, this.path)).size;
@@ -367,7 +365,7 @@ export class AioFile implements AsyncDisposable {
   /** As {@linkcode size}, blocking the thread. */
   sizeSync(): number {
     return calling(AioFile.prototype.sizeSync, () => {
-      this.#checkOpen("measure");
+      this.checkOpen("measure");
       return fileStat(this.#backend.libc, this.fd, this.path).size;
     });
   }
@@ -421,7 +419,8 @@ export class AioFile implements AsyncDisposable {
    * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
    * is closed with its last user in any thread. Calling it again does nothing.
    *
-   * @throws what the system says; the file is closed all the same
+   * @throws what the system says, or the error of a flush that failed before, in whichever thread; the
+   *   file is closed all the same
    */
   close(): Promise<void> {
     return called(this.#closed ?? this.#closeFirst());
@@ -429,7 +428,7 @@ export class AioFile implements AsyncDisposable {
 
   async #closeFirst(): Promise<void> {
     this.#backend.checkNotInCallback("close");
-    this.#closed = this.#close();
+    this.#closed = this.flushFailure.closing(this.#close());
     await this.#closed;
   }
 
@@ -454,7 +453,8 @@ export class AioFile implements AsyncDisposable {
    */
   closeSync(): void {
     if (this.#isClosed) return;
-    calling(AioFile.prototype.closeSync, () => this.#closeSync());
+    const close = () => this.#closeSync();
+    calling(AioFile.prototype.closeSync, () => this.flushFailure.closingSync(close));
   }
 
   #closeSync(): void {
@@ -489,8 +489,8 @@ export class AioFile implements AsyncDisposable {
     });
   }
 
-  /** The end of an `await using` block: {@linkcode close}. */
+  /** {@linkcode close}, quiet about a failed flush that a call of this object has thrown already. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return this.flushFailure.disposing(this.close());
   }
 }

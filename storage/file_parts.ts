@@ -4,7 +4,15 @@
  * @module
  */
 
-import type { FileSlot, OpenFileEntry } from "../core/open_file.ts";
+import type { AioCore } from "../core/aio.ts";
+import { DURABLE_WRITE } from "../core/file_callbacks.ts";
+import { FLAG_BITS } from "../core/handle_flag.ts";
+import {
+  FILE_FLAGS,
+  type FileIdentity,
+  type FileSlot,
+  type OpenFileEntry,
+} from "../core/open_file.ts";
 import type { Transfers } from "./transfer.ts";
 
 /** What `readAt`, `writeAt` and `sync` take. */
@@ -24,6 +32,23 @@ export interface FileIds {
   readonly writev: number;
   /** The callbacks of flushes. */
   readonly sync: number;
+}
+
+/** What a file gives all its IOs, and the callback for each kind. */
+export interface FileIo extends FileIdentity, FileIds {}
+
+/** What a file gives all its IOs. */
+export function fileIo(aio: AioCore, { slot, entry }: AioFileParts): FileIo {
+  return {
+    slot: slot.slot,
+    generation: slot.generation,
+    targetId: aio.targetId("file"),
+    flags: (entry.flags & FILE_FLAGS.direct) !== 0 ? 0 : FLAG_BITS.buffered,
+    callbackData: (entry.flags & FILE_FLAGS.dsync) === 0 ? 0 : DURABLE_WRITE,
+    readv: aio.callbackId("fileReadv"),
+    writev: aio.callbackId("fileWritev"),
+    sync: aio.callbackId("fileSync"),
+  };
 }
 
 /** What a file is made of. */

@@ -2,16 +2,18 @@
  * flush.ts: how `sync`, `syncData` and `flushRange` become IOs of the core.
  *
  * A failed flush is never tried again: the system may have marked the data clean, and a second try
- * would then report a success that is none.
+ * would then report a success that is none. So once one has failed all others fail, too:
+ * flush_failure.ts.
  *
  * @module
  */
 
 import type { AioCore } from "../core/aio.ts";
-import { shown, systemError } from "../core/errors.ts";
+import { shown } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { AioReturn } from "../core/result.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
+import type { FlushFailure } from "./flush_failure.ts";
 
 /** Which flush, by the name of its system call, and of what. */
 export type Flush =
@@ -22,6 +24,10 @@ export type Flush =
 export interface FlushFile {
   /** Its path, for errors. */
   readonly path: string;
+  /** What became of its flushes, of all threads. */
+  readonly flushFailure: FlushFailure;
+  /** Refuses a call after the file was closed. */
+  checkOpen(verb: string): void;
   /** Starts the flush on a handle. */
   startFlush(handle: AioHandle, flush: Flush, options?: StartOptions): void;
   /** Counts an operation that the descriptor must outlive. */
@@ -37,9 +43,14 @@ export async function flush(
   what: Flush,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  file.checkOpen("sync");
   signal?.throwIfAborted();
   const done = run(aio, file, what, signal);
-  await (signal === undefined ? done : abortable(done, signal));
+  try {
+    await (signal === undefined ? done : abortable(done, signal));
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
 }
 
 async function run(
@@ -58,14 +69,16 @@ async function run(
   try {
     const ref = await aio.acquireAsync(start, null, ret, signal);
     await waitOrCancel(aio, ref, signal);
+    check(file, ret, what);
+    await file.flushFailure.settle(cannotSync(file), what.call);
   } finally {
     file.end();
   }
-  check(file, ret, what);
 }
 
 /** Flushes, blocking. @throws what the system says */
 export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
+  file.checkOpen("sync");
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
@@ -77,13 +90,48 @@ export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
     throw error;
   }
   aio.waitSync(ref);
-  check(file, ret, what);
+  try {
+    check(file, ret, what);
+    file.flushFailure.settleSync(cannotSync(file), what.call);
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
 }
 
 function check(file: FlushFile, ret: AioReturn, { call }: Flush): void {
   if (ret.result.status !== "error") return;
-  throw systemError(ret.result.errorData, `Cannot sync ${shown(file.path)}`, {
-    syscall: call,
-    path: file.path,
-  });
+  throw file.flushFailure.error(ret.result.errorData, cannotSync(file), call);
+}
+
+function cannotSync({ path }: FlushFile): string {
+  return `Cannot sync ${shown(path)}`;
+}
+
+/** Awaits a write of a file opened with `O_DSYNC`, which is a flush as well. @returns its bytes */
+export async function flushedWrite(file: FlushFile, written: Promise<number>): Promise<number> {
+  file.begin();
+  try {
+    const bytes = await written;
+    await file.flushFailure.settle(cannotWrite(file), "pwritev");
+    return bytes;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  } finally {
+    file.end();
+  }
+}
+
+/** The same, blocking. */
+export function flushedWriteSync(file: FlushFile, write: () => number): number {
+  try {
+    const bytes = write();
+    file.flushFailure.settleSync(cannotWrite(file), "pwritev");
+    return bytes;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
+}
+
+function cannotWrite({ path }: FlushFile): string {
+  return `Cannot make a write to ${shown(path)} durable`;
 }

@@ -3,6 +3,7 @@
 import { assertEquals, assertInstanceOf, assertNotStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError, AioReportError } from "../../core/errors.ts";
 import type { AioHandle } from "../../core/handle.ts";
+import { OP_READV } from "../../core/operation.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../core/result.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
@@ -201,6 +202,7 @@ for (const status of ["partial", "warning", "error"] as const) {
       errorData: ERROR_DATA_MAX,
       result: -3,
       targetId: aio.targetId("page"),
+      operationId: OP_READV,
     });
     hooks.report = (result) => `${result.status} ${result.errorData}`;
     assertThrows(

@@ -5,6 +5,7 @@ import {
   assertEquals,
   assertInstanceOf,
   assertObjectMatch,
+  assertRejects,
   assertThrows,
 } from "@std/assert";
 import { AioApiError, AioReportError, AioSystemError } from "../../core/errors.ts";
@@ -152,7 +153,7 @@ Deno.test("AioReturn begins unknown and empty", () => {
   const { status, ...numbers } = result;
   assertEquals([status, numbers], [
     "unknown",
-    { callbackId: 0, errorData: 0, result: 0, targetId: 0 },
+    { callbackId: 0, errorData: 0, result: 0, targetId: 0, operationId: 0 },
   ]);
   assertEquals([...targetData], [0, 0, 0, 0, 0, 0]);
 });
@@ -238,22 +239,52 @@ Deno.test("held: fileWritev tells what was written, and errors of pwritev", asyn
   ]);
 });
 
-Deno.test("held: fileSync tells errors of fsync, and 0 is ok", async () => {
-  await using fixture = await openHeld();
+/** Starts one flush with the callback `fileSync`, and completes it with a raw result. */
+function flushWith(fixture: Fixture, call: FlushCall, raw: number): AioReturn {
   const { aio, file, held } = fixture;
-  const returns = [-5, 0].map((raw) => {
-    const ret = new AioReturn();
-    const handle = aio.acquire(null, ret);
-    const ref = handle.waitRef();
-    file.startFsync(handle);
-    held.complete(aio, ref, raw);
-    return ret;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  if (call === "sync_file_range") {
+    file.startFlush(handle, { call, offset: 0, length: 4096 });
+  } else file.startFsync(handle, { dataOnly: call === "fdatasync" });
+  held.complete(aio, ref, raw);
+  return ret;
+}
+
+type FlushCall = "fsync" | "fdatasync" | "sync_file_range";
+
+const FLUSH_WORDS = [
+  ["fsync", "fsync"],
+  ["fdatasync", "fdatasync"],
+  ["sync_file_range", "flush dirty data of"],
+] as const;
+
+for (const [call, words] of FLUSH_WORDS) {
+  Deno.test(`held: fileSync tells errors of ${call} by that name, and 0 is ok`, async () => {
+    await using fixture = await openHeld();
+    assertEquals(flushWith(fixture, call, 0).result.status, "ok");
+    const { result, targetData } = flushWith(fixture, call, -5);
+    const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
+    const path = JSON.stringify(fixture.file.path);
+    assertEquals(error.message, `could not ${words} file ${path}: Input/output error (EIO)`);
+    assertEquals("syscall" in error && error.syscall, call);
+    await assertRejects(() => fixture.file.close(), AioSystemError, "EIO");
   });
-  assertEquals(returns[1]!.result.status, "ok");
-  const { result, targetData } = returns[0]!;
+}
+
+Deno.test("held: fileSync names the call under a target of the user's, too", async () => {
+  await using fixture = await openHeld({ callbackModules: [LAYERS] });
+  const { aio, file, held } = fixture;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  handle.setTarget(aio.targetId("page"), [1, 2]);
+  handle.registerCallbacks(aio.callbackId("fileSync"));
+  handle.startFsync(file.fd, { dataOnly: true });
+  held.complete(aio, ref, -5);
+  const { result, targetData } = ret;
   const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
-  assertEquals(
-    error.message,
-    `could not fsync file ${JSON.stringify(file.path)}: Input/output error (EIO)`,
-  );
+  assertEquals(error.message.startsWith("could not fdatasync page"), true, error.message);
+  await assertRejects(() => file.close(), AioSystemError, "EIO");
 });

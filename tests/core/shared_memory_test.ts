@@ -157,12 +157,14 @@ const PINNED = {
     pathLength: 11,
     path: 12,
     rings: 62,
-    size: 64,
+    flushErrorLow: 64,
+    flushErrorHigh: 65,
+    size: 80,
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 5", () => {
-  assertEquals(LAYOUT_VERSION, 5);
+Deno.test("layout: every offset and size is the one of layout version 6", () => {
+  assertEquals(LAYOUT_VERSION, 6);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

@@ -12,6 +12,7 @@ export type Ask =
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
   | { what: "read" | "stage"; offset: number; bytes: number }
+  | { what: "sync" | "syncSync" | "startSync" }
   | { what: "readFd"; fd: number; bytes: number }
   | { what: "readFdHeld" | "tryReadFd"; fd: number; bytes: number; gate: Int32Array }
   | { what: "submit" | "close" | "acquire" | "selfClose" }

@@ -30,6 +30,13 @@ function startRead(offset: number, bytes: number): WaitRef {
   return ref;
 }
 
+function startSync(): WaitRef {
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  return ref;
+}
+
 /** Of a descriptor that no file of ours has, such as a pipe; with the module fixtures/layers.ts. */
 function startReadFd(fd: number, bytes: number): WaitRef {
   const view = aio.alloc(bytes);
@@ -79,6 +86,12 @@ async function answer(ask: Ask): Promise<unknown> {
       return await Aio.attach(ask.token, {}, methods);
     case "write":
       return await file.writeAt(ask.bytes, ask.offset);
+    case "sync":
+      return await file.sync();
+    case "syncSync":
+      return file.syncSync();
+    case "startSync":
+      return startSync();
     case "read":
       return startRead(ask.offset, ask.bytes);
     case "readFd":
