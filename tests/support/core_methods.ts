@@ -16,7 +16,7 @@
 import { Doorbells } from "../../core/doorbell.ts";
 import type { AioHandle } from "../../core/handle.ts";
 import type { IoMethod, MethodBackend } from "../../core/method.ts";
-import type { AioOptions } from "../../core/options.ts";
+import type { AioOptions, WorkerPoolOptions } from "../../core/options.ts";
 import { Aio } from "../../storage/aio.ts";
 import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
@@ -108,7 +108,7 @@ export function testSharedCores(
   for (const { name: method, ignore: isLacking } of CORE_METHODS) {
     if (needs.only?.includes(method) === false) continue;
     const ignore = isLacking || needs.isPossible === false;
-    const core = ignore ? null : SharedCore.of(method, openCore, needs.options);
+    const core = ignore ? null : SharedCore.of(method, openShared, needs.options);
     Deno.test({
       name: `${method}: ${name}`,
       ignore,
@@ -118,6 +118,13 @@ export function testSharedCores(
       },
     });
   }
+}
+
+/** One that stays: what a Worker has open would be a leak of the test during which it is started. */
+const ONE_WORKER: WorkerPoolOptions = { min: 1, max: 1 };
+
+function openShared(method: string, options: AioOptions = {}): Promise<Fixture> {
+  return openCore(method, { workers: ONE_WORKER, ...options });
 }
 
 /** Opens an Aio and a file; the method is one of {@linkcode CORE_METHODS}. */
