@@ -1,5 +1,6 @@
 /**
- * soak_fuzz.ts: random programs of the whole core interface (fuzz_test.ts) for as long as one wants.
+ * soak_fuzz.ts: random programs of the whole core interface, in one thread (fuzz_test.ts) and in three
+ * (fuzz_threads_test.ts) by turns, for as long as one wants.
  *
  *     deno task soak:fuzz [--method held|io_uring|worker|sync] [--seed N] [--minutes N] [--steps N]
  *
@@ -12,8 +13,11 @@
 import { parseArgs } from "node:util";
 import { CORE_METHODS } from "./support/core_methods.ts";
 import { fuzzCore } from "./support/fuzz/fuzz_run.ts";
+import { fuzzThreads } from "./support/fuzz/fuzz_threads.ts";
 
 const PROGRESS_MS = 10_000;
+/** How often each thread attaches. */
+const ROUNDS = 3;
 
 const { values } = parseArgs({
   options: {
@@ -41,11 +45,12 @@ let seed = numberOf("seed");
 let toldAt = performance.now();
 do {
   for (const method of methods) {
-    const report = await fuzzCore({ method, seed: seed >>> 0, steps: numberOf("steps") })
-      .catch((fault: Error) => {
-        fault.message = `${method}: ${fault.message}`;
-        throw fault;
-      });
+    const plan = { method, seed: seed >>> 0, steps: numberOf("steps"), rounds: ROUNDS };
+    const running = seed % 2 === 0 ? fuzzCore(plan) : fuzzThreads(plan);
+    const report = await running.catch((fault: Error) => {
+      fault.message = `${method}: ${fault.message}`;
+      throw fault;
+    });
     total.programs++;
     total.steps += report.steps;
     total.started += report.started;

@@ -1,11 +1,14 @@
-/** fuzz_long_test.ts: the random programs of fuzz_test.ts, more and longer ones. */
+/** fuzz_long_test.ts: the random programs of fuzz_test.ts and fuzz_threads_test.ts, more and longer ones. */
 
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
+import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
 import { testSeed } from "../support/prng.ts";
 
-const RUNS = 40;
+const RUNS = 30;
 const STEPS = 2000;
+const RUNS_IN_THREADS = 10;
+const STEPS_IN_THREADS = 1500;
 /** So that no program is one of the quick ones again. */
 const SEED_STEP = 1000;
 
@@ -16,6 +19,17 @@ for (const { name: method, ignore } of CORE_METHODS) {
     async fn() {
       for (let run = 1; run <= RUNS; run++) {
         await fuzzCore({ method, seed: (testSeed() + run * SEED_STEP) >>> 0, steps: STEPS });
+      }
+    },
+  });
+
+  Deno.test({
+    name: `${method}: ${RUNS_IN_THREADS} random programs in three threads find the same`,
+    ignore,
+    async fn() {
+      for (let run = 1; run <= RUNS_IN_THREADS; run++) {
+        const seed = (testSeed() + run * SEED_STEP) >>> 0;
+        await fuzzThreads({ method, seed, steps: STEPS_IN_THREADS, rounds: 3 });
       }
     },
   });

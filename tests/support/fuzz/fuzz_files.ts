@@ -17,12 +17,15 @@ const SECTOR_BYTES = 512;
 export class FuzzFile {
   readonly file: AioFile;
   readonly isWritten: boolean;
+  /** Whether it has other users, so that closing it here waits for nothing. */
+  isShared: boolean;
   /** Whether nothing may start on it any more. */
   isClosed = false;
 
-  constructor(file: AioFile, isWritten: boolean) {
+  constructor(file: AioFile, isWritten: boolean, isShared = false) {
     this.file = file;
     this.isWritten = isWritten;
+    this.isShared = isShared;
   }
 }
 

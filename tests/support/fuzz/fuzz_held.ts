@@ -2,12 +2,17 @@
  * fuzz_held.ts: the method that the random tests hold IO with: who waits for an IO ends it, or another
  * one first; who looks for one ends it now and then; and a step of the test ends any of them.
  *
+ * What is held has its number in the handle's word for the method, and it is gone before the IO is over.
+ * So a thread that comes late never takes an IO for held that is executed in its start call.
+ *
  * @module
  */
 
+import { tryClaimSubmitted } from "../../../core/claim.ts";
 import type { AioHandle } from "../../../core/handle.ts";
 import type { MethodBackend } from "../../../core/method.ts";
-import { HeldMethod } from "../held_method.ts";
+import { HANDLE, HEADER } from "../../../core/shared_memory.ts";
+import { type Attached, HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
 
 /** The method. */
@@ -20,11 +25,45 @@ export class RandomlyHeld extends HeldMethod {
     this.#prng = prng;
   }
 
+  override submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number {
+    const { words } = backend.control;
+    // The first number is 1.
+    Atomics.compareExchange(words, words[HEADER.methodOffset]!, 0, 1);
+    return super.submit(backend, staged, count);
+  }
+
+  override held(aio: Attached): number[] {
+    const { control } = aio.backend;
+    return super.held(aio).filter((index) =>
+      Atomics.load(control.words, control.handleAt(index) + HANDLE.method) !== 0
+    );
+  }
+
+  override tryPerform({ backend }: Attached, index: number): boolean {
+    return this.#letGo(backend, backend.handleOf(index));
+  }
+
+  override complete(aio: Attached, index: number, result: number): void {
+    const { control } = aio.backend;
+    Atomics.store(control.words, control.handleAt(index) + HANDLE.method, 0);
+    super.complete(aio, index, result);
+  }
+
   override waitOne(backend: MethodBackend, handle: AioHandle): void {
-    if (backend.claim(handle)) backend.performSynchronously(handle);
+    this.#letGo(backend, handle);
   }
 
   override checkOne(backend: MethodBackend, handle: AioHandle): void {
-    if (this.#prng.chance(1, 4) && backend.claim(handle)) backend.performSynchronously(handle);
+    if (this.#prng.chance(1, 4)) this.#letGo(backend, handle);
+  }
+
+  #letGo(backend: MethodBackend, handle: AioHandle): boolean {
+    const { words, base } = handle;
+    const generation = Atomics.load(words, base + HANDLE.generationLow);
+    if (Atomics.load(words, base + HANDLE.method) === 0) return false;
+    if (!tryClaimSubmitted(words, base, backend.id, generation)) return false;
+    Atomics.store(words, base + HANDLE.method, 0);
+    backend.performSynchronously(handle);
+    return true;
   }
 }

@@ -12,6 +12,7 @@ import { ResourceOwner } from "../../../core/resource_owner.ts";
 import { AioReturn, reportResult } from "../../../core/result.ts";
 import type { HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
+import type { FuzzBoard } from "./fuzz_board.ts";
 import type { FuzzFile } from "./fuzz_files.ts";
 import { FuzzHooks } from "./fuzz_hooks.ts";
 import type { FuzzIo, FuzzWaiter } from "./fuzz_io.ts";
@@ -24,14 +25,6 @@ const LEAKED = "leaked AIO handle";
 const NOT_SUBMITTED = "AIO handle was not submitted";
 const BATCH_LEFT_OPEN = "open AIO batch at end of (sub-)transaction";
 
-/** What several threads leave for each other; null: there is one thread only. */
-export interface FuzzBoard {
-  /** A wait reference for others. */
-  publish(io: FuzzIo): void;
-  /** Waits for, or looks at, another thread's IO. */
-  foreignStep(): string;
-}
-
 /** What the steps work on. */
 export interface FuzzStepsParts {
   readonly model: FuzzModel;
@@ -42,6 +35,7 @@ export interface FuzzStepsParts {
   readonly warnings: string[];
   /** Releases; null: the method is another one. */
   readonly held: HeldMethod | null;
+  /** What several threads leave for each other; null: there is one thread only. */
   readonly board: FuzzBoard | null;
 }
 
@@ -81,7 +75,7 @@ export class FuzzSteps {
       [1, () => this.hooks.change(this.#prng)],
       [1, () => this.#report()],
       [parts.held === null ? 0 : 8, () => this.#letGo()],
-      [parts.board === null ? 0 : 4, () => parts.board!.foreignStep()],
+      [parts.board === null ? 0 : 6, () => this.#foreign()],
     ];
     this.#steps = weights.flatMap(([weight, step]) => Array.from({ length: weight }, () => step));
   }
@@ -147,7 +141,7 @@ export class FuzzSteps {
   /** Starts a handle that was just taken; for whoever queues for one, too. */
   startTaken(handle: AioHandle, io: FuzzIo): void {
     this.#starter.start(handle, io);
-    if (io.asked !== null) this.#parts.board?.publish(io);
+    if (io.asked !== null) this.#parts.board?.publish(io.ref);
   }
 
   #take(): string {
@@ -395,25 +389,53 @@ export class FuzzSteps {
     return `cancel ${io}`;
   }
 
+  /** An IO of another thread: it may be waited for, and nothing else. */
+  #foreign(): string {
+    const { aio } = this.#model;
+    const ref = this.#parts.board!.pick();
+    // A thread that has detached may have been in the place where this one is now.
+    const owner = ref === null ? -1 : Math.floor(ref.index / aio.options.maxConcurrency);
+    if (ref === null || owner === aio.backendId) return "nothing";
+    const name = `use ${ref.generation} of handle ${ref.index}, another thread's`;
+    switch (this.#prng.below(4)) {
+      case 0:
+        return `checkDone of ${name}: ${aio.checkDone(ref)}`;
+      case 1:
+        assertThrows(() => aio.cancel(ref), AioApiError);
+        assertThrows(() => aio.abandon(ref), AioApiError);
+        return `cancel of ${name} is refused`;
+      default:
+        // Blocking submits what is staged here, unless the IO is over already.
+        aio.waitSync(ref);
+        this.#model.submittedPerhaps();
+        assert(aio.checkDone(ref), `${name}, after waitSync`);
+        return `waitSync of ${name}`;
+    }
+  }
+
   // --- the rest ---
 
   #misuse(): string {
-    return `misuse: ${misuse(this.#model, this.#prng, this.#released)}`;
+    return `misuse: ${misuse(this.#model, this.#prng, this.#released, this.#parts.board === null)}`;
   }
 
   /** A descriptor is about to be closed: what is on its way to it is over afterwards. */
   #closingFd(): string {
     const { files } = this.#parts;
     const open = files.filter(({ isClosed }) => !isClosed);
-    if (open.length < 2 || this.#parts.board !== null) return "nothing";
-    const file = this.#prng.pick(open);
+    const file = this.#prng.pick(files);
+    // Others may be at it; and one has to be left to start on.
+    const isLast = open.every((one) => one.file.fd === file.file.fd);
+    if (file.isClosed || isLast || this.#parts.board !== null) return "nothing";
     const model = this.#model;
-    model.aio.closingFd(file.file.fd);
-    file.isClosed = true;
+    const { fd } = file.file;
+    model.aio.closingFd(fd);
+    const users = files.filter((one) => one.file.fd === fd);
+    for (const user of users) user.isClosed = true;
     model.submittedAll();
     model.verifyUses();
     if (model.aio.backend.method.waitOnFdBeforeClose) {
-      const left = model.live().filter(({ asked }) => asked?.file === file);
+      const left = model.live().filter(({ asked }) => asked?.file?.file.fd === fd);
       assertEquals(left.map(String), [], "on a descriptor that is about to be closed");
     }
     return "closingFd";

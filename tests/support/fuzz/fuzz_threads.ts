@@ -1,0 +1,165 @@
+/**
+ * fuzz_threads.ts: random programs in several threads at once, on one Aio. Each has the model of its
+ * own backend; they share the files, leave wait references for each other, complete each other's IO
+ * where the method does so, and attach and detach while the others go on.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { Aio, type AioToken, type FileToken } from "../../../mod.ts";
+import { HANG_MS, settles } from "../patience.ts";
+import { describeSeed, Prng } from "../prng.ts";
+import { tempDir } from "../temp.ts";
+import { FuzzBoard } from "./fuzz_board.ts";
+import { FuzzFile } from "./fuzz_files.ts";
+import { type FuzzReport, runProgram } from "./fuzz_program.ts";
+import { assertNoneOpen, filesIn, randomMethod, randomOptions } from "./fuzz_run.ts";
+
+/** How many threads, with the one that opens. */
+const THREADS = 3;
+/** So that no thread's program is another one's. */
+const SEED_STEP = 0x1000_0000;
+
+/** What a thread is to do. */
+export interface FuzzThreadOrder {
+  readonly token: AioToken;
+  readonly files: readonly { readonly token: FileToken; readonly isWritten: boolean }[];
+  readonly paths: { readonly read: string; readonly written: string };
+  readonly contentSeed: number;
+  readonly board: SharedArrayBuffer;
+  readonly number: number;
+  readonly threads: number;
+  readonly seed: number;
+  /** How often it attaches. */
+  readonly rounds: number;
+  /** Of each round. */
+  readonly steps: number;
+}
+
+/** What it says at the end. */
+export interface FuzzThreadAnswer {
+  readonly reports: readonly FuzzReport[];
+  readonly fault: string | null;
+}
+
+/** What to run. */
+export interface FuzzThreadsPlan {
+  /** `"held"`, or a method of this version. */
+  readonly method: string;
+  readonly seed: number;
+  /** Of each thread, in all rounds. */
+  readonly steps: number;
+  readonly rounds: number;
+  /** Breaks a rule in the opener's thread, for canaries, until it is disposed of. */
+  readonly sabotage?: (aio: Aio) => Disposable;
+}
+
+/** A thread that was given an order. */
+class FuzzThread implements Disposable {
+  readonly answer: Promise<FuzzThreadAnswer>;
+  readonly #worker = new Worker(new URL("./fuzz_worker.ts", import.meta.url), { type: "module" });
+
+  constructor(order: FuzzThreadOrder) {
+    const { promise, resolve, reject } = Promise.withResolvers<FuzzThreadAnswer>();
+    this.answer = promise;
+    this.#worker.onmessage = ({ data }) => resolve(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(`thread ${order.number} has ended: ${event.message}`));
+    };
+    this.#worker.postMessage(order);
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+/** Runs random programs in three threads. @throws what any of them finds, with its seed and steps */
+export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
+  await using dir = await tempDir();
+  const content = filesIn(dir, plan.seed);
+  content.create();
+  const prng = new Prng(plan.seed);
+  const warnings: string[] = [];
+  const { held, method } = randomMethod(plan.method, prng);
+  const aio = await Aio.open({
+    ...randomOptions(plan.method, prng),
+    onWarning: (message) => warnings.push(message),
+  }, [method]);
+  const free = aio.backend.arena.freeBytes;
+  try {
+    // Those stay open until all threads have attached to them for the last time.
+    const files = [
+      await content.open(aio, true, prng),
+      await content.open(aio, false, prng),
+    ];
+    const board = new SharedArrayBuffer(FuzzBoard.bytes(THREADS));
+    const order = {
+      token: aio.token,
+      files: files.map(({ file, isWritten }) => ({ token: file.token, isWritten })),
+      paths: { read: dir.join("read"), written: dir.join("written") },
+      contentSeed: plan.seed,
+      board,
+      threads: THREADS,
+      rounds: plan.rounds,
+      steps: Math.ceil(plan.steps / plan.rounds),
+    };
+    using stack = new DisposableStack();
+    const threads = Array.from({ length: THREADS - 1 }, (_, i) => {
+      const seed = (plan.seed + (i + 1) * SEED_STEP) >>> 0;
+      return stack.use(new FuzzThread({ ...order, number: i + 1, seed }));
+    });
+    const own = runProgram(
+      {
+        aio,
+        prng,
+        content,
+        held,
+        warnings,
+        board: new FuzzBoard(board, 0, THREADS, prng),
+        shared: files.map(({ file, isWritten }) =>
+          new FuzzFile(aio.attachFile(file.token), isWritten, true)
+        ),
+      },
+      plan.steps,
+      plan.sabotage,
+    );
+    const answers = await answersOf(aio, own, threads);
+    const faults = answers.flatMap(({ fault }) => fault ?? []);
+    assertEquals(faults, [], describeSeed(plan.seed));
+    for (const { file } of files) await file.close();
+    assertEquals(aio.ios(), [], "IOs at the end");
+    assertEquals(aio.backends().length, 1, "threads that are attached");
+    assertEquals(aio.backend.files.count, 0, "files at the end");
+    assertEquals(aio.backend.arena.freeBytes, free, "arena at the end");
+    return sumOf([await own, ...answers.flatMap(({ reports }) => reports)]);
+  } finally {
+    await aio.close();
+    assertNoneOpen(dir);
+  }
+}
+
+/** Waits for all of them; with IO that none of them can end, that is too long. */
+async function answersOf(
+  aio: Aio,
+  own: Promise<FuzzReport>,
+  threads: readonly FuzzThread[],
+): Promise<FuzzThreadAnswer[]> {
+  const answers = Promise.all([own, ...threads.map(({ answer }) => answer)]);
+  const isOver = await settles(answers);
+  const state = () => JSON.stringify([aio.ios(), aio.backends()]);
+  assert(isOver, `Not over in ${HANG_MS / 1000} s: ${isOver ? "" : state()}`);
+  return (await answers).slice(1) as FuzzThreadAnswer[];
+}
+
+function sumOf(reports: readonly FuzzReport[]): FuzzReport {
+  const sum = (count: (report: FuzzReport) => number) =>
+    reports.reduce((total, report) => total + count(report), 0);
+  return {
+    steps: sum(({ steps }) => steps),
+    started: sum(({ started }) => started),
+    checked: sum(({ checked }) => checked),
+  };
+}
