@@ -7,7 +7,7 @@
  * @module
  */
 
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { type ChildResult, isRoot, runChild, type TempDir, tempDir } from "./temp.ts";
 
 const INSTALLATIONS = "/usr/lib/postgresql";
@@ -181,8 +181,14 @@ async function makeTemplate(): Promise<Template> {
   } finally {
     await runAsServer(folder, "pg_ctl", ["stop", "-w", "-D", data, "-m", "fast"]);
   }
-  // The log of changes has no pages of relations, and is most of what a copy would copy.
+  // The log of changes has no pages of relations, the templates of databases have what the database
+  // has, and they are most of what a copy would copy.
   await Deno.remove(join(data, "pg_wal"), { recursive: true });
+  const own = dirname(join(data, relationPaths["accounts"]!));
+  for (const { name } of [...Deno.readDirSync(dirname(own))]) {
+    const path = join(dirname(own), name);
+    if (path !== own) await Deno.remove(path, { recursive: true });
+  }
   return { folder, relationPaths };
 }
 
