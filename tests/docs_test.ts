@@ -39,6 +39,34 @@ for (const path of ["docs/tuning.md", "docs/debugging.md"]) {
   });
 }
 
+const ROOT = new URL("../", import.meta.url);
+const PAGES = ["README.md", "CHANGELOG.md"].concat(
+  Array.from(Deno.readDirSync(new URL("docs", ROOT)), ({ name }) => `docs/${name}`)
+    .filter((path) => path.endsWith(".md")),
+);
+
+/** The names of a page's headings, as links have them. */
+function anchorsOf(page: string): string[] {
+  return Array.from(
+    page.matchAll(/^#+ (.*)$/gm),
+    ([, heading]) => heading!.toLowerCase().replaceAll(/[^\w\s-]/g, "").replaceAll(" ", "-"),
+  );
+}
+
+for (const path of PAGES) {
+  Deno.test(`${path}: what it links to is there`, async () => {
+    const page = await readPage(path);
+    for (const [, target, anchor] of page.matchAll(/\]\(([^)#\s]*)#?([^)\s]*)\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      const url = new URL(target === "" ? path : target!, new URL(target === "" ? "" : path, ROOT));
+      assert((await Deno.stat(url)).isFile, target);
+      if (anchor === "") continue;
+      const anchors = anchorsOf(await Deno.readTextFile(url));
+      assert(anchors.includes(anchor!), `${target}#${anchor}`);
+    }
+  });
+}
+
 Deno.test("docs/tuning.md: names every option there is", async () => {
   const page = await readPage("docs/tuning.md");
   const refusal = assertThrows(() => effectiveOptions({ unknown: 1 } as never), TypeError);

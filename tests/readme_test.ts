@@ -40,9 +40,3 @@ Deno.test("README: every task that it names exists", async () => {
     assertExists(config.tasks[task!]);
   }
 });
-
-Deno.test("README: every file that it links to exists", async () => {
-  for (const [, path] of README.matchAll(/\]\(([^)#]+)\)/g)) {
-    assertExists(await Deno.stat(new URL(path!, ROOT)));
-  }
-});
