@@ -15,7 +15,7 @@ export type Ask =
   | { what: "sync" | "syncSync" | "startSync" }
   | { what: "readFd"; fd: number; bytes: number }
   | { what: "readFdHeld" | "tryReadFd"; fd: number; bytes: number; gate: Int32Array }
-  | { what: "submit" | "close" | "acquire" | "selfClose" }
+  | { what: "submit" | "close" | "closeAio" | "acquire" | "selfClose" }
   | { what: "seen" | "perform" | "await" | "waitSync"; ref: WaitRef }
   | { what: "complete"; ref: WaitRef; result: number };
 

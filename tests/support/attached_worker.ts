@@ -120,6 +120,8 @@ async function answer(ask: Ask): Promise<unknown> {
     case "selfClose":
       self.close();
       return;
+    case "closeAio":
+      return await aio.close();
     case "close":
       await file.close();
       return await aio.close();
