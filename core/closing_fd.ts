@@ -79,7 +79,7 @@ function waitForAllOn(backend: Backend, fd: number): void {
 }
 
 /** The first IO of any backend that the descriptor must outlive. */
-function firstOn(backend: Backend, fd: number): AioHandle | null {
+export function firstOn(backend: Backend, fd: number): AioHandle | null {
   const { control, method } = backend;
   const last = method.waitOnFdBeforeClose ? COMPLETED_IO : STAGED;
   for (let index = 0; index < control.handleCount; index++) {

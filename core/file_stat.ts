@@ -4,9 +4,12 @@
  * @module
  */
 
+import { EIO } from "../ffi/errno.ts";
 import { FILE_TYPE, STAT_DARWIN, STATX, STATX_FLAGS, STATX_SIZE_BYTES } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
+import { offThread } from "./off_thread.ts";
+import { type RepeatableCall, secondLook } from "./second_look.ts";
 
 /** What is known of an open file. */
 export interface FileStat {
@@ -28,9 +31,7 @@ export interface FileStat {
 export function fileStat(libc: Libc, fd: number, path: string): FileStat {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   const result = libc.stat(fd, buffer);
-  if (result < 0) {
-    throw systemError(-result, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
-  }
+  if (result < 0) throw statError(result, path);
   return withDeviceSize(libc, fd, readStat(buffer));
 }
 
@@ -40,11 +41,44 @@ function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
   return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
 }
 
-/** The same off this thread. The error number would be another thread's, so a failure is asked again. */
+/** The same off this thread. */
 export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
-  const result = await libc.statNonblocking(fd, buffer);
-  return result < 0 ? fileStat(libc, fd, path) : withDeviceSize(libc, fd, readStat(buffer));
+  if (await offThread(() => libc.statNonblocking(fd, buffer)) < 0) {
+    throw statError(await secondLook(libc, statCall(fd)), path);
+  }
+  return withDeviceSize(libc, fd, readStat(buffer));
+}
+
+function statCall(fd: number): RepeatableCall {
+  const into = new Uint8Array(STATX_SIZE_BYTES);
+  if (Deno.build.os === "darwin") {
+    return { name: "fstat", parameters: ["i32", "buffer"], args: [fd, into] };
+  }
+  return {
+    name: "statx",
+    parameters: ["i32", "buffer", "i32", "u32", "buffer"],
+    args: [fd, new Uint8Array(1), STATX_FLAGS.atEmptyPath, STATX_FLAGS.basicStats, into],
+  };
+}
+
+function statError(result: number, path: string): Error {
+  // The second time it may have worked: what the first one failed of is not known then.
+  const errno = result < 0 ? -result : EIO;
+  return systemError(errno, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
+}
+
+/** What a path names, a link itself where it is one; null where that cannot be said. */
+export function pathStat(libc: Libc, path: string): FileStat | null {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  return libc.statPath(path, buffer) < 0 ? null : readStat(buffer);
+}
+
+/** The same off this thread. */
+export async function pathStatAsync(libc: Libc, path: string): Promise<FileStat | null> {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  const result = await offThread(() => libc.statPathNonblocking(path, buffer));
+  return result < 0 ? null : readStat(buffer);
 }
 
 function readStat(buffer: Uint8Array): FileStat {

@@ -44,10 +44,22 @@ export const FILE_TARGET = {
 } as const;
 
 /** How a file was opened, as bits of its slot's flags. */
-export const FILE_FLAGS = { read: 1, write: 2, direct: 4, dsync: 8 } as const;
+export const FILE_FLAGS = {
+  read: 1,
+  write: 2,
+  direct: 4,
+  dsync: 8,
+  /** Its descriptor is Deno's own: only the thread that opened it closes it. */
+  isDenos: 16,
+} as const;
 
-/** In place of a descriptor that is being closed. */
+/** In place of a descriptor that is being closed, or not there yet. */
 const NO_FD = -1;
+
+/** The closing mark: IO may start on the file. */
+const OPEN = 0;
+/** Its last user is closing it, or its first is still opening it. */
+const CLOSING = 1;
 
 /** What the table keeps of an open file. */
 export interface OpenFileEntry {
@@ -170,33 +182,38 @@ export class OpenFileTable {
   }
 
   /**
-   * Takes a slot, with one user. One that was closed is taken again as late as possible: until then
-   * its path is known, for whoever reports what became of an IO on it.
+   * Takes a slot for a file that is about to be opened, with one user: until {@linkcode publish} nobody
+   * else finds it. One that was closed is taken again as late as possible: until then its path is
+   * known, for whoever reports what became of an IO on it.
    *
    * @returns null if all are taken
    */
-  tryAdd(entry: OpenFileEntry): FileSlot | null {
+  reserve(): FileSlot | null {
     return this.#locked(() => {
       const first = this.#words[HEADER.filesNext]!;
       for (let tried = 0; tried < this.#maxFiles; tried++) {
         const slot = (first + tried) % this.#maxFiles;
-        if (this.#words[this.#at(slot) + FILE.references] !== 0) continue;
+        const at = this.#at(slot);
+        if (this.#words[at + FILE.references] !== 0) continue;
         this.#words[HEADER.filesNext] = slot + 1;
-        this.#fill(this.#at(slot), entry);
+        // From here on the path is not the old file's any more.
+        const generation = Atomics.add(this.#words, at + FILE.generation, 1) + 1 | 0;
+        this.#words[at + FILE.closing] = CLOSING;
+        this.#words[at + FILE.fd] = NO_FD;
+        this.#words[at + FILE.pathLength] = 0;
+        Atomics.store(this.#words, at + FILE.references, this.#bit);
         this.#uses.set(slot, 1);
-        return { slot, generation: this.#words[this.#at(slot) + FILE.generation]! };
+        return { slot, generation };
       }
       return null;
     });
   }
 
-  /**
-   * The generation moves first: from then on the path is not the old file's any more. The users come
-   * last: until then the slot is free, whatever is in it.
-   */
-  #fill(at: number, entry: OpenFileEntry): void {
+  /** The file of a reserved slot is open. The mark comes last: until then nobody looks at the rest. */
+  publish({ slot }: FileSlot, entry: OpenFileEntry): void {
     const words = this.#words;
-    Atomics.add(words, at + FILE.generation, 1);
+    const at = this.#at(slot);
+    assert(words[at + FILE.closing] === CLOSING, "An open file is opened once more");
     words[at + FILE.fd] = entry.fd;
     words[at + FILE.deviceMajor] = entry.deviceMajor;
     words[at + FILE.deviceMinor] = entry.deviceMinor;
@@ -208,8 +225,13 @@ export class OpenFileTable {
     const path = lastBytes(new TextEncoder().encode(entry.path));
     words[at + FILE.pathLength] = path.byteLength;
     this.#control.bytes.set(path, (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT);
-    words[at + FILE.closing] = 0;
-    Atomics.store(words, at + FILE.references, this.#bit);
+    Atomics.store(words, at + FILE.closing, OPEN);
+  }
+
+  /** Gives a reserved slot back whose file was not opened. */
+  unreserve({ slot }: FileSlot): void {
+    this.#uses.delete(slot);
+    this.free(slot);
   }
 
   /** Adds a user to an open file. @returns false if it was closed meanwhile */
@@ -252,7 +274,7 @@ export class OpenFileTable {
       Atomics.store(this.#words, at + FILE.references, others);
       return false;
     }
-    Atomics.store(this.#words, at + FILE.closing, 1);
+    Atomics.store(this.#words, at + FILE.closing, CLOSING);
     // If this thread dies before it closes it, a number is lost: whoever reaps it must not close one
     // that is another file's by then.
     Atomics.store(this.#words, at + FILE.fd, NO_FD);
@@ -262,8 +284,8 @@ export class OpenFileTable {
   /**
    * Takes a backend that has died away from all files.
    *
-   * @returns the files that it was the last user of: their descriptors are to be closed, where it had
-   *   not begun to, then freed
+   * @returns the files that it was the last user of, to be freed, with the descriptors that are to be
+   *   closed before; -1 where it had begun to, or it is another thread's to close
    */
   removeBackend(backendId: number): { slot: number; fd: number }[] {
     const bit = 1 << backendId;
@@ -272,16 +294,32 @@ export class OpenFileTable {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if ((this.#words[at + FILE.references]! & bit) === 0) continue;
-        const fd = this.#words[at + FILE.fd]!;
+        const isDenos = (this.#words[at + FILE.flags]! & FILE_FLAGS.isDenos) !== 0;
+        const fd = isDenos ? NO_FD : this.#words[at + FILE.fd]!;
         if (this.#removeUser(slot, bit)) left.push({ slot, fd });
       }
     });
     return left;
   }
 
-  /** Makes the slot of a closed file free. */
+  /** Makes the slot of a closed file free, and wakes whoever awaits {@linkcode over}. */
   free(slot: number): void {
-    this.#locked(() => Atomics.store(this.#words, this.#at(slot) + FILE.references, 0));
+    const at = this.#at(slot);
+    this.#locked(() => {
+      Atomics.add(this.#words, at + FILE.ends, 1);
+      Atomics.store(this.#words, at + FILE.references, 0);
+    });
+    Atomics.notify(this.#words, at + FILE.ends);
+  }
+
+  /** Whether all users of a file, in all threads, are done with it. */
+  isOver({ slot, generation }: FileSlot): boolean {
+    return Atomics.load(this.#words, this.#at(slot) + FILE.ends) !== (generation - 1 | 0);
+  }
+
+  /** Resolves when all users of a file are done with it. This keeps no event loop alive. */
+  async over({ slot, generation }: FileSlot): Promise<void> {
+    await Atomics.waitAsync(this.#words, this.#at(slot) + FILE.ends, generation - 1 | 0).value;
   }
 
   /** Whether no IO may start on a file any more: it is being closed, or was. */
@@ -317,7 +355,7 @@ export class OpenFileTable {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.fd] !== fd) continue;
-        Atomics.store(this.#words, at + FILE.closing, 1);
+        Atomics.store(this.#words, at + FILE.closing, CLOSING);
         marked.push(slot);
       }
     });

@@ -1,22 +1,14 @@
 /**
- * open_path.ts: opens a path as a descriptor of its own, with what direct I/O needs to know of it.
- *
- * The path goes through `node:fs`, so that Deno's `--allow-read` and `--allow-write` stay in force.
- * The descriptor that gives is Deno's and would be closed with the isolate that opened it, so it is
- * duplicated and given back at once; everything else uses the duplicate.
+ * open_path.ts: what `openFile` is asked for, checked and in the system's terms. opening.ts does it.
  *
  * @module
  */
 
-import fs from "node:fs";
 import { fileURLToPath } from "node:url";
-import { EISDIR, errnoOf, ESPIPE } from "../ffi/errno.ts";
-import { FILE_TYPE, OPEN_FLAGS, type OpenFlags } from "../ffi/layout.ts";
-import type { Libc } from "../ffi/libc.ts";
-import { type DirectMode, makeDirect } from "./direct_io.ts";
-import { shown, systemError } from "./errors.ts";
-import { fileStat } from "./file_stat.ts";
-import { FILE_FLAGS, type OpenFileEntry } from "./open_file.ts";
+import { OPEN_FLAGS, type OpenFlags } from "../ffi/layout.ts";
+import type { DirectMode } from "./direct_io.ts";
+import { shown } from "./errors.ts";
+import { FILE_FLAGS } from "./open_file.ts";
 
 /** How a file is opened. */
 export interface OpenFileOptions {
@@ -49,12 +41,18 @@ const DIRECT_MODES: readonly unknown[] = ["off", "optional", "required"];
 export interface OpenRequest {
   /** The path, as a string. */
   readonly path: string;
-  /** Flags without `O_DIRECT`. */
+  /** Flags that change no file: without `O_DIRECT`, `O_CREAT`, `O_EXCL` and `O_TRUNC`. */
   readonly flags: number;
   /** Among them `O_NONBLOCK`, taken away again once it is open: else opening a pipe would hang. */
   readonly nonblockFlag: number;
-  /** Whether the file is made by the opening. */
-  readonly isNew: boolean;
+  /** Whether the file is made if it is not there, must not be there, or is not made. */
+  readonly making: "maybe" | "new" | "never";
+  /** `O_CREAT`. */
+  readonly createFlag: number;
+  /** `O_EXCL`: only who makes the file opens it. */
+  readonly exclusiveFlag: number;
+  /** Whether the file is cut to 0 bytes once nothing can refuse it any more. */
+  readonly isToBeCut: boolean;
   /** `O_DIRECT`, or 0 where the system has no such flag. */
   readonly directFlag: number;
   /** Permissions of a file that is made. */
@@ -90,7 +88,10 @@ export function openRequest(path: string | URL, options: OpenFileOptions = {}): 
     path: name,
     flags: systemFlags(system, options, read, write) | system.nonblock,
     nonblockFlag: system.nonblock,
-    isNew: options.createNew === true,
+    making: options.createNew === true ? "new" : options.create === true ? "maybe" : "never",
+    createFlag: system.create,
+    exclusiveFlag: system.exclusive,
+    isToBeCut: options.truncate === true,
     directFlag: system.direct,
     mode: options.mode ?? 0o666,
     direct: options.direct ?? "off",
@@ -106,9 +107,6 @@ function systemFlags(
   write: boolean,
 ): number {
   let flags = read && write ? system.readWrite : write ? system.writeOnly : system.readOnly;
-  if (options.create === true) flags |= system.create;
-  if (options.createNew === true) flags |= system.create | system.exclusive;
-  if (options.truncate === true) flags |= system.truncate;
   if (options.dsync === true) flags |= system.dataSync;
   return flags;
 }
@@ -164,87 +162,4 @@ function checkOptions(path: string, options: OpenFileOptions): void {
   if (mode !== undefined && !(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777)) {
     refuse(`the option "mode" must be an integer from 0 to 0o7777: got ${shown(mode)}`);
   }
-}
-
-/** Opens without blocking the event loop. @throws what the system says, as a `Deno.errors` class */
-export async function openPath(libc: Libc, request: OpenRequest): Promise<OpenFileEntry> {
-  return finish(libc, request, await openNode(request));
-}
-
-/** Opens, blocking. @throws as {@linkcode openPath} */
-export function openPathSync(libc: Libc, request: OpenRequest): OpenFileEntry {
-  let fd: number;
-  try {
-    fd = fs.openSync(request.path, request.flags, request.mode);
-  } catch (error) {
-    throw openError(request, error);
-  }
-  return finish(libc, request, fd);
-}
-
-function openNode(request: OpenRequest): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.open(request.path, request.flags, request.mode, (error, fd) => {
-      if (error === null) resolve(fd);
-      else reject(openError(request, error));
-    });
-  });
-}
-
-/** Errors of Deno's own, such as a missing permission, go through as they are. */
-function openError(request: OpenRequest, error: unknown): unknown {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const errno = errnoOf(code);
-  if (errno === undefined) return error;
-  const path = request.path;
-  return systemError(errno, `Cannot open ${shown(path)}`, { syscall: "open", path }, error);
-}
-
-/** From Deno's descriptor to one of our own, with everything the table of files keeps. */
-function finish(libc: Libc, request: OpenRequest, denoFd: number): OpenFileEntry {
-  const { path } = request;
-  const fd = libc.duplicate(denoFd);
-  fs.closeSync(denoFd);
-  if (fd < 0) throw systemError(-fd, `Cannot open ${shown(path)}`, { syscall: "fcntl", path });
-  try {
-    return describe(libc, request, fd);
-  } catch (error) {
-    libc.close(fd);
-    // It was made a moment ago, for nothing.
-    if (request.isNew) fs.rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-function describe(libc: Libc, request: OpenRequest, fd: number): OpenFileEntry {
-  const { path } = request;
-  const stat = fileStat(libc, fd, path);
-  checkType(path, stat.mode);
-  if (request.nonblockFlag !== 0) libc.changeFlags(fd, 0, request.nonblockFlag);
-  const alignment = request.direct === "off" ? null : makeDirect(libc, request, fd, stat);
-  return {
-    fd,
-    deviceMajor: stat.deviceMajor,
-    deviceMinor: stat.deviceMinor,
-    inode: stat.inode,
-    flags: request.fileFlags | (alignment === null ? 0 : FILE_FLAGS.direct),
-    memoryAlignment: alignment?.memory ?? 1,
-    offsetAlignment: alignment?.offset ?? 1,
-    path,
-  };
-}
-
-function checkType(path: string, mode: number): void {
-  const type = mode & FILE_TYPE.mask;
-  if (type === FILE_TYPE.regular || type === FILE_TYPE.blockDevice) return;
-  if (type === FILE_TYPE.directory) {
-    throw systemError(EISDIR, `Cannot open ${shown(path)} as a file`, { syscall: "open", path });
-  }
-  throw systemError(
-    ESPIPE,
-    `Cannot open ${
-      shown(path)
-    } for positioned I/O as it is neither a regular file nor a block device`,
-    { syscall: "open", path },
-  );
 }

@@ -21,7 +21,7 @@ import { assert } from "./assert.ts";
 import type { EffectiveOptions } from "./options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -134,7 +134,7 @@ export const FILE = {
   flags: 5,
   /** Who uses it, one bit a backend; 0: the slot is free. */
   references: 6,
-  /** 1 from the moment the last user closes it: no IO may start on it. */
+  /** 1 until it is open, and from the moment the last user closes it: no IO may start on it. */
   closing: 7,
   /** Moves when the slot is taken anew. */
   generation: 8,
@@ -145,6 +145,8 @@ export const FILE = {
   path: 12,
   /** For the method: whose rings know it, one bit a backend. */
   rings: 62,
+  /** How many uses of the slot have ended: one less than `generation` while it is taken. */
+  ends: 63,
   /** 64 bits, 8-byte aligned: the error of the first flush that failed, 0: none; see flush_error.ts. */
   flushErrorLow: 64,
   /** The generation that it belongs to. */

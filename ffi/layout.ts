@@ -45,7 +45,13 @@ export const STATX_FLAGS = {
   basicStats: 0x7ff,
   directAlign: 0x2000,
   atEmptyPath: 0x1000,
+  atSymlinkNoFollow: 0x100,
 } as const;
+
+/** In place of a directory's descriptor: the working directory. */
+export const AT_FDCWD = -100;
+/** Closed on exec: a flag of `dup3(2)`. */
+export const O_CLOEXEC = 0o2000000;
 
 /** `struct stat` of macOS with 64-bit inodes (`<sys/stat.h>`; untested): the fields that are read. */
 export const STAT_DARWIN = {

@@ -14,6 +14,7 @@
  */
 
 import {
+  AT_FDCWD,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   F_DUPFD_CLOEXEC,
@@ -23,6 +24,7 @@ import {
   MADV_HUGEPAGE,
   MAP_FAILED,
   MAP_SHARED_POPULATE,
+  O_CLOEXEC,
   PR_GET_SECCOMP,
   PROT_READ_WRITE,
   RWF_NOWAIT,
@@ -39,6 +41,12 @@ type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 interface SystemCalls {
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
   statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
+  statPath(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
+  statPathNonblocking(
+    path: Uint8Array<ArrayBuffer>,
+    into: Uint8Array<ArrayBuffer>,
+  ): Promise<number>;
+  replaceNonblocking(fd: number, by: number): Promise<number>;
   readonly readCached: CachedRead | null;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
@@ -95,6 +103,10 @@ export const LIBC_CANDIDATES: Readonly<Record<string, readonly string[]>> = {
 const SEEK_END = 2;
 const EMPTY_PATH = new Uint8Array(1);
 const ERRNO_SIZE_BYTES = 4n;
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${text}\0`);
+}
 
 /** The C library, opened by one thread. Made by {@linkcode openLibc}, given back by {@linkcode closeLibc}. */
 export class Libc {
@@ -214,6 +226,32 @@ export class Libc {
   /** The same off this thread. @returns 0, or -1: which error is not known */
   statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.#system.statNonblocking(fd, into);
+  }
+
+  /**
+   * `statx(2)` of what a path names, without following a link that it ends in. The path is not checked
+   * by Deno: only for what Deno opened a moment ago.
+   *
+   * @returns 0, or -errno; ENOSYS where the system has no such call
+   */
+  statPath(path: string, into: Uint8Array<ArrayBuffer>): number {
+    const result = this.#system.statPath(cString(path), into);
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** The same off this thread. @returns 0, or -1: which error is not known */
+  statPathNonblocking(path: string, into: Uint8Array<ArrayBuffer>): Promise<number> {
+    return this.#system.statPathNonblocking(cString(path), into);
+  }
+
+  /**
+   * Has a descriptor name another open file, off this thread (`dup3(2)`): the file that it named is
+   * closed, which can block; the number stays taken.
+   *
+   * @returns the descriptor, or -1: which error is not known, and the number names what it did
+   */
+  replaceNonblocking(fd: number, by: number): Promise<number> {
+    return this.#system.replaceNonblocking(fd, by);
   }
 
   /** A second number for the same open file, closed on exec. @returns the new fd, or -errno */
@@ -348,6 +386,11 @@ function openLinux(path: string): Opened {
       stat: (fd, into) => symbols.statx(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
       statNonblocking: (fd, into) =>
         symbols.statxNonblocking(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
+      statPath: (name, into) =>
+        symbols.statx(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
+      statPathNonblocking: (name, into) =>
+        symbols.statxNonblocking(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
+      replaceNonblocking: (fd, by) => symbols.dup3Nonblocking(by, fd, O_CLOEXEC),
       readCached: symbols.preadv2,
       duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
       changeFlags(fd, added, removed) {
@@ -379,6 +422,10 @@ function openDarwin(path: string): Opened {
     system: {
       stat: (fd, into) => symbols.fstat(fd, into),
       statNonblocking: (fd, into) => symbols.fstatNonblocking(fd, into),
+      // Without them what was made for a refused opening stays, and closing takes place in this thread.
+      statPath: () => -1,
+      statPathNonblocking: () => Promise.resolve(-1),
+      replaceNonblocking: () => Promise.resolve(-1),
       readCached: null,
       duplicate(fd) {
         const duplicate = symbols.dup(fd);

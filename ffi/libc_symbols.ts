@@ -93,6 +93,12 @@ export const LINUX_SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  dup3Nonblocking: {
+    name: "dup3",
+    parameters: ["i32", /* int oldfd */ "i32", /* int newfd */ "i32" /* int flags */],
+    result: "i32",
+    nonblocking: true,
+  },
   eventfd: {
     parameters: ["u32", /* unsigned initval */ "i32" /* int flags */],
     result: "i32",

@@ -7,6 +7,7 @@
 
 import { AioCore } from "../core/aio.ts";
 import { called, calling } from "../core/caller.ts";
+import { Descriptors } from "../core/descriptors.ts";
 import { shown } from "../core/errors.ts";
 import {
   attachBackend,
@@ -14,14 +15,17 @@ import {
   openBackend,
   type OpenedBackend,
 } from "../core/open.ts";
-import type { OpenFileEntry } from "../core/open_file.ts";
+import type { FileCalls } from "../core/file_calls.ts";
+import type { FileSlot, OpenFileEntry } from "../core/open_file.ts";
 import type { AioOptions } from "../core/options.ts";
 import { type AioToken, checkToken, type FileToken, identityOf } from "../core/token.ts";
 import type { IoMethod } from "../core/method.ts";
 import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./bounce.ts";
 import { AioFile } from "./file.ts";
-import { type OpenFileOptions, openPath, openPathSync, openRequest } from "../core/open_path.ts";
+import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/open_path.ts";
+import { IS_LASTING, type OpenedFile, type OpeningHost, openingSteps } from "../core/opening.ts";
+import { get, runSteps, runStepsSync, type Steps } from "../core/steps.ts";
 import { Transfers } from "./transfer.ts";
 
 /**
@@ -44,7 +48,10 @@ import { Transfers } from "./transfer.ts";
  */
 export class Aio extends AioCore {
   readonly #transfers: Transfers;
+  readonly #descriptors: Descriptors;
   readonly #files = new Set<AioFile>();
+  readonly #openings = new Set<Promise<AioFile>>();
+  readonly #openingHost: OpeningHost;
 
   /**
    * Made by the core, not by users.
@@ -54,6 +61,10 @@ export class Aio extends AioCore {
   constructor(opened: OpenedBackend) {
     super(opened);
     this.#transfers = new Transfers(this, new BounceSpace(this.backend.arena));
+    this.#descriptors = new Descriptors(this.backend);
+    const { libc, doorbells } = this.backend;
+    const checkOpen = (path: string) => this.#checkStillOpen(path);
+    this.#openingHost = { libc, doorbells, isLasting: IS_LASTING, checkOpen };
   }
 
   /**
@@ -106,32 +117,85 @@ export class Aio extends AioCore {
   async #openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
     this.backend.checkUsable("openFile");
     const request = openRequest(path, options);
-    const entry = await openPath(this.backend.libc, request);
-    return this.#register(entry);
+    const opening = runSteps(
+      this.#openingSteps(this.#descriptors.calls.awaited, request, (file) => file.close()),
+    );
+    this.#openings.add(opening);
+    try {
+      return await opening;
+    } finally {
+      this.#openings.delete(opening);
+    }
   }
 
   /** As {@linkcode openFile}, blocking the thread. */
   openFileSync(path: string | URL, options?: OpenFileOptions): AioFile {
     return calling(Aio.prototype.openFileSync, () => {
       this.backend.checkUsable("openFileSync");
-      return this.#register(openPathSync(this.backend.libc, openRequest(path, options)));
+      const request = openRequest(path, options);
+      return runStepsSync(
+        this.#openingSteps(this.#descriptors.calls.blocking, request, (file) => file.closeSync()),
+      );
     });
   }
 
-  #register(entry: OpenFileEntry): AioFile {
-    const { files, libc, options } = this.backend;
-    const slot = this.isClosed ? null : files.tryAdd(entry);
-    if (slot !== null) return this.#makeFile(slot, entry, entry.path);
-    libc.close(entry.fd);
-    if (this.isClosed) {
-      throw new Deno.errors.BadResource(
-        `Cannot open ${shown(entry.path)}: aio was closed meanwhile`,
-      );
+  /** The file is cut when nothing else can refuse it any more: then only that itself can fail. */
+  *#openingSteps(
+    calls: FileCalls,
+    request: OpenRequest,
+    close: (file: AioFile) => void | Promise<void>,
+  ): Steps<AioFile> {
+    const slot = this.#reserve(request);
+    let file: AioFile | null = null;
+    try {
+      const accept = (opened: OpenedFile) => {
+        file = this.#accept(slot, opened);
+        return { file, isToBeCut: opened.isToBeCut };
+      };
+      const opened = yield* openingSteps(this.#openingHost, calls, request, accept);
+      if (opened.isToBeCut) yield* this.#cut(calls, opened.file, close);
+      return opened.file;
+    } catch (error) {
+      if (file === null) this.backend.files.unreserve(slot);
+      throw error;
     }
+  }
+
+  *#cut(
+    calls: FileCalls,
+    file: AioFile,
+    close: (file: AioFile) => void | Promise<void>,
+  ): Steps<void> {
+    let isCut = false;
+    file.begin();
+    try {
+      yield* get(calls.truncate(file.fd, file.path, 0));
+      isCut = true;
+    } finally {
+      file.end();
+      if (!isCut) yield* get(close(file));
+    }
+  }
+
+  /** @throws {Deno.errors.Busy} before anything has touched the path */
+  #reserve({ path }: OpenRequest): FileSlot {
+    const slot = this.backend.files.reserve();
+    if (slot !== null) return slot;
     throw new Deno.errors.Busy(
-      `Cannot open ${shown(entry.path)} while ${options.maxFiles} files are open: ` +
+      `Cannot open ${shown(path)} while ${this.options.maxFiles} files are open: ` +
         `close some or raise the option "maxFiles"`,
     );
+  }
+
+  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile): AioFile {
+    this.#openingHost.checkOpen(entry.path);
+    this.backend.files.publish(slot, entry);
+    return this.#makeFile(slot, entry, entry.path, denosFd);
+  }
+
+  #checkStillOpen(path: string): void {
+    if (!this.isClosed) return;
+    throw new Deno.errors.BadResource(`Cannot open ${shown(path)}: aio was closed meanwhile`);
   }
 
   /**
@@ -160,20 +224,18 @@ export class Aio extends AioCore {
     }
     const slot = { slot: token.slot, generation: token.generation };
     const entry = files.tryAttach(slot) ? files.entry(slot) : null;
-    if (entry !== null) return this.#makeFile(slot, entry, token.path);
+    if (entry !== null) return this.#makeFile(slot, entry, token.path, -1);
     throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
   }
 
-  #makeFile(
-    slot: FileToken | { slot: number; generation: number },
-    entry: OpenFileEntry,
-    path: string,
-  ): AioFile {
+  #makeFile(slot: FileSlot, entry: OpenFileEntry, path: string, denosFd: number): AioFile {
     const file = new AioFile({
       transfers: this.#transfers,
+      descriptors: this.#descriptors,
       slot,
       entry,
       path,
+      denosFd,
       onClosed: () => this.#files.delete(file),
     });
     this.#files.add(file);
@@ -235,6 +297,8 @@ export class Aio extends AioCore {
   /** Closes the files that are still open. */
   protected override async onDrained(): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
+    while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
     await Promise.all([...this.#files].map((file) => file.close()));
+    await this.#descriptors.held.settle();
   }
 }

@@ -7,23 +7,29 @@
 
 import type { Backend } from "../core/backend.ts";
 import { atCaller, called, calling } from "../core/caller.ts";
-import { finishOn } from "../core/closing_fd.ts";
-import { shown, systemError } from "../core/errors.ts";
-import { fileStat, fileStatAsync } from "../core/file_stat.ts";
+import { type ClosingFile, closingSteps } from "../core/closing_file.ts";
+import type { Descriptors } from "../core/descriptors.ts";
+import { shown } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
 import { INSPECT } from "../core/inspect.ts";
 import * as files from "../core/open_file.ts";
 import type { FileSlot } from "../core/open_file.ts";
 import * as operations from "../core/operation.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
+import { runSteps, runStepsSync } from "../core/steps.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
 import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
-import { type AioFileParts, type FileIo, fileIo, type TransferOptions } from "./file_parts.ts";
+import {
+  type AioFileParts,
+  checkSize,
+  type FileIo,
+  fileIo,
+  type TransferOptions,
+} from "./file_parts.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import { FlushFailure } from "./flush_failure.ts";
 import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
-import { checkSize, truncate, truncateSync } from "./truncate.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { FILE_FLAGS, handDown } = files;
@@ -55,6 +61,8 @@ export class AioFile implements AsyncDisposable {
   readonly #slot: FileSlot;
   readonly #flags: number;
   readonly #identity: FileIo;
+  readonly #descriptors: Descriptors;
+  readonly #parts: ClosingFile;
   readonly #onClosed: () => void;
   readonly #addressOf: AddressOf;
   #closed: Promise<void> | null = null;
@@ -77,9 +85,12 @@ export class AioFile implements AsyncDisposable {
     this.alignment = { memory: memoryAlignment, offset: offsetAlignment };
     this.#backend = aio.backend;
     this.#transfers = parts.transfers;
+    this.#descriptors = parts.descriptors;
     this.#slot = parts.slot;
     this.#flags = parts.entry.flags;
     this.flushFailure = new FlushFailure(aio, parts.slot, this.fd, this.path);
+    const { path, slot, denosFd } = parts;
+    this.#parts = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
     this.#onClosed = parts.onClosed;
     this.#addressOf = (view) => this.#backend.memory.addressOf(view);
     this.#identity = fileIo(aio, parts);
@@ -356,7 +367,7 @@ export class AioFile implements AsyncDisposable {
     this.checkOpen("measure");
     this.begin();
     try {
-      return (await fileStatAsync(this.#backend.libc, this.fd, this.path)).size;
+      return (await this.#descriptors.calls.awaited.stat(this.fd, this.path)).size;
     } finally {
       this.end();
     }
@@ -366,7 +377,7 @@ export class AioFile implements AsyncDisposable {
   sizeSync(): number {
     return calling(AioFile.prototype.sizeSync, () => {
       this.checkOpen("measure");
-      return fileStat(this.#backend.libc, this.fd, this.path).size;
+      return this.#descriptors.calls.blocking.stat(this.fd, this.path).size;
     });
   }
 
@@ -387,7 +398,7 @@ export class AioFile implements AsyncDisposable {
     checkSize(this.path, bytes);
     this.begin();
     try {
-      await truncate(this.#backend.libc, this.fd, this.path, bytes);
+      await this.#descriptors.calls.awaited.truncate(this.fd, this.path, bytes);
     } finally {
       this.end();
     }
@@ -398,7 +409,7 @@ export class AioFile implements AsyncDisposable {
     calling(AioFile.prototype.truncateSync, () => {
       this.#checkAccess("write", 0);
       checkSize(this.path, bytes);
-      truncateSync(this.#backend.libc, this.fd, this.path, bytes);
+      this.#descriptors.calls.blocking.truncate(this.fd, this.path, bytes);
     });
   }
 
@@ -439,11 +450,11 @@ export class AioFile implements AsyncDisposable {
         this.#onIdle = resolve;
       });
     }
-    if (!this.#detach()) return;
-    const { libc } = this.#backend;
-    // Only what was written can keep the system busy; another thread would take longer than the call.
-    const isWritten = (this.#flags & FILE_FLAGS.write) !== 0;
-    this.#finishClose(isWritten ? await libc.closeNonblocking(this.fd) : libc.close(this.fd));
+    try {
+      await runSteps(closingSteps(this.#descriptors, this.#descriptors.calls.awaited, this.#parts));
+    } finally {
+      this.#onClosed();
+    }
   }
 
   /**
@@ -467,26 +478,8 @@ export class AioFile implements AsyncDisposable {
     }
     this.#isClosed = true;
     this.#closed = Promise.resolve();
-    if (this.#detach()) this.#finishClose(this.#backend.libc.close(this.fd));
-  }
-
-  /** @returns whether this was the file's last user, so that its descriptor is to be closed */
-  #detach(): boolean {
     this.#onClosed();
-    if (!this.#backend.files.detach(this.#slot.slot)) return false;
-    finishOn(this.#backend, this.fd, [this.#slot.slot]);
-    return true;
-  }
-
-  #finishClose(result: number): void {
-    this.#backend.files.free(this.#slot.slot);
-    if (result >= 0) return;
-    // Off this thread the error number is unknown; of close(2) it is a delayed write error.
-    const errno = result < -1 ? -result : 5;
-    throw systemError(errno, `Cannot close ${shown(this.path)} without an error`, {
-      syscall: "close",
-      path: this.path,
-    });
+    runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#parts));
   }
 
   /** {@linkcode close}, quiet about a failed flush that a call of this object has thrown already. */

@@ -1,10 +1,12 @@
 /**
- * file_parts.ts: what an open file is made of, and what its calls take.
+ * file_parts.ts: what an open file is made of, and what its calls take and refuse.
  *
  * @module
  */
 
 import type { AioCore } from "../core/aio.ts";
+import type { Descriptors } from "../core/descriptors.ts";
+import { shown } from "../core/errors.ts";
 import { DURABLE_WRITE } from "../core/file_callbacks.ts";
 import { FLAG_BITS } from "../core/handle_flag.ts";
 import {
@@ -55,12 +57,24 @@ export function fileIo(aio: AioCore, { slot, entry }: AioFileParts): FileIo {
 export interface AioFileParts {
   /** How its transfers are done. */
   readonly transfers: Transfers;
+  /** How it is measured, cut and closed. */
+  readonly descriptors: Descriptors;
   /** Where it is in the table of open files. */
   readonly slot: FileSlot;
   /** What the table says of it. */
   readonly entry: OpenFileEntry;
   /** Its whole path. */
   readonly path: string;
+  /** Deno's descriptor, if this thread opened it; else -1. */
+  readonly denosFd: number;
   /** Told when this object is closed. */
   onClosed(): void;
+}
+
+/** Refuses a size that cannot be one. @throws {RangeError} */
+export function checkSize(path: string, bytes: number): void {
+  if (Number.isSafeInteger(bytes) && bytes >= 0) return;
+  throw new RangeError(
+    `Cannot truncate ${shown(path)} to ${shown(bytes)} bytes: an integer from 0 to 2^53 - 1`,
+  );
 }

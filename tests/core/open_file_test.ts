@@ -2,7 +2,12 @@
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../core/assert.ts";
-import { FILE_TARGET, type OpenFileEntry, OpenFileTable } from "../../core/open_file.ts";
+import {
+  FILE_TARGET,
+  type FileSlot,
+  type OpenFileEntry,
+  OpenFileTable,
+} from "../../core/open_file.ts";
 import { effectiveOptions } from "../../core/options.ts";
 import { createControl, HEADER } from "../../core/shared_memory.ts";
 import { withPrng } from "../support/prng.ts";
@@ -27,15 +32,22 @@ function file(fd: number, path = `file ${fd}`): OpenFileEntry {
   };
 }
 
+/** Opens a file in the table; null if it is full. */
+function add(files: OpenFileTable, entry: OpenFileEntry): FileSlot | null {
+  const slot = files.reserve();
+  if (slot !== null) files.publish(slot, entry);
+  return slot;
+}
+
 /** The path as the table keeps it. */
 function kept(path: string): string {
   const files = table();
-  return files.entry(files.tryAdd(file(3, path))!)!.path;
+  return files.entry(add(files, file(3, path))!)!.path;
 }
 
 Deno.test("OpenFileTable keeps all of an entry", () => {
   const files = table();
-  const slot = files.tryAdd(file(3))!;
+  const slot = add(files, file(3))!;
   assertEquals(slot, { slot: 0, generation: 1 });
   assertEquals(files.entry(slot), file(3));
   assertEquals(files.count, 1);
@@ -44,7 +56,7 @@ Deno.test("OpenFileTable keeps all of an entry", () => {
 Deno.test("OpenFileTable keeps inodes up to 2^53 - 1 whole", () => {
   const files = table();
   for (const inode of [0, 2 ** 31, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
-    const slot = files.tryAdd({ ...file(3), inode })!;
+    const slot = add(files, { ...file(3), inode })!;
     assertEquals(files.entry(slot)!.inode, inode);
     files.detach(slot.slot);
     files.free(slot.slot);
@@ -53,21 +65,21 @@ Deno.test("OpenFileTable keeps inodes up to 2^53 - 1 whole", () => {
 
 Deno.test("OpenFileTable gives the lowest free slot, and null when full", () => {
   const files = table(3);
-  const slots = [1, 2, 3].map((fd) => files.tryAdd(file(fd))!);
+  const slots = [1, 2, 3].map((fd) => add(files, file(fd))!);
   assertEquals(slots.map(({ slot }) => slot), [0, 1, 2]);
-  assertEquals(files.tryAdd(file(4)), null);
+  assertEquals(add(files, file(4)), null);
   assert(files.detach(1));
-  assertEquals(files.tryAdd(file(4)), null, "closing, but not yet free");
+  assertEquals(add(files, file(4)), null, "closing, but not yet free");
   files.free(1);
-  assertEquals(files.tryAdd(file(4)), { slot: 1, generation: 2 });
+  assertEquals(add(files, file(4)), { slot: 1, generation: 2 });
 });
 
 Deno.test("OpenFileTable tells a slot's uses apart by their generation", () => {
   const files = table(1);
-  const old = files.tryAdd(file(3))!;
+  const old = add(files, file(3))!;
   files.detach(old.slot);
   files.free(old.slot);
-  const present = files.tryAdd(file(4))!;
+  const present = add(files, file(4))!;
   assertEquals([old.slot, files.entry(old)], [present.slot, null]);
   assertEquals(files.entry(present)!.fd, 4);
   assertFalse(files.tryAttach(old));
@@ -77,20 +89,20 @@ Deno.test("OpenFileTable tells a slot's uses apart by their generation", () => {
 
 Deno.test("OpenFileTable takes the slot of a closed file as late as possible, and knows its path until then", () => {
   const files = table(3);
-  const first = files.tryAdd({ ...file(3), path: "/one" })!;
+  const first = add(files, { ...file(3), path: "/one" })!;
   files.detach(first.slot);
   files.free(first.slot);
-  const others = [4, 5].map((fd) => files.tryAdd(file(fd))!.slot);
+  const others = [4, 5].map((fd) => add(files, file(fd))!.slot);
   assertEquals([first.slot, ...others], [0, 1, 2]);
   assertEquals([files.entry(first), files.pathOf(first)], [null, "/one"]);
-  const next = files.tryAdd({ ...file(6), path: "/four" })!;
+  const next = add(files, { ...file(6), path: "/four" })!;
   assertEquals([next.slot, files.pathOf(first), files.pathOf(next)], [0, null, "/four"]);
   assertEquals(files.pathOf({ slot: 1, generation: 0 }), null);
 });
 
 Deno.test("OpenFileTable counts users, and the last one sets the closing mark", () => {
   const files = table();
-  const slot = files.tryAdd(file(3))!;
+  const slot = add(files, file(3))!;
   assert(files.tryAttach(slot));
   assert(files.tryAttach(slot));
   assertEquals([files.detach(slot.slot), files.detach(slot.slot)], [false, false]);
@@ -110,7 +122,7 @@ Deno.test("OpenFileTable refuses to lose more users than there were", () => {
 
 Deno.test("OpenFileTable.markClosing() marks the files of a descriptor, and no other", () => {
   const files = table();
-  const [first, second] = [files.tryAdd(file(3))!, files.tryAdd(file(4))!];
+  const [first, second] = [add(files, file(3))!, add(files, file(4))!];
   files.markClosing(4);
   files.markClosing(99);
   assertFalse(files.isClosing(first.slot, first.generation));
@@ -119,10 +131,10 @@ Deno.test("OpenFileTable.markClosing() marks the files of a descriptor, and no o
 
 Deno.test("OpenFileTable: a slot used anew is not closing", () => {
   const files = table();
-  const old = files.tryAdd(file(3))!;
+  const old = add(files, file(3))!;
   files.detach(old.slot);
   files.free(old.slot);
-  const present = files.tryAdd(file(3))!;
+  const present = add(files, file(3))!;
   assertFalse(files.isClosing(present.slot, present.generation));
 });
 
@@ -163,17 +175,17 @@ for (const character of ["ü", "€", "😀"]) {
 
 Deno.test("OpenFileTable: a shorter path leaves nothing of the longer one before it", () => {
   const files = table(1);
-  files.tryAdd(file(3, "a long path indeed"));
+  add(files, file(3, "a long path indeed"));
   files.detach(0);
   files.free(0);
-  assertEquals(files.entry(files.tryAdd(file(4, "b"))!)!.path, "b");
+  assertEquals(files.entry(add(files, file(4, "b"))!)!.path, "b");
 });
 
 // --- the target ---
 
 Deno.test("the target file is described by its bytes, or whole, or as closed", () => {
   const files = table();
-  const { slot, generation } = files.tryAdd(file(3, '/a "quoted" path'))!;
+  const { slot, generation } = add(files, file(3, '/a "quoted" path'))!;
   const target = files.target();
   const data = new Int32Array(6);
   data[FILE_TARGET.slot] = slot;
@@ -197,7 +209,7 @@ Deno.test("OpenFileTable leaves its lock free, also after a throw", () => {
   const options = effectiveOptions({ arenaBytes: 4096, maxBackends: 1 });
   const control = createControl(options, 0, 0);
   const files = new OpenFileTable(control, THREAD_ID);
-  files.tryAdd(file(3));
+  add(files, file(3));
   assertThrows(() => files.detach(1), AioInvariantError);
   assertEquals(control.words[HEADER.filesLock], 0);
 });
@@ -210,7 +222,7 @@ Deno.test("OpenFileTable does what a map does, over random steps", async () => {
       const slot = prng.below(8);
       const known = model.get(slot);
       if (known === undefined) {
-        const added = files.tryAdd(file(step))!;
+        const added = add(files, file(step))!;
         model.set(added.slot, { generation: added.generation, users: 1, fd: step });
       } else if (prng.chance(1, 2)) {
         assert(files.tryAttach({ slot, generation: known.generation }));

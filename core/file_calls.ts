@@ -1,0 +1,172 @@
+/**
+ * file_calls.ts: the calls that opening, measuring, cutting and closing a file are made of, in two
+ * forms: those that block, and those that leave the event loop alone.
+ *
+ * Deno's own descriptors are opened and closed here and nowhere else: only `node:fs` in the thread
+ * that opened one may close it, as Deno closes the number once more when that thread ends.
+ *
+ * @module
+ */
+
+import fs from "node:fs";
+import { EIO, errnoOf } from "../ffi/errno.ts";
+import type { Libc } from "../ffi/libc.ts";
+import { shown, systemError } from "./errors.ts";
+import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
+import { offThread } from "./off_thread.ts";
+import { secondLook } from "./second_look.ts";
+import { sleepMs } from "./sleep.ts";
+import type { Eventually } from "./steps.ts";
+
+/** What the calls need of their backend. */
+export interface FileHost {
+  /** The C library. */
+  readonly libc: Libc;
+  /** Has a descriptor that stays open until all files are closed: what replaces one is closed quietly. */
+  readonly doorbells: { tryOpen(): number };
+}
+
+/** The calls in either form. They throw what the system says, unless they return it. */
+export interface FileCalls {
+  /** Which form they are. */
+  readonly areBlocking: boolean;
+  /** Opens a path by `node:fs`, with Deno's permissions. @returns Deno's descriptor */
+  open(path: string, flags: number, mode: number): Eventually<number>;
+  /** What is known of an open file. */
+  stat(fd: number, path: string): Eventually<FileStat>;
+  /** What a path names; null where that cannot be said. */
+  statPath(path: string): Eventually<FileStat | null>;
+  /** Where a symbolic link leads; null where it is none, or Deno does not permit to look. */
+  readLink(path: string): Eventually<string | null>;
+  /** Removes a file from its folder. */
+  unlink(path: string): Eventually<void>;
+  /** Cuts or extends a file. */
+  truncate(fd: number, path: string, bytes: number): Eventually<void>;
+  /**
+   * Closes a descriptor of ours.
+   *
+   * @param sibling another one of the same open file, or -1: it helps to find out what went wrong
+   * @returns 0, or -errno
+   */
+  close(fd: number, sibling: number): Eventually<number>;
+  /** Closes Deno's descriptor. What closing says is lost: {@linkcode FileCalls.close} a duplicate first. */
+  closeDenos(fd: number): Eventually<void>;
+  /** Waits. */
+  pause(ms: number): Eventually<void>;
+}
+
+/** The calls that block the thread. */
+export type BlockingCalls = {
+  readonly [K in keyof FileCalls]: FileCalls[K] extends (...args: infer A) => infer R
+    ? (...args: A) => Awaited<R>
+    : FileCalls[K];
+};
+
+/** Both forms. */
+export interface FileCallForms {
+  /** They do not block the event loop. */
+  readonly awaited: FileCalls;
+  /** They block the thread. */
+  readonly blocking: BlockingCalls;
+}
+
+/** Makes both forms for a backend. */
+export function fileCalls(host: FileHost): FileCallForms {
+  return { awaited: awaitedCalls(host), blocking: blockingCalls(host) };
+}
+
+function blockingCalls({ libc }: FileHost): BlockingCalls {
+  return {
+    areBlocking: true,
+    open(path, flags, mode) {
+      try {
+        return fs.openSync(path, flags, mode);
+      } catch (error) {
+        throw openError(path, error);
+      }
+    },
+    stat: (fd, path) => fileStat(libc, fd, path),
+    statPath: (path) => pathStat(libc, path),
+    readLink(path) {
+      try {
+        return fs.readlinkSync(path);
+      } catch {
+        return null;
+      }
+    },
+    unlink: (path) => fs.unlinkSync(path),
+    truncate(fd, path, bytes) {
+      const result = libc.ftruncate(fd, bytes);
+      if (result < 0) throw truncateError(result, path, bytes);
+    },
+    close: (fd) => libc.close(fd),
+    closeDenos: (fd) => fs.closeSync(fd),
+    pause: sleepMs,
+  };
+}
+
+function awaitedCalls(host: FileHost): FileCalls {
+  const { libc } = host;
+  return {
+    areBlocking: false,
+    open: (path, flags, mode) =>
+      new Promise((resolve, reject) => {
+        fs.open(path, flags, mode, (error, fd) => {
+          if (error === null) resolve(fd);
+          else reject(openError(path, error));
+        });
+      }),
+    stat: (fd, path) => fileStatAsync(libc, fd, path),
+    statPath: (path) => pathStatAsync(libc, path),
+    readLink: (path) =>
+      new Promise((resolve) => {
+        fs.readlink(path, (error, target) => resolve(error === null ? target : null));
+      }),
+    unlink: (path) =>
+      new Promise((resolve, reject) => {
+        fs.unlink(path, (error) => error === null ? resolve() : reject(error));
+      }),
+    async truncate(fd, path, bytes) {
+      if (await offThread(() => libc.ftruncateNonblocking(fd, bytes)) >= 0) return;
+      const args = [fd, BigInt(bytes)];
+      const call = { name: "ftruncate", parameters: ["i32", "i64"], args } as const;
+      const result = await secondLook(libc, call);
+      if (result < 0) throw truncateError(result, path, bytes);
+    },
+    close: (fd, sibling) => closeOff(libc, fd, sibling),
+    closeDenos: (fd) => closeDenosOff(host, fd),
+    pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  };
+}
+
+/** The error number of a failed close is another thread's: closing a sibling may fail of the same. */
+async function closeOff(libc: Libc, fd: number, sibling: number): Promise<number> {
+  if (await offThread(() => libc.closeNonblocking(fd)) >= 0) return 0;
+  const again = sibling < 0 ? -1 : libc.duplicate(sibling);
+  if (again < 0) return -EIO;
+  const result = await secondLook(libc, { name: "close", parameters: ["i32"], args: [again] });
+  return result < 0 ? result : -EIO;
+}
+
+/**
+ * `fs.close` blocks the event loop for as long as the system writes back. So the file is closed by a
+ * thread of the pool, by putting another one in its place, and `fs.close` closes that.
+ */
+async function closeDenosOff({ libc, doorbells }: FileHost, fd: number): Promise<void> {
+  const by = doorbells.tryOpen();
+  if (by >= 0) await offThread(() => libc.replaceNonblocking(fd, by));
+  fs.closeSync(fd);
+}
+
+/** Errors of Deno's own, such as a missing permission, go through as they are. */
+function openError(path: string, error: unknown): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const errno = errnoOf(code);
+  if (errno === undefined) return error;
+  return systemError(errno, `Cannot open ${shown(path)}`, { syscall: "open", path }, error);
+}
+
+function truncateError(result: number, path: string, bytes: number): Error {
+  const what = `Cannot truncate ${shown(path)} to ${bytes} bytes`;
+  return systemError(-result, what, { syscall: "ftruncate", path });
+}
