@@ -157,14 +157,15 @@ const PINNED = {
     pathLength: 11,
     path: 12,
     rings: 62,
+    ends: 63,
     flushErrorLow: 64,
     flushErrorHigh: 65,
     size: 80,
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 6", () => {
-  assertEquals(LAYOUT_VERSION, 6);
+Deno.test("layout: every offset and size is the one of layout version 7", () => {
+  assertEquals(LAYOUT_VERSION, 7);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

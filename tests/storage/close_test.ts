@@ -137,7 +137,7 @@ testEachMethod(
     withFile(method, async (file, path) => {
       const { fd } = file;
       await Promise.all([file.close(), file.close()]);
-      const successor = fs.openSync(path); // Takes the same number.
+      const successor = fs.openSync(path, "r"); // Takes the same number.
       assertEquals(successor, fd);
       await file.close();
       file.closeSync();
