@@ -6,8 +6,8 @@ import { AioApiError } from "../../core/errors.ts";
 import { AioReturn } from "../../core/result.ts";
 import { syncMethod } from "../../methods/sync.ts";
 import type { Aio } from "../../storage/aio.ts";
-import { fileContent, openHeld, openSync, startRead } from "../support/core.ts";
-import { testEachCoreMethod } from "../support/core_methods.ts";
+import { fileContent, openHeld, startRead } from "../support/core.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 import { HeldMethod } from "../support/held_method.ts";
 
 Deno.test("held: aio.close() waits for what is in flight", async () => {
@@ -27,17 +27,16 @@ Deno.test("held: aio.close() waits for what is in flight", async () => {
   for (const read of reads) assertEquals(read.view, fileContent(read.offset, 512));
 });
 
-Deno.test("held: aio.close() submits what is staged, and waits for it", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
+testEachCoreMethod("aio.close() submits what is staged, and waits for it", async (test) => {
+  await using fixture = await test.open();
+  const { aio } = fixture;
   aio.enterBatchmode();
-  const { ref, ret } = startRead(fixture);
-  const closing = aio.close();
-  assertEquals(held.submissions, [1]);
-  held.perform(aio, ref);
-  await closing;
-  assertEquals(ret.result.status, "ok");
-});
+  const reads = [startRead(fixture), startRead(fixture, 512)];
+  await aio.close();
+  for (const { ret, view, offset } of reads) {
+    assertEquals([ret.result.status, view], ["ok", fileContent(offset, 512)]);
+  }
+}, { only: STAGING });
 
 testEachCoreMethod(
   "aio.close() with a batch open warns of it, once it is closed",
@@ -77,61 +76,70 @@ testEachCoreMethod(
   },
 );
 
-Deno.test("held: aio.close() while a handle is handed out is refused, and works later", async () => {
-  await using fixture = await openHeld();
-  const { aio } = fixture;
-  const handle = aio.acquire();
-  const error = await assertRejects(() => aio.close(), AioApiError);
-  assertEquals(
-    error.message,
-    "Cannot close aio while a handle is handed out: start or release it first",
-  );
-  assertFalse(aio.isClosed);
-  handle.release();
-  await aio.close();
-  assert(aio.isClosed);
-});
+testEachCoreMethod(
+  "aio.close() while a handle is handed out is refused, and works later",
+  async (test) => {
+    await using fixture = await test.open();
+    const { aio } = fixture;
+    const handle = aio.acquire();
+    const error = await assertRejects(() => aio.close(), AioApiError);
+    assertEquals(
+      error.message,
+      "Cannot close aio while a handle is handed out: start or release it first",
+    );
+    assertFalse(aio.isClosed);
+    handle.release();
+    await aio.close();
+    assert(aio.isClosed);
+  },
+);
 
-Deno.test("sync: aio.close() again does nothing, at the same time or later", async () => {
-  await using fixture = await openSync();
+testEachCoreMethod("aio.close() again does nothing, at the same time or later", async (test) => {
+  await using fixture = await test.open();
   const { aio } = fixture;
   await Promise.all([aio.close(), aio.close()]);
   await aio.close();
 });
 
-Deno.test("sync: after aio.close() each call that starts something is refused, by name", async () => {
-  await using fixture = await openSync();
-  const { aio } = fixture;
-  await aio.close();
-  const calls: Readonly<Record<string, () => unknown>> = {
-    acquire: () => aio.acquire(),
-    enterBatchmode: () => aio.enterBatchmode(),
-    submitStaged: () => aio.submitStaged(),
-    adoptMemory: () => aio.adoptMemory(new SharedArrayBuffer(4096)),
-    alloc: () => aio.alloc(1),
-  };
-  for (const [name, call] of Object.entries(calls)) {
-    const error = assertThrows(call, Deno.errors.BadResource);
-    assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
-  }
-  await assertRejects(
-    async () => await aio.acquireAsync((handle) => handle.release()),
-    Deno.errors.BadResource,
-    "Cannot call acquireAsync(): aio is closed",
-  );
-});
+testEachCoreMethod(
+  "after aio.close() each call that starts something is refused, by name",
+  async (test) => {
+    await using fixture = await test.open();
+    const { aio } = fixture;
+    await aio.close();
+    const calls: Readonly<Record<string, () => unknown>> = {
+      acquire: () => aio.acquire(),
+      enterBatchmode: () => aio.enterBatchmode(),
+      submitStaged: () => aio.submitStaged(),
+      adoptMemory: () => aio.adoptMemory(new SharedArrayBuffer(4096)),
+      alloc: () => aio.alloc(1),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      const error = assertThrows(call, Deno.errors.BadResource);
+      assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
+    }
+    await assertRejects(
+      async () => await aio.acquireAsync((handle) => handle.release()),
+      Deno.errors.BadResource,
+      "Cannot call acquireAsync(): aio is closed",
+    );
+  },
+);
 
-Deno.test("held: what was started before aio.close() can be waited for after it", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  const { ref } = startRead(fixture);
-  const closing = aio.close();
-  const wait = aio.wait(ref);
-  held.perform(aio, ref);
-  await Promise.all([closing, wait]);
-  assert(aio.checkDone(ref));
-  aio.waitSync(ref);
-});
+testEachCoreMethod(
+  "what was started before aio.close() can be waited for after it",
+  async (test) => {
+    await using fixture = await test.open();
+    const { aio } = fixture;
+    const { ref, ret } = startRead(fixture);
+    const closing = aio.close();
+    const wait = aio.wait(ref);
+    await Promise.all([closing, wait]);
+    assert(aio.checkDone(ref));
+    aio.waitSync(ref);
+    assertEquals(ret.result.status, "ok");
+  },
+);
 
 Deno.test("held: aio.close() refuses those who queue for a handle", async () => {
   await using fixture = await openHeld({ maxConcurrency: 1 });
@@ -194,8 +202,7 @@ Deno.test("held: aio.closingFd() waits for no other descriptor's IO", async () =
   assertEquals([held.waits, held.held(aio)], [[], [ref.index]]);
 });
 
-Deno.test("held: no IO starts on a file that is being closed", async () => {
-  await using fixture = await openHeld();
+testSharedCores("no IO starts on a file that is being closed", (fixture) => {
   const { aio, file } = fixture;
   aio.closingFd(file.fd);
   const ret = new AioReturn();

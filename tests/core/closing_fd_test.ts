@@ -1,6 +1,7 @@
 /**
  * closing_fd_test.ts: what must be over before a descriptor is closed, in all threads, and what can no
- * longer start on it.
+ * longer start on it. Which IO is waited for, and that another one is not, is seen with `held` alone,
+ * where IO stays in flight.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -17,11 +18,11 @@ import {
   fileContent,
   type Fixture,
   openHeld,
-  openSync,
   pokeState,
   startRead,
   stateOf,
 } from "../support/core.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 import { HeldMethod } from "../support/held_method.ts";
 import { untilDead } from "../support/patience.ts";
 
@@ -49,8 +50,7 @@ function startOther({ aio }: Fixture, other: AioFile): WaitRef {
 
 // --- what is waited for ---
 
-Deno.test("held: closingFd() waits for own IO in flight, all of it", async () => {
-  await using fixture = await openHeld();
+testSharedCores("closingFd() waits for own IO in flight, all of it", (fixture) => {
   const { aio, file } = fixture;
   const reads = Array.from({ length: 3 }, (_, i) => startRead(fixture, i));
   aio.closingFd(file.fd);
@@ -61,17 +61,20 @@ Deno.test("held: closingFd() waits for own IO in flight, all of it", async () =>
   assertEquals(aio.ios(), []);
 });
 
-Deno.test("held: closingFd() submits what the thread itself has staged, and waits for it", async () => {
-  await using fixture = await openHeld();
-  const { aio, file, held } = fixture;
-  aio.enterBatchmode();
-  const reads = [startRead(fixture, 0), startRead(fixture, 1)];
-  aio.closingFd(file.fd);
-  assertEquals(held.submissions, [2]);
-  assertEquals(reads.map(({ ret }) => ret.result.status), ["ok", "ok"]);
-  assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
-  aio.exitBatchmode();
-});
+testSharedCores(
+  "closingFd() submits what the thread itself has staged, and waits for it",
+  (fixture) => {
+    const { aio, file } = fixture;
+    aio.enterBatchmode();
+    const reads = [startRead(fixture, 0), startRead(fixture, 1)];
+    aio.closingFd(file.fd);
+    assertEquals(fixture.submissions, [2]);
+    assertEquals(reads.map(({ ret }) => ret.result.status), ["ok", "ok"]);
+    assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
+    aio.exitBatchmode();
+  },
+  { only: STAGING },
+);
 
 Deno.test("held: closingFd() waits for what another thread has in flight on it", async () => {
   await using fixture = await openHeld();
@@ -224,28 +227,26 @@ Deno.test("held: closingFd() takes back own IO that another thread completed and
 
 // --- what can no longer start ---
 
-for (const [method, open] of [["sync", openSync], ["held", openHeld]] as const) {
-  Deno.test(`${method}: after closingFd() no IO starts on the file, in no thread`, async () => {
-    await using fixture = await open();
-    const { aio, file } = fixture;
-    await using worker = await AttachedWorker.start(aio, file);
-    aio.closingFd(file.fd);
-    const handle = aio.acquire();
-    handle.setIovec(aio.alloc(512));
-    const message = `Cannot start IO on bytes 0..511 in file ${JSON.stringify(file.path)}: ` +
-      "it is closed";
-    const error = assertThrows(() => file.startReadv(handle, 0), Deno.errors.BadResource);
-    assertEquals([error.message, handle.state], [message, "handedOut"]);
-    handle.release();
-    await assertRejects(() => file.readAt(new Uint8Array(8), 0), Deno.errors.BadResource);
-    assertThrows(() => file.writeAtSync(new Uint8Array(8), 0), Deno.errors.BadResource);
-    assertThrows(() => file.syncSync(), Deno.errors.BadResource);
-    const bytes = new Uint8Array(8);
-    const refused = worker.ask({ what: "write", bytes, offset: 0 });
-    await assertRejects(() => refused, Error, "BadResource: Cannot");
-    assertEquals(aio.ios(), []);
-  });
-}
+testEachCoreMethod("after closingFd() no IO starts on the file, in no thread", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
+  aio.closingFd(file.fd);
+  const handle = aio.acquire();
+  handle.setIovec(aio.alloc(512));
+  const message = `Cannot start IO on bytes 0..511 in file ${JSON.stringify(file.path)}: ` +
+    "it is closed";
+  const error = assertThrows(() => file.startReadv(handle, 0), Deno.errors.BadResource);
+  assertEquals([error.message, handle.state], [message, "handedOut"]);
+  handle.release();
+  await assertRejects(() => file.readAt(new Uint8Array(8), 0), Deno.errors.BadResource);
+  assertThrows(() => file.writeAtSync(new Uint8Array(8), 0), Deno.errors.BadResource);
+  assertThrows(() => file.syncSync(), Deno.errors.BadResource);
+  const bytes = new Uint8Array(8);
+  const refused = worker.ask({ what: "write", bytes, offset: 0 });
+  await assertRejects(() => refused, Error, "BadResource: Cannot");
+  assertEquals(aio.ios(), []);
+});
 
 Deno.test("held: a handle whose start was refused is nothing that closingFd() waits for", async () => {
   const [opened, listen] = await openListening();
@@ -345,15 +346,17 @@ Deno.test("held: the last close() of a file, in a Worker, waits for the main thr
 
 // --- refusals ---
 
-Deno.test("sync: closingFd() in a hook at an injection point is refused, and marks nothing", async () => {
-  await using fixture = await openSync();
-  const { aio, file } = fixture;
-  const messages: string[] = [];
-  aio.attachInjectionPoint("aio-before-reclaim", () => {
-    messages.push(assertThrows(() => aio.closingFd(file.fd), AioApiError).message);
-  });
-  startRead(fixture);
-  assertEquals(messages.length, 1);
-  aio.detachInjectionPoint("aio-before-reclaim");
-  assertEquals(file.readAtSync(new Uint8Array(8), 0), 8);
-});
+testSharedCores(
+  "closingFd() in a hook at an injection point is refused, and marks nothing",
+  (fixture) => {
+    const { aio, file } = fixture;
+    const messages: string[] = [];
+    aio.attachInjectionPoint("aio-before-reclaim", () => {
+      messages.push(assertThrows(() => aio.closingFd(file.fd), AioApiError).message);
+    });
+    aio.waitSync(startRead(fixture).ref);
+    assertEquals(messages.length, 1);
+    aio.detachInjectionPoint("aio-before-reclaim");
+    assertEquals(file.readAtSync(new Uint8Array(8), 0), 8);
+  },
+);

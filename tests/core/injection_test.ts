@@ -7,15 +7,8 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError, AioCallbackError } from "../../core/errors.ts";
 import type { InjectionHook } from "../../core/injection.ts";
 import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../core/result.ts";
-import {
-  type Fixture,
-  openHeld,
-  openSync,
-  type StartedRead,
-  startRead,
-  stateOf,
-  wrong,
-} from "../support/core.ts";
+import { type Fixture, type StartedRead, startRead, stateOf, wrong } from "../support/core.ts";
+import { testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 
 const AFTER_STAGING = "aio-after-staging";
 const BEFORE_SHARED = "aio-process-completion-before-shared";
@@ -24,10 +17,16 @@ const KNOWN = `known are ${INJECTION_POINTS.join(", ")}`;
 const INT32_MAX = 2 ** 31 - 1;
 const INT32_MIN = -(2 ** 31);
 
-const OPENERS: readonly (readonly [string, typeof openHeld])[] = [
-  ["sync", (options) => openSync(options)],
-  ["held", openHeld],
-];
+/** Registers a test for each method; the hooks that it attaches are taken away after it. */
+function testHooks(name: string, fn: (fixture: Fixture) => void | Promise<void>): void {
+  testSharedCores(name, async (fixture) => {
+    try {
+      await fn(fixture);
+    } finally {
+      for (const point of INJECTION_POINTS) fixture.aio.detachInjectionPoint(point);
+    }
+  });
+}
 
 /** Starts an IO and ends it. */
 function runRead(fixture: Fixture): StartedRead {
@@ -49,8 +48,7 @@ const UNKNOWN: readonly (readonly [unknown, string])[] = [
 ];
 
 for (const [point, text] of UNKNOWN) {
-  Deno.test(`sync: attaching to and detaching from injection point ${text} is refused`, async () => {
-    await using fixture = await openSync();
+  testHooks(`attaching to and detaching from injection point ${text} is refused`, (fixture) => {
     const { aio } = fixture;
     const name = wrong<InjectionPoint>(point);
     const attached = assertThrows(() => aio.attachInjectionPoint(name, () => {}), RangeError);
@@ -70,8 +68,7 @@ for (
     ["hook", '"hook"'],
   ] as const
 ) {
-  Deno.test(`sync: attaching ${text} to an injection point is refused`, async () => {
-    await using fixture = await openSync();
+  testHooks(`attaching ${text} to an injection point is refused`, (fixture) => {
     const { aio } = fixture;
     aio.attachInjectionPoint(AFTER_STAGING, () => {});
     const error = assertThrows(
@@ -83,43 +80,41 @@ for (
   });
 }
 
-for (const [method, open] of OPENERS) {
-  Deno.test(`${method}: a hook takes the place of the one that was attached`, async () => {
-    await using fixture = await open();
-    const { aio } = fixture;
-    for (const point of INJECTION_POINTS) {
-      const called: string[] = [];
-      aio.attachInjectionPoint(point, () => void called.push("first"));
-      aio.attachInjectionPoint(point, () => void called.push("second"));
-      assertEquals(aio.backend.injections.count, 1);
-      runRead(fixture);
-      assertEquals(called, ["second"]);
-      aio.detachInjectionPoint(point);
-      assertEquals(aio.backend.injections.count, 0);
-      runRead(fixture);
-      assertEquals(called, ["second"]);
-    }
-  });
-}
-
-Deno.test("sync: detaching says whether there was a hook, and the last one ends the counting", async () => {
-  await using fixture = await openSync();
+testHooks(`a hook takes the place of the one that was attached`, (fixture) => {
   const { aio } = fixture;
-  const { injections } = aio.backend;
-  for (const [i, point] of INJECTION_POINTS.entries()) {
-    assertEquals(aio.detachInjectionPoint(point), false);
-    aio.attachInjectionPoint(point, () => {});
-    assertEquals(injections.count, i + 1);
-  }
-  for (const [i, point] of INJECTION_POINTS.entries()) {
-    assertEquals(aio.detachInjectionPoint(point), true);
-    assertEquals(aio.detachInjectionPoint(point), false);
-    assertEquals(injections.count, INJECTION_POINTS.length - 1 - i);
+  for (const point of INJECTION_POINTS) {
+    const called: string[] = [];
+    aio.attachInjectionPoint(point, () => void called.push("first"));
+    aio.attachInjectionPoint(point, () => void called.push("second"));
+    assertEquals(aio.backend.injections.count, 1);
+    runRead(fixture);
+    assertEquals(called, ["second"]);
+    aio.detachInjectionPoint(point);
+    assertEquals(aio.backend.injections.count, 0);
+    runRead(fixture);
+    assertEquals(called, ["second"]);
   }
 });
 
-Deno.test("sync: a hook that takes itself away is called once", async () => {
-  await using fixture = await openSync();
+testHooks(
+  "detaching says whether there was a hook, and the last one ends the counting",
+  (fixture) => {
+    const { aio } = fixture;
+    const { injections } = aio.backend;
+    for (const [i, point] of INJECTION_POINTS.entries()) {
+      assertEquals(aio.detachInjectionPoint(point), false);
+      aio.attachInjectionPoint(point, () => {});
+      assertEquals(injections.count, i + 1);
+    }
+    for (const [i, point] of INJECTION_POINTS.entries()) {
+      assertEquals(aio.detachInjectionPoint(point), true);
+      assertEquals(aio.detachInjectionPoint(point), false);
+      assertEquals(injections.count, INJECTION_POINTS.length - 1 - i);
+    }
+  },
+);
+
+testHooks("a hook that takes itself away is called once", (fixture) => {
   const { aio } = fixture;
   let count = 0;
   for (const point of INJECTION_POINTS) {
@@ -134,9 +129,9 @@ Deno.test("sync: a hook that takes itself away is called once", async () => {
   assertEquals(count, 3);
 });
 
-Deno.test("sync: hooks are those of one Aio", async () => {
-  await using fixture = await openSync();
-  await using other = await openSync();
+testEachCoreMethod("hooks are those of one Aio", async (test) => {
+  await using fixture = await test.open();
+  await using other = await test.open();
   fixture.aio.attachInjectionPoint(BEFORE_SHARED, () => -5);
   assertEquals(runRead(other).ret.result.status, "ok");
   assertEquals(runRead(fixture).ret.result.status, "error");
@@ -144,9 +139,9 @@ Deno.test("sync: hooks are those of one Aio", async () => {
 
 // --- what a hook is shown ---
 
-for (const [method, open] of OPENERS) {
-  Deno.test(`${method}: hooks are called in order, with the handle in its state and the raw result`, async () => {
-    await using fixture = await open();
+testHooks(
+  `hooks are called in order, with the handle in its state and the raw result`,
+  (fixture) => {
     const { aio } = fixture;
     const called: unknown[] = [];
     for (const point of INJECTION_POINTS) {
@@ -156,30 +151,29 @@ for (const [method, open] of OPENERS) {
         called.push([point, id, backendId, state, operation, length, rawResult]);
       });
     }
-    runRead(fixture);
+    const { index } = runRead(fixture).ref;
     assertEquals(called, [
-      [AFTER_STAGING, 0, 0, "staged", "readv", 512, 0],
-      [BEFORE_SHARED, 0, 0, "completedIo", "readv", 512, 512],
-      [BEFORE_RECLAIM, 0, 0, "completedShared", "readv", 512, 512],
+      [AFTER_STAGING, index, 0, "staged", "readv", 512, 0],
+      [BEFORE_SHARED, index, 0, "completedIo", "readv", 512, 512],
+      [BEFORE_RECLAIM, index, 0, "completedShared", "readv", 512, 512],
     ]);
-  });
+  },
+);
 
-  Deno.test(`${method}: a hook may look at IOs, and attach and detach others`, async () => {
-    await using fixture = await open();
-    const { aio } = fixture;
-    const states: string[] = [];
-    const look = () => void states.push(...aio.ios().map(({ state }) => state));
-    aio.attachInjectionPoint(AFTER_STAGING, () => {
+testHooks(`a hook may look at IOs, and attach and detach others`, (fixture) => {
+  const { aio } = fixture;
+  const states: string[] = [];
+  const look = () => void states.push(...aio.ios().map(({ state }) => state));
+  aio.attachInjectionPoint(AFTER_STAGING, () => {
+    look();
+    aio.attachInjectionPoint(BEFORE_SHARED, () => {
       look();
-      aio.attachInjectionPoint(BEFORE_SHARED, () => {
-        look();
-        aio.attachInjectionPoint(BEFORE_RECLAIM, look);
-      });
+      aio.attachInjectionPoint(BEFORE_RECLAIM, look);
     });
-    assertEquals(runRead(fixture).ret.result.status, "ok");
-    assertEquals(states, ["STAGED", "COMPLETED_IO", "COMPLETED_SHARED"]);
   });
-}
+  assertEquals(runRead(fixture).ret.result.status, "ok");
+  assertEquals(states, ["STAGED", "COMPLETED_IO", "COMPLETED_SHARED"]);
+});
 
 // --- what it may not do ---
 
@@ -198,34 +192,31 @@ const FORBIDDEN: readonly (readonly [string, (fixture: Fixture) => unknown])[] =
   ["adoptMemory", ({ aio }) => aio.adoptMemory(new SharedArrayBuffer(8))],
 ];
 
-for (const [method, open] of OPENERS) {
-  for (const point of INJECTION_POINTS) {
-    Deno.test(`${method}: a hook at ${point} may neither start IO nor wait`, async () => {
-      await using fixture = await open();
-      const { aio } = fixture;
-      const refused: string[] = [];
-      aio.attachInjectionPoint(point, () => {
-        for (const [, call] of FORBIDDEN) {
-          refused.push(assertThrows(() => call(fixture), AioApiError).message);
-        }
-      });
-      const { ret } = runRead(fixture);
-      assertEquals(
-        refused,
-        FORBIDDEN.map(([name]) =>
-          `API violation: ${name}() was called from within a hook at an injection point; ` +
-          "a callback may not wait, start IO or change handles"
-        ),
-      );
-      // It caught what was thrown, so the IO is none the worse.
-      assertEquals([ret.result.status, ret.result.result, fixture.messages()], ["ok", 512, []]);
-      assertEquals([aio.backend.callbacks.runningId, aio.backend.inFlightCount], [0, 0]);
+for (const point of INJECTION_POINTS) {
+  testHooks(`a hook at ${point} may neither start IO nor wait`, (fixture) => {
+    const { aio } = fixture;
+    const refused: string[] = [];
+    aio.attachInjectionPoint(point, () => {
+      for (const [, call] of FORBIDDEN) {
+        refused.push(assertThrows(() => call(fixture), AioApiError).message);
+      }
     });
-  }
+    const { ret } = runRead(fixture);
+    assertEquals(
+      refused,
+      FORBIDDEN.map(([name]) =>
+        `API violation: ${name}() was called from within a hook at an injection point; ` +
+        "a callback may not wait, start IO or change handles"
+      ),
+    );
+    // It caught what was thrown, so the IO is none the worse.
+    assertEquals([ret.result.status, ret.result.result, fixture.messages()], ["ok", 512, []]);
+    assertEquals([aio.backend.callbacks.runningId, aio.backend.inFlightCount], [0, 0]);
+  });
 }
 
-Deno.test("held: a hook that closes is refused, and a later close() works", async () => {
-  await using fixture = await openHeld();
+testEachCoreMethod("a hook that closes is refused, and a later close() works", async (test) => {
+  await using fixture = await test.open();
   const { aio } = fixture;
   let refused: Promise<unknown> | undefined;
   aio.attachInjectionPoint(AFTER_STAGING, () => {
@@ -237,8 +228,7 @@ Deno.test("held: a hook that closes is refused, and a later close() works", asyn
 });
 
 for (const [i, point] of INJECTION_POINTS.entries()) {
-  Deno.test(`held: a hook at ${point} that lets a refusal through fails its IO only`, async () => {
-    await using fixture = await openHeld();
+  testHooks(`a hook at ${point} that lets a refusal through fails its IO only`, (fixture) => {
     const { aio } = fixture;
     aio.attachInjectionPoint(point, () => void aio.acquire());
     const { ret } = runRead(fixture);
@@ -268,8 +258,7 @@ const NO_INT32: readonly (readonly [unknown, string])[] = [
 ];
 
 for (const [i, point] of INJECTION_POINTS.entries()) {
-  Deno.test(`held: what a hook at ${point} returns must be a 32-bit integer`, async () => {
-    await using fixture = await openHeld();
+  testHooks(`what a hook at ${point} returns must be a 32-bit integer`, (fixture) => {
     const { aio } = fixture;
     for (const [value, text] of NO_INT32) {
       aio.attachInjectionPoint(point, wrong<InjectionHook>(() => value));
@@ -288,8 +277,7 @@ for (const [i, point] of INJECTION_POINTS.entries()) {
 }
 
 for (const [returned, seen] of [[undefined, 512], [null, 512], [100, 100], [0, 0]] as const) {
-  Deno.test(`sync: a hook that returns ${returned} makes it a read of ${seen} bytes`, async () => {
-    await using fixture = await openSync();
+  testHooks(`a hook that returns ${returned} makes it a read of ${seen} bytes`, (fixture) => {
     const { aio } = fixture;
     aio.attachInjectionPoint(BEFORE_SHARED, wrong<InjectionHook>(() => returned));
     const { ret } = runRead(fixture);
@@ -301,8 +289,7 @@ for (const [returned, seen] of [[undefined, 512], [null, 512], [100, 100], [0, 0
 }
 
 for (const result of [INT32_MAX, INT32_MIN + 1, -1]) {
-  Deno.test(`held: a hook can make the raw result ${result}, for whoever looks later`, async () => {
-    await using fixture = await openHeld();
+  testHooks(`a hook can make the raw result ${result}, for whoever looks later`, (fixture) => {
     const { aio } = fixture;
     aio.attachInjectionPoint(BEFORE_SHARED, () => result);
     const seen: (number | null)[] = [];
@@ -316,22 +303,21 @@ for (const result of [INT32_MAX, INT32_MIN + 1, -1]) {
 }
 
 for (const point of [AFTER_STAGING, BEFORE_RECLAIM] as const) {
-  Deno.test(`held: what a hook at ${point} returns replaces nothing`, async () => {
-    await using fixture = await openHeld();
+  testHooks(`what a hook at ${point} returns replaces nothing`, (fixture) => {
     fixture.aio.attachInjectionPoint(point, () => -5);
     const { ret } = runRead(fixture);
     assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
   });
 }
 
-Deno.test("held: an IO whose hook threw after staging was not executed", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  aio.attachInjectionPoint(AFTER_STAGING, () => {
+testHooks("an IO whose hook threw after staging was not executed", (fixture) => {
+  const { aio } = fixture;
+  aio.attachInjectionPoint(AFTER_STAGING, (handle) => {
+    handle.buffers()[0]!.fill(7);
     throw new Error("mine");
   });
   const { ret, view, ref } = startRead(fixture);
   assertEquals(aio.checkDone(ref), true);
-  assertEquals([held.submissions, ret.result.status], [[], "error"]);
-  assertEquals(view, new Uint8Array(512));
+  assertEquals([fixture.submissions, ret.result.status], [[], "error"]);
+  assertEquals(view, new Uint8Array(512).fill(7));
 });

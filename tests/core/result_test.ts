@@ -16,7 +16,8 @@ import {
   reportResult,
   type ResultStatus,
 } from "../../core/result.ts";
-import { type Fixture, openHeld, openSync, startRead, wrong } from "../support/core.ts";
+import { type Fixture, startRead, wrong } from "../support/core.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../support/core_methods.ts";
 import { hooks, reset } from "./fixtures/layers.ts";
 
 const LAYERS = new URL("./fixtures/layers.ts", import.meta.url);
@@ -24,33 +25,50 @@ const STATUSES = ["partial", "warning", "error"] as const;
 
 /** The outcome of an IO whose callback said a status. */
 function outcome(fixture: Fixture, status: ResultStatus, raw = 5): AioReturn {
-  const { aio, file, held } = fixture;
+  const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   handle.registerCallbacks(aio.callbackId("free"));
   handle.setTarget(aio.targetId("page"), [7, 3]);
   handle.setIovec(aio.alloc(512));
-  handle.startReadv(file.fd, 0);
   hooks.completeShared = (_handle, prior) => {
     prior.status = status;
     prior.errorData = status === "ok" ? 0 : 11;
     prior.callbackId = aio.callbackId("free");
     return prior;
   };
-  held.complete(aio, ref, raw);
+  endingWith(fixture, raw, () => {
+    handle.startReadv(file.fd, 0);
+    aio.waitSync(ref);
+  });
   return ret;
 }
 
-function openLayers(): Promise<Fixture> {
-  reset();
-  hooks.report = (result, data) => `page ${data[0]}: ${result.status} ${result.errorData}`;
-  return openHeld({ callbackModules: [LAYERS] });
+/**
+ * Runs something whose IO ends with a raw result of the test's. The hook that says so also keeps the IO
+ * in this thread, whose `hooks` its callbacks use.
+ */
+function endingWith<T>({ aio }: Fixture, raw: number, fn: () => T): T {
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => raw);
+  try {
+    return fn();
+  } finally {
+    aio.detachInjectionPoint("aio-process-completion-before-shared");
+  }
+}
+
+/** Registers a test for each method, with the layers loaded. */
+function testLayers(name: string, fn: (fixture: Fixture) => void): void {
+  testSharedCores(name, (fixture) => {
+    reset();
+    hooks.report = (result, data) => `page ${data[0]}: ${result.status} ${result.errorData}`;
+    fn(fixture);
+  }, { options: { callbackModules: [LAYERS] } });
 }
 
 for (const status of STATUSES) {
-  Deno.test(`held: reportResult() of ${status} throws at level error, tells below it`, async () => {
-    await using fixture = await openLayers();
+  testLayers(`reportResult() of ${status} throws at level error, tells below it`, (fixture) => {
     const { result, targetData } = outcome(fixture, status);
     const message = `page 7: ${status} 11`;
     const error = assertThrows(() => reportResult(result, targetData, "error"), AioReportError);
@@ -64,30 +82,32 @@ for (const status of STATUSES) {
 }
 
 for (const level of ["error", "warning", "log"] as const) {
-  Deno.test(`held: reportResult() at level ${level} of a result that went well is refused`, async () => {
-    await using fixture = await openLayers();
-    const { result, targetData } = outcome(fixture, "ok");
-    const error = assertThrows(() => reportResult(result, targetData, level), AioApiError);
-    assertEquals(
-      error.message,
-      'Cannot report a result of status "ok": there is nothing to say',
-    );
-  });
+  testLayers(
+    `reportResult() at level ${level} of a result that went well is refused`,
+    (fixture) => {
+      const { result, targetData } = outcome(fixture, "ok");
+      const error = assertThrows(() => reportResult(result, targetData, level), AioApiError);
+      assertEquals(
+        error.message,
+        'Cannot report a result of status "ok": there is nothing to say',
+      );
+    },
+  );
 
-  Deno.test(`held: reportResult() at level ${level} of an IO under way is refused`, async () => {
-    await using fixture = await openLayers();
+  testSharedCores(`reportResult() at level ${level} of an IO under way is refused`, (fixture) => {
+    fixture.aio.enterBatchmode();
     const { ret } = startRead(fixture);
     const error = assertThrows(() => reportResult(ret.result, ret.targetData, level), AioApiError);
     assertEquals(
       error.message,
       'Cannot report a result of status "unknown": there is nothing to say',
     );
-  });
+    fixture.aio.exitBatchmode();
+  }, { only: STAGING });
 }
 
 for (const level of ["fatal", "", undefined, 1]) {
-  Deno.test(`held: reportResult() at the level ${Deno.inspect(level)} is refused`, async () => {
-    await using fixture = await openLayers();
+  testLayers(`reportResult() at the level ${Deno.inspect(level)} is refused`, (fixture) => {
     const { result, targetData } = outcome(fixture, "error");
     const error = assertThrows(
       () => reportResult(result, targetData, wrong<ReportLevel>(level)),
@@ -118,8 +138,7 @@ Deno.test("reportResult() of a result that came from no IO is refused", () => {
   );
 });
 
-Deno.test("held: aio.reportResult() reports a copy too, which the function refuses", async () => {
-  await using fixture = await openLayers();
+testLayers("aio.reportResult() reports a copy too, which the function refuses", (fixture) => {
   const { result, targetData } = outcome(fixture, "error");
   const copy = new AioResult();
   copy.assign(result);
@@ -131,11 +150,10 @@ Deno.test("held: aio.reportResult() reports a copy too, which the function refus
   );
 });
 
-Deno.test("held: a result without a report function is told in numbers", async () => {
-  await using fixture = await openHeld({ callbackModules: [LAYERS] });
+testLayers("a result without a report function is told in numbers", (fixture) => {
   const { ret, ref } = startRead(fixture);
   const id = fixture.aio.callbackId("sharedOnly");
-  fixture.held.complete(fixture.aio, ref, 512);
+  fixture.aio.waitSync(ref);
   Object.assign(ret.result, { status: "warning", callbackId: id, errorData: 3 });
   const error = assertThrows(
     () => reportResult(ret.result, ret.targetData, "error"),
@@ -158,15 +176,16 @@ Deno.test("AioReturn begins unknown and empty", () => {
   assertEquals([...targetData], [0, 0, 0, 0, 0, 0]);
 });
 
-Deno.test("sync: one AioReturn serves IO after IO", async () => {
-  await using fixture = await openSync();
+testSharedCores("one AioReturn serves IO after IO", (fixture) => {
   const { aio, file } = fixture;
   const ret = new AioReturn();
   const outcomes = [0, 65_536 - 100, 65_536].map((offset) => {
     const handle = aio.acquire(null, ret);
     assertEquals(ret.result.status, "unknown");
+    const ref = handle.waitRef();
     handle.setIovec(aio.alloc(512));
     file.startReadv(handle, offset);
+    aio.waitSync(ref);
     return [ret.result.status, ret.result.result];
   });
   assertEquals(outcomes, [["ok", 512], ["partial", 100], ["partial", 0]]);
@@ -176,8 +195,11 @@ Deno.test("sync: one AioReturn serves IO after IO", async () => {
 
 /** The error of a read of the file's bytes 1024 to 1535 that ended so. */
 function readError(fixture: Fixture, raw: number): Error {
-  const { ret, ref } = startRead(fixture, 1024);
-  fixture.held.complete(fixture.aio, ref, raw);
+  const ret = endingWith(fixture, raw, () => {
+    const { ref, ret } = startRead(fixture, 1024);
+    fixture.aio.waitSync(ref);
+    return ret;
+  });
   return assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error);
 }
 
@@ -194,8 +216,7 @@ const ERRORS: readonly (readonly [number, string, string, ErrorClass])[] = [
 ];
 
 for (const [errno, code, text, Class] of ERRORS) {
-  Deno.test(`held: fileReadv tells ${code} in PostgreSQL's words, with the system's`, async () => {
-    await using fixture = await openHeld();
+  testSharedCores(`fileReadv tells ${code} in PostgreSQL's words, with the system's`, (fixture) => {
     const error = readError(fixture, -errno);
     assertInstanceOf(error, Class);
     const path = JSON.stringify(fixture.file.path);
@@ -208,8 +229,7 @@ for (const [errno, code, text, Class] of ERRORS) {
 }
 
 for (const raw of [0, 17, 511]) {
-  Deno.test(`held: fileReadv tells a read of only ${raw} of 512 bytes`, async () => {
-    await using fixture = await openHeld();
+  testSharedCores(`fileReadv tells a read of only ${raw} of 512 bytes`, (fixture) => {
     const error = readError(fixture, raw);
     assertInstanceOf(error, AioReportError);
     const path = JSON.stringify(fixture.file.path);
@@ -220,16 +240,17 @@ for (const raw of [0, 17, 511]) {
   });
 }
 
-Deno.test("held: fileWritev tells what was written, and errors of pwritev", async () => {
-  await using fixture = await openHeld();
-  const { aio, file, held } = fixture;
+testSharedCores("fileWritev tells what was written, and errors of pwritev", (fixture) => {
+  const { aio, file } = fixture;
   const texts = [-28, 17].map((raw) => {
     const ret = new AioReturn();
     const handle = aio.acquire(null, ret);
     const ref = handle.waitRef();
     handle.setIovec(aio.alloc(512));
-    file.startWritev(handle, 0);
-    held.complete(aio, ref, raw);
+    endingWith(fixture, raw, () => {
+      file.startWritev(handle, 0);
+      aio.waitSync(ref);
+    });
     return assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error).message;
   });
   const what = `could not write bytes 0..511 in file ${JSON.stringify(file.path)}`;
@@ -241,14 +262,16 @@ Deno.test("held: fileWritev tells what was written, and errors of pwritev", asyn
 
 /** Starts one flush with the callback `fileSync`, and completes it with a raw result. */
 function flushWith(fixture: Fixture, call: FlushCall, raw: number): AioReturn {
-  const { aio, file, held } = fixture;
+  const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
-  if (call === "sync_file_range") {
-    file.startFlush(handle, { call, offset: 0, length: 4096 });
-  } else file.startFsync(handle, { dataOnly: call === "fdatasync" });
-  held.complete(aio, ref, raw);
+  endingWith(fixture, raw, () => {
+    if (call === "sync_file_range") {
+      file.startFlush(handle, { call, offset: 0, length: 4096 });
+    } else file.startFsync(handle, { dataOnly: call === "fdatasync" });
+    aio.waitSync(ref);
+  });
   return ret;
 }
 
@@ -261,8 +284,8 @@ const FLUSH_WORDS = [
 ] as const;
 
 for (const [call, words] of FLUSH_WORDS) {
-  Deno.test(`held: fileSync tells errors of ${call} by that name, and 0 is ok`, async () => {
-    await using fixture = await openHeld();
+  testEachCoreMethod(`fileSync tells errors of ${call} by that name, and 0 is ok`, async (test) => {
+    await using fixture = await test.open();
     assertEquals(flushWith(fixture, call, 0).result.status, "ok");
     const { result, targetData } = flushWith(fixture, call, -5);
     const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
@@ -273,16 +296,18 @@ for (const [call, words] of FLUSH_WORDS) {
   });
 }
 
-Deno.test("held: fileSync names the call under a target of the user's, too", async () => {
-  await using fixture = await openHeld({ callbackModules: [LAYERS] });
-  const { aio, file, held } = fixture;
+testEachCoreMethod("fileSync names the call under a target of the user's, too", async (test) => {
+  await using fixture = await test.open({ callbackModules: [LAYERS] });
+  const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   handle.setTarget(aio.targetId("page"), [1, 2]);
   handle.registerCallbacks(aio.callbackId("fileSync"));
-  handle.startFsync(file.fd, { dataOnly: true });
-  held.complete(aio, ref, -5);
+  endingWith(fixture, -5, () => {
+    handle.startFsync(file.fd, { dataOnly: true });
+    aio.waitSync(ref);
+  });
   const { result, targetData } = ret;
   const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
   assertEquals(error.message.startsWith("could not fdatasync page"), true, error.message);
