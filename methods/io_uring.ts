@@ -82,9 +82,10 @@ function initBackend(
   form: RingForm | null,
   tuning: UringTuning,
 ): void {
+  using opened = new DisposableStack();
+  opened.adopt(calls, closeUringCalls);
   const result = takeRing(backend, calls, form, tuning.setupFlags);
   if (result < 0) {
-    closeUringCalls(calls);
     throw new Deno.errors.NotSupported(
       `Cannot make a ring for this thread: ${setupReason(backend.libc, -result)}`,
     );
@@ -92,6 +93,7 @@ function initBackend(
   const completions = new UringCompletions(backend, calls);
   const submission = new UringSubmission(backend, calls, completions, tuning);
   BACKENDS.set(backend, { calls, submission, completions });
+  opened.move();
 }
 
 function shutdownBackend(backend: MethodBackend): void {

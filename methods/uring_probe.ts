@@ -12,7 +12,7 @@ import { EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM, errnoName } from "../ffi/errno.t
 import { closeLibc, type Libc, openLibc } from "../ffi/libc.ts";
 import { closeUringCalls, describeUringCalls, type UringCalls } from "../ffi/uring_calls.ts";
 import { FEATURE_RW_CUR_POS, PARAMS_WORDS, SETUP_NO_MMAP } from "../ffi/uring_layout.ts";
-import type { RingForm } from "./uring_setup.ts";
+import { canLookAtMemory, type RingForm } from "./uring_setup.ts";
 
 const PROBE_ENTRIES = 2;
 const NO_DESCRIPTORS = "this process has no descriptors left (EMFILE): raise `ulimit -n`";
@@ -61,7 +61,7 @@ function probe(libc: Libc, calls: UringCalls, form: RingForm | null): Availabili
       reason: "the kernel does not accept memory for a ring: that needs Linux 6.5",
     };
   }
-  if (Deno.permissions.querySync({ name: "ffi" }).state === "granted") return ok;
+  if (canLookAtMemory()) return ok;
   return {
     ok: false,
     reason:

@@ -105,7 +105,7 @@ function openRing(
   const most = ringEntries(backend.control.handlesPerBackend);
   let result = -EINVAL;
   if (form !== "mapped") result = setupShared(backend, calls, most, flags);
-  if (form === "mapped" || (form === null && result === -EINVAL)) {
+  if (form === "mapped" || (form === null && result === -EINVAL && canLookAtMemory())) {
     result = setupMapped(backend, calls, most, flags);
   }
   return result;
@@ -158,14 +158,15 @@ function setupMapped(
   params[PARAMS_WORDS.flags] = flags;
   const fd = patiently(() => calls.setup(entries, new Uint8Array(params.buffer)));
   if (fd < 0) return fd;
+  using undo = new DisposableStack();
+  undo.defer(() => libc.close(fd));
   const { queuesBytes, entriesBytes } = mappedBytes(params);
   const queues = libc.mapShared(fd, MAP_OFFSETS.queues, queuesBytes);
-  const sqes = queues < 0 ? queues : libc.mapShared(fd, MAP_OFFSETS.entries, entriesBytes);
-  if (sqes < 0) {
-    if (queues >= 0) libc.unmap(queues, queuesBytes);
-    libc.close(fd);
-    return sqes;
-  }
+  if (queues < 0) return queues;
+  undo.defer(() => libc.unmap(queues, queuesBytes));
+  const sqes = libc.mapShared(fd, MAP_OFFSETS.entries, entriesBytes);
+  if (sqes < 0) return sqes;
+  undo.defer(() => libc.unmap(sqes, entriesBytes));
   const slot = slotAt(control, id);
   writeAddress(control.words, slot + SLOT.ringAddress, queues);
   control.words[slot + SLOT.ringBytes] = queuesBytes;
@@ -174,6 +175,7 @@ function setupMapped(
   const array = params[PARAMS_WORDS.sqOffsets + SQ_OFFSETS.array]! / WORD_BYTES;
   for (let i = 0; i < params[PARAMS_WORDS.sqEntries]!; i++) memory[array + i] = i;
   describe(control, id, fd, FORM_MAPPED, params);
+  undo.move();
   return 0;
 }
 
@@ -189,6 +191,11 @@ function mappedBytes(params: Int32Array): { queuesBytes: number; entriesBytes: n
     ),
     entriesBytes: sqEntries * SQE_SIZE_BYTES,
   };
+}
+
+/** Whether Deno lets this program look at memory by its address. */
+export function canLookAtMemory(): boolean {
+  return Deno.permissions.querySync({ name: "ffi" }).state === "granted";
 }
 
 function ringMemory(control: Control, id: number): Int32Array {

@@ -4,14 +4,17 @@
  * (`deno task test:mapped`); here is each of the four.
  */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createIoUringMethod } from "../../methods/io_uring.ts";
 import { DEFAULT_TUNING } from "../../methods/uring_tuning.ts";
 import type { UringLibrary } from "../../ffi/uring_calls.ts";
 import { effectiveOptions } from "../../core/options.ts";
 import type { IoMethod } from "../../core/method.ts";
+import { ENOMEM } from "../../ffi/errno.ts";
+import { closeLibc, openLibc } from "../../ffi/libc.ts";
+import { replace } from "../support/bells.ts";
 import { FILE_BYTES, fileContent } from "../support/core.ts";
-import { countRings, openUring, testEachForm } from "../support/uring.ts";
+import { countRings, hasRings, openUring, testEachForm } from "../support/uring.ts";
 
 const LIBRARIES: readonly UringLibrary[] = ["liburing", "libc"];
 const READS = 100;
@@ -55,4 +58,30 @@ for (const library of LIBRARIES) {
     0,
     has,
   );
+}
+
+for (const failing of [1, 2]) {
+  Deno.test({
+    name:
+      `io_uring: a ring whose mapping ${failing} of 2 fails is given up, and leaves nothing open`,
+    ignore: !hasRings("mapped"),
+    async fn() {
+      const before = [countRings(), countMappings()];
+      const libc = openLibc();
+      const mapShared = libc.mapShared.bind(libc);
+      let count = 0;
+      using _fault = replace(
+        libc,
+        "mapShared",
+        (...args) => ++count === failing ? -ENOMEM : mapShared(...args),
+      );
+      await assertRejects(
+        () => openUring("mapped"),
+        Deno.errors.NotSupported,
+        "Cannot make a ring for this thread: ",
+      );
+      assertEquals([count, countRings(), countMappings()], [failing, ...before]);
+      closeLibc(libc);
+    },
+  });
 }
