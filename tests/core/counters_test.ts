@@ -11,6 +11,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { EAGAIN, EINTR } from "../../ffi/errno.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { FILE_BYTES, type Fixture, openHeld, openSync, startRead } from "../support/core.ts";
+import { type SharedCoreNeeds, STAGING, testSharedCores } from "../support/core_methods.ts";
 import { untilDead } from "../support/patience.ts";
 import { type Prng, withPrng } from "../support/prng.ts";
 import { hooks, reset } from "./fixtures/layers.ts";
@@ -29,6 +30,32 @@ function allOf({ aio }: Fixture, id = 0): BackendCounters {
 /** The counters that are not 0. */
 function counted(fixture: Fixture, id = 0): Partial<BackendCounters> {
   return Object.fromEntries(Object.entries(allOf(fixture, id)).filter(([, count]) => count !== 0));
+}
+
+/** Registers a test for each method, with an Aio whose counters begin at zero. */
+function testCounters(
+  name: string,
+  fn: (fixture: Fixture) => void | Promise<void>,
+  needs: SharedCoreNeeds = {},
+): void {
+  testSharedCores(name, async (fixture) => {
+    fixture.aio.backend.counters.fill(0);
+    await fn(fixture);
+  }, needs);
+}
+
+/**
+ * Runs something whose IOs end with these raw results, one after another; undefined: as they are. The
+ * hook also keeps IO in this thread.
+ */
+async function endingWith(
+  { aio }: Fixture,
+  results: (number | undefined)[],
+  fn: () => unknown,
+): Promise<void> {
+  aio.attachInjectionPoint(BEFORE_SHARED, () => results.shift());
+  await fn();
+  aio.detachInjectionPoint(BEFORE_SHARED);
 }
 
 /** Looks again, a turn of the event loop later, until something is held. */
@@ -54,32 +81,28 @@ Deno.test("sync: an IO without a flag is executed in its start call as the metho
   });
 });
 
-for (const method of ["sync", "held"] as const) {
-  Deno.test(`${method}: the blocking calls count the flag, or local memory, as the reason`, async () => {
-    await using fixture = await OPENERS[method]();
-    const { aio, file } = fixture;
-    file.readAtSync(aio.alloc(100), 0);
-    assertEquals(counted(fixture), {
-      started: 1,
-      synchronousByFlag: 1,
-      completedBySelf: 1,
-      bytesRead: 100,
-    });
-    file.readAtSync(new Uint8Array(100), 0);
-    file.writeAtSync(new Uint8Array(10), 0);
-    assertEquals(counted(fixture), {
-      started: 3,
-      synchronousByFlag: 1,
-      synchronousByLocalMemory: 2,
-      completedBySelf: 3,
-      bytesRead: 200,
-      bytesWritten: 10,
-    });
+testCounters("the blocking calls count the flag, or local memory, as the reason", (fixture) => {
+  const { aio, file } = fixture;
+  file.readAtSync(aio.alloc(100), 0);
+  assertEquals(counted(fixture), {
+    started: 1,
+    synchronousByFlag: 1,
+    completedBySelf: 1,
+    bytesRead: 100,
   });
-}
+  file.readAtSync(new Uint8Array(100), 0);
+  file.writeAtSync(new Uint8Array(10), 0);
+  assertEquals(counted(fixture), {
+    started: 3,
+    synchronousByFlag: 1,
+    synchronousByLocalMemory: 2,
+    completedBySelf: 3,
+    bytesRead: 200,
+    bytesWritten: 10,
+  });
+});
 
-Deno.test("held: with both flags it is the flag that counts", async () => {
-  await using fixture = await openHeld();
+testCounters("with both flags it is the flag that counts", (fixture) => {
   const { aio, file } = fixture;
   const handle = aio.acquire();
   handle.setFlag("referencesLocal");
@@ -90,20 +113,23 @@ Deno.test("held: with both flags it is the flag that counts", async () => {
   assertEquals([synchronousByFlag, synchronousByLocalMemory], [1, 0]);
 });
 
-Deno.test("held: an IO is counted as started when it is staged, not when it is acquired", async () => {
-  await using fixture = await openHeld();
-  const { aio } = fixture;
-  aio.acquire().release();
-  assertEquals(counted(fixture), {});
-  aio.enterBatchmode();
-  startRead(fixture);
-  assertEquals(counted(fixture), { started: 1 });
-  aio.exitBatchmode();
-  assertEquals(counted(fixture), { started: 1, submissions: 1 });
-});
+testCounters(
+  "an IO is counted as started when it is staged, not when it is acquired",
+  (fixture) => {
+    const { aio } = fixture;
+    aio.acquire().release();
+    assertEquals(counted(fixture), {});
+    aio.enterBatchmode();
+    startRead(fixture);
+    assertEquals(counted(fixture), { started: 1 });
+    aio.exitBatchmode();
+    const { started, submissions } = allOf(fixture);
+    assertEquals([started, submissions], [1, 1]);
+  },
+  { only: STAGING },
+);
 
-Deno.test("held: a start that is refused is not counted", async () => {
-  await using fixture = await openHeld();
+testCounters("a start that is refused is not counted", (fixture) => {
   const { aio, file } = fixture;
   aio.closingFd(file.fd);
   const handle = aio.acquire();
@@ -155,9 +181,9 @@ Deno.test("held: who issued and who completed are both counted", async () => {
 
 // --- waiting for handles ---
 
-Deno.test("held: acquire() that has to wait is counted once, however long it waits", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 2 });
+testCounters("acquire() that has to wait is counted once, however long it waits", (fixture) => {
   const { aio } = fixture;
+  aio.enterBatchmode();
   startRead(fixture);
   startRead(fixture);
   assertEquals(allOf(fixture).handleWaits, 0);
@@ -165,108 +191,101 @@ Deno.test("held: acquire() that has to wait is counted once, however long it wai
   assertEquals(allOf(fixture).handleWaits, 1);
   aio.acquire().release();
   assertEquals(allOf(fixture).handleWaits, 1);
-});
+  aio.exitBatchmode();
+}, { only: STAGING, options: { maxConcurrency: 2 } });
 
-Deno.test("held: tryAcquire() without a free handle does not count as waiting", async () => {
-  await using fixture = await openHeld({ maxConcurrency: 1 });
+testCounters("tryAcquire() without a free handle does not count as waiting", (fixture) => {
+  fixture.aio.enterBatchmode();
   startRead(fixture);
   assertEquals(fixture.aio.tryAcquire(), null);
   assertEquals(allOf(fixture).handleWaits, 0);
-});
+  fixture.aio.exitBatchmode();
+}, { only: STAGING, options: { maxConcurrency: 1 } });
 
 // --- submissions ---
 
 for (const [reads, submissions] of [[1, 1], [32, 1], [33, 2]] as const) {
-  Deno.test(`held: ${reads} reads of one turn are ${submissions} submissions`, async () => {
-    await using fixture = await openHeld();
-    const { aio, file, held } = fixture;
+  testCounters(`${reads} reads of one turn are ${submissions} submissions`, async (fixture) => {
+    const { file } = fixture;
     const done = Array.from({ length: reads }, () => file.readAt(new Uint8Array(10), 0));
     await Promise.resolve();
     assertEquals(allOf(fixture).submissions, submissions);
-    held.performAll(aio);
     assertEquals((await Promise.all(done)).every((bytes) => bytes === 10), true);
-    const { started, completedBySelf } = allOf(fixture);
-    assertEquals([started, completedBySelf, allOf(fixture).submissions], [
-      reads,
-      reads,
-      submissions,
-    ]);
-  });
+    const { started, completedBySelf, completedByOthers } = allOf(fixture);
+    assertEquals([started, completedBySelf + completedByOthers], [reads, reads]);
+    assertEquals(allOf(fixture).submissions, submissions);
+  }, { only: STAGING });
 }
 
-Deno.test("held: a batch of 40 is two submissions", async () => {
-  await using fixture = await openHeld();
+testCounters("a batch of 40 is two submissions", (fixture) => {
   const { aio } = fixture;
   aio.batch(() => Array.from({ length: 40 }, () => startRead(fixture)));
   assertEquals([allOf(fixture).submissions, allOf(fixture).started], [2, 40]);
-});
+}, { only: STAGING });
 
-Deno.test("held: what is executed in its start call is no submission, and nothing staged is none", async () => {
-  await using fixture = await openHeld();
-  const { aio, file } = fixture;
-  file.readAtSync(new Uint8Array(10), 0);
-  aio.submitStaged();
-  aio.batch(() => {});
-  assertEquals(allOf(fixture).submissions, 0);
-});
+testCounters(
+  "what is executed in its start call is no submission, and nothing staged is none",
+  (fixture) => {
+    const { aio, file } = fixture;
+    file.readAtSync(new Uint8Array(10), 0);
+    aio.submitStaged();
+    aio.batch(() => {});
+    assertEquals(allOf(fixture).submissions, 0);
+  },
+);
 
 // --- bytes, short transfers, errors ---
 
-for (const method of ["sync", "held"] as const) {
-  Deno.test(`${method}: bytes and short transfers are those of each IO, flushes have none`, async () => {
-    await using fixture = await OPENERS[method]();
-    const { aio, file } = fixture;
-    assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 512), 512);
-    assertEquals(allOf(fixture).shortTransfers, 0);
-    // One IO up to the end of the file, and one that finds nothing there.
-    assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 100), 100);
-    file.writeAtSync(aio.alloc(300), 0);
-    file.syncSync();
-    file.syncDataSync();
-    assertEquals(counted(fixture), {
-      started: 6,
-      synchronousByFlag: 6,
-      completedBySelf: 6,
-      bytesRead: 612,
-      bytesWritten: 300,
-      shortTransfers: 2,
-    });
+testCounters("bytes and short transfers are those of each IO, flushes have none", (fixture) => {
+  const { aio, file } = fixture;
+  assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 512), 512);
+  assertEquals(allOf(fixture).shortTransfers, 0);
+  // One IO up to the end of the file, and one that finds nothing there.
+  assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 100), 100);
+  file.writeAtSync(aio.alloc(300), 0);
+  file.syncSync();
+  file.syncDataSync();
+  assertEquals(counted(fixture), {
+    started: 6,
+    synchronousByFlag: 6,
+    completedBySelf: 6,
+    bytesRead: 612,
+    bytesWritten: 300,
+    shortTransfers: 2,
   });
-}
+});
 
-Deno.test("held: a write that ends short counts its bytes and as short", async () => {
-  await using fixture = await openHeld();
-  const { aio, file, held } = fixture;
+testCounters("a write that ends short counts its bytes and as short", async (fixture) => {
+  const { aio, file } = fixture;
   const handle = aio.acquire();
   const ref = handle.waitRef();
   handle.setIovec(aio.alloc(512));
-  file.startWritev(handle, 0);
-  held.complete(aio, ref, 200);
+  await endingWith(fixture, [200], () => {
+    file.startWritev(handle, 0);
+    aio.waitSync(ref);
+  });
   const { bytesRead, bytesWritten, shortTransfers, errors } = allOf(fixture);
   assertEquals([bytesRead, bytesWritten, shortTransfers, errors], [0, 200, 1, 0]);
 });
 
-Deno.test("held: bytes are counted exactly beyond 2^32", async () => {
-  await using fixture = await openHeld();
-  const { aio, file, held } = fixture;
+testCounters("bytes are counted exactly beyond 2^32", (fixture) => {
+  const { aio, file } = fixture;
   const { counters } = aio.backend;
   counters[COUNTER.bytesWritten] = 2 ** 32 - 100;
   counters[COUNTER.bytesRead] = 2 ** 52 + 1;
   file.writeAtSync(aio.alloc(512), 0);
-  held.perform(aio, startRead(fixture).ref);
+  aio.waitSync(startRead(fixture).ref);
   assertEquals(allOf(fixture).bytesWritten, 2 ** 32 + 412);
   assertEquals(allOf(fixture).bytesRead, 2 ** 52 + 513);
 });
 
-Deno.test("held: an error counts as an error, and neither as bytes nor as short", async () => {
-  await using fixture = await openHeld();
-  const { aio, held } = fixture;
-  held.complete(aio, startRead(fixture).ref, -EIO);
-  assertEquals(counted(fixture), { started: 1, submissions: 1, completedBySelf: 1, errors: 1 });
+testCounters("an error counts as an error, and neither as bytes nor as short", async (fixture) => {
+  await endingWith(fixture, [-EIO], () => fixture.aio.waitSync(startRead(fixture).ref));
+  const { started, completedBySelf, bytesRead, shortTransfers, errors } = allOf(fixture);
+  assertEquals([started, completedBySelf, bytesRead, shortTransfers, errors], [1, 1, 0, 0, 1]);
 });
 
-Deno.test("held: an IO whose memory is gone before it is executed counts as an error", async () => {
-  await using fixture = await openHeld();
+testCounters("an IO whose memory is gone before it is executed counts as an error", (fixture) => {
   const { aio, file } = fixture;
   const view = new Uint8Array(8);
   const handle = aio.acquire();
@@ -282,56 +301,57 @@ Deno.test("held: an IO whose memory is gone before it is executed counts as an e
   });
 });
 
-Deno.test("sync: an error of a local callback is not counted, one of a shared callback is", async () => {
-  await using fixture = await openSync({ callbackModules: [LAYERS] });
-  const { aio, file } = fixture;
-  const run = () => {
-    const ret = new AioReturn();
-    const handle = aio.acquire(null, ret);
-    handle.registerCallbacks(aio.callbackId("free"));
-    handle.setIovec(aio.alloc(10));
-    file.startReadv(handle, 0);
-    return ret.result.status;
-  };
-  reset();
-  hooks.completeLocal = (_handle, prior) => Object.assign(prior, { status: "error" });
-  assertEquals([run(), allOf(fixture).errors], ["error", 0]);
-  reset();
-  hooks.completeShared = (_handle, prior) => Object.assign(prior, { status: "error" });
-  assertEquals([run(), allOf(fixture).errors], ["error", 1]);
-  reset();
-  assertEquals([run(), allOf(fixture).errors], ["ok", 1]);
-});
+testCounters(
+  "an error of a local callback is not counted, one of a shared callback is",
+  (fixture) => {
+    const { aio, file } = fixture;
+    const run = () => {
+      const ret = new AioReturn();
+      const handle = aio.acquire(null, ret);
+      handle.registerCallbacks(aio.callbackId("free"));
+      const ref = handle.waitRef();
+      handle.setIovec(aio.alloc(10));
+      // So that its callbacks are those of this thread, under every method.
+      aio.attachInjectionPoint(BEFORE_SHARED, () => {});
+      file.startReadv(handle, 0);
+      aio.waitSync(ref);
+      aio.detachInjectionPoint(BEFORE_SHARED);
+      return ret.result.status;
+    };
+    reset();
+    hooks.completeLocal = (_handle, prior) => Object.assign(prior, { status: "error" });
+    assertEquals([run(), allOf(fixture).errors], ["error", 0]);
+    reset();
+    hooks.completeShared = (_handle, prior) => Object.assign(prior, { status: "error" });
+    assertEquals([run(), allOf(fixture).errors], ["error", 1]);
+    reset();
+    assertEquals([run(), allOf(fixture).errors], ["ok", 1]);
+  },
+  { options: { callbackModules: [LAYERS] } },
+);
 
 // --- retries ---
 
-Deno.test("sync: readAt() that is interrupted and then told to try again is two retries", async () => {
-  await using fixture = await openSync();
-  const { aio, file } = fixture;
-  const results = [-EINTR, -EAGAIN];
-  aio.attachInjectionPoint(BEFORE_SHARED, () => results.shift());
-  assertEquals(await file.readAt(new Uint8Array(100), 0), 100);
-  assertEquals(counted(fixture), {
-    started: 3,
-    synchronousByMethod: 3,
-    completedBySelf: 3,
-    bytesRead: 100,
-    retries: 2,
-    errors: 2,
-  });
-  aio.detachInjectionPoint(BEFORE_SHARED);
-});
+testCounters(
+  "readAt() that is interrupted and then told to try again is two retries",
+  async (fixture) => {
+    const { file } = fixture;
+    await endingWith(fixture, [-EINTR, -EAGAIN], async () => {
+      assertEquals(await file.readAt(new Uint8Array(100), 0), 100);
+    });
+    const { started, completedBySelf, bytesRead, retries, errors } = allOf(fixture);
+    assertEquals([started, completedBySelf, bytesRead, retries, errors], [3, 3, 100, 2, 2]);
+  },
+);
 
-Deno.test("sync: readAtSync() and writeAtSync() count their retries too", async () => {
-  await using fixture = await openSync();
+testCounters("readAtSync() and writeAtSync() count their retries too", async (fixture) => {
   const { aio, file } = fixture;
-  const results: (number | undefined)[] = [-EINTR, undefined, -EAGAIN, -EAGAIN];
-  aio.attachInjectionPoint(BEFORE_SHARED, () => results.shift());
-  assertEquals(file.readAtSync(new Uint8Array(100), 0), 100);
-  assertEquals(allOf(fixture).retries, 1);
-  assertEquals(file.writeAtSync([aio.alloc(60), aio.alloc(40)], 0), 100);
-  assertEquals([allOf(fixture).retries, allOf(fixture).started], [3, 5]);
-  aio.detachInjectionPoint(BEFORE_SHARED);
+  await endingWith(fixture, [-EINTR, undefined, -EAGAIN, -EAGAIN], () => {
+    assertEquals(file.readAtSync(new Uint8Array(100), 0), 100);
+    assertEquals(allOf(fixture).retries, 1);
+    assertEquals(file.writeAtSync([aio.alloc(60), aio.alloc(40)], 0), 100);
+    assertEquals([allOf(fixture).retries, allOf(fixture).started], [3, 5]);
+  });
 });
 
 Deno.test("held: a read that the system interrupts is done again, and counted as a retry", async () => {
@@ -345,13 +365,10 @@ Deno.test("held: a read that the system interrupts is done again, and counted as
   assertEquals([started, retries, errors, submissions], [2, 1, 1, 2]);
 });
 
-Deno.test("sync: an IO of the core that is interrupted is not retried", async () => {
-  await using fixture = await openSync();
-  fixture.aio.attachInjectionPoint(BEFORE_SHARED, () => -EINTR);
-  startRead(fixture);
+testCounters("an IO of the core that is interrupted is not retried", async (fixture) => {
+  await endingWith(fixture, [-EINTR], () => fixture.aio.waitSync(startRead(fixture).ref));
   const { started, retries, errors } = allOf(fixture);
   assertEquals([started, retries, errors], [1, 0, 1]);
-  fixture.aio.detachInjectionPoint(BEFORE_SHARED);
 });
 
 // --- whose counters ---
