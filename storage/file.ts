@@ -54,7 +54,10 @@ export class AioFile implements AsyncDisposable {
    * multiples of, in bytes, as the file system says (`STATX_DIOALIGN`) or was found to want. Else 1.
    */
   readonly alignment: Alignment;
-  /** What became of its flushes, of all threads. @internal */
+  /**
+   * What became of its flushes, of all threads.
+   * @internal
+   */
   readonly flushFailure: FlushFailure;
   readonly #backend: Backend;
   readonly #transfers: Transfers;
