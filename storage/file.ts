@@ -487,6 +487,6 @@ export class AioFile implements AsyncDisposable {
 
   /** {@linkcode close}, quiet about a failed flush that a call of this object has thrown already. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.flushFailure.disposing(this.close());
+    return called(this.flushFailure.disposing(this.close()));
   }
 }

@@ -144,6 +144,19 @@ testEachMethod("reads that fail under Promise.all() tell who awaits it", async (
   });
 });
 
+testEachMethod("the end of an await using block that fails tells whose it is", async (method) => {
+  await using aio = await openAio(method);
+  await withGiven(aio, async ({ file }) => {
+    aio.attachInjectionPoint(FAILING, () => -EIO);
+    await assertRejects(() => file.sync());
+    aio.detachInjectionPoint(FAILING);
+    const error = await assertRejects(async () => {
+      await using _same = aio.attachFile(file.token);
+    });
+    assertBeginsWith(error, "");
+  });
+});
+
 testEachMethod("aio.close() that is refused tells the line that called it", async (method) => {
   await using aio = await openAio(method);
   const handle = aio.acquire();
