@@ -10,10 +10,13 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { Aio } from "../../storage/aio.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { fileContent, openHeld, openSync, startRead } from "../support/core.ts";
+import { testEachCoreMethod } from "../support/core_methods.ts";
+import { METHODS_UNDER_TEST } from "../support/methods.ts";
 import { untilDead } from "../support/patience.ts";
 
-Deno.test("sync: attach() gives a Worker its own backend and the same files", async () => {
-  await using fixture = await openSync();
+// With `held` the Worker's own IO would wait for somebody to let it go.
+testEachCoreMethod("attach() gives a Worker its own backend and the same files", async (test) => {
+  await using fixture = await test.open();
   const { aio, file } = fixture;
   await using worker = AttachedWorker.startBare();
   assertEquals(await worker.ask({ what: "attach", token: aio.token, file: file.token }), 1);
@@ -22,7 +25,7 @@ Deno.test("sync: attach() gives a Worker its own backend and the same files", as
   const read = new Uint8Array(bytes.length);
   assertEquals(await file.readAt(read, 100), bytes.length);
   assertEquals(read, bytes);
-});
+}, { only: METHODS_UNDER_TEST.map(({ name }) => name) });
 
 Deno.test("sync: attach() twice in one thread is refused", async () => {
   await using fixture = await openSync();
@@ -46,12 +49,13 @@ Deno.test("sync: attach() with no slot free names the option", async () => {
   );
 });
 
-Deno.test("sync: a slot is free again after close(), and the file stays open", async () => {
-  await using fixture = await openSync();
+testEachCoreMethod("a slot is free again after close(), and the file stays open", async (test) => {
+  await using fixture = await test.open();
   const { aio, file } = fixture;
   for (let round = 0; round < 3; round++) {
     await using worker = await AttachedWorker.start(aio, file);
     const ref = await worker.ask<WaitRef>({ what: "read", offset: round, bytes: 10 });
+    aio.waitSync(ref);
     assertEquals(await worker.ask({ what: "seen", ref }), fileContent(round, 10));
   }
   const { control, files } = aio.backend;
@@ -126,24 +130,26 @@ Deno.test("held: awaiting another thread's IO ends when its issuer completes it"
   }
 });
 
-Deno.test("held: waitSync() of another thread's IO completes it", async () => {
-  await using fixture = await openHeld();
-  const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
-  const ref = await worker.ask<WaitRef>({ what: "read", offset: 7, bytes: 50 });
-  aio.waitSync(ref); // The held method performs what is waited for.
-  assertEquals(aio.checkDone(ref), true);
-  assertEquals(await worker.ask({ what: "seen", ref }), fileContent(7, 50));
-});
+testEachCoreMethod(
+  "waitSync() of another thread's IO ends when it is over, whoever completes it",
+  async (test) => {
+    await using fixture = await test.open();
+    const { aio, file } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const ref = await worker.ask<WaitRef>({ what: "read", offset: 7, bytes: 50 });
+    aio.waitSync(ref);
+    assertEquals(aio.checkDone(ref), true);
+    assertEquals(await worker.ask({ what: "seen", ref }), fileContent(7, 50));
+  },
+);
 
-Deno.test("held: an IO that another thread has only staged can be awaited", async () => {
-  await using fixture = await openHeld();
+testEachCoreMethod("an IO that another thread has only staged can be awaited", async (test) => {
+  await using fixture = await test.open();
   const { aio, file } = fixture;
   await using worker = await AttachedWorker.start(aio, file);
   const ref = await worker.ask<WaitRef>({ what: "stage", offset: 3, bytes: 50 });
   const awaited = aio.wait(ref);
   await worker.ask({ what: "submit" });
-  fixture.held.perform(aio, ref);
   await awaited;
   assertEquals(await worker.ask({ what: "seen", ref }), fileContent(3, 50));
 });
