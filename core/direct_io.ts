@@ -1,15 +1,31 @@
 /**
  * direct_io.ts: switches an open file to direct I/O and finds the alignment that its transfers need.
  *
+ * What the system says is not enough. An overlay (container images, live systems) takes the flag for
+ * every file, and then fails every read, and even the close, where the file below has no direct I/O.
+ * So a read shows whether there is any; where nothing may be read a seek does, as an overlay looks at
+ * the file below for that, too. Neither shows the alignment: btrfs serves a misaligned
+ * direct read from the page cache, without a word.
+ *
  * @module
  */
 
-import { EINVAL, EOPNOTSUPP } from "../ffi/errno.ts";
-import { PAGE_SIZE_BYTES } from "../ffi/layout.ts";
+import { EINVAL, ENOSYS, EOPNOTSUPP } from "../ffi/errno.ts";
+import { IOVEC_WORDS, PAGE_SIZE_BYTES } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
+import { alignUp } from "../ffi/memory.ts";
 import { shown, systemError } from "./errors.ts";
+import type { FileCalls } from "./file_calls.ts";
 import type { FileStat } from "./file_stat.ts";
+import { FILE_FLAGS } from "./open_file.ts";
 import { writeIovec } from "./operation.ts";
+import { get, type Steps } from "./steps.ts";
+
+/** The block sizes of file systems; what is no such number is a preferred size of transfers. */
+const BLOCK_BYTES_MIN = 512;
+const BLOCK_BYTES_MAX = 65_536;
+/** The answers of a file that takes the flag and has no direct I/O. */
+const NO_DIRECT_IO: readonly number[] = [-EINVAL, -EOPNOTSUPP, -ENOSYS];
 
 /** Whether transfers go past the page cache. */
 export type DirectMode = "off" | "optional" | "required";
@@ -22,7 +38,14 @@ export interface DirectRequest {
   readonly direct: DirectMode;
   /** `O_DIRECT`, or 0 where the system has no such flag. */
   readonly directFlag: number;
+  /** Bits of `FILE_FLAGS`: whether it may be read. */
+  readonly fileFlags: number;
 }
+
+/** The calls that it takes. */
+type DirectLibc = Pick<Libc, "addressOf" | "changeFlags">;
+type DirectCalls = Pick<FileCalls, "read" | "seekEnd">;
+type DirectStat = Pick<FileStat, "direct" | "blockBytes">;
 
 /** What addresses, and offsets and lengths, must be multiples of. */
 export interface DirectAlignment {
@@ -38,25 +61,24 @@ export interface DirectAlignment {
  *
  * @returns the alignment; null where the file has no direct I/O and that is acceptable
  */
-export function makeDirect(
-  libc: Libc,
+export function* directSteps(
+  libc: DirectLibc,
+  calls: DirectCalls,
   request: DirectRequest,
   fd: number,
-  stat: FileStat,
-): DirectAlignment | null {
-  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel takes
-  // the flag and serves them from the page cache all the same.
-  const isDenied = stat.direct !== null && stat.direct.offset === 0;
-  const result = isDenied || request.directFlag === 0
-    ? -EINVAL
-    : libc.changeFlags(fd, request.directFlag, 0);
+  stat: DirectStat,
+): Steps<DirectAlignment | null> {
   const { path } = request;
-  if (result >= 0) return directAlignment(libc, fd, stat);
-  if (result !== -EINVAL) {
-    throw systemError(-result, `Cannot open ${shown(path)} for direct I/O`, {
-      syscall: "fcntl",
-      path,
-    });
+  const alignment = alignmentOf(stat);
+  if (setDirect(libc, request, fd, stat)) {
+    const isReadable = (request.fileFlags & FILE_FLAGS.read) !== 0;
+    const result = isReadable
+      ? yield* tryRead(libc, calls, fd, alignment)
+      : yield* get(calls.seekEnd(fd));
+    // Any other error is one of the device, and nothing to refuse an opening for.
+    if (!NO_DIRECT_IO.includes(result)) return alignment;
+    // With the flag even closing the file would fail.
+    check(libc.changeFlags(fd, 0, request.directFlag), path);
   }
   if (request.direct === "optional") return null;
   throw systemError(
@@ -67,41 +89,54 @@ export function makeDirect(
   );
 }
 
-/** What direct I/O on an open file needs of addresses and offsets. */
-function directAlignment(
-  libc: Libc,
+/** @returns false if the system has no direct I/O for the file */
+function setDirect(
+  libc: DirectLibc,
+  request: DirectRequest,
   fd: number,
-  stat: FileStat,
-): DirectAlignment {
-  if (stat.direct !== null) return { ...stat.direct };
-  const probed = probeAlignment(libc, fd, stat.size);
-  return { memory: probed, offset: probed };
+  stat: DirectStat,
+): boolean {
+  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel takes
+  // the flag and serves them from the page cache all the same.
+  const isDenied = stat.direct !== null && stat.direct.offset === 0;
+  if (isDenied || request.directFlag === 0) return false;
+  const result = libc.changeFlags(fd, request.directFlag, 0);
+  if (result === -EINVAL) return false;
+  check(result, request.path);
+  return true;
 }
 
-/** From the least to the safe: tmpfs takes anything, disks their logical blocks. */
-const PROBED_ALIGNMENTS = [1, 512, 1024, 2048];
+function check(result: number, path: string): void {
+  if (result >= 0) return;
+  const what = `Cannot open ${shown(path)} for direct I/O`;
+  throw systemError(-result, what, { syscall: "fcntl", path });
+}
+
+/** Reads the first block, which a file without data answers as well. @returns bytes, or -errno */
+function* tryRead(
+  libc: DirectLibc,
+  calls: DirectCalls,
+  fd: number,
+  { memory, offset }: DirectAlignment,
+): Steps<number> {
+  const buffer = new Uint8Array(offset + memory);
+  const iovec = new Int32Array(IOVEC_WORDS.size);
+  writeIovec(iovec, 0, alignUp(libc.addressOf(buffer), memory), offset);
+  const result = yield* get(calls.read(fd, new Uint8Array(iovec.buffer), 0));
+  // Used only for its address so far: this use keeps the memory alive until the read is over.
+  return buffer.byteLength > 0 ? result : -EINVAL;
+}
 
 /**
- * Finds out by reading what the system does not say. A file that is too short to try, or cannot be
- * read, gets the alignment that every disk takes.
+ * What direct I/O needs of addresses and offsets. Where the system does not say, it is the block size of
+ * the file system, which no device's logical blocks exceed.
  */
-function probeAlignment(libc: Libc, fd: number, size: number): number {
-  for (const alignment of PROBED_ALIGNMENTS) {
-    // At the end of the file the kernel answers before it checks.
-    if (size < 2 * alignment) break;
-    if (probeRead(libc, fd, alignment) > 0) return alignment;
+function alignmentOf({ direct, blockBytes }: DirectStat): DirectAlignment {
+  if (direct !== null && direct.offset > 0) {
+    return { memory: Math.max(1, direct.memory), offset: direct.offset };
   }
-  return PAGE_SIZE_BYTES;
-}
-
-/** Reads with address, offset and length multiples of an alignment and of nothing larger. */
-function probeRead(libc: Libc, fd: number, alignment: number): number {
-  const memory = new Uint8Array(4 * PAGE_SIZE_BYTES);
-  const address = libc.addressOf(memory);
-  const start = alignment - (address % (2 * alignment)) + 2 * alignment;
-  const iovec = new Int32Array(4);
-  writeIovec(iovec, 0, address + start, alignment);
-  const result = libc.preadv(fd, new Uint8Array(iovec.buffer), 1, BigInt(alignment));
-  // Used only for its address so far: this use keeps it alive through the call.
-  return memory.byteLength > 0 ? result : 0;
+  const isBlockSize = blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX &&
+    Number.isInteger(Math.log2(blockBytes));
+  const unit = isBlockSize ? blockBytes : PAGE_SIZE_BYTES;
+  return { memory: unit, offset: unit };
 }

@@ -10,7 +10,7 @@
 
 import fs from "node:fs";
 import { EIO, errnoOf } from "../ffi/errno.ts";
-import type { Libc } from "../ffi/libc.ts";
+import { type Libc, SEEK_END } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { offThread } from "./off_thread.ts";
@@ -40,6 +40,10 @@ export interface FileCalls {
   readLink(path: string): Eventually<string | null>;
   /** Removes a file from its folder. */
   unlink(path: string): Eventually<void>;
+  /** Reads into one entry of an iovec, whose memory the caller keeps. @returns bytes, or -errno */
+  read(fd: number, iovec: Uint8Array<ArrayBuffer>, offset: number): Eventually<number>;
+  /** Seeks to the end. @returns the size in bytes, or -errno */
+  seekEnd(fd: number): Eventually<number>;
   /** Cuts or extends a file. */
   truncate(fd: number, path: string, bytes: number): Eventually<void>;
   /**
@@ -95,6 +99,8 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       }
     },
     unlink: (path) => fs.unlinkSync(path),
+    read: (fd, iovec, offset) => libc.preadv(fd, iovec, 1, BigInt(offset)),
+    seekEnd: (fd) => libc.seekEnd(fd),
     truncate(fd, path, bytes) {
       const result = libc.ftruncate(fd, bytes);
       if (result < 0) throw truncateError(result, path, bytes);
@@ -126,6 +132,19 @@ function awaitedCalls(host: FileHost): FileCalls {
       new Promise((resolve, reject) => {
         fs.unlink(path, (error) => error === null ? resolve() : reject(error));
       }),
+    async read(fd, iovec, offset) {
+      const result = await offThread(() => libc.preadvNonblocking(fd, iovec, BigInt(offset)));
+      if (result >= 0) return result;
+      const parameters = ["i32", "buffer", "i32", "i64"] as const;
+      const args = [fd, iovec, 1, BigInt(offset)];
+      return await secondLook(libc, { name: "preadv", parameters, args });
+    },
+    async seekEnd(fd) {
+      const result = await offThread(() => libc.seekEndNonblocking(fd));
+      if (result >= 0) return result;
+      const parameters = ["i32", "i64", "i32"] as const;
+      return await secondLook(libc, { name: "lseek", parameters, args: [fd, 0n, SEEK_END] });
+    },
     async truncate(fd, path, bytes) {
       if (await offThread(() => libc.ftruncateNonblocking(fd, bytes)) >= 0) return;
       const args = [fd, BigInt(bytes)];

@@ -5,7 +5,14 @@
  */
 
 import { EIO } from "../ffi/errno.ts";
-import { FILE_TYPE, STAT_DARWIN, STATX, STATX_FLAGS, STATX_SIZE_BYTES } from "../ffi/layout.ts";
+import {
+  FILE_TYPE,
+  PAGE_SIZE_BYTES,
+  STAT_DARWIN,
+  STATX,
+  STATX_FLAGS,
+  STATX_SIZE_BYTES,
+} from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
 import { offThread } from "./off_thread.ts";
@@ -23,6 +30,8 @@ export interface FileStat {
   readonly deviceMajor: number;
   /** The device it is on. */
   readonly deviceMinor: number;
+  /** The block size of its file system, or another size that the system prefers for transfers, in bytes. */
+  readonly blockBytes: number;
   /** What direct I/O needs of an address and of an offset; null if the system does not say. */
   readonly direct: { readonly memory: number; readonly offset: number } | null;
 }
@@ -90,6 +99,7 @@ function readStat(buffer: Uint8Array): FileStat {
       inode: Number(view.getBigUint64(STAT_DARWIN.inode.offset, true)),
       deviceMajor: 0,
       deviceMinor: view.getUint32(STAT_DARWIN.device.offset, true),
+      blockBytes: PAGE_SIZE_BYTES,
       direct: null,
     };
   }
@@ -100,6 +110,7 @@ function readStat(buffer: Uint8Array): FileStat {
     inode: Number(view.getBigUint64(STATX.inode.offset, true)),
     deviceMajor: view.getUint32(STATX.deviceMajor.offset, true),
     deviceMinor: view.getUint32(STATX.deviceMinor.offset, true),
+    blockBytes: view.getUint32(STATX.blockSize.offset, true),
     direct: isReported
       ? {
         memory: view.getUint32(STATX.directMemoryAlign.offset, true),

@@ -26,7 +26,8 @@ export interface OpenFileOptions {
   mode?: number;
   /**
    * Direct I/O: transfers go past the page cache and must be aligned (`file.alignment`).
-   * `"required"` fails where the file system has none, `"optional"` is then buffered. Default: `"off"`.
+   * Opening tries it: `"required"` fails where the file has none, `"optional"` is then buffered.
+   * Default: `"off"`.
    */
   direct?: DirectMode;
   /** A write resolves when its data is on the disk (`O_DSYNC`). Default: false. */

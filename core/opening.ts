@@ -22,7 +22,7 @@ import { dirname, isAbsolute } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { EISDIR, ESPIPE } from "../ffi/errno.ts";
 import { FILE_TYPE } from "../ffi/layout.ts";
-import { type DirectAlignment, makeDirect } from "./direct_io.ts";
+import { type DirectAlignment, directSteps } from "./direct_io.ts";
 import { shown, systemError } from "./errors.ts";
 import type { FileStat } from "./file_stat.ts";
 import type { FileCalls, FileHost } from "./file_calls.ts";
@@ -85,7 +85,9 @@ export function* openingSteps<T>(
     stat = yield* get(calls.stat(found.fd, request.path));
     checkType(request.path, stat.mode);
     if (request.nonblockFlag !== 0) host.libc.changeFlags(found.fd, 0, request.nonblockFlag);
-    const direct = request.direct === "off" ? null : makeDirect(host.libc, request, found.fd, stat);
+    const direct = request.direct === "off"
+      ? null
+      : yield* directSteps(host.libc, calls, request, found.fd, stat);
     if (!host.isLasting) duplicate = takeDuplicate(host, request, found.fd);
     const isRegular = (stat.mode & FILE_TYPE.mask) === FILE_TYPE.regular;
     return accept({

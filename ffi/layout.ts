@@ -28,6 +28,7 @@ export const PAGE_SIZE_BYTES = 4096;
 /** `struct statx` (`<linux/stat.h>`, Linux 6.1 for the two alignments): the fields that are read. */
 export const STATX = {
   mask: { type: "u32", offset: 0 },
+  blockSize: { type: "u32", offset: 4 },
   mode: { type: "u16", offset: 28 },
   inode: { type: "u64", offset: 32 },
   size: { type: "u64", offset: 40 },

@@ -100,7 +100,8 @@ export const LIBC_CANDIDATES: Readonly<Record<string, readonly string[]>> = {
   "darwin-aarch64": ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
 };
 
-const SEEK_END = 2;
+/** Where `lseek(2)` counts from: the end of the file. */
+export const SEEK_END = 2;
 const EMPTY_PATH = new Uint8Array(1);
 const ERRNO_SIZE_BYTES = 4n;
 
@@ -157,6 +158,11 @@ export class Libc {
   preadv(fd: number, iovec: Uint8Array, count: number, offset: bigint): number {
     const result = this.#preadv(fd, iovec as Uint8Array<ArrayBuffer>, count, offset);
     return result < 0 ? -this.#errno() : result;
+  }
+
+  /** `preadv(2)` of one entry off this thread. @returns bytes, or -1: which error is not known */
+  preadvNonblocking(fd: number, iovec: Uint8Array<ArrayBuffer>, offset: bigint): Promise<number> {
+    return this.#common.preadvNonblocking(fd, iovec, 1, offset);
   }
 
   /**
@@ -270,6 +276,11 @@ export class Libc {
   seekEnd(fd: number): number {
     const result = Number(this.#common.lseek(fd, 0n, SEEK_END));
     return result < 0 ? -this.#errno() : result;
+  }
+
+  /** The same off this thread. @returns bytes, or -1: which error is not known */
+  async seekEndNonblocking(fd: number): Promise<number> {
+    return Number(await this.#common.lseekNonblocking(fd, 0n, SEEK_END));
   }
 
   /** A counter that wakes `poll` (`eventfd(2)`), nonblocking, closed on exec. @returns the fd, or -errno */

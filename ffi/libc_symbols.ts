@@ -15,6 +15,17 @@ export const SYMBOLS = {
     ],
     result: "i32", /* ssize_t, below 2^31 */
   },
+  preadvNonblocking: {
+    name: "preadv",
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const struct iovec * */
+      "i32", /* int */
+      "i64", /* off_t */
+    ],
+    result: "i32", /* ssize_t, below 2^31 */
+    nonblocking: true,
+  },
   pwritev: {
     parameters: [
       "i32", /* int fd */
@@ -36,6 +47,12 @@ export const SYMBOLS = {
   lseek: {
     parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
     result: "i64", /* off_t */
+  },
+  lseekNonblocking: {
+    name: "lseek",
+    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
+    result: "i64", /* off_t */
+    nonblocking: true,
   },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
   closeNonblocking: {

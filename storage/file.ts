@@ -51,7 +51,7 @@ export class AioFile implements AsyncDisposable {
   readonly direct: boolean;
   /**
    * With direct I/O: what addresses of buffers (`memory`) and offsets and lengths (`offset`) must be
-   * multiples of, in bytes, as the file system says (`STATX_DIOALIGN`) or was found to want. Else 1.
+   * multiples of, in bytes: what the file system says (`STATX_DIOALIGN`), or its block size. Else 1.
    */
   readonly alignment: Alignment;
   /**

@@ -53,6 +53,7 @@ Deno.test("struct statx lies as <linux/stat.h> says", () => {
   ]);
   assertEquals(offsets, [
     ["mask", "u32", 0],
+    ["blockSize", "u32", 4],
     ["mode", "u16", 28],
     ["inode", "u64", 32],
     ["size", "u64", 40],

@@ -58,6 +58,16 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     why: "the event loop is watched while an ext4 stands still",
     anyOf: programFolders("mkfs.ext4"),
   },
+  {
+    package: "squashfs-tools",
+    why: "files of an overlay over a squashfs have no direct I/O, though the system says they have",
+    anyOf: [["/usr/bin/mksquashfs"]],
+  },
+  {
+    package: "btrfs-progs",
+    why: "btrfs does not say how direct I/O is to be aligned",
+    anyOf: programFolders("mkfs.btrfs"),
+  },
 ];
 
 /**

@@ -18,7 +18,8 @@ const IMAGE_BYTES = 320 * 1024 * 1024;
 const LIMIT_S = HANG_MS / 1000;
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"] as const;
 
-function hasProgram(name: string): boolean {
+/** Whether a program of the system is installed. */
+export function hasProgram(name: string): boolean {
   return FOLDERS.some((folder) => {
     try {
       return Deno.statSync(join(folder, name)).isFile;
@@ -26,6 +27,12 @@ function hasProgram(name: string): boolean {
       return false; // Unreadable counts as missing.
     }
   });
+}
+
+/** Whether loop devices can be made: by root on Linux. */
+export function loopAvailable(): boolean {
+  return Deno.build.os === "linux" && isRoot() &&
+    ["losetup", "mount"].every(hasProgram) && canLoop();
 }
 
 function canLoop(): boolean {
