@@ -302,6 +302,12 @@ export class AioFile implements AsyncDisposable {
     handle.startFsync(this.fd, options);
   }
 
+  /** As {@linkcode startFsync}, of a range: see {@linkcode flushRange}. */
+  startFlushRange(handle: AioHandle, offset: number, length: number, options?: StartOptions): void {
+    this.checkOpen("start IO on");
+    this.startFlush(handle, { call: "sync_file_range", offset, length }, options);
+  }
+
   // --- the file itself ---
 
   /**
