@@ -44,7 +44,10 @@ export interface BackendCounters {
   readonly synchronousByFlag: number;
   /** The same because their memory may go away: the flag `"referencesLocal"`. */
   readonly synchronousByLocalMemory: number;
-  /** The same, or in the submit, for the method's reasons: `sync` always has them, io_uring for a lone cached read. */
+  /**
+   * The same for the method's reasons, or later: all IO with `sync`, reads from the page cache, and IO
+   * that a blocking wait executed as neither the kernel nor a Worker had it.
+   */
   readonly synchronousByMethod: number;
   /** IOs that this backend issued and completed. */
   readonly completedBySelf: number;
