@@ -55,11 +55,13 @@ export class CacheWarmer {
 export async function measure(contender: Contender, durationMs: number): Promise<Figures> {
   await contender.run(performance.now() + (contender.warmUpMs ?? WARM_UP_MS));
   let [reads, elapsedMs, cpuMicroseconds] = [0, 0, 0];
-  while (elapsedMs < durationMs) {
+  // On a busy machine a short run may be over before its first read.
+  while (elapsedMs < durationMs || reads === 0) {
     await setImmediate();
     const cpu = process.cpuUsage();
     const start = performance.now();
-    reads += await contender.run(start + Math.min(SLICE_MS, durationMs - elapsedMs));
+    const leftMs = durationMs - elapsedMs;
+    reads += await contender.run(start + (leftMs > 0 ? Math.min(SLICE_MS, leftMs) : SLICE_MS));
     elapsedMs += performance.now() - start;
     const { user, system } = process.cpuUsage(cpu);
     cpuMicroseconds += user + system;

@@ -138,7 +138,9 @@ Deno.test("demo.ts makes a file, begins with its verdict, and removes the file",
 
 Deno.test("demo.ts --all prints the table of all ways below the verdict", async () => {
   await using dir = await tempDir();
-  const { code, stdout, stderr } = await runDemo(dir, ["--all", SHORT]);
+  await using other = await tempDir();
+  await writeRandomFile(other.join("data"), 4 * MIB, 1);
+  const { code, stdout, stderr } = await runDemo(dir, ["--all", SHORT, other.join("data")]);
   assertEquals(code, 0, stderr);
   assertBeginsWithVerdict(stdout);
   assertTableComplete(stdout);

@@ -4,7 +4,7 @@
  * gets what there is to get.
  */
 
-import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { BACKEND, HANDLE } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import { ECANCELED, EFAULT } from "../../ffi/errno.ts";
@@ -12,9 +12,8 @@ import { CQE_WORDS } from "../../ffi/uring_layout.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
 import { fileContent, type Fixture, startRead } from "../support/core.ts";
-import { testSeed } from "../support/prng.ts";
-import { FILE_BYTES as SENTINEL_FILE_BYTES, FILE_SEED, Sentinels } from "../support/sentinel.ts";
-import { runChild, tempDir, writeRandomFile } from "../support/temp.ts";
+import { runForgotten, testForgottenReads } from "../support/forgotten_reads.ts";
+import { Sentinels } from "../support/sentinel.ts";
 import {
   collect,
   countRings,
@@ -29,50 +28,15 @@ import {
   testEachForm,
 } from "../support/uring.ts";
 import { URING_ENDINGS, type UringEnding, UringWorker } from "../support/uring_attached.ts";
-import {
-  ABANDONED_READS,
-  HANDLES,
-  READ_BYTES,
-  type UringReport,
-  type UringTask,
-} from "../support/uring_program.ts";
 
-const PROGRAM = new URL("../support/uring_program.ts", import.meta.url).href;
-const TIME_LIMIT_MS = 120_000;
 const SENTINEL_BYTES = 4 * 1_048_576;
 /** Of each kind of memory. */
 const READS = 4;
 
-/** In a process of its own, which has to end by itself. */
-async function runAbandoned(task: UringTask, form: RingForm): Promise<UringReport> {
-  await using dir = await tempDir();
-  await writeRandomFile(dir.join("data"), SENTINEL_FILE_BYTES, FILE_SEED);
-  const flags = ["--no-prompt", "--no-lock", "-A", "--v8-flags=--expose-gc"];
-  const args = ["run", ...flags, PROGRAM, task, form, dir.join("data"), String(testSeed())];
-  const { code, stdout, stderr, timedOut } = await runChild(args, { timeLimitMs: TIME_LIMIT_MS });
-  assertEquals([code, stderr, timedOut], [0, "", false]);
-  return JSON.parse(stdout);
-}
-
-testEachForm("1000 forgotten reads of a file touch nothing that was freed", async (form) => {
-  const report = await runAbandoned("files", form);
-  assertEquals([report.changed, report.idle], [0, HANDLES]);
-  assertGreaterOrEqual(report.bytesRead, ABANDONED_READS * 4096);
-});
-
-testEachForm("1000 forgotten reads that end late touch nothing that was freed", async (form) => {
-  const report = await runAbandoned("pipes", form);
-  assertEquals([report.changed, report.idle], [0, HANDLES]);
-  assertEquals([report.late, report.bytesRead], [ABANDONED_READS, ABANDONED_READS * READ_BYTES]);
-});
-
-testEachForm("1000 forgotten reads that never end do not keep a program running", async (form) => {
-  const report = await runAbandoned("left", form);
-  assertEquals([report.late, report.bytesRead, report.changed], [ABANDONED_READS, 0, 0]);
-});
+testForgottenReads(200);
 
 testEachForm("a read that is pointed at plain memory by force is found", async (form) => {
-  const { late, changed } = await runAbandoned("canary", form);
+  const { late, changed } = await runForgotten("canary", form, 1);
   assertEquals([late, changed], [1, 1]);
 });
 

@@ -3,7 +3,7 @@
  * what they would have resolved, and what was freed is filled with sentinels (`sentinel.ts`) before the
  * kernel is done with them. Prints a {@linkcode UringReport} as JSON.
  *
- * Arguments: what to read, the form of the ring, the path of a file, a seed. `files` are read into
+ * Arguments: what to read, the form of the ring, the path of a file, a seed, how many reads. `files` are read into
  * memory of all kinds; `pipes` stay in the kernel until all is forgotten and collected; `left` is the
  * same without an end: nobody closes anything. `canary` points a read at plain memory by force, so that
  * it must be found.
@@ -21,8 +21,6 @@ import { Prng } from "./prng.ts";
 import { collect, issueAndForget, KINDS, Sentinels } from "./sentinel.ts";
 import { Pipe } from "./uring.ts";
 
-/** How many reads are forgotten. */
-export const ABANDONED_READS = 1000;
 /** Handles that there are. */
 export const HANDLES = 1024;
 
@@ -40,6 +38,16 @@ export interface UringReport {
   readonly sentinelBytes: number;
   /** Sentinels that had another byte than the pattern at the end. */
   readonly changed: number;
+}
+
+/** What the program works with. */
+interface Work {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  readonly pipe: Pipe;
+  /** How many reads are forgotten. */
+  readonly reads: number;
+  readonly sentinels: Sentinels;
 }
 
 /** Of a pipe: what one write brings. */
@@ -76,8 +84,9 @@ function adopt(aio: Aio): Uint8Array {
 }
 
 /** Into memory of so many kinds by turns; nothing of it is held afterwards. */
-function forgetPipeReads(aio: Aio, file: AioFile, fd: number, kinds: number): void {
-  for (let i = 0; i < ABANDONED_READS; i++) {
+function forgetPipeReads(work: Work, kinds: number): void {
+  const { aio, file, pipe: { fd }, reads } = work;
+  for (let i = 0; i < reads; i++) {
     if (i % kinds === 0) startPipeRead(aio, fd, aio.alloc(READ_BYTES));
     else if (i % kinds === 1) startPipeRead(aio, fd, adopt(aio));
     else forgetPlainRead(aio, file, fd);
@@ -131,27 +140,22 @@ async function endAll(aio: Aio): Promise<void> {
 }
 
 /** @returns how many reads were late: none is for certain */
-function runFiles(aio: Aio, file: AioFile, random: Prng, sentinels: Sentinels): number {
+function runFiles({ aio, file, reads, sentinels }: Work, random: Prng): number {
   for (let group = 0; group < GROUPS; group++) {
-    issueAndForget(aio, file, random, ABANDONED_READS / KINDS.length / GROUPS);
+    issueAndForget(aio, file, random, reads / KINDS.length / GROUPS);
     sentinels.addOfEachSize(SENTINEL_BYTES / GROUPS);
   }
   return 0;
 }
 
-function runPipes(
-  aio: Aio,
-  file: AioFile,
-  pipe: Pipe,
-  task: UringTask,
-  sentinels: Sentinels,
-): number {
+function runPipes(work: Work, task: UringTask): number {
+  const { aio, pipe, reads, sentinels } = work;
   if (task === "canary") forceRead(aio, pipe.fd, findReused(aio, sentinels));
   // A file's own read is awaited by the file, which would keep the program running.
-  else forgetPipeReads(aio, file, pipe.fd, task === "left" ? 2 : 3);
+  else forgetPipeReads(work, task === "left" ? 2 : 3);
   aio.submitStaged();
   collect();
-  for (let made = 0; made < ABANDONED_READS; made++) sentinels.add(READ_BYTES);
+  for (let made = 0; made < reads; made++) sentinels.add(READ_BYTES);
   sentinels.addOfEachSize(SENTINEL_BYTES);
   collect();
   const late = aio.backend.inFlightCount;
@@ -160,15 +164,14 @@ function runPipes(
 }
 
 async function main(): Promise<void> {
-  const [task, form, path, seed] = Deno.args as [UringTask, RingForm, string, string];
+  const [task, form, path, seed, reads] = Deno.args as [UringTask, RingForm, ...string[]];
   const aio = await openAio(form);
   const { backend } = aio;
-  const file = await aio.openFile(path);
+  const file = await aio.openFile(path!);
   const pipe = await Pipe.open();
   const sentinels = new Sentinels();
-  const late = task === "files"
-    ? runFiles(aio, file, new Prng(Number(seed)), sentinels)
-    : runPipes(aio, file, pipe, task, sentinels);
+  const work: Work = { aio, file, pipe, reads: Number(reads), sentinels };
+  const late = task === "files" ? runFiles(work, new Prng(Number(seed))) : runPipes(work, task);
   const isEnding = task !== "left";
   // The file waits for reads that it has not started yet, too.
   if (isEnding) await file.close();

@@ -8,8 +8,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { WaitRef } from "../../../core/wait_ref.ts";
 import { InvalidPagesError, PAGE_BYTES } from "../../support/checking_callbacks.ts";
-import type { Fixture } from "../../support/core.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import { testGone } from "./gone.ts";
 import {
   contentOf,
   damage,
@@ -81,36 +81,9 @@ for (const way of WAYS) {
   });
 }
 
-/** How A is gone, with its read under way. */
-const ENDINGS = {
-  "leaves": (session: Session) => session.leave(),
-  "ends itself": (session: Session) => session.end(),
-  "is terminated": (session: Session) => session.terminate(),
-} as const;
-
-/** As after the peer's reconnect: a new session can do all that the old one did. */
-async function assertReconnects(fixture: Fixture): Promise<void> {
-  await using next = await Session.start(fixture);
-  const frames = makeFrames(fixture, 1);
-  assertEquals((await next.read({ first: 2, frames })).status, "ok");
-  assertEquals(await next.see(frames), expectedPages(2, 1));
-}
-
-for (const ending of ["leaves", "ends itself", "is terminated"] as const) {
-  for (const way of WAYS) {
-    testEachCoreMethod(`A starts a read and ${ending}; B gets the page, ${way}()`, async (test) => {
-      await using fixture = await openPages(test);
-      const frames = makeFrames(fixture, 1);
-      await using session = await Session.start(fixture);
-      const ref = await session.start({ first: 1, frames });
-      await ENDINGS[ending](session);
-      await waitBy(fixture.aio, way, ref);
-      assertEquals(contentOf(frames), expectedPages(1, 1));
-      await assertReconnects(fixture);
-      assertEquals(fixture.messages(), []);
-    });
-  }
-}
+testGone("leaves", "wait");
+testGone("ends itself", "waitSync");
+testGone("is terminated", "checkDone");
 
 for (const way of WAYS) {
   testEachCoreMethod(

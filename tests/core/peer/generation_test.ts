@@ -5,22 +5,18 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { HANDLE } from "../../../core/shared_memory.ts";
-import { highWord, lowWord } from "../../../ffi/memory.ts";
-import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { openAt, setGeneration, testForeignGeneration } from "./generations.ts";
 import {
   contentOf,
   damage,
   expectedPages,
   makeFrames,
-  openPages,
   outcomeOf,
   startPages,
   waitBy,
   WAYS,
 } from "./peer.ts";
-import { Session } from "./session.ts";
 
 /** The generation that a handle gets, from the last of 31 bits to the last but one of 53. */
 const GENERATIONS = [
@@ -33,24 +29,6 @@ const GENERATIONS = [
   2 ** 40 + 2 ** 31 + 7,
   Number.MAX_SAFE_INTEGER - 1,
 ] as const;
-
-/** Sets the generation of the idle handle that the next `acquire()` takes. */
-function setGeneration({ aio }: Fixture, generation: number): void {
-  const { control } = aio.backend;
-  const at = control.handleAt(0);
-  control.words[at + HANDLE.generationLow] = lowWord(generation);
-  control.words[at + HANDLE.generationHigh] = highWord(generation);
-}
-
-/** An Aio with one handle a thread, whose next use has that generation. */
-async function openAt(
-  test: Parameters<typeof openPages>[0],
-  generation: number,
-): Promise<Fixture> {
-  const fixture = await openPages(test, { maxConcurrency: 1 });
-  setGeneration(fixture, generation);
-  return fixture;
-}
 
 for (const generation of GENERATIONS) {
   for (const way of WAYS) {
@@ -113,26 +91,4 @@ for (const generation of GENERATIONS) {
   });
 }
 
-for (const generation of [2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 2 ** 31 + 7] as const) {
-  for (const way of WAYS) {
-    testEachCoreMethod(`B waits for A's IO of generation ${generation}, ${way}()`, async (test) => {
-      await using fixture = await openAt(test, generation);
-      await using other = await Session.start(fixture);
-      setGeneration(fixture, generation);
-      const frames = makeFrames(fixture, 1);
-      const started = startPages(fixture, { first: 1, frames });
-      assertEquals(started.ref.generation, generation);
-      await other.wait(way, started.ref);
-      assertEquals(await other.see(frames), expectedPages(1, 1));
-      await fixture.aio.wait(started.ref);
-      assertEquals(outcomeOf(fixture.aio, started).status, "ok");
-      // The same once more, with the next use of the handle.
-      const next = startPages(fixture, { first: 2, frames });
-      assertEquals(next.ref.generation, generation + 1);
-      await other.wait(way, started.ref);
-      await other.wait(way, next.ref);
-      assertEquals(await other.see(frames), expectedPages(2, 1));
-      await fixture.aio.wait(next.ref);
-    });
-  }
-}
+testForeignGeneration(2 ** 32 - 1);
