@@ -52,7 +52,7 @@ export function aioBelongingsOf(aio: Aio): AioBelongings {
  * Threads of this process but those of Deno's pool, which ends one that had nothing to do for 10 s, and
  * starts one when it likes.
  */
-function countThreads(): number {
+export function countThreads(): number {
   return [...Deno.readDirSync("/proc/self/task")].filter(({ name }) => {
     try {
       return !Deno.readTextFileSync(`/proc/self/task/${name}/comm`).startsWith("tokio-");
