@@ -11,11 +11,14 @@
  */
 
 import { parseArgs } from "node:util";
+import { openDescriptors } from "./support/belongings.ts";
 import { CORE_METHODS } from "./support/core_methods.ts";
 import { fuzzCore } from "./support/fuzz/fuzz_run.ts";
 import { fuzzThreads } from "./support/fuzz/fuzz_threads.ts";
 
 const PROGRESS_MS = 10_000;
+/** Deno's own: those of a Worker that was ended stay for a while. */
+const SPARE_DESCRIPTORS = 64;
 /** How often each thread attaches. */
 const ROUNDS = 3;
 
@@ -43,6 +46,7 @@ const end = performance.now() + numberOf("minutes") * 60_000;
 const total = { programs: 0, steps: 0, started: 0, checked: 0 };
 let seed = numberOf("seed");
 let toldAt = performance.now();
+let descriptorsAtFirst: number | null = null;
 do {
   for (const method of methods) {
     const plan = { method, seed: seed >>> 0, steps: numberOf("steps"), rounds: ROUNDS };
@@ -57,6 +61,11 @@ do {
     total.checked += report.checked;
   }
   seed++;
+  const descriptors = openDescriptors().length;
+  descriptorsAtFirst ??= descriptors;
+  if (descriptors > descriptorsAtFirst + SPARE_DESCRIPTORS) {
+    throw new Error(`${descriptors} descriptors are open, and ${descriptorsAtFirst} were at first`);
+  }
   if (performance.now() - toldAt < PROGRESS_MS) continue;
   toldAt = performance.now();
   console.log(`${JSON.stringify(total)}, next seed ${seed}`);

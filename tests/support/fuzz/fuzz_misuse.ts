@@ -94,7 +94,7 @@ function ofStarted(model: FuzzModel, prng: Prng): Refusal[] {
   const { aio } = model;
   const started = [...model.ios.values()].filter(({ stage }) => stage !== "handedOut");
   if (started.length === 0) return [];
-  const { ref, stage } = prng.pick(started);
+  const { ref, stage, asked } = prng.pick(started);
   const handle = aio.backend.handleOf(ref.index);
   const isReused = model.handed?.handle === handle;
   const future = { index: ref.index, generation: ref.generation + 1000 };
@@ -103,6 +103,14 @@ function ofStarted(model: FuzzModel, prng: Prng): Refusal[] {
     ["checkDone of a use to come", () => aio.checkDone(future), RangeError],
     ["wait for a use to come", () => aio.wait(future), RangeError],
   ];
+  const [view] = asked!.views;
+  const isUsed = view?.buffer === aio.backend.arena.buffer &&
+    /^(read|write)v$/.test(asked!.operation);
+  if (isUsed && stage !== "over") {
+    const isWhole = asked!.views.length === 1;
+    const error = isWhole ? Deno.errors.Busy : TypeError;
+    refusals.push(["free of memory in use", () => aio.free(view!), error]);
+  }
   if (isReused) return refusals;
   refusals.push(
     ["release after the start", () => handle.release(), AioApiError],

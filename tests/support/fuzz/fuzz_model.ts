@@ -167,6 +167,7 @@ export class FuzzModel {
     for (const owner of root.tree()) {
       owner.isReleased = true;
       this.owners.delete(owner);
+      assertEquals(owner.owner.handleCount, 0, "handles of an owner that was released");
       for (const io of owner.ios) {
         io.owner = null;
         if (io.stage === "handedOut") {

@@ -14,7 +14,7 @@ import { tempDir } from "../temp.ts";
 import { FuzzBoard } from "./fuzz_board.ts";
 import { FuzzFile } from "./fuzz_files.ts";
 import { type FuzzReport, runProgram } from "./fuzz_program.ts";
-import { assertNoneOpen, filesIn, randomMethod, randomOptions } from "./fuzz_run.ts";
+import { assertNoneLeft, descriptorsOf, filesIn, randomMethod, randomOptions } from "./fuzz_run.ts";
 
 /** How many threads, with the one that opens. */
 const THREADS = 3;
@@ -84,6 +84,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
   const prng = new Prng(plan.seed);
   const warnings: string[] = [];
   const { held, method } = randomMethod(plan.method, prng);
+  const before = descriptorsOf(dir);
   const aio = await Aio.open({
     ...randomOptions(plan.method, prng),
     onWarning: (message) => warnings.push(message),
@@ -137,7 +138,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
     return sumOf([await own, ...answers.flatMap(({ reports }) => reports)]);
   } finally {
     await aio.close();
-    assertNoneOpen(dir);
+    await assertNoneLeft(dir, before);
   }
 }
 
