@@ -24,6 +24,7 @@ import type { UseHandle } from "./acquire_queue.ts";
 import type { Backend } from "./backend.ts";
 import { type BackendRow, listBackends } from "./backends.ts";
 import { called } from "./caller.ts";
+import { closeBackend, type Failures } from "./closing_backend.ts";
 import { closingFd } from "./closing_fd.ts";
 import { AioApiError } from "./errors.ts";
 import type { AioHandle } from "./handle.ts";
@@ -31,15 +32,9 @@ import type { InjectionHook } from "./injection.ts";
 import { INSPECT } from "./inspect.ts";
 import { type IoRow, listIos } from "./ios.ts";
 import type { IoMethod, WorkerRow } from "./method.ts";
-import { drainOthers } from "./drain.ts";
-import {
-  attachBackend,
-  type AttachOptions,
-  leave,
-  openBackend,
-  type OpenedBackend,
-} from "./open.ts";
+import { attachBackend, type AttachOptions, openBackend, type OpenedBackend } from "./open.ts";
 import type { AioOptions, EffectiveOptions, WorkerPoolOptions } from "./options.ts";
+import { type CloseOptions, Patience } from "./patience.ts";
 import { reapBackend } from "./reap.ts";
 import { reporterOf } from "./reporter.ts";
 import { type ResourceOwner, runWithOwner } from "./resource_owner.ts";
@@ -60,6 +55,7 @@ export class AioCore implements AsyncDisposable {
   /** Why the method was chosen, in a sentence's worth of words. */
   readonly methodReason: string;
   readonly #reporter: ResultReporter;
+  readonly #patience = new Patience();
   #closed: Promise<void> | null = null;
   #wasInBatch = false;
 
@@ -343,10 +339,15 @@ export class AioCore implements AsyncDisposable {
    * flight; in an attached thread it detaches that thread. A batch left open is closed, with the warning
    * `open AIO batch at end of (sub-)transaction`. Calling it again does nothing.
    *
+   * @param options a signal to end the wait: what is in flight then keeps its memory and descriptors
+   *   until the kernel is done, but no event loop alive, and the rest follows by itself
    * @throws {AioApiError} if a handle is handed out
+   * @throws the signal's reason
+   * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
-  close(): Promise<void> {
-    return called(this.#closed ?? this.#closeFirst());
+  close(options?: CloseOptions): Promise<void> {
+    const closed = this.#closed ?? this.#closeFirst();
+    return called(this.#patience.wait(closed, options?.signal), options?.signal);
   }
 
   async #closeFirst(): Promise<void> {
@@ -374,24 +375,18 @@ export class AioCore implements AsyncDisposable {
     backend.acquireQueue.refuseAll(
       new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"),
     );
-    for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
-      await this.wait(ref);
-    }
-    if (backend.isOpener) await drainOthers(backend);
-    await this.onDrained();
-    await backend.pump.settled();
-    await backend.turn.settled();
-    backend.doorbells.close();
-    await backend.method.shutdownBackend?.(backend);
-    leave(backend);
+    const { pump } = backend;
+    const hold = { ref: () => pump.forsake("all", false), unref: () => pump.forsake("all", true) };
+    const closeFiles = (failures: Failures) => this.onDrained(failures, this.#patience);
+    await this.#patience.holding(hold, closeBackend(backend, closeFiles, this.#patience));
   }
 
   /** Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses. */
-  protected async onDrained(): Promise<void> {}
+  protected async onDrained(_failures: Failures, _patience: Patience): Promise<void> {}
 
-  /** The end of an `await using` block: {@linkcode close}. */
+  /** The end of an `await using` block: {@linkcode close}, unless whoever called that gave it up. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return this.#patience.isGivenUp ? Promise.resolve() : this.close();
   }
 
   /**

@@ -72,3 +72,15 @@ async function place(error: unknown, signal: AbortSignal | undefined): Promise<v
   await undefined;
   atCaller(error, called, signal);
 }
+
+/**
+ * Remembers who called a public function that is running.
+ *
+ * @param call the public function
+ * @returns tells the place, such as `main (file:///a/b.ts:1:2)`
+ */
+export function callSite(call: Boundary): () => string {
+  const probe: { stack?: string } = {};
+  Error.captureStackTrace(probe, call);
+  return () => /^ +at (?:async )?(.+)$/m.exec(probe.stack ?? "")?.[1] ?? "an unknown place";
+}

@@ -6,6 +6,7 @@
 
 import type { Backend } from "./backend.ts";
 import { COMPLETED_IO, STAGED } from "./handle_state.ts";
+import type { Patience } from "./patience.ts";
 import { BACKEND, HANDLE } from "./shared_memory.ts";
 
 const LOOK_AGAIN_MS = 1;
@@ -14,12 +15,12 @@ const LOOK_AGAIN_MS = 1;
  * Resolves when no other thread has IO staged or in flight; none can start any more. Threads that
  * have died are reaped: nobody else may do it later.
  */
-export async function drainOthers(backend: Backend): Promise<void> {
+export async function drainOthers(backend: Backend, patience: Patience): Promise<void> {
   const count = backend.options.maxBackends;
   backend.reapDead();
   for (let id = 0; id < count; id++) {
     while (id !== backend.id && isBusy(backend, id)) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+      await patience.pause(LOOK_AGAIN_MS);
       backend.reapDead();
     }
   }

@@ -14,6 +14,7 @@ import { type Libc, SEEK_END } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { offThread } from "./off_thread.ts";
+import { Patience } from "./patience.ts";
 import { secondLook } from "./second_look.ts";
 import { sleepMs } from "./sleep.ts";
 import type { Eventually } from "./steps.ts";
@@ -74,9 +75,13 @@ export interface FileCallForms {
   readonly blocking: BlockingCalls;
 }
 
-/** Makes both forms for a backend. */
-export function fileCalls(host: FileHost): FileCallForms {
-  return { awaited: awaitedCalls(host), blocking: blockingCalls(host) };
+/**
+ * Makes both forms for a backend.
+ *
+ * @param patience once that is given up, pauses and closings do not keep the event loop alive
+ */
+export function fileCalls(host: FileHost, patience = new Patience()): FileCallForms {
+  return { awaited: awaitedCalls(host, patience), blocking: blockingCalls(host) };
 }
 
 function blockingCalls({ libc }: FileHost): BlockingCalls {
@@ -111,7 +116,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
   };
 }
 
-function awaitedCalls(host: FileHost): FileCalls {
+function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
   const { libc } = host;
   return {
     areBlocking: false,
@@ -152,15 +157,20 @@ function awaitedCalls(host: FileHost): FileCalls {
       const result = await secondLook(libc, call);
       if (result < 0) throw truncateError(result, path, bytes);
     },
-    close: (fd, sibling) => closeOff(libc, fd, sibling),
-    closeDenos: (fd) => closeDenosOff(host, fd),
-    pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    close: (fd, sibling) => closeOff(libc, fd, sibling, patience),
+    closeDenos: (fd) => closeDenosOff(host, fd, patience),
+    pause: (ms) => patience.pause(ms),
   };
 }
 
 /** The error number of a failed close is another thread's: closing a sibling may fail of the same. */
-async function closeOff(libc: Libc, fd: number, sibling: number): Promise<number> {
-  if (await offThread(() => libc.closeNonblocking(fd)) >= 0) return 0;
+async function closeOff(
+  libc: Libc,
+  fd: number,
+  sibling: number,
+  patience: Patience,
+): Promise<number> {
+  if (await offThread(() => libc.closeNonblocking(fd), patience) >= 0) return 0;
   const again = sibling < 0 ? -1 : libc.duplicate(sibling);
   if (again < 0) return -EIO;
   const result = await secondLook(libc, { name: "close", parameters: ["i32"], args: [again] });
@@ -171,9 +181,13 @@ async function closeOff(libc: Libc, fd: number, sibling: number): Promise<number
  * `fs.close` blocks the event loop for as long as the system writes back. So the file is closed by a
  * thread of the pool, by putting another one in its place, and `fs.close` closes that.
  */
-async function closeDenosOff({ libc, doorbells }: FileHost, fd: number): Promise<void> {
+async function closeDenosOff(
+  { libc, doorbells }: FileHost,
+  fd: number,
+  patience: Patience,
+): Promise<void> {
   const by = doorbells.tryOpen();
-  if (by >= 0) await offThread(() => libc.replaceNonblocking(fd, by));
+  if (by >= 0) await offThread(() => libc.replaceNonblocking(fd, by), patience);
   fs.closeSync(fd);
 }
 

@@ -10,18 +10,31 @@
  * @module
  */
 
+import { holdCall } from "./hold_call.ts";
+import type { Patience } from "./patience.ts";
+
 /** Most calls of this thread that run at a time. */
 export const OFF_THREAD_CALLS_MAX = 8;
 
 let running = 0;
 const queue: (() => void)[] = [];
 
-/** Executes a nonblocking call when fewer than {@linkcode OFF_THREAD_CALLS_MAX} run. @returns its result */
-export async function offThread(call: () => Promise<number>): Promise<number> {
+/**
+ * Executes a nonblocking call when fewer than {@linkcode OFF_THREAD_CALLS_MAX} run.
+ *
+ * @param call starts it
+ * @param patience once that is given up, the call does not keep the event loop alive
+ * @returns its result
+ */
+export async function offThread(
+  call: () => Promise<number>,
+  patience?: Patience,
+): Promise<number> {
   if (running < OFF_THREAD_CALLS_MAX) running++;
   else await new Promise<void>((resolve) => queue.push(resolve));
   try {
-    return await call();
+    const result = call();
+    return await (patience === undefined ? result : patience.holding(holdCall(result), result));
   } finally {
     // Whoever waits takes over the place.
     const next = queue.shift();

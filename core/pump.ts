@@ -14,11 +14,16 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
+import {
+  clearTimeout as clearNodeTimeout,
+  setImmediate,
+  setTimeout as setNodeTimeout,
+} from "node:timers";
 import type { Libc } from "../ffi/libc.ts";
 import { POLLFD_WORDS, POLLIN } from "../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
-import { BACKEND, type Control } from "./shared_memory.ts";
+import { DEFINED } from "./handle_state.ts";
+import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
 import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import type { WaitRef } from "./wait_ref.ts";
@@ -29,6 +34,8 @@ const FOREIGN_SLICE_MS = 1;
 const PATIENCE_MS = 100;
 /** How long to sleep where no doorbell can be had, or no thread to sleep in. */
 const BELL_LESS_SLICE_MS = 1;
+/** How long to sleep while nobody waits for what is in flight. */
+const FORSAKEN_SLICE_MS = 20;
 /**
  * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
  * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
@@ -87,6 +94,11 @@ export class Pump {
   #askedAt = performance.now();
   #isRunning = false;
   #parked: Promise<void> | null = null;
+  /** Descriptors whose IO nobody waits for any more: it keeps no event loop alive. */
+  readonly #forsaken = new Set<number>();
+  #isAllForsaken = false;
+  /** Ends a sleep that keeps no event loop alive. */
+  #endSleep: (() => void) | null = null;
 
   /**
    * Made by the core, not by users.
@@ -112,6 +124,8 @@ export class Pump {
 
   /** Sees to it that completions are looked for, if there is anything to complete. */
   start(): void {
+    // Somebody may wait for what is started now.
+    if (this.#endSleep !== null) this.#endSleep();
     if (this.#isRunning || !this.#isBusy()) return;
     this.#isRunning = true;
     this.#spin.begin(performance.now());
@@ -135,8 +149,37 @@ export class Pump {
     }
   }
 
+  /**
+   * Says whether anybody waits for the IO on a descriptor, or for any IO at all. While nobody does, what
+   * is in flight is looked after now and then, but lets the event loop end.
+   */
+  forsake(fd: number | "all", isForsaken: boolean): void {
+    if (fd === "all") this.#isAllForsaken = isForsaken;
+    else if (isForsaken) this.#forsaken.add(fd);
+    else this.#forsaken.delete(fd);
+    if (this.#parked !== null) this.#ringSelf();
+  }
+
+  #isLoopKept(): boolean {
+    if (this.#isAllForsaken) return false;
+    if (this.#forsaken.size === 0) return true;
+    const { control, id } = this.#host;
+    const first = id * control.handlesPerBackend;
+    for (let index = first; index < first + control.handlesPerBackend; index++) {
+      const state = control.words[control.handleAt(index) + HANDLE.state]!;
+      if (state >= DEFINED && !this.#isForsaken(index)) return true;
+    }
+    return this.#foreign.some(({ ref }) => !this.#isForsaken(ref.index));
+  }
+
+  #isForsaken(index: number): boolean {
+    const { control } = this.#host;
+    return this.#forsaken.has(control.words[control.handleAt(index) + HANDLE.fd]!);
+  }
+
   #ringSelf(): void {
     this.#host.doorbells.ringSelf();
+    this.#endSleep?.();
   }
 
   #isBusy(): boolean {
@@ -187,7 +230,20 @@ export class Pump {
     this.#foreign = pending;
   }
 
+  /** A timer that lets the event loop end, as nobody waits for what is in flight. */
+  #sleepForsaken(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setNodeTimeout(resolve, FORSAKEN_SLICE_MS).unref();
+    this.#endSleep = () => {
+      clearNodeTimeout(timer);
+      this.#endSleep = null;
+      resolve();
+    };
+    this.#sleep(promise.finally(() => this.#endSleep = null));
+  }
+
   #park(): void {
+    if (!this.#isLoopKept()) return this.#sleepForsaken();
     const { doorbells, libc } = this.#host;
     const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {

@@ -6,7 +6,7 @@
  */
 
 import { AioCore } from "../core/aio.ts";
-import { called, calling } from "../core/caller.ts";
+import { called, calling, callSite } from "../core/caller.ts";
 import { Descriptors } from "../core/descriptors.ts";
 import { shown } from "../core/errors.ts";
 import {
@@ -15,6 +15,7 @@ import {
   openBackend,
   type OpenedBackend,
 } from "../core/open.ts";
+import type { Failures } from "../core/closing_backend.ts";
 import type { FileCalls } from "../core/file_calls.ts";
 import type { FileSlot, OpenFileEntry } from "../core/open_file.ts";
 import type { AioOptions } from "../core/options.ts";
@@ -23,7 +24,9 @@ import type { IoMethod } from "../core/method.ts";
 import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./bounce.ts";
 import { AioFile } from "./file.ts";
+import type { AioFileParts } from "./file_parts.ts";
 import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/open_path.ts";
+import type { Patience } from "../core/patience.ts";
 import { IS_LASTING, type OpenedFile, type OpeningHost, openingSteps } from "../core/opening.ts";
 import { get, runSteps, runStepsSync, type Steps } from "../core/steps.ts";
 import { Transfers } from "./transfer.ts";
@@ -111,14 +114,18 @@ export class Aio extends AioCore {
    * @throws what the system says, with `code`, `errno`, `syscall`, `path` and `cause`
    */
   openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
-    return called(this.#openFile(path, options));
+    return called(this.#openFile(path, options, callSite(Aio.prototype.openFile)));
   }
 
-  async #openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
+  async #openFile(
+    path: string | URL,
+    options: OpenFileOptions | undefined,
+    site: () => string,
+  ): Promise<AioFile> {
     this.backend.checkUsable("openFile");
     const request = openRequest(path, options);
     const opening = runSteps(
-      this.#openingSteps(this.#descriptors.calls.awaited, request, (file) => file.close()),
+      this.#openingSteps(this.#descriptors.calls.awaited, request, site, (file) => file.close()),
     );
     this.#openings.add(opening);
     try {
@@ -133,8 +140,10 @@ export class Aio extends AioCore {
     return calling(Aio.prototype.openFileSync, () => {
       this.backend.checkUsable("openFileSync");
       const request = openRequest(path, options);
+      const site = callSite(Aio.prototype.openFileSync);
+      const { blocking } = this.#descriptors.calls;
       return runStepsSync(
-        this.#openingSteps(this.#descriptors.calls.blocking, request, (file) => file.closeSync()),
+        this.#openingSteps(blocking, request, site, (file) => file.closeSync()),
       );
     });
   }
@@ -143,13 +152,14 @@ export class Aio extends AioCore {
   *#openingSteps(
     calls: FileCalls,
     request: OpenRequest,
+    site: () => string,
     close: (file: AioFile) => void | Promise<void>,
   ): Steps<AioFile> {
     const slot = this.#reserve(request);
     let file: AioFile | null = null;
     try {
       const accept = (opened: OpenedFile) => {
-        file = this.#accept(slot, opened);
+        file = this.#accept(slot, opened, site);
         return { file, isToBeCut: opened.isToBeCut };
       };
       const opened = yield* openingSteps(this.#openingHost, calls, request, accept);
@@ -187,10 +197,10 @@ export class Aio extends AioCore {
     );
   }
 
-  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile): AioFile {
+  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, site: () => string): AioFile {
     this.#openingHost.checkOpen(entry.path);
     this.backend.files.publish(slot, entry);
-    return this.#makeFile(slot, entry, entry.path, denosFd);
+    return this.#makeFile(slot, entry, { path: entry.path, denosFd, site });
   }
 
   #checkStillOpen(path: string): void {
@@ -224,18 +234,22 @@ export class Aio extends AioCore {
     }
     const slot = { slot: token.slot, generation: token.generation };
     const entry = files.tryAttach(slot) ? files.entry(slot) : null;
-    if (entry !== null) return this.#makeFile(slot, entry, token.path, -1);
+    const site = callSite(Aio.prototype.attachFile);
+    if (entry !== null) return this.#makeFile(slot, entry, { path: token.path, denosFd: -1, site });
     throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
   }
 
-  #makeFile(slot: FileSlot, entry: OpenFileEntry, path: string, denosFd: number): AioFile {
+  #makeFile(
+    slot: FileSlot,
+    entry: OpenFileEntry,
+    origin: Pick<AioFileParts, "path" | "denosFd" | "site">,
+  ): AioFile {
     const file = new AioFile({
       transfers: this.#transfers,
       descriptors: this.#descriptors,
       slot,
       entry,
-      path,
-      denosFd,
+      ...origin,
       onClosed: () => this.#files.delete(file),
     });
     this.#files.add(file);
@@ -294,11 +308,25 @@ export class Aio extends AioCore {
     this.#transfers.space.serve();
   }
 
-  /** Closes the files that are still open. */
-  protected override async onDrained(): Promise<void> {
+  /** Closes the files that are still open, and says which those were. */
+  protected override async onDrained(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
-    await Promise.all([...this.#files].map((file) => file.close()));
-    await this.#descriptors.held.settle();
+    const files = [...this.#files];
+    const forgotten = files.filter((file) => !file.isClosed);
+    if (forgotten.length > 0) this.backend.warn(forgottenFiles(forgotten));
+    await Promise.all(files.map((file) => {
+      const close = () => patience.holding(file.fileEnd.hold, file.close());
+      // Whoever closes it already hears what went wrong.
+      return failures.attempt(forgotten.includes(file) ? close : () => close().catch(() => {}));
+    }));
+    await failures.attempt(() => this.#descriptors.held.settle());
   }
+}
+
+function forgottenFiles(files: readonly AioFile[]): string {
+  const list = files.map((file) => `${shown(file.path)}, opened at ${file.site()}`);
+  const what = files.length === 1 ? "a file" : `${files.length} files`;
+  return `aio.close() closed ${what} left open: ${list.join("; ")}; ` +
+    'close each with file.close() or "await using"';
 }

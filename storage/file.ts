@@ -7,7 +7,6 @@
 
 import type { Backend } from "../core/backend.ts";
 import { atCaller, called, calling } from "../core/caller.ts";
-import { type ClosingFile, closingSteps } from "../core/closing_file.ts";
 import type { Descriptors } from "../core/descriptors.ts";
 import { shown } from "../core/errors.ts";
 import type { AioHandle, StartOptions } from "../core/handle.ts";
@@ -16,9 +15,10 @@ import * as files from "../core/open_file.ts";
 import type { FileSlot } from "../core/open_file.ts";
 import * as operations from "../core/operation.ts";
 import { LAYOUT_VERSION } from "../core/shared_memory.ts";
-import { runSteps, runStepsSync } from "../core/steps.ts";
+import type { CloseOptions } from "../core/patience.ts";
 import { type FileToken, identityOf } from "../core/token.ts";
 import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
+import { FileEnd } from "./file_end.ts";
 import {
   type AioFileParts,
   checkSize,
@@ -65,13 +65,11 @@ export class AioFile implements AsyncDisposable {
   readonly #flags: number;
   readonly #identity: FileIo;
   readonly #descriptors: Descriptors;
-  readonly #parts: ClosingFile;
-  readonly #onClosed: () => void;
+  /** What it counts while it is used, and how it ends. For the Aio. @internal */
+  readonly fileEnd: FileEnd;
+  /** Tells which line opened it. For the Aio. @internal */
+  readonly site: () => string;
   readonly #addressOf: AddressOf;
-  #closed: Promise<void> | null = null;
-  #isClosed = false;
-  #pending = 0;
-  #onIdle: (() => void) | null = null;
 
   /**
    * Made by `aio.openFile()` and `aio.attachFile()`.
@@ -93,15 +91,16 @@ export class AioFile implements AsyncDisposable {
     this.#flags = parts.entry.flags;
     this.flushFailure = new FlushFailure(aio, parts.slot, this.fd, this.path);
     const { path, slot, denosFd } = parts;
-    this.#parts = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
-    this.#onClosed = parts.onClosed;
+    const closing = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
+    this.fileEnd = new FileEnd(parts.descriptors, closing, this.flushFailure, parts.onClosed);
+    this.site = parts.site;
     this.#addressOf = (view) => this.#backend.memory.addressOf(view);
     this.#identity = fileIo(aio, parts);
   }
 
   /** Whether {@linkcode close} was called. */
   get isClosed(): boolean {
-    return this.#isClosed;
+    return this.fileEnd.hasBegun;
   }
 
   /** Names this file, for `aio.attachFile()` in any thread; can be posted to Workers. */
@@ -237,7 +236,7 @@ export class AioFile implements AsyncDisposable {
 
   /** Refuses a call after {@linkcode close}. @internal */
   checkOpen(verb: string): void {
-    if (this.#isClosed) {
+    if (this.isClosed) {
       throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
     }
   }
@@ -426,44 +425,26 @@ export class AioFile implements AsyncDisposable {
 
   /** Counts an operation that the descriptor must outlive. For the transfers. @internal */
   begin(): void {
-    this.#pending++;
+    this.fileEnd.begin();
   }
 
   /** The end of what {@linkcode begin} counted. @internal */
   end(): void {
-    this.#pending--;
-    if (this.#pending === 0) this.#onIdle?.();
+    this.fileEnd.end();
   }
 
   /**
    * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
    * is closed with its last user in any thread. Calling it again does nothing.
    *
+   * @param options a signal to end the wait: what is in flight then keeps its memory and the descriptor
+   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @throws the signal's reason
    * @throws what the system says, or the error of a flush that failed before, in whichever thread; the
    *   file is closed all the same
    */
-  close(): Promise<void> {
-    return called(this.#closed ?? this.#closeFirst());
-  }
-
-  async #closeFirst(): Promise<void> {
-    this.#backend.checkNotInCallback("close");
-    this.#closed = this.flushFailure.closing(this.#close());
-    await this.#closed;
-  }
-
-  async #close(): Promise<void> {
-    this.#isClosed = true;
-    if (this.#pending > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
-      });
-    }
-    try {
-      await runSteps(closingSteps(this.#descriptors, this.#descriptors.calls.awaited, this.#parts));
-    } finally {
-      this.#onClosed();
-    }
+  close(options?: CloseOptions): Promise<void> {
+    return called(this.fileEnd.close(options?.signal), options?.signal);
   }
 
   /**
@@ -472,27 +453,15 @@ export class AioFile implements AsyncDisposable {
    * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
    */
   closeSync(): void {
-    if (this.#isClosed) return;
-    const close = () => this.#closeSync();
-    calling(AioFile.prototype.closeSync, () => this.flushFailure.closingSync(close));
+    if (this.isClosed) return;
+    calling(AioFile.prototype.closeSync, () => this.fileEnd.closeSync());
   }
 
-  #closeSync(): void {
-    this.#backend.checkNotInCallback("closeSync");
-    if (this.#pending > 0) {
-      throw new Deno.errors.Busy(
-        `Cannot close ${shown(this.path)} at once while ${this.#pending} operations are pending: ` +
-          "await close() instead",
-      );
-    }
-    this.#isClosed = true;
-    this.#closed = Promise.resolve();
-    this.#onClosed();
-    runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#parts));
-  }
-
-  /** {@linkcode close}, quiet about a failed flush that a call of this object has thrown already. */
+  /**
+   * {@linkcode close}, quiet about a failed flush that a call of this object has thrown already, and about
+   * a closing that whoever called it gave up.
+   */
   [Symbol.asyncDispose](): Promise<void> {
-    return called(this.flushFailure.disposing(this.close()));
+    return called(this.fileEnd.dispose(() => this.close()));
   }
 }

@@ -67,6 +67,8 @@ export interface AioFileParts {
   readonly path: string;
   /** Deno's descriptor, if this thread opened it; else -1. */
   readonly denosFd: number;
+  /** Tells which line of the user opened it. */
+  readonly site: () => string;
   /** Told when this object is closed. */
   onClosed(): void;
 }

@@ -17,6 +17,7 @@ import type { WaitRef } from "../../core/wait_ref.ts";
 import { METHODS } from "../../methods/registry.ts";
 import type { AioFile } from "../../storage/file.ts";
 import { HeldMethod } from "./held_method.ts";
+import { isOfForgottenFiles } from "./forgotten.ts";
 import { contentAt, tempDir, writeRandomFile } from "./temp.ts";
 
 /** Bytes of the file. */
@@ -79,7 +80,9 @@ export async function openFixture(
     method: "sync",
     arenaBytes: 1024 * 1024,
     maxBackends: 2,
-    onWarning: (message, cause) => warnings.push({ message, cause }),
+    onWarning: (message, cause) => {
+      if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+    },
     onLog: (message) => logs.push(message),
     logLevel: "log",
     ...options,

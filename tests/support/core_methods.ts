@@ -20,6 +20,7 @@ import type { AioOptions, WorkerPoolOptions } from "../../core/options.ts";
 import { Aio } from "../../storage/aio.ts";
 import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
+import { isOfForgottenFiles } from "./forgotten.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
@@ -184,7 +185,9 @@ export async function openMethod(
       method,
       arenaBytes: 1024 * 1024,
       workers: SMALL_POOL,
-      onWarning: (message, cause) => warnings.push({ message, cause }),
+      onWarning: (message, cause) => {
+        if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+      },
       onLog: (message) => logs.push(message),
       logLevel: "log",
       ...options,

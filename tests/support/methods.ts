@@ -8,6 +8,7 @@
 import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
 import type { AioOptions } from "../../core/mod.ts";
 import { Aio } from "../../storage/mod.ts";
+import { warnOfOthers } from "./forgotten.ts";
 import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
@@ -45,6 +46,12 @@ export function testEachMethod(
 
 /** Opens an Aio with one method, and no more memory and Workers than tests need; those run already. */
 export async function openAio(method: IoMethodName, options: AioOptions = {}): Promise<Aio> {
-  const own = { method, arenaBytes: 1024 * 1024, workers: SMALL_POOL, ...options };
+  const own = {
+    method,
+    arenaBytes: 1024 * 1024,
+    workers: SMALL_POOL,
+    onWarning: warnOfOthers,
+    ...options,
+  };
   return await poolUp(await Aio.open(own, METHODS_FOR_TESTS));
 }
