@@ -8,7 +8,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/errors.ts";
 import type { AioHandle } from "../../../core/handle.ts";
-import { ResourceOwner } from "../../../core/resource_owner.ts";
 import { AioReturn, reportResult } from "../../../core/result.ts";
 import type { HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
@@ -18,12 +17,9 @@ import { FuzzHooks } from "./fuzz_hooks.ts";
 import type { FuzzIo, FuzzWaiter } from "./fuzz_io.ts";
 import { misuse } from "./fuzz_misuse.ts";
 import { type FuzzModel, isTold } from "./fuzz_model.ts";
-import { FuzzOwner } from "./fuzz_owner.ts";
+import type { FuzzOwner } from "./fuzz_owner.ts";
+import { FuzzScopes } from "./fuzz_scopes.ts";
 import { FuzzStarter } from "./fuzz_start.ts";
-
-const LEAKED = "leaked AIO handle";
-const NOT_SUBMITTED = "AIO handle was not submitted";
-const BATCH_LEFT_OPEN = "open AIO batch at end of (sub-)transaction";
 
 /** What the steps work on. */
 export interface FuzzStepsParts {
@@ -45,8 +41,8 @@ export class FuzzSteps {
   readonly #model: FuzzModel;
   readonly #prng: Prng;
   readonly #starter: FuzzStarter;
+  readonly #scopes: FuzzScopes;
   readonly hooks: FuzzHooks;
-  #released: ResourceOwner | null = null;
   /** By weight. */
   readonly #steps: readonly (() => string)[];
 
@@ -55,6 +51,11 @@ export class FuzzSteps {
     this.#model = parts.model;
     this.#prng = parts.prng;
     this.#starter = new FuzzStarter(parts.model, parts.prng, () => parts.files);
+    this.#scopes = new FuzzScopes(parts, {
+      acquireFor: (owner) => this.#acquire(owner),
+      startFor: (owner) => this.#startFor(owner),
+      enterBatch: () => this.#batch(),
+    });
     this.hooks = new FuzzHooks(parts.model, parts.prng.seed);
     const weights: readonly (readonly [number, () => string])[] = [
       [30, () => this.#start()],
@@ -62,10 +63,10 @@ export class FuzzSteps {
       [8, () => this.#useTaken()],
       [4, () => this.#batch()],
       [1, () => this.#batchOf()],
-      [2, () => this.#cleanUp()],
-      [2, () => this.#makeOwner()],
-      [2, () => this.#releaseOwner()],
-      [1, () => this.#withOwner()],
+      [2, () => this.#scopes.cleanUp()],
+      [2, () => this.#scopes.makeOwner()],
+      [2, () => this.#scopes.releaseOwner()],
+      [1, () => this.#scopes.withOwner()],
       [4, () => this.#waitSync()],
       [3, () => this.#look()],
       [3, () => this.#whenDone()],
@@ -101,11 +102,6 @@ export class FuzzSteps {
     }
   }
 
-  #pickOwner(): FuzzOwner | null {
-    const { owners } = this.#model;
-    return owners.size > 0 && this.#prng.chance(1, 2) ? this.#prng.pick([...owners]) : null;
-  }
-
   /** Those of which somebody still wants to know. */
   #wanted(): FuzzIo[] {
     return [...this.#model.ios.values()]
@@ -131,7 +127,7 @@ export class FuzzSteps {
 
   #start(): string {
     if (this.#model.handed !== null) return "nothing";
-    const taken = this.#acquire(this.#pickOwner());
+    const taken = this.#acquire(this.#scopes.pickOwner());
     if (taken === null) return "tryAcquire: none";
     const { handle, io } = taken;
     this.startTaken(handle, io);
@@ -146,7 +142,7 @@ export class FuzzSteps {
 
   #take(): string {
     if (this.#model.handed !== null) return "nothing";
-    const taken = this.#acquire(this.#pickOwner());
+    const taken = this.#acquire(this.#scopes.pickOwner());
     if (taken === null) return "tryAcquire: none";
     this.#model.handed = taken;
     return `take ${taken.io}`;
@@ -205,101 +201,6 @@ export class FuzzSteps {
     model.isInBatch = false;
     model.submittedAll();
     return `batch of ${count} that ${end}`;
-  }
-
-  #cleanUp(): string {
-    const model = this.#model;
-    const { warnings } = this.#parts;
-    const isError = this.#prng.chance(1, 2);
-    const expected = isError || !model.isInBatch ? [] : [BATCH_LEFT_OPEN];
-    const isSubmitting = isError || model.isInBatch;
-    const from = warnings.length;
-    if (isError) model.aio.errorCleanup();
-    else model.aio.endOfScope(this.#prng.chance(1, 2));
-    model.isInBatch = false;
-    if (isSubmitting) model.submittedAll();
-    assertEquals(ownWarnings(warnings.slice(from)), expected);
-    return isError ? "errorCleanup" : "endOfScope";
-  }
-
-  // --- owners ---
-
-  #makeOwner(): string {
-    const parent = this.#pickOwner();
-    const owner = new FuzzOwner(new ResourceOwner(this.#model.aio, parent?.owner), parent);
-    this.#model.owners.add(owner);
-    return parent === null ? "an owner" : "an owner below another";
-  }
-
-  #releaseOwner(): string {
-    const { owners } = this.#model;
-    if (owners.size === 0) return "nothing";
-    const owner = this.#prng.pick([...owners]);
-    const onError = this.#prng.chance(1, 2);
-    this.#endOwner(owner, onError, () => owner.owner.release({ onError }));
-    owner.owner.release();
-    this.#released = owner.owner;
-    return `release an owner${onError ? " on error" : ""}`;
-  }
-
-  /** What an owner warns of, and submits, when it ends. */
-  #endOwner(root: FuzzOwner, onError: boolean, end: () => void): void {
-    const model = this.#model;
-    const { warnings } = this.#parts;
-    model.verifyUses();
-    const ios = [...root.tree()].flatMap((owner) => [...owner.ios]);
-    const hasLeaked = ios.some(({ stage }) => stage === "handedOut");
-    const staged = ios.filter(({ stage }) => stage === "staged").length;
-    const from = warnings.length;
-    end();
-    const told = ownWarnings(warnings.slice(from));
-    const isTold = (warning: string) => told.filter((one) => one === warning).length;
-    assertEquals(isTold(LEAKED), !onError && hasLeaked ? 1 : 0, "warnings of leaked handles");
-    const [least, most] = onError || staged === 0 ? [0, 0] : [1, staged];
-    const count = isTold(NOT_SUBMITTED);
-    assert(count >= least && count <= most, `${count} warnings of ${staged} IOs not submitted`);
-    if (staged > 0) model.submittedAll();
-    model.released(root, true);
-  }
-
-  #withOwner(): string {
-    const model = this.#model;
-    const isThrowing = this.#prng.chance(1, 2);
-    const count = this.#prng.below(4);
-    const isLeaking = model.handed === null && this.#prng.chance(1, 3);
-    const isOpening = !model.isInBatch && this.#prng.chance(1, 3);
-    let root: FuzzOwner | null = null;
-    const run = () =>
-      model.aio.withOwner((owner) => {
-        root = new FuzzOwner(owner, null);
-        model.owners.add(root);
-        if (isOpening) this.#batch();
-        for (let i = 0; i < count; i++) this.#startFor(root);
-        if (isLeaking) model.handed = this.#acquire(root);
-        if (isThrowing) throw new Error("as planned");
-      });
-    const end = () => {
-      if (isThrowing) assertThrows(run, Error, "as planned");
-      else run();
-    };
-    this.#runScope(end, () => root!, isThrowing);
-    return `withOwner of ${count}${isThrowing ? " that throws" : ""}`;
-  }
-
-  /** The end of a scope comes within the call, so what it did is only compared afterwards. */
-  #runScope(run: () => void, root: () => FuzzOwner, isThrowing: boolean): void {
-    const model = this.#model;
-    const { warnings } = this.#parts;
-    const from = warnings.length;
-    run();
-    const told = ownWarnings(warnings.slice(from));
-    if (isThrowing) assertEquals(told, [], "warnings after an error");
-    const isOpen = model.isInBatch;
-    assertEquals(told.includes(BATCH_LEFT_OPEN), isOpen && !isThrowing, "warned of an open batch");
-    model.submittedPerhaps();
-    if (isThrowing || isOpen) model.submittedAll();
-    model.isInBatch = false;
-    model.released(root(), false);
   }
 
   #startFor(owner: FuzzOwner): void {
@@ -416,7 +317,9 @@ export class FuzzSteps {
   // --- the rest ---
 
   #misuse(): string {
-    return `misuse: ${misuse(this.#model, this.#prng, this.#released, this.#parts.board === null)}`;
+    return `misuse: ${
+      misuse(this.#model, this.#prng, this.#scopes.released, this.#parts.board === null)
+    }`;
   }
 
   /** A descriptor is about to be closed: what is on its way to it is over afterwards. */
@@ -479,9 +382,4 @@ export class FuzzSteps {
   get isAllTold(): boolean {
     return [...this.#model.ios.values()].every(({ waiters }) => waiters.every(isTold));
   }
-}
-
-/** Those of the core, not those that tell of callbacks that threw. */
-function ownWarnings(warnings: readonly string[]): string[] {
-  return warnings.filter((warning) => !warning.includes(" threw in "));
 }
