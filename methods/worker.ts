@@ -34,7 +34,7 @@ import {
   workerAt,
   WORKERS_MAX,
 } from "./worker_memory.ts";
-import { WorkerPool } from "./worker_pool.ts";
+import type { WorkerPool } from "./worker_pool.ts";
 import { WorkerQueue } from "./worker_queue.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
@@ -55,12 +55,10 @@ function makeQueue({ control, libc }: MethodBackend): WorkerQueue {
 /** What the method keeps for one backend. */
 class WorkerSubmission {
   readonly queue: WorkerQueue;
-  /** Null: this thread did not open the Aio. */
-  readonly pool: WorkerPool | null;
+  readonly demand: WorkerDemand;
   readonly #backend: MethodBackend;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #at: number;
-  readonly #demand: WorkerDemand;
   /** Null: every read goes to the pool. */
   readonly #tries: CachedTries | null;
   /** What is to go into the queue. It grows, but is never emptied. */
@@ -68,14 +66,12 @@ class WorkerSubmission {
   #slices = 0;
 
   constructor(backend: MethodBackend, triesCached: boolean) {
-    const { control, id } = backend;
+    const { control } = backend;
     this.#backend = backend;
     this.#words = control.words;
     this.#at = poolAt(control);
     this.queue = makeQueue(backend);
-    const isOpener = control.words[HEADER.openerBackend] === id;
-    this.pool = isOpener ? new WorkerPool(backend, this.queue) : null;
-    this.#demand = new WorkerDemand(backend, this.queue, this.pool);
+    this.demand = new WorkerDemand(backend, this.queue);
     this.#tries = triesCached ? new CachedTries(backend) : null;
   }
 
@@ -95,7 +91,7 @@ class WorkerSubmission {
       return count;
     }
     this.queue.insert(rest, restCount);
-    this.#demand.notice();
+    this.demand.notice();
     return count;
   }
 
@@ -105,7 +101,7 @@ class WorkerSubmission {
       this.queue.leaveOutside(handle);
       this.queue.bringIn();
     }
-    if (handle.backendId === this.#backend.id) this.#demand.look();
+    if (handle.backendId === this.#backend.id) this.demand.look();
   }
 
   /**
@@ -189,9 +185,9 @@ function listWorkers({ control, options }: MethodBackend): WorkerRow[] {
   return rows;
 }
 
-/** The pool of an Aio that this thread opened; null in others. For tests. */
+/** The pool, if this thread starts its Workers. For tests. */
 export function poolOf(backend: MethodBackend): WorkerPool | null {
-  return of(backend).pool;
+  return of(backend).demand.pool;
 }
 
 /**
@@ -213,7 +209,7 @@ export function createWorkerMethod(triesCached = true): IoMethod {
       if (control.words[HEADER.openerBackend] === backend.id) configure(control, options.workers);
     },
     async shutdownBackend(backend) {
-      await SUBMISSIONS.get(backend)?.pool?.end();
+      await SUBMISSIONS.get(backend)?.demand.end();
       SUBMISSIONS.delete(backend);
     },
     submit: (backend, staged, count) => of(backend).submit(staged, count),

@@ -1,17 +1,20 @@
 /**
- * worker_demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO waits, and
- * warns when none comes.
+ * worker_demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO waits, takes
+ * over from an opener that has died, as its Workers end with it, and warns when no Worker comes.
  *
  * @module
  */
 
 import type { MethodBackend } from "../core/method.ts";
+import { HEADER } from "../core/shared_memory.ts";
 import { POOL, poolAt } from "./worker_memory.ts";
-import type { WorkerPool } from "./worker_pool.ts";
+import { WorkerPool } from "./worker_pool.ts";
 import type { WorkerQueue } from "./worker_queue.ts";
 
 /** How long IO waits without any Worker before a warning says so. */
 const PATIENCE_MS = 30_000;
+/** How long it waits before it is checked that the thread which starts Workers is still alive. */
+const TAKE_OVER_MS = 100;
 
 /** The demand of one backend. */
 export class WorkerDemand {
@@ -19,7 +22,8 @@ export class WorkerDemand {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #at: number;
   readonly #queue: WorkerQueue;
-  readonly #pool: WorkerPool | null;
+  /** Null: another thread starts the Workers. */
+  #pool: WorkerPool | null = null;
   /** Since when no Worker has been seen; -1: one runs. */
   #since = -1;
   #hasWarned = false;
@@ -29,14 +33,40 @@ export class WorkerDemand {
    *
    * @param backend whose it is
    * @param queue as this thread sees it
-   * @param pool null: this thread did not open the Aio
    */
-  constructor(backend: MethodBackend, queue: WorkerQueue, pool: WorkerPool | null) {
+  constructor(backend: MethodBackend, queue: WorkerQueue) {
     this.#backend = backend;
     this.#words = backend.control.words;
     this.#at = poolAt(backend.control);
     this.#queue = queue;
-    this.#pool = pool;
+    if (backend.control.words[HEADER.openerBackend] === backend.id) this.#keepPool(0);
+  }
+
+  /** The pool, if this thread starts its Workers. */
+  get pool(): WorkerPool | null {
+    return this.#pool;
+  }
+
+  /** Starts Workers from now on, in place of another thread. */
+  #keepPool(keeper: number): void {
+    const own = this.#backend.libc.threadId();
+    const at = this.#at + POOL.keeper;
+    if (Atomics.compareExchange(this.#words, at, keeper, own) !== keeper) return;
+    Atomics.store(this.#words, this.#at + POOL.isEnding, 0);
+    this.#pool = new WorkerPool(this.#backend, this.#queue);
+  }
+
+  #takeOverFromDead(): void {
+    const keeper = this.#load(POOL.keeper);
+    if (keeper === 0 || !this.#backend.libc.isThreadAlive(keeper)) this.#keepPool(keeper);
+    this.#pool?.schedule();
+  }
+
+  /** Ends the Workers that this thread started. Another thread that misses them starts some. */
+  async end(): Promise<void> {
+    if (this.#pool === null) return;
+    await this.#pool.end();
+    Atomics.store(this.#words, this.#at + POOL.keeper, 0);
   }
 
   #load(word: number): number {
@@ -60,6 +90,7 @@ export class WorkerDemand {
     const now = performance.now();
     this.#pool?.stepIfOverdue(now);
     if (this.#since < 0) this.#since = now;
+    if (this.#pool === null && now - this.#since >= TAKE_OVER_MS) this.#takeOverFromDead();
     if (this.#hasWarned || now - this.#since < PATIENCE_MS) return;
     this.#hasWarned = true;
     this.#backend.warn(

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Aio } from "../../mod.ts";
+import { Aio, type AioToken } from "../../mod.ts";
 import { FLAG_BITS } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
@@ -18,9 +18,9 @@ import {
   start,
   synchronousCount,
 } from "../support/opened_pool.ts";
-import { hangs, until } from "../support/patience.ts";
-import { contentAt, tempDir } from "../support/temp.ts";
-import { poolUp, poolWord, runningWorkers } from "../support/worker_pool.ts";
+import { hangs, until, untilDead } from "../support/patience.ts";
+import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
+import { METHODS_FOR_TESTS, poolUp, poolWord, runningWorkers } from "../support/worker_pool.ts";
 
 Deno.test("worker: no Worker is started before the first IO, which waits for it", async () => {
   await using opened = await open();
@@ -211,4 +211,30 @@ Deno.test("worker: IO fails where no Worker can be started, until one can", asyn
   }, "a Worker");
   await readAndCheck(opened, 0);
   assertEquals(synchronousCount(aio), 0);
+});
+
+Deno.test("worker: where the opener has died, another thread starts Workers for awaited IO", async () => {
+  const url = new URL("./fixtures/opener_worker.ts", import.meta.url);
+  const opener = new Worker(url, { type: "module" });
+  const { token, threadId } = await new Promise<{ token: AioToken; threadId: number }>(
+    (resolve) => {
+      opener.onmessage = ({ data }) => resolve(data);
+    },
+  );
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("file"), 4096, SEED);
+  const aio = await Aio.attach(token, {}, METHODS_FOR_TESTS);
+  const file = await aio.openFile(dir.join("file"));
+  const view = aio.alloc(READ_BYTES);
+  opener.postMessage("end");
+  await untilDead(aio.backend.libc, threadId);
+  for (let offset = 0; offset < 5; offset++) {
+    assertEquals(await file.readAt(view, offset), READ_BYTES);
+    assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));
+  }
+  const own = aio.backends().find(({ backendId }) => backendId === aio.backendId)!;
+  assertEquals(own.counters.synchronousByMethod, 0);
+  await file.close();
+  await aio.close();
+  opener.terminate();
 });
