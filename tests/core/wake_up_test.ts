@@ -406,19 +406,19 @@ const SLEEPS: readonly Sleep[] = [...STATE_SLEEPS, {
 /** Which link is cut: nobody notifies, or who sleeps has not said so in the waiter mask. */
 type Cut = "none" | "notify" | "waiter bit";
 
-/** Long enough that the main thread sleeps by then; if it does not, that is noticed. */
+/** Long enough that the main thread sleeps by then; if it does not, the next attempt gives it more. */
 const UNTIL_ASLEEP_MS = 20;
 const ATTEMPTS_MAX = 20;
 
 /** @returns how the sleep ended; `"not-equal"`: it had not begun when it was to be ended */
-async function trySleep(row: Sleep, cut: Cut): Promise<SleepOutcome> {
+async function trySleep(row: Sleep, cut: Cut, delayMs: number): Promise<SleepOutcome> {
   await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
   const { aio, workers } = stage;
   const { words } = aio.backend.control;
   const ref = await row.start(stage);
   const at = row.wordAt(stage, ref);
   if (cut === "notify") await workers[0]!.ask({ what: "muteNotify", at });
-  const { signal, answer } = whenTold(workers[0]!, row.end(ref), UNTIL_ASLEEP_MS);
+  const { signal, answer } = whenTold(workers[0]!, row.end(ref), delayMs);
   const beforeSleep = () => {
     if (cut === "waiter bit") words[handleWord(stage, ref, HANDLE.waiterMask)] = 0;
     signal.tell();
@@ -431,7 +431,7 @@ async function trySleep(row: Sleep, cut: Cut): Promise<SleepOutcome> {
 
 async function runSleep(row: Sleep, cut: Cut): Promise<SleepOutcome> {
   for (let attempt = 1;; attempt++) {
-    const outcome = await trySleep(row, cut);
+    const outcome = await trySleep(row, cut, attempt * UNTIL_ASLEEP_MS);
     if (outcome !== "not-equal" || attempt === ATTEMPTS_MAX) return outcome;
   }
 }

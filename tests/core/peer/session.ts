@@ -7,6 +7,7 @@
 
 import type { AioFile, AioToken, FileToken, InjectionPoint, WaitRef } from "../../../mod.ts";
 import type { Aio } from "../../../storage/aio.ts";
+import { HANG_MS } from "../../support/patience.ts";
 import type { Outcome, PageRead, Way } from "./peer.ts";
 
 /** What a hook does that a session attaches to an injection point. */
@@ -34,8 +35,6 @@ export interface Told {
 
 /** The words of a gate that a hook looks at. */
 export const GATE_WORDS = { calls: 0, isOpen: 1, size: 2 } as const;
-/** How long a hook may take to be called. */
-const CALL_LIMIT_MS = 30_000;
 
 /**
  * Memory by which a hook in another thread and the test know of each other. The gate opens at the end
@@ -54,7 +53,7 @@ export class Gate implements Disposable {
 
   /** Resolves when the hook was called once. */
   async whenCalled(): Promise<void> {
-    const { value } = Atomics.waitAsync(this.words, GATE_WORDS.calls, 0, CALL_LIMIT_MS);
+    const { value } = Atomics.waitAsync(this.words, GATE_WORDS.calls, 0, HANG_MS);
     if (await value === "timed-out") throw new Error("The hook was not called");
   }
 
