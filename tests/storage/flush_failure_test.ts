@@ -118,19 +118,19 @@ testEachCoreMethod("the first error stays, whatever later flushes hear", async (
   await checkCloses(fixture, "ENOSPC");
 });
 
-for (const code of [4, 9, 11, 22, 38, 95, 125]) {
-  testEachCoreMethod(`a flush that was not executed (${code}) fails alone`, async (test) => {
-    await using fixture = await test.open();
-    const { aio, file } = fixture;
-    failNext(aio, "fdatasync", code);
+testEachCoreMethod("a flush that was not executed fails alone", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  for (const errno of [4, 9, 11, 22, 38, 95, 125]) {
+    failNext(aio, "fdatasync", errno);
     const outcome = await file.syncData().then(() => null, (error: SystemError) => error);
-    assertEquals(outcome?.errno, code);
+    assertEquals(outcome?.errno, errno);
     assert(!outcome!.message.includes(REMEDY), outcome!.message);
     await file.sync();
     file.syncDataSync();
-    await file.close();
-  });
-}
+  }
+  await file.close();
+});
 
 testEachCoreMethod("one of two sync() at once that fails fails both", async (test) => {
   await using fixture = await test.open();
