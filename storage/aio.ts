@@ -316,9 +316,13 @@ export class Aio extends AioCore {
     const forgotten = files.filter((file) => !file.isClosed);
     if (forgotten.length > 0) this.backend.warn(forgottenFiles(forgotten));
     await Promise.all(files.map((file) => {
-      const close = () => patience.holding(file.fileEnd.hold, file.close());
+      const hold = (closed: Promise<void>) => patience.holding(file.fileEnd.hold, closed);
+      // As a block's end does, it does not repeat what a call of the file has thrown.
+      if (forgotten.includes(file)) {
+        return failures.attempt(() => hold(file[Symbol.asyncDispose]()));
+      }
       // Whoever closes it already hears what went wrong.
-      return failures.attempt(forgotten.includes(file) ? close : () => close().catch(() => {}));
+      return failures.attempt(() => hold(file.close()).catch(() => {}));
     }));
     await failures.attempt(() => this.#descriptors.held.settle());
   }

@@ -16,7 +16,9 @@ import type { Aio, AioFile } from "../../storage/mod.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { type Fixture, openHeld } from "../support/core.ts";
 import { testEachCoreMethod } from "../support/core_methods.ts";
+import { openAio, testEachMethod } from "../support/methods.ts";
 import { settles, untilDead } from "../support/patience.ts";
+import { tempDir } from "../support/temp.ts";
 
 const POINT = "aio-process-completion-before-shared";
 const EIO = 5;
@@ -174,6 +176,25 @@ testEachCoreMethod("await using is quiet about a failure that sync() threw", asy
     await opened.sync();
   })());
   assertEquals(thrown.syscall, "fsync");
+});
+
+testEachMethod("aio.close() tells failed flushes that no call has thrown", async (method) => {
+  await using dir = await tempDir();
+  // Closed below: a second close would tell the same once more.
+  const aio = await openAio(method);
+  const open = (name: string) => aio.openFile(dir.join(name), { write: true, create: true });
+  const [thrown, file] = [await open("thrown"), await open("other")];
+  failNext(aio, "fsync", EIO);
+  await rejection(thrown.sync());
+  failNext(aio, "fsync", ENOSPC);
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  await aio.wait(ref);
+  const closed = await rejection(aio.close());
+  assertEquals([closed.code, closed.path], ["ENOSPC", file.path]);
+  assertEquals([file.isClosed, thrown.isClosed], [true, true]);
 });
 
 testEachCoreMethod("await using tells a failure that only the core has seen", async (test) => {
