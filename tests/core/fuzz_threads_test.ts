@@ -39,7 +39,9 @@ function endOthers({ backend }: Aio, resultOf: (handle: AioHandle) => number): D
 }
 
 const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
-  "another thread's IO ends with an error that there was not": (aio) => endOthers(aio, () => -EIO),
+  // Of a flush that failed its file would tell, too.
+  "another thread's read ends with an error that there was not": (aio) =>
+    endOthers(aio, ({ operation, length }) => operation === "readv" ? -EIO : length),
   "another thread's IO is said to be done, but is not": (aio) =>
     endOthers(aio, ({ length }) => length),
 };
