@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Aio, type WorkerPoolOptions } from "../../mod.ts";
+import { Aio } from "../../mod.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker_memory.ts";
 import { countThreads } from "../support/belongings.ts";
@@ -18,6 +18,7 @@ import {
   synchronousCount,
 } from "../support/opened_pool.ts";
 import { until } from "../support/patience.ts";
+import { testLeast } from "../support/pool_size.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt } from "../support/temp.ts";
 import {
@@ -28,9 +29,6 @@ import {
   untilRunning,
 } from "../support/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
-
-/** Workers come and go without delay. */
-const AT_ONCE: WorkerPoolOptions = { idleTimeoutMs: 0, launchIntervalMs: 0 };
 
 Deno.test("worker: IO is completed by a Worker", async () => {
   await using opened = await open();
@@ -120,25 +118,7 @@ Deno.test("worker: setWorkers() is refused where no method has any", async () =>
   assertThrows(() => aio.setWorkers({ min: 3 }), Deno.errors.NotSupported, '"sync"');
 });
 
-const random = new Prng(testSeed());
-
-// The least, the most and two at random, as the peer's suite has it.
-for (const count of [1, 32, random.between(2, 16), random.between(17, 31)]) {
-  Deno.test(`worker: of a least number of ${count} there are that many, also after one has died`, async () => {
-    await using opened = await open({ workers: { min: count, max: 32, ...AT_ONCE } });
-    const { aio } = opened;
-    await poolUp(aio);
-    assertEquals(aio.workers().length, count);
-    const before = aio.workers().map(({ threadId }) => threadId);
-    poolOf(aio.backend)!.threads.get(count - 1)!.thread.terminate();
-    await readAndCheck(opened, 0);
-    await until(() => {
-      const threads = aio.workers().map(({ threadId }) => threadId);
-      return threads.length === count && threads.some((id) => !before.includes(id));
-    }, "a new one");
-    await readAndCheck(opened, 0);
-  });
-}
+for (const count of [1, new Prng(testSeed()).between(2, 8)]) testLeast(count);
 
 for (const [how, fault] of Object.entries(FAULTS)) {
   Deno.test(`worker: a Worker that ${how} is replaced, and its IO done`, async () => {

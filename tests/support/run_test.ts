@@ -19,6 +19,7 @@ const FINE = `running 3 tests from ./a_test.ts
 a ... ok (1ms)
 b ... ignored (0ms)
 c ...error: Uncaught (in worker "c") Error: its end, as planned
+'c' has been running for over (1m0s)
  ok (2s)
 `;
 

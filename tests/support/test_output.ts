@@ -42,6 +42,7 @@ const PLANNED = [
   /^-+ ((pre|post)-test )?output( end)? -+$/,
   /^running \d+ tests? from /,
   /^Check /,
+  /^'.*' has been running for over \(.*\)$/,
   /^\s*$/,
 ];
 
