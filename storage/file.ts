@@ -45,7 +45,7 @@ const { checkEnd, checkOffset } = operations;
 export class AioFile implements AsyncDisposable {
   /** The path it was opened by. */
   readonly path: string;
-  /** Its descriptor, the same in all threads. It is closed by {@linkcode close}, by nobody else. */
+  /** Its descriptor, the same in all threads. Leave closing it to {@linkcode close}. */
   readonly fd: number;
   /** Whether transfers go past the page cache. */
   readonly direct: boolean;
