@@ -10,6 +10,7 @@
 
 import fs from "node:fs";
 import { EIO, errnoOf } from "../ffi/errno.ts";
+import { FUSE_SUPER_MAGIC, STATFS_SIZE_BYTES } from "../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
@@ -35,6 +36,8 @@ export interface FileCalls {
   open(path: string, flags: number, mode: number): Eventually<number>;
   /** What is known of an open file. */
   stat(fd: number, path: string): Eventually<FileStat>;
+  /** Whether an open file is one of FUSE. */
+  isFuse(fd: number): Eventually<boolean>;
   /** What a path names; null where that cannot be said. */
   statPath(path: string): Eventually<FileStat | null>;
   /** Where a symbolic link leads; null where it is none, or Deno does not permit to look. */
@@ -95,6 +98,10 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       }
     },
     stat: (fd, path) => fileStat(libc, fd, path),
+    isFuse(fd) {
+      const into = new Uint8Array(STATFS_SIZE_BYTES);
+      return libc.statFileSystem(fd, into) >= 0 && isOfFuse(into);
+    },
     statPath: (path) => pathStat(libc, path),
     readLink(path) {
       try {
@@ -128,6 +135,10 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
         });
       }),
     stat: (fd, path) => fileStatAsync(libc, fd, path),
+    async isFuse(fd) {
+      const into = new Uint8Array(STATFS_SIZE_BYTES);
+      return await offThread(() => libc.statFileSystemNonblocking(fd, into)) >= 0 && isOfFuse(into);
+    },
     statPath: (path) => pathStatAsync(libc, path),
     readLink: (path) =>
       new Promise((resolve) => {
@@ -161,6 +172,10 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
     closeDenos: (fd) => closeDenosOff(host, fd, patience),
     pause: (ms) => patience.pause(ms),
   };
+}
+
+function isOfFuse(statfs: Uint8Array<ArrayBuffer>): boolean {
+  return new DataView(statfs.buffer).getUint32(0, true) === FUSE_SUPER_MAGIC;
 }
 
 /** The error number of a failed close is another thread's: closing a sibling may fail of the same. */

@@ -29,6 +29,13 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
  */
 export const BEGUN_BIT = 8;
 
+/**
+ * Beside those of the issuer, too: the file is one of FUSE. io_uring takes such files for sockets, which
+ * say when they are ready, and waits for the server within the submit, if it is not told to execute the
+ * transfer elsewhere.
+ */
+export const FUSE_BIT = 16;
+
 /** A lookup by name would find what every object inherits, too, and is slower. */
 export function flagBit(flag: HandleFlag): number {
   switch (flag) {

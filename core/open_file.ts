@@ -51,6 +51,8 @@ export const FILE_FLAGS = {
   dsync: 8,
   /** Its descriptor is Deno's own: only the thread that opened it closes it. */
   isDenos: 16,
+  /** Its file system is FUSE, which makes a submit wait: see handle_flag.ts. */
+  isFuse: 32,
 } as const;
 
 /** In place of a descriptor that is being closed, or not there yet. */

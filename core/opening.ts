@@ -90,8 +90,10 @@ export function* openingSteps<T>(
       : yield* directSteps(host.libc, calls, request, found.fd, stat);
     if (!host.isLasting) duplicate = takeDuplicate(host, request, found.fd);
     const isRegular = (stat.mode & FILE_TYPE.mask) === FILE_TYPE.regular;
+    // Only what is on no device can be: others are not asked.
+    const isFuse = stat.deviceMajor === 0 && (yield* get(calls.isFuse(found.fd)));
     return accept({
-      entry: entryOf(request, found.fd, duplicate, stat, direct),
+      entry: entryOf(request, found.fd, duplicate, stat, direct, isFuse),
       denosFd: found.fd,
       isToBeCut: request.isToBeCut && isRegular && !found.isMade,
     });
@@ -113,6 +115,7 @@ function entryOf(
   duplicate: number,
   stat: FileStat,
   direct: DirectAlignment | null,
+  isFuse: boolean,
 ): OpenFileEntry {
   const isDenos = duplicate < 0;
   return {
@@ -121,7 +124,7 @@ function entryOf(
     deviceMinor: stat.deviceMinor,
     inode: stat.inode,
     flags: request.fileFlags | (direct === null ? 0 : FILE_FLAGS.direct) |
-      (isDenos ? FILE_FLAGS.isDenos : 0),
+      (isDenos ? FILE_FLAGS.isDenos : 0) | (isFuse ? FILE_FLAGS.isFuse : 0),
     memoryAlignment: direct?.memory ?? 1,
     offsetAlignment: direct?.offset ?? 1,
     path: request.path,

@@ -49,6 +49,11 @@ export const STATX_FLAGS = {
   atSymlinkNoFollow: 0x100,
 } as const;
 
+/** `struct statfs`: its first word is the type of the file system. */
+export const STATFS_SIZE_BYTES = 120;
+/** The type of FUSE file systems (`<linux/magic.h>`). */
+export const FUSE_SUPER_MAGIC = 0x65735546;
+
 /** In place of a directory's descriptor: the working directory. */
 export const AT_FDCWD = -100;
 /** Closed on exec: a flag of `dup3(2)`. */

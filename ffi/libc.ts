@@ -32,6 +32,7 @@ import {
   STATX_FLAGS,
   SYNC_FILE_RANGE_WRITE,
 } from "./layout.ts";
+import { libcCandidates } from "./libc_paths.ts";
 import { DARWIN_SYMBOLS, LINUX_SYMBOLS, type SYMBOLS } from "./libc_symbols.ts";
 import { SharedLibraries } from "./library.ts";
 
@@ -47,6 +48,8 @@ interface SystemCalls {
     into: Uint8Array<ArrayBuffer>,
   ): Promise<number>;
   replaceNonblocking(fd: number, by: number): Promise<number>;
+  statFileSystem(fd: number, into: Uint8Array<ArrayBuffer>): number;
+  statFileSystemNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
   readonly readCached: CachedRead | null;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
@@ -68,37 +71,6 @@ type CachedRead = (
   offset: bigint,
   flags: number,
 ) => number;
-
-/**
- * Where the C library is looked for, in this order, by `Deno.build.target`. Deno compares a
- * scoped `--allow-ffi` literally, so every usual spelling of the same file is a candidate.
- */
-export const LIBC_CANDIDATES: Readonly<Record<string, readonly string[]>> = {
-  "linux-x86_64": [
-    "/lib/x86_64-linux-gnu/libc.so.6",
-    "/usr/lib/x86_64-linux-gnu/libc.so.6",
-    "/lib64/libc.so.6",
-    "/usr/lib64/libc.so.6",
-    "/usr/lib/libc.so.6",
-    "/lib/libc.so.6",
-    "/lib/ld-musl-x86_64.so.1",
-    "/lib/libc.musl-x86_64.so.1",
-    "libc.so.6",
-  ],
-  "linux-aarch64": [
-    "/lib/aarch64-linux-gnu/libc.so.6",
-    "/usr/lib/aarch64-linux-gnu/libc.so.6",
-    "/lib64/libc.so.6",
-    "/usr/lib64/libc.so.6",
-    "/usr/lib/libc.so.6",
-    "/lib/libc.so.6",
-    "/lib/ld-musl-aarch64.so.1",
-    "/lib/libc.musl-aarch64.so.1",
-    "libc.so.6",
-  ],
-  "darwin-x86_64": ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
-  "darwin-aarch64": ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
-};
 
 /** Where `lseek(2)` counts from: the end of the file. */
 export const SEEK_END = 2;
@@ -248,6 +220,17 @@ export class Libc {
   /** The same off this thread. @returns 0, or -1: which error is not known */
   statPathNonblocking(path: string, into: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.#system.statPathNonblocking(cString(path), into);
+  }
+
+  /** `fstatfs(2)` into a buffer of `STATFS_SIZE_BYTES`. @returns 0, or -errno */
+  statFileSystem(fd: number, into: Uint8Array<ArrayBuffer>): number {
+    const result = this.#system.statFileSystem(fd, into);
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** The same off this thread. @returns 0, or -1: which error is not known */
+  statFileSystemNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number> {
+    return this.#system.statFileSystemNonblocking(fd, into);
   }
 
   /**
@@ -401,6 +384,8 @@ function openLinux(path: string): Opened {
         symbols.statx(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
       statPathNonblocking: (name, into) =>
         symbols.statxNonblocking(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
+      statFileSystem: symbols.fstatfs,
+      statFileSystemNonblocking: symbols.fstatfsNonblocking,
       replaceNonblocking: (fd, by) => symbols.dup3Nonblocking(by, fd, O_CLOEXEC),
       readCached: symbols.preadv2,
       duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
@@ -436,6 +421,8 @@ function openDarwin(path: string): Opened {
       // Without them what was made for a refused opening stays, and closing takes place in this thread.
       statPath: () => -1,
       statPathNonblocking: () => Promise.resolve(-1),
+      statFileSystem: () => -1,
+      statFileSystemNonblocking: () => Promise.resolve(-1),
       replaceNonblocking: () => Promise.resolve(-1),
       readCached: null,
       duplicate(fd) {
@@ -479,19 +466,6 @@ const LIBRARIES = new SharedLibraries<Libc>({
 export function openLibc(path?: string): Libc {
   const candidates = libcCandidates(`${Deno.build.os}-${Deno.build.arch}`);
   return LIBRARIES.open(path, candidates);
-}
-
-/**
- * The paths to try on a platform.
- *
- * @throws {Deno.errors.NotSupported} if there are none
- */
-export function libcCandidates(platform: string): readonly string[] {
-  const candidates = LIBC_CANDIDATES[platform];
-  if (candidates !== undefined) return candidates;
-  throw new Deno.errors.NotSupported(
-    `Cannot open the C library on ${platform}: Linux and macOS on x86_64 and aarch64 are supported`,
-  );
 }
 
 /** Gives back what {@linkcode openLibc} returned; the last user of this thread unloads the library. */

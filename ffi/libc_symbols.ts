@@ -110,6 +110,13 @@ export const LINUX_SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  fstatfs: { parameters: ["i32", /* int fd */ "buffer" /* struct statfs * */], result: "i32" },
+  fstatfsNonblocking: {
+    name: "fstatfs",
+    parameters: ["i32", /* int fd */ "buffer" /* struct statfs * */],
+    result: "i32",
+    nonblocking: true,
+  },
   dup3Nonblocking: {
     name: "dup3",
     parameters: ["i32", /* int oldfd */ "i32", /* int newfd */ "i32" /* int flags */],

@@ -32,7 +32,7 @@ import type { UringTuning } from "./uring_tuning.ts";
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;
 const { OP_READV, OP_WRITEV } = operations;
-const { FLAG_BITS } = flags;
+const { FLAG_BITS, FUSE_BIT } = flags;
 const { HANDLE } = layout;
 const { IOVEC_WORDS } = system;
 const { fromWords, highWord, lowWord } = addresses;
@@ -232,7 +232,8 @@ export class UringSubmission {
     const count = words[base + HANDLE.iovecLength]!;
     this.#bytes += words[base + HANDLE.length]!;
     const isLong = this.#bytes > this.#inlineBytesMax;
-    let flags = isLong || (this.#isCrowded && isBufferedRead(handle)) ? SQE_ASYNC : 0;
+    const isSlow = isLong || (words[base + HANDLE.flags]! & FUSE_BIT) !== 0;
+    let flags = isSlow || (this.#isCrowded && isBufferedRead(handle)) ? SQE_ASYNC : 0;
     const number = this.#files === null ? -1 : this.#files.numberOf(words, base);
     if (number >= 0) {
       flags |= SQE_FIXED_FILE;

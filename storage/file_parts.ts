@@ -8,7 +8,7 @@ import type { AioCore } from "../core/aio.ts";
 import type { Descriptors } from "../core/descriptors.ts";
 import { shown } from "../core/errors.ts";
 import { DURABLE_WRITE } from "../core/file_callbacks.ts";
-import { FLAG_BITS } from "../core/handle_flag.ts";
+import { FLAG_BITS, FUSE_BIT } from "../core/handle_flag.ts";
 import {
   FILE_FLAGS,
   type FileIdentity,
@@ -45,7 +45,8 @@ export function fileIo(aio: AioCore, { slot, entry }: AioFileParts): FileIo {
     slot: slot.slot,
     generation: slot.generation,
     targetId: aio.targetId("file"),
-    flags: (entry.flags & FILE_FLAGS.direct) !== 0 ? 0 : FLAG_BITS.buffered,
+    flags: ((entry.flags & FILE_FLAGS.direct) !== 0 ? 0 : FLAG_BITS.buffered) |
+      ((entry.flags & FILE_FLAGS.isFuse) !== 0 ? FUSE_BIT : 0),
     callbackData: (entry.flags & FILE_FLAGS.dsync) === 0 ? 0 : DURABLE_WRITE,
     readv: aio.callbackId("fileReadv"),
     writev: aio.callbackId("fileWritev"),

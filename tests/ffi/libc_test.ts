@@ -15,7 +15,8 @@ import {
 import fs from "node:fs";
 import { errnoName } from "../../ffi/errno.ts";
 import { STATX_SIZE_BYTES } from "../../ffi/layout.ts";
-import { closeLibc, type Libc, LIBC_CANDIDATES, libcCandidates, openLibc } from "../../ffi/libc.ts";
+import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
+import { LIBC_CANDIDATES, libcCandidates } from "../../ffi/libc_paths.ts";
 import { highWord, lowWord } from "../../ffi/memory.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { LIBC_CANDIDATES } from "../../ffi/libc_paths.ts";
 import { LineProcess } from "./line_process.ts";
 
 /** Operations that can be held up or failed, by their numbers in the protocol. */

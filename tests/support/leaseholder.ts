@@ -5,7 +5,7 @@
  * @module
  */
 
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { LIBC_CANDIDATES } from "../../ffi/libc_paths.ts";
 import { LineProcess } from "./line_process.ts";
 
 const PROGRAM = `

@@ -6,7 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { isAbsolute } from "@std/path";
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { LIBC_CANDIDATES } from "../../ffi/libc_paths.ts";
 
 /** The names that it is looked for by. */
 export const LIBC_NAMES: readonly string[] =

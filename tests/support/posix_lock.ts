@@ -4,7 +4,7 @@
  * @module
  */
 
-import { LIBC_CANDIDATES } from "../../ffi/libc.ts";
+import { LIBC_CANDIDATES } from "../../ffi/libc_paths.ts";
 
 const F_SETLK = 6;
 const F_WRLCK = 1;
