@@ -179,6 +179,7 @@ const ENDS = `
   const wasMapped = isMapped(address);
   await end(opened.aio, worker, "terminate");
   const isMappedStill = doesAdopt ? await isKept(address) : !(await isLetGo(address));
+  await opened.file.close();
   await opened.aio.close();
   console.log(JSON.stringify({ wasMapped, isMappedStill }));`;
 
@@ -209,6 +210,7 @@ const CLOSES = `
     return opened.aio.backend.libc.addressOf(new Uint8Array(memory, 4096));
   })();
   const isOwnKept = await isKept(ownAddress);
+  await opened.file.close();
   await opened.aio.close();
   const isOwnLetGo = await isLetGo(ownAddress);
   worker.terminate();
