@@ -75,7 +75,12 @@ testOnFuse("close() with a signal that is aborted already closes all the same", 
 const HANGS = [
   ["FLUSH", "", "a close"],
   ["READ", "void file.readAt(new Uint8Array(10), 0).catch(() => {});", "a read"],
-  ["WRITE", "void file.writeAt(new Uint8Array(10), 0).catch(() => {});", "a write"],
+  // With the method worker the read has a Worker started, so that the write is on its way in time.
+  [
+    "WRITE",
+    "await file.readAt(new Uint8Array(1), 0); void file.writeAt(new Uint8Array(10), 0).catch(() => {});",
+    "a write",
+  ],
 ] as const;
 
 for (const [operation, work, what] of HANGS) {
