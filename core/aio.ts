@@ -16,6 +16,7 @@
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
  * - open.ts, options.ts, token.ts: how it is opened and found.
+ * - unclosed.ts: what `deno test` sees of one that is not closed.
  *
  * @module
  */

@@ -73,14 +73,20 @@ async function place(error: unknown, signal: AbortSignal | undefined): Promise<v
   atCaller(error, called, signal);
 }
 
+/** Where a call came from, such as `file:///a/main.ts:5:30`; null: unknown. */
+export type CallSite = () => string | null;
+
+/** The place in the first frame of a stack: `at main (file:///a/main.ts:5:30)`, or without a name. */
+const PLACE = /^ +at (?:.* \(|async )?(.+:\d+:\d+)\)?$/m;
+
 /**
- * Remembers who called a public function that is running.
+ * Remembers who calls a public function that is running. Only where it is asked for is the stack put
+ * into words.
  *
  * @param call the public function
- * @returns tells the place, such as `main (file:///a/b.ts:1:2)`
  */
-export function callSite(call: Boundary): () => string {
+export function callSite(call: Boundary): CallSite {
   const probe: { stack?: string } = {};
   Error.captureStackTrace(probe, call);
-  return () => /^ +at (?:async )?(.+)$/m.exec(probe.stack ?? "")?.[1] ?? "an unknown place";
+  return () => PLACE.exec(probe.stack ?? "")?.[1] ?? null;
 }

@@ -30,6 +30,7 @@ import {
 import { sleepMs } from "./sleep.ts";
 import { makeTables } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "./token.ts";
+import { markOpen, type OpenMark } from "./unclosed.ts";
 
 /** Deno hands out real file descriptors from `node:fs` since this version. */
 const DENO_VERSION_MIN = [2, 7, 12] as const;
@@ -166,7 +167,7 @@ function checkAttachable(control: Control, modules: readonly CallbackModule[]): 
 }
 
 /** What this thread is attached to, so that it does not attach to the same twice. */
-const ATTACHED = new Set<string>();
+const ATTACHED = new Map<string, OpenMark>();
 
 function identityKey(control: Control): string {
   return identityOf(control).join();
@@ -175,7 +176,9 @@ function identityKey(control: Control): string {
 /** To be called when a backend is done for: its slot is free, and so is the thread. */
 export function leave(backend: Backend): void {
   const { control, id, libc } = backend;
-  ATTACHED.delete(identityKey(control));
+  const key = identityKey(control);
+  ATTACHED.get(key)?.remove();
+  ATTACHED.delete(key);
   backend.memory.release();
   Atomics.store(control.words, control.backendAt(id) + BACKEND.threadId, 0);
   closeLibc(libc);
@@ -189,7 +192,7 @@ async function finish(
   let backend: Backend | null = null;
   try {
     backend = make(foundation);
-    ATTACHED.add(identityKey(backend.control));
+    ATTACHED.set(identityKey(backend.control), markOpen(foundation.warn));
     await foundation.method.initBackend?.(backend);
     return backend;
   } catch (error) {

@@ -6,7 +6,7 @@
  */
 
 import { AioCore } from "../core/aio.ts";
-import { called, calling, callSite } from "../core/caller.ts";
+import { called, calling } from "../core/caller.ts";
 import { Descriptors } from "../core/descriptors.ts";
 import { shown } from "../core/errors.ts";
 import {
@@ -25,6 +25,7 @@ import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./bounce.ts";
 import { AioFile } from "./file.ts";
 import type { AioFileParts } from "./file_parts.ts";
+import { forgottenFiles, type Origin, originOf } from "./forgotten.ts";
 import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/open_path.ts";
 import type { Patience } from "../core/patience.ts";
 import { IS_LASTING, type OpenedFile, type OpeningHost, openingSteps } from "../core/opening.ts";
@@ -114,18 +115,18 @@ export class Aio extends AioCore {
    * @throws what the system says, with `code`, `errno`, `syscall`, `path` and `cause`
    */
   openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
-    return called(this.#openFile(path, options, callSite(Aio.prototype.openFile)));
+    return called(this.#openFile(path, options, originOf("opened", Aio.prototype.openFile)));
   }
 
   async #openFile(
     path: string | URL,
     options: OpenFileOptions | undefined,
-    site: () => string,
+    origin: Origin,
   ): Promise<AioFile> {
     this.backend.checkUsable("openFile");
     const request = openRequest(path, options);
     const opening = runSteps(
-      this.#openingSteps(this.#descriptors.calls.awaited, request, site, (file) => file.close()),
+      this.#openingSteps(this.#descriptors.calls.awaited, request, origin, (file) => file.close()),
     );
     this.#openings.add(opening);
     try {
@@ -140,10 +141,10 @@ export class Aio extends AioCore {
     return calling(Aio.prototype.openFileSync, () => {
       this.backend.checkUsable("openFileSync");
       const request = openRequest(path, options);
-      const site = callSite(Aio.prototype.openFileSync);
+      const origin = originOf("opened", Aio.prototype.openFileSync);
       const { blocking } = this.#descriptors.calls;
       return runStepsSync(
-        this.#openingSteps(blocking, request, site, (file) => file.closeSync()),
+        this.#openingSteps(blocking, request, origin, (file) => file.closeSync()),
       );
     });
   }
@@ -152,14 +153,14 @@ export class Aio extends AioCore {
   *#openingSteps(
     calls: FileCalls,
     request: OpenRequest,
-    site: () => string,
+    origin: Origin,
     close: (file: AioFile) => void | Promise<void>,
   ): Steps<AioFile> {
     const slot = this.#reserve(request);
     let file: AioFile | null = null;
     try {
       const accept = (opened: OpenedFile) => {
-        file = this.#accept(slot, opened, site);
+        file = this.#accept(slot, opened, origin);
         return { file, isToBeCut: opened.isToBeCut };
       };
       const opened = yield* openingSteps(this.#openingHost, calls, request, accept);
@@ -197,10 +198,10 @@ export class Aio extends AioCore {
     );
   }
 
-  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, site: () => string): AioFile {
+  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, origin: Origin): AioFile {
     this.#openingHost.checkOpen(entry.path);
     this.backend.files.publish(slot, entry);
-    return this.#makeFile(slot, entry, { path: entry.path, denosFd, site });
+    return this.#makeFile(slot, entry, { path: entry.path, denosFd, origin });
   }
 
   #checkStillOpen(path: string): void {
@@ -234,22 +235,23 @@ export class Aio extends AioCore {
     }
     const slot = { slot: token.slot, generation: token.generation };
     const entry = files.tryAttach(slot) ? files.entry(slot) : null;
-    const site = callSite(Aio.prototype.attachFile);
-    if (entry !== null) return this.#makeFile(slot, entry, { path: token.path, denosFd: -1, site });
+    const origin = originOf("attached", Aio.prototype.attachFile);
+    const { path } = token;
+    if (entry !== null) return this.#makeFile(slot, entry, { path, denosFd: -1, origin });
     throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
   }
 
   #makeFile(
     slot: FileSlot,
     entry: OpenFileEntry,
-    origin: Pick<AioFileParts, "path" | "denosFd" | "site">,
+    more: Pick<AioFileParts, "path" | "denosFd" | "origin">,
   ): AioFile {
     const file = new AioFile({
       transfers: this.#transfers,
       descriptors: this.#descriptors,
       slot,
       entry,
-      ...origin,
+      ...more,
       onClosed: () => this.#files.delete(file),
     });
     this.#files.add(file);
@@ -312,6 +314,7 @@ export class Aio extends AioCore {
   protected override async onDrained(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
+    await undefined; // A file whose close() follows in the same turn is not forgotten.
     const files = [...this.#files];
     const forgotten = files.filter((file) => !file.isClosed);
     if (forgotten.length > 0) this.backend.warn(forgottenFiles(forgotten));
@@ -326,11 +329,4 @@ export class Aio extends AioCore {
     }));
     await failures.attempt(() => this.#descriptors.held.settle());
   }
-}
-
-function forgottenFiles(files: readonly AioFile[]): string {
-  const list = files.map((file) => `${shown(file.path)}, opened at ${file.site()}`);
-  const what = files.length === 1 ? "a file" : `${files.length} files`;
-  return `aio.close() closed ${what} left open: ${list.join("; ")}; ` +
-    'close each with file.close() or "await using"';
 }

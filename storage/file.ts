@@ -28,6 +28,7 @@ import {
 } from "./file_parts.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import { FlushFailure } from "./flush_failure.ts";
+import type { Origin } from "./forgotten.ts";
 import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
@@ -67,8 +68,8 @@ export class AioFile implements AsyncDisposable {
   readonly #descriptors: Descriptors;
   /** What it counts while it is used, and how it ends. For the Aio. @internal */
   readonly fileEnd: FileEnd;
-  /** Tells which line opened it. For the Aio. @internal */
-  readonly site: () => string;
+  /** Says who opened it. For the Aio. @internal */
+  readonly origin: Origin;
   readonly #addressOf: AddressOf;
 
   /**
@@ -93,7 +94,7 @@ export class AioFile implements AsyncDisposable {
     const { path, slot, denosFd } = parts;
     const closing = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
     this.fileEnd = new FileEnd(parts.descriptors, closing, this.flushFailure, parts.onClosed);
-    this.site = parts.site;
+    this.origin = parts.origin;
     this.#addressOf = (view) => this.#backend.memory.addressOf(view);
     this.#identity = fileIo(aio, parts);
   }

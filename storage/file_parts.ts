@@ -15,6 +15,7 @@ import {
   type FileSlot,
   type OpenFileEntry,
 } from "../core/open_file.ts";
+import type { Origin } from "./forgotten.ts";
 import type { Transfers } from "./transfer.ts";
 
 /** What `readAt`, `writeAt` and `sync` take. */
@@ -68,8 +69,8 @@ export interface AioFileParts {
   readonly path: string;
   /** Deno's descriptor, if this thread opened it; else -1. */
   readonly denosFd: number;
-  /** Tells which line of the user opened it. */
-  readonly site: () => string;
+  /** Says who opened it. */
+  readonly origin: Origin;
   /** Told when this object is closed. */
   onClosed(): void;
 }

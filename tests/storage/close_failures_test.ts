@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { errnoOf } from "../../ffi/errno.ts";
 import { Aio } from "../../storage/mod.ts";
 import { fuseAvailable, FuseServer } from "../support/fuse_server.ts";
@@ -68,40 +68,4 @@ Deno.test("held: Aio.open() with a method that fails to join in gives back every
   const before = openDescriptors().size;
   await assertRejects(() => Aio.open({ method: "held" }, [method]), Error, "as planned");
   assertEquals(openDescriptors().size, before);
-});
-
-testEachMethod(
-  "aio.close() warns once of files left open, with their paths and the lines that opened them",
-  async (method) => {
-    await using dir = await tempDir();
-    const warnings: string[] = [];
-    const aio = await openAio(method, { onWarning: (message) => warnings.push(message) });
-    for (const name of ["one", "two", "three", "four"]) {
-      await Deno.writeTextFile(dir.join(name), "");
-    }
-    await aio.openFile(dir.join("one"));
-    const two = aio.openFileSync(dir.join("two"));
-    aio.attachFile(two.token);
-    const closed = await aio.openFile(dir.join("three"));
-    await closed.close();
-    const closing = (await aio.openFile(dir.join("four"))).close();
-    await aio.close();
-    await closing;
-    assertEquals(warnings.length, 1);
-    const line = String.raw`[^;]*close_failures_test\.ts:\d+:\d+\)?`;
-    const [one, other] = ["one", "two"].map((name) => JSON.stringify(dir.join(name)));
-    const text = `^aio\\.close\\(\\) closed 3 files left open: ${one}, opened at ${line}; ` +
-      `${other}, opened at ${line}; ${other}, opened at ${line}; close each with `;
-    assert(new RegExp(text).test(warnings[0]!), warnings[0]);
-  },
-);
-
-testEachMethod("aio.close() with all files closed warns of nothing", async (method) => {
-  await using dir = await tempDir();
-  const warnings: string[] = [];
-  const aio = await openAio(method, { onWarning: (message) => warnings.push(message) });
-  await Deno.writeTextFile(dir.join("file"), "");
-  await (await aio.openFile(dir.join("file"))).close();
-  await aio.close();
-  assertEquals(warnings, []);
 });

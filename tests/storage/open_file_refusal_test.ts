@@ -340,7 +340,8 @@ testEachMethod(
     }
     while (files.length > 10) await files.pop().close();
     for (let i = 0; i < 5; i++) files.push(aio.openFileSync(Deno.args[0]));
-    console.log([...new Set(errors)].join("; "), files.length);`;
+    console.log([...new Set(errors)].join("; "), files.length);
+    for (const file of files) file.closeSync();`;
     const result = await runProgram(program, { args: [dir.join("file")], shell: "ulimit -n 80" });
     assertEquals([result.code, result.stderr], [0, ""]);
     const [told = "", count = ""] = result.stdout.trim().split(/ (?=\d+$)/);

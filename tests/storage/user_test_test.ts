@@ -1,35 +1,47 @@
 /**
- * user_test_test.ts: users' own `deno test`, with both sanitizers on, is content with a test that
- * opens and closes; and many such in a row keep nothing.
+ * user_test_test.ts: users' own `deno test`, with its sanitizers on, is content with a test that opens
+ * and closes, and finds an Aio that is not closed; and many such in a row keep nothing.
  *
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { testEachMethod } from "../support/methods.ts";
 import { LIBRARY_URL, runProgram } from "../support/program.ts";
 import { type ChildResult, runChild, tempDir } from "../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
 
+/** How {@linkcode runUserTest} runs. */
+interface UserTest {
+  /** The sanitizers that are on; left out: both. */
+  readonly sanitizers?: Pick<Deno.TestDefinition, "sanitizeOps" | "sanitizeResources">;
+  /** What stands before the test, which may use `options`. */
+  readonly outside?: string;
+}
+
+const BOTH = { sanitizeOps: true, sanitizeResources: true };
+
 /** Runs a test of a user, in a folder of its own, with a configuration that has the sanitizers on. */
-async function runUserTest(method: string, body: string): Promise<ChildResult> {
+async function runUserTest(
+  method: string,
+  body: string,
+  { sanitizers = BOTH, outside = "" }: UserTest = {},
+): Promise<ChildResult> {
   await using dir = await tempDir();
-  await Deno.writeTextFile(
-    dir.join("deno.json"),
-    JSON.stringify({ test: { sanitizeOps: true, sanitizeResources: true } }),
-  );
+  await Deno.writeTextFile(dir.join("deno.json"), JSON.stringify({ test: sanitizers }));
   await Deno.writeTextFile(
     dir.join("user_test.ts"),
     `import { Aio } from ${JSON.stringify(LIBRARY_URL)};
     const options = { method: ${JSON.stringify(method)} };
     const path = new URL("./data", import.meta.url);
-    Deno.test({ name: "user", sanitizeOps: true, sanitizeResources: true, fn: async () => {
+    ${outside}
+    Deno.test({ name: "user", ...${JSON.stringify(sanitizers)}, fn: async () => {
       ${body}
     } });`,
   );
   await Deno.writeTextFile(dir.join("data"), "hello");
-  const args = ["test", "-A", "--no-check", "--no-lock", "user_test.ts"];
+  const args = ["test", "-A", "--no-check", "--no-lock", "--trace-leaks", "user_test.ts"];
   return await runChild(args, { cwd: dir.path });
 }
 
@@ -83,11 +95,105 @@ testEachMethod("a user's test that closes with operations pending passes too", a
   );
 });
 
-testEachMethod("a user's test that forgets close() fails", async (method) => {
-  const result = await runUserTest(method, `await Aio.open(options);`);
-  assert(result.code !== 0, result.stdout);
-  assertStringIncludes(result.stdout, "0 passed | 1 failed");
+testEachMethod("a user's test that does not await a write passes", async (method) => {
+  assertPassed(
+    await runUserTest(
+      method,
+      `await using aio = await Aio.open(options);
+      await using file = await aio.openFile(path, { write: true });
+      void file.writeAt(new Uint8Array(3), 1);`,
+    ),
+  );
 });
+
+testEachMethod("a user's test that forgets a file passes, with the warning", async (method) => {
+  const result = await runUserTest(
+    method,
+    `await using aio = await Aio.open(options);
+    await (await aio.openFile(path)).readAt(new Uint8Array(3), 1);`,
+  );
+  assertPassed(result);
+  assertMatch(
+    `${result.stdout}${result.stderr}`,
+    /aio: aio\.close\(\) closed a file left open: ".*data", opened at file:.*user_test\.ts:7:/,
+  );
+});
+
+for (
+  const [where, outside] of [
+    ["in the module", "const aio = await Aio.open(options);"],
+    [
+      "in beforeAll()",
+      "let aio; Deno.test.beforeAll(async () => { aio = await Aio.open(options); });",
+    ],
+  ] as const
+) {
+  testEachMethod(`a user's test may use an Aio that was opened ${where}`, async (method) => {
+    assertPassed(
+      await runUserTest(
+        method,
+        `await using file = await aio.openFile(path, { read: true, write: true });
+        await file.readAt(new Uint8Array(3), 1);
+        await file.sync();`,
+        { outside },
+      ),
+    );
+  });
+}
+
+/** The lines of Aios that the warning at the end tells. */
+function toldAtTheEnd({ stdout, stderr }: ChildResult): string[] {
+  const told =
+    /aio: an Aio was not closed, opened at file:.*(user_test\.ts:\d+):\d+: call aio\.close\(\)/g;
+  return Array.from(`${stdout}${stderr}`.matchAll(told), ([, place]) => place ?? "");
+}
+
+/** What the report says for each Aio, with the line that opened it. */
+function leaksOf({ stdout }: ChildResult): string[] {
+  const lines = stdout.split("\n");
+  return lines.flatMap((line, at) => {
+    if (!line.includes("at deno-aio: an Aio that was not closed; call aio.close() (")) return [];
+    const from = lines.slice(at).find((other) => other.includes("user_test.ts:"));
+    return [from?.match(/user_test\.ts:\d+/)?.[0] ?? "not told"];
+  });
+}
+
+for (
+  const [which, sanitizers] of [
+    ["both sanitizers", BOTH],
+    ["the sanitizer of resources", { sanitizeOps: false, sanitizeResources: true }],
+    ["the sanitizer of operations", { sanitizeOps: true, sanitizeResources: false }],
+  ] as const
+) {
+  testEachMethod(`each Aio that a test does not close is told by ${which}`, async (method) => {
+    const body = `const aio = await Aio.open(options);
+      await using closed = await Aio.open(options);
+      await Aio.open(options);
+      await (await aio.openFile(path)).readAt(new Uint8Array(3), 1);`;
+    const result = await runUserTest(method, body, { sanitizers });
+    assert(result.code !== 0, result.stdout);
+    assertStringIncludes(result.stdout, "0 passed | 1 failed");
+    const lines = ["user_test.ts:6", "user_test.ts:8"];
+    assertEquals(leaksOf(result).sort(), lines, result.stdout);
+    assertEquals(toldAtTheEnd(result), lines, result.stdout);
+  });
+}
+
+testEachMethod("without sanitizers, an Aio that a test does not close is told", async (method) => {
+  const outside = "const openDb = async () => await Aio.open(options);";
+  const sanitizers = { sanitizeOps: false, sanitizeResources: false };
+  const result = await runUserTest(method, "await openDb();", { sanitizers, outside });
+  assertPassed(result);
+  assertEquals(toldAtTheEnd(result), ["user_test.ts:4"], result.stdout);
+});
+
+testEachMethod("a program that closes neither Aio nor file ends without a word", async (method) => {
+  const program = `const aio = await Aio.open({ method: Deno.args[0] });
+    const file = await aio.openFile("/proc/self/exe");
+    console.log(await file.readAt(new Uint8Array(4), 0));`;
+  const { code, stdout, stderr } = await runProgram(program, { args: [method] });
+  assertEquals([code, stdout, stderr], [0, "4\n", ""]);
+}, isLinux);
 
 testEachMethod("opening again and again keeps no descriptor and no mapping", async (method) => {
   // Each starts Workers: tests/methods/worker_test.ts counts those of more.
