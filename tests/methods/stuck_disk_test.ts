@@ -7,7 +7,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Aio, type AioFile } from "../../mod.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
-import { POOL, poolAt } from "../../methods/worker_memory.ts";
 import { METHODS_UNDER_TEST } from "../support/methods.ts";
 import {
   diskAvailable,
@@ -17,7 +16,7 @@ import {
   makeInnerDevice,
 } from "../support/stuck_disk.ts";
 import { contentAt, writeRandomFile } from "../support/temp.ts";
-import { METHODS_FOR_TESTS, poolUp } from "../support/worker_pool.ts";
+import { lockQueue, METHODS_FOR_TESTS, poolUp } from "../support/worker_pool.ts";
 
 const BLOCK_BYTES = 4096;
 const SEED = 5;
@@ -58,9 +57,8 @@ interface Plan {
   /** Whether the pool of Workers runs already. */
   readonly isWarm?: boolean;
   readonly writes: number;
-  /** Called before the first write, and after the thaw. */
-  readonly beforeStart?: (aio: Aio) => void;
-  readonly beforeEnd?: (aio: Aio) => void;
+  /** Whether another thread has the lock of the queue, which every IO of the method goes through. */
+  readonly isLocked?: boolean;
 }
 
 function blockOf(i: number): Uint8Array {
@@ -85,11 +83,11 @@ async function write(
   await using file = await aio.openFile(path, { read: true, write: true });
   await using direct = await aio.openFile(path, { read: true, write: true, direct: "optional" });
   using watch = new LoopWatch();
-  plan.beforeStart?.(aio);
+  const unlock = plan.isLocked === true ? lockQueue(aio) : () => {};
   const writes = startWrites([file, direct], plan.writes);
   const flushes = [file.sync(), direct.syncData()];
   await stand(writes, watch, aio);
-  plan.beforeEnd?.(aio);
+  unlock();
   assertEquals(await Promise.all(writes), Array(plan.writes).fill(BLOCK_BYTES));
   await Promise.all(flushes);
   for (let i = 0; i < plan.writes; i++) {
@@ -139,17 +137,6 @@ async function writeToStuckDisk(type: DiskType, plan: Plan): Promise<void> {
   await write(path, plan, stand);
 }
 
-/** Another thread has the lock of the queue, which every IO of the method goes through. */
-function lockQueue(aio: Aio): void {
-  const { words } = aio.backend.control;
-  words[poolAt(aio.backend.control) + POOL.lock] = aio.workers()[0]!.threadId;
-}
-
-function unlockQueue(aio: Aio): void {
-  const { words } = aio.backend.control;
-  Atomics.store(words, poolAt(aio.backend.control) + POOL.lock, 0);
-}
-
 const PLANS: Readonly<Record<string, Plan>> = {
   "32 writes": { method: "io_uring", writes: 32 },
   [`${MANY_WRITES} writes`]: { method: "io_uring", writes: MANY_WRITES },
@@ -164,8 +151,7 @@ const PLANS: Readonly<Record<string, Plan>> = {
     method: "worker",
     writes: 32,
     isWarm: true,
-    beforeStart: lockQueue,
-    beforeEnd: unlockQueue,
+    isLocked: true,
   },
 };
 

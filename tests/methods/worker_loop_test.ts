@@ -7,7 +7,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Aio, type AioToken } from "../../mod.ts";
 import { FLAG_BITS } from "../../core/handle_flag.ts";
 import { HANDLE } from "../../core/shared_memory.ts";
-import { POOL, poolAt } from "../../methods/worker_memory.ts";
+import { POOL } from "../../methods/worker_memory.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import {
   open,
@@ -20,7 +20,13 @@ import {
 } from "../support/opened_pool.ts";
 import { hangs, until, untilDead } from "../support/patience.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
-import { METHODS_FOR_TESTS, poolUp, poolWord, runningWorkers } from "../support/worker_pool.ts";
+import {
+  lockQueue,
+  METHODS_FOR_TESTS,
+  poolUp,
+  poolWord,
+  runningWorkers,
+} from "../support/worker_pool.ts";
 
 Deno.test("worker: no Worker is started before the first IO, which waits for it", async () => {
   await using opened = await open();
@@ -115,14 +121,6 @@ Deno.test("worker: every handle finds room in the queue", async () => {
   }
   assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 128]);
 });
-
-/** Takes the queue's lock as a Worker has it, which lives. @returns what gives it back */
-function lockQueue(aio: Aio): () => void {
-  const { words } = aio.backend.control;
-  const lock = poolAt(aio.backend.control) + POOL.lock;
-  words[lock] = aio.workers()[0]!.threadId;
-  return () => void Atomics.store(words, lock, 0);
-}
 
 Deno.test("worker: what finds the queue locked waits, and the event loop goes on", async () => {
   await using opened = await open();
