@@ -160,6 +160,7 @@ for (const [what, promise] of PROMISES) {
         aio.endOfScope(true);
       });
       assertEquals(errors, ["rejected later"]);
+      await fixture.file.close(); // Left open, it would be warned of.
     },
   );
 
