@@ -101,8 +101,10 @@ export async function openFixture(
         aio.errorCleanup();
         held.performAll(aio);
       }
-      await aio.close();
-      await dir[Symbol.asyncDispose]();
+      // A file that is left open would be warned of, and hooks are the tests' own.
+      await using _dir = dir;
+      await using _aio = aio;
+      if (!file.isClosed) await file[Symbol.asyncDispose]();
     },
   };
 }

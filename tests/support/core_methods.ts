@@ -194,7 +194,11 @@ export async function openMethod(
     }, methods.map((one) => countSubmissions(one, submissions))),
   );
   await poolUp(aio);
+  // A file that is left open would be warned of, and hooks are the tests' own.
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
+  opened.defer(async () => {
+    if (!file.isClosed) await file[Symbol.asyncDispose]();
+  });
   const kept = opened.move();
   return {
     aio,

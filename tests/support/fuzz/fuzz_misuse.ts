@@ -107,9 +107,9 @@ function ofStarted(model: FuzzModel, prng: Prng): Refusal[] {
   const isUsed = view?.buffer === aio.backend.arena.buffer &&
     /^(read|write)v$/.test(asked!.operation);
   if (isUsed && stage !== "over") {
-    const isWhole = asked!.views.length === 1;
-    const error = isWhole ? Deno.errors.Busy : TypeError;
-    refusals.push(["free of memory in use", () => aio.free(view!), error]);
+    // A part of it is refused as a part, if it has not all the pages.
+    const errors = [Deno.errors.Busy, TypeError];
+    refusals.push(["free of memory in use", () => aio.free(view!), ...errors]);
   }
   if (isReused) return refusals;
   refusals.push(
