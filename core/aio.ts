@@ -382,7 +382,11 @@ export class AioCore implements AsyncDisposable {
     await this.#patience.holding(hold, closeBackend(backend, closeFiles, this.#patience));
   }
 
-  /** Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses. */
+  /**
+   * Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses.
+   *
+   * @internal
+   */
   protected async onDrained(_failures: Failures, _patience: Patience): Promise<void> {}
 
   /** The end of an `await using` block: {@linkcode close}, unless whoever called that gave it up. */

@@ -71,6 +71,7 @@ export { Doorbells } from "./doorbell.ts";
 export { Pump } from "./pump.ts";
 export type { PumpHost } from "./pump.ts";
 export type { AioOptions, EffectiveOptions, LibraryPaths, WorkerPoolOptions } from "./options.ts";
+export type { CloseOptions } from "./patience.ts";
 export { ResourceOwner } from "./resource_owner.ts";
 export type { ReleaseOptions } from "./resource_owner.ts";
 export { AioResult, AioReturn, reportResult } from "./result.ts";

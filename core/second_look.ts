@@ -20,7 +20,7 @@ export interface RepeatableCall {
   /** The types of its parameters; it returns an `int`, below 0 where it fails. */
   readonly parameters: readonly Deno.NativeType[];
   /** What it is called with; memory is copied. */
-  readonly args: readonly (number | bigint | Uint8Array)[];
+  readonly args: readonly (number | bigint | Uint8Array<ArrayBuffer>)[];
 }
 
 interface Order extends RepeatableCall {

@@ -310,7 +310,11 @@ export class Aio extends AioCore {
     this.#transfers.space.serve();
   }
 
-  /** Closes the files that are still open, and says which those were. */
+  /**
+   * Closes the files that are still open, and says which those were.
+   *
+   * @internal
+   */
   protected override async onDrained(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);

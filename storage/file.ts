@@ -66,9 +66,17 @@ export class AioFile implements AsyncDisposable {
   readonly #flags: number;
   readonly #identity: FileIo;
   readonly #descriptors: Descriptors;
-  /** What it counts while it is used, and how it ends. For the Aio. @internal */
+  /**
+   * What it counts while it is used, and how it ends. For the Aio.
+   *
+   * @internal
+   */
   readonly fileEnd: FileEnd;
-  /** Says who opened it. For the Aio. @internal */
+  /**
+   * Says who opened it. For the Aio.
+   *
+   * @internal
+   */
   readonly origin: Origin;
   readonly #addressOf: AddressOf;
 

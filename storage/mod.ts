@@ -21,3 +21,4 @@ export type { Flush } from "./flush.ts";
 export type { TransferOptions } from "./file_parts.ts";
 export type { DirectMode } from "../core/direct_io.ts";
 export type { OpenFileOptions } from "../core/open_path.ts";
+export type { CloseOptions } from "../core/patience.ts";
