@@ -1,127 +1,33 @@
 /**
- * demo_test.ts: examples/demo.ts: its verdict and its table, what it leaves behind (nothing), and its
- * refusals.
+ * demo_test.ts: examples/demo.ts: its verdict, what it leaves behind (nothing), and its refusals. Its
+ * table: demo_long_test.ts.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { availableMethods } from "../../mod.ts";
 import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examples/demo/table.ts";
 import { parseCommand, UsageError } from "../../examples/demo/options.ts";
 import { formatVerdict } from "../../examples/demo/verdict.ts";
+import { type TempDir, tempDir, writeRandomFile } from "../support/temp.ts";
 import {
-  type ChildResult,
-  mountTmpfs,
-  type TempDir,
-  tempDir,
-  tmpfsAvailable,
-  writeRandomFile,
-} from "../support/temp.ts";
+  assertBeginsWithVerdict,
+  assertEmpty,
+  METHODS,
+  MIB,
+  readTable,
+  runDemo,
+  SHORT,
+  WIDTH_MAX,
+} from "./demo_run.ts";
 import { examplePath, runFreely } from "./example_run.ts";
 
-const MIB = 1024 * 1024;
-const WIDTH_MAX = 100;
-const SHORT = "--seconds=1";
 /** When a process that does not end is killed. */
 const GIVE_UP_MS = 60_000;
 const ACT_DELAY_MS = 10;
 const EXIT_INTERRUPTED = 130;
 /** What the key sends to a terminal. */
 const CTRL_C = 3;
-
-const METHODS = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
-const ROW = /^ {2}(\S.*?) +[\d,]+ +[\d,]+ +[\d,]+\.\d\d +[\d,]+\.\d\d +[\d,]+\.\d\dx$/;
-
-/** Runs the demo with a folder of its own for temporary files. */
-function runDemo(dir: TempDir, args: readonly string[]): Promise<ChildResult> {
-  return runFreely("demo.ts", args, { env: { TMPDIR: dir.path } });
-}
-
-function assertEmpty(dir: TempDir): void {
-  assertEquals(Array.from(Deno.readDirSync(dir.path), ({ name }) => name), []);
-}
-
-/** The names of a table's rows, by the titles of their blocks. */
-function readTable(output: string): Map<string, string[]> {
-  const blocks = new Map<string, string[]>();
-  let rows: string[] = [];
-  for (const line of output.split("\n")) {
-    const name = ROW.exec(line)?.[1];
-    if (name !== undefined) rows.push(name);
-    else if (/^\d+ KiB (at random|in sequence),/.test(line)) blocks.set(line, rows = []);
-  }
-  return blocks;
-}
-
-/** The rows that a block must have. */
-function expectedRows(
-  theirs: readonly string[],
-  calls: readonly string[],
-  suffix: string,
-): string[] {
-  const ours = METHODS.flatMap((method) => calls.map((call) => `aio ${method}: ${call}${suffix}`));
-  return [...theirs, ...ours];
-}
-
-function isDirectIn(output: string): boolean {
-  const isDirect = output.includes("Past the page cache");
-  assertEquals(isDirect, !output.includes("The file system has no direct I/O"));
-  return isDirect;
-}
-
-function assertTableComplete(output: string): void {
-  const node = ["node:fs/promises FileHandle.read", "node:fs read, callbacks"];
-  const expected: [string, string[]][] = [];
-  for (const suffix of isDirectIn(output) ? ["", ", direct"] : [""]) {
-    for (const what of ["4 KiB at random", "128 KiB in sequence"]) {
-      const isRandom = what === "4 KiB at random";
-      const rows = (theirs: readonly string[], calls: readonly string[]) =>
-        expectedRows(suffix === "" ? theirs : [], calls, suffix);
-      const both = ["readAt", "core, batches of 32"];
-      const perTask = "Deno.FsFile seek + read, a file per task";
-      expected.push([`${what}, 32 at a time${suffix}`, rows([perTask, ...node], both)]);
-      const awaited = isRandom ? "Deno.FsFile seek + read" : "Deno.FsFile read";
-      expected.push([
-        `${what}, one at a time, awaited${suffix}`,
-        rows([awaited, ...node], ["readAt"]),
-      ]);
-      const blocking = isRandom ? "Deno.FsFile seekSync + readSync" : "Deno.FsFile readSync";
-      expected.push([
-        `${what}, one at a time, blocking${suffix}`,
-        rows([blocking, "node:fs readSync"], ["readAtSync"]),
-      ]);
-    }
-  }
-  assertEquals([...readTable(output)], expected);
-}
-
-const RATE = String.raw`[\d,.]+ (?:k?/s|GB/s)`;
-
-/** Checks that an output begins with the verdict, followed by direct reads in a block of their own. */
-function assertBeginsWithVerdict(output: string): void {
-  const lines = output.split("\n");
-  for (
-    const what of [
-      "4 KiB reads, awaited, 32 at a time",
-      "4 KiB reads, awaited, one at a time",
-      "4 KiB reads, blocking, one at a time",
-      "128 KiB reads, awaited, 32 at a time",
-    ]
-  ) {
-    const who = `Deno.FsFile ${RATE}, node:fs ${RATE}, this module ${RATE}`;
-    assertMatch(lines.shift()!, new RegExp(`^${what}: ${who} \\([\\d,.]+ times\\)$`));
-  }
-  assertEquals(lines.shift(), "");
-  if (!isDirectIn(output)) return;
-  assertMatch(lines.shift()!, /^Past the page cache, .*; this module by method:$/);
-  const methods = METHODS.map((method) => `${method} ${RATE}`).join(", ");
-  for (const size of [4, 128]) {
-    const what = `${size} KiB reads, awaited, 32 at a time`;
-    assertMatch(lines.shift()!, new RegExp(`^${what}: ${methods}$`));
-  }
-  assertEquals(lines.shift(), "");
-}
 
 Deno.test("demo.ts makes a file, begins with its verdict, and removes the file", async () => {
   await using dir = await tempDir();
@@ -133,19 +39,6 @@ Deno.test("demo.ts makes a file, begins with its verdict, and removes the file",
   assert(stdout.endsWith("\ndeno task demo --all measures every way there is.\n"), stdout);
   assertEquals([...readTable(stdout)], [], "the table is behind --all");
   assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/\d .*\n){4,6}$/);
-  assertEmpty(dir);
-});
-
-Deno.test("demo.ts --all prints the table of all ways below the verdict", async () => {
-  await using dir = await tempDir();
-  await using other = await tempDir();
-  await writeRandomFile(other.join("data"), 4 * MIB, 1);
-  const { code, stdout, stderr } = await runDemo(dir, ["--all", SHORT, other.join("data")]);
-  assertEquals(code, 0, stderr);
-  assertBeginsWithVerdict(stdout);
-  assertTableComplete(stdout);
-  const table = stdout.slice(stdout.indexOf("IOPS"));
-  for (const line of table.split("\n")) assert(line.length <= WIDTH_MAX, line);
   assertEmpty(dir);
 });
 
@@ -202,29 +95,6 @@ Deno.test("demo.ts says in one sentence that a temporary file cannot be made", a
   assertMatch(stderr, /^A temporary file cannot be made: [^\n]* TMPDIR\n$/);
   assertEquals(stdout, "");
   assertEquals(code, 1);
-});
-
-Deno.test({
-  name: "demo.ts makes a shorter file where there is little room, and none where there is less",
-  ignore: !tmpfsAvailable(),
-  fn: async () => {
-    await using little = await mountTmpfs(100 * MIB);
-    const { code, stdout, stderr } = await runDemo(little, [SHORT]);
-    assertEquals(code, 0, stderr);
-    assertMatch(stderr, /^Making a temporary file of 25 MiB\n/);
-    assertBeginsWithVerdict(stdout);
-    assertStringIncludes(stdout, "\nRead: a temporary file, 25 MiB, ");
-    assertStringIncludes(stdout, "The file is in a tmpfs");
-    assertEmpty(little);
-    await using less = await mountTmpfs(40 * MIB);
-    const refused = await runDemo(less, [SHORT]);
-    assertMatch(
-      refused.stderr,
-      /^There is too little room for a temporary file in "[^\n]*TMPDIR\n$/,
-    );
-    assertEquals(refused.code, 1);
-    assertEmpty(less);
-  },
 });
 
 Deno.test("demo.ts refuses a wrong command line with 2, and --help helps", async () => {
