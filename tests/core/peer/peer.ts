@@ -10,7 +10,7 @@
  * test_complete_foreign   complete_foreign_test.ts
  * ```
  *
- * Beyond it, where it has gaps: injection_points_test.ts, generation_test.ts, many_ios_test.ts.
+ * Beyond it, where it has gaps: injection_points_long_test.ts, generation_test.ts, many_ios_test.ts.
  *
  * What takes the place of what: a session is a thread, a statement is an owner, a relation is a file
  * of 512-byte pages, its buffer manager is the callback `checkedPages`, a temporary table is plain

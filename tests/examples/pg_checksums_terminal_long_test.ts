@@ -1,5 +1,5 @@
 /**
- * pg_checksums_terminal_test.ts: examples/pg_checksums.ts in the hands of somebody at a terminal:
+ * pg_checksums_terminal_long_test.ts: examples/pg_checksums.ts in the hands of somebody at a terminal:
  * the progress bar, and Ctrl-C.
  *
  * @module
