@@ -64,9 +64,9 @@ export async function runProgram(
   trace.length = 0;
   const program = new FuzzProgram(parts);
   try {
+    using uncaught = new Uncaught();
     using _ = sabotage?.(parts.aio);
-    await program.run(steps);
-    await program.end();
+    await Promise.race([program.run(steps).then(() => program.end()), uncaught.first]);
   } catch (error) {
     if (error instanceof Error) {
       error.message += ` (${describeSeed(parts.prng.seed)})\nThe last steps:\n${program.story()}`;
@@ -78,6 +78,30 @@ export async function runProgram(
   }
   const { started, checkedIos: checked } = program.model;
   return { steps, started, checked };
+}
+
+/** What is thrown from the event loop, where no step can catch it: it is a fault of the program's. */
+class Uncaught implements Disposable {
+  /** Rejects with the first. */
+  readonly first: Promise<never>;
+  readonly #stop = new AbortController();
+
+  constructor() {
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.first = promise;
+    promise.catch(() => {}); // There need not be any.
+    const { signal } = this.#stop;
+    const keep = (event: Event, error: unknown) => {
+      event.preventDefault();
+      reject(error);
+    };
+    addEventListener("error", (event) => keep(event, event.error), { signal });
+    addEventListener("unhandledrejection", (event) => keep(event, event.reason), { signal });
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
 }
 
 /** One program. */
