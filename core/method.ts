@@ -172,7 +172,7 @@ export interface IoMethod {
   /**
    * Takes an IO back that a thread had claimed (claim.ts) which died before it had a result, releases
    * the claim and has the IO executed. State: submitted. May not block. Left out: whoever reaps the
-   * thread executes the IO itself.
+   * thread executes the IO itself. Not called for a flush that the thread had begun: that one fails.
    */
   redo?(backend: MethodBackend, handle: AioHandle, deadId: number): void;
   /**

@@ -169,8 +169,9 @@ function completeClaimed(backend: Backend, dead: number): void {
     if (claimantOf(words, base) !== dead) continue;
     const handle = backend.handleOf(index);
     if (handle.backendId === dead) continue;
-    if (state === SUBMITTED && backend.method.redo !== undefined) {
-      backend.method.redo(backend, handle, dead);
+    const { redo } = backend.method;
+    if (state === SUBMITTED && redo !== undefined && !isBegunFlush(backend, handle)) {
+      redo(backend, handle, dead);
       continue;
     }
     if (!tryClaim(words, base, backend.id, low, dead)) continue;
@@ -239,14 +240,17 @@ function doAgain(backend: Backend, handle: AioHandle): void {
 }
 
 /**
- * Executes an IO that a dead thread left, if that does no harm. A flush that this thread had begun may
- * have heard that writes are lost, which the kernel tells once: it counts as failed.
- *
- * @returns bytes, or -errno
+ * Whether a dead thread had begun to execute a flush. It may have heard that writes are lost, which the
+ * kernel tells once, so the flush counts as failed and is not executed again, in whichever way.
  */
-function againOf({ control, libc }: Backend, { words, base, iovec }: AioHandle): number {
-  const flags = words[base + HANDLE.flags]!;
-  if ((flags & BEGUN_BIT) !== 0 && isFlush(control, base)) return -EIO;
-  if ((flags & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
-  return performSynchronously(libc, control, base, iovec.bytes);
+function isBegunFlush({ control }: Backend, { words, base }: AioHandle): boolean {
+  return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && isFlush(control, base);
+}
+
+/** Executes an IO that a dead thread left, if that does no harm. @returns bytes, or -errno */
+function againOf(backend: Backend, handle: AioHandle): number {
+  const { words, base, iovec } = handle;
+  if (isBegunFlush(backend, handle)) return -EIO;
+  if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
+  return performSynchronously(backend.libc, backend.control, base, iovec.bytes);
 }

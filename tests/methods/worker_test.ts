@@ -20,7 +20,7 @@ import {
 import { until } from "../support/patience.ts";
 import { testLeast } from "../support/pool_size.ts";
 import { Prng, testSeed } from "../support/prng.ts";
-import { contentAt } from "../support/temp.ts";
+import { contentAt, tempDir } from "../support/temp.ts";
 import {
   poolUp,
   poolWord,
@@ -140,6 +140,30 @@ for (const [how, fault] of Object.entries(FAULTS)) {
     assertEquals(aio.ios(), []);
   });
 }
+
+Deno.test("worker: a flush that a Worker had begun when it died counts as failed", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await using dir = await tempDir();
+  const file = await aio.openFile(dir.join("flushed"), { write: true, create: true });
+  await poolUp(aio);
+  await aio.wait(start(opened, "endsInNext").ref);
+  const error = await assertRejects(() => file.syncData());
+  assert(error instanceof Error && "code" in error && error.code === "EIO", String(error));
+  await assertRejects(() => file.close());
+  await readAndCheck(opened, 0);
+});
+
+Deno.test("worker: a write that a Worker had begun when it died is done by another", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await using dir = await tempDir();
+  await using file = await aio.openFile(dir.join("written"), { write: true, create: true });
+  await poolUp(aio);
+  await aio.wait(start(opened, "endsInNext").ref);
+  assertEquals(await file.writeAt(new Uint8Array(100), 0), 100);
+  assertEquals([await file.size(), synchronousCount(aio)], [100, 0]);
+});
 
 Deno.test("worker: a Worker is woken if who chose it died before waking it", async () => {
   await using opened = await open();
