@@ -20,7 +20,7 @@ import { SMALL_POOL } from "../worker_pool.ts";
 import { FUZZ_MODULES } from "./fuzz_callbacks.ts";
 import { FuzzFiles } from "./fuzz_files.ts";
 import { RandomlyHeld } from "./fuzz_held.ts";
-import { type FuzzReport, runProgram } from "./fuzz_program.ts";
+import { type FuzzProgramParts, type FuzzReport, runProgram } from "./fuzz_program.ts";
 
 const HANDLES = [1, 2, 3, 8, 40];
 
@@ -37,6 +37,26 @@ export interface FuzzPlan {
 /** Runs a random program. @throws if anything is not as the model has it, with the last steps */
 export async function fuzzCore(plan: FuzzPlan): Promise<FuzzReport> {
   await using dir = await tempDir();
+  const { parts, end } = await openFuzzed(dir, plan);
+  try {
+    return await runProgram({ ...parts, board: null, shared: [] }, plan.steps, plan.sabotage);
+  } finally {
+    await end();
+  }
+}
+
+/** An Aio for random programs. */
+export interface FuzzedAio {
+  readonly parts: Omit<FuzzProgramParts, "board" | "shared">;
+  /** Closes it, and looks for descriptors that are left. */
+  end(): Promise<void>;
+}
+
+/** Opens an Aio as a seed says, with files in a folder. */
+export async function openFuzzed(
+  dir: TempDir,
+  plan: Pick<FuzzPlan, "method" | "seed">,
+): Promise<FuzzedAio> {
   const content = filesIn(dir, plan.seed);
   content.create();
   const prng = new Prng(plan.seed);
@@ -47,34 +67,34 @@ export async function fuzzCore(plan: FuzzPlan): Promise<FuzzReport> {
     ...randomOptions(plan.method, prng),
     onWarning: (message) => warnings.push(message),
   }, [method]);
-  const parts = { aio, prng, content, held, warnings, board: null, shared: [] };
-  try {
-    return await runProgram(parts, plan.steps, plan.sabotage);
-  } finally {
-    await aio.close();
-    await assertNoneLeft(dir, before);
-  }
+  return {
+    parts: { aio, prng, content, held, warnings },
+    async end() {
+      await aio.close();
+      await assertNoneLeft(dir, before);
+    },
+  };
 }
 
 /** Its files. */
-export function filesIn(dir: TempDir, seed: number): FuzzFiles {
+function filesIn(dir: TempDir, seed: number): FuzzFiles {
   return new FuzzFiles({ read: dir.join("read"), written: dir.join("written") }, seed);
 }
 
 /** The descriptors of files in a folder, and of rings, that there are. Bells are of Deno's making, too. */
-export function descriptorsOf({ path }: TempDir): string[] {
+function descriptorsOf({ path }: TempDir): string[] {
   return openDescriptors().filter((open) => open.startsWith(path) || open.includes("[io_uring]"));
 }
 
 /** There are no more than before. */
-export async function assertNoneLeft(dir: TempDir, before: readonly string[]): Promise<void> {
+async function assertNoneLeft(dir: TempDir, before: readonly string[]): Promise<void> {
   // A thread that has ended may have to be waited for, and the kernel ends rings in its own time.
   const isSo = await becomes(() => descriptorsOf(dir).length <= before.length);
   assert(isSo, `Descriptors that are left: ${descriptorsOf(dir)}, before: ${before}`);
 }
 
 /** Options of an Aio, but for hooks. */
-export function randomOptions(method: string, prng: Prng): AioOptions {
+function randomOptions(method: string, prng: Prng): AioOptions {
   return {
     method,
     maxConcurrency: prng.pick(HANDLES),

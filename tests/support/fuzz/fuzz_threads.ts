@@ -7,14 +7,14 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { Aio, type AioToken, type FileToken } from "../../../mod.ts";
+import type { Aio, AioToken, FileToken } from "../../../mod.ts";
 import { HANG_MS, settles } from "../patience.ts";
-import { describeSeed, Prng } from "../prng.ts";
+import { describeSeed } from "../prng.ts";
 import { tempDir } from "../temp.ts";
 import { FuzzBoard } from "./fuzz_board.ts";
 import { FuzzFile } from "./fuzz_files.ts";
 import { type FuzzReport, runProgram } from "./fuzz_program.ts";
-import { assertNoneLeft, descriptorsOf, filesIn, randomMethod, randomOptions } from "./fuzz_run.ts";
+import { openFuzzed } from "./fuzz_run.ts";
 
 /** How many threads, with the one that opens. */
 const THREADS = 3;
@@ -79,16 +79,8 @@ class FuzzThread implements Disposable {
 /** Runs random programs in three threads. @throws what any of them finds, with its seed and steps */
 export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
   await using dir = await tempDir();
-  const content = filesIn(dir, plan.seed);
-  content.create();
-  const prng = new Prng(plan.seed);
-  const warnings: string[] = [];
-  const { held, method } = randomMethod(plan.method, prng);
-  const before = descriptorsOf(dir);
-  const aio = await Aio.open({
-    ...randomOptions(plan.method, prng),
-    onWarning: (message) => warnings.push(message),
-  }, [method]);
+  const { parts, end } = await openFuzzed(dir, plan);
+  const { aio, prng, content } = parts;
   const free = aio.backend.arena.freeBytes;
   try {
     // Those stay open until all threads have attached to them for the last time.
@@ -114,11 +106,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
     });
     const own = runProgram(
       {
-        aio,
-        prng,
-        content,
-        held,
-        warnings,
+        ...parts,
         board: new FuzzBoard(board, 0, THREADS, prng),
         shared: files.map(({ file, isWritten }) =>
           new FuzzFile(aio.attachFile(file.token), isWritten, true)
@@ -137,8 +125,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
     assertEquals(aio.backend.arena.freeBytes, free, "arena at the end");
     return sumOf([await own, ...answers.flatMap(({ reports }) => reports)]);
   } finally {
-    await aio.close();
-    await assertNoneLeft(dir, before);
+    await end();
   }
 }
 
