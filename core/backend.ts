@@ -153,7 +153,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
         this.recycle(handle);
         return true;
       },
-      // Even in a batch: with all handles staged nobody would get on.
+      // Even in a batch: with all handles staged no task would get on.
       hasNone: () => {
         this.staging.submitAtEndOfTurn();
         this.pump.start();

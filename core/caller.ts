@@ -55,7 +55,7 @@ export function calling<T>(call: Boundary, work: () => T): T {
 /**
  * Awaits what a public call does; if it fails, the error gets the stack of whoever awaits the call.
  *
- * @param work the call's work, as a promise that nobody else uses
+ * @param work the call's work, as a promise that only this uses
  * @param signal its reason belongs to the user and stays as it is
  */
 export async function called<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -80,8 +80,8 @@ export type CallSite = () => string | null;
 const PLACE = /^ +at (?:.* \(|async )?(.+:\d+:\d+)\)?$/m;
 
 /**
- * Remembers who calls a public function that is running. Only where it is asked for is the stack put
- * into words.
+ * Remembers the caller of a public function that is running. The stack is put into words only when the
+ * place is read.
  *
  * @param call the public function
  */

@@ -42,8 +42,8 @@ export function closingFd(backend: Backend, fd: number): void {
 }
 
 /**
- * The same for a file whose last user is gone, so that nobody is about to start on it: submits what is
- * staged, waits for what is in flight, and has the method let go of it.
+ * The same for a file whose last user is gone, so that no thread is about to start on it: submits what
+ * is staged, waits for what is in flight, and has the method let go of it.
  *
  * @param slots where it is in the table of open files
  */

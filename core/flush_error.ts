@@ -116,7 +116,10 @@ function fileOfFd(control: Control, fd: number): FileSlot | null {
 export function isFlush(control: Control, base: number): boolean {
   const operation = Atomics.load(control.words, base + HANDLE.operation);
   const fd = Atomics.load(control.words, base + HANDLE.fd);
-  return isFlushOperation(operation, operation === OP_WRITEV && isDsync(control, fd));
+  return isFlushOperation(
+    operation,
+    operation === OP_WRITEV && isDsync(control, fileOfFd(control, fd)),
+  );
 }
 
 function isFlushOperation(operation: number, isDsync: boolean): boolean {
@@ -124,21 +127,23 @@ function isFlushOperation(operation: number, isDsync: boolean): boolean {
     (operation === OP_WRITEV && isDsync);
 }
 
-function isDsync(control: Control, fd: number): boolean {
-  const file = fileOfFd(control, fd);
+function isDsync(control: Control, file: FileSlot | null): boolean {
   if (file === null) return false;
   return (control.words[control.fileAt(file.slot) + FILE.flags]! & FILE_FLAGS.dsync) !== 0;
 }
 
 /**
- * The flushes of a descriptor that are in flight in any thread. Those that overlapped a flush which
+ * The flushes of an open file that are in flight in any thread. Those that overlapped a flush which
  * the kernel has just answered with success are among them, unless they are completed: then the file
  * keeps already what they heard.
+ *
+ * @param file open
+ * @param fd its descriptor
  */
-export function flushesInFlight(control: Control, fd: number): WaitRef[] {
+export function flushesInFlight(control: Control, file: FileSlot, fd: number): WaitRef[] {
   const { words, handlesPerBackend, handleCount } = control;
   const refs: WaitRef[] = [];
-  const isDurable = isDsync(control, fd);
+  const isDurable = isDsync(control, file);
   for (let first = 0; first < handleCount; first += handlesPerBackend) {
     const backendAt = control.backendAt(first / handlesPerBackend);
     if (Atomics.load(words, backendAt + BACKEND.threadId) === 0) continue;

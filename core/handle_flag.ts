@@ -25,7 +25,7 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
 
 /**
  * Beside those of the issuer: a thread has begun to execute the IO by itself, and it is a write or a
- * flush. If that thread dies, nobody knows what the kernel answered.
+ * flush. If that thread dies, the kernel's answer is lost.
  */
 export const BEGUN_BIT = 8;
 

@@ -17,22 +17,13 @@ import { Doorbells } from "./doorbell.ts";
 import { ForeignCompletions } from "./foreign_completions.ts";
 import { AioHandle, type HandleHost } from "./handle.ts";
 import { InjectionPoints } from "./injection.ts";
-import { IoLog } from "./io_log.ts";
-import type { LogHook, LogLevel } from "./log_level.ts";
+import { type IoLog, type LogReceiver, openLog } from "./io_log.ts";
 import { MemoryMap } from "./memory_map.ts";
 import { OpenFileTable } from "./open_file.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { BACKEND, Control } from "./shared_memory.ts";
 import { makeTables, type Tables } from "./tables.ts";
 import { Turn } from "./turn.ts";
-
-/** Where a helper's lines of the log go. */
-export interface HelperLog {
-  /** Takes a line. */
-  readonly hook: LogHook;
-  /** The most detailed lines that are wanted. */
-  readonly level: LogLevel;
-}
 
 /** What a helper is told, by a message. */
 export interface HelperToken {
@@ -68,7 +59,7 @@ export class Helper implements HandleHost, CompleterHost {
     libc: Libc,
     modules: Modules,
     warn: Warn,
-    log: HelperLog | null,
+    log: LogReceiver | null,
   ) {
     this.id = token.id;
     this.control = new Control(token.control);
@@ -79,8 +70,7 @@ export class Helper implements HandleHost, CompleterHost {
     const { callbacks, targets } = makeTables(this.control, modules, files, warn);
     this.callbacks = callbacks;
     this.targets = targets;
-    this.log = log === null ? null : new IoLog(log.hook, log.level, callbacks);
-    if (this.log !== null && this.log.has("debug4")) callbacks.onCall = this.log.traceOf();
+    this.log = openLog(log, callbacks);
     this.memory = new MemoryMap(libc, token.arena, token.control);
     this.injections = new InjectionPoints(callbacks);
     this.counters = countersOf(this.control, this.id).fill(0);
@@ -99,7 +89,11 @@ export class Helper implements HandleHost, CompleterHost {
    * @param log takes lines about each IO that it completes; null: none are wanted
    * @returns null if another thread has the record
    */
-  static async join(token: HelperToken, warn: Warn, log: HelperLog | null): Promise<Helper | null> {
+  static async join(
+    token: HelperToken,
+    warn: Warn,
+    log: LogReceiver | null,
+  ): Promise<Helper | null> {
     const modules = await importModules(token.options.callbackModules);
     const libc = openLibc(token.options.libraries.libc);
     const control = new Control(token.control);

@@ -24,6 +24,22 @@ import { LOG_LEVELS, type LogHook, type LogLevel } from "./log_level.ts";
 import { type AioResult, STATUS_NAMES } from "./result.ts";
 import { HANDLE } from "./shared_memory.ts";
 
+/** Takes the lines of one thread. */
+export interface LogReceiver {
+  /** Takes a line; never throws. */
+  readonly hook: LogHook;
+  /** The most detailed lines that are wanted. */
+  readonly level: LogLevel;
+}
+
+/** Makes the log of one thread, with the calls of callbacks where those are wanted. */
+export function openLog(receiver: LogReceiver | null, callbacks: CallbackTable): IoLog | null {
+  if (receiver === null) return null;
+  const log = new IoLog(receiver.hook, receiver.level, callbacks);
+  if (log.has("debug4")) callbacks.onCall = log.traceOf();
+  return log;
+}
+
 /** The log of one thread. */
 export class IoLog {
   /** Has {@linkcode take} called with what other threads said before a line of this one; null: none do. */

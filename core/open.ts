@@ -11,8 +11,8 @@ import { Backend } from "./backend.ts";
 import { assert } from "./assert.ts";
 import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
 import { AioApiError, shown } from "./errors.ts";
-import { IoLog } from "./io_log.ts";
-import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
+import { type LogReceiver, openLog } from "./io_log.ts";
+import { checkLogLevel } from "./log_level.ts";
 import { MemoryMap, preferHugePages } from "./memory_map.ts";
 import type { Availability, IoMethod } from "./method.ts";
 import { OpenFileTable } from "./open_file.ts";
@@ -314,10 +314,10 @@ interface Foundation {
   readonly libc: Libc;
   readonly modules: readonly CallbackModule[];
   readonly warn: (message: string, cause?: unknown) => void;
-  readonly log: { readonly hook: LogHook; readonly level: LogLevel } | null;
+  readonly log: LogReceiver | null;
 }
 
-function logOf({ onLog, logLevel }: AttachOptions): Foundation["log"] {
+function logOf({ onLog, logLevel }: AttachOptions): LogReceiver | null {
   const level = checkLogLevel(logLevel);
   return onLog === undefined ? null : { hook: guardHook(onLog), level };
 }
@@ -333,10 +333,7 @@ function makeBackend(
   const isThreadAlive = (id: number) => libc.isThreadAlive(id);
   const files = new OpenFileTable(control, threadId, isThreadAlive, id);
   const { callbacks, targets, fileTargetId } = makeTables(control, modules, files, warn);
-  const log = foundation.log === null
-    ? null
-    : new IoLog(foundation.log.hook, foundation.log.level, callbacks);
-  if (log !== null && log.has("debug4")) callbacks.onCall = log.traceOf();
+  const log = openLog(foundation.log, callbacks);
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
   const backend = new Backend({

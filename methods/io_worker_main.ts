@@ -5,7 +5,8 @@
  */
 
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { Helper, type HelperLog, type HelperToken } from "../core/helper.ts";
+import { Helper, type HelperToken } from "../core/helper.ts";
+import type { LogReceiver } from "../core/io_log.ts";
 import type { LogLevel } from "../core/log_level.ts";
 import { Control } from "../core/shared_memory.ts";
 import { IoWorker } from "./io_worker.ts";
@@ -47,11 +48,11 @@ function post(kind: IoWorkerMessage["kind"], message: string, cause?: unknown): 
 }
 
 /** The opener is rung for each line, as it may have nothing else to wake up for. */
-function logOf({ log, control }: IoWorkerData): HelperLog | null {
+function logOf({ log, control }: IoWorkerData): LogReceiver | null {
   if (log === null) return null;
   const { port, level } = log;
   const shared = new Control(control);
-  const hook: HelperLog["hook"] = (line, level) => {
+  const hook: LogReceiver["hook"] = (line, level) => {
     port.postMessage({ line, level } satisfies IoWorkerLine);
     ringOpener(shared);
   };

@@ -53,7 +53,7 @@ export class FlushFailure {
    * @throws if one of them, or an earlier one, has failed
    */
   async settle(what: string, syscall: string): Promise<void> {
-    for (const ref of flushesInFlight(this.#aio.backend.control, this.#fd)) {
+    for (const ref of flushesInFlight(this.#aio.backend.control, this.#slot, this.#fd)) {
       await this.#aio.wait(ref);
     }
     this.#check(what, syscall);
@@ -61,7 +61,7 @@ export class FlushFailure {
 
   /** As {@linkcode settle}, blocking. */
   settleSync(what: string, syscall: string): void {
-    for (const ref of flushesInFlight(this.#aio.backend.control, this.#fd)) {
+    for (const ref of flushesInFlight(this.#aio.backend.control, this.#slot, this.#fd)) {
       this.#aio.waitSync(ref);
     }
     this.#check(what, syscall);
