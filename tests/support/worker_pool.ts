@@ -12,6 +12,7 @@ import { METHODS } from "../../methods/registry.ts";
 import { createWorkerMethod } from "../../methods/worker.ts";
 import { countBits, POOL, poolAt } from "../../methods/worker_memory.ts";
 import { WorkerQueue } from "../../methods/worker_queue.ts";
+import { until } from "./patience.ts";
 
 /** The methods of this version, but that all IO of the worker method goes through the pool. */
 export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
@@ -63,9 +64,10 @@ export function startPool({ backend: { control, libc } }: Attached): void {
 export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min)): Promise<void> {
   const isSo = () =>
     runningWorkers(aio) === count && poolWord(aio, POOL.idle) === poolWord(aio, POOL.running);
-  while (!isSo() && poolWord(aio, POOL.hasFailed) === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until(
+    () => isSo() || poolWord(aio, POOL.hasFailed) !== 0,
+    `${count} idle Workers, and no other one`,
+  );
 }
 
 /** Starts the pool of an Aio that has one, and waits for it. */
