@@ -6,7 +6,7 @@
  */
 
 import { join } from "@std/path";
-import { HANG_MS } from "./patience.ts";
+import { HANG_MS, until } from "./patience.ts";
 import { isRoot, tempDir } from "./temp.ts";
 
 /** A file system that can be made. */
@@ -123,6 +123,18 @@ async function freeze(path: string): Promise<Frozen> {
   };
 }
 
+/** Whether any thread of a process, or of the kernel's for it, waits for a disk. */
+export function isStuck(pid: number): boolean {
+  const threads = `/proc/${pid}/task`;
+  return [...Deno.readDirSync(threads)].some(({ name }) => {
+    try {
+      return Deno.readTextFileSync(`${threads}/${name}/stat`).includes(") D ");
+    } catch {
+      return false; // It has ended meanwhile.
+    }
+  });
+}
+
 /** A block device whose content lies in a file of a disk. */
 export interface InnerDevice extends AsyncDisposable {
   /** Its path. */
@@ -142,10 +154,8 @@ export async function makeInnerDevice(content: string, bytes: number): Promise<I
       const args = ["if=/dev/zero", `of=${path}`, `bs=${page}`, "count=1", "oflag=direct"];
       args.push(`seek=${bytes / page - 1}`, "conv=notrunc", "status=none");
       child = new Deno.Command("dd", { args }).spawn();
-      // Until it waits for the disk: "D" in /proc/PID/stat.
-      while (!(await Deno.readTextFile(`/proc/${child.pid}/stat`)).includes(") D ")) {
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
+      const { pid } = child;
+      await until(() => isStuck(pid), "dd waits for the disk");
     },
     async [Symbol.asyncDispose]() {
       await child?.status;
