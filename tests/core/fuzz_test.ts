@@ -19,7 +19,7 @@ import { testSeed } from "../support/prng.ts";
 
 /** Each with options of its own: one handle or 40, with the log or without, … */
 const RUNS = 4;
-const STEPS = 1000;
+const STEPS = 600;
 /** Within which a broken rule is found. */
 const CANARY_STEPS = 3000;
 /** A program that finds each of them: in others a broken core may loop before the model can look. */

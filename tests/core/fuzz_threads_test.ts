@@ -16,7 +16,7 @@ import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
 import { testSeed } from "../support/prng.ts";
 
-const STEPS = 600;
+const STEPS = 400;
 const ROUNDS = 2;
 const CANARY_STEPS = 3000;
 

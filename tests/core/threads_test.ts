@@ -6,4 +6,4 @@
 
 import { testThreads } from "../support/threads_check.ts";
 
-testThreads({ held: 4_000, sync: 4_000, worker: 1_000, io_uring: 2_000 });
+testThreads({ held: 2_000, sync: 2_000, worker: 500, io_uring: 1_000 });

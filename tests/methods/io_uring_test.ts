@@ -152,6 +152,9 @@ for (const ending of ["terminate", "selfClose"] as const) {
   });
 }
 
+/** How many threads come and go one after the other in a slot. */
+const ROUNDS = 6;
+
 /** How many rings this process has. */
 function ringCount(): number {
   return openDescriptors().filter((path) => path.includes("io_uring")).length;
@@ -164,7 +167,7 @@ for (const ending of ["close", "terminate"] as const) {
       await using fixture = await openSync(OPTIONS);
       const { aio, file } = fixture;
       const fds = new Set<number>();
-      for (let round = 0; round < 20; round++) {
+      for (let round = 0; round < ROUNDS; round++) {
         const worker = await AttachedWorker.start(aio, file);
         fds.add(slotWord(fixture, 1, SLOT.fd));
         for (let i = 0; i < 3; i++) {

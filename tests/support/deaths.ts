@@ -101,18 +101,20 @@ export async function openMortal(
   return fixture;
 }
 
-/** Every way to end in the middle of everything, each about as often, in random order. */
+/**
+ * Every way to end in the middle of everything, each about as often, in random order. So many as there
+ * are things have each thing once, and each way, too.
+ */
 export function randomFates(
   count: number,
   random: Prng,
   holdings: readonly Holding[] = HOLDINGS,
 ): Fate[] {
-  const pairs = WAYS.flatMap((way) => holdings.map((holding) => ({ way, holding })));
-  const fates = Array.from({ length: count }, (_, i) => ({
-    ...pairs[i % pairs.length]!,
-    afterIos: random.below(40),
-    seed: random.uint32(),
-  }));
+  const fates = Array.from({ length: count }, (_, i) => {
+    const [turn, thing] = [Math.floor(i / holdings.length), i % holdings.length];
+    const way = WAYS[(turn + thing) % WAYS.length]!;
+    return { way, holding: holdings[thing]!, afterIos: random.below(40), seed: random.uint32() };
+  });
   return random.shuffled(fates);
 }
 

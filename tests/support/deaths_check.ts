@@ -16,7 +16,6 @@ import {
   openMortal,
   randomFates,
   untilReaped,
-  WAYS,
 } from "./deaths.ts";
 import { aioBelongingsOf, openDescriptors } from "./belongings.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
@@ -72,14 +71,15 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   await runLoad(fixture, randomFates(WARM_UP_DEATHS, random, holdings), seed + 1);
   const before = resources();
 
-  const deaths = await runLoad(fixture, randomFates(count, random, holdings), seed);
+  const fates = randomFates(count, random, holdings);
+  const deaths = await runLoad(fixture, fates, seed);
 
   assertEquals(deaths.faults, [], describeSeed(seed));
   const { load, longestWaitMs, counts, mailbox } = deaths;
   assertEquals([load.wrong, fixture.messages()], [0, []], describeSeed(seed));
   assert(load.done > count && load.foreign > count, "The main thread took no part");
-  for (const way of WAYS) {
-    for (const holding of holdings) assert(counts.has(`${way} ${holding}`), `${way} ${holding}`);
+  for (const { way, holding } of fates) {
+    assert(counts.has(`${way} ${holding}`), `${way} ${holding}`);
   }
   assertLess(longestWaitMs, PATIENCES_MAX * patience.longestMs, describeSeed(seed));
   assertEquals(belongings(fixture), start, describeSeed(seed));

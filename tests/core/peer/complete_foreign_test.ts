@@ -2,13 +2,15 @@
  * complete_foreign_test.ts: the peer's test_complete_foreign: A starts a read and does not wait, or is
  * gone; B waits for it and gets the page. Who completes it depends on the method: with `held` it is B,
  * with `sync` it was A. A and B are the test's thread and a Worker, both ways round. The frames are
- * memory of whoever stays: in the peer, of the buffer pool.
+ * memory of whoever stays: in the peer, of the buffer pool. One pair of A and B waits in all ways, one
+ * after the other: a Worker takes longer to start than all they do.
  */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { WaitRef } from "../../../core/wait_ref.ts";
 import { InvalidPagesError, PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import type { Fixture } from "../../support/core.ts";
 import { testGone } from "./gone.ts";
 import {
   contentOf,
@@ -23,6 +25,12 @@ import {
   WAYS,
 } from "./peer.ts";
 import { Session } from "./session.ts";
+
+/** The logs of the test's thread and of the Worker's. */
+interface BothLogs {
+  readonly own: readonly string[];
+  readonly sessions: readonly string[];
+}
 
 /** The lines of a log that say how an IO was completed. */
 function completionsIn(logs: readonly string[], { index }: WaitRef): string[] {
@@ -45,77 +53,84 @@ function assertCompletedBy(
   }
 }
 
-for (const way of WAYS) {
-  testEachCoreMethod(`B gets the page that A started to read, ${way}()`, async (test) => {
-    await using fixture = await openPages(test, { logLevel: "debug3" });
-    await using other = await Session.start(fixture);
+/** What A and B log from now on, as handles are used again. */
+async function followLogs(fixture: Fixture, session: Session): Promise<() => Promise<BothLogs>> {
+  const logsOf = async () => ({ own: fixture.logs, sessions: (await session.told()).logs });
+  const before = await logsOf();
+  const [ownCount, sessionsCount] = [before.own.length, before.sessions.length];
+  return async () => {
+    const { own, sessions } = await logsOf();
+    return { own: own.slice(ownCount), sessions: sessions.slice(sessionsCount) };
+  };
+}
+
+testEachCoreMethod("B gets the page that A started to read, in each way to wait", async (test) => {
+  await using fixture = await openPages(test, { logLevel: "debug3" });
+  await using other = await Session.start(fixture);
+  for (const way of WAYS) {
     const frames = makeFrames(fixture, 1);
-    const before = fixture.logs.length;
+    const newLogs = await followLogs(fixture, other);
     const { ref, ret } = startPages(fixture, { first: 1, frames });
     await other.wait(way, ref);
-    assertEquals(await other.see(frames), expectedPages(1, 1));
-    assertCompletedBy(test.method, ref, "OK", {
-      issuer: fixture.logs.slice(before),
-      waiter: (await other.told()).logs,
-    });
+    assertEquals(await other.see(frames), expectedPages(1, 1), way);
+    const { own: issuer, sessions: waiter } = await newLogs();
+    assertCompletedBy(test.method, ref, "OK", { issuer, waiter });
     // A looks later, and finds it done.
-    assertEquals(fixture.aio.checkDone(ref), true);
-    assertEquals([ret.result.status, ret.result.result], ["ok", PAGE_BYTES]);
-    assertEquals([fixture.messages(), (await other.told()).warnings], [[], []]);
-  });
+    assertEquals(fixture.aio.checkDone(ref), true, way);
+    assertEquals([ret.result.status, ret.result.result], ["ok", PAGE_BYTES], way);
+    assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
+  }
+});
 
-  testEachCoreMethod(`the test's thread gets a Worker's page, ${way}()`, async (test) => {
-    await using fixture = await openPages(test, { logLevel: "debug3" });
-    await using other = await Session.start(fixture);
+testEachCoreMethod("the test's thread gets a Worker's page, in each way to wait", async (test) => {
+  await using fixture = await openPages(test, { logLevel: "debug3" });
+  await using other = await Session.start(fixture);
+  for (const way of WAYS) {
     const frames = makeFrames(fixture, 2);
+    const newLogs = await followLogs(fixture, other);
     const ref = await other.start({ first: 1, frames });
     await waitBy(fixture.aio, way, ref);
-    assertEquals(contentOf(frames), expectedPages(1, 2));
-    assertCompletedBy(test.method, ref, "OK", {
-      issuer: (await other.told()).logs,
-      waiter: fixture.logs,
-    });
+    assertEquals(contentOf(frames), expectedPages(1, 2), way);
+    const { own: waiter, sessions: issuer } = await newLogs();
+    assertCompletedBy(test.method, ref, "OK", { issuer, waiter });
     await other.wait("wait", ref);
     const outcome = { status: "ok", bytes: 2 * PAGE_BYTES, message: null } as const;
-    assertEquals(await other.outcome(ref), outcome);
-  });
-}
+    assertEquals(await other.outcome(ref), outcome, way);
+  }
+});
 
 testGone("leaves", "wait");
 testGone("ends itself", "waitSync");
 testGone("is terminated", "checkDone");
 
-for (const way of WAYS) {
-  testEachCoreMethod(
-    `an invalid page is A's error, and not B's who waited, ${way}()`,
-    async (test) => {
-      await using fixture = await openPages(test, { logLevel: "debug3" });
-      const { aio, file } = fixture;
-      damage(fixture, 1);
-      await using other = await Session.start(fixture);
-      const before = fixture.logs.length;
+testEachCoreMethod(
+  "an invalid page is A's error, and not B's who waited, in each way to wait",
+  async (test) => {
+    await using fixture = await openPages(test, { logLevel: "debug3" });
+    const { aio, file } = fixture;
+    damage(fixture, 1);
+    await using other = await Session.start(fixture);
+    for (const way of WAYS) {
+      const newLogs = await followLogs(fixture, other);
       const { ref, ret } = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
       await other.wait(way, ref);
-      const told = await other.told();
-      assertEquals(told.warnings, []);
-      assertCompletedBy(test.method, ref, "ERROR", {
-        issuer: fixture.logs.slice(before),
-        waiter: told.logs,
-      });
+      assertEquals((await other.told()).warnings, [], way);
+      const { own: issuer, sessions: waiter } = await newLogs();
+      assertCompletedBy(test.method, ref, "ERROR", { issuer, waiter });
       await aio.wait(ref);
       const error = assertThrows(
         () => aio.reportResult(ret.result, ret.targetData, "error"),
         InvalidPagesError,
       );
       const message = `invalid page in block 1 of file ${JSON.stringify(file.path)}`;
-      assertEquals(error.message, message);
+      assertEquals(error.message, message, way);
       // B reads the page itself, and gets the error as its own.
       const own = await other.read({ first: 1, frames: makeFrames(fixture, 1) });
-      assertEquals([own.status, own.message], ["error", message]);
-      assertEquals([fixture.messages(), (await other.told()).warnings], [[], []]);
-    },
-  );
-}
+      assertEquals([own.status, own.message], ["error", message], way);
+      assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
+    }
+  },
+);
 
 testEachCoreMethod("B's own reads go on while A's are completed by B", async (test) => {
   await using fixture = await openPages(test);

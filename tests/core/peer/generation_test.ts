@@ -31,14 +31,14 @@ const GENERATIONS = [
 ] as const;
 
 for (const generation of GENERATIONS) {
-  for (const way of WAYS) {
-    testEachCoreMethod(
-      `an IO of generation ${generation} is waited for, ${way}()`,
-      async (test) => {
-        await using fixture = await openAt(test, generation);
-        const { aio } = fixture;
-        // A damaged page, so that the outcome of each of the two uses is its own.
-        damage(fixture, 1);
+  testEachCoreMethod(
+    `an IO of generation ${generation} is waited for, in each way to wait`,
+    async (test) => {
+      await using fixture = await openAt(test, generation);
+      const { aio } = fixture;
+      // A damaged page, so that the outcome of each of the two uses is its own.
+      damage(fixture, 1);
+      for (const way of WAYS) {
         setGeneration(fixture, generation);
         const first = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
         assertEquals(first.ref, { index: 0, generation });
@@ -52,10 +52,10 @@ for (const generation of GENERATIONS) {
         await waitBy(aio, way, second.ref);
         assertEquals(outcomeOf(aio, second).status, "ok");
         assertEquals(outcomeOf(aio, first).status, "error");
-        assertEquals(contentOf(frames), expectedPages(2, 1));
-      },
-    );
-  }
+        assertEquals(contentOf(frames), expectedPages(2, 1), way);
+      }
+    },
+  );
 
   testEachCoreMethod(`ios() shows generation ${generation}`, async (test) => {
     await using fixture = await openAt(test, generation);
