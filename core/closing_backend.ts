@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "./backend.ts";
+import { leaveCallWorkers } from "./call_workers.ts";
 import { drainOthers } from "./drain.ts";
 import { leave } from "./open.ts";
 import type { Patience } from "./patience.ts";
@@ -56,6 +57,7 @@ export async function closeBackend(
   await failures.attempt(() => backend.turn.settled());
   await failures.attempt(() => backend.doorbells.close());
   await failures.attempt(() => backend.method.shutdownBackend?.(backend));
+  await failures.attempt(() => leaveCallWorkers(backend.libc));
   await failures.attempt(() => leave(backend));
   failures.throwIfAny("Closed aio");
 }

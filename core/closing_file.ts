@@ -3,7 +3,7 @@
  *
  * Closing any descriptor of a file drops the process's POSIX locks on it, and may block for as long as
  * the system writes back. So none is closed before the last user of the file is done, in whichever
- * thread, and then by a thread of the pool.
+ * thread, and then by another thread: by a Worker where closing can fail (call_workers.ts).
  *
  * ```text
  * last user: IO on it is over ─► a duplicate, or ours, is closed: tells the error ─► slot free ─┐
@@ -55,17 +55,17 @@ export function* closingSteps(
 ): Steps<void> {
   const { files } = backend;
   if (!files.detach(file.slot.slot)) {
-    if (file.denosFd >= 0) held.hold(file.slot, file.denosFd);
+    if (file.denosFd >= 0) held.hold(file.slot, file.denosFd, file.flags);
     return;
   }
   const denosFd = file.denosFd >= 0 ? file.denosFd : held.take(file.slot);
   let result = 0;
   try {
     yield* finish(backend, calls, file);
-    result = yield* closeDescriptor(backend, calls, file, denosFd);
+    result = yield* closeDescriptor(backend, calls, file);
   } finally {
     files.free(file.slot.slot);
-    if (denosFd >= 0) yield* get(calls.closeDenos(denosFd));
+    if (denosFd >= 0) yield* get(calls.closeDenos(denosFd, file.flags));
   }
   if (result >= 0) return;
   throw systemError(-result, `Cannot close ${shown(file.path)} without an error`, {
@@ -119,10 +119,9 @@ function* closeDescriptor(
   { libc }: Backend,
   calls: FileCalls,
   { fd, flags }: ClosingFile,
-  denosFd: number,
 ): Steps<number> {
-  if ((flags & FILE_FLAGS.isDenos) === 0) return yield* get(calls.close(fd, denosFd));
+  if ((flags & FILE_FLAGS.isDenos) === 0) return yield* get(calls.close(fd, flags));
   if ((flags & FILE_FLAGS.write) === 0) return 0;
   const duplicate = libc.duplicate(fd);
-  return duplicate < 0 ? 0 : yield* get(calls.close(duplicate, fd));
+  return duplicate < 0 ? 0 : yield* get(calls.close(duplicate, flags));
 }

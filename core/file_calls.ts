@@ -10,14 +10,16 @@
 
 import fs from "node:fs";
 import { EIO, errnoOf } from "../ffi/errno.ts";
-import { FUSE_SUPER_MAGIC, STATFS_SIZE_BYTES } from "../ffi/layout.ts";
+import { O_CLOEXEC, STATFS_SIZE_BYTES } from "../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../ffi/libc.ts";
+import { callInWorker, type LibraryCall } from "./call_workers.ts";
 import { shown, systemError } from "./errors.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
-import { offThread } from "./off_thread.ts";
+import { fileSystemFlags } from "./file_system.ts";
+import { offThread, offThreadTwice } from "./off_thread.ts";
 import { Patience } from "./patience.ts";
-import { secondLook } from "./second_look.ts";
 import { sleepMs } from "./sleep.ts";
+import { FILE_FLAGS } from "./open_file.ts";
 import type { Eventually } from "./steps.ts";
 
 /** What the calls need of their backend. */
@@ -36,8 +38,8 @@ export interface FileCalls {
   open(path: string, flags: number, mode: number): Eventually<number>;
   /** What is known of an open file. */
   stat(fd: number, path: string): Eventually<FileStat>;
-  /** Whether an open file is one of FUSE. */
-  isFuse(fd: number): Eventually<boolean>;
+  /** What its file system makes different for an open file, as bits of `FILE_FLAGS`. */
+  fileSystemFlags(fd: number): Eventually<number>;
   /** What a path names; null where that cannot be said. */
   statPath(path: string): Eventually<FileStat | null>;
   /** Where a symbolic link leads; null where it is none, or Deno does not permit to look. */
@@ -53,12 +55,16 @@ export interface FileCalls {
   /**
    * Closes a descriptor of ours.
    *
-   * @param sibling another one of the same open file, or -1: it helps to find out what went wrong
+   * @param fileFlags bits of `FILE_FLAGS`
    * @returns 0, or -errno
    */
-  close(fd: number, sibling: number): Eventually<number>;
-  /** Closes Deno's descriptor. What closing says is lost: {@linkcode FileCalls.close} a duplicate first. */
-  closeDenos(fd: number): Eventually<void>;
+  close(fd: number, fileFlags: number): Eventually<number>;
+  /**
+   * Closes Deno's descriptor. What closing says is lost: {@linkcode FileCalls.close} a duplicate first.
+   *
+   * @param fileFlags bits of `FILE_FLAGS`
+   */
+  closeDenos(fd: number, fileFlags: number): Eventually<void>;
   /** Waits. */
   pause(ms: number): Eventually<void>;
 }
@@ -98,9 +104,9 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       }
     },
     stat: (fd, path) => fileStat(libc, fd, path),
-    isFuse(fd) {
+    fileSystemFlags(fd) {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
-      return libc.statFileSystem(fd, into) >= 0 && isOfFuse(into);
+      return fileSystemFlags(libc.statFileSystem(fd, into), into);
     },
     statPath: (path) => pathStat(libc, path),
     readLink(path) {
@@ -135,9 +141,10 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
         });
       }),
     stat: (fd, path) => fileStatAsync(libc, fd, path),
-    async isFuse(fd) {
+    async fileSystemFlags(fd) {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
-      return await offThread(() => libc.statFileSystemNonblocking(fd, into)) >= 0 && isOfFuse(into);
+      const result = await offThread(() => libc.statFileSystemNonblocking(fd, into));
+      return fileSystemFlags(result, into);
     },
     statPath: (path) => pathStatAsync(libc, path),
     readLink: (path) =>
@@ -148,61 +155,81 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
       new Promise((resolve, reject) => {
         fs.unlink(path, (error) => error === null ? resolve() : reject(error));
       }),
-    async read(fd, iovec, offset) {
-      const result = await offThread(() => libc.preadvNonblocking(fd, iovec, BigInt(offset)));
-      if (result >= 0) return result;
+    read(fd, iovec, offset) {
+      const call = () => libc.preadvNonblocking(fd, iovec, BigInt(offset));
       const parameters = ["i32", "buffer", "i32", "i64"] as const;
       const args = [fd, iovec, 1, BigInt(offset)];
-      return await secondLook(libc, { name: "preadv", parameters, args });
+      return offThreadTwice(libc, call, { name: "preadv", parameters, result: "i32", args });
     },
-    async seekEnd(fd) {
-      const result = await offThread(() => libc.seekEndNonblocking(fd));
-      if (result >= 0) return result;
+    seekEnd(fd) {
+      const call = () => libc.seekEndNonblocking(fd);
       const parameters = ["i32", "i64", "i32"] as const;
-      return await secondLook(libc, { name: "lseek", parameters, args: [fd, 0n, SEEK_END] });
+      const args = [fd, 0n, SEEK_END];
+      return offThreadTwice(libc, call, { name: "lseek", parameters, result: "i64", args });
     },
     async truncate(fd, path, bytes) {
-      if (await offThread(() => libc.ftruncateNonblocking(fd, bytes)) >= 0) return;
+      const call = () => libc.ftruncateNonblocking(fd, bytes);
       const args = [fd, BigInt(bytes)];
-      const call = { name: "ftruncate", parameters: ["i32", "i64"], args } as const;
-      const result = await secondLook(libc, call);
+      const again: LibraryCall = {
+        name: "ftruncate",
+        parameters: ["i32", "i64"],
+        result: "i32",
+        args,
+      };
+      const result = await offThreadTwice(libc, call, again);
       if (result < 0) throw truncateError(result, path, bytes);
     },
-    close: (fd, sibling) => closeOff(libc, fd, sibling, patience),
-    closeDenos: (fd) => closeDenosOff(host, fd, patience),
+    close: (fd, fileFlags) => closeOff(libc, fd, fileFlags, patience),
+    closeDenos: (fd, fileFlags) => closeDenosOff(host, fd, fileFlags, patience),
     pause: (ms) => patience.pause(ms),
   };
 }
 
-function isOfFuse(statfs: Uint8Array<ArrayBuffer>): boolean {
-  return new DataView(statfs.buffer).getUint32(0, true) === FUSE_SUPER_MAGIC;
-}
-
-/** The error number of a failed close is another thread's: closing a sibling may fail of the same. */
-async function closeOff(
+/**
+ * A call that closes: executed by a Worker where the file system flushes at close, by a thread of the
+ * pool where there is nothing to be told, or no Worker to be had.
+ */
+async function closing(
   libc: Libc,
-  fd: number,
-  sibling: number,
+  fileFlags: number,
+  call: LibraryCall,
+  nonblocking: () => Promise<number>,
   patience: Patience,
 ): Promise<number> {
-  if (await offThread(() => libc.closeNonblocking(fd), patience) >= 0) return 0;
-  const again = sibling < 0 ? -1 : libc.duplicate(sibling);
-  if (again < 0) return -EIO;
-  const result = await secondLook(libc, { name: "close", parameters: ["i32"], args: [again] });
-  return result < 0 ? result : -EIO;
+  if ((fileFlags & FILE_FLAGS.flushesAtClose) !== 0) {
+    const result = await callInWorker(libc, call, patience);
+    if (result !== null) return result;
+  }
+  return await offThread(nonblocking, patience) >= 0 ? 0 : -EIO;
+}
+
+function closeOff(
+  libc: Libc,
+  fd: number,
+  fileFlags: number,
+  patience: Patience,
+): Promise<number> {
+  const call: LibraryCall = { name: "close", parameters: ["i32"], result: "i32", args: [fd] };
+  return closing(libc, fileFlags, call, () => libc.closeNonblocking(fd), patience);
 }
 
 /**
- * `fs.close` blocks the event loop for as long as the system writes back. So the file is closed by a
- * thread of the pool, by putting another one in its place, and `fs.close` closes that.
+ * `fs.close` blocks the event loop for as long as the system writes back. So another thread closes the
+ * file, by putting another one in its place, and `fs.close` closes that.
  */
 async function closeDenosOff(
   { libc, doorbells }: FileHost,
   fd: number,
+  fileFlags: number,
   patience: Patience,
 ): Promise<void> {
   const by = doorbells.tryOpen();
-  if (by >= 0) await offThread(() => libc.replaceNonblocking(fd, by), patience);
+  if (by >= 0) {
+    const parameters = ["i32", "i32", "i32"] as const;
+    const args = [by, fd, O_CLOEXEC];
+    const call: LibraryCall = { name: "dup3", parameters, result: "i32", args };
+    await closing(libc, fileFlags, call, () => libc.replaceNonblocking(fd, by), patience);
+  }
   fs.closeSync(fd);
 }
 

@@ -15,8 +15,8 @@ import {
 } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
 import { shown, systemError } from "./errors.ts";
+import { callInWorker, type LibraryCall } from "./call_workers.ts";
 import { offThread } from "./off_thread.ts";
-import { type RepeatableCall, secondLook } from "./second_look.ts";
 
 /** What is known of an open file. */
 export interface FileStat {
@@ -54,19 +54,20 @@ function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
 export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   if (await offThread(() => libc.statNonblocking(fd, buffer)) < 0) {
-    throw statError(await secondLook(libc, statCall(fd)), path);
+    throw statError(await callInWorker(libc, statCall(fd)) ?? -EIO, path);
   }
   return withDeviceSize(libc, fd, readStat(buffer));
 }
 
-function statCall(fd: number): RepeatableCall {
+function statCall(fd: number): LibraryCall {
   const into = new Uint8Array(STATX_SIZE_BYTES);
   if (Deno.build.os === "darwin") {
-    return { name: "fstat", parameters: ["i32", "buffer"], args: [fd, into] };
+    return { name: "fstat", parameters: ["i32", "buffer"], result: "i32", args: [fd, into] };
   }
   return {
     name: "statx",
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],
+    result: "i32",
     args: [fd, new Uint8Array(1), STATX_FLAGS.atEmptyPath, STATX_FLAGS.basicStats, into],
   };
 }

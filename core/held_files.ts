@@ -20,13 +20,20 @@ export interface HoldingHost {
   readonly warn: (message: string, cause?: unknown) => void;
 }
 
+/** Why a descriptor is held. */
+interface HeldFile {
+  readonly slot: FileSlot;
+  /** Bits of `FILE_FLAGS`. */
+  readonly flags: number;
+}
+
 /** The held descriptors of one backend. */
 export class HeldFiles {
   readonly #host: HoldingHost;
   readonly #calls: FileCallForms;
   /** Whether the libraries are there, without which a descriptor is closed in this thread. */
   #hasLibraries = true;
-  readonly #held = new Map<number, FileSlot>();
+  readonly #held = new Map<number, HeldFile>();
   readonly #closings = new Set<Promise<void>>();
 
   /**
@@ -40,15 +47,19 @@ export class HeldFiles {
     this.#calls = calls;
   }
 
-  /** Holds Deno's descriptor of a file until its last user is done, and closes it then. */
-  hold(slot: FileSlot, denosFd: number): void {
-    this.#held.set(denosFd, slot);
+  /**
+   * Holds Deno's descriptor of a file until its last user is done, and closes it then.
+   *
+   * @param flags bits of `FILE_FLAGS`
+   */
+  hold(slot: FileSlot, denosFd: number, flags: number): void {
+    this.#held.set(denosFd, { slot, flags });
     void this.#host.files.over(slot).then(() => this.#closeHeld(denosFd));
   }
 
   /** The last user of a file is in this thread after all: it closes it. @returns Deno's descriptor, or -1 */
   take({ slot, generation }: FileSlot): number {
-    for (const [denosFd, held] of this.#held) {
+    for (const [denosFd, { slot: held }] of this.#held) {
       if (held.slot !== slot || held.generation !== generation) continue;
       this.#held.delete(denosFd);
       return denosFd;
@@ -57,16 +68,18 @@ export class HeldFiles {
   }
 
   #closeHeld(denosFd: number): void {
-    if (!this.#held.delete(denosFd)) return;
-    const closing = this.#close(denosFd);
+    const held = this.#held.get(denosFd);
+    if (held === undefined) return;
+    this.#held.delete(denosFd);
+    const closing = this.#close(denosFd, held.flags);
     this.#closings.add(closing);
     void closing.then(() => this.#closings.delete(closing));
   }
 
-  async #close(denosFd: number): Promise<void> {
+  async #close(denosFd: number, flags: number): Promise<void> {
     try {
       const { awaited, blocking } = this.#calls;
-      await (this.#hasLibraries ? awaited : blocking).closeDenos(denosFd);
+      await (this.#hasLibraries ? awaited : blocking).closeDenos(denosFd, flags);
     } catch (error) {
       this.#host.warn(`Cannot close descriptor ${denosFd}, which another thread used last`, error);
     }
@@ -77,7 +90,7 @@ export class HeldFiles {
    * closed by this thread all the same, once that is over.
    */
   async settle(): Promise<void> {
-    for (const [denosFd, slot] of [...this.#held]) {
+    for (const [denosFd, { slot }] of [...this.#held]) {
       if (this.#host.files.isOver(slot)) this.#closeHeld(denosFd);
     }
     while (this.#closings.size > 0) await Promise.all(this.#closings);

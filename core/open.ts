@@ -10,6 +10,7 @@ import { Arena } from "./arena.ts";
 import { Backend } from "./backend.ts";
 import { assert } from "./assert.ts";
 import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
+import { joinCallWorkers } from "./call_workers.ts";
 import { AioApiError, shown } from "./errors.ts";
 import { type LogReceiver, openLog } from "./io_log.ts";
 import { checkLogLevel } from "./log_level.ts";
@@ -194,6 +195,7 @@ async function finish(
     backend = make(foundation);
     ATTACHED.set(identityKey(backend.control), markOpen(foundation.warn));
     await foundation.method.initBackend?.(backend);
+    joinCallWorkers();
     return backend;
   } catch (error) {
     if (backend === null) closeLibc(foundation.libc);

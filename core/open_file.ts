@@ -53,6 +53,8 @@ export const FILE_FLAGS = {
   isDenos: 16,
   /** Its file system is FUSE, which makes a submit wait: see handle_flag.ts. */
   isFuse: 32,
+  /** Its file system writes back when a descriptor is closed: closing can fail, or wait for a server. */
+  flushesAtClose: 64,
 } as const;
 
 /** In place of a descriptor that is being closed, or not there yet. */

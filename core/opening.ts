@@ -81,8 +81,11 @@ export function* openingSteps<T>(
   const found = yield* findOrMake(host, calls, request);
   let duplicate = -1;
   let stat: FileStat | null = null;
+  let fileSystem = 0;
   try {
     stat = yield* get(calls.stat(found.fd, request.path));
+    // Only what is on no device can be special: others are not asked.
+    if (stat.deviceMajor === 0) fileSystem = yield* get(calls.fileSystemFlags(found.fd));
     checkType(request.path, stat.mode);
     if (request.nonblockFlag !== 0) host.libc.changeFlags(found.fd, 0, request.nonblockFlag);
     const direct = request.direct === "off"
@@ -90,15 +93,13 @@ export function* openingSteps<T>(
       : yield* directSteps(host.libc, calls, request, found.fd, stat);
     if (!host.isLasting) duplicate = takeDuplicate(host, request, found.fd);
     const isRegular = (stat.mode & FILE_TYPE.mask) === FILE_TYPE.regular;
-    // Only what is on no device can be: others are not asked.
-    const isFuse = stat.deviceMajor === 0 && (yield* get(calls.isFuse(found.fd)));
     return accept({
-      entry: entryOf(request, found.fd, duplicate, stat, direct, isFuse),
+      entry: entryOf(request, found.fd, duplicate, stat, direct, fileSystem),
       denosFd: found.fd,
       isToBeCut: request.isToBeCut && isRegular && !found.isMade,
     });
   } catch (error) {
-    yield* takeBack(calls, found, stat, duplicate);
+    yield* takeBack(calls, found, stat, duplicate, fileSystem);
     throw error;
   }
 }
@@ -115,7 +116,7 @@ function entryOf(
   duplicate: number,
   stat: FileStat,
   direct: DirectAlignment | null,
-  isFuse: boolean,
+  fileSystem: number,
 ): OpenFileEntry {
   const isDenos = duplicate < 0;
   return {
@@ -124,7 +125,7 @@ function entryOf(
     deviceMinor: stat.deviceMinor,
     inode: stat.inode,
     flags: request.fileFlags | (direct === null ? 0 : FILE_FLAGS.direct) |
-      (isDenos ? FILE_FLAGS.isDenos : 0) | (isFuse ? FILE_FLAGS.isFuse : 0),
+      (isDenos ? FILE_FLAGS.isDenos : 0) | fileSystem,
     memoryAlignment: direct?.memory ?? 1,
     offsetAlignment: direct?.offset ?? 1,
     path: request.path,
@@ -137,9 +138,10 @@ function* takeBack(
   found: Found,
   stat: FileStat | null,
   duplicate: number,
+  fileSystem: number,
 ): Steps<void> {
   try {
-    if (duplicate >= 0) yield* get(calls.close(duplicate, found.fd));
+    if (duplicate >= 0) yield* get(calls.close(duplicate, fileSystem));
     if (found.isMade) {
       const made = stat ?? (yield* get(calls.stat(found.fd, found.path)));
       if (yield* isStillAt(calls, found.path, made)) yield* get(calls.unlink(found.path));
@@ -147,7 +149,7 @@ function* takeBack(
   } catch {
     // Somebody was faster, or the folder may not be written any more.
   }
-  yield* get(calls.closeDenos(found.fd));
+  yield* get(calls.closeDenos(found.fd, fileSystem));
 }
 
 /** Another file may have its name by now. */

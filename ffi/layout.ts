@@ -53,6 +53,35 @@ export const STATX_FLAGS = {
 export const STATFS_SIZE_BYTES = 120;
 /** The type of FUSE file systems (`<linux/magic.h>`). */
 export const FUSE_SUPER_MAGIC = 0x65735546;
+/** The types of file systems that need neither a block device nor a server, or bring their own devices. */
+export const LOCAL_MAGICS = {
+  /** `<linux/magic.h>` */
+  tmpfs: 0x01021994,
+  ramfs: 0x858458f6,
+  hugetlbfs: 0x958458f6,
+  overlayfs: 0x794c7630,
+  btrfs: 0x9123683e,
+  proc: 0x9fa0,
+  sysfs: 0x62656572,
+  debugfs: 0x64626720,
+  tracefs: 0x74726163,
+  securityfs: 0x73636673,
+  selinuxfs: 0xf97cff8c,
+  cgroup: 0x27e0eb,
+  cgroup2: 0x63677270,
+  devpts: 0x1cd1,
+  pstore: 0x6165676c,
+  efivarfs: 0xde5e81e4,
+  bpf: 0xcafe4a11,
+  binfmtMisc: 0x42494e4d,
+  /** statfs(2) */
+  ubifs: 0x24051905,
+  mqueue: 0x19800202,
+  /** `fs/configfs/mount.c`, `fs/bcachefs` of the kernel, and OpenZFS's `zfs_vfsops.c` */
+  configfs: 0x62656570,
+  bcachefs: 0xca451a4e,
+  zfs: 0x2fc12fc1,
+} as const;
 
 /** In place of a directory's descriptor: the working directory. */
 export const AT_FDCWD = -100;

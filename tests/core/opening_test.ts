@@ -132,7 +132,7 @@ testInDir("opening with create makes the file that a link leads to", async (dir)
   const opened = await runSteps(
     openingSteps(fake.host, fake.calls.awaited, request, fake.accept),
   );
-  await fake.calls.awaited.closeDenos(opened.denosFd);
+  await fake.calls.awaited.closeDenos(opened.denosFd, opened.entry.flags);
   assertEquals(await contentOf(dir.join("target")), "");
 });
 
@@ -151,6 +151,6 @@ testInDir("opening with create gets along with whoever makes and removes the fil
   Deno.writeTextFileSync(path, CONTENT);
   const request = openRequest(path, { write: true, create: true });
   const opened = runStepsSync(openingSteps(fake.host, calls, request, fake.accept));
-  fake.calls.blocking.closeDenos(opened.denosFd);
+  fake.calls.blocking.closeDenos(opened.denosFd, opened.entry.flags);
   assertEquals([opens, opened.isToBeCut], [21, false]);
 });

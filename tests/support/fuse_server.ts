@@ -52,7 +52,7 @@ if (mount(text("aio_fuse"), text(folder), text("fuse"), 0n, text(how)) !== 0) {
 }
 say("ready");
 
-const nodes = new Map(), held = new Map(), failing = new Map();
+const nodes = new Map(), held = new Map(), failing = new Map(), failingOnce = new Set();
 const answer = (unique, error, body = new Uint8Array(0)) => {
   const reply = new Uint8Array(16 + body.length), view = new DataView(reply.buffer);
   view.setUint32(0, reply.length, true);
@@ -110,8 +110,10 @@ const take = (request) => {
   if (held.has(name)) {
     held.get(name).push(request);
     say("held " + name);
-  } else if (errno !== undefined) answer(request.unique, errno);
-  else act(request);
+  } else if (errno !== undefined) {
+    if (failingOnce.delete(name)) failing.delete(name);
+    answer(request.unique, errno);
+  } else act(request);
 };
 const serve = async () => {
   for (;;) {
@@ -136,7 +138,8 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     const [order, name, errno] = rest.slice(0, end).split(" ");
     rest = rest.slice(end + 1);
     if (order === "hold") held.set(name, held.get(name) ?? []);
-    if (order === "fail") failing.set(name, Number(errno));
+    if (order.startsWith("fail")) failing.set(name, Number(errno));
+    if (order === "failOnce") failingOnce.add(name);
     if (order === "release") {
       const requests = held.get(name) ?? [];
       held.delete(name);
@@ -213,6 +216,11 @@ export class FuseServer implements AsyncDisposable {
   /** From now on fails an operation. */
   fail(operation: FuseOperation, errno: number): Promise<void> {
     return this.#order(`fail ${operation} ${errno}`);
+  }
+
+  /** Fails an operation the next time only, as the kernel tells lost write-back. */
+  failOnce(operation: FuseOperation, errno: number): Promise<void> {
+    return this.#order(`failOnce ${operation} ${errno}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
