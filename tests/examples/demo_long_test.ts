@@ -1,4 +1,7 @@
-/** demo_long_test.ts: examples/demo.ts with all that it measures, and with little room. */
+/**
+ * demo_long_test.ts: examples/demo.ts with all that it measures, with a file of its usual size, and with
+ * little room.
+ */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { mountTmpfs, tempDir, tmpfsAvailable, writeRandomFile } from "../support/temp.ts";
@@ -6,6 +9,7 @@ import {
   assertBeginsWithVerdict,
   assertEmpty,
   assertTableComplete,
+  checkTemporary,
   MIB,
   runDemo,
   SHORT,
@@ -23,6 +27,11 @@ Deno.test("demo.ts --all prints the table of all ways below the verdict", async 
   const table = stdout.slice(stdout.indexOf("IOPS"));
   for (const line of table.split("\n")) assert(line.length <= WIDTH_MAX, line);
   assertEmpty(dir);
+});
+
+Deno.test("demo.ts makes a file of its usual size where there is room", async () => {
+  await using dir = await tempDir();
+  await checkTemporary(dir);
 });
 
 Deno.test({

@@ -1,12 +1,18 @@
 /**
- * demo_run.ts: runs examples/demo.ts, and checks what it prints.
+ * demo_run.ts: runs examples/demo.ts, and checks what it prints and leaves behind.
  *
  * @module
  */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { availableMethods } from "../../mod.ts";
-import type { ChildResult, TempDir } from "../support/temp.ts";
+import {
+  type ChildResult,
+  mountTmpfs,
+  type TempDir,
+  tempDir,
+  tmpfsAvailable,
+} from "../support/temp.ts";
 import { runFreely } from "./example_run.ts";
 
 export const MIB = 1024 * 1024;
@@ -15,6 +21,8 @@ export const WIDTH_MAX = 100;
 export const SHORT = "--seconds=1";
 
 export const METHODS = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
+/** Of a folder with little room: the demo takes a quarter of it. */
+const LITTLE_BYTES = 80 * MIB;
 const ROW = /^ {2}(\S.*?) +[\d,]+ +[\d,]+ +[\d,]+\.\d\d +[\d,]+\.\d\d +[\d,]+\.\d\dx$/;
 
 /** Runs the demo with a folder of its own for temporary files. */
@@ -25,6 +33,11 @@ export function runDemo(dir: TempDir, args: readonly string[]): Promise<ChildRes
 /** Nothing is left. */
 export function assertEmpty(dir: TempDir): void {
   assertEquals(Array.from(Deno.readDirSync(dir.path), ({ name }) => name), []);
+}
+
+/** A folder in which the demo makes a smaller file, which takes less long, where that can be had. */
+export async function littleRoom(): Promise<TempDir> {
+  return tmpfsAvailable() ? await mountTmpfs(LITTLE_BYTES) : await tempDir();
 }
 
 /** The names of a table's rows, by the titles of their blocks. */
@@ -107,4 +120,17 @@ export function assertBeginsWithVerdict(output: string): void {
     assertMatch(lines.shift()!, new RegExp(`^${what}: ${methods}$`));
   }
   assertEquals(lines.shift(), "");
+}
+
+/** Checks what the demo says and leaves behind that makes its own file in this folder. */
+export async function checkTemporary(dir: TempDir): Promise<void> {
+  const { code, stdout, stderr } = await runDemo(dir, [SHORT]);
+  assertEquals(code, 0, stderr);
+  assertBeginsWithVerdict(stdout);
+  assertMatch(stdout, /\nRead: a temporary file, \d+ MiB, /);
+  assertStringIncludes(stdout, `\nThis module reads by ${METHODS[0]}, `);
+  assert(stdout.endsWith("\ndeno task demo --all measures every way there is.\n"), stdout);
+  assertEquals([...readTable(stdout)], [], "the table is behind --all");
+  assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/\d .*\n){4,6}$/);
+  assertEmpty(dir);
 }

@@ -1,21 +1,29 @@
 /**
  * demo_test.ts: examples/demo.ts: its verdict, what it leaves behind (nothing), and its refusals. Its
- * table: demo_long_test.ts.
+ * table, and a file of its usual size: demo_long_test.ts.
  *
  * @module
  */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examples/demo/table.ts";
+import { FileProblem, SampleFile } from "../../examples/demo/sample_file.ts";
 import { parseCommand, UsageError } from "../../examples/demo/options.ts";
 import { formatVerdict } from "../../examples/demo/verdict.ts";
 import { type TempDir, tempDir, writeRandomFile } from "../support/temp.ts";
 import {
   assertBeginsWithVerdict,
   assertEmpty,
-  METHODS,
+  checkTemporary,
+  littleRoom,
   MIB,
-  readTable,
   runDemo,
   SHORT,
   WIDTH_MAX,
@@ -30,16 +38,8 @@ const EXIT_INTERRUPTED = 130;
 const CTRL_C = 3;
 
 Deno.test("demo.ts makes a file, begins with its verdict, and removes the file", async () => {
-  await using dir = await tempDir();
-  const { code, stdout, stderr } = await runDemo(dir, [SHORT]);
-  assertEquals(code, 0, stderr);
-  assertBeginsWithVerdict(stdout);
-  assertMatch(stdout, /\nRead: a temporary file, \d+ MiB, /);
-  assertStringIncludes(stdout, `\nThis module reads by ${METHODS[0]}, `);
-  assert(stdout.endsWith("\ndeno task demo --all measures every way there is.\n"), stdout);
-  assertEquals([...readTable(stdout)], [], "the table is behind --all");
-  assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/\d .*\n){4,6}$/);
-  assertEmpty(dir);
+  await using dir = await littleRoom();
+  await checkTemporary(dir);
 });
 
 Deno.test("demo.ts reads a given file, and leaves it as it is", async () => {
@@ -58,34 +58,34 @@ Deno.test("demo.ts reads a given file, and leaves it as it is", async () => {
 
 /** Refused files, by what makes them and the sentence that refuses them. */
 const REFUSED: readonly (readonly [string, (path: string) => void, RegExp])[] = [
-  ["a missing file", () => {}, /^There is no file ".*data"\n$/],
-  ["a directory", (path) => Deno.mkdirSync(path), /^".*data" is a directory: give a file\n$/],
-  ["an empty file", (path) => Deno.writeTextFileSync(path, ""), /^".*data" is empty\n$/],
+  ["a missing file", () => {}, /^There is no file ".*data"$/],
+  ["a directory", (path) => Deno.mkdirSync(path), /^".*data" is a directory: give a file$/],
+  ["an empty file", (path) => Deno.writeTextFileSync(path, ""), /^".*data" is empty$/],
   [
     "a file that is too small",
     (path) => Deno.writeTextFileSync(path, "x"),
-    /^".*data" is too small: it has 1 bytes, and the demo needs at least 1,048,576\n$/,
+    /^".*data" is too small: it has 1 bytes, and the demo needs at least 1,048,576$/,
   ],
+  ["a device", (path) => Deno.symlinkSync("/dev/zero", path), /^".*data" is not a regular file$/],
 ];
 
 for (const [what, make, sentence] of REFUSED) {
-  Deno.test(`demo.ts refuses ${what} in one sentence`, async () => {
+  Deno.test(`demo's SampleFile.given() refuses ${what} in one sentence`, async () => {
     await using dir = await tempDir();
-    await using other = await tempDir();
-    make(other.join("data"));
-    const { code, stdout, stderr } = await runDemo(dir, [other.join("data")]);
-    assertMatch(stderr, sentence);
-    assertEquals(stdout, "");
-    assertEquals(code, 1);
-    assertEmpty(dir);
+    make(dir.join("data"));
+    const problem = await assertRejects(() => SampleFile.given(dir.join("data")), FileProblem);
+    assertMatch(problem.message, sentence);
   });
 }
 
-Deno.test("demo.ts refuses a device in one sentence", async () => {
+Deno.test("demo.ts says nothing but that sentence of a file that it refuses", async () => {
   await using dir = await tempDir();
-  const { code, stderr } = await runDemo(dir, ["/dev/zero"]);
-  assertEquals(stderr, `"/dev/zero" is not a regular file\n`);
+  await using other = await tempDir();
+  const { code, stdout, stderr } = await runDemo(dir, [other.join("data")]);
+  assertMatch(stderr, /^There is no file ".*data"\n$/);
+  assertEquals(stdout, "");
   assertEquals(code, 1);
+  assertEmpty(dir);
 });
 
 Deno.test("demo.ts says in one sentence that a temporary file cannot be made", async () => {
@@ -214,9 +214,15 @@ async function actWhen(
   return { status: await child.status, stderr };
 }
 
-for (const [when, said] of [["makes its file", /^Making/], ["blocks", /^3\/6/m]] as const) {
+/** When it is interrupted, where its file is, and what it has said then. */
+const INTERRUPTED = [
+  ["makes its file", tempDir, /^Making/],
+  ["blocks", littleRoom, /^3\/\d/m],
+] as const;
+
+for (const [when, makeDir, said] of INTERRUPTED) {
   Deno.test(`demo.ts removes its file after Ctrl-C while it ${when}`, async () => {
-    await using dir = await tempDir();
+    await using dir = await makeDir();
     const { status } = await actWhen(dir, [SHORT], said, (child) => child.kill("SIGINT"));
     assertEquals(status.signal, null);
     assertEquals(status.code, EXIT_INTERRUPTED);
@@ -225,8 +231,8 @@ for (const [when, said] of [["makes its file", /^Making/], ["blocks", /^3\/6/m]]
 }
 
 Deno.test("demo.ts removes its file when it is terminated", async () => {
-  await using dir = await tempDir();
-  const { status } = await actWhen(dir, [SHORT], /^1\/6/m, (child) => child.kill("SIGTERM"));
+  await using dir = await littleRoom();
+  const { status } = await actWhen(dir, [SHORT], /^1\/\d/m, (child) => child.kill("SIGTERM"));
   assertEquals(status.code, 128 + 15);
   assertEmpty(dir);
 });
@@ -254,7 +260,7 @@ Deno.test({
   name: "demo.ts writes one line of progress on a terminal again and again, and takes it away",
   ignore: Deno.build.os !== "linux",
   fn: async () => {
-    await using dir = await tempDir();
+    await using dir = await littleRoom();
     const command = [Deno.execPath(), "run", "--no-lock", "-A", examplePath("demo.ts"), SHORT];
     const child = new Deno.Command("script", {
       args: ["-q", "-e", "-c", command.map((word) => `'${word}'`).join(" "), "/dev/null"],
@@ -269,7 +275,7 @@ Deno.test({
     let isSent = false;
     for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
       shown += text;
-      if (isSent || !shown.includes("2/6")) continue;
+      if (isSent || !shown.includes("2/")) continue;
       isSent = true;
       await keyboard.write(new Uint8Array([CTRL_C]));
     }
@@ -277,7 +283,7 @@ Deno.test({
     clearTimeout(timer);
     await keyboard.close();
     // deno-lint-ignore no-control-regex -- a terminal is told by control sequences
-    assertMatch(shown, /\r\x1b\[2K1\/6 4 KiB at random, 32 at a time: Deno\.FsFile/);
+    assertMatch(shown, /\r\x1b\[2K1\/\d 4 KiB at random, 32 at a time: Deno\.FsFile/);
     assert(shown.endsWith("\r\x1b[2K"), shown);
     assert(!shown.includes("\n"), shown);
     assertEquals(code, EXIT_INTERRUPTED);

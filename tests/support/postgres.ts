@@ -22,7 +22,7 @@ const SERVER_USER = "postgres";
 const STATEMENTS = [
   // Some megabytes, with an index, a free space map and a visibility map.
   `create table accounts as
-     select id, id % 100 as branch, repeat('x', 84) as filler from generate_series(1, 150000) id`,
+     select id, id % 100 as branch, repeat('x', 84) as filler from generate_series(1, 60000) id`,
   "alter table accounts add primary key (id)",
   "delete from accounts where id % 50 = 0",
   "vacuum accounts",
@@ -37,6 +37,11 @@ const STATEMENTS = [
 ] as const;
 /** The relations whose files tests look for; the last is shared by all databases. */
 const RELATIONS = ["accounts", "accounts_pkey", "scratch_pkey", "far_away", "pg_database"] as const;
+
+/** The server names the files of its own relations by lesser numbers. */
+const USER_RELATION_MIN = 16_384;
+/** So many files of them stay. */
+const CATALOG_FILES = 30;
 
 const CONTROL_CRC_OFFSET = 288;
 
@@ -189,7 +194,15 @@ async function makeTemplate(): Promise<Template> {
     const path = join(dirname(own), name);
     if (path !== own) await Deno.remove(path, { recursive: true });
   }
+  await removeCatalogs(own);
   return { folder, relationPaths };
+}
+
+/** Removes most of a database's catalogs: making so many small files is most of what a copy costs. */
+async function removeCatalogs(database: string): Promise<void> {
+  const catalogs = Array.from(Deno.readDirSync(database), ({ name }) => name).sort()
+    .filter((name) => /^\d/.test(name) && parseInt(name) < USER_RELATION_MIN);
+  for (const name of catalogs.slice(CATALOG_FILES)) await Deno.remove(join(database, name));
 }
 
 async function fillCluster(folder: string): Promise<Template["relationPaths"]> {
