@@ -26,7 +26,7 @@ export interface Attached {
 
 /** What a {@linkcode HeldMethod} does where `sync` or a kernel would decide. */
 export interface HeldMethodOptions {
-  /** What a blocking wait does; default: performs the IO waited for. */
+  /** What a blocking wait does; default: performs the IO waited for, unless another thread does. */
   onWaitOne?(backend: MethodBackend, handle: AioHandle): void;
   /** What a look for completions does; default: nothing. */
   onCheckOne?(backend: MethodBackend, handle: AioHandle): void;
@@ -94,8 +94,8 @@ export class HeldMethod implements IoMethod {
 
   waitOne(backend: MethodBackend, handle: AioHandle): void {
     this.waits.push(handle.index);
-    if (this.#options.onWaitOne === undefined) backend.performSynchronously(handle);
-    else this.#options.onWaitOne(backend, handle);
+    if (this.#options.onWaitOne !== undefined) this.#options.onWaitOne(backend, handle);
+    else if (backend.claim(handle)) backend.performSynchronously(handle);
   }
 
   checkOne(backend: MethodBackend, handle: AioHandle): void {

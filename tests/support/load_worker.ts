@@ -213,18 +213,8 @@ class Load {
   }
 }
 
-/** What a blocking wait performs must be claimed like everything else. */
-function makeHeld(aioOf: () => Aio): HeldMethod {
-  const held: HeldMethod = new HeldMethod({
-    onWaitOne: (_backend, handle) => {
-      held.tryPerform(aioOf(), handle.index);
-    },
-  });
-  return held;
-}
-
 self.onmessage = async ({ data }: MessageEvent<LoadOrder>) => {
-  const held = data.method === "held" ? makeHeld(() => aio) : null;
+  const held = data.method === "held" ? new HeldMethod() : null;
   const methods: readonly IoMethod[] = held === null ? METHODS_FOR_TESTS : [held];
   const aio = await Aio.attach(data.token, {}, methods);
   const file = aio.attachFile(data.file);
