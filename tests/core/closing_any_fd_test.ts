@@ -8,9 +8,11 @@ import { AioApiError } from "../../core/errors.ts";
 import { markedClosing, refuseIfClosing, unmarkClosing } from "../../core/closing_mark.ts";
 import type { LogHook } from "../../core/log_level.ts";
 import { BACKEND, HANDLE, HEADER } from "../../core/shared_memory.ts";
+import type { Aio, AioFile } from "../../storage/mod.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { type Fixture, openHeld, startOn, wrong } from "../support/core.ts";
 import { testEachCoreMethod } from "../support/core_methods.ts";
+import { until, untilDead } from "../support/patience.ts";
 import { tempDir } from "../support/temp.ts";
 import nodeFs from "node:fs";
 
@@ -30,93 +32,107 @@ async function twoFiles() {
   };
 }
 
-/** An Aio whose log can be listened to, and a gate that Workers are held at. */
-async function openListening(
+/** What a test of a descriptor has that another thread is about to read. */
+interface Scene {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  /** The two files. */
+  readonly files: Awaited<ReturnType<typeof twoFiles>>;
+  /** What a thread is held at before it starts its IO. */
+  readonly gate: Int32Array;
+  /** Has another thread begin to read a descriptor, until the gate opens. */
+  startRead(fd: number): Promise<Uint8Array>;
+  /** Resolves when that thread is held at the gate. */
+  untilHeld(): Promise<void>;
+  /** Lets it go. */
+  openGate(): void;
+  /** Takes the lines of the log. */
+  listen(to: LogHook): void;
+}
+
+async function withReader(
   open: (
     options: { callbackModules: URL[]; logLevel: "debug2"; onLog: LogHook },
   ) => Promise<Fixture>,
-) {
+  use: (scene: Scene) => Promise<void>,
+): Promise<void> {
   let hook: LogHook = () => {};
-  const fixture = await open({
+  await using fixture = await open({
     callbackModules: [LAYERS],
     logLevel: "debug2",
     onLog: (line, level) => hook(line, level),
   });
+  await using files = await twoFiles();
+  const { aio, file } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
   const gate = new Int32Array(new SharedArrayBuffer(8));
-  return {
-    fixture,
+  await use({
+    aio,
+    file,
+    files,
     gate,
-    listen: (to: LogHook) => hook = to,
+    startRead: (fd) => worker.ask({ what: "readFdHeld", fd, bytes: BYTES, gate }),
+    untilHeld: () => until(() => Atomics.load(gate, 0) !== 0, "the reader is held at the gate"),
     openGate() {
       Atomics.store(gate, 1, 1);
       Atomics.notify(gate, 1);
     },
-    async untilHeld() {
-      while (Atomics.load(gate, 0) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    },
-  };
+    listen: (to) => hook = to,
+  });
 }
 
 testEachCoreMethod(
   "aio.closingFd() waits for another thread that is about to read the descriptor",
-  async ({ open }) => {
-    const { fixture: opened, gate, listen, openGate, untilHeld } = await openListening(open);
-    await using fixture = opened;
-    await using files = await twoFiles();
-    const { aio, file } = fixture;
-    await using worker = await AttachedWorker.start(aio, file);
-    const fd = files.open(1);
-    const read = worker.ask<Uint8Array>({ what: "readFdHeld", fd, bytes: BYTES, gate });
-    await untilHeld();
-    let waits = 0;
-    listen((line) => {
-      if (!line.includes(WAITS)) return;
-      waits++;
-      openGate();
-    });
-    aio.closingFd(fd);
-    listen(() => {});
-    nodeFs.closeSync(fd);
-    const other = files.open(2);
-    assertEquals([other, waits > 0], [fd, true]);
-    assert((await read).every((byte) => byte === 1));
-    nodeFs.closeSync(other);
-  },
+  ({ open }) =>
+    withReader(open, async ({ aio, files, startRead, untilHeld, openGate, listen }) => {
+      const fd = files.open(1);
+      const read = startRead(fd);
+      await untilHeld();
+      let waits = 0;
+      listen((line) => {
+        if (!line.includes(WAITS)) return;
+        waits++;
+        openGate();
+      });
+      aio.closingFd(fd);
+      listen(() => {});
+      nodeFs.closeSync(fd);
+      const other = files.open(2);
+      assertEquals([other, waits > 0], [fd, true]);
+      assert((await read).every((byte) => byte === 1));
+      nodeFs.closeSync(other);
+    }),
 );
 
 testEachCoreMethod(
   "while aio.closingFd() waits no thread starts on the descriptor, on others they do",
-  async ({ open }) => {
-    const { fixture: opened, gate, listen, openGate, untilHeld } = await openListening(open);
-    await using fixture = opened;
-    await using files = await twoFiles();
-    const { aio, file } = fixture;
-    await using worker = await AttachedWorker.start(aio, file);
-    await using another = await AttachedWorker.start(aio, file);
-    const [fd, other] = [files.open(1), files.open(2)];
-    const read = worker.ask<Uint8Array>({ what: "readFdHeld", fd, bytes: BYTES, gate });
-    await untilHeld();
-    const unused = new Int32Array(new SharedArrayBuffer(8));
-    const tries: Promise<string | null>[] = [];
-    listen((line) => {
-      if (!line.includes(WAITS) || tries.length > 0) return;
-      tries.push(another.ask({ what: "tryReadFd", fd: other, bytes: 10, gate: unused }));
-      // This one lets the first thread go.
-      tries.push(another.ask({ what: "tryReadFd", fd, bytes: 10, gate }));
-    });
-    aio.closingFd(fd);
-    listen(() => {});
-    openGate();
-    await read;
-    assertEquals(await Promise.all(tries), [
-      null,
-      `BadResource: Cannot start IO on page 0 of table 0: descriptor ${fd} is being closed`,
-    ]);
-    // The mark ends with the call: the number may be another file's.
-    const again = await another.ask({ what: "tryReadFd", fd, bytes: 10, gate });
-    assertEquals([again, aio.backend.control.words[HEADER.closings]], [null, 0]);
-    for (const one of [fd, other]) nodeFs.closeSync(one);
-  },
+  ({ open }) =>
+    withReader(open, async ({ aio, file, files, gate, startRead, untilHeld, openGate, listen }) => {
+      await using another = await AttachedWorker.start(aio, file);
+      const [fd, other] = [files.open(1), files.open(2)];
+      const read = startRead(fd);
+      await untilHeld();
+      const unused = new Int32Array(new SharedArrayBuffer(8));
+      const tries: Promise<string | null>[] = [];
+      listen((line) => {
+        if (!line.includes(WAITS) || tries.length > 0) return;
+        tries.push(another.ask({ what: "tryReadFd", fd: other, bytes: 10, gate: unused }));
+        // This one lets the first thread go.
+        tries.push(another.ask({ what: "tryReadFd", fd, bytes: 10, gate }));
+      });
+      aio.closingFd(fd);
+      listen(() => {});
+      openGate();
+      await read;
+      assertEquals(await Promise.all(tries), [
+        null,
+        `BadResource: Cannot start IO on page 0 of table 0: descriptor ${fd} is being closed`,
+      ]);
+      // The mark ends with the call: the number may be another file's.
+      const again = await another.ask({ what: "tryReadFd", fd, bytes: 10, gate });
+      assertEquals([again, aio.backend.control.words[HEADER.closings]], [null, 0]);
+      for (const one of [fd, other]) nodeFs.closeSync(one);
+    }),
 );
 
 testEachCoreMethod("aio.closingFd() of what is no descriptor is refused", async ({ open }) => {
@@ -150,9 +166,7 @@ Deno.test("held: the mark of a thread that died in aio.closingFd() goes when it 
   assertEquals([handle.state, handle.operation], ["handedOut", "invalid"]);
   handle.release();
   worker.terminate();
-  while (aio.backend.libc.isThreadAlive(threadId)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await untilDead(aio.backend.libc, threadId);
   aio.reapBackend(1);
   assertEquals(file.readAtSync(new Uint8Array(8), 0), 8);
 });

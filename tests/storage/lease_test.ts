@@ -6,18 +6,29 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import type { Aio } from "../../storage/mod.ts";
 import { Leaseholder, leasesAvailable } from "../support/leaseholder.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
-import { runChild, tempDir } from "../support/temp.ts";
+import { runChild, tempDir, tempFile } from "../support/temp.ts";
 
-testEachMethod(
-  "openFile() waits for whoever holds a lease, and leaves the event loop alone",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    await using holder = await Leaseholder.start(path, "when told");
+/** Registers a test of an Aio and a file that another process has a lease on. */
+function testUnderLease(
+  name: string,
+  letsGo: "when told" | "at once",
+  use: (aio: Aio, path: string, holder: Leaseholder) => Promise<void>,
+): void {
+  testEachMethod(name, async (method) => {
+    await using temp = await tempFile();
+    await using holder = await Leaseholder.start(temp.path, letsGo);
     await using aio = await openAio(method);
+    await use(aio, temp.path, holder);
+  }, leasesAvailable());
+}
+
+testUnderLease(
+  "openFile() waits for whoever holds a lease, and leaves the event loop alone",
+  "when told",
+  async (aio, path, holder) => {
     let isOpen = false;
     const opening = aio.openFile(path).then((file) => {
       isOpen = true;
@@ -31,37 +42,26 @@ testEachMethod(
     await using file = await opening;
     assertEquals(await file.readAt(new Uint8Array(5), 0), 5);
   },
-  leasesAvailable(),
 );
 
-testEachMethod(
+testUnderLease(
   "openFileSync() waits for whoever holds a lease",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    await using _holder = await Leaseholder.start(path, "at once");
-    await using aio = await openAio(method);
+  "at once",
+  async (aio, path) => {
     await using file = aio.openFileSync(path, { write: true, truncate: true });
     assertEquals(file.sizeSync(), 0);
   },
-  leasesAvailable(),
 );
 
-testEachMethod(
+testUnderLease(
   "aio.close() ends an openFile() that waits for a lease",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    await using holder = await Leaseholder.start(path, "when told");
-    await using aio = await openAio(method);
+  "when told",
+  async (aio, path, holder) => {
     const opening = assertRejects(() => aio.openFile(path), Deno.errors.BadResource);
     assertEquals(await holder.nextLine(), "asked");
     await aio.close();
     await opening;
   },
-  leasesAvailable(),
 );
 
 testEachMethod(

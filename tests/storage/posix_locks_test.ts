@@ -6,20 +6,29 @@
  */
 
 import { assertEquals } from "@std/assert";
+import type { AioOptions } from "../../core/mod.ts";
+import type { Aio } from "../../storage/mod.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { PosixLock } from "../support/posix_lock.ts";
-import { tempDir } from "../support/temp.ts";
+import { tempFile } from "../support/temp.ts";
 
-const isLinux = Deno.build.os === "linux";
+/** Registers a test of an Aio and a file that this process has a lock on. */
+function testLocked(
+  name: string,
+  use: (aio: Aio, path: string, lock: PosixLock) => void | Promise<void>,
+  options?: AioOptions,
+): void {
+  testEachMethod(name, async (method) => {
+    await using temp = await tempFile();
+    using lock = new PosixLock(temp.path);
+    await using aio = await openAio(method, options);
+    await use(aio, temp.path, lock);
+  }, Deno.build.os === "linux");
+}
 
-testEachMethod(
+testLocked(
   "openFile() and all that is done with the file keep the process's POSIX locks on it",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    using lock = new PosixLock(path);
-    await using aio = await openAio(method);
+  async (aio, path, lock) => {
     const file = await aio.openFile(path, { read: true, write: true, direct: "optional" });
     assertEquals(lock.isHeld(), true, "open");
     await file.writeAt(aio.alloc(4096), 0);
@@ -31,17 +40,11 @@ testEachMethod(
     await other.close();
     assertEquals(lock.isHeld(), false, "closed");
   },
-  isLinux,
 );
 
-testEachMethod(
+testLocked(
   "openFileSync() and closeSync() of one of two users keep the process's POSIX locks",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    using lock = new PosixLock(path);
-    await using aio = await openAio(method);
+  (aio, path, lock) => {
     const file = aio.openFileSync(path);
     const other = aio.attachFile(file.token);
     file.closeSync();
@@ -49,20 +52,14 @@ testEachMethod(
     other.closeSync();
     assertEquals(lock.isHeld(), false);
   },
-  isLinux,
 );
 
-testEachMethod(
+testLocked(
   "openFile() that is refused before it has opened the file keeps the process's POSIX locks",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    await using aio = await openAio(method, { maxFiles: 1 });
+  async (aio, path, lock) => {
     await using _only = await aio.openFile(import.meta.filename!);
-    using lock = new PosixLock(path);
     await aio.openFile(path, { write: true, truncate: true }).catch(() => {});
     assertEquals(lock.isHeld(), true);
   },
-  isLinux,
+  { maxFiles: 1 },
 );

@@ -12,7 +12,7 @@ import { openAio, testEachMethod } from "../support/methods.ts";
 import { until } from "../support/patience.ts";
 import { PosixLock } from "../support/posix_lock.ts";
 import { countDescriptorsOf, LIBRARY_URL } from "../support/program.ts";
-import { type TempDir, tempDir } from "../support/temp.ts";
+import { tempFile } from "../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
 
@@ -73,9 +73,8 @@ async function withOther(
   method: IoMethodName,
   use: (aio: Aio, other: Other, path: string, lock: PosixLock) => Promise<void>,
 ): Promise<void> {
-  await using dir: TempDir = await tempDir();
-  const path = dir.join("file");
-  await Deno.writeTextFile(path, "hello");
+  await using temp = await tempFile();
+  const { path } = temp;
   using lock = new PosixLock(path);
   await using aio = await openAio(method);
   using other = new Other();

@@ -42,6 +42,20 @@ export async function tempDir(): Promise<TempDir> {
   };
 }
 
+/** A file in a folder of its own, which is removed at the end of its scope. */
+export interface TempFile extends AsyncDisposable {
+  /** Its absolute path. */
+  readonly path: string;
+}
+
+/** Makes a file with a text in it: `await using temp = await tempFile()`. */
+export async function tempFile(text = "hello"): Promise<TempFile> {
+  const dir = await tempDir();
+  const path = dir.join("file");
+  await Deno.writeTextFile(path, text);
+  return { path, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
+}
+
 /** Writes a file of `bytes` bytes whose content `contentAt(seed, offset, length)` tells. */
 export async function writeRandomFile(path: string, bytes: number, seed: number): Promise<void> {
   using file = await Deno.open(path, { write: true, create: true, truncate: true });
