@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { setImmediate } from "node:timers";
 import { AioSystemError, type SystemError } from "../../core/mod.ts";
 import { fileContent, type Fixture, openHeld } from "../support/core.ts";
 import { HeldMethod } from "../support/held_method.ts";
@@ -15,17 +16,26 @@ const EINTR = 4;
 const EIO = 5;
 const EAGAIN = 11;
 const ENOSPC = 28;
+/** More than there are handles. */
+const TURNS = 8;
 /** More than any bounded number of tries. */
 const TRIES_MAX = 5_000;
 
-/** Lets microtasks and timers run, so that what ends its turn is submitted and settled. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
+/**
+ * Lets the event loop come around until all that is over was handed out, and what follows is submitted.
+ * On a busy machine each IO that is over is handed out in a turn of its own, after other work.
+ */
+async function turn({ aio }: Fixture): Promise<void> {
+  for (let i = 0; i < TURNS; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await aio.backend.turn.settled();
+  }
+  await new Promise((resolve) => setTimeout(resolve));
 }
 
 /** What is held, as operation, offset and length, the oldest first. */
 async function heldNow(fixture: Fixture): Promise<string[]> {
-  await turn();
+  await turn(fixture);
   return fixture.held.held(fixture.aio).map((index) => {
     const handle = fixture.aio.backend.handleOf(index);
     const { offset, length } = handle.operationData;
@@ -35,7 +45,7 @@ async function heldNow(fixture: Fixture): Promise<string[]> {
 
 /** Completes the oldest held IO with a result. */
 async function complete(fixture: Fixture, result: number): Promise<void> {
-  await turn();
+  await turn(fixture);
   const [index] = fixture.held.held(fixture.aio);
   assert(index !== undefined, "nothing is held");
   fixture.held.complete(fixture.aio, index, result);
@@ -43,7 +53,7 @@ async function complete(fixture: Fixture, result: number): Promise<void> {
 
 /** Really does the oldest held IO. */
 async function perform(fixture: Fixture): Promise<void> {
-  await turn();
+  await turn(fixture);
   const [index] = fixture.held.held(fixture.aio);
   assert(index !== undefined, "nothing is held");
   fixture.held.perform(fixture.aio, index);
@@ -56,7 +66,7 @@ async function withHeld(
 ): Promise<void> {
   await using fixture = await openHeld({ maxConcurrency: 4, ...options }, method);
   await use(fixture);
-  await turn();
+  await turn(fixture);
   assertEquals(fixture.held.held(fixture.aio), []);
   assertEquals(fixture.aio.backend.idleCount, 4, "handles");
 }
@@ -101,7 +111,7 @@ Deno.test("held: readAt() that comes short and then whole has all its bytes in p
   withHeld(async (fixture) => {
     for (const buffer of buffersOf(fixture, 100)) {
       const reading = fixture.file.readAt(buffer, 1_000);
-      await turn();
+      await turn(fixture);
       await complete(fixture, 40);
       await perform(fixture);
       assertEquals(await reading, 100);
@@ -203,7 +213,7 @@ Deno.test("held: an interruption without an end is told as what it is", () =>
       const [index] = held.held(aio);
       if (index === undefined) {
         await new Promise((resolve) => queueMicrotask(() => resolve(null)));
-        if (tries > 0 && held.held(aio).length === 0) await turn();
+        if (tries > 0 && held.held(aio).length === 0) await turn(fixture);
         continue;
       }
       held.complete(aio, index, -EINTR);
@@ -219,7 +229,7 @@ Deno.test("held: an error of one read is its own, the others are good, in any or
     const { aio, file, held } = fixture;
     const buffers = [0, 1, 2, 3].map(() => new Uint8Array(50));
     const settled = Promise.allSettled(buffers.map((buffer, i) => file.readAt(buffer, i * 50)));
-    await turn();
+    await turn(fixture);
     const [first, second, third, fourth] = held.held(aio);
     held.perform(aio, fourth!);
     held.complete(aio, second!, -EIO);
@@ -268,7 +278,7 @@ Deno.test("held: writes that wait for room start in the order of their calls", (
     const writes = Array.from({ length: 40 }, (_, i) => file.writeAt(buffer, i * 10_000));
     const offsets: number[] = [];
     for (let i = 0; i < 40; i++) {
-      await turn();
+      await turn(fixture);
       const [index] = held.held(aio);
       offsets.push(aio.backend.handleOf(index!).operationData.offset);
       held.perform(aio, index!);
@@ -281,11 +291,11 @@ Deno.test("held: close() waits for what is in flight, and so does closing the Ai
   withHeld(async (fixture) => {
     const { aio, file } = fixture;
     const reading = file.readAt(new Uint8Array(10), 0);
-    await turn();
+    await turn(fixture);
     let isClosed = false;
     const closing = file.close().then(() => isClosed = true);
-    await turn();
-    await turn();
+    await turn(fixture);
+    await turn(fixture);
     assert(!isClosed);
     const other = assertThrows(() => file.token, Deno.errors.BadResource);
     assert(other.message.endsWith("the file is closed"));
@@ -299,7 +309,7 @@ Deno.test("held: closeSync() with a read in flight is Busy", () =>
   withHeld(async (fixture) => {
     const { file } = fixture;
     const reading = file.readAt(new Uint8Array(10), 0);
-    await turn();
+    await turn(fixture);
     const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
     assertEquals(
       error.message,
@@ -319,7 +329,7 @@ Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
     const message = `Cannot free the view at byte ${view.byteOffset} of the arena ` +
       "while an IO uses it: wait for the IO first";
     assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
-    await turn();
+    await turn(fixture);
     assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
     await perform(fixture);
     await reading;
@@ -338,7 +348,7 @@ Deno.test("held: an abort rejects at once, and the memory is kept until the kern
       const reading = file.readAt(buffer, 0, { signal });
       return reading.then(() => "read", (reason) => reason);
     });
-    await turn();
+    await turn(fixture);
     controller.abort("enough");
     assertEquals(await Promise.all(reads), ["enough", "enough"]);
     assertEquals((await heldNow(fixture)).length, 2, "they are still in flight");
@@ -346,7 +356,7 @@ Deno.test("held: an abort rejects at once, and the memory is kept until the kern
     assertThrows(() => aio.free(view), Deno.errors.Busy);
     let isClosed = false;
     const closing = file.close().then(() => isClosed = true);
-    await turn();
+    await turn(fixture);
     assert(!isClosed, "the descriptor outlives what is in flight on it");
     await perform(fixture);
     await perform(fixture);
@@ -364,7 +374,7 @@ Deno.test("held: an abort of a read that has no handle yet never starts it", () 
     const { signal } = controller;
     const aborted = file.readAt(new Uint8Array(10), 77, { signal }).catch((reason) => reason);
     const syncing = file.sync({ signal }).catch((reason) => reason);
-    await turn();
+    await turn(fixture);
     controller.abort("enough");
     assertEquals([await aborted, await syncing], ["enough", "enough"]);
     for (let i = 0; i < 4; i++) await perform(fixture);
@@ -388,7 +398,7 @@ Deno.test("held: readAtSync() while others are in flight disturbs none of them",
     const { aio, file } = fixture;
     const buffers = [0, 1, 2].map(() => new Uint8Array(10));
     const reads = buffers.map((buffer, i) => file.readAt(buffer, i * 10));
-    await turn();
+    await turn(fixture);
     const view = aio.alloc(50);
     assertEquals(file.readAtSync(view, 500), 50);
     assertEquals(view.slice(), fileContent(500, 50));
