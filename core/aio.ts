@@ -12,7 +12,7 @@
  * - injection.ts: where tests step in.
  * - staging.ts: what waits to be submitted; claim.ts: who completes what; closing_fd.ts,
  *   closing_mark.ts: who must be done before a descriptor is closed.
- * - drain.ts, reap.ts: what becomes of other threads' IO at the end, or when they die.
+ * - drain.ts, reap.ts, reapers.ts: what becomes of other threads' IO at the end, or when they die.
  * - resource_owner.ts: who it is charged to; acquire_queue.ts: who is next.
  * - shared_memory.ts, arena.ts, memory_map.ts, lock.ts: what all threads share.
  * - open.ts, options.ts, token.ts: how it is opened and found.

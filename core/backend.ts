@@ -23,7 +23,6 @@ import { refuseIfClosing } from "./closing_mark.ts";
 import { Completer, type CompleterHost } from "./completer.ts";
 import * as completion from "./completion.ts";
 import * as counting from "./counters.ts";
-import { countersOf } from "./counters.ts";
 import { Doorbells } from "./doorbell.ts";
 import { goAround } from "./event_loop.ts";
 import { AioApiError } from "./errors.ts";
@@ -35,10 +34,11 @@ import { InFlight } from "./in_flight.ts";
 import { InjectionPoints } from "./injection.ts";
 import type { IoLog } from "./io_log.ts";
 import type { MemoryMap } from "./memory_map.ts";
-import type { IoMethod } from "./method.ts";
+import type { IoMethod, ReapingFrom } from "./method.ts";
 import type { OpenFileTable } from "./open_file.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { Pump, type PumpHost } from "./pump.ts";
+import { Reapers } from "./reapers.ts";
 import type { AioReturn } from "./result.ts";
 import * as layout from "./shared_memory.ts";
 import { type Control, hasOtherThreads, PHASE_CLOSING } from "./shared_memory.ts";
@@ -93,7 +93,9 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   /** Takes lines about each IO; null: nobody wants any. */
   readonly log: IoLog | null;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
-  reapDead: () => void = () => {};
+  reapDead: (from?: ReapingFrom) => void = () => {};
+  /** Threads that take over from dead ones what may block. */
+  readonly reapers: Reapers;
 
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly fileTargetId: number;
@@ -111,9 +113,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   /** Whether the method has a say in which IO is executed in its start call. */
   readonly #isMethodAsked: boolean;
 
-  /**
-   * Made by the core: `parts` is what the opener or attacher put together.
-   */
+  /** Made by the core: `parts` is what the opener or attacher put together. */
   constructor(parts: BackendParts) {
     this.id = parts.id;
     this.control = parts.control;
@@ -130,7 +130,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.warn = parts.warn;
     this.log = parts.log;
     this.injections = new InjectionPoints(parts.callbacks);
-    this.counters = countersOf(parts.control, parts.id).fill(0);
+    this.counters = counting.countersOf(parts.control, parts.id).fill(0);
     this.fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
@@ -144,6 +144,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.waiting = new Waiting(this);
     this.doorbells = new Doorbells(this.control, this.libc, this.id);
     this.pump = new Pump(this);
+    this.reapers = new Reapers(this);
     this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
     this.#completer = new Completer(this, this.#foreign);
     this.acquireQueue = new AcquireQueue({
@@ -329,9 +330,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     if (words[HEADER.closings] !== 0) refuseIfClosing(this.control, handle);
     updateState(words, base + HANDLE.state, DEFINED);
     this.#handedOut = null;
-    let thrower = this.callbacks.hasStage
-      ? this.callbacks.runStage(handle, words, base)
-      : NOBODY_THREW;
+    let thrower = NOBODY_THREW;
+    if (this.callbacks.hasStage) thrower = this.callbacks.runStage(handle, words, base);
     updateState(words, base + HANDLE.state, STAGED);
     if (this.injections.count > 0 && thrower === NOBODY_THREW) {
       thrower = this.injections.run("aio-after-staging", handle, 0) === null ? 0 : NOBODY_THREW;

@@ -53,6 +53,7 @@ export async function closeBackend(
   }
   if (backend.isOpener) await failures.attempt(() => drainOthers(backend, patience));
   await failures.attempt(() => closeFiles(failures));
+  await failures.attempt(() => backend.reapers.end(patience));
   await failures.attempt(() => backend.pump.settled());
   await failures.attempt(() => backend.turn.settled());
   await failures.attempt(() => backend.doorbells.close());

@@ -88,7 +88,7 @@ function* awaitAllOn(backend: Backend, calls: FileCalls, fd: number): Steps<void
     if (handle === null) return;
     backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
     yield* awaitALittle(backend, calls, handle);
-    if (waits % PATIENCE_WAITS === 0) backend.reapDead();
+    if (waits % PATIENCE_WAITS === 0) backend.reapDead("eventLoop");
   }
 }
 

@@ -17,13 +17,14 @@ const LOOK_AGAIN_MS = 1;
  */
 export async function drainOthers(backend: Backend, patience: Patience): Promise<void> {
   const count = backend.options.maxBackends;
-  backend.reapDead();
+  backend.reapDead("eventLoop");
   for (let id = 0; id < count; id++) {
     while (id !== backend.id && isBusy(backend, id)) {
       await patience.pause(LOOK_AGAIN_MS);
-      backend.reapDead();
+      backend.reapDead("eventLoop");
     }
   }
+  await backend.reapers.settled(patience);
 }
 
 /** A slot that is being reaped counts as busy until it is free. */

@@ -22,6 +22,9 @@ export type Availability =
   | { readonly ok: true; readonly how?: string }
   | { readonly ok: false; readonly reason: string; readonly cause?: unknown };
 
+/** Where reaping is called from: a wait that blocks anyway, or an event loop, which may not block. */
+export type ReapingFrom = "wait" | "eventLoop";
+
 /** What a method sees of the backend that it executes IO for. */
 export interface MethodBackend {
   /** This thread's backend. */
@@ -82,7 +85,7 @@ export interface MethodBackend {
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
   /** Takes over from threads that have died. */
-  readonly reapDead: () => void;
+  readonly reapDead: (from?: ReapingFrom) => void;
   /** The memory that IO goes to without a copy. */
   readonly arena: { readonly address: number; readonly buffer: SharedArrayBuffer };
 }
@@ -107,6 +110,11 @@ export interface WorkerRow {
 export interface IoMethod {
   /** Its name, as in the option `method`. */
   readonly name: string;
+  /**
+   * The URL of a module that exports it, or one of its name, for a thread that takes over from dead ones
+   * (reapers.ts). Left out: whoever finds a dead thread does that in its own.
+   */
+  readonly module?: string;
   /** Asks the machine, opening nothing that stays open. */
   available(options: EffectiveOptions): Availability;
   /**

@@ -310,7 +310,7 @@ function guardHook<A extends unknown[]>(hook: (...args: A) => unknown): (...args
 }
 
 /** What the two ways to a backend have in common. */
-interface Foundation {
+export interface Foundation {
   readonly options: EffectiveOptions;
   readonly method: IoMethod;
   readonly libc: Libc;
@@ -324,7 +324,13 @@ function logOf({ onLog, logLevel }: AttachOptions): LogReceiver | null {
   return onLog === undefined ? null : { hook: guardHook(onLog), level };
 }
 
-function makeBackend(
+/**
+ * Makes the backend of a slot that the thread has taken, which the method has not joined yet.
+ *
+ * @param foundation what it stands on
+ * @param id the slot
+ */
+export function makeBackend(
   foundation: Foundation,
   control: Control,
   arenaMemory: SharedArrayBuffer,
@@ -353,6 +359,6 @@ function makeBackend(
     warn,
     log,
   });
-  backend.reapDead = () => reapDead(backend);
+  backend.reapDead = (from) => reapDead(backend, from);
   return backend;
 }

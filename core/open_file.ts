@@ -306,6 +306,15 @@ export class OpenFileTable {
     return left;
   }
 
+  /** Whether a backend uses any file. */
+  hasAnyOf(backendId: number): boolean {
+    const bit = 1 << backendId;
+    for (let slot = 0; slot < this.#maxFiles; slot++) {
+      if ((Atomics.load(this.#words, this.#at(slot) + FILE.references) & bit) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Makes the slot of a closed file free, and wakes whoever awaits {@linkcode over}. */
   free(slot: number): void {
     const at = this.#at(slot);

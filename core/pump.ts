@@ -23,6 +23,7 @@ import type { Libc } from "../ffi/libc.ts";
 import { POLLFD_WORDS, POLLIN } from "../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { DEFINED } from "./handle_state.ts";
+import type { ReapingFrom } from "./method.ts";
 import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
 import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
@@ -70,7 +71,7 @@ export interface PumpHost {
   /** What the method can be slept on by; -1: nothing. */
   readonly pollFd: number;
   /** Takes over from backends whose threads have died. */
-  reapDead(): void;
+  reapDead(from: ReapingFrom): void;
   /** Knows whether an IO of another backend is done. */
   readonly waiting: { isDone(ref: WaitRef): boolean };
 }
@@ -216,7 +217,7 @@ export class Pump {
   #askWhoLives(now: number): void {
     if (now - this.#askedAt < PATIENCE_MS) return;
     this.#askedAt = now;
-    if (this.#host.hasOthers) this.#host.reapDead();
+    if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
   }
 
   #look(): void {

@@ -41,11 +41,14 @@ import {
   SUBMITTED,
   updateState,
 } from "./handle_state.ts";
+import type { ReapingFrom } from "./method.ts";
 import { performSynchronously } from "./operation.ts";
 import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
 
 const SLICE_MS = 1;
+/** The id of no thread: more than the system gives out. */
+const NO_THREAD = 0x7fff_ffff;
 /** How long a call of the user waits for another thread that completes IO of the dead one. */
 const BUSY_SLICES_MAX = 1000;
 
@@ -91,16 +94,45 @@ export function reapBackend(backend: Backend, id: number): void {
   }
 }
 
-/** Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time. */
-export function reapDead(backend: Backend): void {
+/**
+ * Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time.
+ *
+ * @param from where it is called: in an event loop what may block is left to a thread of its own
+ */
+export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   const { control, libc, log } = backend;
   for (let id = 0; id < control.threadCount; id++) {
-    if (id === backend.id || !tryTakeOver(control, libc, id)) continue;
-    if (!finishReaping(backend, id)) continue;
+    if (id === backend.id || leftIn(control, libc, id) === 0) continue;
+    if (from === "eventLoop" && tryLeaveToReaper(backend, id)) continue;
+    if (!tryTakeOver(control, libc, id) || !finishReaping(backend, id)) continue;
     const { maxBackends } = backend.options;
     const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
     log?.say("log", `reaped ${what}: its thread has died`);
   }
+}
+
+/** @returns whether a thread of its own sees to a dead one; false, too, if nothing of it may block */
+function tryLeaveToReaper(backend: Backend, id: number): boolean {
+  const { control, libc, reapers } = backend;
+  if (reapers.isAt(id)) return true;
+  if (!mayBlock(backend, id) || !reapers.tryStart(id)) return false;
+  // What this thread had begun anybody may go on with now.
+  const at = control.backendAt(id) + BACKEND.threadId;
+  Atomics.compareExchange(control.words, at, -libc.threadId(), -NO_THREAD);
+  return true;
+}
+
+/** Whether a dead thread left IO that may have to be executed, or files that may have to be closed. */
+function mayBlock({ control, files, method }: Backend, dead: number): boolean {
+  const { words, handleCount, handlesPerBackend } = control;
+  for (let index = 0; index < handleCount; index++) {
+    const base = control.handleAt(index);
+    const state = Atomics.load(words, base + HANDLE.state);
+    if (state < DEFINED || state > SUBMITTED) continue;
+    if (Math.floor(index / handlesPerBackend) === dead) return true;
+    if (method.redo === undefined && claimantOf(words, base) === dead) return true;
+  }
+  return files.hasAnyOf(dead);
 }
 
 function threadIn(control: Control, id: number): number {
@@ -114,13 +146,19 @@ function threadIn(control: Control, id: number): number {
  */
 export function tryTakeOver(control: Control, threads: Threads, id: number): boolean {
   const at = control.backendAt(id) + BACKEND.threadId;
-  const present = Atomics.load(control.words, at);
+  const present = leftIn(control, threads, id);
   if (present === 0) return false;
+  const own = -threads.threadId();
+  return present === own || Atomics.compareExchange(control.words, at, present, own) === present;
+}
+
+/** What the slot of a dead thread holds, or of one that this thread reaps; 0: of any other. */
+function leftIn(control: Control, threads: Threads, id: number): number {
+  const present = threadIn(control, id);
+  if (present === 0) return 0;
   // The number is this thread's own in a backend of another thread: that one had it before, and died.
-  const own = threads.threadId();
-  if (present === -own) return true;
-  if (present !== own && threads.isThreadAlive(Math.abs(present))) return false;
-  return Atomics.compareExchange(control.words, at, present, -own) === present;
+  const isOwn = Math.abs(present) === threads.threadId();
+  return isOwn || !threads.isThreadAlive(Math.abs(present)) ? present : 0;
 }
 
 /**

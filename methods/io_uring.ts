@@ -58,6 +58,7 @@ export function createIoUringMethod(
   const open = ({ libraries }: EffectiveOptions) => openUringCalls(libraries, library);
   return {
     name: "io_uring",
+    module: import.meta.url,
     waitOnFdBeforeClose: true,
     available: (options: EffectiveOptions): Availability => uringAvailability(options, form, open),
     shmemSize: uringBytes,

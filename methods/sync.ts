@@ -11,6 +11,7 @@ import type { Availability, IoMethod } from "../core/method.ts";
 /** Executes each IO at once. */
 export const syncMethod: IoMethod = {
   name: "sync",
+  module: import.meta.url,
   // Submitted is here: about to make its system call, perhaps in another thread.
   waitOnFdBeforeClose: true,
   available(): Availability {

@@ -106,11 +106,15 @@ export class UringCompletions {
     return count;
   }
 
-  /** The same of another backend's ring, which may be closing: nothing of it is touched without the lock. */
-  #drainForeign(owner: number): void {
+  /**
+   * The same of another backend's ring, which may be closing: nothing of it is touched without the lock.
+   *
+   * @param executes whether this thread may execute what its issuer's death has ended
+   */
+  #drainForeign(owner: number, executes: boolean): void {
     if (!this.#tryLock(owner)) return;
     const ring = this.#ringOf(owner);
-    if (ring !== null && ring.isReady) this.#takeAll(ring);
+    if (ring !== null && ring.isReady) this.#takeAll(ring, executes);
     this.#unlock(owner);
     this.#publishTaken();
   }
@@ -135,13 +139,15 @@ export class UringCompletions {
   }
 
   /** The caller holds the lock. */
-  #takeAll(ring: Ring): number {
+  #takeAll(ring: Ring, executes = true): number {
     if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
-    const count = ring.ready;
     const completion = this.#completion;
+    let count = ring.ready;
     for (let i = 0; i < count; i++) {
       ring.peek(i, completion);
-      this.#take(completion);
+      // The issuer takes it from here on if it lives, else whoever reaps it.
+      if (!executes && DEATH_ERRORS.includes(completion.result)) count = i;
+      else this.#take(completion);
     }
     // Only now: if this thread ends before, the next one finds what it took in the handles.
     ring.release(count);
@@ -187,10 +193,14 @@ export class UringCompletions {
     }
   }
 
-  /** See `IoMethod.checkOne`. */
-  check(handle: AioHandle): void {
+  /**
+   * See `IoMethod.checkOne`.
+   *
+   * @param executes whether this thread waits for the IO, blocking, and may execute it
+   */
+  check(handle: AioHandle, executes: boolean): void {
     const owner = handle.backendId;
-    if (owner !== this.#backend.id) return this.#drainForeign(owner);
+    if (owner !== this.#backend.id) return this.#drainForeign(owner, executes);
     const ring = this.#rings[owner];
     if (ring) this.drainOwn(ring);
   }

@@ -172,7 +172,7 @@ export class UringSubmission {
 
   /** See `IoMethod.checkOne`. */
   check(handle: AioHandle): void {
-    this.#completions.check(handle);
+    this.#completions.check(handle, false);
     if (this.#backlog.count === 0 || handle.backendId !== this.#backend.id) return;
     this.#refill();
     const { failure } = this.#backlog;
@@ -326,7 +326,7 @@ export class UringSubmission {
   /** See `IoMethod.waitOne`. */
   wait(handle: AioHandle): void {
     const { id } = this.#backend;
-    if (handle.backendId !== id) this.#completions.check(handle);
+    if (handle.backendId !== id) this.#completions.check(handle, true);
     else if (this.#drain() === 0) {
       if (this.#backlog.count > 0) this.#refill();
       if (this.#backlog.remove(handle)) return this.#performHere(handle);

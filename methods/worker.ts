@@ -18,6 +18,7 @@ import * as flags from "../core/handle_flag.ts";
 import * as states from "../core/handle_state.ts";
 import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/method.ts";
 import { type WorkerPoolOptions, workersOption } from "../core/options.ts";
+import { missingFlag } from "../core/own_modules.ts";
 import * as layout from "../core/shared_memory.ts";
 import { BACKEND, type Control } from "../core/shared_memory.ts";
 import { WAIT_EVENT_NAMES } from "../core/wait_event.ts";
@@ -151,18 +152,6 @@ function workerAvailability(): Availability {
   return { ok: false, reason: `Cannot load IO Workers without permission: run again with ${flag}` };
 }
 
-/**
- * What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached, and a
- * compiled program has them in itself.
- */
-function missingFlag(): string | null {
-  if (Deno.build.standalone) return null;
-  const root = new URL("../", import.meta.url);
-  if (root.protocol !== "file:") return null;
-  const { state } = Deno.permissions.querySync({ name: "read", path: root });
-  return state === "granted" ? null : `--allow-read=${decodeURIComponent(root.pathname)}`;
-}
-
 function listWorkers({ control, options }: MethodBackend): WorkerRow[] {
   const { words } = control;
   const rows: WorkerRow[] = [];
@@ -199,6 +188,7 @@ export function poolOf(backend: MethodBackend): WorkerPool | null {
 export function createWorkerMethod(triesCached = true): IoMethod {
   return {
     name: "worker",
+    module: import.meta.url,
     waitOnFdBeforeClose: true,
     helpersMax: WORKERS_MAX,
     available: workerAvailability,

@@ -305,7 +305,7 @@ export class WorkerPool {
     // To terminate a thread does not interrupt it, and the loop of a Worker does not end by itself.
     Atomics.store(this.#words, this.#wordOf(number, WORKER.isToEnd), 1);
     this.#queue.wake(number);
-    this.#backend.reapDead();
+    this.#backend.reapDead("eventLoop");
     const timer = setTimeout(() => {
       this.#looks.delete(timer);
       this.#noticeEnd(number);
@@ -328,7 +328,7 @@ export class WorkerPool {
     await Promise.all(workers.map(({ ended }) => ended));
     for (const { number } of workers) {
       await until(() => {
-        if (this.#threadIdOf(number) !== 0) this.#backend.reapDead();
+        if (this.#threadIdOf(number) !== 0) this.#backend.reapDead("eventLoop");
         return this.#threadIdOf(number) === 0;
       });
     }

@@ -13,6 +13,7 @@ import { SLOT } from "../../methods/uring_memory.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
 import { fileContent, type Fixture, startRead } from "../support/core.ts";
 import { runForgotten, testForgottenReads } from "../support/forgotten_reads.ts";
+import { fuseAvailable, FuseServer } from "../support/fuse_server.ts";
 import { Sentinels } from "../support/sentinel.ts";
 import {
   collect,
@@ -65,9 +66,9 @@ async function startWorkersReads(
 }
 
 /** A pipe cannot be read at a position, which is how IO is done again: now it can be. */
-function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[]): void {
+function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[], fd = file.fd): void {
   const { control } = aio.backend;
-  for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = file.fd;
+  for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = fd;
 }
 
 function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
@@ -234,6 +235,32 @@ testEachForm(
   async (form) => {
     await endWithFault(form, false);
   },
+);
+
+testEachForm(
+  "reads that ended with their thread are done again, and no event loop stands",
+  async (form) => {
+    await using server = await FuseServer.start();
+    await using fixture = await openUring(form);
+    const { aio } = fixture;
+    await using slow = await aio.openFile(server.join("file"));
+    using pipe = await Pipe.open();
+    const worker = await UringWorker.start(fixture, form);
+    const { refs, views, own } = await startWorkersReads(fixture, worker, pipe.fd);
+    worker.end("terminate");
+    await worker.untilDead();
+    pipe.write(2 * READS);
+    pointAtFile(fixture, [...refs, ...own], slow.fd);
+    await server.hold("READ");
+    const awaited = Promise.all(refs.map((ref) => aio.wait(ref)));
+    await server.untilHeld("READ");
+    await server.release("READ");
+    await awaited;
+    const sevens = new Uint8Array(PIPE_BYTES).fill(7);
+    for (const view of views) assertEquals(new Uint8Array(view), sevens);
+  },
+  0,
+  fuseAvailable(),
 );
 
 testEachForm("good and failed IO is completed by another thread that waits", async (form) => {

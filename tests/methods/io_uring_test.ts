@@ -13,6 +13,7 @@ import { SLOT, slotAt } from "../../methods/uring_memory.ts";
 import { AttachedWorker } from "../support/attached.ts";
 import { openDescriptors } from "../support/belongings.ts";
 import { FILE_BYTES, fileContent, type Fixture, openSync, startRead } from "../support/core.ts";
+import { until } from "../support/patience.ts";
 import { tempDir } from "../support/temp.ts";
 
 const ignore = availableMethods().find(({ name }) => name === "io_uring")?.ok !== true;
@@ -146,7 +147,8 @@ for (const ending of ["terminate", "selfClose"] as const) {
       // Nobody wrote: it ended because the kernel gave it up for the death of its thread.
       write();
     });
-    assertEquals(control.words[control.backendAt(1) + BACKEND.threadId], 0);
+    const threadAt = control.backendAt(1) + BACKEND.threadId;
+    await until(() => Atomics.load(control.words, threadAt) === 0, "the slot is free");
     assertEquals([aio.ios(), aio.backend.arena.freeBytes], [[], free]);
     assertEquals(slotWord(fixture, 1, SLOT.isUsed), 0);
   });

@@ -11,7 +11,8 @@ export type Ask =
   | { what: "attach"; token: AioToken; file: FileToken }
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
-  | { what: "read" | "stage"; offset: number; bytes: number }
+  | { what: "read" | "stage" | "dieStaged"; offset: number; bytes: number }
+  | { what: "openFile"; path: string }
   | { what: "sync" | "syncSync" | "startSync" }
   | { what: "readFd"; fd: number; bytes: number }
   | { what: "readFdHeld" | "tryReadFd"; fd: number; bytes: number; gate: Int32Array }

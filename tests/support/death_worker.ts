@@ -142,7 +142,8 @@ class Life {
     this.#views = Array.from({ length: TASKS + STAGED_MAX }, () => aio.alloc(READ_BYTES));
     const { backend } = aio;
     const { reapDead } = backend;
-    backend.reapDead = reaps ? () => this.#load.timed(reapDead) : () => {};
+    const timed: typeof reapDead = (from) => this.#load.timed(() => reapDead(from));
+    backend.reapDead = reaps ? timed : () => {};
   }
 
   /** Without a load: one read into that memory, of which it shows the others, and the end. */

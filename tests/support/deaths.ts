@@ -252,7 +252,8 @@ export class Deaths {
   async #run(): Promise<void> {
     const { backend } = this.#fixture.aio;
     const { reapDead } = backend;
-    backend.reapDead = this.#reaps ? () => this.load.timed(reapDead) : () => {};
+    const timed: typeof reapDead = (from) => this.load.timed(() => reapDead(from));
+    backend.reapDead = this.#reaps ? timed : () => {};
     let isOver = false;
     const complete = async () => {
       while (!isOver) {
