@@ -19,7 +19,9 @@ import type { Availability, IoMethod } from "./method.ts";
 import { OpenFileTable } from "./open_file.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "./options.ts";
 import { isThenable } from "./promise.ts";
-import { reapBelongings, reapDead, tryTakeOver } from "./reap.ts";
+import { Patience } from "./patience.ts";
+import { reapBelongings, reapDead, tryLetGo, tryTakeOver } from "./reap.ts";
+import { Reapers } from "./reapers.ts";
 import {
   BACKEND,
   Control,
@@ -111,11 +113,29 @@ export async function attachBackend(
   const modules = await importModules(options.callbackModules);
   checkAttachable(control, modules);
   const libc = openLibc(options.libraries.libc);
+  const foundation = { options, method, libc, modules, warn, log };
+  await makeRoom(foundation, control, token.arena);
+  // It may have taken a while.
+  orClose(libc, () => checkAttachable(control, modules));
   const backend = await finish(
-    { options, method, libc, modules, warn, log },
+    foundation,
     (foundation) => makeAttached(foundation, control, token.arena),
   );
   return { backend, methodReason: `${method.name} was chosen by the opener` };
+}
+
+/** With no slot free, has another thread reap one whose thread has died, as that may block. */
+async function makeRoom(
+  { options, method, libc, warn }: Foundation,
+  control: Control,
+  arena: SharedArrayBuffer,
+): Promise<void> {
+  const host = { control, arena: { buffer: arena }, options, method, log: null, warn };
+  const reapers = new Reapers(host);
+  for (let id = 0; id < options.maxBackends && !hasFreeSlot(control); id++) {
+    if (!tryLetGo(control, libc, id) || !reapers.tryStart(id)) continue;
+    await reapers.settled(new Patience());
+  }
 }
 
 function makeAttached(
@@ -214,6 +234,14 @@ function createMemory(
   const arena = createSharedMemory(options.arenaBytes, "the arena");
   preferHugePages(libc, arena, libc.addressOf(new Uint8Array(arena)));
   return { control, arena };
+}
+
+function hasFreeSlot(control: Control): boolean {
+  const count = control.words[HEADER.maxBackends]!;
+  for (let id = 0; id < count; id++) {
+    if (Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId) === 0) return true;
+  }
+  return false;
 }
 
 /** Takes a free slot of the table of backends. @returns its number; -1 if there is none */

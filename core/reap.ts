@@ -115,11 +115,20 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
 function tryLeaveToReaper(backend: Backend, id: number): boolean {
   const { control, libc, reapers } = backend;
   if (reapers.isAt(id)) return true;
-  if (!mayBlock(backend, id) || !reapers.tryStart(id)) return false;
-  // What this thread had begun anybody may go on with now.
+  return mayBlock(backend, id) && tryLetGo(control, libc, id) && reapers.tryStart(id);
+}
+
+/**
+ * Sees to it that any thread can take over from a dead one, though its slot has this thread's number.
+ *
+ * @returns false if nobody died there, or the system does not say which threads live
+ */
+export function tryLetGo(control: Control, threads: Threads, id: number): boolean {
+  const present = leftIn(control, threads, id);
+  if (present === 0 || threads.isThreadAlive(NO_THREAD)) return false;
+  if (Math.abs(present) !== threads.threadId()) return true;
   const at = control.backendAt(id) + BACKEND.threadId;
-  Atomics.compareExchange(control.words, at, -libc.threadId(), -NO_THREAD);
-  return true;
+  return Atomics.compareExchange(control.words, at, present, -NO_THREAD) === present;
 }
 
 /** Whether a dead thread left IO that may have to be executed, or files that may have to be closed. */

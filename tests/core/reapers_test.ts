@@ -3,6 +3,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { BACKEND } from "../../core/shared_memory.ts";
 import type { WaitRef } from "../../core/wait_ref.ts";
 import type { Aio, AioFile } from "../../storage/mod.ts";
 import { AttachedWorker } from "../support/attached.ts";
@@ -100,6 +101,36 @@ testOnFuse("close() waits for slow IO of a dead thread, unless it is given up", 
   await given;
   await server.release("READ");
   await aio.close();
+});
+
+testOnFuse(
+  "attach() in the place of a dead thread with slow IO holds up nothing",
+  async (method) => {
+    await using server = await FuseServer.start();
+    await using aio = await openAio(method, OPTIONS);
+    await using file = await aio.openFile(server.join("file"));
+    await runDeath(aio, file, dieStaged);
+    await server.hold("READ");
+    await using next = AttachedWorker.startBare();
+    const attached = next.ask({ what: "attach", token: aio.token, file: file.token });
+    await server.untilHeld("READ");
+    // Its event loop answers, if only that it has no Aio yet.
+    await assertRejects(() => next.ask({ what: "submit" }), Error, "TypeError");
+    await server.release("READ");
+    assertEquals(await attached, 1);
+  },
+);
+
+testEachMethod("wait() for IO of a thread whose number this one got ends", async (method) => {
+  await using dir = await tempDir();
+  await Deno.writeFile(dir.join("data"), new Uint8Array(2 * BYTES).fill(7));
+  await using aio = await openAio(method, OPTIONS);
+  await using file = await aio.openFile(dir.join("data"));
+  const ref = await runDeath(aio, file, dieStaged);
+  const { control, libc } = aio.backend;
+  control.words[control.backendAt(1) + BACKEND.threadId] = libc.threadId();
+  await aio.wait(ref);
+  await untilFree(aio);
 });
 
 testEachMethod("waitSync() for IO that a reaper is at needs no event loop", async (method) => {
