@@ -187,9 +187,10 @@ export interface IoMethod {
    * Ends what a backend, or a helper, whose thread died has in the method: afterwards each of its
    * submitted IOs is completed, or will never be touched again. Called by one thread at a time.
    *
+   * @param from where it is called: from an event loop it may not block
    * @returns false if it has to be tried again later
    */
-  reapBackend?(backend: MethodBackend, deadId: number): boolean;
+  reapBackend?(backend: MethodBackend, deadId: number, from: ReapingFrom): boolean;
 }
 
 /** Most IOs that are handed to one `submit`, and so the most that are staged. */

@@ -288,10 +288,12 @@ export class OpenFileTable {
   /**
    * Takes a backend that has died away from all files.
    *
+   * @param closes whether the caller closes descriptors; if not, files stay the dead one's that have one
+   *   which is to be closed
    * @returns the files that it was the last user of, to be freed, with the descriptors that are to be
    *   closed before; -1 where it had begun to, or it is another thread's to close
    */
-  removeBackend(backendId: number): { slot: number; fd: number }[] {
+  removeBackend(backendId: number, closes: boolean): { slot: number; fd: number }[] {
     const bit = 1 << backendId;
     const left: { slot: number; fd: number }[] = [];
     this.#locked(() => {
@@ -300,6 +302,7 @@ export class OpenFileTable {
         if ((this.#words[at + FILE.references]! & bit) === 0) continue;
         const isDenos = (this.#words[at + FILE.flags]! & FILE_FLAGS.isDenos) !== 0;
         const fd = isDenos ? NO_FD : this.#words[at + FILE.fd]!;
+        if (!closes && fd >= 0 && this.#words[at + FILE.references] === bit) continue;
         if (this.#removeUser(slot, bit)) left.push({ slot, fd });
       }
     });

@@ -16,7 +16,7 @@
 
 import { ECANCELED, EIO } from "../ffi/errno.ts";
 import type { Backend } from "./backend.ts";
-import { claimantOf, tryClaim } from "./claim.ts";
+import { claimantOf, releaseClaim, tryClaim } from "./claim.ts";
 import { unmarkClosing } from "./closing_mark.ts";
 import {
   completeShared,
@@ -42,7 +42,7 @@ import {
   updateState,
 } from "./handle_state.ts";
 import type { ReapingFrom } from "./method.ts";
-import { performSynchronously } from "./operation.ts";
+import { OP_READV, performSynchronously } from "./operation.ts";
 import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
 
@@ -102,20 +102,25 @@ export function reapBackend(backend: Backend, id: number): void {
 export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   const { control, libc, log } = backend;
   for (let id = 0; id < control.threadCount; id++) {
-    if (id === backend.id || leftIn(control, libc, id) === 0) continue;
-    if (from === "eventLoop" && tryLeaveToReaper(backend, id)) continue;
-    if (!tryTakeOver(control, libc, id) || !finishReaping(backend, id)) continue;
+    if (id === backend.id || (from === "eventLoop" && backend.reapers.isAt(id))) continue;
+    if (!tryTakeOver(control, libc, id)) continue;
+    if (!finishReaping(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
     const { maxBackends } = backend.options;
     const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
     log?.say("log", `reaped ${what}: its thread has died`);
   }
 }
 
-/** @returns whether a thread of its own sees to a dead one; false, too, if nothing of it may block */
-function tryLeaveToReaper(backend: Backend, id: number): boolean {
+/**
+ * Has a thread of its own do what an event loop left, as it may block; if there can be none, does it here.
+ *
+ * @returns whether it is done
+ */
+function goOn(backend: Backend, id: number): boolean {
   const { control, libc, reapers } = backend;
-  if (reapers.isAt(id)) return true;
-  return mayBlock(backend, id) && tryLetGo(control, libc, id) && reapers.tryStart(id);
+  if (!mayBlock(backend, id)) return false;
+  if (tryLetGo(control, libc, id) && reapers.tryStart(id)) return false;
+  return tryTakeOver(control, libc, id) && finishReaping(backend, id, "wait");
 }
 
 /**
@@ -131,15 +136,18 @@ export function tryLetGo(control: Control, threads: Threads, id: number): boolea
   return Atomics.compareExchange(control.words, at, present, -NO_THREAD) === present;
 }
 
-/** Whether a dead thread left IO that may have to be executed, or files that may have to be closed. */
-function mayBlock({ control, files, method }: Backend, dead: number): boolean {
+/** Whether a dead thread left IO that may have to be executed, or files that have to be closed. */
+function mayBlock(backend: Backend, dead: number): boolean {
+  const { control, files, method } = backend;
   const { words, handleCount, handlesPerBackend } = control;
   for (let index = 0; index < handleCount; index++) {
     const base = control.handleAt(index);
     const state = Atomics.load(words, base + HANDLE.state);
     if (state < DEFINED || state > SUBMITTED) continue;
+    const claimant = claimantOf(words, base);
+    if (claimant >= 0 && claimant !== dead && isAlive(backend, claimant)) continue;
     if (Math.floor(index / handlesPerBackend) === dead) return true;
-    if (method.redo === undefined && claimantOf(words, base) === dead) return true;
+    if (method.redo === undefined && claimant === dead) return true;
   }
   return files.hasAnyOf(dead);
 }
@@ -175,39 +183,52 @@ function leftIn(control: Control, threads: Threads, id: number): number {
  *
  * @returns false if another thread still completes IO of the dead one: to be tried again
  */
-export function finishReaping(backend: Backend, id: number): boolean {
-  if (!reapBelongings(backend, id)) return false;
+export function finishReaping(
+  backend: Backend,
+  id: number,
+  from: ReapingFrom = "wait",
+): boolean {
+  if (!reapBelongings(backend, id, from)) return false;
   Atomics.store(backend.control.words, backend.control.backendAt(id) + BACKEND.threadId, 0);
   return true;
 }
 
 /** As {@linkcode finishReaping}, but the slot stays taken. */
-export function reapBelongings(backend: Backend, id: number): boolean {
+export function reapBelongings(
+  backend: Backend,
+  id: number,
+  from: ReapingFrom = "wait",
+): boolean {
   const { control, libc, files, arena, method } = backend;
-  completeClaimed(backend, id);
-  if (method.reapBackend?.(backend, id) === false) return false;
+  let isDone = completeClaimed(backend, id, from);
+  if (method.reapBackend?.(backend, id, from) === false) return false;
   // A helper has neither handles nor files.
-  if (id >= backend.options.maxBackends) return true;
+  if (id >= backend.options.maxBackends) return isDone;
   const first = id * control.handlesPerBackend;
-  let isDone = true;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
-    if (!tryReapHandle(backend, backend.handleOf(index), id)) isDone = false;
+    if (!tryReapHandle(backend, backend.handleOf(index), id, from)) isDone = false;
   }
   if (!isDone) return false;
-  for (const { slot, fd } of files.removeBackend(id)) {
+  for (const { slot, fd } of files.removeBackend(id, from === "wait")) {
     method.forgetFile?.(backend, slot);
     if (fd >= 0) libc.close(fd);
     files.free(slot);
   }
+  if (files.hasAnyOf(id)) return false;
   unmarkClosing(control, id);
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);
   return true;
 }
 
-/** Completes the IO of others that the dead one was about to, or has the method execute it again. */
-function completeClaimed(backend: Backend, dead: number): void {
+/**
+ * Completes the IO of others that the dead one was about to, or has the method execute it again.
+ *
+ * @returns false if some of it may block
+ */
+function completeClaimed(backend: Backend, dead: number, from: ReapingFrom): boolean {
   const { words, handleCount } = backend.control;
+  let isDone = true;
   for (let index = 0; index < handleCount; index++) {
     const base = backend.control.handleAt(index);
     const low = Atomics.load(words, base + HANDLE.generationLow);
@@ -221,14 +242,23 @@ function completeClaimed(backend: Backend, dead: number): void {
       redo(backend, handle, dead);
       continue;
     }
-    if (!tryClaim(words, base, backend.id, low, dead)) continue;
-    doAgain(backend, handle);
+    // It is the dead one's until it is done: nobody but who reaps that one is at it.
+    const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
+    if (result === null) isDone = false;
+    if (result === null || !tryClaim(words, base, backend.id, low, dead)) continue;
+    finishAgain(backend, handle, result);
     backend.finishCompletion(handle);
   }
+  return isDone;
 }
 
-/** @returns false if a living thread is about to complete the IO */
-function tryReapHandle(backend: Backend, handle: AioHandle, dead: number): boolean {
+/** @returns false if a living thread is about to complete the IO, or it may block */
+function tryReapHandle(
+  backend: Backend,
+  handle: AioHandle,
+  dead: number,
+  from: ReapingFrom,
+): boolean {
   const { words, base } = handle;
   const stateAt = base + HANDLE.state;
   const state = Atomics.load(words, stateAt);
@@ -249,7 +279,7 @@ function tryReapHandle(backend: Backend, handle: AioHandle, dead: number): boole
       break;
   }
   if (state !== HANDED_OUT && state !== COMPLETED_LOCAL) {
-    if (!tryComplete(backend, handle, dead)) return false;
+    if (!tryComplete(backend, handle, dead, from)) return false;
     updateState(words, stateAt, COMPLETED_LOCAL);
   }
   backend.doorbells.ringAll(makeIdle(words, base));
@@ -257,7 +287,12 @@ function tryReapHandle(backend: Backend, handle: AioHandle, dead: number): boole
 }
 
 /** @returns whether the IO is completed: by this thread, if nobody else was about to */
-function tryComplete(backend: Backend, handle: AioHandle, dead: number): boolean {
+function tryComplete(
+  backend: Backend,
+  handle: AioHandle,
+  dead: number,
+  from: ReapingFrom,
+): boolean {
   const { words, base } = handle;
   if (Atomics.load(words, base + HANDLE.state) >= COMPLETED_SHARED) return true;
   const claimant = claimantOf(words, base);
@@ -266,8 +301,12 @@ function tryComplete(backend: Backend, handle: AioHandle, dead: number): boolean
     const low = Atomics.load(words, base + HANDLE.generationLow);
     if (!tryClaim(words, base, backend.id, low, claimant)) return false;
   }
-  if (Atomics.load(words, base + HANDLE.state) < COMPLETED_SHARED) doAgain(backend, handle);
-  return true;
+  const state = Atomics.load(words, base + HANDLE.state);
+  if (state >= COMPLETED_SHARED) return true;
+  const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
+  if (result === null) releaseClaim(words, base, backend.id);
+  else finishAgain(backend, handle, result);
+  return result !== null;
 }
 
 function isAlive({ control, libc }: Backend, id: number): boolean {
@@ -275,15 +314,19 @@ function isAlive({ control, libc }: Backend, id: number): boolean {
   return threadId !== 0 && libc.isThreadAlive(Math.abs(threadId));
 }
 
-/** From submitted or completedIo to completedShared. */
-function doAgain(backend: Backend, handle: AioHandle): void {
+/**
+ * From submitted or completedIo to completedShared.
+ *
+ * @param result bytes, or -errno, of one that is submitted
+ */
+function finishAgain(backend: Backend, handle: AioHandle, result: number): void {
   const { callbacks, injections } = backend;
   const { words, base } = handle;
   if (Atomics.load(words, base + HANDLE.state) === COMPLETED_IO) {
     publishResult(callbacks, handle, NOBODY_THREW, true, injections);
     return;
   }
-  completeShared(callbacks, handle, againOf(backend, handle), NOBODY_THREW, true, injections);
+  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
 }
 
 /**
@@ -294,10 +337,29 @@ function isBegunFlush({ control }: Backend, { words, base }: AioHandle): boolean
   return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && isFlush(control, base);
 }
 
-/** Executes an IO that a dead thread left, if that does no harm. @returns bytes, or -errno */
-function againOf(backend: Backend, handle: AioHandle): number {
+/**
+ * Executes an IO that a dead thread left, if that does no harm.
+ *
+ * @returns bytes, or -errno; null if that may block, and this thread may not
+ */
+function againOf(backend: Backend, handle: AioHandle, from: ReapingFrom): number | null {
   const { words, base, iovec } = handle;
   if (isBegunFlush(backend, handle)) return -EIO;
   if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
+  if (from === "eventLoop") return cachedOf(backend, handle);
   return performSynchronously(backend.libc, backend.control, base, iovec.bytes);
+}
+
+/** Reads what is in the page cache already. @returns bytes; null if not all of it is */
+function cachedOf(
+  { libc, control }: Backend,
+  { words, base, iovec }: AioHandle,
+): number | null {
+  const isBuffered = (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0;
+  if (!isBuffered || words[base + HANDLE.operation] !== OP_READV) return null;
+  const fd = words[base + HANDLE.fd]!;
+  const count = words[base + HANDLE.iovecLength]!;
+  const offset = control.longs[(base + HANDLE.offsetLow) >> 1]!;
+  const result = libc.preadvCached(fd, iovec.bytes, count, offset);
+  return result === words[base + HANDLE.length] ? result : null;
 }

@@ -70,8 +70,8 @@ export function createIoUringMethod(
     cancelOne: (backend, handle: AioHandle) => of(backend).submission.cancel(handle),
     pollFd: (backend) => of(backend).submission.ring.fd,
     hasCompletions: (backend) => of(backend).submission.ring.isReady,
-    reapBackend: (backend, dead) =>
-      withCompletions(backend, open, (completions) => completions.endDead(dead)),
+    reapBackend: (backend, dead, from) =>
+      withCompletions(backend, open, (completions) => completions.endDead(dead, from)),
     forgetFile: (backend, slot) =>
       withCalls(backend, open, (calls) => forgetFile(backend, calls, slot)),
   };

@@ -8,7 +8,7 @@
 import type { AioHandle } from "../core/handle.ts";
 import * as states from "../core/handle_state.ts";
 import * as locks from "../core/lock.ts";
-import type { MethodBackend } from "../core/method.ts";
+import type { MethodBackend, ReapingFrom } from "../core/method.ts";
 import * as layout from "../core/shared_memory.ts";
 import { BACKEND } from "../core/shared_memory.ts";
 import { sleepMs } from "../core/sleep.ts";
@@ -211,7 +211,7 @@ export class UringCompletions {
    *
    * @returns false if the kernel is not done with it yet
    */
-  endDead(dead: number): boolean {
+  endDead(dead: number, from: ReapingFrom): boolean {
     let isDone = false;
     withCompletionLock(this.#backend, dead, () => {
       const ring = this.#ringOf(dead);
@@ -221,7 +221,8 @@ export class UringCompletions {
       }
       ring.adopt();
       this.#cancelAll(ring, dead);
-      for (let i = 0; ring.inKernel > 0 && i < CANCEL_LOOKS_MAX; i++) {
+      const looksMax = from === "wait" ? CANCEL_LOOKS_MAX : 0;
+      for (let i = 0; ring.inKernel > 0 && i < looksMax; i++) {
         this.#takeDead(ring);
         if (ring.inKernel > 0) sleepMs(CANCEL_PAUSE_MS);
       }

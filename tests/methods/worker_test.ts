@@ -173,7 +173,7 @@ Deno.test("worker: a Worker is woken if who chose it died before waking it", asy
   const at = poolAt(aio.backend.control);
   words[at + POOL.idle] = 0;
   words[at + POOL.waking] = 1;
-  createWorkerMethod().reapBackend!(aio.backend, 1);
+  createWorkerMethod().reapBackend!(aio.backend, 1, "wait");
   await until(
     () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
     "idle again",
