@@ -1,8 +1,8 @@
 /**
  * reapers.ts: threads that take over from dead ones, for a thread that has an event loop to see to.
  *
- * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. What an
- * event loop finds dead is therefore left to a Worker that does it and ends (reaper_main.ts). It takes
+ * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. An event
+ * loop leaves what may to a Worker that does it and ends (reaper_main.ts). It takes
  * over the dead one's slot, as whoever reaps does, so all others see that somebody living is at it, and
  * if it dies they go on in its place. Nothing of it depends on the event loop of who started it: that
  * thread may block for the very IO meanwhile.
