@@ -33,12 +33,17 @@ const CANCEL_LOOKS_MAX = 100;
 /** What comes back in a thread's ring because it died. */
 const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
 
+/** So often an awaiting thread leaves such an IO of a living issuer to it: a look a millisecond, and a dying thread needs few. */
+const LEAVES_MAX = 100;
+
 /** Says that the issuer wants an IO given up: in a word that says so of this use of the handle only. */
 export function askCancel({ words, base }: AioHandle): void {
   words[base + HANDLE.method] = words[base + HANDLE.generationLow]!;
 }
 
-function isCancelAsked({ words, base }: AioHandle): boolean {
+/** Whether an IO ended because its issuer wanted that. */
+function isGivenUp({ words, base }: AioHandle, result: number): boolean {
+  if (result !== -ECANCELED && result !== -EINTR) return false;
   const low = words[base + HANDLE.generationLow]!;
   return low !== 0 && words[base + HANDLE.method] === low;
 }
@@ -60,6 +65,8 @@ export class UringCompletions {
   /** Given up by the kernel without being asked. */
   readonly #refused: AioHandle[] = [];
   #looksInVain = 0;
+  /** How often in a row an IO was left in a ring. */
+  #leaves = 0;
 
   /**
    * For a backend, whether it has a ring of its own or not.
@@ -145,8 +152,7 @@ export class UringCompletions {
     let count = ring.ready;
     for (let i = 0; i < count; i++) {
       ring.peek(i, completion);
-      // The issuer takes it from here on if it lives, else whoever reaps it.
-      if (!executes && DEATH_ERRORS.includes(completion.result)) count = i;
+      if (!executes && this.#isLeft(completion)) count = i;
       else this.#take(completion);
     }
     // Only now: if this thread ends before, the next one finds what it took in the handles.
@@ -164,6 +170,24 @@ export class UringCompletions {
     return words[base + HANDLE.state] === SUBMITTED ? handle : null;
   }
 
+  /**
+   * Whether this look leaves an IO where it is: if its issuer is about to die, whoever reaps that executes
+   * the IO. An issuer that lives may never look, so what is still there after a while is taken.
+   */
+  #isLeft(completion: Completion): boolean {
+    const handle = DEATH_ERRORS.includes(completion.result) ? this.#handleOf(completion) : null;
+    const isLeft = handle !== null && !isGivenUp(handle, completion.result) &&
+      (this.#leaves < LEAVES_MAX || !this.#isIssuerAlive(handle));
+    this.#leaves = isLeft ? this.#leaves + 1 : 0;
+    return isLeft;
+  }
+
+  #isIssuerAlive({ backendId }: AioHandle): boolean {
+    const { control, libc } = this.#backend;
+    const threadId = Atomics.load(this.#words, control.backendAt(backendId) + BACKEND.threadId);
+    return threadId > 0 && libc.isThreadAlive(threadId);
+  }
+
   #take(completion: Completion): void {
     const handle = this.#handleOf(completion);
     if (handle === null) return;
@@ -171,7 +195,7 @@ export class UringCompletions {
     const isOwn = handle.backendId === this.#backend.id;
     // Of another thread's ring: that may have died, and nobody has noticed yet.
     const isDeath = !isOwn && DEATH_ERRORS.includes(result);
-    if (isDeath || (result === -ECANCELED && !isCancelAsked(handle))) {
+    if ((isDeath || result === -ECANCELED) && !isGivenUp(handle, result)) {
       if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
       return;
     }

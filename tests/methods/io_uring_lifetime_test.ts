@@ -11,6 +11,7 @@ import { ECANCELED, EFAULT } from "../../ffi/errno.ts";
 import { CQE_WORDS } from "../../ffi/uring_layout.ts";
 import { SLOT } from "../../methods/uring_memory.ts";
 import type { RingForm } from "../../methods/uring_setup.ts";
+import { AttachedWorker } from "../support/attached.ts";
 import { fileContent, type Fixture, startRead } from "../support/core.ts";
 import { runForgotten, testForgottenReads } from "../support/forgotten_reads.ts";
 import { fuseAvailable, FuseServer } from "../support/fuse_server.ts";
@@ -199,11 +200,18 @@ async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Prom
   while (ring.ready < count) await new Promise((resolve) => setTimeout(resolve, 1));
   const head = ring.words[slotWord(fixture, id, SLOT.cqHead)]!;
   for (let i = head; i < head + count; i++) {
-    const cqe = (i & (ring.cqEntries - 1)) * CQE_WORDS.size;
-    const at = slotWord(fixture, id, SLOT.cqes) + cqe + CQE_WORDS.result;
-    assertEquals(ring.words[at], -ECANCELED);
-    ring.words[at] = -EFAULT;
+    assertEquals(setResult(fixture, id, i, -EFAULT), -ECANCELED);
   }
+}
+
+/** Changes what the kernel says of an IO. @returns what it has said */
+function setResult(fixture: Fixture, id: number, entry: number, result: number): number {
+  const ring = ringOf(fixture, id);
+  const cqe = (entry & (ring.cqEntries - 1)) * CQE_WORDS.size;
+  const at = slotWord(fixture, id, SLOT.cqes) + cqe + CQE_WORDS.result;
+  const said = ring.words[at]!;
+  ring.words[at] = result;
+  return said;
 }
 
 /** What it says of a cold file's page that comes in when the thread which wanted it is gone. */
@@ -234,6 +242,23 @@ testEachForm(
   "reads that failed for their thread's death are done again: by a waiter",
   async (form) => {
     await endWithFault(form, false);
+  },
+);
+
+testEachForm(
+  "a read that failed as if its thread had died is done again by who awaits it, if that looks no more",
+  async (form) => {
+    await using fixture = await openUring(form);
+    const { aio, file } = fixture;
+    using pipe = await Pipe.open();
+    await using worker = await AttachedWorker.start(aio, file);
+    using _blind = replaceProperty("isReady", () => false);
+    const { ref, view } = startRawRead(fixture, pipe.fd);
+    pipe.write();
+    setResult(fixture, 0, 0, -EFAULT);
+    pointAtFile(fixture, [ref]);
+    await worker.ask({ what: "await", ref });
+    assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
   },
 );
 
