@@ -38,7 +38,6 @@ import type { IoMethod, ReapingFrom } from "./method.ts";
 import type { OpenFileTable } from "./open_file.ts";
 import type { EffectiveOptions } from "./options.ts";
 import { Pump, type PumpHost } from "./pump.ts";
-import { Reapers } from "./reapers.ts";
 import type { AioReturn } from "./result.ts";
 import * as layout from "./shared_memory.ts";
 import { type Control, hasOtherThreads, PHASE_CLOSING } from "./shared_memory.ts";
@@ -94,8 +93,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   readonly log: IoLog | null;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
-  /** Threads that take over from dead ones what may block. */
-  readonly reapers: Reapers;
 
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly fileTargetId: number;
@@ -144,7 +141,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.waiting = new Waiting(this);
     this.doorbells = new Doorbells(this.control, this.libc, this.id);
     this.pump = new Pump(this);
-    this.reapers = new Reapers(this);
     this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
     this.#completer = new Completer(this, this.#foreign);
     this.acquireQueue = new AcquireQueue({

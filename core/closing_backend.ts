@@ -10,6 +10,7 @@ import { leaveCallWorkers } from "./call_workers.ts";
 import { drainOthers } from "./drain.ts";
 import { leave } from "./open.ts";
 import type { Patience } from "./patience.ts";
+import { reapersOf } from "./reapers.ts";
 
 /** What failed on the way to an end. */
 export class Failures {
@@ -53,7 +54,7 @@ export async function closeBackend(
   }
   if (backend.isOpener) await failures.attempt(() => drainOthers(backend, patience));
   await failures.attempt(() => closeFiles(failures));
-  await failures.attempt(() => backend.reapers.end(patience));
+  await failures.attempt(() => reapersOf(backend).end(patience));
   await failures.attempt(() => backend.pump.settled());
   await failures.attempt(() => backend.turn.settled());
   await failures.attempt(() => backend.doorbells.close());

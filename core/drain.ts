@@ -8,6 +8,7 @@ import type { Backend } from "./backend.ts";
 import { COMPLETED_IO, STAGED } from "./handle_state.ts";
 import type { Patience } from "./patience.ts";
 import { BACKEND, HANDLE } from "./shared_memory.ts";
+import { reapersOf } from "./reapers.ts";
 
 const LOOK_AGAIN_MS = 1;
 
@@ -24,7 +25,7 @@ export async function drainOthers(backend: Backend, patience: Patience): Promise
       backend.reapDead("eventLoop");
     }
   }
-  await backend.reapers.settled(patience);
+  await reapersOf(backend).settled(patience);
 }
 
 /** A slot that is being reaped counts as busy until it is free. */

@@ -61,7 +61,7 @@ export type { HandleState } from "./handle_state.ts";
 export type { IoRow, IoRowResult, IoRowState } from "./ios.ts";
 export { Iovec } from "./iovec.ts";
 export { MemoryMap } from "./memory_map.ts";
-export type { Availability, IoMethod, MethodBackend, WorkerRow } from "./method.ts";
+export type { Availability, IoMethod, MethodBackend, ReapingFrom, WorkerRow } from "./method.ts";
 export type { Libc } from "../ffi/libc.ts";
 export { NameTable } from "./name_table.ts";
 export { OpenFileTable } from "./open_file.ts";

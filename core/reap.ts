@@ -45,6 +45,7 @@ import type { ReapingFrom } from "./method.ts";
 import { OP_READV, performSynchronously } from "./operation.ts";
 import { BACKEND, type Control, HANDLE } from "./shared_memory.ts";
 import { sleepMs } from "./sleep.ts";
+import { reapersOf } from "./reapers.ts";
 
 const SLICE_MS = 1;
 /** The id of no thread: more than the system gives out. */
@@ -102,7 +103,7 @@ export function reapBackend(backend: Backend, id: number): void {
 export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   const { control, libc, log } = backend;
   for (let id = 0; id < control.threadCount; id++) {
-    if (id === backend.id || (from === "eventLoop" && backend.reapers.isAt(id))) continue;
+    if (id === backend.id || (from === "eventLoop" && reapersOf(backend).isAt(id))) continue;
     if (!tryTakeOver(control, libc, id)) continue;
     if (!finishReaping(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
     const { maxBackends } = backend.options;
@@ -117,9 +118,9 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
  * @returns whether it is done
  */
 function goOn(backend: Backend, id: number): boolean {
-  const { control, libc, reapers } = backend;
+  const { control, libc } = backend;
   if (!mayBlock(backend, id)) return false;
-  if (tryLetGo(control, libc, id) && reapers.tryStart(id)) return false;
+  if (tryLetGo(control, libc, id) && reapersOf(backend).tryStart(id)) return false;
   return tryTakeOver(control, libc, id) && finishReaping(backend, id, "wait");
 }
 

@@ -77,6 +77,18 @@ interface Reaper {
   readonly ended: Promise<void>;
 }
 
+const REAPERS = new WeakMap<ReapersHost, Reapers>();
+
+/** Those that a backend has started. */
+export function reapersOf(backend: ReapersHost): Reapers {
+  let reapers = REAPERS.get(backend);
+  if (reapers === undefined) {
+    reapers = new Reapers(backend);
+    REAPERS.set(backend, reapers);
+  }
+  return reapers;
+}
+
 /** Those that one backend has started. */
 export class Reapers {
   readonly #host: ReapersHost;

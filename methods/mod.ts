@@ -13,7 +13,13 @@
  * @module
  */
 
-export type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/method.ts";
+export type {
+  Availability,
+  IoMethod,
+  MethodBackend,
+  ReapingFrom,
+  WorkerRow,
+} from "../core/method.ts";
 export { availableMethods, methodNames, METHODS } from "./registry.ts";
 export type { IoMethodName, MethodAvailability } from "./registry.ts";
 export { syncMethod } from "./sync.ts";
