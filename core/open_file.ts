@@ -300,8 +300,7 @@ export class OpenFileTable {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if ((this.#words[at + FILE.references]! & bit) === 0) continue;
-        const isDenos = (this.#words[at + FILE.flags]! & FILE_FLAGS.isDenos) !== 0;
-        const fd = isDenos ? NO_FD : this.#words[at + FILE.fd]!;
+        const fd = this.#ownFd(at);
         if (!closes && fd >= 0 && this.#words[at + FILE.references] === bit) continue;
         if (this.#removeUser(slot, bit)) left.push({ slot, fd });
       }
@@ -309,11 +308,19 @@ export class OpenFileTable {
     return left;
   }
 
-  /** Whether a backend uses any file. */
-  hasAnyOf(backendId: number): boolean {
+  /** The descriptor of a file, if whoever ends its use is to close that; else -1. */
+  #ownFd(at: number): number {
+    const isDenos = (this.#words[at + FILE.flags]! & FILE_FLAGS.isDenos) !== 0;
+    return isDenos ? NO_FD : this.#words[at + FILE.fd]!;
+  }
+
+  /** Whether a backend is the last user of any file whose descriptor is to be closed then. */
+  isLastOfAny(backendId: number): boolean {
     const bit = 1 << backendId;
     for (let slot = 0; slot < this.#maxFiles; slot++) {
-      if ((Atomics.load(this.#words, this.#at(slot) + FILE.references) & bit) !== 0) return true;
+      const at = this.#at(slot);
+      if (Atomics.load(this.#words, at + FILE.references) !== bit) continue;
+      if (this.#ownFd(at) >= 0) return true;
     }
     return false;
   }

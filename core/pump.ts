@@ -33,6 +33,7 @@ import type { WaitRef } from "./wait_ref.ts";
 const FOREIGN_SLICE_MS = 1;
 /** The longest sleep. After so long without a completion it is asked whether the others still live. */
 const PATIENCE_MS = 100;
+const ASK_AGAIN_MS = 2;
 /** How long to sleep where no doorbell can be had, or no thread to sleep in. */
 const BELL_LESS_SLICE_MS = 1;
 /** How long to sleep while nobody waits for what is in flight. */
@@ -212,6 +213,11 @@ export class Pump {
   /** Of other backends' IO nothing is known, and it is theirs to look for. */
   #isToSpin(now: number): boolean {
     return this.#host.inFlightCount > 0 && this.#spin.isWorthwhile(now);
+  }
+
+  /** Has it look for dead threads again before its patience is over: one is not taken over from yet. */
+  askSoon(): void {
+    this.#askedAt = performance.now() - PATIENCE_MS + ASK_AGAIN_MS;
   }
 
   #askWhoLives(now: number): void {

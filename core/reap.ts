@@ -118,8 +118,12 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
  * @returns whether it is done
  */
 function goOn(backend: Backend, id: number): boolean {
-  const { control, libc } = backend;
-  if (!mayBlock(backend, id)) return false;
+  const { control, libc, pump } = backend;
+  if (!mayBlock(backend, id)) {
+    // The kernel, or another thread, is about to be done with it.
+    pump.askSoon();
+    return false;
+  }
   if (tryLetGo(control, libc, id) && reapersOf(backend).tryStart(id)) return false;
   return tryTakeOver(control, libc, id) && finishReaping(backend, id, "wait");
 }
@@ -150,7 +154,7 @@ function mayBlock(backend: Backend, dead: number): boolean {
     if (Math.floor(index / handlesPerBackend) === dead) return true;
     if (method.redo === undefined && claimant === dead) return true;
   }
-  return files.hasAnyOf(dead);
+  return files.isLastOfAny(dead);
 }
 
 function threadIn(control: Control, id: number): number {
@@ -215,7 +219,7 @@ export function reapBelongings(
     if (fd >= 0) libc.close(fd);
     files.free(slot);
   }
-  if (files.hasAnyOf(id)) return false;
+  if (files.isLastOfAny(id)) return false;
   unmarkClosing(control, id);
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);

@@ -29,6 +29,7 @@ const CLOCKS: Readonly<Record<string, string>> = {
   "tests/methods/stuck_disk_test.ts":
     "Pauses on a stuck disk are compared with those on a good one.",
   "tests/support/death_load.ts": "Its waits are compared with the patience measured beside them.",
+  "tests/support/deaths.ts": "Waits are compared with the starts of Workers beside them.",
   "tests/support/patience.ts":
     "It has the bound against hanging, and measures the library's patience.",
   "tests/support/run.ts": "It tells how long the tests took.",

@@ -214,6 +214,8 @@ export class Deaths {
   readonly faults: string[] = [];
   /** Workers that died as they should, by way and holding. */
   readonly counts = new Map<string, number>();
+  /** The longest that one took to start. */
+  longestStartMs = 0;
   readonly load: Load;
   readonly #fixture: Fixture;
   readonly #random: Prng;
@@ -290,9 +292,11 @@ export class Deaths {
   /** @returns whether it died in the middle of what it was to */
   async #live(lane: number, fate: Fate): Promise<boolean> {
     const settings = { mailbox: this.mailbox, lane, reaps: this.#reaps };
+    const at = performance.now();
     const worker = new MortalWorker(this.#fixture, fate, settings);
+    await worker.untilStarted();
+    this.longestStartMs = Math.max(this.longestStartMs, performance.now() - at);
     if (fate.way === "terminate" && fate.holding === "nothing") {
-      await worker.untilStarted();
       await sleep(this.#random.below(RANDOM_MOMENT_MS_MAX));
       worker.terminate();
     }
