@@ -16,7 +16,7 @@
 
 import { Aio, type AioFile, AioReturn } from "../mod.ts";
 import { closeLibc, openLibc } from "../ffi/libc.ts";
-import { writeIovec } from "../core/operation.ts";
+import { writeIovec } from "../core/io/operation.ts";
 import { alternate, type Figures, figures, ratios } from "./rounds.ts";
 
 const FILE_BYTES = 1024 * 1024 * 1024;

@@ -4,6 +4,6 @@
  * @module
  */
 
-import { defineTarget } from "../core/target.ts";
+import { defineTarget } from "../core/io/target.ts";
 
 export const targets = { pipe: defineTarget({ describeIdentity: () => "a pipe" }) };

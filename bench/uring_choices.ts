@@ -12,7 +12,7 @@
 import { parseArgs } from "node:util";
 import { Aio, type AioFile, type AioOptions } from "../mod.ts";
 import { createIoUringMethod } from "../methods/io_uring.ts";
-import { DEFAULT_TUNING, type UringTuning } from "../methods/uring_tuning.ts";
+import { DEFAULT_TUNING, type UringTuning } from "../methods/io_uring/tuning.ts";
 import { BLOCK_BYTES, FILE_BYTES, onCache, runBatches, withFile } from "./batches.ts";
 import { randomOffsets } from "./compare/tasks.mjs";
 import type { PageCache } from "./page_cache.ts";

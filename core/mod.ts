@@ -25,25 +25,25 @@
  * @module
  */
 
-export { AioCore } from "./aio.ts";
-export { AcquireQueue } from "./acquire_queue.ts";
-export type { HandleSource, UseHandle } from "./acquire_queue.ts";
-export { Arena } from "./arena.ts";
-export type { ArenaUse } from "./arena.ts";
-export { AioInvariantError } from "./assert.ts";
-export { Backend } from "./backend.ts";
-export type { BackendRow } from "./backends.ts";
-export type { BackendCounters } from "./counters.ts";
-export { InjectionPoints } from "./injection.ts";
-export type { InjectionHook } from "./injection.ts";
-export { IoLog } from "./io_log.ts";
-export type { LogHook, LogLevel } from "./log_level.ts";
-export type { CompleterHost } from "./completer.ts";
-export { Staging } from "./staging.ts";
-export type { StagingHost } from "./staging.ts";
-export type { WaitEvent } from "./wait_event.ts";
-export type { BackendParts } from "./backend_parts.ts";
-export { CallbackTable, defineCallbacks } from "./callback.ts";
+export { AioCore } from "./life/aio.ts";
+export { AcquireQueue } from "./backend/acquire_queue.ts";
+export type { HandleSource, UseHandle } from "./backend/acquire_queue.ts";
+export { Arena } from "./memory/arena.ts";
+export type { ArenaUse } from "./memory/arena.ts";
+export { AioInvariantError } from "./base/assert.ts";
+export { Backend } from "./backend/backend.ts";
+export type { BackendRow } from "./views/backend_rows.ts";
+export type { BackendCounters } from "./io/counters.ts";
+export { InjectionPoints } from "./io/injection.ts";
+export type { InjectionHook } from "./io/injection.ts";
+export { IoLog } from "./io/io_log.ts";
+export type { LogHook, LogLevel } from "./base/log_level.ts";
+export type { CompleterHost } from "./backend/completer.ts";
+export { Staging } from "./backend/staging.ts";
+export type { StagingHost } from "./backend/staging.ts";
+export type { WaitEvent } from "./io/wait_event.ts";
+export type { BackendParts } from "./backend/backend_parts.ts";
+export { CallbackTable, defineCallbacks } from "./io/callback.ts";
 export type {
   AioCallbacks,
   CallbackHandle,
@@ -51,44 +51,49 @@ export type {
   OperationName,
   ThrownHook,
   TraceHook,
-} from "./callback.ts";
-export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./errors.ts";
-export type { SystemError, SystemErrorFields } from "./errors.ts";
-export { AioHandle } from "./handle.ts";
-export type { HandleFlag } from "./handle_flag.ts";
-export type { HandleHost, HandleOwner, StartOptions } from "./handle.ts";
-export type { HandleState } from "./handle_state.ts";
-export type { IoRow, IoRowResult, IoRowState } from "./ios.ts";
-export { Iovec } from "./iovec.ts";
-export { MemoryMap } from "./memory_map.ts";
-export type { Availability, IoMethod, MethodBackend, ReapingFrom, WorkerRow } from "./method.ts";
+} from "./io/callback.ts";
+export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./base/errors.ts";
+export type { SystemError, SystemErrorFields } from "./base/errors.ts";
+export { AioHandle } from "./io/handle.ts";
+export type { HandleFlag } from "./io/handle_flag.ts";
+export type { HandleHost, HandleOwner, StartOptions } from "./io/handle.ts";
+export type { HandleState } from "./memory/handle_state.ts";
+export type { IoRow, IoRowResult, IoRowState } from "./views/io_rows.ts";
+export { Iovec } from "./io/iovec.ts";
+export { MemoryMap } from "./memory/memory_map.ts";
+export type { Availability, IoMethod, MethodBackend, ReapingFrom, WorkerRow } from "./io/method.ts";
 export type { Libc } from "../ffi/libc.ts";
-export { NameTable } from "./name_table.ts";
-export { OpenFileTable } from "./open_file.ts";
-export type { FileSlot, OpenFileEntry } from "./open_file.ts";
-export type { AttachOptions, OpenedBackend } from "./open.ts";
-export { Doorbells } from "./doorbell.ts";
-export { Pump } from "./pump.ts";
-export type { PumpHost } from "./pump.ts";
-export type { AioOptions, EffectiveOptions, LibraryPaths, WorkerPoolOptions } from "./options.ts";
-export type { CloseOptions } from "./patience.ts";
-export { ResourceOwner } from "./resource_owner.ts";
-export type { ReleaseOptions } from "./resource_owner.ts";
-export { AioResult, AioReturn, reportResult } from "./result.ts";
+export { NameTable } from "./base/name_table.ts";
+export { OpenFileTable } from "./files/file_table.ts";
+export type { FileSlot, OpenFileEntry } from "./files/file_table.ts";
+export type { AttachOptions, OpenedBackend } from "./life/open_aio.ts";
+export { Doorbells } from "./waiting/doorbell.ts";
+export { Pump } from "./waiting/pump.ts";
+export type { PumpHost } from "./waiting/pump.ts";
+export type {
+  AioOptions,
+  EffectiveOptions,
+  LibraryPaths,
+  WorkerPoolOptions,
+} from "./base/options.ts";
+export type { CloseOptions } from "./base/patience.ts";
+export { ResourceOwner } from "./life/resource_owner.ts";
+export type { ReleaseOptions } from "./life/resource_owner.ts";
+export { AioResult, AioReturn, reportResult } from "./io/result.ts";
 export type {
   CallbackPhase,
   InjectionPoint,
   ReportLevel,
   ResultReporter,
   ResultStatus,
-} from "./result.ts";
-export { Control } from "./shared_memory.ts";
-export { defineTarget, TargetTable } from "./target.ts";
-export type { AioTarget, TargetIdentity } from "./target.ts";
-export type { AioToken, FileToken } from "./token.ts";
-export { Turn } from "./turn.ts";
-export type { CompletionWaiter } from "./turn.ts";
-export { clearWaitRef, invalidWaitRef, isValidWaitRef, waitRefId } from "./wait_ref.ts";
-export type { WaitRef } from "./wait_ref.ts";
-export { Waiting } from "./waiting.ts";
-export type { WaitingHost } from "./waiting.ts";
+} from "./io/result.ts";
+export { Control } from "./memory/shared_memory.ts";
+export { defineTarget, TargetTable } from "./io/target.ts";
+export type { AioTarget, TargetIdentity } from "./io/target.ts";
+export type { AioToken, FileToken } from "./memory/token.ts";
+export { Turn } from "./waiting/turn.ts";
+export type { CompletionWaiter } from "./waiting/turn.ts";
+export { clearWaitRef, invalidWaitRef, isValidWaitRef, waitRefId } from "./io/wait_ref.ts";
+export type { WaitRef } from "./io/wait_ref.ts";
+export { Waiting } from "./waiting/waiting.ts";
+export type { WaitingHost } from "./waiting/waiting.ts";

@@ -5,12 +5,12 @@
  * @module
  */
 
-import * as counting from "../core/counters.ts";
-import type { AioHandle } from "../core/handle.ts";
-import * as flags from "../core/handle_flag.ts";
-import type { MethodBackend } from "../core/method.ts";
-import * as operations from "../core/operation.ts";
-import * as layout from "../core/shared_memory.ts";
+import * as counting from "../core/io/counters.ts";
+import type { AioHandle } from "../core/io/handle.ts";
+import * as flags from "../core/io/handle_flag.ts";
+import type { MethodBackend } from "../core/io/method.ts";
+import * as operations from "../core/io/operation.ts";
+import * as layout from "../core/memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;

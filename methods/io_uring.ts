@@ -2,30 +2,30 @@
  * io_uring.ts: the method that hands IOs to the kernel's io_uring, up to 32 by one system call, and takes
  * their completions from memory that the kernel shares.
  *
- * Each backend has a ring of its own, which every other thread can look after (uring_ring.ts,
- * uring_memory.ts). uring_setup.ts makes it, uring_probe.ts says whether the machine can,
- * uring_submission.ts and uring_completion.ts do the rest.
+ * Each backend has a ring of its own, which every other thread can look after (io_uring/ring.ts,
+ * io_uring/memory.ts). io_uring/setup.ts makes it, io_uring/probe.ts says whether the machine can,
+ * io_uring/submission.ts and io_uring/completion.ts do the rest.
  *
  * @module
  */
 
-import { assert } from "../core/assert.ts";
-import type { AioHandle } from "../core/handle.ts";
-import type { Availability, IoMethod, MethodBackend } from "../core/method.ts";
-import type { EffectiveOptions } from "../core/options.ts";
+import { assert } from "../core/base/assert.ts";
+import type { AioHandle } from "../core/io/handle.ts";
+import type { Availability, IoMethod, MethodBackend } from "../core/io/method.ts";
+import type { EffectiveOptions } from "../core/base/options.ts";
 import {
   closeUringCalls,
   openUringCalls,
   type UringCalls,
   type UringLibrary,
 } from "../ffi/uring_calls.ts";
-import { UringCompletions } from "./uring_completion.ts";
-import { forgetFile } from "./uring_files.ts";
-import { uringBytes } from "./uring_memory.ts";
-import { setupReason, uringAvailability } from "./uring_probe.ts";
-import { type RingForm, takeRing } from "./uring_setup.ts";
-import { UringSubmission } from "./uring_submission.ts";
-import { DEFAULT_TUNING, type UringTuning } from "./uring_tuning.ts";
+import { UringCompletions } from "./io_uring/completion.ts";
+import { forgetFile } from "./io_uring/files.ts";
+import { uringBytes } from "./io_uring/memory.ts";
+import { setupReason, uringAvailability } from "./io_uring/probe.ts";
+import { type RingForm, takeRing } from "./io_uring/setup.ts";
+import { UringSubmission } from "./io_uring/submission.ts";
+import { DEFAULT_TUNING, type UringTuning } from "./io_uring/tuning.ts";
 
 /** What one backend has in the method. */
 interface UringBackend {

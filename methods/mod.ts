@@ -19,7 +19,7 @@ export type {
   MethodBackend,
   ReapingFrom,
   WorkerRow,
-} from "../core/method.ts";
+} from "../core/io/method.ts";
 export { availableMethods, methodNames, METHODS } from "./registry.ts";
 export type { IoMethodName, MethodAvailability } from "./registry.ts";
 export { syncMethod } from "./sync.ts";

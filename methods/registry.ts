@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Availability, IoMethod } from "../core/method.ts";
-import { effectiveOptions } from "../core/options.ts";
-import type { AioOptions } from "../core/options.ts";
+import type { Availability, IoMethod } from "../core/io/method.ts";
+import { effectiveOptions } from "../core/base/options.ts";
+import type { AioOptions } from "../core/base/options.ts";
 import { closeLibc, openLibc } from "../ffi/libc.ts";
 import { ioUringMethod } from "./io_uring.ts";
 import { syncMethod } from "./sync.ts";

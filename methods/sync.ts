@@ -5,8 +5,8 @@
  * @module
  */
 
-import { AioInvariantError } from "../core/assert.ts";
-import type { Availability, IoMethod } from "../core/method.ts";
+import { AioInvariantError } from "../core/base/assert.ts";
+import type { Availability, IoMethod } from "../core/io/method.ts";
 
 /** Executes each IO at once. */
 export const syncMethod: IoMethod = {

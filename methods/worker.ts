@@ -3,28 +3,28 @@
  * io_uring.
  *
  * What is in the page cache is copied in the submit, by a call that does not wait. The rest goes into a
- * queue in shared memory, for the Workers to take out (io_worker.ts), also while the first one is still
+ * queue in shared memory, for the Workers to take out (worker/io_worker.ts), also while the first one is still
  * on its way. A thread executes IO only while it blocks for that IO anyway and no Worker would take it;
  * the flags of the IO say so.
  *
  * @module
  */
 
-import { releaseClaim } from "../core/claim.ts";
-import * as counting from "../core/counters.ts";
-import { readCounters } from "../core/counters.ts";
-import type { AioHandle } from "../core/handle.ts";
-import * as flags from "../core/handle_flag.ts";
-import * as states from "../core/handle_state.ts";
-import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/method.ts";
-import { type WorkerPoolOptions, workersOption } from "../core/options.ts";
-import { missingFlag } from "../core/own_modules.ts";
-import * as layout from "../core/shared_memory.ts";
-import { BACKEND, type Control } from "../core/shared_memory.ts";
-import { WAIT_EVENT_NAMES } from "../core/wait_event.ts";
+import { releaseClaim } from "../core/memory/claim.ts";
+import * as counting from "../core/io/counters.ts";
+import { readCounters } from "../core/io/counters.ts";
+import type { AioHandle } from "../core/io/handle.ts";
+import * as flags from "../core/io/handle_flag.ts";
+import * as states from "../core/memory/handle_state.ts";
+import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/io/method.ts";
+import { type WorkerPoolOptions, workersOption } from "../core/base/options.ts";
+import { missingFlag } from "../core/base/own_modules.ts";
+import * as layout from "../core/memory/shared_memory.ts";
+import { BACKEND, type Control } from "../core/memory/shared_memory.ts";
+import { WAIT_EVENT_NAMES } from "../core/io/wait_event.ts";
 import { ECANCELED } from "../ffi/errno.ts";
 import { CachedTries } from "./cached_reads.ts";
-import { WorkerDemand } from "./worker_demand.ts";
+import { WorkerDemand } from "./worker/demand.ts";
 import {
   isOutside,
   markOutside,
@@ -34,9 +34,9 @@ import {
   WORKER,
   workerAt,
   WORKERS_MAX,
-} from "./worker_memory.ts";
-import type { WorkerPool } from "./worker_pool.ts";
-import { WorkerQueue } from "./worker_queue.ts";
+} from "./worker/memory.ts";
+import type { WorkerPool } from "./worker/pool.ts";
+import { WorkerQueue } from "./worker/queue.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;

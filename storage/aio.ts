@@ -5,32 +5,37 @@
  * @module
  */
 
-import { AioCore } from "../core/aio.ts";
-import { called, calling } from "../core/caller.ts";
-import { Descriptors } from "../core/descriptors.ts";
-import { shown } from "../core/errors.ts";
+import { AioCore } from "../core/life/aio.ts";
+import { called, calling } from "../core/base/caller.ts";
+import { Descriptors } from "../core/life/descriptors.ts";
+import { shown } from "../core/base/errors.ts";
 import {
   attachBackend,
   type AttachOptions,
   openBackend,
   type OpenedBackend,
-} from "../core/open.ts";
-import type { Failures } from "../core/closing_backend.ts";
-import type { FileCalls } from "../core/file_calls.ts";
-import type { FileSlot, OpenFileEntry } from "../core/open_file.ts";
-import type { AioOptions } from "../core/options.ts";
-import { type AioToken, checkToken, type FileToken, identityOf } from "../core/token.ts";
-import type { IoMethod } from "../core/method.ts";
+} from "../core/life/open_aio.ts";
+import type { Failures } from "../core/life/closing_backend.ts";
+import type { FileCalls } from "../core/files/file_calls.ts";
+import type { FileSlot, OpenFileEntry } from "../core/files/file_table.ts";
+import type { AioOptions } from "../core/base/options.ts";
+import { type AioToken, checkToken, type FileToken, identityOf } from "../core/memory/token.ts";
+import type { IoMethod } from "../core/io/method.ts";
 import { METHODS } from "../methods/registry.ts";
-import { BounceSpace, noSpace } from "./bounce.ts";
-import { AioFile } from "./file.ts";
-import type { AioFileParts } from "./file_parts.ts";
-import { forgottenFiles, type Origin, originOf } from "./forgotten.ts";
-import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/open_path.ts";
-import type { Patience } from "../core/patience.ts";
-import { IS_LASTING, type OpenedFile, type OpeningHost, openingSteps } from "../core/opening.ts";
-import { get, runSteps, runStepsSync, type Steps } from "../core/steps.ts";
-import { Transfers } from "./transfer.ts";
+import { BounceSpace, noSpace } from "./file/bounce.ts";
+import { AioFile } from "./file/file.ts";
+import type { AioFileParts } from "./file/file_parts.ts";
+import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
+import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/files/open_request.ts";
+import type { Patience } from "../core/base/patience.ts";
+import {
+  IS_LASTING,
+  type OpenedFile,
+  type OpeningHost,
+  openingSteps,
+} from "../core/files/opening.ts";
+import { get, runSteps, runStepsSync, type Steps } from "../core/base/steps.ts";
+import { Transfers } from "./file/transfer.ts";
 
 /**
  * Positioned, vectored, batched, direct, durable file I/O, shared by all threads of a program.

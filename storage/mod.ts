@@ -15,10 +15,10 @@
  */
 
 export { Aio } from "./aio.ts";
-export type { Alignment } from "./alignment.ts";
-export { AioFile } from "./file.ts";
-export type { Flush } from "./flush.ts";
-export type { TransferOptions } from "./file_parts.ts";
-export type { DirectMode } from "../core/direct_io.ts";
-export type { OpenFileOptions } from "../core/open_path.ts";
-export type { CloseOptions } from "../core/patience.ts";
+export type { Alignment } from "./file/alignment.ts";
+export { AioFile } from "./file/file.ts";
+export type { Flush } from "./file/flush.ts";
+export type { TransferOptions } from "./file/file_parts.ts";
+export type { DirectMode } from "../core/files/direct_io.ts";
+export type { OpenFileOptions } from "../core/files/open_request.ts";
+export type { CloseOptions } from "../core/base/patience.ts";

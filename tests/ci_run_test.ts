@@ -7,7 +7,7 @@
 
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
-import { checkDenoVersion } from "../core/open.ts";
+import { checkDenoVersion } from "../core/life/open_aio.ts";
 import { type ChildResult, runChild, tempDir } from "./support/temp.ts";
 
 const SCRIPT = join(import.meta.dirname ?? ".", "..", ".ci", "run");

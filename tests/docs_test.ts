@@ -1,7 +1,7 @@
 /** What the pages of the documentation say of options, and their programs, hold. */
 
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
-import { effectiveOptions } from "../core/options.ts";
+import { effectiveOptions } from "../core/base/options.ts";
 import { blocksOf, readPage, runInClone } from "./support/clone.ts";
 
 /** A program, and what the page says that it prints. */

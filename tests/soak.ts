@@ -18,7 +18,7 @@ import { parseArgs } from "node:util";
 import type { WorkerPoolOptions } from "../mod.ts";
 import { type Fixture, openHeld, openSync } from "./support/core.ts";
 import { missingBelongings, quietBelongings } from "./support/belongings.ts";
-import { type LoadAnswer, type RunningLoad, startLoad } from "./support/load.ts";
+import { type LoadAnswer, type RunningLoad, startLoad } from "./support/threads/load.ts";
 
 const THREADS = 4;
 const PROGRESS_MS = 10_000;

@@ -13,10 +13,10 @@
 import { parseArgs } from "node:util";
 import { Aio } from "../mod.ts";
 import { Prng } from "./support/prng.ts";
-import { collect } from "./support/uring.ts";
+import { collect } from "./support/rings/uring.ts";
 import { tempDir } from "./support/temp.ts";
-import { DEATHS, runDeaths } from "./support/worker_deaths.ts";
-import { METHODS_FOR_TESTS, poolUp } from "./support/worker_pool.ts";
+import { DEATHS, runDeaths } from "./support/deaths/worker_deaths.ts";
+import { METHODS_FOR_TESTS, poolUp } from "./support/workers/worker_pool.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const WARM_UP_CYCLES = 20;

@@ -8,8 +8,8 @@
 import { assertEquals, assertGreater, assertNotEquals } from "@std/assert";
 import { join, relative } from "@std/path";
 import { readFileSync } from "node:fs";
-import * as imports from "./support/imports.ts";
-import * as rules from "./support/source_rules.ts";
+import * as imports from "./support/house/imports.ts";
+import * as rules from "./support/house/source_rules.ts";
 import { runChild, tempDir } from "./support/temp.ts";
 
 /** Functions that may be longer for now, as `path#name` with their lines: may fall, not rise. */
@@ -17,22 +17,23 @@ const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
 
 /** Files that import what only their user knows, with the reason. */
 const COMPUTED_IMPORTS: readonly string[] = [
-  "core/callback_modules.ts", // The modules of the option callbackModules.
-  "core/reaper_main.ts", // The module of the method in use.
+  "core/life/callback_modules.ts", // The modules of the option callbackModules.
+  "core/life/reaper_main.ts", // The module of the method in use.
 ];
 
 /** The one place where the library may print: what takes a warning if nobody else does. */
-const PRINTING_FUNCTION = "core/open.ts#warnByDefault";
+const PRINTING_FUNCTION = "core/life/open_aio.ts#warnByDefault";
 
 /** Files of the tests that read the clock, with the reason. Speed is measured in `bench`. */
 const CLOCKS: Readonly<Record<string, string>> = {
   "tests/methods/stuck_disk_test.ts":
     "Pauses on a stuck disk are compared with those on a good one.",
-  "tests/support/death_load.ts": "Its waits are compared with the patience measured beside them.",
-  "tests/support/deaths.ts": "Waits are compared with the starts of Workers beside them.",
+  "tests/support/deaths/death_load.ts":
+    "Its waits are compared with the patience measured beside them.",
+  "tests/support/deaths/deaths.ts": "Waits are compared with the starts of Workers beside them.",
   "tests/support/patience.ts":
     "It has the bound against hanging, and measures the library's patience.",
-  "tests/support/run.ts": "It tells how long the tests took.",
+  "tests/support/house/run.ts": "It tells how long the tests took.",
   "tests/support/temp_test.ts": "A child is killed at its time limit.",
   "tests/tidy_test.ts": "Samples for the check of this rule.",
 };
@@ -104,6 +105,17 @@ Deno.test("tidy canary: each wrong direction is found, each right one passes", (
     ["core/a.ts", "const b = await import(name);"],
     ["core/a.ts", 'import { b } from "../mod.ts";'],
     ["methods/a.ts", 'import { b } from "../storage/b.ts";'],
+    ["core/base/a.ts", 'import { b } from "../memory/b.ts";'],
+    ["core/memory/a.ts", 'import { b } from "../io/b.ts";'],
+    ["core/io/a.ts", 'import type { b } from "../files/b.ts";'],
+    ["core/files/a.ts", 'import { b } from "../waiting/b.ts";'],
+    ["core/waiting/a.ts", 'import { b } from "../files/b.ts";'],
+    ["core/backend/a.ts", 'import { b } from "../views/b.ts";'],
+    ["core/views/a.ts", 'import { b } from "../life/b.ts";'],
+    ["core/life/a.ts", 'import { b } from "../mod.ts";'],
+    ["core/attic/a.ts", 'import { b } from "../base/b.ts";'],
+    ["methods/a.ts", 'import { b } from "../core/waiting/b.ts";'],
+    ["methods/a/b.ts", 'import { b } from "../../core/life/open_aio.ts";'],
     ["storage/a.ts", 'import { b } from "../methods/sync.ts";'],
     ["storage/a.ts", 'import { b } from "../ffi/libc.ts";'],
     ["mod.ts", 'export * from "./ffi/libc.ts";'],
@@ -120,8 +132,10 @@ Deno.test("tidy canary: each wrong direction is found, each right one passes", (
   const right: readonly (readonly [string, string])[] = [
     ["mod.ts", 'export * from "./storage/aio.ts"; export * from "./core/mod.ts";'],
     ["storage/a.ts", 'import "../methods/registry.ts"; import "../core/b.ts"; import "./c.ts";'],
-    ["methods/a.ts", 'import "../core/b.ts"; import "../ffi/liburing.ts"; import "./c.ts";'],
-    ["core/a.ts", 'import "../ffi/libc.ts"; import "../ffi/layout.ts"; import "node:fs";'],
+    ["methods/a.ts", 'import "../core/io/b.ts"; import "../ffi/liburing.ts"; import "./c.ts";'],
+    ["methods/a/b.ts", 'import "../../core/life/helper_thread.ts"; import "../c.ts";'],
+    ["core/life/a.ts", 'import "../views/b.ts"; import "../base/b.ts"; import "./c.ts";'],
+    ["core/io/a.ts", 'import "../../ffi/libc.ts"; import "../../ffi/layout.ts"; import "node:fs";'],
     ["core/a.ts", '// import "../storage/aio.ts";\nconst text = `import "../storage/aio.ts"`;'],
     ["ffi/a.ts", 'import "./b.ts"; import { constants } from "node:fs";'],
     ["tests/a.ts", 'import "../core/b.ts"; import { assert } from "@std/assert";'],

@@ -8,11 +8,11 @@
  */
 
 import { assert, AssertionError, assertRejects } from "@std/assert";
-import { AioInvariantError } from "../../core/assert.ts";
-import { ResourceOwner } from "../../core/resource_owner.ts";
-import { HANDLE } from "../../core/shared_memory.ts";
+import { AioInvariantError } from "../../core/base/assert.ts";
+import { ResourceOwner } from "../../core/life/resource_owner.ts";
+import { HANDLE } from "../../core/memory/shared_memory.ts";
 import type { Aio } from "../../storage/aio.ts";
-import { replace } from "../support/bells.ts";
+import { replace } from "../support/bells/bells.ts";
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { testSeed } from "../support/prng.ts";

@@ -8,10 +8,10 @@
  */
 
 import { assert, AssertionError, assertRejects } from "@std/assert";
-import type { AioHandle } from "../../core/handle.ts";
+import type { AioHandle } from "../../core/io/handle.ts";
 import { EIO } from "../../ffi/errno.ts";
 import type { Aio } from "../../storage/aio.ts";
-import { replace } from "../support/bells.ts";
+import { replace } from "../support/bells/bells.ts";
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
 import { testSeed } from "../support/prng.ts";

@@ -5,10 +5,10 @@
 
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { withPrng } from "../support/prng.ts";
-import { FILE_BYTES, FILE_SEED, type SentinelReport } from "../support/sentinel.ts";
+import { FILE_BYTES, FILE_SEED, type SentinelReport } from "../support/sentinel/sentinel.ts";
 import { runChild, tempDir, writeRandomFile } from "../support/temp.ts";
 
-const PROGRAM = new URL("../support/sentinel_program.ts", import.meta.url).href;
+const PROGRAM = new URL("../support/sentinel/sentinel_program.ts", import.meta.url).href;
 const TIME_LIMIT_MS = 120_000;
 
 async function runSentinel(mode: "threads" | "canary", seed: number): Promise<SentinelReport> {

@@ -4,6 +4,6 @@
  * IO: threads_long_test.ts; for hours: tests/soak.ts.
  */
 
-import { testThreads } from "../support/threads_check.ts";
+import { testThreads } from "../support/threads/threads_check.ts";
 
 testThreads({ held: 2_000, sync: 2_000, worker: 500, io_uring: 1_000 });

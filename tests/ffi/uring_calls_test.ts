@@ -17,7 +17,7 @@ import {
 } from "../../ffi/uring_calls.ts";
 import { PARAMS_WORDS } from "../../ffi/uring_layout.ts";
 import { UringSyscalls } from "../../ffi/uring_syscalls.ts";
-import { hasRings } from "../support/uring.ts";
+import { hasRings } from "../support/rings/uring.ts";
 
 const LIBRARIES: readonly UringLibrary[] = ["liburing", "libc"];
 /** A descriptor that no process has. */

@@ -5,12 +5,12 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { closeSync, constants, openSync as openFd, writeSync } from "node:fs";
-import { AioReturn } from "../../core/result.ts";
-import { BACKEND } from "../../core/shared_memory.ts";
-import type { WaitRef } from "../../core/wait_ref.ts";
+import { AioReturn } from "../../core/io/result.ts";
+import { BACKEND } from "../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../core/io/wait_ref.ts";
 import { availableMethods } from "../../methods/registry.ts";
-import { SLOT, slotAt } from "../../methods/uring_memory.ts";
-import { AttachedWorker } from "../support/attached.ts";
+import { SLOT, slotAt } from "../../methods/io_uring/memory.ts";
+import { AttachedWorker } from "../support/threads/attached.ts";
 import { openDescriptors } from "../support/belongings.ts";
 import { FILE_BYTES, fileContent, type Fixture, openSync, startRead } from "../support/core.ts";
 import { until } from "../support/patience.ts";

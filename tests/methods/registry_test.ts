@@ -8,8 +8,8 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { AioInvariantError } from "../../core/assert.ts";
-import { effectiveOptions } from "../../core/options.ts";
+import { AioInvariantError } from "../../core/base/assert.ts";
+import { effectiveOptions } from "../../core/base/options.ts";
 import { availableMethods, methodNames, METHODS, syncMethod } from "../../methods/mod.ts";
 import { Aio } from "../../storage/aio.ts";
 import { openSync } from "../support/core.ts";

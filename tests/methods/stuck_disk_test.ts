@@ -14,9 +14,9 @@ import {
   type Frozen,
   makeDisk,
   makeInnerDevice,
-} from "../support/stuck_disk.ts";
+} from "../support/disks/stuck_disk.ts";
 import { contentAt, writeRandomFile } from "../support/temp.ts";
-import { lockQueue, METHODS_FOR_TESTS, poolUp } from "../support/worker_pool.ts";
+import { lockQueue, METHODS_FOR_TESTS, poolUp } from "../support/workers/worker_pool.ts";
 
 const BLOCK_BYTES = 4096;
 const SEED = 5;

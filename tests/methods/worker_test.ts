@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Aio } from "../../mod.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
-import { POOL, poolAt } from "../../methods/worker_memory.ts";
+import { POOL, poolAt } from "../../methods/worker/memory.ts";
 import { countThreads } from "../support/belongings.ts";
 import {
   open,
@@ -16,9 +16,9 @@ import {
   SEED,
   start,
   synchronousCount,
-} from "../support/opened_pool.ts";
+} from "../support/workers/opened_pool.ts";
 import { until } from "../support/patience.ts";
-import { testLeast } from "../support/pool_size.ts";
+import { testLeast } from "../support/workers/pool_size.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 import { contentAt, tempDir } from "../support/temp.ts";
 import {
@@ -27,7 +27,7 @@ import {
   runningWorkers,
   startPool,
   untilRunning,
-} from "../support/worker_pool.ts";
+} from "../support/workers/worker_pool.ts";
 import { FAULTS } from "./fixtures/worker_faults.ts";
 
 Deno.test("worker: IO is completed by a Worker", async () => {

@@ -10,7 +10,7 @@ import { LIBC_NAMES, LIBC_PATHS } from "../support/libc.ts";
 import { METHODS_UNDER_TEST, testEachMethod } from "../support/methods.ts";
 import { foldersOf, runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp.ts";
-import { hasRings } from "../support/uring.ts";
+import { hasRings } from "../support/rings/uring.ts";
 
 /** Deno wants --allow-all for whatever lies below /dev. */
 const isBelowDev = Deno.env.get("AIO_TEST_DIR")?.startsWith("/dev/") ?? false;

@@ -4,18 +4,18 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { replace } from "../support/bells.ts";
+import { replace } from "../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { HANG_MS, hangs, until } from "../support/patience.ts";
 import { runProgram } from "../support/program.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
-import { openUring, Pipe, startRawRead, testEachForm } from "../support/uring.ts";
+import { openUring, Pipe, startRawRead, testEachForm } from "../support/rings/uring.ts";
 
 const FILE_BYTES = 65_536;
 const FILE_SEED = 1;
 const MANY = 10_000;
 const READ_BYTES = 100;
-/** core/pump.ts: sleeps of one thread at a time. */
+/** core/waiting/pump.ts: sleeps of one thread at a time. */
 const SLEEPS_MAX = 8;
 const AIOS = 33;
 /** Longer than anybody waits here. */

@@ -235,7 +235,7 @@ Deno.test("sync: an error keeps the stack it was made with under a symbol", asyn
   await using aio = await openAio("sync");
   const error = await assertRejects(() => aio.openFile("/absent"));
   const inner: unknown = Reflect.get(error as object, Symbol.for("deno-aio.innerStack"));
-  assert(typeof inner === "string" && inner.includes("core/errors.ts"), String(inner));
+  assert(typeof inner === "string" && inner.includes("core/base/errors.ts"), String(inner));
 });
 
 testEachMethod("a program that a failed call ends shows its own line", async (method) => {

@@ -9,7 +9,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { fileContent, type Fixture, openFixture, openHeld } from "./core.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { describeSeed, Prng, testSeed } from "./prng.ts";
-import { collect } from "./uring.ts";
+import { collect } from "./rings/uring.ts";
 
 /** At a time: more than there are handles, so that some never start. */
 const READS_AT_ONCE = 20;

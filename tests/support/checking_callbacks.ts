@@ -15,9 +15,9 @@
  * @module
  */
 
-import { type AioCallbacks, type CallbackHandle, defineCallbacks } from "../../core/callback.ts";
-import { FILE_TARGET } from "../../core/open_file.ts";
-import type { AioResult } from "../../core/result.ts";
+import { type AioCallbacks, type CallbackHandle, defineCallbacks } from "../../core/io/callback.ts";
+import { FILE_TARGET } from "../../core/io/target.ts";
+import type { AioResult } from "../../core/io/result.ts";
 import { fromWords } from "../../ffi/memory.ts";
 import { contentAt } from "./prng.ts";
 

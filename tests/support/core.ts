@@ -6,16 +6,16 @@
  */
 
 import { Aio } from "../../storage/aio.ts";
-import type { AioHandle, StartOptions } from "../../core/handle.ts";
-import type { HandleState } from "../../core/handle_state.ts";
-import type { IoMethod } from "../../core/method.ts";
-import type { AioOptions } from "../../core/options.ts";
-import type { ResourceOwner } from "../../core/resource_owner.ts";
-import { AioReturn } from "../../core/result.ts";
-import { HANDLE } from "../../core/shared_memory.ts";
-import type { WaitRef } from "../../core/wait_ref.ts";
+import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
+import type { HandleState } from "../../core/memory/handle_state.ts";
+import type { IoMethod } from "../../core/io/method.ts";
+import type { AioOptions } from "../../core/base/options.ts";
+import type { ResourceOwner } from "../../core/life/resource_owner.ts";
+import { AioReturn } from "../../core/io/result.ts";
+import { HANDLE } from "../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../core/io/wait_ref.ts";
 import { METHODS } from "../../methods/registry.ts";
-import type { AioFile } from "../../storage/file.ts";
+import type { AioFile } from "../../storage/file/file.ts";
 import { HeldMethod } from "./held_method.ts";
 import { isOfForgottenFiles } from "./forgotten.ts";
 import { contentAt, tempDir, writeRandomFile } from "./temp.ts";

@@ -13,10 +13,10 @@
  * @module
  */
 
-import { Doorbells } from "../../core/doorbell.ts";
-import type { AioHandle } from "../../core/handle.ts";
-import type { IoMethod, MethodBackend } from "../../core/method.ts";
-import type { AioOptions, WorkerPoolOptions } from "../../core/options.ts";
+import { Doorbells } from "../../core/waiting/doorbell.ts";
+import type { AioHandle } from "../../core/io/handle.ts";
+import type { IoMethod, MethodBackend } from "../../core/io/method.ts";
+import type { AioOptions, WorkerPoolOptions } from "../../core/base/options.ts";
 import { Aio } from "../../storage/aio.ts";
 import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
@@ -24,7 +24,7 @@ import { isOfForgottenFiles } from "./forgotten.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
-import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./worker_pool.ts";
+import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** The name of the method that waits until somebody looks. */
 export const HELD = "held";

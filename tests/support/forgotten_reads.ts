@@ -6,14 +6,14 @@
  */
 
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
-import type { RingForm } from "../../methods/uring_setup.ts";
+import type { RingForm } from "../../methods/io_uring/setup.ts";
 import { testSeed } from "./prng.ts";
-import { FILE_BYTES, FILE_SEED } from "./sentinel.ts";
+import { FILE_BYTES, FILE_SEED } from "./sentinel/sentinel.ts";
 import { runChild, tempDir, writeRandomFile } from "./temp.ts";
-import { testEachForm } from "./uring.ts";
-import { HANDLES, READ_BYTES, type UringReport, type UringTask } from "./uring_program.ts";
+import { testEachForm } from "./rings/uring.ts";
+import { HANDLES, READ_BYTES, type UringReport, type UringTask } from "./rings/uring_program.ts";
 
-const PROGRAM = new URL("./uring_program.ts", import.meta.url).href;
+const PROGRAM = new URL("./rings/uring_program.ts", import.meta.url).href;
 const TIME_LIMIT_MS = 120_000;
 
 /** In a process of its own, which has to end by itself. */

@@ -11,12 +11,12 @@
  * @module
  */
 
-import type { Backend } from "../../core/backend.ts";
-import type { AioHandle } from "../../core/handle.ts";
-import { SUBMITTED } from "../../core/handle_state.ts";
-import type { Availability, IoMethod, MethodBackend } from "../../core/method.ts";
-import { type Control, HANDLE, HEADER } from "../../core/shared_memory.ts";
-import type { WaitRef } from "../../core/wait_ref.ts";
+import type { Backend } from "../../core/backend/backend.ts";
+import type { AioHandle } from "../../core/io/handle.ts";
+import { SUBMITTED } from "../../core/memory/handle_state.ts";
+import type { Availability, IoMethod, MethodBackend } from "../../core/io/method.ts";
+import { type Control, HANDLE, HEADER } from "../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../core/io/wait_ref.ts";
 
 /** Who releases: an Aio of any attached thread. */
 export interface Attached {

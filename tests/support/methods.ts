@@ -9,7 +9,7 @@ import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
 import type { AioOptions } from "../../core/mod.ts";
 import { Aio } from "../../storage/mod.ts";
 import { warnOfOthers } from "./forgotten.ts";
-import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./worker_pool.ts";
+import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
 export interface MethodUnderTest {

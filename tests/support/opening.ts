@@ -4,11 +4,11 @@
  * @module
  */
 
-import { Doorbells } from "../../core/doorbell.ts";
-import { type FileCallForms, fileCalls } from "../../core/file_calls.ts";
-import type { OpenedFile, OpeningHost } from "../../core/opening.ts";
-import { effectiveOptions } from "../../core/options.ts";
-import { createControl } from "../../core/shared_memory.ts";
+import { Doorbells } from "../../core/waiting/doorbell.ts";
+import { type FileCallForms, fileCalls } from "../../core/files/file_calls.ts";
+import type { OpenedFile, OpeningHost } from "../../core/files/opening.ts";
+import { effectiveOptions } from "../../core/base/options.ts";
+import { createControl } from "../../core/memory/shared_memory.ts";
 import { closeLibc, openLibc } from "../../ffi/libc.ts";
 
 /** A host that a test can change. */

@@ -10,8 +10,8 @@
  * @module
  */
 
-import type { AioOptions } from "../../core/options.ts";
-import { INJECTION_POINTS } from "../../core/result.ts";
+import type { AioOptions } from "../../core/base/options.ts";
+import { INJECTION_POINTS } from "../../core/io/result.ts";
 import { FILE_BYTES, fileContent, type Fixture } from "./core.ts";
 
 /** Opens an Aio of a method, and a file. */

@@ -4,8 +4,8 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { AioApiError } from "../../../core/errors.ts";
-import { ResourceOwner } from "../../../core/resource_owner.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { type Fixture, startRead, stateOf } from "../../support/core.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import type { AioFile } from "../../../storage/file.ts";
+import type { AioFile } from "../../../storage/file/file.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import {

@@ -7,7 +7,7 @@
  */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import type { WaitRef } from "../../../core/wait_ref.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { InvalidPagesError, PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
 import type { Fixture } from "../../support/core.ts";

@@ -6,7 +6,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { HANDLE } from "../../../core/shared_memory.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { highWord, lowWord } from "../../../ffi/memory.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";

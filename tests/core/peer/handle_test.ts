@@ -7,9 +7,9 @@
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { AioApiError } from "../../../core/errors.ts";
-import type { AioHandle } from "../../../core/handle.ts";
-import { ResourceOwner } from "../../../core/resource_owner.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 

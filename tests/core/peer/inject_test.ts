@@ -6,8 +6,8 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { constants } from "node:os";
-import type { CallbackHandle } from "../../../core/callback.ts";
-import type { SystemErrorFields } from "../../../core/errors.ts";
+import type { CallbackHandle } from "../../../core/io/callback.ts";
+import type { SystemErrorFields } from "../../../core/base/errors.ts";
 import { InvalidPagesError, makePage, PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";

@@ -5,9 +5,9 @@
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { AioApiError, AioCallbackError } from "../../../core/errors.ts";
-import type { InjectionHook } from "../../../core/injection.ts";
-import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/result.ts";
+import { AioApiError, AioCallbackError } from "../../../core/base/errors.ts";
+import type { InjectionHook } from "../../../core/io/injection.ts";
+import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/io/result.ts";
 import { PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import { type Fixture, wrong } from "../../support/core.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";

@@ -4,7 +4,7 @@
  */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { SUBMIT_BATCH_COUNT_MAX } from "../../../core/method.ts";
+import { SUBMIT_BATCH_COUNT_MAX } from "../../../core/io/method.ts";
 import { PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import {
   fileContent,

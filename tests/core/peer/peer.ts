@@ -28,13 +28,13 @@
  * @module
  */
 
-import type { AioHandle } from "../../../core/handle.ts";
-import type { AioOptions } from "../../../core/options.ts";
-import type { ResourceOwner } from "../../../core/resource_owner.ts";
-import { AioReturn, type ResultStatus } from "../../../core/result.ts";
-import type { WaitRef } from "../../../core/wait_ref.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import type { AioOptions } from "../../../core/base/options.ts";
+import type { ResourceOwner } from "../../../core/life/resource_owner.ts";
+import { AioReturn, type ResultStatus } from "../../../core/io/result.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { Aio } from "../../../storage/aio.ts";
-import type { AioFile } from "../../../storage/file.ts";
+import type { AioFile } from "../../../storage/file/file.ts";
 import {
   checkFlags,
   CHECKING_MODULES,

@@ -6,7 +6,7 @@
  */
 
 import { assert } from "@std/assert";
-import type { WaitRef } from "../../../core/wait_ref.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { Prng } from "../prng.ts";
 
 const PLACES = 32;

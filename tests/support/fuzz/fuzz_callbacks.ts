@@ -6,9 +6,13 @@
  * @module
  */
 
-import { type AioCallbacks, type CallbackHandle, defineCallbacks } from "../../../core/callback.ts";
-import type { AioResult, CallbackPhase } from "../../../core/result.ts";
-import { defineTarget } from "../../../core/target.ts";
+import {
+  type AioCallbacks,
+  type CallbackHandle,
+  defineCallbacks,
+} from "../../../core/io/callback.ts";
+import type { AioResult, CallbackPhase } from "../../../core/io/result.ts";
+import { defineTarget } from "../../../core/io/target.ts";
 
 /** The option `callbackModules` of the random tests. */
 export const FUZZ_MODULES: readonly URL[] = [new URL(import.meta.url)];

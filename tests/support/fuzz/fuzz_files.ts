@@ -6,7 +6,7 @@
  */
 
 import type { Aio } from "../../../storage/aio.ts";
-import type { AioFile } from "../../../storage/file.ts";
+import type { AioFile } from "../../../storage/file/file.ts";
 import { contentAt, type Prng } from "../prng.ts";
 
 /** Bytes of each file; not a multiple of a page, so that reads are cut off. */

@@ -8,10 +8,10 @@
  * @module
  */
 
-import { tryClaimSubmitted } from "../../../core/claim.ts";
-import type { AioHandle } from "../../../core/handle.ts";
-import type { MethodBackend } from "../../../core/method.ts";
-import { HANDLE, HEADER } from "../../../core/shared_memory.ts";
+import { tryClaimSubmitted } from "../../../core/memory/claim.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import type { MethodBackend } from "../../../core/io/method.ts";
+import { HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
 import { type Attached, HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
 

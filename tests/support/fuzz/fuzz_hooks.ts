@@ -7,8 +7,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { CallbackHandle } from "../../../core/callback.ts";
-import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/result.ts";
+import type { CallbackHandle } from "../../../core/io/callback.ts";
+import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/io/result.ts";
 import { mix32, type Prng } from "../prng.ts";
 import { reentry } from "./fuzz_callbacks.ts";
 import type { FuzzIo } from "./fuzz_io.ts";

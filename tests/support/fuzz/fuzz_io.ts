@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { OperationName } from "../../../core/callback.ts";
+import type { OperationName } from "../../../core/io/callback.ts";
 import {
   type AioReturn,
   type CallbackPhase,
   ERROR_DATA_THROWN,
   PHASE_NAMES,
   type ResultStatus,
-} from "../../../core/result.ts";
-import type { WaitRef } from "../../../core/wait_ref.ts";
+} from "../../../core/io/result.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { ECANCELED } from "../../../ffi/errno.ts";
 import type { FuzzFile } from "./fuzz_files.ts";
 import type { FuzzOwner } from "./fuzz_owner.ts";

@@ -6,12 +6,12 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { AioApiError } from "../../../core/errors.ts";
-import type { HandleFlag } from "../../../core/handle_flag.ts";
-import { ResourceOwner } from "../../../core/resource_owner.ts";
-import type { InjectionPoint } from "../../../core/result.ts";
-import { HANDLE } from "../../../core/shared_memory.ts";
-import type { WaitRef } from "../../../core/wait_ref.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import type { HandleFlag } from "../../../core/io/handle_flag.ts";
+import { ResourceOwner } from "../../../core/life/resource_owner.ts";
+import type { InjectionPoint } from "../../../core/io/result.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { wrong } from "../core.ts";
 import type { Prng } from "../prng.ts";
 import type { FuzzModel } from "./fuzz_model.ts";

@@ -9,7 +9,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import type { AioHandle } from "../../../core/handle.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
 import {
   COMPLETED_SHARED,
   HANDED_OUT,
@@ -17,9 +17,9 @@ import {
   STAGED,
   STATE_NAMES,
   SUBMITTED,
-} from "../../../core/handle_state.ts";
-import type { AioReturn } from "../../../core/result.ts";
-import { HANDLE } from "../../../core/shared_memory.ts";
+} from "../../../core/memory/handle_state.ts";
+import type { AioReturn } from "../../../core/io/result.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { Aio } from "../../../storage/aio.ts";
 import { trace } from "./fuzz_callbacks.ts";
 import type { FuzzFiles } from "./fuzz_files.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ResourceOwner } from "../../../core/resource_owner.ts";
+import type { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { FuzzIo } from "./fuzz_io.ts";
 
 /** One owner. */

@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { AioApiError } from "../../../core/errors.ts";
-import type { AioHandle } from "../../../core/handle.ts";
-import { AioReturn } from "../../../core/result.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { AioReturn } from "../../../core/io/result.ts";
 import type { Aio } from "../../../storage/aio.ts";
 import { hangs } from "../patience.ts";
 import { describeSeed, type Prng } from "../prng.ts";

@@ -5,18 +5,18 @@
  */
 
 import { assert } from "@std/assert";
-import type { IoMethod } from "../../../core/method.ts";
-import type { AioOptions } from "../../../core/options.ts";
+import type { IoMethod } from "../../../core/io/method.ts";
+import type { AioOptions } from "../../../core/base/options.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
 import { METHODS } from "../../../methods/registry.ts";
-import { DEFAULT_TUNING } from "../../../methods/uring_tuning.ts";
+import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
 import { Aio } from "../../../storage/aio.ts";
 import { openDescriptors } from "../belongings.ts";
 import { becomes } from "../patience.ts";
 import { Prng } from "../prng.ts";
 import { type TempDir, tempDir } from "../temp.ts";
-import { SMALL_POOL } from "../worker_pool.ts";
+import { SMALL_POOL } from "../workers/worker_pool.ts";
 import { FUZZ_MODULES } from "./fuzz_callbacks.ts";
 import { FuzzFiles } from "./fuzz_files.ts";
 import { RandomlyHeld } from "./fuzz_held.ts";

@@ -6,8 +6,8 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { AioHandle } from "../../../core/handle.ts";
-import { ResourceOwner } from "../../../core/resource_owner.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { Prng } from "../prng.ts";
 import type { FuzzIo } from "./fuzz_io.ts";
 import type { FuzzModel } from "./fuzz_model.ts";

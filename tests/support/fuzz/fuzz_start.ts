@@ -5,7 +5,7 @@
  */
 
 import { assertThrows } from "@std/assert";
-import type { AioHandle, StartOptions } from "../../../core/handle.ts";
+import type { AioHandle, StartOptions } from "../../../core/io/handle.ts";
 import { EBADF } from "../../../ffi/errno.ts";
 import type { Prng } from "../prng.ts";
 import { MARK_MAX } from "./fuzz_callbacks.ts";

@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { AioApiError } from "../../../core/errors.ts";
-import type { AioHandle } from "../../../core/handle.ts";
-import { AioReturn, reportResult } from "../../../core/result.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import type { HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
 import type { FuzzBoard } from "./fuzz_board.ts";

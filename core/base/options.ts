@@ -1,0 +1,382 @@
+/**
+ * options.ts: what `Aio.open()` may be told, the defaults, and the refusals.
+ *
+ * Every option is checked before anything is opened. What was given is {@linkcode AioOptions};
+ * what is in force afterwards is {@linkcode EffectiveOptions}, shown as `aio.options`.
+ *
+ * @module
+ */
+
+import { PAGE_SIZE_BYTES } from "../../ffi/layout.ts";
+import { isAligned, isPowerOfTwo } from "../../ffi/memory.ts";
+import { shown } from "./errors.ts";
+import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
+
+/** Where the libraries are, if not in the usual places. */
+export interface LibraryPaths {
+  /** The C library. */
+  libc?: string;
+  /**
+   * liburing, 2.3 or later. Methods: io_uring. One that is named must be there; one that is not need not,
+   * as its system calls can go through the C library.
+   */
+  liburing?: string;
+}
+
+/** The pool of the worker method. */
+export interface WorkerPoolOptions {
+  /** Workers that are kept even when idle. 1..32, default 2. */
+  min?: number;
+  /** Most Workers. 1..32, default 8. */
+  max?: number;
+  /** How long the last Worker stays idle before it ends, in ms. Default 60000. */
+  idleTimeoutMs?: number;
+  /** Least time between two starts, in ms. Default 100. */
+  launchIntervalMs?: number;
+}
+
+/** What `Aio.open()` takes; every option has a default. */
+export interface AioOptions {
+  /** How IO is executed: a method's name, or `"auto"` (default) for the best that this machine has. */
+  method?: string;
+  /** Which methods `"auto"` may take. Default: all of this version. */
+  methods?: readonly string[];
+  /** Handles, so IOs in flight, of one backend. 1..1024, or -1 (default) for 64. */
+  maxConcurrency?: number;
+  /** Threads that may be attached at once. 1..32, default 16. */
+  maxBackends?: number;
+  /** Buffers that the friendly layer combines into one IO. 1..128, default 16; clamped by `ioMaxCombineLimit`. */
+  ioCombineLimit?: number;
+  /** Buffers that one IO can have. 1..128, default 16. Sizes shared memory. */
+  ioMaxCombineLimit?: number;
+  /** Reads that streams will keep in flight; nothing uses it yet. 0..1000, 0 = no read-ahead, default 16. */
+  effectiveIoConcurrency?: number;
+  /** Bytes of the arena, the memory that IO goes to and from without a copy. A multiple of 4096 up to 4 GiB, default 64 MiB; committed as it is used, on Linux by 2 MiB at a time. */
+  arenaBytes?: number;
+  /** Bytes of the arena that io_uring registers with the kernel. A multiple of 4096, 0..arenaBytes, default 4 MiB. */
+  registeredBytes?: number;
+  /** Files open at once. 1..65536, default 1024. */
+  maxFiles?: number;
+  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. A power of two, 512..65536, default 8192. */
+  pageSize?: number;
+  /** The pool of the worker method. */
+  workers?: WorkerPoolOptions;
+  /** Longest time to look for completions before sleeping, in µs, 0..1000; 0 = sleep at once. Default: adaptive. */
+  spinMicroseconds?: number;
+  /** Modules that export `callbacks` and `targets`; every attached thread imports the same ones. */
+  callbackModules?: readonly URL[];
+  /** Where the libraries are, if not in the usual places. */
+  libraries?: LibraryPaths;
+  /** Takes each warning. Default: `console.warn`, the one place where this module prints. */
+  onWarning?: (message: string, cause?: unknown) => void;
+  /** Takes each line of the log. Default: none is made. */
+  onLog?: LogHook;
+  /** The most detailed lines that `onLog` gets: `"log"`, `"debug2"`, `"debug3"` (default) or `"debug4"`. */
+  logLevel?: LogLevel;
+}
+
+/** The options in force. */
+export interface EffectiveOptions {
+  /** The method that was asked for; `aio.method` is the one that was chosen. */
+  readonly method: string;
+  /** Which methods `"auto"` may take; null: all. */
+  readonly methods: readonly string[] | null;
+  /** Handles of one backend. */
+  readonly maxConcurrency: number;
+  /** Threads that may be attached at once. */
+  readonly maxBackends: number;
+  /** Buffers that the friendly layer combines into one IO. */
+  readonly ioCombineLimit: number;
+  /** Buffers that one IO can have. */
+  readonly ioMaxCombineLimit: number;
+  /** Reads that streams will keep in flight; nothing uses it yet. */
+  readonly effectiveIoConcurrency: number;
+  /** Bytes of the arena. */
+  readonly arenaBytes: number;
+  /** Bytes of the arena that io_uring registers with the kernel. */
+  readonly registeredBytes: number;
+  /** Files open at once. */
+  readonly maxFiles: number;
+  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. */
+  readonly pageSize: number;
+  /** The pool of the worker method. */
+  readonly workers: Readonly<Required<WorkerPoolOptions>>;
+  /** Longest time to look for completions before sleeping, in µs; null: adaptive. */
+  readonly spinMicroseconds: number | null;
+  /** The callback modules, as absolute URLs. */
+  readonly callbackModules: readonly string[];
+  /** Where the libraries are, if not in the usual places. */
+  readonly libraries: Readonly<LibraryPaths>;
+}
+
+/** `maxConcurrency` -1 means this many handles a backend: PostgreSQL's upper bound for its own choice. */
+const MAX_CONCURRENCY_AUTO = 64;
+/** `WebAssembly.Memory` ends here. */
+const ARENA_BYTES_MAX = 4 * 1024 ** 3;
+const ARENA_BYTES_DEFAULT = 64 * 1024 ** 2;
+const REGISTERED_BYTES_DEFAULT = 4 * 1024 ** 2;
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
+interface IntegerRange {
+  readonly min: number;
+  readonly max: number;
+  readonly default: number;
+}
+
+const INTEGER_OPTIONS = {
+  maxBackends: { min: 1, max: 32, default: 16 },
+  ioCombineLimit: { min: 1, max: 128, default: 16 },
+  ioMaxCombineLimit: { min: 1, max: 128, default: 16 },
+  effectiveIoConcurrency: { min: 0, max: 1000, default: 16 },
+  maxFiles: { min: 1, max: 65536, default: 1024 },
+} as const satisfies Record<string, IntegerRange>;
+
+const WORKER_OPTIONS = {
+  min: { min: 1, max: 32, default: 2 },
+  max: { min: 1, max: 32, default: 8 },
+  idleTimeoutMs: { min: 0, max: TIMEOUT_MS_MAX, default: 60_000 },
+  launchIntervalMs: { min: 0, max: TIMEOUT_MS_MAX, default: 100 },
+} as const satisfies Record<string, IntegerRange>;
+
+const OPTION_NAMES: ReadonlySet<string> = new Set(
+  [
+    ...Object.keys(INTEGER_OPTIONS),
+    "method",
+    "methods",
+    "maxConcurrency",
+    "arenaBytes",
+    "registeredBytes",
+    "pageSize",
+    "workers",
+    "spinMicroseconds",
+    "callbackModules",
+    "libraries",
+    "onWarning",
+    "onLog",
+    "logLevel",
+  ],
+);
+
+/**
+ * Checks what was given and fills in the defaults.
+ *
+ * @param given the options of `Aio.open()`
+ * @throws {TypeError} for an unknown option or one of the wrong type
+ * @throws {RangeError} for a value out of its range, naming the range
+ */
+export function effectiveOptions(given: AioOptions = {}): EffectiveOptions {
+  if (typeof given !== "object" || given === null) {
+    throw new TypeError(`Cannot open aio as its options must be an object: got ${shown(given)}`);
+  }
+  for (const name of Object.keys(given)) {
+    if (OPTION_NAMES.has(name)) continue;
+    const known = [...OPTION_NAMES].sort().join(", ");
+    throw new TypeError(`Cannot open aio with the unknown option "${name}": known are ${known}`);
+  }
+  for (const hook of ["onWarning", "onLog"] as const) {
+    if (given[hook] !== undefined) checkType(hook, given[hook], "function");
+  }
+  checkLogLevel(given.logLevel);
+  const ioMaxCombineLimit = integerOption("ioMaxCombineLimit", given.ioMaxCombineLimit);
+  const arenaBytes = pagesOption(
+    "arenaBytes",
+    given.arenaBytes,
+    ARENA_BYTES_DEFAULT,
+    1,
+    ARENA_BYTES_MAX,
+  );
+  const registeredDefault = Math.min(REGISTERED_BYTES_DEFAULT, arenaBytes);
+  return {
+    method: methodOption(given.method),
+    methods: methodsOption(given.methods),
+    maxConcurrency: concurrencyOption(given.maxConcurrency),
+    maxBackends: integerOption("maxBackends", given.maxBackends),
+    ioCombineLimit: Math.min(
+      integerOption("ioCombineLimit", given.ioCombineLimit),
+      ioMaxCombineLimit,
+    ),
+    ioMaxCombineLimit,
+    effectiveIoConcurrency: integerOption("effectiveIoConcurrency", given.effectiveIoConcurrency),
+    arenaBytes,
+    registeredBytes: pagesOption(
+      "registeredBytes",
+      given.registeredBytes,
+      registeredDefault,
+      0,
+      arenaBytes,
+    ),
+    maxFiles: integerOption("maxFiles", given.maxFiles),
+    pageSize: pageSizeOption(given.pageSize),
+    workers: workersOption(given.workers),
+    spinMicroseconds: given.spinMicroseconds === undefined
+      ? null
+      : checkInteger("spinMicroseconds", given.spinMicroseconds, 0, 1000),
+    callbackModules: callbackModulesOption(given.callbackModules),
+    libraries: librariesOption(given.libraries),
+  };
+}
+
+function integerOption(name: keyof typeof INTEGER_OPTIONS, value: number | undefined): number {
+  const range: IntegerRange = INTEGER_OPTIONS[name];
+  return value === undefined ? range.default : checkInteger(name, value, range.min, range.max);
+}
+
+function checkInteger(
+  name: string,
+  value: number,
+  min: number,
+  max: number,
+  call = "open aio",
+): number {
+  checkType(name, value, "number", call);
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  throw new RangeError(
+    `Cannot ${call} as "${name}" must be an integer from ${min} to ${max}: got ${value}`,
+  );
+}
+
+function checkType(
+  name: string,
+  value: unknown,
+  type: "number" | "string" | "function",
+  call = "open aio",
+): void {
+  const actual: string = typeof value;
+  if (actual === type) return;
+  throw new TypeError(`Cannot ${call} as "${name}" must be a ${type}: got ${shown(value)}`);
+}
+
+function concurrencyOption(value: number | undefined): number {
+  if (value === undefined || value === -1) return MAX_CONCURRENCY_AUTO;
+  if (value === 0) {
+    throw new RangeError(
+      `Cannot open aio as "maxConcurrency" is 0: Only -1 or values bigger than 0 are valid`,
+    );
+  }
+  checkType("maxConcurrency", value, "number");
+  if (Number.isSafeInteger(value) && value >= 1 && value <= 1024) return value;
+  throw new RangeError(
+    `Cannot open aio as "maxConcurrency" must be -1 (64 handles a backend) or an integer from 1 to 1024: got ${value}`,
+  );
+}
+
+function pagesOption(
+  name: string,
+  value: number | undefined,
+  byDefault: number,
+  minPages: number,
+  max: number,
+): number {
+  if (value === undefined) return byDefault;
+  const min = minPages * PAGE_SIZE_BYTES;
+  checkInteger(name, value, min, max);
+  if (isAligned(value, PAGE_SIZE_BYTES)) return value;
+  throw new RangeError(
+    `Cannot open aio as "${name}" must be a multiple of ${PAGE_SIZE_BYTES} bytes: got ${value}`,
+  );
+}
+
+function pageSizeOption(value: number | undefined): number {
+  if (value === undefined) return 8192;
+  checkType("pageSize", value, "number");
+  if (isPowerOfTwo(value) && value >= 512 && value <= 65536) return value;
+  throw new RangeError(
+    `Cannot open aio as "pageSize" must be a power of two from 512 to 65536: got ${value}`,
+  );
+}
+
+function methodOption(value: string | undefined): string {
+  if (value === undefined) return "auto";
+  checkType("method", value, "string");
+  return value;
+}
+
+function methodsOption(value: readonly string[] | undefined): readonly string[] | null {
+  if (value === undefined) return null;
+  if (!Array.isArray(value) || value.length === 0) {
+    throw new TypeError(
+      `Cannot open aio as "methods" must be a list of at least one method's name: got ${
+        shown(value)
+      }`,
+    );
+  }
+  for (const name of value) checkType("methods", name, "string");
+  return [...value];
+}
+
+/**
+ * Checks what is wanted of the pool of the worker method.
+ *
+ * @param value what was given
+ * @param call what it was given to, for errors
+ * @param before what holds for what is not given
+ * @throws {TypeError} or {RangeError} as {@linkcode effectiveOptions}
+ */
+export function workersOption(
+  value: WorkerPoolOptions | undefined,
+  call = "open aio",
+  before?: Readonly<Required<WorkerPoolOptions>>,
+): Required<WorkerPoolOptions> {
+  if (value !== undefined && (typeof value !== "object" || value === null)) {
+    throw new TypeError(`Cannot ${call} as "workers" must be an object: got ${shown(value)}`);
+  }
+  for (const name of Object.keys(value ?? {})) {
+    if (Object.hasOwn(WORKER_OPTIONS, name)) continue;
+    throw new TypeError(
+      `Cannot ${call} with the unknown option "workers.${name}": known are ${
+        Object.keys(WORKER_OPTIONS).join(", ")
+      }`,
+    );
+  }
+  const read = (name: keyof typeof WORKER_OPTIONS): number => {
+    const range: IntegerRange = WORKER_OPTIONS[name];
+    const one = value?.[name];
+    return one === undefined
+      ? before?.[name] ?? range.default
+      : checkInteger(`workers.${name}`, one, range.min, range.max, call);
+  };
+  // Who sets one bound only gets the other one to fit.
+  const given = { min: read("min"), max: read("max") };
+  const workers = {
+    min: value?.min === undefined ? Math.min(given.min, given.max) : given.min,
+    max: value?.max === undefined ? Math.max(given.min, given.max) : given.max,
+    idleTimeoutMs: read("idleTimeoutMs"),
+    launchIntervalMs: read("launchIntervalMs"),
+  };
+  if (workers.min <= workers.max) return workers;
+  throw new RangeError(
+    `Cannot ${call} as "workers.min" (${workers.min}) should be less than or equal to "workers.max" (${workers.max})`,
+  );
+}
+
+function callbackModulesOption(value: readonly URL[] | undefined): readonly string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) {
+    throw new TypeError(
+      `Cannot open aio as "callbackModules" must be a list of URLs: got ${shown(value)}`,
+    );
+  }
+  return value.map((url: unknown) => {
+    if (url instanceof URL) return url.href;
+    throw new TypeError(
+      `Cannot open aio as "callbackModules" must hold URL objects, such as ` +
+        `new URL("./callbacks.ts", import.meta.url): got ${shown(url)}`,
+    );
+  });
+}
+
+function librariesOption(value: LibraryPaths | undefined): LibraryPaths {
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(`Cannot open aio as "libraries" must be an object: got ${shown(value)}`);
+  }
+  for (const [name, path] of Object.entries(value)) {
+    if (name !== "libc" && name !== "liburing") {
+      throw new TypeError(
+        `Cannot open aio with the unknown option "libraries.${name}": known are libc, liburing`,
+      );
+    }
+    checkType(`libraries.${name}`, path, "string");
+  }
+  return { ...value };
+}

@@ -1,0 +1,117 @@
+/**
+ * file_callbacks.ts: the callbacks of the layer nearest to the file: `fileReadv`, `fileWritev` and
+ * `fileSync`. They turn what the system said into a status and keep the error number.
+ *
+ * Those of flushes, and of writes with the data 1 (a file opened with `O_DSYNC`), also keep that a flush
+ * of the file has failed, and fail for it from then on: flush_error.ts.
+ *
+ * @module
+ */
+
+import { fromWords } from "../../ffi/memory.ts";
+import type { AioCallbacks, CallbackHandle } from "../io/callback.ts";
+import { systemError } from "../base/errors.ts";
+import { flushedFile, flushErrorOf, mayLoseWrites, noteFlushError } from "./flush_error.ts";
+import { OP_FDATASYNC, OP_FLUSH_RANGE } from "../io/operation.ts";
+import type { AioResult } from "../io/result.ts";
+import type { Control } from "../memory/shared_memory.ts";
+import { FILE_TARGET, FILE_TARGET_NAME, type TargetIdentity } from "../io/target.ts";
+
+/** The data of a write's callback when the file was opened with `O_DSYNC`. */
+export const DURABLE_WRITE = 1;
+
+/** The built-in callbacks, by name, in the order of their ids. */
+export function fileCallbacks(control: Control): readonly (readonly [string, AioCallbacks])[] {
+  return [
+    ["fileReadv", {
+      completeShared: (handle, prior) => distil(prior, handle.length),
+      report: (result, data, target) => reportTransfer("read", "preadv", result, data, target),
+    }],
+    ["fileWritev", {
+      completeShared(handle, prior, data) {
+        const result = distil(prior, handle.length);
+        return data === DURABLE_WRITE ? withFlushError(control, handle, result) : result;
+      },
+      report: (result, data, target) => reportTransfer("write", "pwritev", result, data, target),
+    }],
+    ["fileSync", {
+      completeShared: (handle, prior) => withFlushError(control, handle, distil(prior, 0)),
+      report: reportFlush,
+    }],
+  ];
+}
+
+/** A flush that fails is remembered; one that goes well fails if an earlier one has failed. */
+function withFlushError(control: Control, handle: CallbackHandle, result: AioResult): AioResult {
+  const isError = result.status === "error";
+  if (isError && !mayLoseWrites(result.errorData)) return result;
+  const file = flushedFile(control, handle);
+  if (file === null) return result;
+  if (isError) {
+    noteFlushError(control, file, result.errorData);
+    return result;
+  }
+  const errno = flushErrorOf(control, file);
+  if (errno === 0) return result;
+  result.status = "error";
+  result.errorData = errno;
+  result.result = 0;
+  return result;
+}
+
+function reportTransfer(
+  verb: "read" | "write",
+  syscall: string,
+  result: AioResult,
+  targetData: Int32Array,
+  target: TargetIdentity,
+): string | Error {
+  const range = rangeOf(targetData, target);
+  const what = `could not ${verb} ${target.describe()}`;
+  if (result.errorData !== 0) {
+    return systemError(result.errorData, what, { syscall, ...range });
+  }
+  const done = verb === "read" ? "read" : "wrote";
+  const asked = range === null ? "" : ` of ${range.length}`;
+  return `${what}: ${done} only ${result.result}${asked} bytes`;
+}
+
+function reportFlush(result: AioResult, _data: Int32Array, target: TargetIdentity): Error {
+  const name = target.describe();
+  switch (result.operationId) {
+    case OP_FDATASYNC:
+      return systemError(result.errorData, `could not fdatasync ${name}`, { syscall: "fdatasync" });
+    case OP_FLUSH_RANGE:
+      return systemError(result.errorData, `could not flush dirty data of ${name}`, {
+        syscall: "sync_file_range",
+      });
+    default:
+      return systemError(result.errorData, `could not fsync ${name}`, { syscall: "fsync" });
+  }
+}
+
+/** Where in the file the IO was; null for an IO about another target, whose words mean something else. */
+function rangeOf(
+  targetData: Int32Array,
+  target: TargetIdentity,
+): { offset: number; length: number } | null {
+  if (target.name !== FILE_TARGET_NAME) return null;
+  const low = targetData[FILE_TARGET.offsetLow]!;
+  return {
+    offset: fromWords(low, targetData[FILE_TARGET.offsetHigh]!),
+    length: targetData[FILE_TARGET.length]!,
+  };
+}
+
+/** Negative: an error that keeps its number. Fewer than asked: partial. Anything else: as it is. */
+function distil(prior: AioResult, asked: number): AioResult {
+  if (prior.status !== "ok") return prior;
+  if (prior.result < 0) {
+    prior.status = "error";
+    prior.errorData = -prior.result;
+    prior.result = 0;
+  } else if (prior.result < asked) {
+    prior.status = "partial";
+  }
+  return prior;
+}

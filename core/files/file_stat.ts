@@ -1,0 +1,122 @@
+/**
+ * file_stat.ts: what the system says of an open file.
+ *
+ * @module
+ */
+
+import { EIO } from "../../ffi/errno.ts";
+import {
+  FILE_TYPE,
+  PAGE_SIZE_BYTES,
+  STAT_DARWIN,
+  STATX,
+  STATX_FLAGS,
+  STATX_SIZE_BYTES,
+} from "../../ffi/layout.ts";
+import type { Libc } from "../../ffi/libc.ts";
+import { shown, systemError } from "../base/errors.ts";
+import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
+import { offThread } from "../base/off_thread.ts";
+
+/** What is known of an open file. */
+export interface FileStat {
+  /** Type and permissions. */
+  readonly mode: number;
+  /** Bytes. */
+  readonly size: number;
+  /** Its number on its device. */
+  readonly inode: number;
+  /** The device it is on. */
+  readonly deviceMajor: number;
+  /** The device it is on. */
+  readonly deviceMinor: number;
+  /** The block size of its file system, or another size that the system prefers for transfers, in bytes. */
+  readonly blockBytes: number;
+  /** What direct I/O needs of an address and of an offset; null if the system does not say. */
+  readonly direct: { readonly memory: number; readonly offset: number } | null;
+}
+
+/** Asks the system about an open file. @throws what it says */
+export function fileStat(libc: Libc, fd: number, path: string): FileStat {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  const result = libc.stat(fd, buffer);
+  if (result < 0) throw statError(result, path);
+  return withDeviceSize(libc, fd, readStat(buffer));
+}
+
+/** The system says 0 for the size of a block device. */
+function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
+  if ((stat.mode & FILE_TYPE.mask) !== FILE_TYPE.blockDevice) return stat;
+  return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
+}
+
+/** The same off this thread. */
+export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  if (await offThread(() => libc.statNonblocking(fd, buffer)) < 0) {
+    throw statError(await callInWorker(libc, statCall(fd)) ?? -EIO, path);
+  }
+  return withDeviceSize(libc, fd, readStat(buffer));
+}
+
+function statCall(fd: number): LibraryCall {
+  const into = new Uint8Array(STATX_SIZE_BYTES);
+  if (Deno.build.os === "darwin") {
+    return { name: "fstat", parameters: ["i32", "buffer"], result: "i32", args: [fd, into] };
+  }
+  return {
+    name: "statx",
+    parameters: ["i32", "buffer", "i32", "u32", "buffer"],
+    result: "i32",
+    args: [fd, new Uint8Array(1), STATX_FLAGS.atEmptyPath, STATX_FLAGS.basicStats, into],
+  };
+}
+
+function statError(result: number, path: string): Error {
+  // The second time it may have worked: what the first one failed of is not known then.
+  const errno = result < 0 ? -result : EIO;
+  return systemError(errno, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
+}
+
+/** What a path names, a link itself where it is one; null where that cannot be said. */
+export function pathStat(libc: Libc, path: string): FileStat | null {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  return libc.statPath(path, buffer) < 0 ? null : readStat(buffer);
+}
+
+/** The same off this thread. */
+export async function pathStatAsync(libc: Libc, path: string): Promise<FileStat | null> {
+  const buffer = new Uint8Array(STATX_SIZE_BYTES);
+  const result = await offThread(() => libc.statPathNonblocking(path, buffer));
+  return result < 0 ? null : readStat(buffer);
+}
+
+function readStat(buffer: Uint8Array): FileStat {
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  if (Deno.build.os === "darwin") {
+    return {
+      mode: view.getUint16(STAT_DARWIN.mode.offset, true),
+      size: Number(view.getBigUint64(STAT_DARWIN.size.offset, true)),
+      inode: Number(view.getBigUint64(STAT_DARWIN.inode.offset, true)),
+      deviceMajor: 0,
+      deviceMinor: view.getUint32(STAT_DARWIN.device.offset, true),
+      blockBytes: PAGE_SIZE_BYTES,
+      direct: null,
+    };
+  }
+  const isReported = (view.getUint32(STATX.mask.offset, true) & STATX_FLAGS.directAlign) !== 0;
+  return {
+    mode: view.getUint16(STATX.mode.offset, true),
+    size: Number(view.getBigUint64(STATX.size.offset, true)),
+    inode: Number(view.getBigUint64(STATX.inode.offset, true)),
+    deviceMajor: view.getUint32(STATX.deviceMajor.offset, true),
+    deviceMinor: view.getUint32(STATX.deviceMinor.offset, true),
+    blockBytes: view.getUint32(STATX.blockSize.offset, true),
+    direct: isReported
+      ? {
+        memory: view.getUint32(STATX.directMemoryAlign.offset, true),
+        offset: view.getUint32(STATX.directOffsetAlign.offset, true),
+      }
+      : null,
+  };
+}

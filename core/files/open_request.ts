@@ -1,0 +1,166 @@
+/**
+ * open_request.ts: what `openFile` is asked for, checked and in the system's terms. opening.ts does it.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { OPEN_FLAGS, type OpenFlags } from "../../ffi/layout.ts";
+import type { DirectMode } from "./direct_io.ts";
+import { shown } from "../base/errors.ts";
+import { FILE_FLAGS } from "./file_table.ts";
+
+/** How a file is opened. */
+export interface OpenFileOptions {
+  /** Open for reading. Default: true unless `write` is given. */
+  read?: boolean;
+  /** Open for writing. Default: false. */
+  write?: boolean;
+  /** Make the file if it is not there; needs `write`. Default: false. */
+  create?: boolean;
+  /** Make the file and fail if it is there; needs `write`. Default: false. */
+  createNew?: boolean;
+  /** Cut the file to 0 bytes; needs `write`. Default: false. */
+  truncate?: boolean;
+  /** Permissions of a file that is made, less the process's umask. Default: 0o666. */
+  mode?: number;
+  /**
+   * Direct I/O: transfers go past the page cache and must be aligned (`file.alignment`).
+   * Opening tries it: `"required"` fails where the file has none, `"optional"` is then buffered.
+   * Default: `"off"`.
+   */
+  direct?: DirectMode;
+  /** A write resolves when its data is on the disk (`O_DSYNC`). Default: false. */
+  dsync?: boolean;
+}
+
+const BOOLEAN_OPTIONS = ["read", "write", "create", "createNew", "truncate", "dsync"] as const;
+const OPTION_NAMES: readonly string[] = [...BOOLEAN_OPTIONS, "mode", "direct"];
+const DIRECT_MODES: readonly unknown[] = ["off", "optional", "required"];
+
+/** What `open(2)` is asked for. */
+export interface OpenRequest {
+  /** The path, as a string. */
+  readonly path: string;
+  /** Flags that change no file: without `O_DIRECT`, `O_CREAT`, `O_EXCL` and `O_TRUNC`. */
+  readonly flags: number;
+  /** Among them `O_NONBLOCK`, taken away again once it is open: else opening a pipe would hang. */
+  readonly nonblockFlag: number;
+  /** Whether the file is made if it is not there, must not be there, or is not made. */
+  readonly making: "maybe" | "new" | "never";
+  /** `O_CREAT`. */
+  readonly createFlag: number;
+  /** `O_EXCL`: only who makes the file opens it. */
+  readonly exclusiveFlag: number;
+  /** Whether the file is cut to 0 bytes once nothing can refuse it any more. */
+  readonly isToBeCut: boolean;
+  /** `O_DIRECT`, or 0 where the system has no such flag. */
+  readonly directFlag: number;
+  /** Permissions of a file that is made. */
+  readonly mode: number;
+  /** Whether transfers go past the page cache. */
+  readonly direct: DirectMode;
+  /** Bits of `FILE_FLAGS`, without the one for direct. */
+  readonly fileFlags: number;
+}
+
+/**
+ * Checks a path and options and puts them into the system's terms.
+ *
+ * @throws {TypeError} for an option that is unknown, of the wrong type, or does not fit the others
+ */
+export function openRequest(path: string | URL, options: OpenFileOptions = {}): OpenRequest {
+  const name = pathString(path);
+  checkOptions(name, options);
+  const system = OPEN_FLAGS[`${Deno.build.os}-${Deno.build.arch}`];
+  if (system === undefined) {
+    throw new Deno.errors.NotSupported(`Cannot open files on ${Deno.build.os} ${Deno.build.arch}`);
+  }
+  const write = options.write ?? false;
+  const read = options.read ?? !write;
+  const refuse = (why: string): never => {
+    throw new TypeError(`Cannot open ${shown(name)}: ${why}`);
+  };
+  if (!read && !write) refuse(`neither "read" nor "write" is set`);
+  for (const option of ["create", "createNew", "truncate", "dsync"] as const) {
+    if (options[option] === true && !write) refuse(`the option "${option}" needs "write"`);
+  }
+  return {
+    path: name,
+    flags: systemFlags(system, options, read, write) | system.nonblock,
+    nonblockFlag: system.nonblock,
+    making: options.createNew === true ? "new" : options.create === true ? "maybe" : "never",
+    createFlag: system.create,
+    exclusiveFlag: system.exclusive,
+    isToBeCut: options.truncate === true,
+    directFlag: system.direct,
+    mode: options.mode ?? 0o666,
+    direct: options.direct ?? "off",
+    fileFlags: (read ? FILE_FLAGS.read : 0) | (write ? FILE_FLAGS.write : 0) |
+      (options.dsync === true ? FILE_FLAGS.dsync : 0),
+  };
+}
+
+function systemFlags(
+  system: OpenFlags,
+  options: OpenFileOptions,
+  read: boolean,
+  write: boolean,
+): number {
+  let flags = read && write ? system.readWrite : write ? system.writeOnly : system.readOnly;
+  if (options.dsync === true) flags |= system.dataSync;
+  return flags;
+}
+
+function pathString(path: string | URL): string {
+  if (path instanceof URL) {
+    if (path.protocol !== "file:") {
+      throw new TypeError(`Cannot open ${path.href}: only file: URLs name files`);
+    }
+    return checkPath(
+      path.pathname.includes("%00") ? decodeURIComponent(path.pathname) : fileURLToPath(path),
+    );
+  }
+  if (typeof path !== "string") {
+    throw new TypeError(`Cannot open ${shown(path)}: pass the path as a string or a URL`);
+  }
+  return checkPath(path);
+}
+
+function checkPath(path: string): string {
+  if (path.length > 0 && !path.includes("\0")) return path;
+  throw new TypeError(`Cannot open ${shown(path)}: a path is not empty and has no NUL character`);
+}
+
+function checkOptions(path: string, options: OpenFileOptions): void {
+  const refuse = (why: string): never => {
+    throw new TypeError(`Cannot open ${shown(path)}: ${why}`);
+  };
+  if (typeof options !== "object" || options === null) refuse(`its options are ${shown(options)}`);
+  for (const name of Object.keys(options)) {
+    if (name === "append") {
+      refuse(
+        'there is no "append", as Linux ignores the offset of positioned writes to such a file; ' +
+          "keep the end of the file yourself and write there",
+      );
+    }
+    if (!OPTION_NAMES.includes(name)) {
+      refuse(`the option "${name}" is unknown: known are ${OPTION_NAMES.join(", ")}`);
+    }
+  }
+  for (const name of BOOLEAN_OPTIONS) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== "boolean") {
+      refuse(`the option "${name}" must be a boolean: got ${shown(value)}`);
+    }
+  }
+  if (options.direct !== undefined && !DIRECT_MODES.includes(options.direct)) {
+    refuse(
+      `the option "direct" must be "off", "optional" or "required": got ${shown(options.direct)}`,
+    );
+  }
+  const { mode } = options;
+  if (mode !== undefined && !(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777)) {
+    refuse(`the option "mode" must be an integer from 0 to 0o7777: got ${shown(mode)}`);
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * helper_thread.ts: a thread of a method's own, that executes and completes IO of backends and issues none.
+ *
+ * It has a record like a backend's, behind those, so that a claim names it (claim.ts) and whoever finds
+ * it dead completes what it had claimed (reap.ts); but neither handles nor files.
+ *
+ * @module
+ */
+
+import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
+import { AioInvariantError } from "../base/assert.ts";
+import { importModules } from "./callback_modules.ts";
+import { tryClaimSubmitted } from "../memory/claim.ts";
+import { Completer, type CompleterHost } from "../backend/completer.ts";
+import { countersOf } from "../io/counters.ts";
+import { Doorbells } from "../waiting/doorbell.ts";
+import { ForeignCompletions } from "../waiting/foreign_completions.ts";
+import { AioHandle, type HandleHost } from "../io/handle.ts";
+import { InjectionPoints } from "../io/injection.ts";
+import { type IoLog, type LogReceiver, openLog } from "../io/io_log.ts";
+import { MemoryMap } from "../memory/memory_map.ts";
+import { OpenFileTable } from "../files/file_table.ts";
+import type { EffectiveOptions } from "../base/options.ts";
+import { BACKEND, Control } from "../memory/shared_memory.ts";
+import { makeTables, type Tables } from "./tables.ts";
+import { Turn } from "../waiting/turn.ts";
+
+/** What a helper is told, by a message. */
+export interface HelperToken {
+  /** The control memory. */
+  readonly control: SharedArrayBuffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
+  /** The options in force. */
+  readonly options: EffectiveOptions;
+  /** Its record: `maxBackends` and more. */
+  readonly id: number;
+}
+
+/** A helper, in its own thread. */
+export class Helper implements HandleHost, CompleterHost {
+  readonly id: number;
+  readonly control: Control;
+  readonly libc: Libc;
+  readonly memory: MemoryMap;
+  readonly callbacks: Tables["callbacks"];
+  readonly targets: Tables["targets"];
+  readonly injections: InjectionPoints;
+  readonly counters: Float64Array;
+  readonly log: IoLog | null;
+  readonly turn: Turn;
+  /** Its thread, as the system has it. */
+  readonly threadId: number;
+  readonly #completer: Completer;
+  readonly #handles: AioHandle[] = [];
+
+  private constructor(
+    token: HelperToken,
+    libc: Libc,
+    modules: Modules,
+    warn: Warn,
+    log: LogReceiver | null,
+  ) {
+    this.id = token.id;
+    this.control = new Control(token.control);
+    this.libc = libc;
+    this.threadId = libc.threadId();
+    const isThreadAlive = (id: number) => libc.isThreadAlive(id);
+    const files = new OpenFileTable(this.control, this.threadId, isThreadAlive);
+    const { callbacks, targets } = makeTables(this.control, modules, files, warn);
+    this.callbacks = callbacks;
+    this.targets = targets;
+    this.log = openLog(log, callbacks);
+    this.memory = new MemoryMap(libc, token.arena, token.control);
+    this.injections = new InjectionPoints(callbacks);
+    this.counters = countersOf(this.control, this.id).fill(0);
+    // It awaits nothing, so its turns end nowhere.
+    this.turn = new Turn(() => Promise.resolve());
+    const doorbells = new Doorbells(this.control, libc, this.id);
+    const foreign = new ForeignCompletions(this.control, doorbells, this.id);
+    this.#completer = new Completer(this, foreign);
+  }
+
+  /**
+   * Joins in: loads what every thread loads, and takes the record.
+   *
+   * @param token from the opener
+   * @param warn takes warnings
+   * @param log takes lines about each IO that it completes; null: none are wanted
+   * @returns null if another thread has the record
+   */
+  static async join(
+    token: HelperToken,
+    warn: Warn,
+    log: LogReceiver | null,
+  ): Promise<Helper | null> {
+    const modules = await importModules(token.options.callbackModules);
+    const libc = openLibc(token.options.libraries.libc);
+    const control = new Control(token.control);
+    const at = control.backendAt(token.id) + BACKEND.threadId;
+    if (Atomics.compareExchange(control.words, at, 0, libc.threadId()) === 0) {
+      return new Helper(token, libc, modules, warn, log);
+    }
+    closeLibc(libc);
+    return null;
+  }
+
+  /**
+   * Takes over one use of a submitted IO.
+   *
+   * @returns null if that is over, or another thread has it
+   */
+  tryClaim(index: number, generationLow: number): AioHandle | null {
+    const { words } = this.control;
+    const base = this.control.handleAt(index);
+    const isMine = tryClaimSubmitted(words, base, this.id, generationLow);
+    return isMine ? this.#handleOf(index) : null;
+  }
+
+  #handleOf(index: number): AioHandle {
+    return this.#handles[index] ??= new AioHandle(this, index);
+  }
+
+  /** Executes an IO that it has claimed, completes it and tells its issuer. */
+  perform(handle: AioHandle): void {
+    this.#completer.performSynchronously(handle);
+  }
+
+  /** Gives the record back, with nothing claimed. */
+  leave(): void {
+    this.memory.release();
+    const at = this.control.backendAt(this.id) + BACKEND.threadId;
+    Atomics.store(this.control.words, at, 0);
+    closeLibc(this.libc);
+  }
+
+  recycle(): never {
+    throw new AioInvariantError("A helper has no IO of its own");
+  }
+
+  checkUsable(): never {
+    throw new AioInvariantError("A helper issues no IO");
+  }
+
+  stage(): never {
+    throw new AioInvariantError("A helper issues no IO");
+  }
+
+  releaseHandle(): never {
+    throw new AioInvariantError("A helper issues no IO");
+  }
+}
+
+type Modules = Parameters<typeof makeTables>[1];
+type Warn = Parameters<typeof makeTables>[3];

@@ -1,0 +1,370 @@
+/**
+ * reap.ts: takes over what a thread left behind that ended without `close()`.
+ *
+ * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can be
+ * in any state, and between any two stores. IO that was on its way is done again, from what its handle
+ * says: whoever waits for it gets the data. With that its memory must be shared; what was the dead
+ * thread's own ends with ECANCELED. A flush that the dead thread had begun to execute by itself ends with
+ * EIO: nobody knows whether it failed (flush_error.ts). IO of others that the dead thread was about to complete (claim.ts)
+ * is completed in its place; its shared callbacks may have run half-way, and run once more.
+ *
+ * Who reaps says so in the slot, by the negative of its own thread id. It can die, too: then the next
+ * one begins anew, as each step is over for good once it is done, and can be repeated until then.
+ *
+ * @module
+ */
+
+import { ECANCELED, EIO } from "../../ffi/errno.ts";
+import type { Backend } from "../backend/backend.ts";
+import { claimantOf, releaseClaim, tryClaim } from "../memory/claim.ts";
+import { unmarkClosing } from "../files/closing_mark.ts";
+import {
+  completeShared,
+  makeIdle,
+  NOBODY_THREW,
+  publishResult,
+  resetFields,
+} from "../io/completion_steps.ts";
+import { AioApiError, shown } from "../base/errors.ts";
+import { isFlush } from "../files/flush_error.ts";
+import type { AioHandle } from "../io/handle.ts";
+import { BEGUN_BIT, FLAG_BITS } from "../io/handle_flag.ts";
+import {
+  COMPLETED_IO,
+  COMPLETED_LOCAL,
+  COMPLETED_SHARED,
+  DEFINED,
+  HANDED_OUT,
+  IDLE,
+  publishState,
+  STAGED,
+  SUBMITTED,
+  updateState,
+} from "../memory/handle_state.ts";
+import type { ReapingFrom } from "../io/method.ts";
+import { OP_READV, performSynchronously } from "../io/operation.ts";
+import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
+import { sleepMs } from "../base/sleep.ts";
+import { reapersOf } from "./reapers.ts";
+
+const SLICE_MS = 1;
+/** The id of no thread: more than the system gives out. */
+const NO_THREAD = 0x7fff_ffff;
+/** How long a call of the user waits for another thread that completes IO of the dead one. */
+const BUSY_SLICES_MAX = 1000;
+
+/** What reaping needs to know of threads. */
+interface Threads {
+  /** This thread's id. */
+  threadId(): number;
+  /** Whether a thread of this process still runs. */
+  isThreadAlive(threadId: number): boolean;
+}
+
+/**
+ * Frees the slot of a thread that has ended, with everything that was charged to it.
+ *
+ * @param backend whoever finds it
+ * @param id the dead one
+ * @throws {RangeError} if there is no such backend
+ * @throws {AioApiError} if its thread still runs, nobody is in the slot, or another thread reaps it
+ */
+export function reapBackend(backend: Backend, id: number): void {
+  const { control, libc } = backend;
+  const count = backend.options.maxBackends;
+  if (!Number.isInteger(id) || id < 0 || id >= count) {
+    throw new RangeError(`Cannot reap backend ${shown(id)}: there are 0 to ${count - 1}`);
+  }
+  const threadId = threadIn(control, id);
+  if (threadId === 0) {
+    throw new AioApiError(`Cannot reap backend ${id}: no thread is attached there`);
+  }
+  if (threadId > 0 && libc.isThreadAlive(threadId)) {
+    throw new AioApiError(`Cannot reap backend ${id}: its thread still runs`);
+  }
+  if (!tryTakeOver(control, libc, id)) {
+    throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
+  }
+  for (let slices = 0; !finishReaping(backend, id); slices++) {
+    if (slices >= BUSY_SLICES_MAX) {
+      throw new AioApiError(
+        `Cannot reap backend ${id} yet: another thread is completing IO of it, try again later`,
+      );
+    }
+    sleepMs(SLICE_MS);
+  }
+}
+
+/**
+ * Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time.
+ *
+ * @param from where it is called: in an event loop what may block is left to a thread of its own
+ */
+export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
+  const { control, libc, log } = backend;
+  for (let id = 0; id < control.threadCount; id++) {
+    if (id === backend.id || (from === "eventLoop" && reapersOf(backend).isAt(id))) continue;
+    if (!tryTakeOver(control, libc, id)) continue;
+    if (!finishReaping(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
+    const { maxBackends } = backend.options;
+    const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
+    log?.say("log", `reaped ${what}: its thread has died`);
+  }
+}
+
+/**
+ * Has a thread of its own do what an event loop left, as it may block; if there can be none, does it here.
+ *
+ * @returns whether it is done
+ */
+function goOn(backend: Backend, id: number): boolean {
+  const { control, libc, pump } = backend;
+  if (!mayBlock(backend, id)) {
+    // The kernel, or another thread, is about to be done with it.
+    pump.askSoon();
+    return false;
+  }
+  if (tryLetGo(control, libc, id) && reapersOf(backend).tryStart(id)) return false;
+  return tryTakeOver(control, libc, id) && finishReaping(backend, id, "wait");
+}
+
+/**
+ * Sees to it that any thread can take over from a dead one, though its slot has this thread's number.
+ *
+ * @returns false if nobody died there, or the system does not say which threads live
+ */
+export function tryLetGo(control: Control, threads: Threads, id: number): boolean {
+  const present = leftIn(control, threads, id);
+  if (present === 0 || threads.isThreadAlive(NO_THREAD)) return false;
+  if (Math.abs(present) !== threads.threadId()) return true;
+  const at = control.backendAt(id) + BACKEND.threadId;
+  return Atomics.compareExchange(control.words, at, present, -NO_THREAD) === present;
+}
+
+/** Whether a dead thread left IO that may have to be executed, or files that have to be closed. */
+function mayBlock(backend: Backend, dead: number): boolean {
+  const { control, files, method } = backend;
+  const { words, handleCount, handlesPerBackend } = control;
+  for (let index = 0; index < handleCount; index++) {
+    const base = control.handleAt(index);
+    const state = Atomics.load(words, base + HANDLE.state);
+    if (state < DEFINED || state > SUBMITTED) continue;
+    const claimant = claimantOf(words, base);
+    if (claimant >= 0 && claimant !== dead && isAlive(backend, claimant)) continue;
+    if (Math.floor(index / handlesPerBackend) === dead) return true;
+    if (method.redo === undefined && claimant === dead) return true;
+  }
+  return files.isLastOfAny(dead);
+}
+
+function threadIn(control: Control, id: number): number {
+  return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+}
+
+/**
+ * Says that this thread reaps a backend, if that one, or who reaped it until now, has died.
+ *
+ * @returns false if nobody died there, or another thread was faster
+ */
+export function tryTakeOver(control: Control, threads: Threads, id: number): boolean {
+  const at = control.backendAt(id) + BACKEND.threadId;
+  const present = leftIn(control, threads, id);
+  if (present === 0) return false;
+  const own = -threads.threadId();
+  return present === own || Atomics.compareExchange(control.words, at, present, own) === present;
+}
+
+/** What the slot of a dead thread holds, or of one that this thread reaps; 0: of any other. */
+function leftIn(control: Control, threads: Threads, id: number): number {
+  const present = threadIn(control, id);
+  if (present === 0) return 0;
+  // The number is this thread's own in a backend of another thread: that one had it before, and died.
+  const isOwn = Math.abs(present) === threads.threadId();
+  return isOwn || !threads.isThreadAlive(Math.abs(present)) ? present : 0;
+}
+
+/**
+ * The rest of it, after {@linkcode tryTakeOver}.
+ *
+ * @returns false if another thread still completes IO of the dead one: to be tried again
+ */
+export function finishReaping(
+  backend: Backend,
+  id: number,
+  from: ReapingFrom = "wait",
+): boolean {
+  if (!reapBelongings(backend, id, from)) return false;
+  Atomics.store(backend.control.words, backend.control.backendAt(id) + BACKEND.threadId, 0);
+  return true;
+}
+
+/** As {@linkcode finishReaping}, but the slot stays taken. */
+export function reapBelongings(
+  backend: Backend,
+  id: number,
+  from: ReapingFrom = "wait",
+): boolean {
+  const { control, libc, files, arena, method } = backend;
+  let isDone = completeClaimed(backend, id, from);
+  if (method.reapBackend?.(backend, id, from) === false) return false;
+  // A helper has neither handles nor files.
+  if (id >= backend.options.maxBackends) return isDone;
+  const first = id * control.handlesPerBackend;
+  for (let index = first; index < first + control.handlesPerBackend; index++) {
+    if (!tryReapHandle(backend, backend.handleOf(index), id, from)) isDone = false;
+  }
+  if (!isDone) return false;
+  for (const { slot, fd } of files.removeBackend(id, from === "wait")) {
+    method.forgetFile?.(backend, slot);
+    if (fd >= 0) libc.close(fd);
+    files.free(slot);
+  }
+  if (files.isLastOfAny(id)) return false;
+  unmarkClosing(control, id);
+  arena.giveBackAllOf(id);
+  backend.doorbells.closeFor(id);
+  return true;
+}
+
+/**
+ * Completes the IO of others that the dead one was about to, or has the method execute it again.
+ *
+ * @returns false if some of it may block
+ */
+function completeClaimed(backend: Backend, dead: number, from: ReapingFrom): boolean {
+  const { words, handleCount } = backend.control;
+  let isDone = true;
+  for (let index = 0; index < handleCount; index++) {
+    const base = backend.control.handleAt(index);
+    const low = Atomics.load(words, base + HANDLE.generationLow);
+    const state = Atomics.load(words, base + HANDLE.state);
+    if (state !== SUBMITTED && state !== COMPLETED_IO) continue;
+    if (claimantOf(words, base) !== dead) continue;
+    const handle = backend.handleOf(index);
+    if (handle.backendId === dead) continue;
+    const { redo } = backend.method;
+    if (state === SUBMITTED && redo !== undefined && !isBegunFlush(backend, handle)) {
+      redo(backend, handle, dead);
+      continue;
+    }
+    // It is the dead one's until it is done: nobody but who reaps that one is at it.
+    const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
+    if (result === null) isDone = false;
+    if (result === null || !tryClaim(words, base, backend.id, low, dead)) continue;
+    finishAgain(backend, handle, result);
+    backend.finishCompletion(handle);
+  }
+  return isDone;
+}
+
+/** @returns false if a living thread is about to complete the IO, or it may block */
+function tryReapHandle(
+  backend: Backend,
+  handle: AioHandle,
+  dead: number,
+  from: ReapingFrom,
+): boolean {
+  const { words, base } = handle;
+  const stateAt = base + HANDLE.state;
+  const state = Atomics.load(words, stateAt);
+  switch (state) {
+    case IDLE:
+      // Its last owner may have died while it cleared the fields.
+      resetFields(words, base);
+      return true;
+    case HANDED_OUT:
+    case COMPLETED_LOCAL:
+      break;
+    case DEFINED:
+      updateState(words, stateAt, STAGED);
+      publishState(words, stateAt, SUBMITTED);
+      break;
+    case STAGED:
+      publishState(words, stateAt, SUBMITTED);
+      break;
+  }
+  if (state !== HANDED_OUT && state !== COMPLETED_LOCAL) {
+    if (!tryComplete(backend, handle, dead, from)) return false;
+    updateState(words, stateAt, COMPLETED_LOCAL);
+  }
+  backend.doorbells.ringAll(makeIdle(words, base));
+  return true;
+}
+
+/** @returns whether the IO is completed: by this thread, if nobody else was about to */
+function tryComplete(
+  backend: Backend,
+  handle: AioHandle,
+  dead: number,
+  from: ReapingFrom,
+): boolean {
+  const { words, base } = handle;
+  if (Atomics.load(words, base + HANDLE.state) >= COMPLETED_SHARED) return true;
+  const claimant = claimantOf(words, base);
+  if (claimant !== backend.id) {
+    if (claimant >= 0 && claimant !== dead && isAlive(backend, claimant)) return false;
+    const low = Atomics.load(words, base + HANDLE.generationLow);
+    if (!tryClaim(words, base, backend.id, low, claimant)) return false;
+  }
+  const state = Atomics.load(words, base + HANDLE.state);
+  if (state >= COMPLETED_SHARED) return true;
+  const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
+  if (result === null) releaseClaim(words, base, backend.id);
+  else finishAgain(backend, handle, result);
+  return result !== null;
+}
+
+function isAlive({ control, libc }: Backend, id: number): boolean {
+  const threadId = threadIn(control, id);
+  return threadId !== 0 && libc.isThreadAlive(Math.abs(threadId));
+}
+
+/**
+ * From submitted or completedIo to completedShared.
+ *
+ * @param result bytes, or -errno, of one that is submitted
+ */
+function finishAgain(backend: Backend, handle: AioHandle, result: number): void {
+  const { callbacks, injections } = backend;
+  const { words, base } = handle;
+  if (Atomics.load(words, base + HANDLE.state) === COMPLETED_IO) {
+    publishResult(callbacks, handle, NOBODY_THREW, true, injections);
+    return;
+  }
+  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
+}
+
+/**
+ * Whether a dead thread had begun to execute a flush. It may have heard that writes are lost, which the
+ * kernel tells once, so the flush counts as failed and is not executed again, in whichever way.
+ */
+function isBegunFlush({ control }: Backend, { words, base }: AioHandle): boolean {
+  return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && isFlush(control, base);
+}
+
+/**
+ * Executes an IO that a dead thread left, if that does no harm.
+ *
+ * @returns bytes, or -errno; null if that may block, and this thread may not
+ */
+function againOf(backend: Backend, handle: AioHandle, from: ReapingFrom): number | null {
+  const { words, base, iovec } = handle;
+  if (isBegunFlush(backend, handle)) return -EIO;
+  if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
+  if (from === "eventLoop") return cachedOf(backend, handle);
+  return performSynchronously(backend.libc, backend.control, base, iovec.bytes);
+}
+
+/** Reads what is in the page cache already. @returns bytes; null if not all of it is */
+function cachedOf(
+  { libc, control }: Backend,
+  { words, base, iovec }: AioHandle,
+): number | null {
+  const isBuffered = (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0;
+  if (!isBuffered || words[base + HANDLE.operation] !== OP_READV) return null;
+  const fd = words[base + HANDLE.fd]!;
+  const count = words[base + HANDLE.iovecLength]!;
+  const offset = control.longs[(base + HANDLE.offsetLow) >> 1]!;
+  const result = libc.preadvCached(fd, iovec.bytes, count, offset);
+  return result === words[base + HANDLE.length] ? result : null;
+}

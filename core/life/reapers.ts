@@ -1,0 +1,188 @@
+/**
+ * reapers.ts: threads that take over from dead ones, for a thread that has an event loop to see to.
+ *
+ * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. An event
+ * loop leaves what may to a Worker that does it and ends (reaper_main.ts). It takes
+ * over the dead one's slot, as whoever reaps does, so all others see that somebody living is at it, and
+ * if it dies they go on in its place. Nothing of it depends on the event loop of who started it: that
+ * thread may block for the very IO meanwhile.
+ *
+ * @module
+ */
+
+import { Worker } from "node:worker_threads";
+import type { IoLog } from "../io/io_log.ts";
+import type { IoMethod } from "../io/method.ts";
+import type { EffectiveOptions } from "../base/options.ts";
+import { missingFlag } from "../base/own_modules.ts";
+import type { Patience } from "../base/patience.ts";
+import type { Control } from "../memory/shared_memory.ts";
+
+/** What such a thread is told. */
+export interface ReaperToken {
+  /** The control memory. */
+  readonly control: SharedArrayBuffer;
+  /** The arena. */
+  readonly arena: SharedArrayBuffer;
+  /** The options in force. */
+  readonly options: EffectiveOptions;
+  /** The method's name. */
+  readonly method: string;
+  /** The module that exports the method. */
+  readonly module: string;
+  /** The dead one. */
+  readonly id: number;
+}
+
+/** What it posts. */
+export interface ReaperMessage {
+  /** `"reaped"`: the slot is free; `"failed"`: it cannot do it; else a warning for the hook. */
+  readonly kind: "reaped" | "failed" | "warning";
+  /** In words. */
+  readonly message: string;
+}
+
+/** The thread's first module: the real one may come from a file or by `http:`, which Node's cannot. */
+const START = `data:text/javascript,${
+  encodeURIComponent(`
+import { parentPort } from "node:worker_threads";
+import(${JSON.stringify(import.meta.resolve("./reaper_main.ts"))}).catch((cause) =>
+  parentPort.postMessage({ kind: "failed", message: String(cause) }));
+`)
+}`;
+
+/** Never called. `deno compile` and its like follow an import that is written out: worker/pool.ts. */
+export function importReaper(): Promise<unknown> {
+  return import("./reaper_main.ts");
+}
+
+/** What they need of the backend. */
+export interface ReapersHost {
+  /** Shared memory. */
+  readonly control: Control;
+  /** The memory that IO goes to without a copy. */
+  readonly arena: { readonly buffer: SharedArrayBuffer };
+  /** The options in force. */
+  readonly options: EffectiveOptions;
+  /** How IO is executed. */
+  readonly method: IoMethod;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
+  /** Takes warnings; never throws. */
+  readonly warn: (message: string, cause?: unknown) => void;
+}
+
+interface Reaper {
+  readonly thread: Worker;
+  readonly ended: Promise<void>;
+}
+
+const REAPERS = new WeakMap<ReapersHost, Reapers>();
+
+/** Those that a backend has started. */
+export function reapersOf(backend: ReapersHost): Reapers {
+  let reapers = REAPERS.get(backend);
+  if (reapers === undefined) {
+    reapers = new Reapers(backend);
+    REAPERS.set(backend, reapers);
+  }
+  return reapers;
+}
+
+/** Those that one backend has started. */
+export class Reapers {
+  readonly #host: ReapersHost;
+  /** By the backend that each is at. */
+  readonly #reapers = new Map<number, Reaper>();
+  #isEnding = false;
+  /** Once one could not be started no other is. */
+  #hasFailed = false;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host the backend
+   */
+  constructor(host: ReapersHost) {
+    this.#host = host;
+  }
+
+  /** Whether one is at that backend, or has not ended yet. */
+  isAt(id: number): boolean {
+    return this.#reapers.has(id);
+  }
+
+  /**
+   * Has a thread of its own reap a backend. While this one closes, that is left to others.
+   *
+   * @returns false if there can be no such thread: without the permission to read this library's modules,
+   *   or with a method that has none
+   */
+  tryStart(id: number): boolean {
+    const { control, arena, options, method } = this.#host;
+    const { module } = method;
+    if (this.#isEnding) return true;
+    if (module === undefined || this.#hasFailed) return false;
+    const flag = missingFlag();
+    if (flag !== null) {
+      this.#noticeFailure(`it lacks permission: run again with ${flag}`);
+      return false;
+    }
+    const token = { control: control.buffer, arena: arena.buffer, options, id };
+    const workerData: ReaperToken = { ...token, method: method.name, module };
+    let thread: Worker;
+    try {
+      thread = new Worker(new URL(START), { workerData, name: `aio reaper of ${id}` });
+    } catch (error) {
+      this.#noticeFailure(error);
+      return false;
+    }
+    this.#listen(id, thread);
+    return true;
+  }
+
+  #listen(id: number, thread: Worker): void {
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const { log, warn } = this.#host;
+    thread.on("message", ({ kind, message }: ReaperMessage) => {
+      if (kind === "failed") this.#noticeFailure(message);
+      else if (kind === "warning") warn(message);
+      else log?.say("log", message);
+    });
+    thread.on("error", (error: Error) => this.#noticeFailure(error));
+    thread.on("exit", () => {
+      this.#reapers.delete(id);
+      resolve();
+    });
+    // What is awaited keeps the event loop alive by itself.
+    thread.unref();
+    this.#reapers.set(id, { thread, ended });
+  }
+
+  #noticeFailure(cause: unknown): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#host.warn(
+      "Cannot have another thread take over from one that died, so this one does, and may block",
+      cause,
+    );
+  }
+
+  /**
+   * Resolves when none is at work.
+   *
+   * @param patience once that is given up, they do not keep the event loop alive
+   */
+  async settled(patience: Patience): Promise<void> {
+    for (const { thread, ended } of [...this.#reapers.values()]) {
+      thread.ref();
+      await patience.holding(thread, ended);
+    }
+  }
+
+  /** The same, and none is started any more. For `close()`. */
+  async end(patience: Patience): Promise<void> {
+    this.#isEnding = true;
+    await this.settled(patience);
+  }
+}

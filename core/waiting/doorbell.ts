@@ -1,0 +1,150 @@
+/**
+ * doorbell.ts: how one thread wakes another that sleeps in `poll`.
+ *
+ * Each backend has an eventfd, made when it first goes to sleep, and a word that says whether it
+ * sleeps: 0 running, 1 parked, 2 rung. Ringing costs a system call only if somebody is asleep. A bell
+ * that comes too late costs its owner one look around, nothing else.
+ *
+ * @module
+ */
+
+import type { Libc } from "../../ffi/libc.ts";
+import { BACKEND, type Control, HEADER } from "../memory/shared_memory.ts";
+import { sleepMs } from "../base/sleep.ts";
+
+const RUNNING = 0;
+const PARKED = 1;
+const RUNG = 2;
+
+const COUNTER_BYTES = 8;
+const READ_ATTEMPTS_AT_ONCE = 10;
+const READ_ATTEMPTS_MAX = 1000;
+const READ_RETRY_MS = 1;
+
+/** The doorbells of all backends, as one of them sees them. */
+export class Doorbells {
+  readonly #control: Control;
+  readonly #libc: Libc;
+  readonly #id: number;
+  /** A bit for each backend there can be, but this one; a helper is none. */
+  readonly #others: number;
+  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  /** The lower half is enough. */
+  readonly #counter = new Int32Array(COUNTER_BYTES / Int32Array.BYTES_PER_ELEMENT);
+  readonly #counterBytes = new Uint8Array(this.#counter.buffer);
+  #fd = -1;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param control where the words are
+   * @param libc does the calls
+   * @param id whose doorbell is its own
+   */
+  constructor(control: Control, libc: Libc, id: number) {
+    this.#control = control;
+    this.#libc = libc;
+    this.#id = id;
+    const count = control.words[HEADER.maxBackends]!;
+    // A shift by 32 is none.
+    const all = count === 32 ? -1 : (1 << count) - 1;
+    this.#others = id < count ? all & ~(1 << id) : all;
+  }
+
+  #wordOf(id: number): number {
+    return this.#control.backendAt(id) + BACKEND.parked;
+  }
+
+  /** The descriptor to sleep on, made at the first call; -errno if the system has none left. */
+  tryOpen(): number {
+    if (this.#fd >= 0) return this.#fd;
+    const fd = this.#libc.eventfd();
+    if (fd < 0) return fd;
+    this.#fd = fd;
+    Atomics.store(this.#control.words, this.#control.backendAt(this.#id) + BACKEND.doorbell, fd);
+    return fd;
+  }
+
+  /** Says that this thread is about to sleep. What it waits for must be looked at once more after this. */
+  park(): void {
+    Atomics.store(this.#control.words, this.#wordOf(this.#id), PARKED);
+  }
+
+  /**
+   * Says that this thread is awake, and takes back what rang meanwhile.
+   *
+   * Who rang has changed the word and may not have written yet. Such a write wakes the next sleep for
+   * nothing, and is waited for before the descriptor is closed: else it could reach another file, that
+   * has the number by then.
+   */
+  unpark(): void {
+    const { words } = this.#control;
+    const owedAt = this.#owedAt(this.#id);
+    if (Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) === RUNG) words[owedAt]!++;
+    if (words[owedAt]! > 0) words[owedAt]! -= this.#read(this.#fd);
+  }
+
+  #owedAt(id: number): number {
+    return this.#control.backendAt(id) + BACKEND.bellsOwed;
+  }
+
+  /** @returns how often a doorbell was written to since it was read last */
+  #read(fd: number): number {
+    return this.#libc.read(fd, this.#counterBytes) === COUNTER_BYTES ? this.#counter[0]! : 0;
+  }
+
+  /** @returns whether all writes that are owed to a doorbell came; one of a thread that died never does */
+  #tryTakeAll(fd: number, owed: number): boolean {
+    for (let attempt = 0; owed > 0 && attempt < READ_ATTEMPTS_MAX; attempt++) {
+      owed -= this.#read(fd);
+      if (owed > 0 && attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(READ_RETRY_MS);
+    }
+    return owed <= 0;
+  }
+
+  /** Ends the sleep of this thread itself. */
+  ringSelf(): void {
+    this.ring(this.#id);
+  }
+
+  /** Wakes a backend if it sleeps. */
+  ring(id: number): void {
+    const { words } = this.#control;
+    if (Atomics.compareExchange(words, this.#wordOf(id), PARKED, RUNG) !== PARKED) return;
+    const fd = Atomics.load(words, this.#control.backendAt(id) + BACKEND.doorbell);
+    if (fd > 0) this.#libc.write(fd, this.#one);
+  }
+
+  /** Wakes every backend of a mask, one bit each, but this one. Bits of none are left out. */
+  ringAll(mask: number): void {
+    for (let rest = mask & this.#others; rest !== 0; rest &= rest - 1) {
+      this.ring(31 - Math.clz32(rest & -rest));
+    }
+  }
+
+  /**
+   * Wakes and closes the doorbell of a backend that has died: its sleep, in a thread of Deno's pool,
+   * outlives it.
+   */
+  closeFor(id: number): void {
+    const { words } = this.#control;
+    const fdAt = this.#control.backendAt(id) + BACKEND.doorbell;
+    const wasRung = Atomics.exchange(words, this.#wordOf(id), RUNNING) === RUNG;
+    const fd = Atomics.load(words, fdAt);
+    const owed = Atomics.exchange(words, this.#owedAt(id), 0) + (wasRung ? 1 : 0);
+    const isSafe = fd > 0 && this.#tryTakeAll(fd, owed);
+    if (Atomics.compareExchange(words, fdAt, fd, 0) !== fd || fd <= 0) return;
+    this.#libc.write(fd, this.#one);
+    if (isSafe) this.#libc.close(fd);
+  }
+
+  /** Gives the descriptor back; nobody may be asleep on it. */
+  close(): void {
+    if (this.#fd < 0) return;
+    const { words } = this.#control;
+    Atomics.store(words, this.#control.backendAt(this.#id) + BACKEND.doorbell, 0);
+    if (this.#tryTakeAll(this.#fd, words[this.#owedAt(this.#id)]!)) this.#libc.close(this.#fd);
+    words[this.#owedAt(this.#id)] = 0;
+    this.#fd = -1;
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * pump.ts: how awaiting code learns of completions that other threads bring about.
+ *
+ * While IO of this backend is in flight, or IO of another one is awaited, the pump looks for
+ * completions once per turn of the event loop for as long as that is worth it (spin.ts), and then
+ * sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the event
+ * loop alive, and only that: with nothing in flight there is none.
+ *
+ * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
+ * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
+ * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
+ * otherwise it is 100 ms, since a thread that dies half-way rings nobody.
+ *
+ * @module
+ */
+
+import {
+  clearTimeout as clearNodeTimeout,
+  setImmediate,
+  setTimeout as setNodeTimeout,
+} from "node:timers";
+import type { Libc } from "../../ffi/libc.ts";
+import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
+import type { Doorbells } from "./doorbell.ts";
+import { DEFINED } from "../memory/handle_state.ts";
+import type { ReapingFrom } from "../io/method.ts";
+import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
+import { Spin } from "./spin.ts";
+import type { CompletionWaiter, Turn } from "./turn.ts";
+import type { WaitRef } from "../io/wait_ref.ts";
+
+/** How long to sleep before an awaited IO of another backend is looked at again. */
+const FOREIGN_SLICE_MS = 1;
+/** The longest sleep. After so long without a completion it is asked whether the others still live. */
+const PATIENCE_MS = 100;
+const ASK_AGAIN_MS = 2;
+/** How long to sleep where no doorbell can be had, or no thread to sleep in. */
+const BELL_LESS_SLICE_MS = 1;
+/** How long to sleep while nobody waits for what is in flight. */
+const FORSAKEN_SLICE_MS = 20;
+/**
+ * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
+ * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
+ */
+const SLEEPS_MAX = 8;
+
+/** Those under way in this thread. */
+let sleeps = 0;
+
+/** What the pump needs of its backend. */
+export interface PumpHost {
+  /** This thread's backend. */
+  readonly id: number;
+  /** Shared memory. */
+  readonly control: Control;
+  /** The options in force. */
+  readonly options: { readonly spinMicroseconds: number | null };
+  /** The C library. */
+  readonly libc: Libc;
+  /** Wakes and sleeps. */
+  readonly doorbells: Doorbells;
+  /** Whose turn of the event loop it is. */
+  readonly turn: Turn;
+  /** How many own IOs are in flight. */
+  readonly inFlightCount: number;
+  /** Takes back own handles that other backends completed, and looks for completions of the method. */
+  collect(): void;
+  /** Whether own IOs were completed that were not taken back yet. */
+  hasUncollected(): boolean;
+  /** Whether any other thread is attached. */
+  readonly hasOthers: boolean;
+  /** What the method can be slept on by; -1: nothing. */
+  readonly pollFd: number;
+  /** Takes over from backends whose threads have died. */
+  reapDead(from: ReapingFrom): void;
+  /** Knows whether an IO of another backend is done. */
+  readonly waiting: { isDone(ref: WaitRef): boolean };
+}
+
+interface ForeignWait {
+  readonly ref: WaitRef;
+  readonly waiter: CompletionWaiter;
+}
+
+/** The pump of one backend. */
+export class Pump {
+  readonly #host: PumpHost;
+  /** In shared memory: a thread that dies leaves its sleep behind, in a thread of Deno's pool. */
+  readonly #pollfd: Int32Array<SharedArrayBuffer>;
+  readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
+  #foreign: ForeignWait[] = [];
+  readonly #spin: Spin;
+  /** Own IOs that were completed, and how many of them the last look knew of. */
+  #completions = 0;
+  #seenCompletions = 0;
+  #askedAt = performance.now();
+  #isRunning = false;
+  #parked: Promise<void> | null = null;
+  /** Descriptors whose IO nobody waits for any more: it keeps no event loop alive. */
+  readonly #forsaken = new Set<number>();
+  #isAllForsaken = false;
+  /** Ends a sleep that keeps no event loop alive. */
+  #endSleep: (() => void) | null = null;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param host the backend
+   */
+  constructor(host: PumpHost) {
+    this.#host = host;
+    this.#spin = new Spin(host.options.spinMicroseconds);
+    const { control, id } = host;
+    const at = (control.backendAt(id) + BACKEND.pollfds) * Int32Array.BYTES_PER_ELEMENT;
+    this.#pollfd = new Int32Array(control.buffer, at, 2 * POLLFD_WORDS.size);
+    this.#pollfdBytes = new Uint8Array(control.buffer, at, this.#pollfd.byteLength);
+  }
+
+  /** Tells a waiter when an IO of another backend is done; its waiter bit is set already. */
+  awaitForeign(ref: WaitRef, waiter: CompletionWaiter): void {
+    this.#foreign.push({ ref, waiter });
+    this.start();
+    // The present sleep is longer than that may take.
+    if (this.#parked !== null) this.#ringSelf();
+  }
+
+  /** Sees to it that completions are looked for, if there is anything to complete. */
+  start(): void {
+    // Somebody may wait for what is started now.
+    if (this.#endSleep !== null) this.#endSleep();
+    if (this.#isRunning || !this.#isBusy()) return;
+    this.#isRunning = true;
+    this.#spin.begin(performance.now());
+    setImmediate(this.#run);
+  }
+
+  /** To be called when an own IO is over: the last one ends the sleep, so that the event loop can end. */
+  noticeCompletion(): void {
+    this.#completions++;
+    if (this.#parked !== null && !this.#isBusy()) this.#ringSelf();
+  }
+
+  /**
+   * Resolves when no sleep is under way, and no IO of another backend is awaited any more. For
+   * `close()`, with no own IO in flight.
+   */
+  async settled(): Promise<void> {
+    while (this.#isRunning) {
+      if (!this.#isBusy()) this.#ringSelf();
+      await (this.#parked ?? new Promise((resolve) => setImmediate(resolve)));
+    }
+  }
+
+  /**
+   * Says whether anybody waits for the IO on a descriptor, or for any IO at all. While nobody does, what
+   * is in flight is looked after now and then, but lets the event loop end.
+   */
+  forsake(fd: number | "all", isForsaken: boolean): void {
+    if (fd === "all") this.#isAllForsaken = isForsaken;
+    else if (isForsaken) this.#forsaken.add(fd);
+    else this.#forsaken.delete(fd);
+    if (this.#parked !== null) this.#ringSelf();
+  }
+
+  #isLoopKept(): boolean {
+    if (this.#isAllForsaken) return false;
+    if (this.#forsaken.size === 0) return true;
+    const { control, id } = this.#host;
+    const first = id * control.handlesPerBackend;
+    for (let index = first; index < first + control.handlesPerBackend; index++) {
+      const state = control.words[control.handleAt(index) + HANDLE.state]!;
+      if (state >= DEFINED && !this.#isForsaken(index)) return true;
+    }
+    return this.#foreign.some(({ ref }) => !this.#isForsaken(ref.index));
+  }
+
+  #isForsaken(index: number): boolean {
+    const { control } = this.#host;
+    return this.#forsaken.has(control.words[control.handleAt(index) + HANDLE.fd]!);
+  }
+
+  #ringSelf(): void {
+    this.#host.doorbells.ringSelf();
+    this.#endSleep?.();
+  }
+
+  #isBusy(): boolean {
+    return this.#host.inFlightCount > 0 || this.#foreign.length > 0;
+  }
+
+  readonly #run = (): void => {
+    const now = performance.now();
+    this.#host.turn.renew(now);
+    this.#askWhoLives(now);
+    this.#look();
+    this.#learn(now);
+    if (!this.#isBusy()) {
+      this.#isRunning = false;
+      return;
+    }
+    if (this.#isToSpin(now)) setImmediate(this.#run);
+    else this.#park();
+  };
+
+  /** How long IOs take. The last one in flight tells as much as any other. */
+  #learn(now: number): void {
+    const count = this.#completions - this.#seenCompletions;
+    if (count === 0) return;
+    this.#seenCompletions = this.#completions;
+    this.#spin.learn(now, count, this.#host.inFlightCount);
+  }
+
+  /** Of other backends' IO nothing is known, and it is theirs to look for. */
+  #isToSpin(now: number): boolean {
+    return this.#host.inFlightCount > 0 && this.#spin.isWorthwhile(now);
+  }
+
+  /** Has it look for dead threads again before its patience is over: one is not taken over from yet. */
+  askSoon(): void {
+    this.#askedAt = performance.now() - PATIENCE_MS + ASK_AGAIN_MS;
+  }
+
+  #askWhoLives(now: number): void {
+    if (now - this.#askedAt < PATIENCE_MS) return;
+    this.#askedAt = now;
+    if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
+  }
+
+  #look(): void {
+    this.#host.collect();
+    if (this.#foreign.length === 0) return;
+    const pending: ForeignWait[] = [];
+    for (const wait of this.#foreign) {
+      if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
+      else pending.push(wait);
+    }
+    this.#foreign = pending;
+  }
+
+  /** A timer that lets the event loop end, as nobody waits for what is in flight. */
+  #sleepForsaken(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setNodeTimeout(resolve, FORSAKEN_SLICE_MS).unref();
+    this.#endSleep = () => {
+      clearNodeTimeout(timer);
+      this.#endSleep = null;
+      resolve();
+    };
+    this.#sleep(promise.finally(() => this.#endSleep = null));
+  }
+
+  #park(): void {
+    if (!this.#isLoopKept()) return this.#sleepForsaken();
+    const { doorbells, libc } = this.#host;
+    const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
+    if (fd < 0) {
+      // Nobody can be told from here, where only the event loop calls: it works, slower.
+      this.#sleep(new Promise((resolve) => setTimeout(resolve, BELL_LESS_SLICE_MS)));
+      return;
+    }
+    this.#pollfd[POLLFD_WORDS.fd] = fd;
+    this.#pollfd[POLLFD_WORDS.events] = POLLIN;
+    // A negative one is skipped by the system.
+    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.fd] = this.#host.pollFd;
+    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.events] = POLLIN;
+    doorbells.park();
+    if (this.#hasNews()) {
+      doorbells.unpark();
+      setImmediate(this.#run);
+      return;
+    }
+    sleeps++;
+    const end = () => sleeps--;
+    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 2, this.#sleepMs()).finally(end));
+  }
+
+  #sleep(end: Promise<unknown>): void {
+    this.#parked = end.then(() => {
+      this.#parked = null;
+      this.#host.doorbells.unpark();
+      this.#run();
+    });
+  }
+
+  #sleepMs(): number {
+    return this.#foreign.length > 0 ? FOREIGN_SLICE_MS : PATIENCE_MS;
+  }
+
+  #hasNews(): boolean {
+    return this.#host.hasUncollected() ||
+      this.#foreign.some(({ ref }) => this.#host.waiting.isDone(ref));
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * worker/demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO waits, takes
+ * over from an opener that has died, as its Workers end with it, and warns when no Worker comes.
+ *
+ * @module
+ */
+
+import type { MethodBackend } from "../../core/io/method.ts";
+import { HEADER } from "../../core/memory/shared_memory.ts";
+import { POOL, poolAt } from "./memory.ts";
+import { WorkerPool } from "./pool.ts";
+import type { WorkerQueue } from "./queue.ts";
+
+/** How long IO waits without any Worker before a warning says so. */
+const PATIENCE_MS = 30_000;
+/** How long it waits before it is checked that the thread which starts Workers is still alive. */
+const TAKE_OVER_MS = 100;
+
+/** The demand of one backend. */
+export class WorkerDemand {
+  readonly #backend: MethodBackend;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #at: number;
+  readonly #queue: WorkerQueue;
+  /** Null: another thread starts the Workers. */
+  #pool: WorkerPool | null = null;
+  /** Since when no Worker has been seen; -1: one runs. */
+  #since = -1;
+  #hasWarned = false;
+
+  /**
+   * For a backend.
+   *
+   * @param backend whose it is
+   * @param queue as this thread sees it
+   */
+  constructor(backend: MethodBackend, queue: WorkerQueue) {
+    this.#backend = backend;
+    this.#words = backend.control.words;
+    this.#at = poolAt(backend.control);
+    this.#queue = queue;
+    if (backend.control.words[HEADER.openerBackend] === backend.id) this.#keepPool(0);
+  }
+
+  /** The pool, if this thread starts its Workers. */
+  get pool(): WorkerPool | null {
+    return this.#pool;
+  }
+
+  /** Starts Workers from now on, in place of another thread. */
+  #keepPool(keeper: number): void {
+    const own = this.#backend.libc.threadId();
+    const at = this.#at + POOL.keeper;
+    if (Atomics.compareExchange(this.#words, at, keeper, own) !== keeper) return;
+    Atomics.store(this.#words, this.#at + POOL.isEnding, 0);
+    this.#pool = new WorkerPool(this.#backend, this.#queue);
+  }
+
+  #takeOverFromDead(): void {
+    const keeper = this.#load(POOL.keeper);
+    if (keeper === 0 || !this.#backend.libc.isThreadAlive(keeper)) this.#keepPool(keeper);
+    this.#pool?.schedule();
+  }
+
+  /** Ends the Workers that this thread started. Another thread that misses them starts some. */
+  async end(): Promise<void> {
+    if (this.#pool === null) return;
+    await this.#pool.end();
+    Atomics.store(this.#words, this.#at + POOL.keeper, 0);
+  }
+
+  #load(word: number): number {
+    return Atomics.load(this.#words, this.#at + word);
+  }
+
+  /** To be called when IO was put into the queue. */
+  notice(): void {
+    if (this.#load(POOL.isStarted) !== 0 && this.#load(POOL.hasFailed) === 0) return;
+    Atomics.store(this.#words, this.#at + POOL.isStarted, 1);
+    this.#pool?.schedule();
+    this.#queue.ringOpener();
+  }
+
+  /** To be called while own IO is awaited. */
+  look(): void {
+    if (this.#load(POOL.running) !== 0) {
+      this.#since = -1;
+      return;
+    }
+    const now = performance.now();
+    this.#pool?.stepIfOverdue(now);
+    if (this.#since < 0) this.#since = now;
+    if (this.#pool === null && now - this.#since >= TAKE_OVER_MS) this.#takeOverFromDead();
+    if (this.#hasWarned || now - this.#since < PATIENCE_MS) return;
+    this.#hasWarned = true;
+    this.#backend.warn(
+      `IO has waited ${
+        PATIENCE_MS / 1000
+      } s for an IO worker, and none has come: the thread that ` +
+        "opened the Aio starts them, so its event loop must not be blocked",
+    );
+  }
+}

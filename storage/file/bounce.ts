@@ -1,0 +1,169 @@
+/**
+ * bounce.ts: space in the arena for transfers to and from memory that the kernel may not keep.
+ *
+ * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
+ * a run of arena pages. When the arena is full one waits, first come, first served.
+ *
+ * @module
+ */
+
+import { onAbort } from "../../core/base/abort.ts";
+import { alignUp, PAGE_SIZE_BYTES } from "../../core/base/ffi_values.ts";
+import type { Arena } from "../../core/memory/arena.ts";
+
+/** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
+const BOUNCE_BYTES_MAX = 1024 * 1024;
+/** How soon to look again for space that only other threads hold: nobody tells when they give it back. */
+const LOOK_AGAIN_MS = 1;
+/** At least this many pieces have room at the same time. */
+const BOUNCE_PIECES_MIN = 4;
+
+interface Waiter {
+  readonly bytes: number;
+  readonly alignment: number;
+  /** Ends its listening to a signal. */
+  ignoreAbort(): void;
+  resolve(view: Uint8Array<SharedArrayBuffer>): void;
+  reject(error: unknown): void;
+}
+
+/** The bounce space of one thread. */
+export class BounceSpace {
+  /** Most bytes of one piece. */
+  readonly pieceBytesMax: number;
+  readonly #arena: Arena;
+  #waiters: Waiter[] = [];
+  #taken = 0;
+  #lookAgain: ReturnType<typeof setTimeout> | undefined;
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param arena where the space is
+   */
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    const share = Math.floor(arena.bytes / BOUNCE_PIECES_MIN / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES;
+    this.pieceBytesMax = Math.max(PAGE_SIZE_BYTES, Math.min(BOUNCE_BYTES_MAX, share));
+  }
+
+  /** Space at once; null if there is none or others wait for it. */
+  tryTake(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    if (this.#waiters.length > 0) return null;
+    return this.#tryTake(bytes, alignment);
+  }
+
+  #tryTake(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    const view = this.#arena.tryTake(bytes, "bounce", alignUp(alignment, PAGE_SIZE_BYTES));
+    if (view !== null) this.#taken++;
+    return view;
+  }
+
+  /**
+   * Space, waiting for it. Less than was asked for, but at least a page, where only the user's own
+   * views are in the way: nobody knows when those go.
+   *
+   * @throws the signal's reason; or {@linkcode noSpace} if nothing that would be given back is out
+   */
+  take(
+    bytes: number,
+    alignment: number,
+    signal?: AbortSignal,
+  ): Uint8Array<SharedArrayBuffer> | Promise<Uint8Array<SharedArrayBuffer>> {
+    const view = this.tryTake(bytes, alignment);
+    if (view !== null) return view;
+    if (!this.#canWait()) return this.#tryTakeLess(bytes, alignment) ?? refuse(this.#arena, bytes);
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { bytes, alignment, resolve, reject, ignoreAbort: () => {} };
+      this.#waiters.push(waiter);
+      if (signal !== undefined) {
+        waiter.ignoreAbort = onAbort(signal, () => this.#leave(waiter, signal));
+      }
+      this.#waitForOthers();
+    });
+  }
+
+  /** Whoever came after it may have room. */
+  #leave(waiter: Waiter, { reason }: AbortSignal): void {
+    this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+    waiter.reject(reason);
+    this.serve();
+  }
+
+  /** Where nothing of this thread will come back, which would serve those who wait. */
+  #waitForOthers(): void {
+    if (this.#taken > 0 || this.#lookAgain !== undefined) return;
+    this.#lookAgain = setTimeout(() => {
+      this.#lookAgain = undefined;
+      this.serve();
+    }, LOOK_AGAIN_MS);
+  }
+
+  #tryTakeLess(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> | null {
+    const unit = alignUp(alignment, PAGE_SIZE_BYTES);
+    for (let less = alignUp(bytes / 2, unit); less < bytes; less = alignUp(less / 2, unit)) {
+      const view = this.#tryTake(less, alignment);
+      if (view !== null || less === unit) return view;
+    }
+    return null;
+  }
+
+  #canWait(): boolean {
+    return this.#taken > 0 || this.#arena.hasBounceRuns;
+  }
+
+  /** Gives space back, to whoever has waited longest. */
+  giveBack(view: Uint8Array<SharedArrayBuffer>): void {
+    this.#arena.giveBack(view);
+    this.#taken--;
+    if (this.#waiters.length > 0) this.serve();
+  }
+
+  /** Hands out what has become free. */
+  serve(): void {
+    while (this.#waiters.length > 0) {
+      const waiter = this.#waiters[0]!;
+      let view = this.#tryTake(waiter.bytes, waiter.alignment);
+      if (view === null && this.#canWait()) {
+        this.#waitForOthers();
+        return;
+      }
+      view ??= this.#tryTakeLess(waiter.bytes, waiter.alignment);
+      this.#waiters.shift();
+      waiter.ignoreAbort();
+      if (view === null) waiter.reject(noSpace(this.#arena, waiter.bytes));
+      else waiter.resolve(view);
+    }
+  }
+
+  /** Space at once, less than asked for if need be. @throws {@linkcode noSpace} if there is none */
+  takeSync(bytes: number, alignment: number): Uint8Array<SharedArrayBuffer> {
+    return this.#tryTake(bytes, alignment) ?? this.#tryTakeLess(bytes, alignment) ??
+      refuse(this.#arena, bytes);
+  }
+
+  /** Refuses everybody who waits. */
+  refuseAll(error: Error): void {
+    clearTimeout(this.#lookAgain);
+    this.#lookAgain = undefined;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      waiter.ignoreAbort();
+      waiter.reject(error);
+    }
+  }
+}
+
+/** The arena is full, and only its users can change that. */
+export function noSpace(arena: Arena, bytes: number): Error {
+  const pending = arena.hasBounceRuns ? "await the transfers that are pending, " : "";
+  return new Deno.errors.Busy(
+    `Cannot find ${bytes} bytes in a row in the arena of ${arena.bytes} bytes (${arena.freeBytes} free): ` +
+      `${pending}free views with aio.free() or raise the option "arenaBytes"`,
+  );
+}
+
+function refuse(arena: Arena, bytes: number): never {
+  throw noSpace(arena, bytes);
+}

@@ -1,0 +1,476 @@
+/**
+ * file.ts: {@linkcode AioFile}, an open file as Deno users expect it: positioned reads and writes,
+ * any number at once, from any thread.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../core/backend/backend.ts";
+import { atCaller, called, calling } from "../../core/base/caller.ts";
+import type { Descriptors } from "../../core/life/descriptors.ts";
+import { shown } from "../../core/base/errors.ts";
+import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
+import { INSPECT } from "../../core/base/inspect.ts";
+import * as files from "../../core/files/file_table.ts";
+import type { FileSlot } from "../../core/files/file_table.ts";
+import * as operations from "../../core/io/operation.ts";
+import { LAYOUT_VERSION } from "../../core/memory/shared_memory.ts";
+import type { CloseOptions } from "../../core/base/patience.ts";
+import { type FileToken, identityOf } from "../../core/memory/token.ts";
+import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
+import { FileEnd } from "./file_end.ts";
+import {
+  type AioFileParts,
+  checkSize,
+  type FileIo,
+  fileIo,
+  type TransferOptions,
+} from "./file_parts.ts";
+import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
+import { FlushFailure } from "./flush_failure.ts";
+import type { Origin } from "./forgotten.ts";
+import type { Transfers } from "./transfer.ts";
+import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { FILE_FLAGS, handDown } = files;
+const { checkEnd, checkOffset } = operations;
+
+/**
+ * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
+ *
+ * Transfers that overlap and are in flight together happen in no order. A transfer of more than
+ * `ioCombineLimit` buffers, over 2147479552 bytes, or bounced in several pieces, is not one for
+ * other readers: they may see a part of it.
+ */
+export class AioFile implements AsyncDisposable {
+  /** The path it was opened by. */
+  readonly path: string;
+  /** Its descriptor, the same in all threads. Leave closing it to {@linkcode close}. */
+  readonly fd: number;
+  /** Whether transfers go past the page cache. */
+  readonly direct: boolean;
+  /**
+   * With direct I/O: what addresses of buffers (`memory`) and offsets and lengths (`offset`) must be
+   * multiples of, in bytes: what the file system says (`STATX_DIOALIGN`), or its block size. Else 1.
+   */
+  readonly alignment: Alignment;
+  /**
+   * What became of its flushes, of all threads.
+   * @internal
+   */
+  readonly flushFailure: FlushFailure;
+  readonly #backend: Backend;
+  readonly #transfers: Transfers;
+  readonly #slot: FileSlot;
+  readonly #flags: number;
+  readonly #identity: FileIo;
+  readonly #descriptors: Descriptors;
+  /**
+   * What it counts while it is used, and how it ends. For the Aio.
+   *
+   * @internal
+   */
+  readonly fileEnd: FileEnd;
+  /**
+   * Says who opened it. For the Aio.
+   *
+   * @internal
+   */
+  readonly origin: Origin;
+  readonly #addressOf: AddressOf;
+
+  /**
+   * Made by `aio.openFile()` and `aio.attachFile()`.
+   *
+   * @param parts what the opener put together
+   * @internal
+   */
+  constructor(parts: AioFileParts) {
+    const { aio } = parts.transfers;
+    this.path = parts.path;
+    this.fd = parts.entry.fd;
+    this.direct = (parts.entry.flags & FILE_FLAGS.direct) !== 0;
+    const { memoryAlignment, offsetAlignment } = parts.entry;
+    this.alignment = { memory: memoryAlignment, offset: offsetAlignment };
+    this.#backend = aio.backend;
+    this.#transfers = parts.transfers;
+    this.#descriptors = parts.descriptors;
+    this.#slot = parts.slot;
+    this.#flags = parts.entry.flags;
+    this.flushFailure = new FlushFailure(aio, parts.slot, this.fd, this.path);
+    const { path, slot, denosFd } = parts;
+    const closing = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
+    this.fileEnd = new FileEnd(parts.descriptors, closing, this.flushFailure, parts.onClosed);
+    this.origin = parts.origin;
+    this.#addressOf = (view) => this.#backend.memory.addressOf(view);
+    this.#identity = fileIo(aio, parts);
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get isClosed(): boolean {
+    return this.fileEnd.hasBegun;
+  }
+
+  /** Names this file, for `aio.attachFile()` in any thread; can be posted to Workers. */
+  get token(): FileToken {
+    this.checkOpen("share");
+    return {
+      kind: "deno-aio file",
+      version: LAYOUT_VERSION,
+      identity: identityOf(this.#backend.control),
+      slot: this.#slot.slot,
+      generation: this.#slot.generation,
+      path: this.path,
+    };
+  }
+
+  /** One line for `console.log(file)`: `AioFile "a.db" (descriptor 7)`. */
+  [INSPECT](): string {
+    return `AioFile ${shown(this.path)} (${this.isClosed ? "closed" : `descriptor ${this.fd}`})`;
+  }
+
+  // --- transfers ---
+
+  /**
+   * Reads at an offset.
+   *
+   * @param buffers filled one after another; views of `aio.alloc()` without a copy. They must not be
+   *   used until the promise settles.
+   * @param offset in bytes from the start of the file
+   * @param options a signal to end the wait
+   * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it. What the
+   *   buffer holds behind them is undefined.
+   * @throws {TypeError} for a buffer that is no Uint8Array, or whose memory was transferred
+   * @throws {RangeError} for a negative or unsafe offset, a misaligned direct read
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading
+   * @throws what the system says, with `code`, `errno`, `syscall`, `path`, `offset` and `length`
+   */
+  readAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: TransferOptions,
+  ): Promise<number> {
+    return this.#transfer("read", buffers, offset, options);
+  }
+
+  /**
+   * Writes at an offset: all of it, or it throws.
+   *
+   * @param buffers written one after another; they must not change until the promise settles
+   * @param offset in bytes from the start of the file
+   * @param options a signal to end the wait
+   * @returns the bytes written: all
+   * @throws as {@linkcode readAt}; an error of the system tells `bytesWritten` too
+   */
+  writeAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: TransferOptions,
+  ): Promise<number> {
+    const written = this.#transfer("write", buffers, offset, options);
+    if ((this.#flags & FILE_FLAGS.dsync) === 0) return written;
+    return called(flushedWrite(this, written), options?.signal);
+  }
+
+  /** As {@linkcode readAt}, blocking the thread. */
+  readAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
+    return this.#transferSync("read", buffers, offset);
+  }
+
+  /** As {@linkcode writeAt}, blocking the thread. */
+  writeAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
+    const write = () => this.#transferSync("write", buffers, offset);
+    if ((this.#flags & FILE_FLAGS.dsync) === 0) return write();
+    return calling(AioFile.prototype.writeAtSync, () => flushedWriteSync(this, write));
+  }
+
+  #transferSync(
+    direction: Direction,
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+  ): number {
+    try {
+      const transfers = this.#transfers;
+      this.#checkAccess(direction, offset);
+      if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
+        checkEnd(direction, offset, buffers.byteLength);
+        const isStraight = transfers.isStraight(buffers);
+        return transfers.runOneSync(this, direction, buffers, offset, isStraight);
+      }
+      return transfers.runSync(transferRequest(this, direction, buffers, offset, this.#addressOf));
+    } catch (error) {
+      const { readAtSync, writeAtSync } = AioFile.prototype;
+      throw atCaller(error, direction === "read" ? readAtSync : writeAtSync);
+    }
+  }
+
+  #transfer(
+    direction: Direction,
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options: TransferOptions | undefined,
+  ): Promise<number> {
+    const signal = options?.signal;
+    try {
+      if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
+        this.#checkAccess(direction, offset);
+        checkEnd(direction, offset, buffers.byteLength);
+        const { alignment } = this;
+        if (!this.direct || misalignment(alignment, buffers, offset, this.#addressOf) === null) {
+          const fast = this.#transfers.tryFast(this, direction, buffers, offset);
+          if (fast !== null) return fast;
+        }
+      }
+      signal?.throwIfAborted();
+      this.#checkAccess(direction, offset);
+      const request = transferRequest(this, direction, buffers, offset, this.#addressOf, signal);
+      return this.#transfers.runSlowly(request);
+    } catch (error) {
+      const { readAt, writeAt } = AioFile.prototype;
+      return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
+    }
+  }
+
+  #checkAccess(direction: Direction, offset: number): void {
+    this.checkOpen(direction);
+    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
+    if ((this.#flags & needed) === 0) {
+      throw new Deno.errors.BadResource(
+        `Cannot ${direction} ${shown(this.path)}: it was opened without "${direction}"`,
+      );
+    }
+    checkOffset(direction, offset);
+  }
+
+  /** Refuses a call after {@linkcode close}. @internal */
+  checkOpen(verb: string): void {
+    if (this.isClosed) {
+      throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
+    }
+  }
+
+  // --- the core's side ---
+
+  /**
+   * Starts one IO of this file on a handle that has its buffers. For the transfers: what was asked
+   * for before {@linkcode close} may still start, until the descriptor is closed.
+   *
+   * @internal
+   */
+  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
+    const isRead = direction === "read";
+    handDown(handle, this.#identity, offset, isRead ? this.#identity.readv : this.#identity.writev);
+    if (isRead) handle.startReadv(this.fd, offset, options);
+    else handle.startWritev(this.fd, offset, options);
+  }
+
+  /** The same for a flush. @internal */
+  startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
+    handDown(handle, this.#identity, 0, this.#identity.sync);
+    if (what.call === "sync_file_range") {
+      handle.startFlushRange(this.fd, what.offset, what.length, options);
+    } else {
+      handle.startFsync(this.fd, { ...options, dataOnly: what.call === "fdatasync" });
+    }
+  }
+
+  /**
+   * Hands a handle down to this file and starts reading: sets the target `file`, adds the callback
+   * `fileReadv` nearest to the file, and starts it. It consumes the handle.
+   *
+   * @param handle handed out, with its buffers set
+   * @param offset in bytes from the start of the file
+   * @param options when to submit
+   * @throws as `handle.startReadv`
+   */
+  startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, offset, this.#identity.readv);
+    handle.startReadv(this.fd, offset, options);
+  }
+
+  /** As {@linkcode startReadv}, writing. */
+  startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, offset, this.#identity.writev);
+    handle.startWritev(this.fd, offset, options);
+  }
+
+  /**
+   * As {@linkcode startReadv}, making the file durable. Its outcome is an error, too, if an earlier flush
+   * of the file has failed. It does not wait for those that it overlaps, as {@linkcode sync} does:
+   * whoever starts several takes the failure of one for the failure of all.
+   *
+   * @param options `dataOnly` as in the core
+   */
+  startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
+    this.checkOpen("start IO on");
+    handDown(handle, this.#identity, 0, this.#identity.sync);
+    handle.startFsync(this.fd, options);
+  }
+
+  /** As {@linkcode startFsync}, of a range: see {@linkcode flushRange}. */
+  startFlushRange(handle: AioHandle, offset: number, length: number, options?: StartOptions): void {
+    this.checkOpen("start IO on");
+    this.startFlush(handle, { call: "sync_file_range", offset, length }, options);
+  }
+
+  // --- the file itself ---
+
+  /**
+   * Makes the file durable, its metadata too (`fsync`). It covers the writes whose promises resolved
+   * before the call.
+   *
+   * The system tells lost writes once. So after a flush that failed, in whichever thread, all that
+   * overlapped it and all later ones reject, and {@linkcode close} too: open the file again and verify
+   * what was written since the last flush that resolved. With `dsync` a failed write counts, too.
+   *
+   * @param options a signal to end the wait
+   * @throws what the system says
+   */
+  sync(options?: TransferOptions): Promise<void> {
+    return this.#flush({ call: "fsync" }, options?.signal);
+  }
+
+  /** As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`). */
+  syncData(options?: TransferOptions): Promise<void> {
+    return this.#flush({ call: "fdatasync" }, options?.signal);
+  }
+
+  /** As {@linkcode sync}, blocking the thread. */
+  syncSync(): void {
+    this.#flushSync({ call: "fsync" }, AioFile.prototype.syncSync);
+  }
+
+  /** As {@linkcode syncData}, blocking the thread. */
+  syncDataSync(): void {
+    this.#flushSync({ call: "fdatasync" }, AioFile.prototype.syncDataSync);
+  }
+
+  /**
+   * Has the system begin to write a range back, so that a later {@linkcode sync} has less to do. It
+   * makes nothing durable. Linux only (`sync_file_range`); elsewhere it does nothing.
+   *
+   * @param offset where the range begins, in bytes
+   * @param length of the range, 0..2147483647 bytes; 0: to the end of the file
+   * @throws {TypeError} or {RangeError} for what cannot be such a range
+   * @throws what the system says
+   */
+  flushRange(offset: number, length: number): Promise<void> {
+    return this.#flush({ call: "sync_file_range", offset, length }, undefined);
+  }
+
+  /** As {@linkcode flushRange}, in this thread. */
+  flushRangeSync(offset: number, length: number): void {
+    const what = { call: "sync_file_range", offset, length } as const;
+    this.#flushSync(what, AioFile.prototype.flushRangeSync);
+  }
+
+  #flush(what: Flush, signal: AbortSignal | undefined): Promise<void> {
+    return called(flush(this.#transfers.aio, this, what, signal), signal);
+  }
+
+  #flushSync(what: Flush, call: (...args: never[]) => void): void {
+    calling(call, () => flushSync(this.#transfers.aio, this, what));
+  }
+
+  /** Bytes of the file now. */
+  size(): Promise<number> {
+    return called(this.#size());
+  }
+
+  async #size(): Promise<number> {
+    this.checkOpen("measure");
+    this.begin();
+    try {
+      return (await this.#descriptors.calls.awaited.stat(this.fd, this.path)).size;
+    } finally {
+      this.end();
+    }
+  }
+
+  /** As {@linkcode size}, blocking the thread. */
+  sizeSync(): number {
+    return calling(AioFile.prototype.sizeSync, () => {
+      this.checkOpen("measure");
+      return this.#descriptors.calls.blocking.stat(this.fd, this.path).size;
+    });
+  }
+
+  /**
+   * Cuts or extends the file; what is added reads as zeros.
+   *
+   * @param bytes the new size
+   * @throws {RangeError} if it is negative or unsafe
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws what the system says
+   */
+  truncate(bytes: number): Promise<void> {
+    return called(this.#truncate(bytes));
+  }
+
+  async #truncate(bytes: number): Promise<void> {
+    this.#checkAccess("write", 0);
+    checkSize(this.path, bytes);
+    this.begin();
+    try {
+      await this.#descriptors.calls.awaited.truncate(this.fd, this.path, bytes);
+    } finally {
+      this.end();
+    }
+  }
+
+  /** As {@linkcode truncate}, blocking the thread. */
+  truncateSync(bytes: number): void {
+    calling(AioFile.prototype.truncateSync, () => {
+      this.#checkAccess("write", 0);
+      checkSize(this.path, bytes);
+      this.#descriptors.calls.blocking.truncate(this.fd, this.path, bytes);
+    });
+  }
+
+  // --- the end ---
+
+  /** Counts an operation that the descriptor must outlive. For the transfers. @internal */
+  begin(): void {
+    this.fileEnd.begin();
+  }
+
+  /** The end of what {@linkcode begin} counted. @internal */
+  end(): void {
+    this.fileEnd.end();
+  }
+
+  /**
+   * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
+   * is closed with its last user in any thread. Calling it again does nothing.
+   *
+   * @param options a signal to end the wait: what is in flight then keeps its memory and the descriptor
+   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @throws the signal's reason
+   * @throws what the system says, or the error of a flush that failed before, in whichever thread; the
+   *   file is closed all the same
+   */
+  close(options?: CloseOptions): Promise<void> {
+    return called(this.fileEnd.close(options?.signal), options?.signal);
+  }
+
+  /**
+   * As {@linkcode close}, blocking the thread.
+   *
+   * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
+   */
+  closeSync(): void {
+    if (this.isClosed) return;
+    calling(AioFile.prototype.closeSync, () => this.fileEnd.closeSync());
+  }
+
+  /**
+   * {@linkcode close}, quiet about a failed flush that a call of this object has thrown already, and about
+   * a closing that whoever called it gave up.
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    return called(this.fileEnd.dispose(() => this.close()));
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * file_end.ts: what an open file counts while it is used, and how it ends.
+ *
+ * @module
+ */
+
+import { type ClosingFile, closingSteps } from "../../core/life/closing_file.ts";
+import type { Descriptors } from "../../core/life/descriptors.ts";
+import { shown } from "../../core/base/errors.ts";
+import { fileCalls } from "../../core/files/file_calls.ts";
+import { type Hold, Patience } from "../../core/base/patience.ts";
+import { runSteps, runStepsSync } from "../../core/base/steps.ts";
+import type { FlushFailure } from "./flush_failure.ts";
+
+/** The end of one `AioFile`. */
+export class FileEnd {
+  /** Of those who wait for it. */
+  readonly patience: Patience = new Patience();
+  /** Lets the event loop end while the file is being closed, or not. */
+  readonly hold: Hold = {
+    ref: () => this.patience.change(false),
+    unref: () => this.patience.change(true),
+  };
+  readonly #descriptors: Descriptors;
+  readonly #file: ClosingFile;
+  readonly #flushFailure: FlushFailure;
+  readonly #onClosed: () => void;
+  #closed: Promise<void> | null = null;
+  #isClosed = false;
+  #pending = 0;
+  #onIdle: (() => void) | null = null;
+
+  /**
+   * For one file.
+   *
+   * @param descriptors how it is closed
+   * @param file what is to be closed
+   * @param flushFailure what its end tells of flushes that failed
+   * @param onClosed called when it is closed
+   */
+  constructor(
+    descriptors: Descriptors,
+    file: ClosingFile,
+    flushFailure: FlushFailure,
+    onClosed: () => void,
+  ) {
+    this.#descriptors = descriptors;
+    this.#file = file;
+    this.#flushFailure = flushFailure;
+    this.#onClosed = onClosed;
+  }
+
+  /** Whether it has begun. */
+  get hasBegun(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Counts an operation that the descriptor must outlive. */
+  begin(): void {
+    this.#pending++;
+  }
+
+  /** The end of what {@linkcode begin} counted. */
+  end(): void {
+    this.#pending--;
+    if (this.#pending === 0) this.#onIdle?.();
+  }
+
+  /** See `AioFile.close`. */
+  close(signal: AbortSignal | undefined): Promise<void> {
+    return this.patience.wait(this.#closed ?? this.#closeFirst(), signal);
+  }
+
+  async #closeFirst(): Promise<void> {
+    this.#descriptors.backend.checkNotInCallback("close");
+    this.#closed = this.#flushFailure.closing(this.#close());
+    await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosed = true;
+    const { pump } = this.#descriptors.backend;
+    const { fd } = this.#file;
+    const hold = { ref: () => pump.forsake(fd, false), unref: () => pump.forsake(fd, true) };
+    await this.patience.holding(hold, this.#finish()).finally(hold.ref);
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#pending > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
+    const { awaited } = fileCalls(this.#descriptors.backend, this.patience);
+    try {
+      await runSteps(closingSteps(this.#descriptors, awaited, this.#file));
+    } finally {
+      this.#onClosed();
+    }
+  }
+
+  /** See `AioFile.closeSync`. */
+  closeSync(): void {
+    this.#flushFailure.closingSync(() => this.#closeSync());
+  }
+
+  #closeSync(): void {
+    this.#descriptors.backend.checkNotInCallback("closeSync");
+    if (this.#pending > 0) {
+      throw new Deno.errors.Busy(
+        `Cannot close ${shown(this.#file.path)} at once while ${this.#pending} operations are ` +
+          "pending: await close() instead",
+      );
+    }
+    this.#isClosed = true;
+    this.#closed = Promise.resolve();
+    this.#onClosed();
+    runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
+  }
+
+  /** The end of an `await using` block, given what `AioFile.close` returns. */
+  dispose(close: () => Promise<void>): Promise<void> {
+    return this.patience.isGivenUp ? Promise.resolve() : this.#flushFailure.disposing(close());
+  }
+}

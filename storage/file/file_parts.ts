@@ -1,0 +1,84 @@
+/**
+ * file_parts.ts: what an open file is made of, and what its calls take and refuse.
+ *
+ * @module
+ */
+
+import type { AioCore } from "../../core/life/aio.ts";
+import type { Descriptors } from "../../core/life/descriptors.ts";
+import { shown } from "../../core/base/errors.ts";
+import { DURABLE_WRITE } from "../../core/files/file_callbacks.ts";
+import { FLAG_BITS, FUSE_BIT } from "../../core/io/handle_flag.ts";
+import {
+  FILE_FLAGS,
+  type FileIdentity,
+  type FileSlot,
+  type OpenFileEntry,
+} from "../../core/files/file_table.ts";
+import type { Origin } from "./forgotten.ts";
+import type { Transfers } from "./transfer.ts";
+
+/** What `readAt`, `writeAt` and `sync` take. */
+export interface TransferOptions {
+  /**
+   * Ends the wait: the promise rejects with its reason. What is not started yet is not done; what
+   * the kernel has already goes on, and keeps its memory until it is done.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The ids that a file's IO is registered with. */
+export interface FileIds {
+  /** The callbacks of reads. */
+  readonly readv: number;
+  /** The callbacks of writes. */
+  readonly writev: number;
+  /** The callbacks of flushes. */
+  readonly sync: number;
+}
+
+/** What a file gives all its IOs, and the callback for each kind. */
+export interface FileIo extends FileIdentity, FileIds {}
+
+/** What a file gives all its IOs. */
+export function fileIo(aio: AioCore, { slot, entry }: AioFileParts): FileIo {
+  return {
+    slot: slot.slot,
+    generation: slot.generation,
+    targetId: aio.targetId("file"),
+    flags: ((entry.flags & FILE_FLAGS.direct) !== 0 ? 0 : FLAG_BITS.buffered) |
+      ((entry.flags & FILE_FLAGS.isFuse) !== 0 ? FUSE_BIT : 0),
+    callbackData: (entry.flags & FILE_FLAGS.dsync) === 0 ? 0 : DURABLE_WRITE,
+    readv: aio.callbackId("fileReadv"),
+    writev: aio.callbackId("fileWritev"),
+    sync: aio.callbackId("fileSync"),
+  };
+}
+
+/** What a file is made of. */
+export interface AioFileParts {
+  /** How its transfers are done. */
+  readonly transfers: Transfers;
+  /** How it is measured, cut and closed. */
+  readonly descriptors: Descriptors;
+  /** Where it is in the table of open files. */
+  readonly slot: FileSlot;
+  /** What the table says of it. */
+  readonly entry: OpenFileEntry;
+  /** Its whole path. */
+  readonly path: string;
+  /** Deno's descriptor, if this thread opened it; else -1. */
+  readonly denosFd: number;
+  /** Says who opened it. */
+  readonly origin: Origin;
+  /** Told when this object is closed. */
+  onClosed(): void;
+}
+
+/** Refuses a size that cannot be one. @throws {RangeError} */
+export function checkSize(path: string, bytes: number): void {
+  if (Number.isSafeInteger(bytes) && bytes >= 0) return;
+  throw new RangeError(
+    `Cannot truncate ${shown(path)} to ${shown(bytes)} bytes: an integer from 0 to 2^53 - 1`,
+  );
+}

@@ -1,0 +1,137 @@
+/**
+ * flush.ts: how `sync`, `syncData` and `flushRange` become IOs of the core.
+ *
+ * A failed flush is never tried again: the system may have marked the data clean, and a second try
+ * would then report a success that is none. So once one has failed all others fail, too:
+ * flush_failure.ts.
+ *
+ * @module
+ */
+
+import type { AioCore } from "../../core/life/aio.ts";
+import { shown } from "../../core/base/errors.ts";
+import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
+import { AioReturn } from "../../core/io/result.ts";
+import { abortable, waitOrCancel } from "./abortable.ts";
+import type { FlushFailure } from "./flush_failure.ts";
+
+/** Which flush, by the name of its system call, and of what. */
+export type Flush =
+  | { readonly call: "fsync" | "fdatasync" }
+  | { readonly call: "sync_file_range"; readonly offset: number; readonly length: number };
+
+/** What a flush needs of its file. */
+export interface FlushFile {
+  /** Its path, for errors. */
+  readonly path: string;
+  /** What became of its flushes, of all threads. */
+  readonly flushFailure: FlushFailure;
+  /** Refuses a call after the file was closed. */
+  checkOpen(verb: string): void;
+  /** Starts the flush on a handle. */
+  startFlush(handle: AioHandle, flush: Flush, options?: StartOptions): void;
+  /** Counts an operation that the descriptor must outlive. */
+  begin(): void;
+  /** The end of what `begin` counted. */
+  end(): void;
+}
+
+/** Flushes, awaiting it. @throws what the system says, or the signal's reason */
+export async function flush(
+  aio: AioCore,
+  file: FlushFile,
+  what: Flush,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  file.checkOpen("sync");
+  signal?.throwIfAborted();
+  const done = run(aio, file, what, signal);
+  try {
+    await (signal === undefined ? done : abortable(done, signal));
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
+}
+
+async function run(
+  aio: AioCore,
+  file: FlushFile,
+  what: Flush,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const ret = new AioReturn();
+  const start = (handle: AioHandle) => {
+    const ref = handle.waitRef();
+    file.startFlush(handle, what, { submit: "endOfTurn" });
+    return ref;
+  };
+  file.begin();
+  try {
+    const ref = await aio.acquireAsync(start, null, ret, signal);
+    await waitOrCancel(aio, ref, signal);
+    check(file, ret, what);
+    await file.flushFailure.settle(cannotSync(file), what.call);
+  } finally {
+    file.end();
+  }
+}
+
+/** Flushes, blocking. @throws what the system says */
+export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
+  file.checkOpen("sync");
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  handle.setFlag("synchronous");
+  try {
+    file.startFlush(handle, what);
+  } catch (error) {
+    if (handle.state === "handedOut") handle.release();
+    throw error;
+  }
+  aio.waitSync(ref);
+  try {
+    check(file, ret, what);
+    file.flushFailure.settleSync(cannotSync(file), what.call);
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
+}
+
+function check(file: FlushFile, ret: AioReturn, { call }: Flush): void {
+  if (ret.result.status !== "error") return;
+  throw file.flushFailure.error(ret.result.errorData, cannotSync(file), call);
+}
+
+function cannotSync({ path }: FlushFile): string {
+  return `Cannot sync ${shown(path)}`;
+}
+
+/** Awaits a write of a file opened with `O_DSYNC`, which is a flush as well. @returns its bytes */
+export async function flushedWrite(file: FlushFile, written: Promise<number>): Promise<number> {
+  file.begin();
+  try {
+    const bytes = await written;
+    await file.flushFailure.settle(cannotWrite(file), "pwritev");
+    return bytes;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  } finally {
+    file.end();
+  }
+}
+
+/** The same, blocking. */
+export function flushedWriteSync(file: FlushFile, write: () => number): number {
+  try {
+    const bytes = write();
+    file.flushFailure.settleSync(cannotWrite(file), "pwritev");
+    return bytes;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
+}
+
+function cannotWrite({ path }: FlushFile): string {
+  return `Cannot make a write to ${shown(path)} durable`;
+}

@@ -1,0 +1,437 @@
+/**
+ * transfer.ts: how `readAt` and `writeAt` become IOs of the core.
+ *
+ * Most transfers are one IO: one buffer, room for it, a handle at hand. They take the fast path, a
+ * reused object that is wait reference, return slot and waiter in one, and one promise. Everything
+ * else (several buffers, splits, short transfers, retries, waiting for handles or space, signals)
+ * takes the slow path, an async function.
+ *
+ * Buffers in the arena or in adopted memory go straight to the kernel. All others are bounced,
+ * except in the blocking calls on buffered files: there the kernel is done with the memory when the
+ * call returns.
+ *
+ * @module
+ */
+
+import type { AioCore } from "../../core/life/aio.ts";
+import { called } from "../../core/base/caller.ts";
+import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
+import { COUNTER } from "../../core/io/counters.ts";
+import { AioReturn } from "../../core/io/result.ts";
+import type { CompletionWaiter } from "../../core/waiting/turn.ts";
+import { invalidWaitRef, type WaitRef } from "../../core/io/wait_ref.ts";
+import { alignUp, isAligned, TRANSFER_BYTES_MAX } from "../../core/base/ffi_values.ts";
+import { abortable, waitOrCancel } from "./abortable.ts";
+import type { BounceSpace } from "./bounce.ts";
+import {
+  advance,
+  closedMeanwhile,
+  type Direction,
+  isEnd,
+  isRetry,
+  outcomeOf,
+  type TransferFile,
+  type TransferRequest,
+  withProgress,
+} from "./transfer_request.ts";
+import { becameSmaller, ViewCursor } from "./view_cursor.ts";
+
+/** Calls back by a microtask, and takes less for it than a promise that is resolved from outside. */
+const AT_ONCE = Promise.resolve();
+
+const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
+
+/** All transfers of one Aio in this thread. */
+export class Transfers {
+  /** The core that executes them. */
+  readonly aio: AioCore;
+  /** Where bytes are bounced. */
+  readonly space: BounceSpace;
+  readonly #pool: FastTransfer[] = [];
+  /** Those that go straight to and from the user's memory, in pieces. */
+  readonly #straight = new Set<TransferRequest>();
+  /** For the blocking calls, which do not nest. */
+  readonly #syncReturn = new AioReturn();
+  readonly #syncRef = invalidWaitRef();
+
+  /**
+   * Made by the core, not by users.
+   *
+   * @param aio the core
+   * @param space where bytes are bounced
+   */
+  constructor(aio: AioCore, space: BounceSpace) {
+    this.aio = aio;
+    this.space = space;
+  }
+
+  /** Whether the kernel may be pointed at a view while nobody holds it. */
+  isStraight(view: Uint8Array): boolean {
+    return this.aio.backend.memory.addressOf(view) >= 0;
+  }
+
+  /**
+   * Starts a transfer of one buffer as one IO, if that is possible right now.
+   *
+   * @returns the bytes, or null: take the slow path. A rejection is the file's doing.
+   */
+  tryFast(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+  ): Promise<number> | null {
+    const { backend } = this.aio;
+    const bytes = buffer.byteLength;
+    if (backend.hasHandedOut || backend.acquireQueue.length > 0) return null;
+    const bounce = this.isStraight(buffer) ? null : this.#tryBounce(file, bytes);
+    if (bounce === undefined || bytes > TRANSFER_BYTES_MAX) return null;
+    const transfer = this.#pool.pop() ?? new FastTransfer(this);
+    if (transfer.tryStart(file, direction, buffer, bounce, offset)) return transfer.settle();
+    if (bounce !== null) this.space.giveBack(bounce);
+    this.#pool.push(transfer);
+    return null;
+  }
+
+  /** @returns undefined if there is no room, or the transfer needs more than one piece */
+  #tryBounce(file: TransferFile, bytes: number): Uint8Array<SharedArrayBuffer> | undefined {
+    if (bytes > this.space.pieceBytesMax || !isAligned(bytes, file.alignment.offset)) {
+      return undefined;
+    }
+    return this.space.tryTake(bytes, file.alignment.memory) ?? undefined;
+  }
+
+  /**
+   * Whether a transfer has still to come to a part of a view, with or without an IO in flight.
+   * After an abort the piece in flight is known by its handle.
+   */
+  isUsing(view: Uint8Array): boolean {
+    for (const request of this.#straight) {
+      if (request.cursor.overlaps(view)) return true;
+    }
+    return false;
+  }
+
+  /** Takes a fast transfer back. */
+  recycle(transfer: FastTransfer): void {
+    this.#pool.push(transfer);
+  }
+
+  /**
+   * Does a transfer in as many IOs as it takes, one after another.
+   *
+   * @returns bytes; fewer than asked only at the end of the file
+   */
+  runSlowly(request: TransferRequest): Promise<number> {
+    return called(this.#runSlowly(request), request.signal);
+  }
+
+  async #runSlowly(request: TransferRequest): Promise<number> {
+    const { cursor, file, signal } = request;
+    let retries = 0;
+    file.begin();
+    if (request.isStraight) this.#straight.add(request);
+    try {
+      while (cursor.remaining > 0) {
+        signal?.throwIfAborted();
+        const piece = this.#runPiece(request);
+        const outcome = await (signal === undefined ? piece : abortable(piece, signal));
+        retries = this.#countRetry(outcome, retries);
+        if (isEnd(request, outcome, retries)) break;
+      }
+    } catch (error) {
+      // The reason of an abort is the user's own object.
+      if (signal?.aborted === true) throw error;
+      throw withProgress(request, this.aio.isClosed ? closedMeanwhile(request, error) : error);
+    } finally {
+      this.#straight.delete(request);
+      file.end();
+    }
+    return cursor.done;
+  }
+
+  /** @returns the bytes of one IO, which the cursor has moved over, or -errno */
+  async #runPiece(request: TransferRequest): Promise<number> {
+    const { direction, cursor, file, signal } = request;
+    const ret = new AioReturn();
+    let bounce: Uint8Array<SharedArrayBuffer> | null = null;
+    // An abort ends the wait for a piece, not the piece: the descriptor must outlive it by itself.
+    file.begin();
+    try {
+      if (!request.isStraight) bounce = await this.#takeBounce(request);
+      if (bounce !== null && direction === "write") cursor.copyTo(bounce);
+      const iovec = bounce ?? this.#straightViews(request);
+      const ref = await this.aio.acquireAsync(
+        (handle) => startPiece(file, request, handle, iovec, END_OF_TURN),
+        null,
+        ret,
+        signal,
+      );
+      await waitOrCancel(this.aio, ref, signal);
+      // After an abort the buffer is the user's own again.
+      if (signal?.aborted === true) return 0;
+      return advance(request, outcomeOf(ret), bounce);
+    } finally {
+      if (bounce !== null) this.space.giveBack(bounce);
+      file.end();
+    }
+  }
+
+  /** @returns how often in a row the system was interrupted or busy */
+  #countRetry(outcome: number, before: number): number {
+    if (!isRetry(outcome)) return 0;
+    this.aio.backend.counters[COUNTER.retries]!++;
+    return before + 1;
+  }
+
+  #takeBounce(
+    request: TransferRequest,
+  ): Promise<Uint8Array<SharedArrayBuffer>> | Uint8Array<SharedArrayBuffer> {
+    const bytes = this.#bounceBytes(request);
+    return this.space.take(bytes, request.file.alignment.memory, request.signal);
+  }
+
+  /** A direct read that goes over the end of the file is rounded up to what the kernel takes. */
+  #bounceBytes({ cursor, file }: TransferRequest): number {
+    return Math.min(alignUp(cursor.remaining, file.alignment.offset), this.space.pieceBytesMax);
+  }
+
+  #straightViews({ cursor }: TransferRequest): Uint8Array[] {
+    return cursor.views(this.aio.options.ioCombineLimit, TRANSFER_BYTES_MAX);
+  }
+
+  /**
+   * Does a transfer of one buffer, blocking: in one IO if the system does all of it at once.
+   *
+   * @param isStraight whether the kernel may keep the buffer; if not, the file must be buffered
+   */
+  runOneSync(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+    isStraight: boolean,
+  ): number {
+    const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
+    if (outcome === buffer.byteLength) return outcome;
+    const rest = this.restOf(file, direction, buffer, offset, outcome, isStraight);
+    return typeof rest === "number" ? rest : this.runSync(rest);
+  }
+
+  /**
+   * What there is to do after the first IO of a transfer, which was short, failed or interrupted.
+   *
+   * @returns the bytes, if that was all of it
+   * @throws if it failed
+   */
+  restOf(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+    outcome: number,
+    isStraight: boolean,
+  ): TransferRequest | number {
+    const cursor = new ViewCursor([buffer]);
+    const request = { file, direction, cursor, offset, isStraight };
+    if (outcome > 0) cursor.advance(outcome);
+    return isEnd(request, outcome, this.#countRetry(outcome, 0)) ? cursor.done : request;
+  }
+
+  /** As {@linkcode runSlowly}, blocking. */
+  runSync(request: TransferRequest): number {
+    const { cursor } = request;
+    const isLocal = !request.isStraight && !request.file.direct;
+    let retries = 0;
+    try {
+      while (cursor.remaining > 0) {
+        const outcome = isLocal || request.isStraight
+          ? this.#runPieceSync(request, this.#straightViews(request), null, isLocal)
+          : this.#runBouncedSync(request);
+        retries = this.#countRetry(outcome, retries);
+        if (isEnd(request, outcome, retries)) break;
+      }
+    } catch (error) {
+      throw withProgress(request, error);
+    }
+    return cursor.done;
+  }
+
+  #runBouncedSync(request: TransferRequest): number {
+    const bytes = this.#bounceBytes(request);
+    const bounce = this.space.takeSync(bytes, request.file.alignment.memory);
+    try {
+      if (request.direction === "write") request.cursor.copyTo(bounce);
+      return this.#runPieceSync(request, [bounce], bounce, false);
+    } finally {
+      this.space.giveBack(bounce);
+    }
+  }
+
+  #runPieceSync(
+    request: TransferRequest,
+    iovec: Uint8Array[],
+    bounce: Uint8Array | null,
+    isLocal: boolean,
+  ): number {
+    const { file, direction, cursor, offset } = request;
+    const outcome = this.#runIoSync(file, direction, iovec, offset + cursor.done, isLocal);
+    return advance(request, outcome, bounce);
+  }
+
+  /** @returns the bytes of one IO, or -errno */
+  #runIoSync(
+    file: TransferFile,
+    direction: Direction,
+    iovec: Uint8Array | Uint8Array[],
+    offset: number,
+    isLocal: boolean,
+  ): number {
+    const ret = this.#syncReturn;
+    const handle = this.aio.acquire(null, ret);
+    try {
+      handle.setFlag(isLocal ? "referencesLocal" : "synchronous");
+      handle.waitRef(this.#syncRef);
+      handle.setIovec(iovec);
+      file.start(direction, handle, offset);
+    } catch (error) {
+      if (handle.state === "handedOut") handle.release();
+      throw error;
+    }
+    if (ret.result.status === "unknown") this.aio.waitSync(this.#syncRef);
+    return outcomeOf(ret);
+  }
+}
+
+/** A transfer of one buffer as one IO; made once and used again. */
+class FastTransfer implements WaitRef, CompletionWaiter {
+  index = 0;
+  generation = 0;
+  readonly #transfers: Transfers;
+  readonly #ret = new AioReturn();
+  #file: TransferFile | null = null;
+  #direction: Direction = "read";
+  #buffer: Uint8Array | null = null;
+  #bytes = 0;
+  #bounce: Uint8Array<SharedArrayBuffer> | null = null;
+  #offset = 0;
+  #resolve: (bytes: number | Promise<number>) => void = ignore;
+
+  constructor(transfers: Transfers) {
+    this.#transfers = transfers;
+  }
+
+  /** One function for all its promises. */
+  readonly #keep = (resolve: (bytes: number | Promise<number>) => void): void => {
+    this.#resolve = resolve;
+  };
+
+  /** @returns false if no handle is free */
+  tryStart(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    bounce: Uint8Array<SharedArrayBuffer> | null,
+    offset: number,
+  ): boolean {
+    let handle: AioHandle | null = null;
+    try {
+      handle = this.#transfers.aio.backend.tryAcquire(null, this.#ret);
+      if (handle === null) return false;
+      handle.waitRef(this);
+      if (bounce !== null && direction === "write") bounce.set(buffer);
+      handle.setIovec(bounce ?? buffer);
+      file.start(direction, handle, offset, END_OF_TURN);
+    } catch (error) {
+      if (handle?.state === "handedOut") handle.release();
+      if (bounce !== null) this.#transfers.space.giveBack(bounce);
+      throw error;
+    }
+    file.begin();
+    this.#file = file;
+    this.#direction = direction;
+    this.#buffer = buffer;
+    this.#bytes = bounce === null ? buffer.byteLength : bounce.byteLength;
+    this.#bounce = bounce;
+    this.#offset = offset;
+    return true;
+  }
+
+  /** The promise of the bytes. @throws if the IO is over already, and failed */
+  settle(): Promise<number> {
+    const { waiting } = this.#transfers.aio.backend;
+    // What is in the page cache is there once this turn's IOs were submitted.
+    if (!this.#file!.direct && waiting.isStaged(this)) return AT_ONCE.then(this.#afterSubmit);
+    if (waiting.whenDone(this, this)) return this.#settleNow();
+    return new Promise(this.#keep);
+  }
+
+  readonly #afterSubmit = (): number | Promise<number> =>
+    this.#transfers.aio.backend.waiting.whenDone(this, this)
+      ? this.#outcome()
+      : new Promise(this.#keep);
+
+  #settleNow(): Promise<number> {
+    const bytes = this.#finish();
+    return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
+  }
+
+  completed(): void {
+    const resolve = this.#resolve;
+    resolve(this.#outcome());
+  }
+
+  /** The bytes, or a promise that rejects: its error tells who awaits it. */
+  #outcome(): number | Promise<number> {
+    try {
+      return this.#finish();
+    } catch (error) {
+      return called(Promise.reject(error));
+    }
+  }
+
+  /** Takes the outcome; the object is free for another transfer afterwards. */
+  #finish(): number | Promise<number> {
+    const file = this.#file!;
+    const buffer = this.#buffer!;
+    const bounce = this.#bounce;
+    const direction = this.#direction;
+    const offset = this.#offset;
+    const outcome = outcomeOf(this.#ret);
+    const bytes = this.#bytes;
+    this.#file = null;
+    this.#buffer = null;
+    this.#bounce = null;
+    this.#resolve = ignore;
+    this.#transfers.recycle(this);
+    try {
+      if (bounce !== null && direction === "read" && outcome > 0) {
+        if (buffer.byteLength !== bytes) throw becameSmaller("read");
+        buffer.set(outcome === bytes ? bounce : bounce.subarray(0, outcome));
+      }
+    } finally {
+      if (bounce !== null) this.#transfers.space.giveBack(bounce);
+      file.end();
+    }
+    if (outcome === bytes) return outcome;
+    const transfers = this.#transfers;
+    const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
+    return typeof rest === "number" ? rest : transfers.runSlowly(rest);
+  }
+}
+
+function ignore(): void {}
+
+/** Prepares and starts a handle for one piece. */
+function startPiece(
+  file: TransferFile,
+  request: TransferRequest,
+  handle: AioHandle,
+  iovec: Uint8Array | Uint8Array[],
+  options: StartOptions,
+): WaitRef {
+  const ref = handle.waitRef();
+  handle.setIovec(iovec);
+  file.start(request.direction, handle, request.offset + request.cursor.done, options);
+  return ref;
+}

@@ -1,7 +1,0 @@
-/**
- * deaths_long_test.ts: what deaths_test.ts shows, with hundreds of Workers that die.
- */
-
-import { testDeaths } from "../support/deaths_check.ts";
-
-testDeaths({ held: 500, io_uring: 200 });

@@ -1,0 +1,490 @@
+/**
+ * counters_test.ts: what a backend has done so far, counted in shared memory: each counter by itself,
+ * then what must hold after any mix of work.
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { setImmediate } from "node:timers/promises";
+import { type BackendCounters, COUNTER } from "../../../core/io/counters.ts";
+import { AioReturn } from "../../../core/io/result.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import { FILE_BYTES, type Fixture, openHeld, openSync, startRead } from "../../support/core.ts";
+import { type SharedCoreNeeds, STAGING, testSharedCores } from "../../support/core_methods.ts";
+import { untilDead } from "../../support/patience.ts";
+import { type Prng, withPrng } from "../../support/prng.ts";
+import { hooks, reset } from "../fixtures/layers.ts";
+
+const EIO = 5;
+const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
+const OPENERS = { sync: openSync, held: openHeld };
+const BEFORE_SHARED = "aio-process-completion-before-shared";
+
+function allOf({ aio }: Fixture, id = 0): BackendCounters {
+  const row = aio.backends().find(({ backendId }) => backendId === id);
+  assert(row !== undefined, `Backend ${id} has no row`);
+  return row.counters;
+}
+
+/** The counters that are not 0. */
+function counted(fixture: Fixture, id = 0): Partial<BackendCounters> {
+  return Object.fromEntries(Object.entries(allOf(fixture, id)).filter(([, count]) => count !== 0));
+}
+
+/** Registers a test for each method, with an Aio whose counters begin at zero. */
+function testCounters(
+  name: string,
+  fn: (fixture: Fixture) => void | Promise<void>,
+  needs: SharedCoreNeeds = {},
+): void {
+  testSharedCores(name, async (fixture) => {
+    fixture.aio.backend.counters.fill(0);
+    await fn(fixture);
+  }, needs);
+}
+
+/**
+ * Runs something whose IOs end with these raw results, one after another; undefined: as they are. The
+ * hook also keeps IO in this thread.
+ */
+async function endingWith(
+  { aio }: Fixture,
+  results: (number | undefined)[],
+  fn: () => unknown,
+): Promise<void> {
+  aio.attachInjectionPoint(BEFORE_SHARED, () => results.shift());
+  await fn();
+  aio.detachInjectionPoint(BEFORE_SHARED);
+}
+
+/** Looks again, a turn of the event loop later, until something is held. */
+async function untilHeld({ aio, held }: Fixture): Promise<number> {
+  for (let turn = 0; turn < 1000; turn++) {
+    const [index] = held.held(aio);
+    if (index !== undefined) return index;
+    await setImmediate();
+  }
+  throw new Error("Nothing was submitted");
+}
+
+// --- started, and why in the start call ---
+
+Deno.test("sync: an IO without a flag is executed in its start call as the method wants it so", async () => {
+  await using fixture = await openSync();
+  startRead(fixture);
+  assertEquals(counted(fixture), {
+    started: 1,
+    synchronousByMethod: 1,
+    completedBySelf: 1,
+    bytesRead: 512,
+  });
+});
+
+testCounters("the blocking calls count the flag, or local memory, as the reason", (fixture) => {
+  const { aio, file } = fixture;
+  file.readAtSync(aio.alloc(100), 0);
+  assertEquals(counted(fixture), {
+    started: 1,
+    synchronousByFlag: 1,
+    completedBySelf: 1,
+    bytesRead: 100,
+  });
+  file.readAtSync(new Uint8Array(100), 0);
+  file.writeAtSync(new Uint8Array(10), 0);
+  assertEquals(counted(fixture), {
+    started: 3,
+    synchronousByFlag: 1,
+    synchronousByLocalMemory: 2,
+    completedBySelf: 3,
+    bytesRead: 200,
+    bytesWritten: 10,
+  });
+});
+
+testCounters("with both flags it is the flag that counts", (fixture) => {
+  const { aio, file } = fixture;
+  const handle = aio.acquire();
+  handle.setFlag("referencesLocal");
+  handle.setFlag("synchronous");
+  handle.setIovec(new Uint8Array(8));
+  file.startReadv(handle, 0);
+  const { synchronousByFlag, synchronousByLocalMemory } = allOf(fixture);
+  assertEquals([synchronousByFlag, synchronousByLocalMemory], [1, 0]);
+});
+
+testCounters(
+  "an IO is counted as started when it is staged, not when it is acquired",
+  (fixture) => {
+    const { aio } = fixture;
+    aio.acquire().release();
+    assertEquals(counted(fixture), {});
+    aio.enterBatchmode();
+    startRead(fixture);
+    assertEquals(counted(fixture), { started: 1 });
+    aio.exitBatchmode();
+    const { started, submissions } = allOf(fixture);
+    assertEquals([started, submissions], [1, 1]);
+  },
+  { only: STAGING },
+);
+
+testCounters("a start that is refused is not counted", (fixture) => {
+  const { aio, file } = fixture;
+  aio.closingFd(file.fd);
+  const handle = aio.acquire();
+  handle.setIovec(aio.alloc(10));
+  assertThrows(() => file.startReadv(handle, 0), Deno.errors.BadResource);
+  assertEquals(handle.state, "handedOut");
+  handle.release();
+  assertEquals(counted(fixture), {});
+});
+
+// --- who completes ---
+
+Deno.test("held: who issued and who completed are both counted", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
+  const { ref } = startRead(fixture);
+  await worker.ask({ what: "perform", ref });
+  // The outcome is the issuer's to count, when it takes the IO back.
+  assertEquals(counted(fixture, 0), { started: 1, submissions: 1 });
+  assertEquals(counted(fixture, 1), { completedForOthers: 1 });
+  assert(aio.checkDone(ref));
+  assertEquals(counted(fixture, 0), {
+    started: 1,
+    submissions: 1,
+    completedByOthers: 1,
+    bytesRead: 512,
+  });
+  held.perform(aio, startRead(fixture).ref);
+  const foreign = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 30 });
+  held.perform(aio, foreign);
+  await worker.ask({ what: "await", ref: foreign });
+  assertEquals(counted(fixture, 0), {
+    started: 2,
+    submissions: 2,
+    completedBySelf: 1,
+    completedByOthers: 1,
+    completedForOthers: 1,
+    bytesRead: 1024,
+  });
+  assertEquals(counted(fixture, 1), {
+    started: 1,
+    submissions: 1,
+    completedByOthers: 1,
+    completedForOthers: 1,
+    bytesRead: 30,
+  });
+});
+
+// --- waiting for handles ---
+
+testCounters("acquire() that has to wait is counted once, however long it waits", (fixture) => {
+  const { aio } = fixture;
+  aio.enterBatchmode();
+  startRead(fixture);
+  startRead(fixture);
+  assertEquals(allOf(fixture).handleWaits, 0);
+  aio.acquire().release();
+  assertEquals(allOf(fixture).handleWaits, 1);
+  aio.acquire().release();
+  assertEquals(allOf(fixture).handleWaits, 1);
+  aio.exitBatchmode();
+}, { only: STAGING, options: { maxConcurrency: 2 } });
+
+testCounters("tryAcquire() without a free handle does not count as waiting", (fixture) => {
+  fixture.aio.enterBatchmode();
+  startRead(fixture);
+  assertEquals(fixture.aio.tryAcquire(), null);
+  assertEquals(allOf(fixture).handleWaits, 0);
+  fixture.aio.exitBatchmode();
+}, { only: STAGING, options: { maxConcurrency: 1 } });
+
+// --- submissions ---
+
+for (const [reads, submissions] of [[1, 1], [32, 1], [33, 2]] as const) {
+  testCounters(`${reads} reads of one turn are ${submissions} submissions`, async (fixture) => {
+    const { file } = fixture;
+    const done = Array.from({ length: reads }, () => file.readAt(new Uint8Array(10), 0));
+    await Promise.resolve();
+    assertEquals(allOf(fixture).submissions, submissions);
+    assertEquals((await Promise.all(done)).every((bytes) => bytes === 10), true);
+    const { started, completedBySelf, completedByOthers } = allOf(fixture);
+    assertEquals([started, completedBySelf + completedByOthers], [reads, reads]);
+    assertEquals(allOf(fixture).submissions, submissions);
+  }, { only: STAGING });
+}
+
+testCounters("a batch of 40 is two submissions", (fixture) => {
+  const { aio } = fixture;
+  aio.batch(() => Array.from({ length: 40 }, () => startRead(fixture)));
+  assertEquals([allOf(fixture).submissions, allOf(fixture).started], [2, 40]);
+}, { only: STAGING });
+
+testCounters(
+  "what is executed in its start call is no submission, and nothing staged is none",
+  (fixture) => {
+    const { aio, file } = fixture;
+    file.readAtSync(new Uint8Array(10), 0);
+    aio.submitStaged();
+    aio.batch(() => {});
+    assertEquals(allOf(fixture).submissions, 0);
+  },
+);
+
+// --- bytes, short transfers, errors ---
+
+testCounters("bytes and short transfers are those of each IO, flushes have none", (fixture) => {
+  const { aio, file } = fixture;
+  assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 512), 512);
+  assertEquals(allOf(fixture).shortTransfers, 0);
+  // One IO up to the end of the file, and one that finds nothing there.
+  assertEquals(file.readAtSync(aio.alloc(512), FILE_BYTES - 100), 100);
+  file.writeAtSync(aio.alloc(300), 0);
+  file.syncSync();
+  file.syncDataSync();
+  assertEquals(counted(fixture), {
+    started: 6,
+    synchronousByFlag: 6,
+    completedBySelf: 6,
+    bytesRead: 612,
+    bytesWritten: 300,
+    shortTransfers: 2,
+  });
+});
+
+testCounters("a write that ends short counts its bytes and as short", async (fixture) => {
+  const { aio, file } = fixture;
+  const handle = aio.acquire();
+  const ref = handle.waitRef();
+  handle.setIovec(aio.alloc(512));
+  await endingWith(fixture, [200], () => {
+    file.startWritev(handle, 0);
+    aio.waitSync(ref);
+  });
+  const { bytesRead, bytesWritten, shortTransfers, errors } = allOf(fixture);
+  assertEquals([bytesRead, bytesWritten, shortTransfers, errors], [0, 200, 1, 0]);
+});
+
+testCounters("bytes are counted exactly beyond 2^32", (fixture) => {
+  const { aio, file } = fixture;
+  const { counters } = aio.backend;
+  counters[COUNTER.bytesWritten] = 2 ** 32 - 100;
+  counters[COUNTER.bytesRead] = 2 ** 52 + 1;
+  file.writeAtSync(aio.alloc(512), 0);
+  aio.waitSync(startRead(fixture).ref);
+  assertEquals(allOf(fixture).bytesWritten, 2 ** 32 + 412);
+  assertEquals(allOf(fixture).bytesRead, 2 ** 52 + 513);
+});
+
+testCounters("an error counts as an error, and neither as bytes nor as short", async (fixture) => {
+  await endingWith(fixture, [-EIO], () => fixture.aio.waitSync(startRead(fixture).ref));
+  const { started, completedBySelf, bytesRead, shortTransfers, errors } = allOf(fixture);
+  assertEquals([started, completedBySelf, bytesRead, shortTransfers, errors], [1, 1, 0, 0, 1]);
+});
+
+testCounters("an IO whose memory is gone before it is executed counts as an error", (fixture) => {
+  const { aio, file } = fixture;
+  const view = new Uint8Array(8);
+  const handle = aio.acquire();
+  handle.setFlag("referencesLocal");
+  handle.setIovec(view);
+  structuredClone(null, { transfer: [view.buffer] });
+  file.startReadv(handle, 0);
+  assertEquals(counted(fixture), {
+    started: 1,
+    synchronousByLocalMemory: 1,
+    completedBySelf: 1,
+    errors: 1,
+  });
+});
+
+testCounters(
+  "an error of a local callback is not counted, one of a shared callback is",
+  (fixture) => {
+    const { aio, file } = fixture;
+    const run = () => {
+      const ret = new AioReturn();
+      const handle = aio.acquire(null, ret);
+      handle.registerCallbacks(aio.callbackId("free"));
+      const ref = handle.waitRef();
+      handle.setIovec(aio.alloc(10));
+      // So that its callbacks are those of this thread, under every method.
+      aio.attachInjectionPoint(BEFORE_SHARED, () => {});
+      file.startReadv(handle, 0);
+      aio.waitSync(ref);
+      aio.detachInjectionPoint(BEFORE_SHARED);
+      return ret.result.status;
+    };
+    reset();
+    hooks.completeLocal = (_handle, prior) => Object.assign(prior, { status: "error" });
+    assertEquals([run(), allOf(fixture).errors], ["error", 0]);
+    reset();
+    hooks.completeShared = (_handle, prior) => Object.assign(prior, { status: "error" });
+    assertEquals([run(), allOf(fixture).errors], ["error", 1]);
+    reset();
+    assertEquals([run(), allOf(fixture).errors], ["ok", 1]);
+  },
+  { options: { callbackModules: [LAYERS] } },
+);
+
+// --- retries ---
+
+testCounters(
+  "readAt() that is interrupted and then told to try again is two retries",
+  async (fixture) => {
+    const { file } = fixture;
+    await endingWith(fixture, [-EINTR, -EAGAIN], async () => {
+      assertEquals(await file.readAt(new Uint8Array(100), 0), 100);
+    });
+    const { started, completedBySelf, bytesRead, retries, errors } = allOf(fixture);
+    assertEquals([started, completedBySelf, bytesRead, retries, errors], [3, 3, 100, 2, 2]);
+  },
+);
+
+testCounters("readAtSync() and writeAtSync() count their retries too", async (fixture) => {
+  const { aio, file } = fixture;
+  await endingWith(fixture, [-EINTR, undefined, -EAGAIN, -EAGAIN], () => {
+    assertEquals(file.readAtSync(new Uint8Array(100), 0), 100);
+    assertEquals(allOf(fixture).retries, 1);
+    assertEquals(file.writeAtSync([aio.alloc(60), aio.alloc(40)], 0), 100);
+    assertEquals([allOf(fixture).retries, allOf(fixture).started], [3, 5]);
+  });
+});
+
+Deno.test("held: a read that the system interrupts is done again, and counted as a retry", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const done = file.readAt(aio.alloc(100), 0);
+  held.complete(aio, await untilHeld(fixture), -EINTR);
+  held.perform(aio, await untilHeld(fixture));
+  assertEquals(await done, 100);
+  const { started, retries, errors, submissions } = allOf(fixture);
+  assertEquals([started, retries, errors, submissions], [2, 1, 1, 2]);
+});
+
+testCounters("an IO of the core that is interrupted is not retried", async (fixture) => {
+  await endingWith(fixture, [-EINTR], () => fixture.aio.waitSync(startRead(fixture).ref));
+  const { started, retries, errors } = allOf(fixture);
+  assertEquals([started, retries, errors], [1, 0, 1]);
+});
+
+// --- whose counters ---
+
+for (const ending of ["close", "terminate"] as const) {
+  Deno.test(`held: a thread in the slot of one that ended by ${ending} starts at zero`, async () => {
+    await using fixture = await openHeld();
+    const { aio, file, held } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const ref = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 10 });
+    held.perform(aio, ref);
+    await worker.ask({ what: "await", ref });
+    assertEquals(allOf(fixture, 1).started, 1);
+    const { threadId } = aio.backends()[1]!;
+    if (ending === "close") {
+      await worker.ask({ what: "close" });
+    } else {
+      worker.terminate();
+      await untilDead(fixture.aio.backend.libc, threadId);
+      assertEquals(allOf(fixture, 1).started, 1);
+      aio.reapBackend(1);
+    }
+    await using _next = await AttachedWorker.start(aio, file);
+    assertEquals(counted(fixture, 1), {});
+    assertEquals(counted(fixture, 0), { completedForOthers: 1 });
+  });
+}
+
+// --- what always holds ---
+
+/** Every started IO is over, or to be seen. */
+function assertBalanced(fixture: Fixture, step: string): void {
+  const rows = fixture.aio.ios().filter(({ state }) => state !== "HANDED_OUT");
+  for (const { backendId, counters } of fixture.aio.backends()) {
+    const seen = rows.filter((row) => row.backendId === backendId).length;
+    const { started, completedBySelf, completedByOthers } = counters;
+    assertEquals(started, completedBySelf + completedByOthers + seen, `${step} of ${backendId}`);
+  }
+}
+
+/** A thing to do that leaves no handle handed out. */
+type Step = (random: Prng) => unknown;
+
+function stepsOf(fixture: Fixture, worker: AttachedWorker): Record<string, Step> {
+  const { aio, file, held } = fixture;
+  const { control } = aio.backend;
+  const view = aio.alloc(4096);
+  const offset = (random: Prng) => random.below(FILE_BYTES);
+  const start = (random: Prng) => {
+    const handle = aio.tryAcquire();
+    if (handle === null) return;
+    handle.setIovec(view.subarray(0, random.between(1, 4096)));
+    if (random.chance(1, 4)) handle.setFlag("synchronous");
+    file.startReadv(handle, offset(random), {
+      submit: random.chance(1, 2) ? "now" : "endOfTurn",
+    });
+  };
+  const heldIo = (random: Prng): WaitRef | null => {
+    const all = held.held(aio);
+    if (all.length === 0) return null;
+    const index = random.pick(all);
+    return { index, generation: aio.backend.waiting.generationOf(control.handleAt(index)) };
+  };
+  return {
+    start,
+    batch: (random) =>
+      aio.batch(() => Array.from({ length: random.between(1, 40) }, () => start(random))),
+    workerStarts: (random) =>
+      allOf(fixture, 1).started < 100 &&
+      worker.ask({ what: "read", offset: offset(random), bytes: 100 }),
+    perform(random) {
+      const ref = heldIo(random);
+      if (ref !== null) held.perform(aio, ref);
+    },
+    fail(random) {
+      const ref = heldIo(random);
+      if (ref !== null) held.complete(aio, ref, -random.pick([EIO, EINTR, EAGAIN]));
+    },
+    workerPerforms(random) {
+      const ref = heldIo(random);
+      return ref !== null && worker.ask({ what: "perform", ref });
+    },
+    workerFails(random) {
+      const ref = heldIo(random);
+      return ref !== null && worker.ask({ what: "complete", ref, result: -EIO });
+    },
+    collect: () => aio.backend.collect(),
+    wait(random) {
+      const ref = heldIo(random);
+      if (ref !== null) aio.waitSync(ref);
+    },
+    friendly: (random) => file.readAtSync(view.subarray(0, 100), offset(random)),
+    local: (random) => file.writeAtSync(new Uint8Array(10), random.below(FILE_BYTES - 10)),
+    acquire: () => aio.acquire().release(),
+    turn: () => Promise.resolve(),
+  };
+}
+
+for (const method of ["sync", "held"] as const) {
+  Deno.test(`${method}: after any mix, each started IO is over or to be seen`, async () => {
+    await withPrng(async (random) => {
+      await using fixture = await OPENERS[method]({ arenaBytes: 4 * 1024 * 1024 });
+      const { aio, file, held } = fixture;
+      await using worker = await AttachedWorker.start(aio, file);
+      const steps = Object.entries(stepsOf(fixture, worker));
+      for (let i = 0; i < 400; i++) {
+        const [name, step] = random.pick(steps);
+        await step(random);
+        assertBalanced(fixture, `${i}: ${name}`);
+      }
+      held.performAll(aio);
+      aio.backend.collect();
+      assertBalanced(fixture, "the end");
+      const own = allOf(fixture, 0);
+      assertEquals(own.started, own.completedBySelf + own.completedByOthers);
+      assertEquals(own.completedByOthers > 0, method === "held");
+    });
+  });
+}

@@ -1,0 +1,79 @@
+/**
+ * io_log_lines_test.ts: what is told of batches, handles that are taken back, descriptors that are
+ * closed, and the end.
+ */
+
+import { assertEquals } from "@std/assert";
+import type { LogLevel } from "../../../core/base/log_level.ts";
+import type { AioOptions } from "../../../core/base/options.ts";
+import { openHeld, startRead } from "../../support/core.ts";
+import { testEachCoreMethod } from "../../support/core_methods.ts";
+
+/** A line and its level. */
+type Line = [message: string, level: LogLevel];
+
+/** Options that keep what is said. */
+function keeping(lines: Line[], logLevel: LogLevel): AioOptions {
+  return { logLevel, onLog: (message, level) => lines.push([message, level]) };
+}
+
+testEachCoreMethod("a batch, its submit and each handle taken back are told", async ({ open }) => {
+  const lines: Line[] = [];
+  await using fixture = await open(keeping(lines, "debug4"));
+  const { aio } = fixture;
+  const count = 3;
+  aio.enterBatchmode();
+  const refs = Array.from({ length: count }, (_, i) => startRead(fixture, i * 512).ref);
+  aio.exitBatchmode();
+  for (const ref of refs) aio.waitSync(ref);
+  aio.acquire().release();
+  // Only `sync` submits nothing.
+  const submits = lines.filter(([line]) => line.startsWith("submitting"));
+  const isSync = aio.method === "sync";
+  assertEquals(submits, isSync ? [] : [[`submitting ${count} IOs`, "debug4"]]);
+  const of = (text: string) => lines.filter(([line]) => line.includes(text));
+  const outcome = "status OK, callback 0, error data 0, result 512";
+  assertEquals(of("COMPLETED_LOCAL : after local callbacks: ").length, count);
+  assertEquals(of(`after local callbacks: ${outcome}`).map(([, level]) => level), [
+    "debug3",
+    "debug3",
+    "debug3",
+  ]);
+  assertEquals(of(`COMPLETED_LOCAL : reclaiming: ${outcome}, raw result 512`).length, count);
+  const released = lines.at(-1)!;
+  assertEquals([released[0].split("|state ")[1], released[1]], [
+    "HANDED_OUT      : reclaiming: not started",
+    "debug4",
+  ]);
+});
+
+testEachCoreMethod(
+  "a descriptor that is closed is told, by call and with its file",
+  async ({ open }) => {
+    const lines: Line[] = [];
+    await using fixture = await open(keeping(lines, "debug3"));
+    const { aio, file } = fixture;
+    const told = () => lines.filter(([line]) => line.startsWith("closing descriptor"));
+    aio.closingFd(1_000_000);
+    assertEquals(told(), [["closing descriptor 1000000", "debug3"]]);
+    lines.length = 0;
+    const { fd } = file;
+    await file.close();
+    assertEquals(told(), [[`closing descriptor ${fd}`, "debug3"]]);
+  },
+);
+
+Deno.test("held: an IO that aio.close() waits for is told at level debug2", async () => {
+  const lines: Line[] = [];
+  await using fixture = await openHeld(keeping(lines, "debug2"));
+  const { aio, held } = fixture;
+  const refs = [startRead(fixture).ref, startRead(fixture).ref];
+  const closed = aio.close();
+  assertEquals(lines, [[
+    `io 0         |op readv|target file|state SUBMITTED       : waits for it at shutdown: 2 in flight`,
+    "debug2",
+  ]]);
+  for (const ref of refs) held.perform(aio, ref);
+  await closed;
+  assertEquals(lines.length, 1);
+});

@@ -1,0 +1,39 @@
+/**
+ * deaths_test.ts: Workers die in the middle of a load, in every way and in the middle of everything,
+ * from a printed seed: who waits goes on, what is read is verified, and at the end everything is back
+ * where it was. A canary shows that it would not end if nobody took over from the dead. Each way in the
+ * middle of each thing: death_cases_test.ts one by one, deaths_long_test.ts in a load, hundreds of them.
+ */
+
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { Deaths, type Fate, HOLDINGS, openMortal } from "../../support/deaths/deaths.ts";
+import { testDeaths } from "../../support/deaths/deaths_check.ts";
+import { settles, until } from "../../support/patience.ts";
+import { testSeed } from "../../support/prng.ts";
+
+const CANARY_MS = 1000;
+/** In the middle of each thing once; the ways to end take turns. */
+const DEATHS = HOLDINGS.length;
+
+testDeaths({ held: DEATHS, io_uring: DEATHS });
+
+Deno.test("held canary: if nobody takes over from the dead, the load does not end", async () => {
+  const seed = testSeed();
+  await using fixture = await openMortal();
+  const deaths = new Deaths(fixture, seed, { reaps: false, blocks: false });
+  deaths.start();
+  const fate: Fate = { way: "selfClose", holding: "foreignCallback", afterIos: 5, seed };
+  // No more than one: the next could wait for the first one's IO, too, and would never come to die.
+  await deaths.run([fate], 1);
+  const end = deaths.end();
+  const hasEnded = await settles(end, CANARY_MS);
+  // In the main thread nothing else is wrong: it ends as soon as somebody does.
+  const reaping = until(() => {
+    for (const { backendId } of fixture.aio.backends().slice(1)) fixture.aio.reapBackend(backendId);
+    return fixture.aio.backends().length === 1;
+  }, "the dead thread is taken over from");
+  await Promise.all([reaping, end]);
+  assertEquals([hasEnded, deaths.faults], [false, []]);
+  assertLessOrEqual(3, deaths.load.done);
+  assertEquals(deaths.load.wrong, 0);
+});

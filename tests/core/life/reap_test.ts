@@ -1,0 +1,137 @@
+/**
+ * reap_test.ts: threads that end without `close()`, each holding something else, and what becomes of it.
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { AioApiError } from "../../../core/base/errors.ts";
+import { tryTakeOver } from "../../../core/life/reap.ts";
+import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
+import { settles, untilDead } from "../../support/patience.ts";
+
+/** What the Worker holds when it ends. */
+const HOLDINGS = ["nothing", "handle", "staged", "submitted"] as const;
+type Holding = typeof HOLDINGS[number];
+
+function hold(worker: AttachedWorker, holding: Holding): Promise<WaitRef | null> {
+  switch (holding) {
+    case "nothing":
+      return Promise.resolve(null);
+    case "handle":
+      return worker.ask<WaitRef>({ what: "acquire" });
+    case "staged":
+      return worker.ask<WaitRef>({ what: "stage", offset: 5, bytes: 100 });
+    case "submitted":
+      return worker.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
+  }
+}
+
+function threadOf({ aio }: Fixture, id: number): number {
+  const { control } = aio.backend;
+  return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+}
+
+for (const holding of HOLDINGS) {
+  for (const ending of ["terminate", "selfClose"] as const) {
+    Deno.test(`held: reapBackend() after ${ending} holding ${holding} frees all`, async () => {
+      await using fixture = await openHeld();
+      const { aio, file } = fixture;
+      const { arena, files, control } = aio.backend;
+      const free = arena.freeBytes;
+      await using worker = await AttachedWorker.start(aio, file);
+      const threadId = threadOf(fixture, 1);
+      await hold(worker, holding);
+      assertThrows(() => aio.reapBackend(1), AioApiError, "its thread still runs");
+      if (ending === "terminate") worker.terminate();
+      else worker.end();
+      await untilDead(aio.backend.libc, threadId);
+      aio.reapBackend(1);
+      assertEquals([threadOf(fixture, 1), arena.freeBytes, files.count], [0, free, 1]);
+      assertEquals(aio.ios(), []);
+      assertEquals(control.words[control.backendAt(1) + BACKEND.doorbell], 0);
+      assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
+      // The slot works for the next one.
+      await using next = await AttachedWorker.start(aio, file);
+      const ref = await next.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
+      aio.waitSync(ref);
+      assertEquals(await next.ask({ what: "seen", ref }), fileContent(5, 100));
+    });
+  }
+}
+
+for (const holding of ["staged", "submitted"] as const) {
+  Deno.test(`held: awaiting a ${holding} IO of a thread that died ends by itself`, async () => {
+    await using fixture = await openHeld();
+    const { aio, file } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const ref = await hold(worker, holding);
+    const awaited = aio.wait(ref!);
+    worker.terminate();
+    assert(await settles(awaited));
+    await awaited;
+    assertEquals(threadOf(fixture, 1), 0);
+  });
+}
+
+Deno.test("held: waitSync() of a staged IO of a thread that died ends by itself", async () => {
+  await using fixture = await openHeld();
+  const { aio, file } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
+  const ref = await hold(worker, "staged");
+  const threadId = threadOf(fixture, 1);
+  worker.terminate();
+  await untilDead(aio.backend.libc, threadId);
+  aio.waitSync(ref!);
+  assertEquals(threadOf(fixture, 1), 0);
+});
+
+Deno.test("held: reapBackend() refuses itself, free slots and numbers that are none", async () => {
+  await using fixture = await openHeld();
+  const { aio } = fixture;
+  assertThrows(() => aio.reapBackend(0), AioApiError, "its thread still runs");
+  assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
+  assertThrows(() => aio.reapBackend(2), RangeError, "Cannot reap backend 2: there are 0 to 1");
+  assertThrows(() => aio.reapBackend(-1), RangeError, "Cannot reap backend -1");
+});
+
+Deno.test("reap: tryTakeOver() leaves a dead thread to another one that was faster", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const [own, dead, faster] = [7, 8, 9];
+  control.words[at] = dead;
+  // Between the question and the answer another waiter takes over.
+  const isThreadAlive = () => {
+    control.words[at] = -faster;
+    return false;
+  };
+  assertEquals(tryTakeOver(control, { threadId: () => own, isThreadAlive }, 1), false);
+  assertEquals(control.words[at], -faster);
+  control.words[at] = 0;
+});
+
+Deno.test("reap: tryTakeOver() goes on for a thread that died while it reaped", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const [own, reaper] = [7, 8];
+  const threads = (isAlive: boolean) => ({ threadId: () => own, isThreadAlive: () => isAlive });
+  control.words[at] = -reaper;
+  assertEquals(tryTakeOver(control, threads(true), 1), false);
+  assertEquals(tryTakeOver(control, threads(false), 1), true);
+  assertEquals(control.words[at], -own);
+  assertEquals(tryTakeOver(control, threads(true), 1), true);
+  control.words[at] = 0;
+});
+
+Deno.test("reap: tryTakeOver() knows a thread id that the system gave out again", async () => {
+  await using fixture = await openHeld();
+  const { control } = fixture.aio.backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  const own = 7;
+  control.words[at] = own;
+  assertEquals(tryTakeOver(control, { threadId: () => own, isThreadAlive: () => true }, 1), true);
+  control.words[at] = 0;
+});

@@ -1,0 +1,222 @@
+/**
+ * pinned_memory_test.ts: memory that a Worker adopted outlives the Worker, as IO of it may still be
+ * performed; and it is let go by `close()`. Each program runs in a process of its own, which looks at
+ * its own map of memory.
+ */
+
+import { assertEquals } from "@std/assert";
+import { LIBRARY_URL, runProgram } from "../../support/program.ts";
+import { tempDir, writeRandomFile } from "../../support/temp.ts";
+
+const HELD_METHOD_URL = import.meta.resolve("../../support/held_method.ts");
+const IS_LINUX = Deno.build.os === "linux";
+const FLAGS = ["-A", "--v8-flags=--expose-gc"];
+/** So much that the C library maps it by itself and unmaps it when it is freed. */
+const MEMORY_BYTES = 64 * 1024 * 1024;
+const READ_BYTES = 100_000;
+const FILE_SEED = 99;
+
+/** Makes memory, and does with it what it is told. */
+const WORKER = `
+  import { Aio } from ${JSON.stringify(LIBRARY_URL)};
+  import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
+  let aio, kept;
+  async function begin({ token, file, doesAdopt, doesRead, isStaged }) {
+    aio = await Aio.attach(token, {}, [new HeldMethod()]);
+    const memory = new SharedArrayBuffer(${MEMORY_BYTES});
+    const view = new Uint8Array(memory, 4096, ${READ_BYTES}).fill(7);
+    const address = aio.backend.libc.addressOf(view);
+    if (doesAdopt) aio.adoptMemory(memory);
+    else kept = memory; // Until the end, and not to the next collection.
+    if (!doesRead) return { address };
+    if (isStaged) aio.enterBatchmode();
+    const handle = aio.acquire();
+    const ref = handle.waitRef();
+    handle.setIovec(view);
+    aio.attachFile(file).startReadv(handle, 0);
+    return { address, ref };
+  }
+  self.onmessage = async ({ data }) => {
+    if (data === "gc") self.postMessage(gc());
+    else if (data === "self.close") self.close();
+    else if (data === "close") self.postMessage(await aio.close());
+    else self.postMessage(await begin(data));
+  };`;
+
+/** What the programs have in common; each has a function `run` that prints what it found. */
+const COMMON = `
+  import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
+  const workerUrl = ${JSON.stringify(`data:application/javascript,${encodeURIComponent(WORKER)}`)};
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const isMapped = (address) =>
+    Deno.readTextFileSync("/proc/self/maps").split("\\n").some((line) => {
+      const [, from, to] = line.match(/^([0-9a-f]+)-([0-9a-f]+)/) ?? [];
+      return parseInt(from, 16) <= address && address + ${READ_BYTES} <= parseInt(to, 16);
+    });
+  const bytesAt = (address) => {
+    using memory = Deno.openSync("/proc/self/mem");
+    memory.seekSync(address, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(${READ_BYTES});
+    memory.readSync(bytes);
+    return bytes;
+  };
+  const ask = (worker, message) =>
+    new Promise((resolve) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.postMessage(message);
+    });
+  const collect = async (worker) => {
+    gc();
+    if (worker !== null) await ask(worker, "gc");
+    await sleep(5);
+  };
+  /** Whether it is there after some collections; what is let go goes with the first. */
+  const isKept = async (address, worker = null) => {
+    for (let round = 0; round < 5; round++) await collect(worker);
+    return isMapped(address);
+  };
+  /** Whether it goes, sooner or later. */
+  const isLetGo = async (address, worker = null) => {
+    for (let round = 0; round < 500 && isMapped(address); round++) await collect(worker);
+    return !isMapped(address);
+  };
+  const end = async (aio, worker, ending) => {
+    const { threadId } = aio.backends()[1];
+    if (ending === "terminate") worker.terminate();
+    else worker.postMessage(ending);
+    while (aio.backend.libc.isThreadAlive(threadId)) await sleep(1);
+  };
+  const open = async (path) => {
+    const aio = await Aio.open({ method: "held", arenaBytes: 4096 }, [new HeldMethod()]);
+    return { aio, file: await aio.openFile(path) };
+  };
+  const start = async ({ aio, file }, how) => {
+    const worker = new Worker(workerUrl, { type: "module" });
+    return { worker, ...await ask(worker, { token: aio.token, file: file.token, ...how }) };
+  };`;
+
+interface Ran {
+  readonly code: number;
+  readonly stderr: string;
+  readonly found: unknown;
+}
+
+/** Runs a program that prints what it found. */
+async function run(source: string, path: string, ...args: string[]): Promise<Ran> {
+  const program = `${COMMON}\n${source}`;
+  const result = await runProgram(program, {
+    flags: FLAGS,
+    args: [path, ...args],
+    timeLimitMs: 60_000,
+  });
+  const { code, stderr, stdout } = result;
+  return { code, stderr, found: stdout === "" ? null : JSON.parse(stdout) };
+}
+
+function testOnLinux(name: string, fn: (path: string) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: !IS_LINUX,
+    async fn() {
+      await using dir = await tempDir();
+      await writeRandomFile(dir.join("data"), READ_BYTES, FILE_SEED);
+      await fn(dir.join("data"));
+    },
+  });
+}
+
+/** A Worker ends with an IO into its memory; the main thread has it performed. */
+const OUTLIVES = `
+  const [path, ending, state] = Deno.args;
+  const opened = await open(path);
+  const { aio, file } = opened;
+  const { worker, address, ref } = await start(opened, {
+    doesAdopt: true,
+    doesRead: true,
+    isStaged: state === "staged",
+  });
+  await end(aio, worker, ending);
+  const wasMapped = await isKept(address);
+  const before = bytesAt(address).every((byte) => byte === 7);
+  aio.waitSync(ref);
+  const row = aio.ios().find(({ ioId }) => ioId === ref.index);
+  const after = [...bytesAt(address)];
+  const expected = [...Deno.readFileSync(path)];
+  await file.close();
+  await aio.close();
+  console.log(JSON.stringify({
+    wasMapped,
+    before,
+    isRead: after.every((byte, i) => byte === expected[i]),
+    row: row === undefined ? null : [row.state, row.result, row.rawResult],
+  }));`;
+
+for (const ending of ["terminate", "self.close"]) {
+  for (const state of ["staged", "submitted"]) {
+    testOnLinux(`held: a ${state} read into adopted memory outlives ${ending}`, async (path) => {
+      const isSubmitted = state === "submitted";
+      assertEquals(await run(OUTLIVES, path, ending, state), {
+        code: 0,
+        stderr: "",
+        found: {
+          wasMapped: true,
+          before: true,
+          isRead: true,
+          // One that was staged is reaped, with everything of the dead thread.
+          row: isSubmitted ? ["COMPLETED_SHARED", "OK", READ_BYTES] : null,
+        },
+      });
+    });
+  }
+}
+
+/** A Worker ends that adopted its memory, or did not. */
+const ENDS = `
+  const [path, adopts] = Deno.args;
+  const opened = await open(path);
+  const doesAdopt = adopts === "adopted";
+  const { worker, address } = await start(opened, { doesAdopt });
+  const wasMapped = isMapped(address);
+  await end(opened.aio, worker, "terminate");
+  const isMappedStill = doesAdopt ? await isKept(address) : !(await isLetGo(address));
+  await opened.file.close();
+  await opened.aio.close();
+  console.log(JSON.stringify({ wasMapped, isMappedStill }));`;
+
+testOnLinux("held: adopted memory stays mapped after terminate()", async (path) => {
+  const found = { wasMapped: true, isMappedStill: true };
+  assertEquals(await run(ENDS, path, "adopted"), { code: 0, stderr: "", found });
+});
+
+testOnLinux(
+  "held canary: memory that nobody adopted is unmapped after terminate()",
+  async (path) => {
+    const found = { wasMapped: true, isMappedStill: false };
+    assertEquals(await run(ENDS, path, "plain"), { code: 0, stderr: "", found });
+  },
+);
+
+/** A Worker that lives on closes, then the main thread does. */
+const CLOSES = `
+  const [path] = Deno.args;
+  const opened = await open(path);
+  const { worker, address } = await start(opened, { doesAdopt: true });
+  const isTheirsKept = await isKept(address, worker);
+  await ask(worker, "close");
+  const isTheirsLetGo = await isLetGo(address, worker);
+  const ownAddress = (() => {
+    const memory = new SharedArrayBuffer(${MEMORY_BYTES});
+    opened.aio.adoptMemory(memory);
+    return opened.aio.backend.libc.addressOf(new Uint8Array(memory, 4096));
+  })();
+  const isOwnKept = await isKept(ownAddress);
+  await opened.file.close();
+  await opened.aio.close();
+  const isOwnLetGo = await isLetGo(ownAddress);
+  worker.terminate();
+  console.log(JSON.stringify({ isTheirsKept, isTheirsLetGo, isOwnKept, isOwnLetGo }));`;
+
+testOnLinux("held: adopted memory is let go by close() in a thread that lives on", async (path) => {
+  const found = { isTheirsKept: true, isTheirsLetGo: true, isOwnKept: true, isOwnLetGo: true };
+  assertEquals(await run(CLOSES, path), { code: 0, stderr: "", found });
+});

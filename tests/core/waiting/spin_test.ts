@@ -1,0 +1,129 @@
+/** spin_test.ts: for how long the pump stays awake for an IO, and that it does. */
+
+import { assert, assertEquals, assertFalse } from "@std/assert";
+import { Spin } from "../../../core/waiting/spin.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { openHeld, startRead } from "../../support/core.ts";
+
+const LESSONS = 40;
+
+/** How a look found it. */
+interface Found {
+  /** IOs that were completed; by default one. */
+  readonly count?: number;
+  /** IOs in flight beside them; by default none. */
+  readonly left?: number;
+}
+
+/** After looks that found completions, each so late after the one before. @returns when the last one was */
+function teach(spin: Spin, tookMs: number, { count = 1, left = 0 }: Found = {}): number {
+  spin.begin(0);
+  for (let i = 1; i <= LESSONS; i++) spin.learn(i * tookMs, count, left);
+  return LESSONS * tookMs;
+}
+
+/** For how long it stays awake, to a hundredth of a millisecond. */
+function patienceOf(spin: Spin, since: number): number {
+  let hundredths = 0;
+  // In the middle of each, where no rounding decides.
+  while (spin.isWorthwhile(since + (hundredths + 0.5) / 100)) hundredths++;
+  return hundredths / 100;
+}
+
+Deno.test("Spin gives an IO of which nothing is known 0.1 ms", () => {
+  const spin = new Spin(null);
+  spin.begin(5);
+  assertEquals(patienceOf(spin, 5), 0.1);
+});
+
+Deno.test("Spin gives an IO twice as long as the last ones took", () => {
+  for (const tookMs of [0.06, 0.1, 0.3]) {
+    const spin = new Spin(null);
+    const patience = patienceOf(spin, teach(spin, tookMs));
+    assert(Math.abs(patience - 2 * tookMs) < 0.03, `${patience} after ${tookMs}`);
+  }
+});
+
+Deno.test("Spin gives an IO 0.05 ms at least, however quick the last ones were", () => {
+  const spin = new Spin(null);
+  assertEquals(patienceOf(spin, teach(spin, 0.001)), 0.05);
+});
+
+Deno.test("Spin gives an IO 1 ms at most, and 0.05 ms where the last ones took longer", () => {
+  const spin = new Spin(null);
+  assertEquals(patienceOf(spin, teach(spin, 0.6)), 1);
+  const slow = new Spin(null);
+  assertEquals(patienceOf(slow, teach(slow, 5)), 0.05);
+});
+
+Deno.test("Spin goes by how long one IO takes, however many are in flight", () => {
+  const slow = new Spin(null);
+  // One of 32 every 0.1 ms: each takes 3.2.
+  assertEquals(patienceOf(slow, teach(slow, 0.1, { left: 31 })), 0.05);
+  const quick = new Spin(null);
+  // All 32 at once, after 0.4 ms.
+  assert(patienceOf(quick, teach(quick, 0.4, { count: 32 })) > 0.7);
+});
+
+Deno.test("Spin learns that IOs became quick again, even after one that took seconds", () => {
+  const spin = new Spin(null);
+  const at = teach(spin, 5000);
+  for (let i = 1; i <= 30; i++) spin.learn(at + i * 0.1, 1, 0);
+  assert(patienceOf(spin, at + 3) > 0.2);
+});
+
+Deno.test("Spin never lasts longer than the option spinMicroseconds, and 0 is never", () => {
+  const capped = new Spin(20);
+  assertEquals(patienceOf(capped, teach(capped, 0.3)), 0.02);
+  const none = new Spin(0);
+  none.begin(0);
+  assertFalse(none.isWorthwhile(0));
+});
+
+Deno.test("held: the pump does not sleep while that is not worth it", async () => {
+  await using fixture = await openHeld();
+  const { aio, held } = fixture;
+  const { ref } = startRead(fixture);
+  let looks = 0;
+  let polls = 0;
+  using _spin = replace(Spin.prototype, "isWorthwhile", () => {
+    if (++looks === 10) held.perform(aio, ref);
+    return true;
+  });
+  using _poll = replace(aio.backend.libc, "pollNonblocking", () => {
+    polls++;
+    return Promise.resolve(0);
+  });
+  await aio.wait(ref);
+  // With nothing in flight it does not go on.
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals([looks, polls], [10, 0]);
+});
+
+Deno.test("held: the pump learns from the last IO in flight, too", async () => {
+  await using fixture = await openHeld();
+  const { aio, held } = fixture;
+  const { ref } = startRead(fixture);
+  const lessons: number[][] = [];
+  using _spin = replace(Spin.prototype, "learn", (_now: number, count: number, left: number) => {
+    lessons.push([count, left]);
+  });
+  setTimeout(() => held.perform(aio, ref), 1);
+  await aio.wait(ref);
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(lessons, [[1, 0]]);
+});
+
+Deno.test("held: with the option spinMicroseconds 0 the pump sleeps at once", async () => {
+  await using fixture = await openHeld({ spinMicroseconds: 0 });
+  const { aio, held } = fixture;
+  const { ref } = startRead(fixture);
+  let polls = 0;
+  using _poll = replace(aio.backend.libc, "pollNonblocking", () => {
+    polls++;
+    held.perform(aio, ref);
+    return Promise.resolve(0);
+  });
+  await aio.wait(ref);
+  assertEquals(polls, 1);
+});

@@ -1,0 +1,496 @@
+/**
+ * wake_up_test.ts: who is woken by whom. Each bell of the waiting protocol has a test, and a canary:
+ * the same scenario with that bell switched off must fail, or the test would show nothing. The sleeps
+ * last long here (bells.ts), so that nobody wakes up by himself.
+ */
+
+import { assertEquals } from "@std/assert";
+import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import {
+  type BellAsk,
+  BellWorker,
+  comes,
+  openStage,
+  replace,
+  type SleepOutcome,
+  SleepWatch,
+  type Stage,
+  whenTold,
+} from "../../support/bells/bells.ts";
+import { startRead } from "../../support/core.ts";
+import { HeldMethod } from "../../support/held_method.ts";
+
+/** core/waiting/pump.ts: how long it sleeps at most for IO of another backend, */
+const FOREIGN_SLICE_MS = 1;
+/** and otherwise. */
+const PATIENCE_MS = 100;
+/** core/waiting/doorbell.ts: the word of a backend that sleeps, and of one that was rung. */
+const PARKED = 1;
+const RUNG = 2;
+
+// --- an IO is completed, and somebody who awaits it sleeps ---
+
+/** What the main thread awaits, and how it is completed. */
+interface Awakening {
+  readonly bell: string;
+  readonly name: string;
+  readonly workers: number;
+  start(stage: Stage): Promise<WaitRef>;
+  complete(stage: Stage, ref: WaitRef): Promise<unknown>;
+}
+
+/** The last Worker completes, and rings. */
+const AWAKENINGS: readonly Awakening[] = [
+  {
+    bell: "the owner's bell",
+    name: "an own IO that another thread completes",
+    workers: 1,
+    start: ({ fixture }) => Promise.resolve(startRead(fixture).ref),
+    complete: ({ workers }, ref) => workers[0]!.perform(ref),
+  },
+  {
+    bell: "the waiters' bell",
+    name: "another thread's IO that its issuer completes",
+    workers: 1,
+    start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "read" }),
+    complete: ({ workers }, ref) => workers[0]!.perform(ref),
+  },
+  {
+    bell: "the waiters' bell",
+    name: "another thread's IO that a third one completes",
+    workers: 2,
+    start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "read" }),
+    complete: ({ workers }, ref) => workers[1]!.perform(ref),
+  },
+  {
+    bell: "the owner's bell",
+    name: "an own IO that a thread completes in place of a dead one",
+    workers: 2,
+    start: async ({ fixture, workers }) => {
+      const { ref } = startRead(fixture);
+      assertEquals(await workers[0]!.ask<boolean>({ what: "claim", ref }), true);
+      return ref;
+    },
+    complete: reapFirst,
+  },
+  {
+    bell: "the waiters' bell",
+    name: "the IO of a dead thread that another one reaps",
+    workers: 2,
+    start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "read" }),
+    complete: reapFirst,
+  },
+];
+
+async function reapFirst({ workers }: Stage): Promise<void> {
+  await workers[0]!.kill();
+  await workers[1]!.ask({ what: "reap", id: workers[0]!.id });
+}
+
+async function runAwakening(row: Awakening, isOn: boolean): Promise<boolean> {
+  await using stage = await openStage({ workers: row.workers });
+  const { aio, watch, workers } = stage;
+  const ref = await row.start(stage);
+  const awaited = aio.wait(ref);
+  await watch.untilParked();
+  if (!isOn) await workers.at(-1)!.ask({ what: "mute", id: aio.backendId });
+  await row.complete(stage, ref);
+  return await comes(awaited, isOn);
+}
+
+for (const row of AWAKENINGS) {
+  Deno.test(`held: ${row.bell} wakes who awaits ${row.name}`, async () => {
+    assertEquals(await runAwakening(row, true), true);
+  });
+
+  Deno.test(`held: canary: without ${row.bell} who awaits ${row.name} sleeps on`, async () => {
+    assertEquals(await runAwakening(row, false), false);
+  });
+}
+
+// --- the bell a thread rings for itself ---
+
+async function runOwnCompletion(isOn: boolean): Promise<boolean> {
+  await using stage = await openStage();
+  const { aio, fixture, held, watch } = stage;
+  const { ref } = startRead(fixture);
+  const awaited = aio.wait(ref);
+  const poll = await watch.untilParked();
+  assertEquals(poll.timeoutMs, PATIENCE_MS);
+  using _off = isOn ? null : replace(aio.backend.doorbells, "ringSelf", () => {});
+  held.perform(aio, ref);
+  await awaited;
+  return await comes(poll.ended, isOn);
+}
+
+Deno.test("held: completing the last own IO oneself ends the sleep, and the loop can end", async () => {
+  assertEquals(await runOwnCompletion(true), true);
+});
+
+Deno.test("held: canary: without the bell for oneself that sleep goes on", async () => {
+  assertEquals(await runOwnCompletion(false), false);
+});
+
+/** Finds an IO done at its `look`-th look, as a method does whose completions nobody announces. */
+class FoundByLooking extends HeldMethod {
+  /** The one that can be found. */
+  index = -1;
+
+  constructor(look: number) {
+    let looks = 0;
+    super({
+      onCheckOne: (backend, handle) => {
+        if (handle.index === this.index && ++looks === look) backend.performSynchronously(handle);
+      },
+    });
+  }
+}
+
+async function runForeignAwait(isOn: boolean): Promise<boolean> {
+  const held = new FoundByLooking(10); // Beginning to await it takes two looks, a turn of the pump two.
+  const isLong = (timeoutMs: number) => timeoutMs !== FOREIGN_SLICE_MS;
+  await using stage = await openStage({ workers: 1, held, isLong });
+  const { aio, fixture, watch, workers } = stage;
+  const ownDone = aio.wait(startRead(fixture).ref);
+  await watch.untilParked();
+  using _off = isOn ? null : replace(aio.backend.doorbells, "ringSelf", () => {});
+  const ref = await workers[0]!.ask<WaitRef>({ what: "read" });
+  held.index = ref.index;
+  const isFound = await comes(aio.wait(ref), isOn);
+  held.performAll(aio);
+  await ownDone;
+  return isFound;
+}
+
+Deno.test("held: beginning to await another backend's IO ends a sleep that does not look after it", async () => {
+  assertEquals(await runForeignAwait(true), true);
+});
+
+Deno.test("held: canary: without the bell for oneself it is not looked after", async () => {
+  assertEquals(await runForeignAwait(false), false);
+});
+
+// --- a completion just before the sleep ---
+
+/** Calls `before` when the pump has looked and is about to say that it sleeps: the first time only. */
+function beforeParking(
+  { aio }: Stage,
+  before: () => void,
+  after: () => void = () => {},
+): Disposable {
+  const { doorbells } = aio.backend;
+  const park = doorbells.park.bind(doorbells);
+  let isFirst = true;
+  return replace(doorbells, "park", () => {
+    if (isFirst) before();
+    park();
+    if (isFirst) after();
+    isFirst = false;
+  });
+}
+
+async function runSecondLookAtOwn(isOn: boolean): Promise<boolean> {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, fixture, watch, workers } = stage;
+  const { ref } = startRead(fixture);
+  const { signal, answer: rung } = whenTold<number>(workers[0]!, { what: "perform", ref });
+  using _race = beforeParking(stage, () => signal.tellAndWait());
+  using _off = isOn ? null : replace(aio.backend, "hasUncollected", () => false);
+  const isWoken = await comes(aio.wait(ref), isOn);
+  assertEquals([await rung, watch.polls.length], [0, isOn ? 0 : 1]);
+  return isWoken;
+}
+
+Deno.test("held: an own IO that is completed between the look and the sleep is found", async () => {
+  assertEquals(await runSecondLookAtOwn(true), true);
+});
+
+Deno.test("held: canary: without the second look at own IO it is slept through", async () => {
+  assertEquals(await runSecondLookAtOwn(false), false);
+});
+
+/** Calls `after` right after this thread has looked at a word of the control memory: once. */
+function afterLook({ aio }: Stage, at: number, after: () => void): Disposable {
+  const load = Atomics.load;
+  const { words } = aio.backend.control;
+  let isFirst = true;
+  return replace(Atomics, "load", (array, index) => {
+    const value = Reflect.apply(load, Atomics, [array, index]);
+    if (isFirst && array.buffer === words.buffer && index === at) {
+      isFirst = false;
+      after();
+    }
+    return value;
+  });
+}
+
+Deno.test("held: an own IO that is completed while the pump looks is found", async () => {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, fixture, watch, workers } = stage;
+  const { ref } = startRead(fixture);
+  const { signal, answer } = whenTold<number>(workers[0]!, { what: "perform", ref });
+  const awaited = aio.wait(ref);
+  const { control } = aio.backend;
+  const counterAt = control.backendAt(aio.backendId) + BACKEND.foreignCompletions;
+  using _race = afterLook(stage, counterAt, () => signal.tellAndWait());
+  assertEquals(await comes(awaited, true), true);
+  assertEquals([await answer, watch.polls.length], [0, 0]);
+});
+
+Deno.test("held: an own IO that is completed while the pump takes back another is found", async () => {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, fixture, watch, workers } = stage;
+  const [first, second] = [startRead(fixture), startRead(fixture)];
+  await workers[0]!.perform(first.ref);
+  const { signal, answer } = whenTold<number>(workers[0]!, { what: "perform", ref: second.ref });
+  const awaited = aio.wait(second.ref);
+  using _race = afterLook(stage, stateAt(stage, second.ref), () => signal.tellAndWait());
+  assertEquals(await comes(awaited, true), true);
+  assertEquals([await answer, watch.polls.length], [0, 0]);
+});
+
+async function runSecondLookAtForeign(isOn: boolean): Promise<boolean> {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, watch, workers } = stage;
+  const ref = await workers[0]!.ask<WaitRef>({ what: "read" });
+  const { signal, answer: rung } = whenTold<number>(workers[0]!, { what: "perform", ref });
+  using off = new DisposableStack();
+  const blind = () => {
+    if (!isOn) off.use(replace(aio.backend.waiting, "isDone", () => false));
+  };
+  using _race = beforeParking(stage, () => signal.tellAndWait(), blind);
+  watch.onPoll = () => off.dispose();
+  const isWoken = await comes(aio.wait(ref), isOn);
+  assertEquals([await rung, watch.polls.length], [0, isOn ? 0 : 1]);
+  return isWoken;
+}
+
+Deno.test("held: another backend's IO that is done between the look and the sleep is found", async () => {
+  assertEquals(await runSecondLookAtForeign(true), true);
+});
+
+Deno.test("held: canary: without the second look at others' IO it is slept through", async () => {
+  assertEquals(await runSecondLookAtForeign(false), false);
+});
+
+async function runBellBeforePoll(isOn: boolean): Promise<boolean> {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, fixture, watch, workers } = stage;
+  const { ref } = startRead(fixture);
+  if (!isOn) await workers[0]!.ask({ what: "mute", id: aio.backendId });
+  const { signal, answer: rung } = whenTold<number>(workers[0]!, { what: "perform", ref });
+  watch.onPoll = () => signal.tellAndWait();
+  const isWoken = await comes(aio.wait(ref), isOn);
+  assertEquals(await rung, isOn ? 1 : 0);
+  return isWoken;
+}
+
+Deno.test("held: a bell between the second look and the poll is kept", async () => {
+  assertEquals(await runBellBeforePoll(true), true);
+});
+
+Deno.test("held: canary: without that bell the completion is slept through", async () => {
+  assertEquals(await runBellBeforePoll(false), false);
+});
+
+// --- no bell at all ---
+
+/** The main thread sleeps alone; another one attaches, takes its IO over, and dies. */
+async function runAttach(isLong: boolean): Promise<boolean> {
+  await using stage = await openStage({ isLong: () => isLong });
+  const { aio, fixture, watch } = stage;
+  const { ref } = startRead(fixture);
+  const awaited = aio.wait(ref);
+  await watch.untilParked();
+  await using worker = await BellWorker.start(aio, fixture.file);
+  assertEquals(await worker.ask<boolean>({ what: "claim", ref }), true);
+  await worker.kill();
+  return await comes(awaited, !isLong);
+}
+
+Deno.test("held: who slept alone looks after IO that a thread took over and died", async () => {
+  assertEquals(await runAttach(false), true);
+});
+
+Deno.test("held: canary: in a sleep without end that IO is never done", async () => {
+  assertEquals(await runAttach(true), false);
+});
+
+/** A thread that has died in between has said that it rings, and never wrote. */
+async function runSilentBell(isLong: boolean): Promise<boolean> {
+  await using stage = await openStage({ workers: 1, isLong: () => isLong });
+  const { aio, fixture, watch, workers: [worker] } = stage;
+  const { ref } = startRead(fixture);
+  const awaited = aio.wait(ref);
+  await watch.untilParked();
+  const { words } = aio.backend.control;
+  const parkedAt = aio.backend.control.backendAt(aio.backendId) + BACKEND.parked;
+  assertEquals(Atomics.exchange(words, parkedAt, RUNG), PARKED);
+  assertEquals(await worker!.perform(ref), 0);
+  const isHeard = await comes(awaited, !isLong);
+  // A sleep that goes on is ended by a bell, which is rung only for who is not rung already.
+  if (isLong) Atomics.store(words, parkedAt, PARKED);
+  return isHeard;
+}
+
+Deno.test("held: a bell whose ringer died before it wrote does not keep others from being heard", async () => {
+  assertEquals(await runSilentBell(false), true);
+});
+
+Deno.test("held: canary: in a sleep without end it does", async () => {
+  assertEquals(await runSilentBell(true), false);
+});
+
+// --- who blocks the thread ---
+
+/** What the main thread sleeps for, blocking, and how a Worker ends that. */
+interface Sleep {
+  readonly name: string;
+  start(stage: Stage): Promise<WaitRef>;
+  sleep(stage: Stage, ref: WaitRef): void;
+  /** The word slept on. */
+  wordAt(stage: Stage, ref: WaitRef): number;
+  end(ref: WaitRef): BellAsk;
+}
+
+const waitSync = ({ aio }: Stage, ref: WaitRef): void => aio.waitSync(ref);
+const perform = (ref: WaitRef): BellAsk => ({ what: "perform", ref });
+
+function handleWord({ aio }: Stage, ref: WaitRef, word: number): number {
+  return aio.backend.control.handleAt(ref.index) + word;
+}
+
+const stateAt = (stage: Stage, ref: WaitRef): number => handleWord(stage, ref, HANDLE.state);
+
+/** A read that only the Worker completes: the main thread does not help. */
+async function startClaimed({ fixture, workers }: Stage): Promise<WaitRef> {
+  const { ref } = startRead(fixture);
+  assertEquals(await workers[0]!.ask<boolean>({ what: "claim", ref }), true);
+  return ref;
+}
+
+const STATE_SLEEPS: readonly Sleep[] = [
+  {
+    name: "waitSync() of another thread's IO",
+    start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "read" }),
+    sleep: waitSync,
+    wordAt: stateAt,
+    end: perform,
+  },
+  {
+    name: "waitSync() of another thread's IO that is only staged",
+    start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "stage" }),
+    sleep: waitSync,
+    wordAt: stateAt,
+    end: () => ({ what: "submit" }),
+  },
+  {
+    name: "waitSync() of an own IO that another thread completes",
+    start: startClaimed,
+    sleep: waitSync,
+    wordAt: stateAt,
+    end: perform,
+  },
+];
+
+const SLEEPS: readonly Sleep[] = [...STATE_SLEEPS, {
+  name: "acquire() while another thread completes the only IO",
+  start: startClaimed,
+  sleep: ({ aio }) => aio.acquire().release(),
+  wordAt: ({ aio: { backend } }) =>
+    backend.control.backendAt(backend.id) + BACKEND.foreignCompletions,
+  end: perform,
+}];
+
+/** Which link is cut: nobody notifies, or who sleeps has not said so in the waiter mask. */
+type Cut = "none" | "notify" | "waiter bit";
+
+/** Long enough that the main thread sleeps by then; if it does not, the next attempt gives it more. */
+const UNTIL_ASLEEP_MS = 20;
+const ATTEMPTS_MAX = 20;
+
+/** @returns how the sleep ended; `"not-equal"`: it had not begun when it was to be ended */
+async function trySleep(row: Sleep, cut: Cut, delayMs: number): Promise<SleepOutcome> {
+  await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
+  const { aio, workers } = stage;
+  const { words } = aio.backend.control;
+  const ref = await row.start(stage);
+  const at = row.wordAt(stage, ref);
+  if (cut === "notify") await workers[0]!.ask({ what: "muteNotify", at });
+  const { signal, answer } = whenTold(workers[0]!, row.end(ref), delayMs);
+  const beforeSleep = () => {
+    if (cut === "waiter bit") words[handleWord(stage, ref, HANDLE.waiterMask)] = 0;
+    signal.tell();
+  };
+  using watch = new SleepWatch(words, at, beforeSleep, () => signal.isDone, cut === "none");
+  row.sleep(stage, ref);
+  await answer;
+  return watch.outcomes[0]!;
+}
+
+async function runSleep(row: Sleep, cut: Cut): Promise<SleepOutcome> {
+  for (let attempt = 1;; attempt++) {
+    const outcome = await trySleep(row, cut, attempt * UNTIL_ASLEEP_MS);
+    if (outcome !== "not-equal" || attempt === ATTEMPTS_MAX) return outcome;
+  }
+}
+
+for (const row of SLEEPS) {
+  Deno.test(`held: ${row.name} is woken`, async () => {
+    assertEquals(await runSleep(row, "none"), "ok");
+  });
+
+  Deno.test(`held: canary: without a notify ${row.name} sleeps on`, async () => {
+    assertEquals(await runSleep(row, "notify"), "timed-out");
+  });
+
+  Deno.test(`held: ${row.name} does not begin to sleep when it is over`, async () => {
+    await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
+    const { words } = stage.aio.backend.control;
+    const ref = await row.start(stage);
+    const { signal, answer } = whenTold(stage.workers[0]!, row.end(ref));
+    const beforeSleep = () => signal.tellAndWait();
+    using watch = new SleepWatch(words, row.wordAt(stage, ref), beforeSleep, () => true, false);
+    row.sleep(stage, ref);
+    await answer;
+    assertEquals(watch.outcomes, ["not-equal"]);
+  });
+}
+
+for (const row of STATE_SLEEPS) {
+  Deno.test(`held: canary: without its waiter bit ${row.name} sleeps on`, async () => {
+    assertEquals(await runSleep(row, "waiter bit"), "timed-out");
+  });
+}
+
+Deno.test("held: waitSync() does not sleep for what is done just before its waiter bit is set", async () => {
+  await using stage = await openStage({ workers: 1 });
+  const { aio, workers } = stage;
+  const { words } = aio.backend.control;
+  const ref = await workers[0]!.ask<WaitRef>({ what: "read" });
+  const { signal, answer } = whenTold(workers[0]!, perform(ref));
+  const maskAt = handleWord(stage, ref, HANDLE.waiterMask);
+  const or = Atomics.or;
+  using _race = replace(Atomics, "or", (array, index, value) => {
+    if (array.buffer === words.buffer && index === maskAt) signal.tellAndWait();
+    return Reflect.apply(or, Atomics, [array, index, value]);
+  });
+  using watch = new SleepWatch(words, stateAt(stage, ref), () => {}, () => true, false);
+  aio.waitSync(ref);
+  await answer;
+  assertEquals([watch.outcomes.includes("timed-out"), signal.isDone], [false, true]);
+});
+
+Deno.test("held: acquire() does not sleep for what is completed while it looks", async () => {
+  await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
+  const { backend } = stage.aio;
+  const ref = await startClaimed(stage);
+  const { signal, answer } = whenTold(stage.workers[0]!, perform(ref));
+  using _race = afterLook(stage, stateAt(stage, ref), () => signal.tellAndWait());
+  const counterAt = backend.control.backendAt(backend.id) + BACKEND.foreignCompletions;
+  using watch = new SleepWatch(backend.control.words, counterAt, () => {}, () => true, false);
+  stage.aio.acquire().release();
+  await answer;
+  assertEquals([watch.outcomes.includes("timed-out"), signal.isDone], [false, true]);
+});

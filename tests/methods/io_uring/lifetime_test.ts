@@ -1,0 +1,312 @@
+/**
+ * io_uring_lifetime_test.ts: IO that outlives who started it: nobody holds its handle, its memory or its
+ * thread any more. Nothing is written to memory that has become something else's, and whoever waits
+ * gets what there is to get.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { ECANCELED, EFAULT } from "../../../ffi/errno.ts";
+import { CQE_WORDS } from "../../../ffi/uring_layout.ts";
+import { SLOT } from "../../../methods/io_uring/memory.ts";
+import type { RingForm } from "../../../methods/io_uring/setup.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import { fileContent, type Fixture, startRead } from "../../support/core.ts";
+import { runForgotten, testForgottenReads } from "../../support/forgotten_reads.ts";
+import { fuseAvailable, FuseServer } from "../../support/disks/fuse_server.ts";
+import { Sentinels } from "../../support/sentinel/sentinel.ts";
+import {
+  collect,
+  countRings,
+  openUring,
+  Pipe,
+  PIPE_BYTES,
+  PIPE_DATA,
+  replaceProperty,
+  ringOf,
+  slotWord,
+  startRawRead,
+  testEachForm,
+} from "../../support/rings/uring.ts";
+import {
+  URING_ENDINGS,
+  type UringEnding,
+  UringWorker,
+} from "../../support/rings/uring_attached.ts";
+
+const SENTINEL_BYTES = 4 * 1_048_576;
+/** Of each kind of memory. */
+const READS = 4;
+
+testForgottenReads(200);
+
+testEachForm("a read that is pointed at plain memory by force is found", async (form) => {
+  const { late, changed } = await runForgotten("canary", form, 1);
+  assertEquals([late, changed], [1, 1]);
+});
+
+/** Reads of a Worker that are in the kernel. */
+interface WorkersReads {
+  /** Those into the arena, whose memory this thread has, too. */
+  readonly refs: readonly WaitRef[];
+  readonly views: readonly Uint8Array[];
+  /** Those into memory that the Worker alone had. */
+  readonly own: readonly WaitRef[];
+}
+
+async function startWorkersReads(
+  { aio }: Fixture,
+  worker: UringWorker,
+  fd: number,
+): Promise<WorkersReads> {
+  const refs: WaitRef[] = [];
+  const own: WaitRef[] = [];
+  const views = Array.from({ length: READS }, () => aio.alloc(PIPE_BYTES).fill(0));
+  for (const view of views) {
+    refs.push(await worker.read(fd, view));
+    own.push(await worker.read(fd, null));
+  }
+  return { refs, views, own };
+}
+
+/** A pipe cannot be read at a position, which is how IO is done again: now it can be. */
+function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[], fd = file.fd): void {
+  const { control } = aio.backend;
+  for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = fd;
+}
+
+function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
+  const { control } = aio.backend;
+  return control.words[control.handleAt(index) + HANDLE.rawResult]!;
+}
+
+/** The slot of a thread that died is free, and the next one goes on with its ring. */
+async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Promise<void> {
+  const { aio, file } = fixture;
+  const { control } = aio.backend;
+  assertEquals(control.words[control.backendAt(id) + BACKEND.threadId], 0);
+  assertEquals(slotWord(fixture, id, SLOT.isUsed), 0);
+  const ring = slotWord(fixture, id, SLOT.fd);
+  await using next = await UringWorker.start(fixture, form);
+  assertEquals([next.id, slotWord(fixture, id, SLOT.fd)], [id, ring]);
+  using pipe = await Pipe.open();
+  const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
+  const refs = [await next.read(pipe.fd, views[0]), await next.read(file.fd, views[1], 5)] as const;
+  pipe.write();
+  // This thread knew the ring that was there before.
+  for (const ref of refs) aio.waitSync(ref);
+  for (const ref of refs) assertEquals(await next.ask({ what: "result", ref }), PIPE_BYTES);
+  assertEquals(new Uint8Array(views[0]), PIPE_DATA);
+  assertEquals(new Uint8Array(views[1]), fileContent(5, PIPE_BYTES));
+  assertEquals(aio.backends()[id]!.counters.synchronousByMethod, 0);
+  for (const view of views) aio.free(view);
+}
+
+async function endWhileReading(form: RingForm, ending: UringEnding): Promise<void> {
+  await using fixture = await openUring(form);
+  const { aio } = fixture;
+  const rings = countRings();
+  const free = aio.backend.arena.freeBytes;
+  using pipe = await Pipe.open();
+  const worker = await UringWorker.start(fixture, form);
+  assertEquals(countRings(), rings + 1);
+  const { refs, views, own } = await startWorkersReads(fixture, worker, pipe.fd);
+  assertEquals(ringOf(fixture, worker.id).inKernel, 2 * READS);
+  worker.end(ending);
+  await worker.untilDead();
+  collect();
+  const sentinels = new Sentinels();
+  sentinels.addOfEachSize(SENTINEL_BYTES);
+  // The kernel gives them up now, as their thread is gone, so that nobody reads this.
+  pipe.write(2 * READS);
+  for (const view of views) assertEquals(new Uint8Array(view), new Uint8Array(PIPE_BYTES));
+  pointAtFile(fixture, [...refs, ...own]);
+  await Promise.all([...refs, ...own].map((ref) => aio.wait(ref)));
+  for (const view of views) assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+  // Memory that the thread alone had is still there.
+  assertEquals(own.map((ref) => rawResultOf(fixture, ref)), own.map(() => PIPE_BYTES));
+  assertEquals([pipe.drain(), sentinels.changed()], [2 * READS * PIPE_BYTES, 0]);
+  // Who waited may have completed them without knowing that their thread is dead.
+  aio.backend.reapDead();
+  for (const view of views) aio.free(view);
+  // The ring stays for the next thread.
+  assertEquals([countRings(), aio.ios(), aio.backend.arena.freeBytes], [rings + 1, [], free]);
+  await assertSlotWorks(fixture, form, worker.id);
+}
+
+for (const ending of URING_ENDINGS) {
+  testEachForm(
+    `reads in flight when their thread ends (${ending}) are done again`,
+    async (form) => {
+      await endWhileReading(form, ending);
+    },
+  );
+
+  testEachForm(`data that comes while a thread ends (${ending}) is not lost`, async (form) => {
+    await using fixture = await openUring(form);
+    const { aio } = fixture;
+    using pipe = await Pipe.open();
+    const worker = await UringWorker.start(fixture, form);
+    const { refs, views } = await startWorkersReads(fixture, worker, pipe.fd);
+    worker.end(ending);
+    for (let i = 0; i < 2 * READS; i++) pipe.write();
+    await Promise.all(refs.map((ref) => aio.wait(ref)));
+    await worker.untilDead();
+    aio.backend.reapDead();
+    // Each read has brought all of its data or none, and the pipe has the rest.
+    const filled = views.filter((view) => view[0] !== 0);
+    for (const view of filled) assertEquals(new Uint8Array(view), PIPE_DATA);
+    const left = pipe.drain() / PIPE_BYTES;
+    assert(left >= READS - filled.length && left <= 2 * READS - filled.length);
+    await assertSlotWorks(fixture, form, worker.id);
+  });
+}
+
+testEachForm(
+  "who attaches in a dead thread's place takes what the kernel did for it",
+  async (form) => {
+    // One slot beside the opener's, which does not look who lives.
+    await using fixture = await openUring(form, { maxBackends: 2, maxConcurrency: READS });
+    const { aio } = fixture;
+    using pipe = await Pipe.open();
+    const start = async (worker: UringWorker, view: Uint8Array) => {
+      const refs: WaitRef[] = [];
+      for (let i = 0; i < READS; i++) refs.push(await worker.read(pipe.fd, view));
+      return refs;
+    };
+    const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
+    const dead = await UringWorker.start(fixture, form);
+    const refs = await start(dead, views[0]);
+    pipe.write(READS);
+    const ring = ringOf(fixture, dead.id);
+    while (ring.ready < READS) await new Promise((resolve) => setTimeout(resolve, 1));
+    dead.end("terminate");
+    await dead.untilDead();
+
+    await using next = await UringWorker.start(fixture, form);
+    assertEquals([next.id, ring.ready, aio.ios()], [dead.id, 0, []]);
+    for (const ref of refs) assert(aio.checkDone(ref));
+    assertEquals(new Uint8Array(views[0]), PIPE_DATA);
+    // It has each handle once: for one more read than it has handles it waits.
+    const nextRefs = await start(next, views[1]);
+    const last = next.read(pipe.fd, views[1]);
+    pipe.write(READS + 1);
+    for (const ref of [...nextRefs, await last]) {
+      assertEquals(await next.ask({ what: "result", ref }), PIPE_BYTES);
+    }
+  },
+);
+
+/** Has the kernel say of all that it has given up that its memory could not be written to. */
+async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Promise<void> {
+  const ring = ringOf(fixture, id);
+  while (ring.ready < count) await new Promise((resolve) => setTimeout(resolve, 1));
+  const head = ring.words[slotWord(fixture, id, SLOT.cqHead)]!;
+  for (let i = head; i < head + count; i++) {
+    assertEquals(setResult(fixture, id, i, -EFAULT), -ECANCELED);
+  }
+}
+
+/** Changes what the kernel says of an IO. @returns what it has said */
+function setResult(fixture: Fixture, id: number, entry: number, result: number): number {
+  const ring = ringOf(fixture, id);
+  const cqe = (entry & (ring.cqEntries - 1)) * CQE_WORDS.size;
+  const at = slotWord(fixture, id, SLOT.cqes) + cqe + CQE_WORDS.result;
+  const said = ring.words[at]!;
+  ring.words[at] = result;
+  return said;
+}
+
+/** What it says of a cold file's page that comes in when the thread which wanted it is gone. */
+async function endWithFault(form: RingForm, isReaped: boolean): Promise<void> {
+  await using fixture = await openUring(form);
+  const { aio } = fixture;
+  using pipe = await Pipe.open();
+  const worker = await UringWorker.start(fixture, form);
+  const { refs, views, own } = await startWorkersReads(fixture, worker, pipe.fd);
+  worker.end("terminate");
+  await worker.untilDead();
+  pipe.write();
+  await falsifyGivenUp(fixture, worker.id, 2 * READS);
+  pointAtFile(fixture, [...refs, ...own]);
+  if (isReaped) aio.backend.reapDead();
+  for (const ref of refs) aio.waitSync(ref);
+  for (const view of views) assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+}
+
+testEachForm(
+  "reads that failed for their thread's death are done again: by a reaper",
+  async (form) => {
+    await endWithFault(form, true);
+  },
+);
+
+testEachForm(
+  "reads that failed for their thread's death are done again: by a waiter",
+  async (form) => {
+    await endWithFault(form, false);
+  },
+);
+
+testEachForm(
+  "a read that failed as if its thread had died is done again by who awaits it, if that looks no more",
+  async (form) => {
+    await using fixture = await openUring(form);
+    const { aio, file } = fixture;
+    using pipe = await Pipe.open();
+    await using worker = await AttachedWorker.start(aio, file);
+    using _blind = replaceProperty("isReady", () => false);
+    const { ref, view } = startRawRead(fixture, pipe.fd);
+    pipe.write();
+    setResult(fixture, 0, 0, -EFAULT);
+    pointAtFile(fixture, [ref]);
+    await worker.ask({ what: "await", ref });
+    assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
+  },
+);
+
+testEachForm(
+  "reads that ended with their thread are done again, and no event loop stands",
+  async (form) => {
+    await using server = await FuseServer.start();
+    await using fixture = await openUring(form);
+    const { aio } = fixture;
+    await using slow = await aio.openFile(server.join("file"));
+    using pipe = await Pipe.open();
+    const worker = await UringWorker.start(fixture, form);
+    const { refs, views, own } = await startWorkersReads(fixture, worker, pipe.fd);
+    worker.end("terminate");
+    await worker.untilDead();
+    pipe.write(2 * READS);
+    pointAtFile(fixture, [...refs, ...own], slow.fd);
+    await server.hold("READ");
+    const awaited = Promise.all(refs.map((ref) => aio.wait(ref)));
+    await server.untilHeld("READ");
+    await server.release("READ");
+    await awaited;
+    const sevens = new Uint8Array(PIPE_BYTES).fill(7);
+    for (const view of views) assertEquals(new Uint8Array(view), sevens);
+  },
+  0,
+  fuseAvailable(),
+);
+
+testEachForm("good and failed IO is completed by another thread that waits", async (form) => {
+  await using fixture = await openUring(form);
+  const { aio } = fixture;
+  await using worker = await UringWorker.start(fixture, form);
+  // This thread does not look, not even while it submits.
+  const blind = replaceProperty("isReady", () => false);
+  const good = startRead(fixture, 300);
+  const bad = startRawRead(fixture, 1_000_000);
+  for (const { ref } of [good, bad]) await worker.ask({ what: "waitSync", ref });
+  assertEquals(aio.backends()[1]!.counters.completedForOthers, 2);
+  blind[Symbol.dispose]();
+  for (const { ref } of [good, bad]) aio.waitSync(ref);
+  const { completedBySelf, completedByOthers } = aio.backends()[0]!.counters;
+  assertEquals([completedBySelf, completedByOthers], [0, 2]);
+  assertEquals([good.ret.result.status, good.ret.result.result], ["ok", good.view.length]);
+  assertEquals(new Uint8Array(good.view), fileContent(300, good.view.length));
+  assertEquals(bad.ret.result.result, -9);
+});

@@ -1,0 +1,56 @@
+/**
+ * worker_compile_test.ts: `deno compile` takes the modules of IO Workers along, by an import that it can
+ * follow. What it embeds is what it lists; the program itself is not run, as that takes a download.
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { LIBRARY_URL } from "../../support/program.ts";
+import { runChild, type TempDir, tempDir } from "../../support/temp.ts";
+
+const WORKER_URL = import.meta.resolve("../../../methods/worker/io_worker_main.ts");
+
+/** The local modules that Deno knows a module to need. */
+async function graphOf(url: string): Promise<string[]> {
+  const { code, stdout, stderr } = await runChild(["info", "--json", "--no-config", url]);
+  assertEquals(code, 0, stderr);
+  const { modules }: { modules: { specifier: string }[] } = JSON.parse(stdout);
+  return modules.map(({ specifier }) => specifier).filter((one) => one.startsWith("file:"));
+}
+
+/** Compiles a program that uses the library. @returns what Deno says it embeds */
+async function compile(dir: TempDir, flags: readonly string[] = []): Promise<string> {
+  const program = `import { Aio } from ${JSON.stringify(LIBRARY_URL)};\nawait Aio.open();\n`;
+  await Deno.writeTextFile(dir.join("program.ts"), program);
+  const args = ["--no-config", "--no-check", "--allow-all", "--output", dir.join("program")];
+  // Any file serves as the runtime that the modules are appended to, and this one is there.
+  const env = { DENORT_BIN: Deno.execPath(), NO_COLOR: "1" };
+  const command = ["compile", ...args, ...flags, dir.join("program.ts")];
+  const { code, stdout, stderr } = await runChild(command, { env });
+  assertEquals(code, 0, stderr);
+  return `${stdout}\n${stderr}`;
+}
+
+Deno.test("worker: every module of an IO Worker is one that mod.ts is known to need", async () => {
+  const known = await graphOf(LIBRARY_URL);
+  const needed = await graphOf(WORKER_URL);
+  assert(needed.length > 10, String(needed));
+  assertEquals(needed.filter((one) => !known.includes(one)), []);
+});
+
+Deno.test("worker: deno compile embeds the modules of IO Workers", async () => {
+  await using dir = await tempDir();
+  const listed = await compile(dir);
+  // A folder that is embedded as a whole is not listed by its files.
+  assert(/ io_worker_main\.ts | methods\/\* /.test(listed), listed);
+  assert(/ helper\.ts | core\/\* /.test(listed), listed);
+});
+
+Deno.test("worker: deno compile --include embeds a callback module, which it cannot know of", async () => {
+  await using dir = await tempDir();
+  await Deno.writeTextFile(dir.join("my_callbacks.ts"), "export const callbacks = {};\n");
+  assert(!(await compile(dir)).includes("my_callbacks.ts"));
+  assertStringIncludes(
+    await compile(dir, ["--include", dir.join("my_callbacks.ts")]),
+    "my_callbacks.ts",
+  );
+});

@@ -1,0 +1,5 @@
+/** worker_deaths_long_test.ts: what worker_deaths_test.ts shows, with more IO. */
+
+import { testWorkerDeaths } from "../../support/deaths/worker_deaths.ts";
+
+testWorkerDeaths(10_000);

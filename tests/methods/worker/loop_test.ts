@@ -1,0 +1,238 @@
+/**
+ * worker_loop_test.ts: awaited IO of the worker method is executed by a Worker, whatever state the pool
+ * and its queue are in; a thread executes IO itself only where it blocks for it.
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Aio, type AioToken } from "../../../mod.ts";
+import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
+import { POOL } from "../../../methods/worker/memory.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import {
+  open,
+  openGate,
+  READ_BYTES,
+  readAndCheck,
+  SEED,
+  start,
+  synchronousCount,
+} from "../../support/workers/opened_pool.ts";
+import { hangs, until, untilDead } from "../../support/patience.ts";
+import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";
+import {
+  lockQueue,
+  METHODS_FOR_TESTS,
+  poolUp,
+  poolWord,
+  runningWorkers,
+} from "../../support/workers/worker_pool.ts";
+
+Deno.test("worker: no Worker is started before the first IO, which waits for it", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assertEquals([aio.workers(), poolWord(aio, POOL.isStarted)], [[], 0]);
+  await readAndCheck(opened, 0);
+  await readAndCheck(opened, 100);
+  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 2]);
+});
+
+Deno.test("worker: a thread that looks for its first IO in a loop has the pool started too", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  const { ref, ret } = start(opened, "whoCompletes");
+  const isHanging = hangs();
+  // Without a turn of the event loop.
+  while (!aio.checkDone(ref)) assert(!isHanging());
+  assertEquals([ret.result.status, ret.result.result], ["ok", 1000]);
+});
+
+Deno.test("worker: a blocking wait executes its IO where no Worker runs, and the flags say so", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  let flags = 0;
+  aio.attachInjectionPoint("aio-before-reclaim", ({ id }) => {
+    const { control } = aio.backend;
+    flags = control.words[control.handleAt(id) + HANDLE.flags]!;
+  });
+  const { ref, ret } = start(opened, "whoCompletes");
+  aio.waitSync(ref);
+  assertEquals([ret.result.result, synchronousCount(aio)], [999, 1]);
+  assertEquals(flags & FLAG_BITS.synchronous, FLAG_BITS.synchronous);
+});
+
+Deno.test("worker: a blocking wait executes another thread's IO where no Worker runs", async () => {
+  await using opened = await open();
+  const { aio, file } = opened;
+  await using other = await AttachedWorker.start(aio, file);
+  // The opener, which alone could start a Worker, blocks until its look finds the other one's IO.
+  const written = other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
+  const isHanging = hangs();
+  const ofOther = () => aio.ios().find(({ backendId }) => backendId === 1);
+  while (ofOther()?.state !== "SUBMITTED") assert(!isHanging());
+  const { ioId, ioGeneration } = ofOther()!;
+  aio.waitSync({ index: ioId, generation: ioGeneration });
+  assertEquals([aio.workers(), synchronousCount(aio)], [[], 0]);
+  await written;
+});
+
+Deno.test("worker: IO whose completion a hook is to see is executed by its thread", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  let seen = 0;
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => void seen++);
+  const { ref, ret } = start(opened, "whoCompletes");
+  await aio.wait(ref);
+  assertEquals([ret.result.result, seen, synchronousCount(aio)], [999, 1, 1]);
+});
+
+Deno.test("worker: IO with hooks at other places goes to the pool", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  let seen = 0;
+  aio.attachInjectionPoint("aio-after-staging", () => void seen++);
+  aio.attachInjectionPoint("aio-before-reclaim", () => void seen++);
+  const { ref, ret } = start(opened, "whoCompletes");
+  await aio.wait(ref);
+  assertEquals([ret.result.result, seen, synchronousCount(aio)], [1000, 2, 0]);
+});
+
+Deno.test("worker: the first IO of another thread has the opener start the pool", async () => {
+  await using opened = await open();
+  const { aio, file } = opened;
+  await using other = await AttachedWorker.start(aio, file);
+  await other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
+  await readAndCheck(opened, 0);
+  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 2]);
+});
+
+Deno.test("worker: every handle finds room in the queue", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 }, maxConcurrency: 128 });
+  const { aio } = opened;
+  await poolUp(aio);
+  const slow = start(opened, "gated");
+  await until(() => aio.workers()[0]!.ioId !== null, "busy");
+  const reads = Array.from({ length: 127 }, () => start(opened, "whoCompletes"));
+  openGate(aio);
+  for (const { ref, ret } of [slow, ...reads]) {
+    await aio.wait(ref);
+    assertEquals([ret.result.status, ret.result.result > 0], ["ok", true]);
+  }
+  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 128]);
+});
+
+Deno.test("worker: what finds the queue locked waits, and the event loop goes on", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  const unlock = lockQueue(aio);
+  const reads = Array.from({ length: 5 }, () => start(opened, "whoCompletes"));
+  const all = Promise.all(reads.map(({ ref }) => aio.wait(ref)));
+  for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(reads.map(({ ret }) => ret.result.status), Array(5).fill("unknown"));
+  unlock();
+  await all;
+  assertEquals(reads.map(({ ret }) => ret.result.result), Array(5).fill(1000));
+  assertEquals(synchronousCount(aio), 0);
+});
+
+Deno.test("worker: a blocking wait executes an IO that finds the queue locked", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  const unlock = lockQueue(aio);
+  const { ref, ret } = start(opened, "whoCompletes");
+  aio.waitSync(ref);
+  assertEquals([ret.result.result, synchronousCount(aio)], [999, 1]);
+  unlock();
+  await readAndCheck(opened, 0);
+});
+
+Deno.test("worker: what waits outside a locked queue is cancelled there", async () => {
+  await using opened = await open();
+  const { aio } = opened;
+  await poolUp(aio);
+  const unlock = lockQueue(aio);
+  const { ref, ret } = start(opened, "whoCompletes");
+  aio.cancel(ref);
+  await aio.wait(ref);
+  assertEquals(ret.result.status, "error");
+  unlock();
+  for (let i = 0; i < 5; i++) await readAndCheck(opened, i);
+  assertEquals(aio.workers()[0]!.ios, 5);
+});
+
+/** A module that Workers cannot load while a file is there. */
+function failingModule(path: string): URL {
+  const text = `
+    import { workerData } from "node:worker_threads";
+    const isThere = (() => { try { Deno.statSync(${
+    JSON.stringify(path)
+  }); return true; } catch { return false; } })();
+    if (workerData?.number !== undefined && isThere) throw new Error("not to be had");
+    export const callbacks = {};`;
+  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
+}
+
+Deno.test("worker: IO waits for a Worker that cannot be started at first, and that is told once", async () => {
+  await using dir = await tempDir();
+  await Deno.writeTextFile(dir.join("fails"), "");
+  const callbackModules = [failingModule(dir.join("fails"))];
+  await using opened = await open({ callbackModules });
+  const { aio, warnings } = opened;
+  const read = readAndCheck(opened, 0);
+  await until(() => warnings.length > 0, "told");
+  await Deno.remove(dir.join("fails"));
+  await read;
+  assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 1]);
+  assertEquals(warnings.length, 1);
+  const [warning] = warnings;
+  assert(warning!.startsWith("Cannot start an IO worker, so it is tried again: "), warning);
+  assert(warning!.includes("not to be had"), warning);
+});
+
+Deno.test("worker: IO fails where no Worker can be started, until one can", async () => {
+  await using dir = await tempDir();
+  await Deno.writeTextFile(dir.join("fails"), "");
+  const callbackModules = [failingModule(dir.join("fails"))];
+  await using opened = await open({ callbackModules });
+  const { aio, warnings } = opened;
+  await assertRejects(() => readAndCheck(opened, 0), Deno.errors.WouldBlock);
+  assertEquals(warnings.length, 2);
+  assert(warnings[1]!.startsWith("Cannot start IO workers, so IO fails with EAGAIN"), warnings[1]);
+  assertEquals(aio.ios(), []);
+  await Deno.remove(dir.join("fails"));
+  await until(() => {
+    if (aio.ios().length === 0) readAndCheck(opened, 0).catch(() => {});
+    return runningWorkers(aio) > 0;
+  }, "a Worker");
+  await readAndCheck(opened, 0);
+  assertEquals(synchronousCount(aio), 0);
+});
+
+Deno.test("worker: where the opener has died, another thread starts Workers for awaited IO", async () => {
+  const url = new URL("../fixtures/opener_worker.ts", import.meta.url);
+  const opener = new Worker(url, { type: "module" });
+  const { token, threadId } = await new Promise<{ token: AioToken; threadId: number }>(
+    (resolve) => {
+      opener.onmessage = ({ data }) => resolve(data);
+    },
+  );
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("file"), 4096, SEED);
+  const aio = await Aio.attach(token, {}, METHODS_FOR_TESTS);
+  const file = await aio.openFile(dir.join("file"));
+  const view = aio.alloc(READ_BYTES);
+  opener.postMessage("end");
+  await untilDead(aio.backend.libc, threadId);
+  for (let offset = 0; offset < 5; offset++) {
+    assertEquals(await file.readAt(view, offset), READ_BYTES);
+    assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));
+  }
+  const own = aio.backends().find(({ backendId }) => backendId === aio.backendId)!;
+  assertEquals(own.counters.synchronousByMethod, 0);
+  await file.close();
+  await aio.close();
+  opener.terminate();
+});

@@ -1,0 +1,45 @@
+/**
+ * worker_waiters_test.ts: threads that wait for IO which its issuer executes in the submit, as it is in
+ * the page cache, while no Worker runs: whoever claims it completes it, and only that one.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { Aio, AioReturn } from "../../../mod.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import { until } from "../../support/patience.ts";
+import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";
+
+const SEED = 1;
+const FILE_BYTES = 65_536;
+const READ_BYTES = 4096;
+/** One in four went wrong. */
+const ROUNDS = 100;
+
+Deno.test("worker: a cached read is completed once, whoever waits for it", async () => {
+  await using dir = await tempDir();
+  const path = dir.join("data");
+  await writeRandomFile(path, FILE_BYTES, SEED);
+  await using aio = await Aio.open({ method: "worker", arenaBytes: 1024 * 1024 });
+  await using file = await aio.openFile(path);
+  await using waiter = await AttachedWorker.start(aio, file);
+  const view = aio.alloc(READ_BYTES);
+  for (let round = 0; round < ROUNDS; round++) {
+    const offset = round * READ_BYTES % FILE_BYTES;
+    const ret = new AioReturn();
+    aio.enterBatchmode();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    handle.setIovec(view.fill(0));
+    file.startReadv(handle, offset);
+    const waited = waiter.ask({ what: "waitSync", ref });
+    const isWaiting = () => aio.backends().some(({ waitEvent }) => waitEvent === "AioIoSubmit");
+    await until(isWaiting, "the other thread waits for the submit");
+    aio.exitBatchmode();
+    await waited;
+    await aio.wait(ref);
+    assertEquals([ret.result.status, ret.result.result], ["ok", READ_BYTES]);
+    assertEquals(view.slice(), contentAt(SEED, offset, READ_BYTES));
+  }
+});

@@ -1,5 +1,0 @@
-/** worker_deaths_long_test.ts: what worker_deaths_test.ts shows, with more IO. */
-
-import { testWorkerDeaths } from "../support/worker_deaths.ts";
-
-testWorkerDeaths(10_000);

@@ -1,0 +1,32 @@
+/**
+ * aborted_memory_test.ts: reads that are aborted at random moments, with the collector forced
+ * between: nothing that was given back is written to, though the kernel, or another thread, may be at
+ * it for a while yet. A canary gives memory back too early, and is found. With more reads:
+ * aborted_memory_long_test.ts.
+ */
+
+import { assert } from "@std/assert";
+import {
+  abortAtRandom,
+  OPTIONS,
+  performNowAndThen,
+  testAbortedReads,
+} from "../../support/aborted_reads.ts";
+import { openHeld } from "../../support/core.ts";
+import { testSeed } from "../../support/prng.ts";
+
+const READS = 200;
+
+testAbortedReads(READS);
+
+Deno.test("held: canary: memory that is given back while a read is at it is written to", async () => {
+  await using fixture = await openHeld(OPTIONS);
+  const { arena } = fixture.aio.backend;
+  using _performing = performNowAndThen(fixture);
+  const free = (view: Uint8Array<SharedArrayBuffer>) => {
+    arena.giveBack(view);
+    return true;
+  };
+  const { changed } = await abortAtRandom({ fixture, reads: READS, seed: testSeed(), free });
+  assert(changed > 0);
+});

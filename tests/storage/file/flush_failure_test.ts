@@ -1,0 +1,499 @@
+/**
+ * flush_failure_test.ts: once a flush of a file has failed, no other one of it resolves, in any thread
+ * and by any method, until the file is opened again.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { AioSystemError, type SystemError } from "../../../core/base/errors.ts";
+import { flushErrorOf, noteFlushError } from "../../../core/files/flush_error.ts";
+import { BEGUN_BIT } from "../../../core/io/handle_flag.ts";
+import { AioReturn } from "../../../core/io/result.ts";
+import { BACKEND, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import type { Aio, AioFile } from "../../../storage/mod.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+import { type Fixture, openHeld } from "../../support/core.ts";
+import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import { settles, untilDead } from "../../support/patience.ts";
+import { tempDir } from "../../support/temp.ts";
+
+const POINT = "aio-process-completion-before-shared";
+const EIO = 5;
+const ENOSPC = 28;
+const REMEDY = "open it again and verify what was written since the last sync() that resolved";
+
+/** Has the next IO of an operation fail with an error number, whatever the system says. */
+function failNext(aio: Aio, operation: string, errno: number): void {
+  aio.attachInjectionPoint(POINT, (handle) => {
+    if (handle.operation !== operation) return;
+    aio.detachInjectionPoint(POINT);
+    return -errno;
+  });
+}
+
+/** Waits for a promise that must reject with an error of the system. */
+async function rejection(promise: Promise<unknown>): Promise<SystemError> {
+  const outcome = await promise.then(() => null, (error: SystemError) => error);
+  assert(outcome instanceof AioSystemError, `${outcome}`);
+  return outcome;
+}
+
+/** All ways to flush a file, each by its system call. */
+const AWAITED: readonly (readonly [string, (file: AioFile) => Promise<void>])[] = [
+  ["fsync", (file) => file.sync()],
+  ["fdatasync", (file) => file.syncData()],
+  ["sync_file_range", (file) => file.flushRange(0, 4096)],
+];
+const BLOCKING: readonly (readonly [string, (file: AioFile) => void])[] = [
+  ["fsync", (file) => file.syncSync()],
+  ["fdatasync", (file) => file.syncDataSync()],
+  ["sync_file_range", (file) => file.flushRangeSync(0, 4096)],
+];
+
+async function checkFailsAlways({ file }: { file: AioFile }, code: string): Promise<void> {
+  const told = `${JSON.stringify(file.path)}: `;
+  const check = (error: SystemError, syscall: string) => {
+    assert(error.message.startsWith(`Cannot sync ${told}`), error.message);
+    assert(error.message.endsWith(`(${code}); close it, ${REMEDY}`), error.message);
+    assertEquals([error.code, error.syscall, error.path], [code, syscall, file.path]);
+  };
+  for (const [syscall, flush] of AWAITED) check(await rejection(flush(file)), syscall);
+  for (const [syscall, flush] of BLOCKING) {
+    check(assertThrows(() => flush(file), AioSystemError) as SystemError, syscall);
+  }
+}
+
+async function checkCloses({ file }: { file: AioFile }, code: string): Promise<void> {
+  const closed = await rejection(file.close());
+  const what = `Closed ${JSON.stringify(file.path)}, but an earlier flush of it failed: `;
+  assert(closed.message.startsWith(what), closed.message);
+  assert(closed.message.endsWith(`(${code}); ${REMEDY}`), closed.message);
+  assertEquals([closed.code, closed.syscall, closed.path], [code, "close", file.path]);
+}
+
+for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2]] as const) {
+  testEachCoreMethod(
+    `all flushes fail after a failed ${operation}, and close() tells it`,
+    async (test) => {
+      await using fixture = await test.open();
+      const { aio, file } = fixture;
+      await file.sync();
+      failNext(aio, operation, ENOSPC);
+      const error = await rejection(AWAITED[at]![1](file));
+      assertEquals([error.code, error.syscall], ["ENOSPC", AWAITED[at]![0]]);
+      await checkFailsAlways(fixture, "ENOSPC");
+      // Transfers go on: what is there can be saved elsewhere.
+      await file.writeAt(new Uint8Array(10), 0);
+      assertEquals(await file.readAt(new Uint8Array(10), 0), 10);
+      await checkCloses(fixture, "ENOSPC");
+      assertEquals(aio.backend.files.count, 0);
+      await using again = await aio.openFile(file.path, { write: true });
+      await again.sync();
+      again.syncDataSync();
+    },
+  );
+}
+
+testEachCoreMethod("a failed syncSync() fails all later flushes, and closeSync()", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  failNext(aio, "fsync", EIO);
+  assertThrows(() => file.syncSync(), AioSystemError, "EIO");
+  await checkFailsAlways(fixture, "EIO");
+  const closed = assertThrows(() => file.closeSync(), AioSystemError, "an earlier flush of it");
+  assertEquals((closed as SystemError).code, "EIO");
+  assertEquals([file.isClosed, aio.backend.files.count], [true, 0]);
+  file.closeSync();
+});
+
+testEachCoreMethod("the first error stays, whatever later flushes hear", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  failNext(aio, "fsync", ENOSPC);
+  assertEquals((await rejection(file.sync())).code, "ENOSPC");
+  failNext(aio, "fsync", EIO);
+  await rejection(file.sync());
+  await checkFailsAlways(fixture, "ENOSPC");
+  await checkCloses(fixture, "ENOSPC");
+});
+
+testEachCoreMethod("a flush that was not executed fails alone", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  for (const errno of [4, 9, 11, 22, 38, 95, 125]) {
+    failNext(aio, "fdatasync", errno);
+    const outcome = await file.syncData().then(() => null, (error: SystemError) => error);
+    assertEquals(outcome?.errno, errno);
+    assert(!outcome!.message.includes(REMEDY), outcome!.message);
+    await file.sync();
+    file.syncDataSync();
+  }
+  await file.close();
+});
+
+testEachCoreMethod("one of two sync() at once that fails fails both", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  failNext(aio, "fsync", EIO);
+  const errors = await Promise.all([file.sync(), file.sync()].map(rejection));
+  assertEquals(errors.map(({ code }) => code), ["EIO", "EIO"]);
+  await checkCloses(fixture, "EIO");
+});
+
+testEachCoreMethod("another opening of the same file fails by itself", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  const other = await aio.openFile(file.path, { read: true, write: true });
+  failNext(aio, "fsync", EIO);
+  await rejection(other.sync());
+  // The system tells each opening once, so this one asks it.
+  await file.sync();
+  await checkCloses({ file: other }, "EIO");
+});
+
+testEachCoreMethod("the slot's next file is not blamed for the one before", async (test) => {
+  await using fixture = await test.open({ maxFiles: 1 });
+  const { aio, file } = fixture;
+  failNext(aio, "fsync", EIO);
+  await rejection(file.sync());
+  await checkCloses(fixture, "EIO");
+  for (let i = 0; i < 3; i++) {
+    const next = await aio.openFile(file.path, { write: true });
+    await next.sync();
+    await next.close();
+  }
+});
+
+testEachCoreMethod("await using is quiet about a failure that sync() threw", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  const thrown = await rejection((async () => {
+    await using opened = await aio.openFile(file.path, { write: true });
+    failNext(aio, "fsync", EIO);
+    await opened.sync();
+  })());
+  assertEquals(thrown.syscall, "fsync");
+});
+
+testEachMethod("aio.close() tells failed flushes that no call has thrown", async (method) => {
+  await using dir = await tempDir();
+  // Closed below: a second close would tell the same once more.
+  const aio = await openAio(method);
+  const open = (name: string) => aio.openFile(dir.join(name), { write: true, create: true });
+  const [thrown, file] = [await open("thrown"), await open("other")];
+  failNext(aio, "fsync", EIO);
+  await rejection(thrown.sync());
+  failNext(aio, "fsync", ENOSPC);
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  await aio.wait(ref);
+  const closed = await rejection(aio.close());
+  assertEquals([closed.code, closed.path], ["ENOSPC", file.path]);
+  assertEquals([file.isClosed, thrown.isClosed], [true, true]);
+});
+
+testEachCoreMethod("await using tells a failure that only the core has seen", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  const thrown = await rejection((async () => {
+    await using opened = await aio.openFile(file.path, { write: true });
+    failNext(aio, "fsync", EIO);
+    const ret = new AioReturn();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    opened.startFsync(handle);
+    await aio.wait(ref);
+    assertEquals([ret.result.status, ret.result.errorData], ["error", EIO]);
+  })());
+  assertEquals(thrown.syscall, "close");
+});
+
+testEachCoreMethod("startFsync() has an error after a flush that failed", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  failNext(aio, "fdatasync", EIO);
+  await rejection(file.syncData());
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  await aio.wait(ref);
+  assertEquals([ret.result.status, ret.result.errorData], ["error", EIO]);
+  assertThrows(
+    () => aio.reportResult(ret.result, ret.targetData, "error"),
+    AioSystemError,
+    "could not fsync file",
+  );
+  await checkCloses(fixture, "EIO");
+});
+
+// --- writes of files opened with O_DSYNC ---
+
+async function openDurable({ aio, file }: Fixture): Promise<AioFile> {
+  return await aio.openFile(file.path, { read: true, write: true, dsync: true });
+}
+
+testEachCoreMethod("a failed write counts as a failed flush with dsync", async (test) => {
+  await using fixture = await test.open();
+  const { aio } = fixture;
+  const file = await openDurable(fixture);
+  failNext(aio, "writev", EIO);
+  assertEquals((await rejection(file.writeAt(new Uint8Array(10), 0))).syscall, "pwritev");
+  await checkFailsAlways({ file }, "EIO");
+  const later = await rejection(file.writeAt(new Uint8Array(10), 0));
+  assertEquals([later.code, later.syscall, later.path], ["EIO", "pwritev", file.path]);
+  assertThrows(() => file.writeAtSync(new Uint8Array(10), 0), AioSystemError, "EIO");
+  assertEquals(await file.readAt(new Uint8Array(10), 0), 10);
+  await checkCloses({ file }, "EIO");
+});
+
+testEachCoreMethod("a failed write fails alone without dsync", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  failNext(aio, "writev", EIO);
+  await rejection(file.writeAt(new Uint8Array(10), 0));
+  await file.writeAt(new Uint8Array(10), 0);
+  await file.sync();
+  file.syncDataSync();
+  await file.close();
+});
+
+testEachCoreMethod("a write fails with dsync after a flush that failed", async (test) => {
+  await using fixture = await test.open();
+  const { aio } = fixture;
+  const file = await openDurable(fixture);
+  failNext(aio, "fsync", ENOSPC);
+  await rejection(file.sync());
+  assertEquals((await rejection(file.writeAt(new Uint8Array(10), 0))).code, "ENOSPC");
+  assertThrows(() => file.writeAtSync(new Uint8Array(10), 0), AioSystemError, "ENOSPC");
+  await checkCloses({ file }, "ENOSPC");
+});
+
+// --- flushes that overlap, in an order that only a method of the test can set ---
+
+/** Whether a promise is settled after everything that is ready has run. */
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let isOver = false;
+  const note = () => void (isOver = true);
+  promise.then(note, note);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve));
+  return isOver;
+}
+
+/** Waits until so many IOs are held. */
+async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]> {
+  for (;;) {
+    const ios = held.held(aio);
+    if (ios.length === count) return ios;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+/** Lets the only IO of this thread go with success, whatever another one left. */
+async function completeOwn({ aio, held }: Fixture): Promise<void> {
+  for (;;) {
+    const own = held.held(aio).find((io) => aio.backend.handleOf(io).backendId === aio.backendId);
+    if (own !== undefined) return held.complete(aio, own, 0);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+const SETTLING = [["fails", -EIO], ["goes well", 0]] as const;
+
+for (const [outcome, raw] of SETTLING) {
+  Deno.test(`held: sync() waits for one that it overlaps, which ${outcome}`, async () => {
+    await using fixture = await openHeld();
+    const { aio, held, file } = fixture;
+    const [first, second] = [file.sync(), file.syncData()];
+    const [firstIo, secondIo] = await heldIos(fixture, 2);
+    held.complete(aio, secondIo!, 0);
+    assertEquals(await isSettled(second), false);
+    // It begins later, so the second does not wait for it; the first does.
+    const third = file.sync();
+    const [, thirdIo] = await heldIos(fixture, 2);
+    held.complete(aio, firstIo!, raw);
+    if (raw === 0) await second;
+    else {
+      const errors = await Promise.all([first, second].map(rejection));
+      assertEquals(errors.map(({ syscall }) => syscall), ["fsync", "fdatasync"]);
+    }
+    held.complete(aio, thirdIo!, 0);
+    if (raw === 0) return void await Promise.all([first, third]);
+    await rejection(third);
+    await checkCloses(fixture, "EIO");
+  });
+
+  Deno.test(`held: syncSync() waits for one that it overlaps, which ${outcome}`, async () => {
+    await using fixture = await openHeld();
+    const { aio, held, file } = fixture;
+    const first = file.sync();
+    const [firstIo] = await heldIos(fixture, 1);
+    aio.attachInjectionPoint(POINT, (handle) => handle.id === firstIo ? raw : undefined);
+    // The method performs what is waited for.
+    if (raw === 0) file.syncDataSync();
+    else assertThrows(() => file.syncDataSync(), AioSystemError, "EIO");
+    assertEquals(held.waits, [firstIo]);
+    if (raw === 0) return await first;
+    await rejection(first);
+    await checkCloses(fixture, "EIO");
+  });
+
+  Deno.test(`held: a write with dsync waits for one that it overlaps, which ${outcome}`, async () => {
+    await using fixture = await openHeld();
+    const { aio, held } = fixture;
+    const file = await openDurable(fixture);
+    const first = file.writeAt(new Uint8Array(10), 0);
+    const second = file.writeAt(new Uint8Array(10), 100);
+    const [firstIo, secondIo] = await heldIos(fixture, 2);
+    held.complete(aio, secondIo!, 10);
+    assertEquals(await isSettled(second), false);
+    held.complete(aio, firstIo!, raw === 0 ? 10 : raw);
+    if (raw === 0) {
+      assertEquals(await Promise.all([first, second]), [10, 10]);
+      return await file.close();
+    }
+    const [, error] = await Promise.all([first, second].map(rejection));
+    assertEquals(error!.syscall, "pwritev");
+    await checkCloses({ file }, "EIO");
+  });
+
+  Deno.test(`held: sync() waits for another thread's that it overlaps, which ${outcome}`, async () => {
+    await using fixture = await openHeld();
+    const { aio, held, file } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const theirs = worker.ask({ what: "sync" });
+    const [theirIo] = await heldIos(fixture, 1);
+    const ours = file.sync();
+    const [, ourIo] = await heldIos(fixture, 2);
+    held.complete(aio, ourIo!, 0);
+    assertEquals(await isSettled(ours), false);
+    held.complete(aio, theirIo!, raw);
+    if (raw === 0) return void await Promise.all([ours, theirs]);
+    const [error] = await Promise.all([
+      rejection(ours),
+      assertRejects(() => theirs, Error, `(EIO); close it, ${REMEDY}`),
+    ]);
+    assertEquals(error.code, "EIO");
+    const later = assertThrows(() => file.syncDataSync(), AioSystemError);
+    assertEquals((later as SystemError).code, "EIO");
+    // The Worker has heard of it, and so has this thread.
+    await assertRejects(
+      () => worker.ask({ what: "close" }),
+      Error,
+      "an earlier flush of it failed",
+    );
+    worker.terminate();
+    await checkCloses(fixture, "EIO");
+  });
+}
+
+Deno.test("held: sync() that is aborted ends at once, and its error is kept all the same", async () => {
+  await using fixture = await openHeld();
+  const { aio, held, file } = fixture;
+  const controller = new AbortController();
+  const aborted = file.sync({ signal: controller.signal });
+  const [io] = await heldIos(fixture, 1);
+  controller.abort(new Error("no more"));
+  await assertRejects(() => aborted, Error, "no more");
+  held.complete(aio, io!, -EIO);
+  const later = file.sync();
+  const [laterIo] = await heldIos(fixture, 1);
+  held.complete(aio, laterIo!, 0);
+  assertEquals((await rejection(later)).code, "EIO");
+  await checkCloses(fixture, "EIO");
+});
+
+Deno.test("held: reads and other files' flushes are not waited for", async () => {
+  await using fixture = await openHeld();
+  const { aio, held, file } = fixture;
+  await using other = await aio.openFile(file.path, { write: true });
+  const elsewhere = other.sync();
+  const read = file.readAt(new Uint8Array(10), 0);
+  const write = file.writeAt(new Uint8Array(10), 0);
+  const flushed = file.sync();
+  const ios = await heldIos(fixture, 4);
+  const isOurs = (io: number) => {
+    const { operation, operationData } = aio.backend.handleOf(io);
+    return operation === "fsync" && operationData.fd === file.fd;
+  };
+  held.complete(aio, ios.find(isOurs)!, 0);
+  await flushed;
+  held.performAll(aio);
+  await Promise.all([elsewhere, read, write]);
+});
+
+// --- threads that die ---
+
+/** What a Worker leaves behind that ends while it flushes. */
+async function leaveFlush(fixture: Fixture, hasBegun: boolean): Promise<WaitRef> {
+  const { aio, file } = fixture;
+  const { control, libc } = aio.backend;
+  await using worker = await AttachedWorker.start(aio, file);
+  const threadId = Atomics.load(control.words, control.backendAt(1) + BACKEND.threadId);
+  const ref = await worker.ask<WaitRef>({ what: "startSync" });
+  // As if it had begun to execute it by itself.
+  if (hasBegun) control.words[control.handleAt(ref.index) + HANDLE.flags]! |= BEGUN_BIT;
+  worker.terminate();
+  await untilDead(libc, threadId);
+  return ref;
+}
+
+Deno.test("held: a flush that a thread had begun when it died counts as failed", async () => {
+  await using fixture = await openHeld();
+  const { aio, file } = fixture;
+  const ref = await leaveFlush(fixture, true);
+  const ours = file.sync();
+  await completeOwn(fixture);
+  assert(await settles(ours.catch(() => {})));
+  assertEquals((await rejection(ours)).code, "EIO");
+  assert(aio.checkDone(ref));
+  await checkCloses(fixture, "EIO");
+});
+
+Deno.test("held: a flush that a dead thread had not begun is executed", async () => {
+  await using fixture = await openHeld();
+  const { aio, file } = fixture;
+  const ref = await leaveFlush(fixture, false);
+  const ours = file.sync();
+  await completeOwn(fixture);
+  await ours;
+  assert(aio.checkDone(ref));
+});
+
+testEachCoreMethod("a synchronous flush says in its handle that it has begun", async (test) => {
+  await using fixture = await test.open();
+  const { aio, file } = fixture;
+  const flags: number[] = [];
+  aio.attachInjectionPoint(POINT, (handle) => {
+    const { words } = aio.backend.control;
+    flags.push(words[aio.backend.control.handleAt(handle.id) + HANDLE.flags]! & BEGUN_BIT);
+  });
+  file.syncSync();
+  file.syncDataSync();
+  file.writeAtSync(new Uint8Array(10), 0);
+  file.readAtSync(new Uint8Array(10), 0);
+  assertEquals(flags, [BEGUN_BIT, BEGUN_BIT, BEGUN_BIT, 0]);
+});
+
+// --- the word itself ---
+
+Deno.test("held: noteFlushError() of a file that was closed says nothing about the next one", async () => {
+  await using fixture = await openHeld({ maxFiles: 2 });
+  const { control } = fixture.aio.backend;
+  const slot = 1;
+  const at = control.fileAt(slot) + FILE.generation;
+  for (const generation of [1, 2, 0x7fffffff, -0x80000000, -1]) {
+    control.words[at] = generation;
+    noteFlushError(control, { slot, generation: generation - 1 | 0 }, EIO);
+    assertEquals(flushErrorOf(control, { slot, generation }), 0);
+    noteFlushError(control, { slot, generation }, ENOSPC);
+    noteFlushError(control, { slot, generation }, EIO);
+    assertEquals(flushErrorOf(control, { slot, generation }), ENOSPC);
+    assertEquals(flushErrorOf(control, { slot, generation: generation + 1 | 0 }), 0);
+  }
+});

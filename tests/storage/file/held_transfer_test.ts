@@ -1,0 +1,423 @@
+/**
+ * held_transfer_test.ts: the friendly layer over IOs that a test completes as it likes: short,
+ * interrupted, failed, late, in any order. What a healthy disk does not show.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { setImmediate } from "node:timers";
+import { AioSystemError, type SystemError } from "../../../core/mod.ts";
+import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
+import { HeldMethod } from "../../support/held_method.ts";
+import { contentAt } from "../../support/prng.ts";
+
+const EINTR = 4;
+const EIO = 5;
+const EAGAIN = 11;
+const ENOSPC = 28;
+/** More than there are handles. */
+const TURNS = 8;
+/** More than any bounded number of tries. */
+const TRIES_MAX = 5_000;
+
+/**
+ * Lets the event loop come around until all that is over was handed out, and what follows is submitted.
+ * On a busy machine each IO that is over is handed out in a turn of its own, after other work.
+ */
+async function turn({ aio }: Fixture): Promise<void> {
+  for (let i = 0; i < TURNS; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await aio.backend.turn.settled();
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+}
+
+/** What is held, as operation, offset and length, the oldest first. */
+async function heldNow(fixture: Fixture): Promise<string[]> {
+  await turn(fixture);
+  return fixture.held.held(fixture.aio).map((index) => {
+    const handle = fixture.aio.backend.handleOf(index);
+    const { offset, length } = handle.operationData;
+    return `${handle.operation} ${offset} ${length}`;
+  });
+}
+
+/** Completes the oldest held IO with a result. */
+async function complete(fixture: Fixture, result: number): Promise<void> {
+  await turn(fixture);
+  const [index] = fixture.held.held(fixture.aio);
+  assert(index !== undefined, "nothing is held");
+  fixture.held.complete(fixture.aio, index, result);
+}
+
+/** Really does the oldest held IO. */
+async function perform(fixture: Fixture): Promise<void> {
+  await turn(fixture);
+  const [index] = fixture.held.held(fixture.aio);
+  assert(index !== undefined, "nothing is held");
+  fixture.held.perform(fixture.aio, index);
+}
+
+async function withHeld(
+  use: (fixture: Fixture) => Promise<void>,
+  options: Parameters<typeof openHeld>[0] = {},
+  method = new HeldMethod(),
+): Promise<void> {
+  await using fixture = await openHeld({ maxConcurrency: 4, ...options }, method);
+  await use(fixture);
+  await turn(fixture);
+  assertEquals(fixture.held.held(fixture.aio), []);
+  assertEquals(fixture.aio.backend.idleCount, 4, "handles");
+}
+
+/** A buffer in the arena, and one that is bounced. */
+function buffersOf(fixture: Fixture, bytes: number): Uint8Array[] {
+  return [fixture.aio.alloc(bytes), new Uint8Array(bytes)];
+}
+
+async function errorOf(promise: Promise<unknown>): Promise<SystemError> {
+  const error = await assertRejects(() => promise, AioSystemError);
+  assert("code" in error && "errno" in error && "syscall" in error);
+  return error as SystemError;
+}
+
+Deno.test("held: reads of one turn are submitted together at its end", () =>
+  withHeld(async (fixture) => {
+    const { file, held } = fixture;
+    const reads = [0, 1, 2].map((i) => file.readAt(new Uint8Array(10), i * 10));
+    assertEquals(held.submissions, []);
+    assertEquals(await heldNow(fixture), ["readv 0 10", "readv 10 10", "readv 20 10"]);
+    assertEquals(held.submissions, [3]);
+    held.performAll(fixture.aio);
+    assertEquals(await Promise.all(reads), [10, 10, 10]);
+  }));
+
+Deno.test("held: readAt() that comes short goes on behind what it has, and ends at 0", () =>
+  withHeld(async (fixture) => {
+    for (const buffer of buffersOf(fixture, 100)) {
+      const reading = fixture.file.readAt(buffer, 1_000);
+      assertEquals(await heldNow(fixture), ["readv 1000 100"]);
+      await complete(fixture, 30);
+      assertEquals(await heldNow(fixture), ["readv 1030 70"]);
+      await complete(fixture, 20);
+      assertEquals(await heldNow(fixture), ["readv 1050 50"]);
+      await complete(fixture, 0);
+      assertEquals(await reading, 50);
+    }
+  }));
+
+Deno.test("held: readAt() that comes short and then whole has all its bytes in place", () =>
+  withHeld(async (fixture) => {
+    for (const buffer of buffersOf(fixture, 100)) {
+      const reading = fixture.file.readAt(buffer, 1_000);
+      await turn(fixture);
+      await complete(fixture, 40);
+      await perform(fixture);
+      assertEquals(await reading, 100);
+      assertEquals(buffer.slice(40), fileContent(1_040, 60));
+    }
+  }));
+
+Deno.test("held: readAt() of several buffers goes on in the middle of one", () =>
+  withHeld(async (fixture) => {
+    const buffers = [10, 20, 30].map((bytes) => fixture.aio.alloc(bytes).fill(0));
+    const reading = fixture.file.readAt(buffers, 0);
+    assertEquals(await heldNow(fixture), ["readv 0 60"]);
+    await complete(fixture, 15);
+    assertEquals(await heldNow(fixture), ["readv 15 45"]);
+    await perform(fixture);
+    assertEquals(await reading, 60);
+    assertEquals(buffers[1]?.slice(5), fileContent(15, 15));
+    assertEquals(buffers[2]?.slice(), fileContent(30, 30));
+    assertEquals(buffers[0]?.slice(), new Uint8Array(10));
+  }));
+
+Deno.test("held: writeAt() that comes short goes on behind what it has", () =>
+  withHeld(async (fixture) => {
+    for (const buffer of buffersOf(fixture, 100)) {
+      buffer.set(contentAt(3, 0, 100));
+      const writing = fixture.file.writeAt(buffer, 1_000);
+      await complete(fixture, 30);
+      assertEquals(await heldNow(fixture), ["writev 1030 70"]);
+      await perform(fixture);
+      assertEquals(await writing, 100);
+      const back = new Uint8Array(100);
+      const reading = fixture.file.readAt(back, 1_000);
+      await perform(fixture);
+      await reading;
+      assertEquals(back.subarray(30), contentAt(3, 30, 70));
+    }
+  }));
+
+Deno.test("held: writeAt() that gets nowhere is WriteZero, and tells how far it got", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    for (const buffer of buffersOf(fixture, 100)) {
+      const writing = assertRejects(() => file.writeAt(buffer, 1_000), Deno.errors.WriteZero);
+      await complete(fixture, 30);
+      await complete(fixture, 0);
+      const error = await writing as Error as SystemError;
+      assertEquals(
+        error.message,
+        `Cannot write 100 bytes at offset 1000 of ${JSON.stringify(file.path)}: ` +
+          "wrote only 30 of 100 bytes",
+      );
+      assertEquals([error.bytesWritten, error.offset, error.length], [30, 1_000, 100]);
+      assertEquals([error.path, error.syscall], [file.path, "pwritev"]);
+    }
+  }));
+
+Deno.test("held: writeAt() that fails after a short one tells bytesWritten", () =>
+  withHeld(async (fixture) => {
+    for (const buffer of buffersOf(fixture, 100)) {
+      const writing = errorOf(fixture.file.writeAt(buffer, 1_000));
+      await complete(fixture, 30);
+      await complete(fixture, -ENOSPC);
+      const error = await writing;
+      assertEquals([error.code, error.bytesWritten], ["ENOSPC", 30]);
+      assertEquals([error.offset, error.length], [1_000, 100]);
+    }
+  }));
+
+Deno.test("held: readAt() and writeAt() that are interrupted or find no room are made again", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    for (const buffer of buffersOf(fixture, 100)) {
+      for (const errno of [EINTR, EAGAIN]) {
+        const reading = file.readAt(buffer, 1_000);
+        for (let i = 0; i < 5; i++) await complete(fixture, -errno);
+        assertEquals(await heldNow(fixture), ["readv 1000 100"]);
+        await perform(fixture);
+        assertEquals(await reading, 100);
+        assertEquals(buffer.slice(), fileContent(1_000, 100));
+        const writing = file.writeAt(buffer, 1_000);
+        await complete(fixture, 10);
+        await complete(fixture, -errno);
+        await perform(fixture);
+        assertEquals(await writing, 100);
+      }
+    }
+  }));
+
+Deno.test("held: an interruption without an end is told as what it is", () =>
+  withHeld(async (fixture) => {
+    const { aio, held } = fixture;
+    let isSettled = false;
+    const reading = assertRejects(
+      () => fixture.file.readAt(aio.alloc(100), 0).finally(() => isSettled = true),
+      Deno.errors.Interrupted,
+    );
+    let tries = 0;
+    while (!isSettled && tries < TRIES_MAX) {
+      const [index] = held.held(aio);
+      if (index === undefined) {
+        await new Promise((resolve) => queueMicrotask(() => resolve(null)));
+        if (tries > 0 && held.held(aio).length === 0) await turn(fixture);
+        continue;
+      }
+      held.complete(aio, index, -EINTR);
+      tries++;
+    }
+    const error = await reading as Error as SystemError;
+    assertEquals([error.code, error.errno], ["EINTR", EINTR]);
+    assert(tries > 10, `${tries} tries`);
+  }));
+
+Deno.test("held: an error of one read is its own, the others are good, in any order", () =>
+  withHeld(async (fixture) => {
+    const { aio, file, held } = fixture;
+    const buffers = [0, 1, 2, 3].map(() => new Uint8Array(50));
+    const settled = Promise.allSettled(buffers.map((buffer, i) => file.readAt(buffer, i * 50)));
+    await turn(fixture);
+    const [first, second, third, fourth] = held.held(aio);
+    held.perform(aio, fourth!);
+    held.complete(aio, second!, -EIO);
+    held.perform(aio, first!);
+    held.perform(aio, third!);
+    const outcomes = await settled;
+    assertEquals(outcomes.map(({ status }) => status === "fulfilled"), [true, false, true, true]);
+    for (const i of [0, 2, 3]) assertEquals(buffers[i], fileContent(i * 50, 50));
+    assertEquals(buffers[1], new Uint8Array(50), "the one that failed");
+  }));
+
+Deno.test("held: sync() that fails is told and never made again", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    for (const [errno, code] of [[EIO, "EIO"], [EINTR, "EINTR"], [ENOSPC, "ENOSPC"]] as const) {
+      for (const [name, syscall] of [["sync", "fsync"], ["syncData", "fdatasync"]] as const) {
+        const syncing = assertRejects(() => file[name](), Error);
+        assertEquals(await heldNow(fixture), [`${syscall} 0 0`]);
+        await complete(fixture, -errno);
+        const error = await syncing as Error as SystemError;
+        assertEquals([error.code, error.syscall, error.path], [code, syscall, file.path]);
+        assert(error.message.startsWith(`Cannot sync ${JSON.stringify(file.path)}: `));
+        assertEquals(await heldNow(fixture), []);
+      }
+    }
+  }));
+
+Deno.test("held: more reads than handles wait for one, first come, first served", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    const order: number[] = [];
+    const reads = Array.from(
+      { length: 12 },
+      (_, i) => file.readAt(new Uint8Array(10), i).then(() => order.push(i)),
+    );
+    assertEquals((await heldNow(fixture)).length, 4);
+    for (let i = 0; i < 12; i++) await perform(fixture);
+    await Promise.all(reads);
+    assertEquals(order, Array.from({ length: 12 }, (_, i) => i));
+  }));
+
+Deno.test("held: writes that wait for room start in the order of their calls", () =>
+  withHeld(async (fixture) => {
+    const { aio, file, held } = fixture;
+    const buffer = new Uint8Array(10_000);
+    const writes = Array.from({ length: 40 }, (_, i) => file.writeAt(buffer, i * 10_000));
+    const offsets: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      await turn(fixture);
+      const [index] = held.held(aio);
+      offsets.push(aio.backend.handleOf(index!).operationData.offset);
+      held.perform(aio, index!);
+    }
+    assertEquals(offsets, offsets.map((_, i) => i * 10_000));
+    assertEquals(await Promise.all(writes), new Array(40).fill(10_000));
+  }, { arenaBytes: 65_536 }));
+
+Deno.test("held: close() waits for what is in flight, and so does closing the Aio", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const reading = file.readAt(new Uint8Array(10), 0);
+    await turn(fixture);
+    let isClosed = false;
+    const closing = file.close().then(() => isClosed = true);
+    await turn(fixture);
+    await turn(fixture);
+    assert(!isClosed);
+    const other = assertThrows(() => file.token, Deno.errors.BadResource);
+    assert(other.message.endsWith("the file is closed"));
+    await perform(fixture);
+    assertEquals(await reading, 10);
+    await closing;
+    await aio.close();
+  }));
+
+Deno.test("held: closeSync() with a read in flight is Busy", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    const reading = file.readAt(new Uint8Array(10), 0);
+    await turn(fixture);
+    const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
+    assertEquals(
+      error.message,
+      `Cannot close ${JSON.stringify(file.path)} at once while 1 operations are pending: ` +
+        "await close() instead",
+    );
+    await perform(fixture);
+    await reading;
+    file.closeSync();
+  }));
+
+Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const view = aio.alloc(5_000);
+    const reading = file.readAt(view.subarray(4_500, 4_600), 0);
+    const message = `Cannot free the view at byte ${view.byteOffset} of the arena ` +
+      "while an IO uses it: wait for the IO first";
+    assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
+    await turn(fixture);
+    assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
+    await perform(fixture);
+    await reading;
+    aio.free(view);
+  }));
+
+Deno.test("held: an abort rejects at once, and the memory is kept until the kernel is done", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const { freeBytes } = aio.backend.arena;
+    const controller = new AbortController();
+    const plain = new Uint8Array(100);
+    const view = aio.alloc(100);
+    const { signal } = controller;
+    const reads = [plain, view].map((buffer) => {
+      const reading = file.readAt(buffer, 0, { signal });
+      return reading.then(() => "read", (reason) => reason);
+    });
+    await turn(fixture);
+    controller.abort("enough");
+    assertEquals(await Promise.all(reads), ["enough", "enough"]);
+    assertEquals((await heldNow(fixture)).length, 2, "they are still in flight");
+    assertEquals(aio.backend.arena.freeBytes, freeBytes - 2 * 4096, "the bounce page and the view");
+    assertThrows(() => aio.free(view), Deno.errors.Busy);
+    let isClosed = false;
+    const closing = file.close().then(() => isClosed = true);
+    await turn(fixture);
+    assert(!isClosed, "the descriptor outlives what is in flight on it");
+    await perform(fixture);
+    await perform(fixture);
+    await closing;
+    assertEquals(plain, new Uint8Array(100), "the buffer is its owner's again");
+    aio.free(view);
+    assertEquals(aio.backend.arena.freeBytes, freeBytes);
+  }));
+
+Deno.test("held: an abort of a read that has no handle yet never starts it", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    const reads = [0, 1, 2, 3].map((i) => file.readAt(new Uint8Array(10), i));
+    const controller = new AbortController();
+    const { signal } = controller;
+    const aborted = file.readAt(new Uint8Array(10), 77, { signal }).catch((reason) => reason);
+    const syncing = file.sync({ signal }).catch((reason) => reason);
+    await turn(fixture);
+    controller.abort("enough");
+    assertEquals([await aborted, await syncing], ["enough", "enough"]);
+    for (let i = 0; i < 4; i++) await perform(fixture);
+    await Promise.all(reads);
+    assertEquals(await heldNow(fixture), [], "nothing at offset 77");
+  }));
+
+Deno.test("held: a transfer that was started goes on after close() of its file", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const views = Array.from({ length: 40 }, () => aio.alloc(10));
+    const reading = file.readAt(views, 0);
+    const closing = file.close();
+    for (let i = 0; i < 3; i++) await perform(fixture);
+    assertEquals(await reading, 400);
+    await closing;
+  }));
+
+Deno.test("held: readAtSync() while others are in flight disturbs none of them", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const buffers = [0, 1, 2].map(() => new Uint8Array(10));
+    const reads = buffers.map((buffer, i) => file.readAt(buffer, i * 10));
+    await turn(fixture);
+    const view = aio.alloc(50);
+    assertEquals(file.readAtSync(view, 500), 50);
+    assertEquals(view.slice(), fileContent(500, 50));
+    const plain = new Uint8Array(50);
+    assertEquals(file.readAtSync(plain, 700), 50);
+    assertEquals(plain, fileContent(700, 50));
+    assertEquals((await heldNow(fixture)).length, 3);
+    for (let i = 0; i < 3; i++) await perform(fixture);
+    assertEquals(await Promise.all(reads), [10, 10, 10]);
+    for (const [i, buffer] of buffers.entries()) assertEquals(buffer, fileContent(i * 10, 10));
+  }));
+
+Deno.test("held: readAtSync() with all handles in flight waits for one, blocking", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    const reads = [0, 1, 2, 3].map((i) => file.readAt(new Uint8Array(10), i));
+    const buffer = new Uint8Array(10);
+    assertEquals(file.readAtSync(buffer, 50), 10);
+    assertEquals(buffer, fileContent(50, 10));
+    for (let i = 0; i < 3; i++) await perform(fixture);
+    assertEquals(await Promise.all(reads), [10, 10, 10, 10]);
+  }));

@@ -1,0 +1,377 @@
+/**
+ * open_file_refusal_test.ts: everything that openFile() refuses, with its words, and with the
+ * fields of the system's errors.
+ *
+ * @module
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import type { IoMethodName } from "../../../methods/mod.ts";
+import { AioSystemError, type SystemError } from "../../../core/mod.ts";
+import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import {
+  countDescriptorsOf,
+  foldersOf,
+  openDescriptors,
+  runProgram,
+} from "../../support/program.ts";
+import { isRoot, type TempDir, tempDir } from "../../support/temp.ts";
+
+const isLinux = Deno.build.os === "linux";
+
+async function withDir(
+  method: IoMethodName,
+  use: (aio: Aio, dir: TempDir) => Promise<void>,
+): Promise<void> {
+  await using dir = await tempDir();
+  await using aio = await openAio(method);
+  await use(aio, dir);
+}
+
+/** Options as a caller without types may pass them. */
+function untyped(options: unknown): OpenFileOptions {
+  return options as OpenFileOptions;
+}
+
+/** Paths and options that both ways to open refuse, each with its message. */
+const WRONG_OPTIONS: readonly (readonly [string, unknown, string])[] = [
+  [
+    "an unknown option",
+    { reed: true },
+    'the option "reed" is unknown: known are read, write, ' +
+    "create, createNew, truncate, dsync, mode, direct",
+  ],
+  [
+    "append",
+    { write: true, append: true },
+    'there is no "append", as Linux ignores the offset ' +
+    "of positioned writes to such a file; keep the end of the file yourself and write there",
+  ],
+  [
+    "append: false too",
+    { append: false },
+    'there is no "append", as Linux ignores the offset of ' +
+    "positioned writes to such a file; keep the end of the file yourself and write there",
+  ],
+  ["neither read nor write", { read: false }, 'neither "read" nor "write" is set'],
+  ["create without write", { create: true }, 'the option "create" needs "write"'],
+  ["createNew without write", { createNew: true }, 'the option "createNew" needs "write"'],
+  ["truncate without write", { truncate: true }, 'the option "truncate" needs "write"'],
+  ["dsync without write", { dsync: true }, 'the option "dsync" needs "write"'],
+  ["read that is a number", { read: 1 }, 'the option "read" must be a boolean: got 1'],
+  ["write that is a string", { write: "yes" }, 'the option "write" must be a boolean: got "yes"'],
+  ["dsync that is null", { dsync: null }, 'the option "dsync" must be a boolean: got null'],
+  [
+    "a mode that is negative",
+    { mode: -1 },
+    'the option "mode" must be an integer from 0 to ' +
+    "0o7777: got -1",
+  ],
+  [
+    "a mode that is too large",
+    { mode: 0o10000 },
+    'the option "mode" must be an integer from 0 ' +
+    "to 0o7777: got 4096",
+  ],
+  [
+    "a mode that is text",
+    { mode: "644" },
+    'the option "mode" must be an integer from 0 to ' +
+    '0o7777: got "644"',
+  ],
+  [
+    "direct that is a boolean",
+    { direct: true },
+    'the option "direct" must be "off", "optional" ' +
+    'or "required": got true',
+  ],
+  ["options that are null", null, "its options are null"],
+  ["options that are a mode of C", "r+", 'its options are "r+"'],
+];
+
+for (const [what, options, why] of WRONG_OPTIONS) {
+  testEachMethod(`openFile() refuses ${what}`, (method) =>
+    withDir(method, async (aio, dir) => {
+      const path = dir.join("file");
+      await Deno.writeTextFile(path, "hello");
+      const message = `Cannot open ${JSON.stringify(path)}: ${why}`;
+      const error = await assertRejects(() => aio.openFile(path, untyped(options)), TypeError);
+      assertEquals(error.message, message);
+      const thrown = assertThrows(() => aio.openFileSync(path, untyped(options)), TypeError);
+      assertEquals(thrown.message, message);
+      assertEquals(await Deno.readTextFile(path), "hello");
+    }));
+}
+
+const NO_PATH = "a path is not empty and has no NUL character";
+const WRONG_PATHS: readonly (readonly [string, unknown, string])[] = [
+  ["an empty path", "", `Cannot open "": ${NO_PATH}`],
+  ["a path with NUL", "a\0b", `Cannot open "a\\u0000b": ${NO_PATH}`],
+  ["a URL with NUL", new URL("file:///a%00b"), `Cannot open "/a\\u0000b": ${NO_PATH}`],
+  [
+    "an http URL",
+    new URL("http://localhost/a"),
+    "Cannot open http://localhost/a: only file: URLs name files",
+  ],
+  ["a number", 3, "Cannot open 3: pass the path as a string or a URL"],
+  ["undefined", undefined, "Cannot open undefined: pass the path as a string or a URL"],
+  ["bytes", new Uint8Array(3), "Cannot open a Uint8Array: pass the path as a string or a URL"],
+];
+
+for (const [what, path, message] of WRONG_PATHS) {
+  testEachMethod(`openFile() refuses ${what} as a path`, async (method) => {
+    await using aio = await openAio(method);
+    const error = await assertRejects(() => aio.openFile(path as string), TypeError);
+    assertEquals(error.message, message);
+    assertEquals(assertThrows(() => aio.openFileSync(path as string), TypeError).message, message);
+  });
+}
+
+/** Checks all fields of what both ways to open throw. */
+async function assertRefused(
+  aio: Aio,
+  path: string,
+  options: OpenFileOptions,
+  expected: { readonly Class: new (message: string) => Error; code: string; errno: number },
+  why: string,
+): Promise<SystemError> {
+  const { Class, code, errno } = expected;
+  const before = isLinux ? countDescriptorsOf(path) : 0;
+  const error = await assertRejects(() => aio.openFile(path, options), Class) as SystemError;
+  const thrown = assertThrows(() => aio.openFileSync(path, options), Class) as SystemError;
+  for (const one of [error, thrown]) {
+    assertEquals(one.message, `Cannot open ${JSON.stringify(path)}${why} (${code})`);
+    assertEquals([one.code, one.errno, one.syscall, one.path], [code, errno, "open", path]);
+  }
+  if (isLinux) assertEquals(countDescriptorsOf(path), before, "a descriptor is kept");
+  return error;
+}
+
+testEachMethod(
+  "openFile() of what is missing is NotFound, with the cause underneath",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      const expected = { Class: Deno.errors.NotFound, code: "ENOENT", errno: 2 };
+      const error = await assertRefused(
+        aio,
+        dir.join("none"),
+        {},
+        expected,
+        ": No such file or directory",
+      );
+      assertInstanceOf(error.cause, Error);
+      await assertRefused(
+        aio,
+        dir.join("none", "file"),
+        { write: true, create: true },
+        expected,
+        ": No such file or directory",
+      );
+    }),
+);
+
+testEachMethod(
+  "openFile() with createNew of what is there is AlreadyExists",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      await Deno.writeTextFile(dir.join("file"), "hello");
+      const expected = { Class: Deno.errors.AlreadyExists, code: "EEXIST", errno: 17 };
+      const options = { write: true, createNew: true, truncate: true };
+      const error = await assertRefused(aio, dir.join("file"), options, expected, ": File exists");
+      assertInstanceOf(error.cause, Error);
+      assertEquals(await Deno.readTextFile(dir.join("file")), "hello");
+    }),
+);
+
+testEachMethod(
+  "openFile() of a directory is IsADirectory, for reading and writing",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      const expected = { Class: Deno.errors.IsADirectory, code: "EISDIR", errno: 21 };
+      await assertRefused(aio, dir.path, {}, expected, " as a file: Is a directory");
+      await assertRefused(aio, dir.path, { write: true }, expected, ": Is a directory");
+    }),
+);
+
+testEachMethod(
+  "openFile() below a file is NotADirectory",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      await Deno.writeTextFile(dir.join("file"), "hello");
+      const expected = { Class: Deno.errors.NotADirectory, code: "ENOTDIR", errno: 20 };
+      await assertRefused(aio, dir.join("file", "x"), {}, expected, ": Not a directory");
+    }),
+);
+
+testEachMethod(
+  "openFile() of a link to itself is FilesystemLoop",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      await Deno.symlink(dir.join("link"), dir.join("link"));
+      const expected = { Class: Deno.errors.FilesystemLoop, code: "ELOOP", errno: 40 };
+      const why = ": Too many levels of symbolic links";
+      await assertRefused(aio, dir.join("link"), {}, expected, why);
+    }),
+  isLinux,
+);
+
+testEachMethod(
+  "openFile() of a name that is too long keeps the cause",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      const expected = { Class: AioSystemError, code: "ENAMETOOLONG", errno: 36 };
+      const path = dir.join("a".repeat(300));
+      const error = await assertRefused(aio, path, {}, expected, ": File name too long");
+      assertInstanceOf(error.cause, Error);
+    }),
+  isLinux,
+);
+
+const NOT_POSITIONED = " for positioned I/O as it is neither a regular file nor a block device";
+
+testEachMethod("openFile() of a device is refused", async (method) => {
+  await using aio = await openAio(method);
+  const expected = { Class: AioSystemError, code: "ESPIPE", errno: 29 };
+  for (const path of ["/dev/null", "/dev/zero"]) {
+    await assertRefused(aio, path, {}, expected, `${NOT_POSITIONED}: Illegal seek`);
+  }
+}, isLinux);
+
+testEachMethod("openFile() refuses a FIFO without waiting for its other end", async (method) => {
+  await using dir = await tempDir();
+  const path = dir.join("fifo");
+  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
+  assert(success);
+  const program = `
+    const aio = await Aio.open({ method: ${JSON.stringify(method)} });
+    for (const options of [{}, { write: true }, { read: true, write: true }]) {
+      for (const name of ["openFile", "openFileSync"]) {
+        try {
+          await aio[name](Deno.args[0], options);
+          console.log("opened");
+        } catch (error) {
+          console.log(error.code);
+        }
+      }
+    }
+    await aio.close();`;
+  const result = await runProgram(program, { args: [path] });
+  assertEquals(result.timedOut, false, `it hangs after: ${result.stdout}`);
+  assertEquals([result.code, result.stderr], [0, ""]);
+  const codes = result.stdout.trim().split("\n");
+  assertEquals(codes.length, 6);
+  // Without a reader the system itself refuses to open a FIFO for writing only.
+  for (const code of codes) assert(["ESPIPE", "ENXIO"].includes(code), code);
+  assertEquals([codes[0], codes[5]], ["ESPIPE", "ESPIPE"]);
+}, isLinux);
+
+testEachMethod(
+  "openFile() without permission of the system is PermissionDenied",
+  async (method) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    await Deno.writeTextFile(path, "hello");
+    await Deno.chmod(path, 0);
+    const program = `
+    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
+    try {
+      await aio.openFile(Deno.args[0]);
+    } catch (error) {
+      const { code, errno, syscall, path, cause } = error;
+      console.log(error instanceof Deno.errors.PermissionDenied, cause instanceof Error);
+      console.log(error.message);
+      console.log(code, errno, syscall, path === Deno.args[0]);
+    }`;
+    // Root without its privileges still owns the file, and is held off by the file's mode.
+    const wrapper = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
+    const result = await runProgram(program, { args: [path], ...(isRoot() ? { wrapper } : {}) });
+    assertEquals(result.stderr, "");
+    assertEquals(
+      result.stdout,
+      `true true\nCannot open ${JSON.stringify(path)}: Permission denied (EACCES)\n` +
+        "EACCES 13 open true\n",
+    );
+  },
+  isLinux,
+);
+
+testEachMethod(
+  "openFile() beyond Deno's own permission is NotCapable, from Deno",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeTextFile(dir.join("file"), "hello");
+    const program = `
+    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
+    const [path] = Deno.args;
+    const tell = (error) => console.log(error.name, error.message);
+    await aio.openFile(path).catch(tell);
+    try { aio.openFileSync(path); } catch (error) { tell(error); }
+    await aio.openFile(path, { write: true }).catch(tell);
+    await aio.openFile(path, { direct: "optional" }).catch(tell);`;
+    const flags = ["--allow-ffi", ...foldersOf(method).map((folder) => `--allow-read=${folder}`)];
+    const result = await runProgram(program, { args: [dir.join("file")], flags });
+    assertEquals([result.code, result.stderr], [0, ""]);
+    const lines = result.stdout.trim().split("\n");
+    assertEquals(lines.length, 4);
+    for (const line of lines) assertStringIncludes(line, "NotCapable Requires ");
+    assertStringIncludes(lines[0]!, "--allow-read");
+    assertStringIncludes(lines[2]!, "--allow-write");
+  },
+);
+
+testEachMethod(
+  "openFile() with no descriptor left is EMFILE, and works again after",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeTextFile(dir.join("file"), "hello");
+    const program = `
+    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
+    const files = [];
+    const errors = [];
+    while (errors.length < 10) {
+      try {
+        files.push(await aio.openFile(Deno.args[0]));
+      } catch (error) {
+        errors.push([error.name, error.code, error.errno, error.syscall, error.path].join(" "));
+      }
+    }
+    while (files.length > 10) await files.pop().close();
+    for (let i = 0; i < 5; i++) files.push(aio.openFileSync(Deno.args[0]));
+    console.log([...new Set(errors)].join("; "), files.length);
+    for (const file of files) file.closeSync();`;
+    const result = await runProgram(program, { args: [dir.join("file")], shell: "ulimit -n 80" });
+    assertEquals([result.code, result.stderr], [0, ""]);
+    const [told = "", count = ""] = result.stdout.trim().split(/ (?=\d+$)/);
+    assertEquals(count, "15");
+    for (const error of told.split("; ")) {
+      assertEquals(error, `AioSystemError EMFILE 24 open ${dir.join("file")}`);
+    }
+  },
+  isLinux,
+);
+
+testEachMethod(
+  "openFile() that is refused leaves no descriptor behind",
+  (method) =>
+    withDir(method, async (aio, dir) => {
+      await assertRejects(() => aio.openFile(dir.path)); // From now on there is a doorbell.
+      const before = openDescriptors().size;
+      for (let i = 0; i < 50; i++) {
+        await assertRejects(() => aio.openFile(dir.path));
+        await assertRejects(() => aio.openFile(dir.join("none")));
+        await assertRejects(() => aio.openFile("/dev/null"));
+        assertThrows(() => aio.openFileSync("/dev/null"));
+      }
+      assertEquals(openDescriptors().size, before);
+      assertEquals(aio.backend.files.count, 0);
+    }),
+  isLinux,
+);

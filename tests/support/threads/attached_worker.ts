@@ -1,0 +1,159 @@
+/**
+ * attached_worker.ts: the Worker of `attached.ts`. It attaches with the token it is sent, and does one
+ * thing a message.
+ *
+ * @module
+ */
+
+/// <reference lib="deno.worker" />
+
+import { Aio, AioReturn } from "../../../mod.ts";
+import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../../mod.ts";
+import { METHODS } from "../../../methods/registry.ts";
+import type { Answer, Ask } from "./attached.ts";
+import { HeldMethod } from "../held_method.ts";
+
+const held = new HeldMethod();
+const methods: readonly IoMethod[] = [held, ...METHODS];
+const views = new Map<number, Uint8Array>();
+let aio: Aio;
+let file: AioFile;
+let handedOut: AioHandle | null = null;
+
+function startRead(offset: number, bytes: number): WaitRef {
+  const view = aio.alloc(bytes);
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  views.set(ref.index, view);
+  handle.setIovec(view);
+  file.startReadv(handle, offset);
+  return ref;
+}
+
+function startSync(): WaitRef {
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  return ref;
+}
+
+/** Of a descriptor that no file of ours has, such as a pipe; with the module fixtures/layers.ts. */
+function startReadFd(fd: number, bytes: number): WaitRef {
+  const view = aio.alloc(bytes);
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  views.set(ref.index, view);
+  handle.setIovec(view);
+  handle.setTarget(aio.targetId("page"));
+  handedOut = handle;
+  handle.startReadv(fd, 0);
+  return ref;
+}
+
+/** As {@linkcode startReadFd}, but stops before it is submitted, until the gate opens. */
+function readFdHeld(fd: number, bytes: number, gate: Int32Array): Uint8Array {
+  aio.attachInjectionPoint("aio-after-staging", () => {
+    Atomics.store(gate, 0, 1);
+    Atomics.wait(gate, 1, 0);
+  });
+  const ref = startReadFd(fd, bytes);
+  aio.detachInjectionPoint("aio-after-staging");
+  aio.waitSync(ref);
+  return views.get(ref.index)!.slice();
+}
+
+/** Tries to start a read, then opens the gate. @returns why it was refused; null if it was not */
+function tryReadFd(fd: number, bytes: number, gate: Int32Array): string | null {
+  try {
+    aio.waitSync(startReadFd(fd, bytes));
+    return null;
+  } catch (error) {
+    handedOut!.release();
+    return String(error);
+  } finally {
+    Atomics.store(gate, 1, 1);
+    Atomics.notify(gate, 1);
+  }
+}
+
+/** Ends the thread in the start call of a read, which is staged by then. The answer comes before. */
+function dieStaged(id: number, offset: number, bytes: number): void {
+  const handle = aio.acquire();
+  const value = handle.waitRef();
+  handle.setIovec(aio.alloc(bytes));
+  aio.attachInjectionPoint("aio-after-staging", () => {
+    self.postMessage({ id, value });
+    self.close();
+    // The engine looks for the end at each jump back.
+    for (;;);
+  });
+  file.startReadv(handle, offset);
+}
+
+async function answer(ask: Ask, id: number): Promise<unknown> {
+  switch (ask.what) {
+    case "attach":
+      aio = await Aio.attach(ask.token, {}, methods);
+      file = aio.attachFile(ask.file);
+      return aio.backendId;
+    case "openFile":
+      file = await aio.openFile(ask.path);
+      return;
+    case "attachAgain":
+      return await Aio.attach(ask.token, {}, methods);
+    case "write":
+      return await file.writeAt(ask.bytes, ask.offset);
+    case "sync":
+      return await file.sync();
+    case "syncSync":
+      return file.syncSync();
+    case "startSync":
+      return startSync();
+    case "read":
+      return startRead(ask.offset, ask.bytes);
+    case "readFd":
+      return startReadFd(ask.fd, ask.bytes);
+    case "readFdHeld":
+      return readFdHeld(ask.fd, ask.bytes, ask.gate);
+    case "tryReadFd":
+      return tryReadFd(ask.fd, ask.bytes, ask.gate);
+    case "acquire":
+      return aio.acquire().waitRef();
+    case "stage":
+      aio.enterBatchmode();
+      return startRead(ask.offset, ask.bytes);
+    case "dieStaged":
+      return dieStaged(id, ask.offset, ask.bytes);
+    case "submit":
+      return aio.exitBatchmode();
+    case "seen":
+      return views.get(ask.ref.index)!.slice();
+    case "perform":
+      return held.perform(aio, ask.ref);
+    case "complete":
+      return held.complete(aio, ask.ref, ask.result);
+    case "await":
+      return await aio.wait(ask.ref);
+    case "waitSync":
+      return aio.waitSync(ask.ref);
+    case "selfClose":
+      self.close();
+      return;
+    case "closeAio":
+      return await aio.close();
+    case "close":
+      await file.close();
+      return await aio.close();
+  }
+}
+
+self.onmessage = async ({ data }: MessageEvent<{ id: number; ask: Ask }>) => {
+  let reply: Answer;
+  try {
+    reply = { id: data.id, value: await answer(data.ask, data.id) };
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    reply = { id: data.id, error: `${name}: ${message}` };
+  }
+  self.postMessage(reply);
+};

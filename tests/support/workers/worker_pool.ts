@@ -1,0 +1,79 @@
+/**
+ * worker/pool.ts: the pool of the worker method, for tests: up before the first IO, so that IO really
+ * goes through it, and looked into.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../../core/backend/backend.ts";
+import type { WorkerPoolOptions } from "../../../core/base/options.ts";
+import type { IoMethod } from "../../../core/io/method.ts";
+import { METHODS } from "../../../methods/registry.ts";
+import { createWorkerMethod } from "../../../methods/worker.ts";
+import { countBits, POOL, poolAt } from "../../../methods/worker/memory.ts";
+import { WorkerQueue } from "../../../methods/worker/queue.ts";
+import { until } from "../patience.ts";
+
+/** The methods of this version, but that all IO of the worker method goes through the pool. */
+export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
+  method.name === "worker" ? createWorkerMethod(false) : method
+);
+
+/** As few as can show anything, and at once. */
+export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
+
+/** Who has a pool: an Aio of any attached thread. */
+interface Attached {
+  /** That thread's backend. */
+  readonly backend: Backend;
+}
+
+/** A word of the pool: see `POOL`. */
+export function poolWord({ backend: { control } }: Attached, word: number): number {
+  return Atomics.load(control.words, poolAt(control) + word);
+}
+
+/**
+ * Takes the lock of the queue as another thread would, which lives: one that Deno keeps for itself, as a
+ * Worker would find that it takes its own lock twice. Gives it back when the result is called.
+ */
+export function lockQueue({ backend: { control } }: Attached): () => void {
+  const own = [...Deno.readDirSync("/proc/self/task")].find(({ name }) =>
+    Deno.readTextFileSync(`/proc/self/task/${name}/comm`).startsWith("V8 ")
+  );
+  const at = poolAt(control) + POOL.lock;
+  Atomics.store(control.words, at, Number(own!.name));
+  return () => void Atomics.store(control.words, at, 0);
+}
+
+/** How many Workers run. */
+export function runningWorkers(aio: Attached): number {
+  return countBits(poolWord(aio, POOL.running));
+}
+
+/** Has the least number of Workers started, as the first IO does. */
+export function startPool({ backend: { control, libc } }: Attached): void {
+  Atomics.store(control.words, poolAt(control) + POOL.isStarted, 1);
+  new WorkerQueue(control, libc.threadId(), () => true).ringOpener();
+}
+
+/**
+ * Resolves when so many Workers run, by default the least number, and all are idle: one that looks for IO
+ * has the lock of the queue, and who submits then does without.
+ */
+export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min)): Promise<void> {
+  const isSo = () =>
+    runningWorkers(aio) === count && poolWord(aio, POOL.idle) === poolWord(aio, POOL.running);
+  await until(
+    () => isSo() || poolWord(aio, POOL.hasFailed) !== 0,
+    `${count} idle Workers, and no other one`,
+  );
+}
+
+/** Starts the pool of an Aio that has one, and waits for it. */
+export async function poolUp<T extends Attached & { readonly method: string }>(aio: T): Promise<T> {
+  if (aio.method !== "worker") return aio;
+  startPool(aio);
+  await untilRunning(aio);
+  return aio;
+}
