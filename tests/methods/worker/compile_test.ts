@@ -42,7 +42,7 @@ Deno.test("worker: deno compile embeds the modules of IO Workers", async () => {
   const listed = await compile(dir);
   // A folder that is embedded as a whole is not listed by its files.
   assert(/ io_worker_main\.ts | methods\/\* /.test(listed), listed);
-  assert(/ helper\.ts | core\/\* /.test(listed), listed);
+  assert(/ helper_thread\.ts | life\/\* | core\/\* /.test(listed), listed);
 });
 
 Deno.test("worker: deno compile --include embeds a callback module, which it cannot know of", async () => {
