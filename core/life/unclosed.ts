@@ -25,7 +25,7 @@ const PERIOD_MS = 2 ** 31 - 1;
 /** A frame of Deno's test runner, below those of a test. */
 const RUNNER = /^ +at .*\bext:cli\/.*test/m;
 /** The frame below those of this module: `called` is the last of them. */
-const OPENER = /\/core\/caller\.ts:\d+:\d+\)\n +at (?:.* \(|async )?(.+:\d+:\d+)\)?$/m;
+const OPENER = /\/core\/base\/caller\.ts:\d+:\d+\)\n +at (?:.* \(|async )?(.+:\d+:\d+)\)?$/m;
 
 /** What an open Aio leaves for the sanitizers to see. */
 export interface OpenMark {
