@@ -18,7 +18,7 @@ import * as flags from "../core/io/handle_flag.ts";
 import * as states from "../core/memory/handle_state.ts";
 import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/io/method.ts";
 import { type WorkerPoolOptions, workersOption } from "../core/base/options.ts";
-import { missingFlag } from "../core/base/own_modules.ts";
+import { missingFlag } from "../core/base/own_threads.ts";
 import * as layout from "../core/memory/shared_memory.ts";
 import { BACKEND, type Control } from "../core/memory/shared_memory.ts";
 import { WAIT_EVENT_NAMES } from "../core/io/wait_event.ts";

@@ -9,9 +9,9 @@
  *
  * To start a Worker blocks this thread for some 30 ms. So it is kept for the next call, with the symbols
  * that it has opened, and only one is started at a time: the next when that is ready, if calls still
- * wait. Whether Workers keep the event loop alive depends on the calls alone: idle ones never do. The Worker measures how long it is idle, as a timer of this thread would be reported by the
- * sanitizers of `Deno.test`. Its program comes in a `data:` URL, which needs no permission to read
- * modules.
+ * wait. Whether Workers keep the event loop alive depends on the calls alone: idle ones never do. The
+ * Worker measures how long it is idle, as the sanitizers of `Deno.test` would report a timer of this
+ * thread. Its program comes in a `data:` URL, which needs no permission to read modules.
  *
  * @module
  */
@@ -19,6 +19,7 @@
 import { Worker } from "node:worker_threads";
 import { EIO } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/libc.ts";
+import { untilGone } from "./own_threads.ts";
 import type { Hold, Patience } from "./patience.ts";
 
 /** Most Workers of a thread. */
@@ -27,9 +28,6 @@ export const CALL_WORKERS_MAX = 8;
 const WORKER_DESCRIPTORS_MAX = 16;
 /** How long a Worker waits for the next call. */
 const IDLE_MS_MAX = 1000;
-/** How long to wait for the thread of a Worker that has ended. */
-const GONE_LOOKS_MAX = 200;
-const LOOK_AGAIN_MS = 1;
 
 /** A call of the C library. */
 export interface LibraryCall {
@@ -259,11 +257,7 @@ export async function leaveCallWorkers(libc: Libc): Promise<void> {
   const workers = [...ending];
   for (const { thread } of workers) thread.ref();
   await Promise.all(workers.map(({ ended }) => ended));
-  // A thread goes on for a moment after its Worker has ended, with descriptors of its own.
-  const isGone = ({ threadId }: CallWorker) => threadId === 0 || !libc.isThreadAlive(threadId);
-  for (let looks = 0; !workers.every(isGone) && looks < GONE_LOOKS_MAX; looks++) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  }
+  await untilGone(libc, workers.map(({ threadId }) => threadId));
 }
 
 /** The Worker's program: its text is what runs, so it uses nothing from outside. */

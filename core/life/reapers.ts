@@ -2,10 +2,10 @@
  * reapers.ts: threads that take over from dead ones, for a thread that has an event loop to see to.
  *
  * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. An event
- * loop leaves what may to a Worker that does it and ends (reaper_main.ts). It takes
- * over the dead one's slot, as whoever reaps does, so all others see that somebody living is at it, and
- * if it dies they go on in its place. Nothing of it depends on the event loop of who started it: that
- * thread may block for the very IO meanwhile.
+ * loop leaves what may block to a Worker, which does it and ends (reaper_main.ts). The Worker takes over
+ * the dead one's slot, as every reaper does, so all others see that a living thread is at it, and if it
+ * dies they go on in its place. Nothing depends on the event loop that started it: that thread may block
+ * for the very IO meanwhile.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { Worker } from "node:worker_threads";
 import type { IoLog } from "../io/io_log.ts";
 import type { IoMethod } from "../io/method.ts";
 import type { EffectiveOptions } from "../base/options.ts";
-import { missingFlag } from "../base/own_modules.ts";
+import { missingFlag, startOf } from "../base/own_threads.ts";
 import type { Patience } from "../base/patience.ts";
 import type { Control } from "../memory/shared_memory.ts";
 
@@ -40,16 +40,12 @@ export interface ReaperMessage {
   readonly kind: "reaped" | "failed" | "warning";
   /** In words. */
   readonly message: string;
+  /** Of a module that cannot be loaded: the whole error, as a text. */
+  readonly cause?: string;
 }
 
-/** The thread's first module: the real one may come from a file or by `http:`, which Node's cannot. */
-const START = `data:text/javascript,${
-  encodeURIComponent(`
-import { parentPort } from "node:worker_threads";
-import(${JSON.stringify(import.meta.resolve("./reaper_main.ts"))}).catch((cause) =>
-  parentPort.postMessage({ kind: "failed", message: String(cause) }));
-`)
-}`;
+/** The thread's first module. */
+const START = startOf(import.meta.resolve("./reaper_main.ts"));
 
 /** Never called. `deno compile` and its like follow an import that is written out: worker/pool.ts. */
 export function importReaper(): Promise<unknown> {
@@ -132,7 +128,7 @@ export class Reapers {
     const workerData: ReaperToken = { ...token, method: method.name, module };
     let thread: Worker;
     try {
-      thread = new Worker(new URL(START), { workerData, name: `aio reaper of ${id}` });
+      thread = new Worker(START, { workerData, name: `aio reaper of ${id}` });
     } catch (error) {
       this.#noticeFailure(error);
       return false;
@@ -144,8 +140,8 @@ export class Reapers {
   #listen(id: number, thread: Worker): void {
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     const { log, warn } = this.#host;
-    thread.on("message", ({ kind, message }: ReaperMessage) => {
-      if (kind === "failed") this.#noticeFailure(message);
+    thread.on("message", ({ kind, message, cause = message }: ReaperMessage) => {
+      if (kind === "failed") this.#noticeFailure(cause);
       else if (kind === "warning") warn(message);
       else log?.say("log", message);
     });

@@ -13,6 +13,7 @@
 
 import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
+import { startOf, untilGone } from "../../core/base/own_threads.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import type { HelperToken } from "../../core/life/helper_thread.ts";
 import type { MethodBackend } from "../../core/io/method.ts";
@@ -34,23 +35,12 @@ const OVERDUE_MS = 20;
 /** How soon to look again whether the thread of a Worker that ended is gone. */
 const LOOK_AGAIN_MS = 1;
 
-/** Such looks at a thread that has nothing of ours any more, and is not worth waiting for longer. */
-const GONE_LOOKS_MAX = 200;
-
-async function until(isSo: () => boolean, looksMax = Infinity): Promise<void> {
-  for (let looks = 0; !isSo() && looks < looksMax; looks++) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  }
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
 }
 
-/** The thread's first module: the real one may come from a file or by `http:`, which Node's cannot. */
-const START = `data:text/javascript,${
-  encodeURIComponent(`
-import { parentPort } from "node:worker_threads";
-import(${JSON.stringify(import.meta.resolve("./io_worker_main.ts"))}).catch((cause) =>
-  parentPort.postMessage({ kind: "failed", message: cause.message, cause: String(cause) }));
-`)
-}`;
+/** The thread's first module. */
+const START = startOf(import.meta.resolve("./io_worker_main.ts"));
 
 /**
  * Never called. `deno compile`, `deno cache` and `deno info` follow an import that is written out, and so
@@ -227,7 +217,7 @@ export class WorkerPool {
     const name = `aio worker ${number}`;
     let thread: Worker;
     try {
-      thread = new Worker(new URL(START), { workerData, transferList, name });
+      thread = new Worker(START, { workerData, transferList, name });
     } catch (error) {
       this.#log?.close(number);
       this.#noticeFailure(number, error instanceof Error ? error.message : String(error), error);
@@ -333,8 +323,6 @@ export class WorkerPool {
       });
     }
     this.#log?.closeAll();
-    // A thread goes on for a moment after its Worker has ended, with descriptors and memory of its own.
-    const { libc } = this.#backend;
-    await until(() => threadIds.every((id) => id === 0 || !libc.isThreadAlive(id)), GONE_LOOKS_MAX);
+    await untilGone(this.#backend.libc, threadIds);
   }
 }
