@@ -1,28 +1,18 @@
 /**
- * cached_reads.ts: reads that are in the page cache, copied in the issuer's thread by a call that does
- * not wait for any device: `preadv2` with `RWF_NOWAIT`.
+ * cached_reads.ts: reads that are in the page cache, copied and completed in the issuer's thread.
  *
  * @module
  */
 
+import { isBufferedRead, tryReadCached } from "../core/io/cached_read.ts";
 import * as counting from "../core/io/counters.ts";
 import type { AioHandle } from "../core/io/handle.ts";
-import * as flags from "../core/io/handle_flag.ts";
 import type { MethodBackend } from "../core/io/method.ts";
-import * as operations from "../core/io/operation.ts";
 import * as layout from "../core/memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;
-const { FLAG_BITS } = flags;
-const { OP_READV } = operations;
 const { HANDLE } = layout;
-
-/** Whether an IO is a read through the page cache. Direct ones are never tried. */
-export function isBufferedRead({ words, base }: AioHandle): boolean {
-  return words[base + HANDLE.operation] === OP_READV &&
-    (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0;
-}
 
 /**
  * Executes and completes a staged read if all of it is in memory.
@@ -36,19 +26,11 @@ export function tryPerformCached(
   handle: AioHandle,
   isContested: boolean,
 ): boolean {
-  const { words, base } = handle;
-  const { libc, control, counters } = backend;
-  const result = libc.preadvCached(
-    words[base + HANDLE.fd]!,
-    handle.iovec.bytes,
-    words[base + HANDLE.iovecLength]!,
-    control.longs[(base + HANDLE.offsetLow) >> 1]!,
-  );
-  if (result !== words[base + HANDLE.length]) return false;
+  if (!tryReadCached(backend, handle)) return false;
   backend.prepareSubmit(handle);
   if (isContested && !backend.claim(handle)) return true;
-  counters[COUNTER.synchronousByMethod]!++;
-  backend.storeCompletion(handle, result);
+  backend.counters[COUNTER.synchronousByMethod]!++;
+  backend.storeCompletion(handle, handle.words[handle.base + HANDLE.length]!);
   backend.publishCompletion(handle);
   return true;
 }

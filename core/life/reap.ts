@@ -3,13 +3,13 @@
  *
  * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can be
  * in any state, and between any two stores. IO that was on its way is done again, from what its handle
- * says: whoever waits for it gets the data. With that its memory must be shared; what was the dead
- * thread's own ends with ECANCELED. A flush that the dead thread had begun to execute by itself ends with
- * EIO: nobody knows whether it failed (flush_error.ts). IO of others that the dead thread was about to complete (claim.ts)
- * is completed in its place; its shared callbacks may have run half-way, and run once more.
+ * says: whoever waits for it gets the data. This requires its memory to be shared; an IO on memory of the
+ * dead thread alone ends with ECANCELED. A flush that the dead thread had begun to execute ends with EIO,
+ * as the kernel's answer is lost (flush_error.ts). IO of others that the dead thread was about to complete
+ * (claim.ts) is completed in its place; its shared callbacks may have run half-way, and run once more.
  *
- * Who reaps says so in the slot, by the negative of its own thread id. It can die, too: then the next
- * one begins anew, as each step is over for good once it is done, and can be repeated until then.
+ * A reaper stores the negative of its thread id in the slot. If it dies, too, the next one begins anew:
+ * each step is over for good once it is done, and can be repeated until then.
  *
  * @module
  */
@@ -18,6 +18,7 @@ import { ECANCELED, EIO } from "../../ffi/errno.ts";
 import type { Backend } from "../backend/backend.ts";
 import { claimantOf, releaseClaim, tryClaim } from "../memory/claim.ts";
 import { unmarkClosing } from "../files/closing_mark.ts";
+import { isBufferedRead, tryReadCached } from "../io/cached_read.ts";
 import {
   completeShared,
   makeIdle,
@@ -42,7 +43,7 @@ import {
   updateState,
 } from "../memory/handle_state.ts";
 import type { ReapingFrom } from "../io/method.ts";
-import { OP_READV, performSynchronously } from "../io/operation.ts";
+import { performSynchronously } from "../io/operation.ts";
 import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 import { reapersOf } from "./reapers.ts";
@@ -67,7 +68,7 @@ interface Threads {
  * @param backend whoever finds it
  * @param id the dead one
  * @throws {RangeError} if there is no such backend
- * @throws {AioApiError} if its thread still runs, nobody is in the slot, or another thread reaps it
+ * @throws {AioApiError} if its thread still runs, the slot is free, or another thread reaps it
  */
 export function reapBackend(backend: Backend, id: number): void {
   const { control, libc } = backend;
@@ -113,7 +114,7 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
 }
 
 /**
- * Has a thread of its own do what an event loop left, as it may block; if there can be none, does it here.
+ * Has a Worker do what may block, for an event loop; without a Worker, this thread does it.
  *
  * @returns whether it is done
  */
@@ -131,7 +132,7 @@ function goOn(backend: Backend, id: number): boolean {
 /**
  * Sees to it that any thread can take over from a dead one, though its slot has this thread's number.
  *
- * @returns false if nobody died there, or the system does not say which threads live
+ * @returns false if the slot has no dead thread, or the system does not say which threads live
  */
 export function tryLetGo(control: Control, threads: Threads, id: number): boolean {
   const present = leftIn(control, threads, id);
@@ -164,7 +165,7 @@ function threadIn(control: Control, id: number): number {
 /**
  * Says that this thread reaps a backend, if that one, or who reaped it until now, has died.
  *
- * @returns false if nobody died there, or another thread was faster
+ * @returns false if the slot has no dead thread, or another thread was faster
  */
 export function tryTakeOver(control: Control, threads: Threads, id: number): boolean {
   const at = control.backendAt(id) + BACKEND.threadId;
@@ -247,7 +248,7 @@ function completeClaimed(backend: Backend, dead: number, from: ReapingFrom): boo
       redo(backend, handle, dead);
       continue;
     }
-    // It is the dead one's until it is done: nobody but who reaps that one is at it.
+    // The claim stays the dead thread's until the IO is done: only that thread's reaper touches it.
     const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
     if (result === null) isDone = false;
     if (result === null || !tryClaim(words, base, backend.id, low, dead)) continue;
@@ -351,20 +352,9 @@ function againOf(backend: Backend, handle: AioHandle, from: ReapingFrom): number
   const { words, base, iovec } = handle;
   if (isBegunFlush(backend, handle)) return -EIO;
   if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
-  if (from === "eventLoop") return cachedOf(backend, handle);
+  if (from === "eventLoop") {
+    const isRead = isBufferedRead(handle) && tryReadCached(backend, handle);
+    return isRead ? words[base + HANDLE.length]! : null;
+  }
   return performSynchronously(backend.libc, backend.control, base, iovec.bytes);
-}
-
-/** Reads what is in the page cache already. @returns bytes; null if not all of it is */
-function cachedOf(
-  { libc, control }: Backend,
-  { words, base, iovec }: AioHandle,
-): number | null {
-  const isBuffered = (words[base + HANDLE.flags]! & FLAG_BITS.buffered) !== 0;
-  if (!isBuffered || words[base + HANDLE.operation] !== OP_READV) return null;
-  const fd = words[base + HANDLE.fd]!;
-  const count = words[base + HANDLE.iovecLength]!;
-  const offset = control.longs[(base + HANDLE.offsetLow) >> 1]!;
-  const result = libc.preadvCached(fd, iovec.bytes, count, offset);
-  return result === words[base + HANDLE.length] ? result : null;
 }

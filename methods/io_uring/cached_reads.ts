@@ -13,7 +13,8 @@
 import type { AioHandle } from "../../core/io/handle.ts";
 import type { MethodBackend } from "../../core/io/method.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
-import { isBufferedRead, tryPerformCached } from "../cached_reads.ts";
+import { isBufferedRead } from "../../core/io/cached_read.ts";
+import { tryPerformCached } from "../cached_reads.ts";
 import type { UringTuning } from "./tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.

@@ -33,7 +33,10 @@ const CANCEL_LOOKS_MAX = 100;
 /** What comes back in a thread's ring because it died. */
 const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
 
-/** So often an awaiting thread leaves such an IO of a living issuer to it: a look a millisecond, and a dying thread needs few. */
+/**
+ * An awaiting thread leaves such an IO so often to an issuer that lives. It looks once a millisecond, and a
+ * thread that is dying needs a few.
+ */
 const LEAVES_MAX = 100;
 
 /** Says that the issuer wants an IO given up: in a word that says so of this use of the handle only. */

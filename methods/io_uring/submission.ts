@@ -20,7 +20,7 @@ import * as addresses from "../../ffi/memory.ts";
 import type { UringCalls } from "../../ffi/uring_calls.ts";
 import * as uring from "../../ffi/uring_layout.ts";
 import { FSYNC_DATASYNC } from "../../ffi/uring_layout.ts";
-import { isBufferedRead } from "../cached_reads.ts";
+import { isBufferedRead } from "../../core/io/cached_read.ts";
 import { isPassing, UringBacklog } from "./backlog.ts";
 import { CachedReads } from "./cached_reads.ts";
 import { askCancel, type UringCompletions } from "./completion.ts";
