@@ -33,6 +33,7 @@ import type { WaitRef } from "../io/wait_ref.ts";
 const FOREIGN_SLICE_MS = 1;
 /** The longest sleep. After so long without a completion it is asked whether the others still live. */
 const PATIENCE_MS = 100;
+/** How soon to check again where a dead thread is not taken over from yet. */
 const ASK_AGAIN_MS = 2;
 /** How long to sleep where no doorbell can be had, or no thread to sleep in. */
 const BELL_LESS_SLICE_MS = 1;
