@@ -15,7 +15,7 @@ import type { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import type { AioHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
 import type { InjectionPoints } from "../io/injection.ts";
-import { describeResult, type IoLog } from "../io/io_log.ts";
+import type { IoLog } from "../io/io_log.ts";
 import { performSynchronously } from "../io/operation.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { BACKEND, type Control } from "../memory/shared_memory.ts";
@@ -111,10 +111,10 @@ export class Completer {
 
   /** See `MethodBackend.publishCompletion`. */
   publish(handle: AioHandle): void {
-    const { callbacks, injections, turn } = this.#host;
+    const { callbacks, injections, log, turn } = this.#host;
     const isOwn = handle.backendId === this.#id;
     if (isOwn) turn.spendCompleted(handle.length);
-    publishResult(callbacks, handle, NOBODY_THREW, !isOwn, injections);
+    publishResult(callbacks, handle, NOBODY_THREW, !isOwn, injections, log);
     this.finish(handle);
   }
 
@@ -129,8 +129,9 @@ export class Completer {
 
   /** From submitted to completedShared, or idle if it is an own one. */
   complete(handle: AioHandle, result: number, thrower: number): void {
-    const { callbacks, injections } = this.#host;
-    completeShared(callbacks, handle, result, thrower, handle.backendId !== this.#id, injections);
+    const { callbacks, injections, log } = this.#host;
+    const isForeign = handle.backendId !== this.#id;
+    completeShared(callbacks, handle, result, thrower, isForeign, injections, log);
     this.finish(handle);
   }
 
@@ -139,8 +140,7 @@ export class Completer {
    * then; another one tells it.
    */
   finish(handle: AioHandle): void {
-    const { log, counters } = this.#host;
-    log?.io("debug3", handle, describeResult(handle));
+    const { counters } = this.#host;
     if (handle.backendId === this.#id) {
       counters[COUNTER.completedBySelf]!++;
       this.#host.recycle(handle);

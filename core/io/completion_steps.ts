@@ -16,6 +16,7 @@ import * as counting from "./counters.ts";
 import type { AioHandle } from "./handle.ts";
 import * as states from "../memory/handle_state.ts";
 import type { InjectionPoints } from "./injection.ts";
+import type { IoLog } from "./io_log.ts";
 import * as results from "./result.ts";
 import type { AioResult, AioReturn } from "./result.ts";
 import * as layout from "../memory/shared_memory.ts";
@@ -40,6 +41,7 @@ export const NOBODY_THREW = -1;
  *   {@linkcode NOBODY_THREW}
  * @param isForeign whether another backend issued it
  * @param injections what tests attached
+ * @param log takes the line that it is completed; null: none is wanted
  */
 export function completeShared(
   table: CallbackTable,
@@ -48,9 +50,10 @@ export function completeShared(
   thrower: number,
   isForeign: boolean,
   injections: InjectionPoints,
+  log: IoLog | null,
 ): void {
   storeRawResult(handle, rawResult, isForeign);
-  publishResult(table, handle, thrower, isForeign, injections);
+  publishResult(table, handle, thrower, isForeign, injections, log);
 }
 
 /** The first step of it: what the system said is in the handle. */
@@ -68,6 +71,7 @@ export function publishResult(
   thrower: number,
   isForeign: boolean,
   injections: InjectionPoints,
+  log: IoLog | null,
 ): void {
   const { words, base } = handle;
   const result = table.sharedResult;
@@ -79,8 +83,11 @@ export function publishResult(
   else if (injections.count > 0) injectResult(injections, handle, result);
   table.runShared(handle, words, base, result);
   storeResult(words, base, result);
+  // Once the state of a foreign handle says so, its issuer may use it again: the line comes before.
+  if (isForeign) log?.completed(handle);
   if (isForeign) publishState(words, base + HANDLE.state, COMPLETED_SHARED);
   else updateState(words, base + HANDLE.state, COMPLETED_SHARED);
+  if (!isForeign) log?.completed(handle);
 }
 
 /** A hook that replaces the raw result does so for everybody who looks at it later. */

@@ -76,14 +76,18 @@ export class IoLog {
     if (this.has(level)) this.#tell(level, text);
   }
 
-  /** Makes a line about an IO, which is cheap where the level is not wanted. */
-  io(level: LogLevel, handle: CallbackHandle, text: string): void {
+  /**
+   * Makes a line about an IO, which is cheap where the level is not wanted.
+   *
+   * @param state the one that the line names: the handle's, unless that is about to change
+   */
+  io(level: LogLevel, handle: CallbackHandle, text: string, state = handle.state): void {
     if (!this.has(level)) return;
-    const state = VIEW_STATE_NAMES[STATE_NAMES.indexOf(handle.state)]!;
+    const shownState = VIEW_STATE_NAMES[STATE_NAMES.indexOf(state)]!;
     this.#tell(
       level,
       `io ${String(handle.id).padEnd(10)}|op ${handle.operation.padEnd(5)}` +
-        `|target ${handle.targetName.padEnd(4)}|state ${state.padEnd(16)}: ${text}`,
+        `|target ${handle.targetName.padEnd(4)}|state ${shownState.padEnd(16)}: ${text}`,
     );
   }
 
@@ -112,6 +116,11 @@ export class IoLog {
     );
   }
 
+  /** Makes the line of an IO that is completed, or will be with the next store. */
+  completed(handle: AioHandle): void {
+    this.io("debug3", handle, `completed: ${distilled(handle)}`, "completedShared");
+  }
+
   #tell(level: LogLevel, line: string): void {
     this.bringEarlier?.();
     this.#hand(level, line);
@@ -125,11 +134,7 @@ export class IoLog {
   }
 }
 
-/** The outcome of an IO as its shared callbacks put it, for the log. */
-export function describeResult(handle: AioHandle): string {
-  return `completed: ${distilled(handle)}`;
-}
-
+/** The outcome of an IO as its shared callbacks put it. */
 function distilled({ words, base }: AioHandle): string {
   const status = STATUS_NAMES[words[base + HANDLE.resultStatus]!]!.toUpperCase();
   return `status ${status}, callback ${words[base + HANDLE.resultCallback]}, ` +

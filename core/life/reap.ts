@@ -326,13 +326,13 @@ function isAlive({ control, libc }: Backend, id: number): boolean {
  * @param result bytes, or -errno, of one that is submitted
  */
 function finishAgain(backend: Backend, handle: AioHandle, result: number): void {
-  const { callbacks, injections } = backend;
+  const { callbacks, injections, log } = backend;
   const { words, base } = handle;
   if (Atomics.load(words, base + HANDLE.state) === COMPLETED_IO) {
-    publishResult(callbacks, handle, NOBODY_THREW, true, injections);
+    publishResult(callbacks, handle, NOBODY_THREW, true, injections, log);
     return;
   }
-  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections);
+  completeShared(callbacks, handle, result, NOBODY_THREW, true, injections, log);
 }
 
 /**

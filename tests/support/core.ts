@@ -99,7 +99,7 @@ export async function openFixture(
     async [Symbol.asyncDispose]() {
       if (held !== null && !aio.isClosed) {
         aio.errorCleanup();
-        held.performAll(aio);
+        held.letGo(aio);
       }
       // A file that is left open would be warned of, and hooks are the tests' own.
       await using _dir = dir;

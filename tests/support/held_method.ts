@@ -53,6 +53,7 @@ export class HeldMethod implements IoMethod {
   /** Calls of `initBackend` and `shutdownBackend`, in order. */
   readonly calls: string[] = [];
   readonly #options: HeldMethodOptions;
+  #isLettingGo = false;
 
   /** @param options where the defaults are not what a test needs */
   constructor(options: HeldMethodOptions = {}) {
@@ -87,6 +88,7 @@ export class HeldMethod implements IoMethod {
       const order = Atomics.add(words, words[HEADER.methodOffset]!, 1);
       words[handle.base + HANDLE.method] = order;
       backend.prepareSubmit(handle);
+      if (this.#isLettingGo && backend.claim(handle)) backend.performSynchronously(handle);
     }
     this.submissions.push(count);
     return count;
@@ -126,6 +128,12 @@ export class HeldMethod implements IoMethod {
   /** Does all that are held, the oldest first. */
   performAll(aio: Attached): void {
     for (const index of this.held(aio)) this.perform(aio, index);
+  }
+
+  /** The same, and from now on holds nothing: for the end of a test, whose file may still write. */
+  letGo(aio: Attached): void {
+    this.#isLettingGo = true;
+    this.performAll(aio);
   }
 
   /** Does one that is held, if no other thread is about to. @returns whether this call did it */

@@ -6,6 +6,8 @@
 import { assertEquals } from "@std/assert";
 import type { LogLevel } from "../../../core/base/log_level.ts";
 import type { AioOptions } from "../../../core/base/options.ts";
+import { completeShared, NOBODY_THREW } from "../../../core/io/completion_steps.ts";
+import { IoLog } from "../../../core/io/io_log.ts";
 import { openHeld, startRead } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 
@@ -76,4 +78,21 @@ Deno.test("held: an IO that aio.close() waits for is told at level debug2", asyn
   for (const ref of refs) held.perform(aio, ref);
   await closed;
   assertEquals(lines.length, 1);
+});
+
+Deno.test("held: another thread's IO is told as completed while its handle is still in use", async () => {
+  await using fixture = await openHeld();
+  const { backend } = fixture.aio;
+  const { ref } = startRead(fixture);
+  const handle = backend.handleOf(ref.index);
+  const seen: string[] = [];
+  const look = (line: string) => seen.push(`${line.split("|state ")[1]} in ${handle.state}`);
+  const log = new IoLog(look, "debug3", backend.callbacks);
+  const { callbacks, injections } = backend;
+  completeShared(callbacks, handle, 512, NOBODY_THREW, true, injections, log);
+  assertEquals(seen, [
+    "COMPLETED_SHARED: completed: status OK, callback 0, error data 0, result 512, " +
+    "raw result 512 in completedIo",
+  ]);
+  backend.finishCompletion(handle);
 });
