@@ -5,36 +5,47 @@
  * @module
  */
 
-import { AioCore } from "../core/life/aio.ts";
-import { called, calling } from "../core/base/caller.ts";
-import { Descriptors } from "../core/life/descriptors.ts";
-import { shown } from "../core/base/errors.ts";
 import {
   attachBackend,
-  type AttachOptions,
+  type Backend,
+  called,
+  calling,
+  checkToken,
+  Descriptors,
+  type Failures,
+  type FileCalls,
+  type FileSlot,
+  get,
+  identityOf,
+  IS_LASTING,
   openBackend,
   type OpenedBackend,
-} from "../core/life/open_aio.ts";
-import type { Failures } from "../core/life/closing_backend.ts";
-import type { FileCalls } from "../core/files/file_calls.ts";
-import type { FileSlot, OpenFileEntry } from "../core/files/file_table.ts";
-import type { AioOptions } from "../core/base/options.ts";
-import { type AioToken, checkToken, type FileToken, identityOf } from "../core/memory/token.ts";
-import type { IoMethod } from "../core/io/method.ts";
+  type OpenedFile,
+  type OpenFileEntry,
+  type OpenFileOptions,
+  type OpeningHost,
+  openingSteps,
+  type OpenRequest,
+  openRequest,
+  type Patience,
+  runSteps,
+  runStepsSync,
+  shown,
+  type Steps,
+} from "../core/inside.ts";
+import {
+  AioCore,
+  type AioOptions,
+  type AioToken,
+  type AttachOptions,
+  type FileToken,
+  type IoMethod,
+} from "../core/mod.ts";
 import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./file/bounce.ts";
 import { AioFile } from "./file/file.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
-import { type OpenFileOptions, type OpenRequest, openRequest } from "../core/files/open_request.ts";
-import type { Patience } from "../core/base/patience.ts";
-import {
-  IS_LASTING,
-  type OpenedFile,
-  type OpeningHost,
-  openingSteps,
-} from "../core/files/opening.ts";
-import { get, runSteps, runStepsSync, type Steps } from "../core/base/steps.ts";
 import { Transfers } from "./file/transfer.ts";
 
 /**
@@ -56,6 +67,7 @@ import { Transfers } from "./file/transfer.ts";
  * ```
  */
 export class Aio extends AioCore {
+  readonly #backend: Backend;
   readonly #transfers: Transfers;
   readonly #descriptors: Descriptors;
   readonly #files = new Set<AioFile>();
@@ -69,9 +81,10 @@ export class Aio extends AioCore {
    */
   constructor(opened: OpenedBackend) {
     super(opened);
-    this.#transfers = new Transfers(this, new BounceSpace(this.backend.arena));
-    this.#descriptors = new Descriptors(this.backend);
-    const { libc, doorbells } = this.backend;
+    this.#backend = opened.backend;
+    this.#transfers = new Transfers(this, new BounceSpace(this.#backend.arena));
+    this.#descriptors = new Descriptors(this.#backend);
+    const { libc, doorbells } = this.#backend;
     const checkOpen = (path: string) => this.#checkStillOpen(path);
     this.#openingHost = { libc, doorbells, isLasting: IS_LASTING, checkOpen };
   }
@@ -128,7 +141,7 @@ export class Aio extends AioCore {
     options: OpenFileOptions | undefined,
     origin: Origin,
   ): Promise<AioFile> {
-    this.backend.checkUsable("openFile");
+    this.#backend.checkUsable("openFile");
     const request = openRequest(path, options);
     const opening = runSteps(
       this.#openingSteps(this.#descriptors.calls.awaited, request, origin, (file) => file.close()),
@@ -144,7 +157,7 @@ export class Aio extends AioCore {
   /** As {@linkcode openFile}, blocking the thread. */
   openFileSync(path: string | URL, options?: OpenFileOptions): AioFile {
     return calling(Aio.prototype.openFileSync, () => {
-      this.backend.checkUsable("openFileSync");
+      this.#backend.checkUsable("openFileSync");
       const request = openRequest(path, options);
       const origin = originOf("opened", Aio.prototype.openFileSync);
       const { blocking } = this.#descriptors.calls;
@@ -172,7 +185,7 @@ export class Aio extends AioCore {
       if (opened.isToBeCut) yield* this.#cut(calls, opened.file, close);
       return opened.file;
     } catch (error) {
-      if (file === null) this.backend.files.unreserve(slot);
+      if (file === null) this.#backend.files.unreserve(slot);
       throw error;
     }
   }
@@ -195,7 +208,7 @@ export class Aio extends AioCore {
 
   /** @throws {Deno.errors.Busy} before anything has touched the path */
   #reserve({ path }: OpenRequest): FileSlot {
-    const slot = this.backend.files.reserve();
+    const slot = this.#backend.files.reserve();
     if (slot !== null) return slot;
     throw new Deno.errors.Busy(
       `Cannot open ${shown(path)} while ${this.options.maxFiles} files are open: ` +
@@ -205,7 +218,7 @@ export class Aio extends AioCore {
 
   #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, origin: Origin): AioFile {
     this.#openingHost.checkOpen(entry.path);
-    this.backend.files.publish(slot, entry);
+    this.#backend.files.publish(slot, entry);
     return this.#makeFile(slot, entry, { path: entry.path, denosFd, origin });
   }
 
@@ -227,9 +240,9 @@ export class Aio extends AioCore {
   }
 
   #attachFile(token: FileToken): AioFile {
-    this.backend.checkUsable("attachFile");
+    this.#backend.checkUsable("attachFile");
     checkToken("attach a file", token, "deno-aio file");
-    const { files, control } = this.backend;
+    const { files, control } = this.#backend;
     const [low, high] = identityOf(control);
     if (token.identity?.[0] !== low || token.identity[1] !== high) {
       throw new TypeError(
@@ -278,8 +291,8 @@ export class Aio extends AioCore {
   }
 
   #alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
-    this.backend.checkUsable("alloc");
-    const { arena } = this.backend;
+    this.#backend.checkUsable("alloc");
+    const { arena } = this.#backend;
     if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > arena.bytes) {
       throw new RangeError(
         `Cannot allocate ${
@@ -304,14 +317,14 @@ export class Aio extends AioCore {
   }
 
   #free(view: Uint8Array): void {
-    this.backend.checkUsable("free");
+    this.#backend.checkUsable("free");
     if (view instanceof Uint8Array && this.#transfers.isUsing(view)) {
       throw new Deno.errors.Busy(
         `Cannot free the view at byte ${view.byteOffset} of the arena while an IO uses it: ` +
           "wait for the IO first",
       );
     }
-    this.backend.arena.free(view);
+    this.#backend.arena.free(view);
     this.#transfers.space.serve();
   }
 
@@ -326,7 +339,7 @@ export class Aio extends AioCore {
     await undefined; // A file whose close() follows in the same turn is not forgotten.
     const files = [...this.#files];
     const forgotten = files.filter((file) => !file.isClosed);
-    if (forgotten.length > 0) this.backend.warn(forgottenFiles(forgotten));
+    if (forgotten.length > 0) this.#backend.warn(forgottenFiles(forgotten));
     await Promise.all(files.map((file) => {
       const hold = (closed: Promise<void>) => patience.holding(file.fileEnd.hold, closed);
       // As a block's end does, it does not repeat what a call of the file has thrown.

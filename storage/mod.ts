@@ -19,6 +19,5 @@ export type { Alignment } from "./file/alignment.ts";
 export { AioFile } from "./file/file.ts";
 export type { Flush } from "./file/flush.ts";
 export type { TransferOptions } from "./file/file_parts.ts";
-export type { DirectMode } from "../core/files/direct_io.ts";
-export type { OpenFileOptions } from "../core/files/open_request.ts";
-export type { CloseOptions } from "../core/base/patience.ts";
+export type { DirectMode, OpenFileOptions } from "../core/inside.ts";
+export type { CloseOptions } from "../core/mod.ts";

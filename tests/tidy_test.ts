@@ -118,6 +118,10 @@ Deno.test("tidy canary: each wrong direction is found, each right one passes", (
     ["methods/a/b.ts", 'import { b } from "../../core/life/open_aio.ts";'],
     ["storage/a.ts", 'import { b } from "../methods/sync.ts";'],
     ["storage/a.ts", 'import { b } from "../ffi/libc.ts";'],
+    ["storage/a.ts", 'import { b } from "../core/io/b.ts";'],
+    ["storage/file/a.ts", 'import type { b } from "../../core/life/b.ts";'],
+    ["core/mod.ts", 'export { b } from "./inside.ts";'],
+    ["mod.ts", 'export { b } from "./core/inside.ts";'],
     ["mod.ts", 'export * from "./ffi/libc.ts";'],
     ["mod.ts", 'import { b } from "./tests/support/temp.ts";'],
     ["storage/a.ts", 'import { b } from "../examples/b.ts";'],
@@ -130,8 +134,9 @@ Deno.test("tidy canary: each wrong direction is found, each right one passes", (
   ];
   for (const [path, line] of wrong) assertEquals(directionOf(path, line), 1, `${path}: ${line}`);
   const right: readonly (readonly [string, string])[] = [
-    ["mod.ts", 'export * from "./storage/aio.ts"; export * from "./core/mod.ts";'],
-    ["storage/a.ts", 'import "../methods/registry.ts"; import "../core/b.ts"; import "./c.ts";'],
+    ["mod.ts", 'export * from "./storage/mod.ts"; export * from "./core/mod.ts";'],
+    ["storage/a.ts", 'import "../methods/registry.ts"; import "../core/mod.ts"; import "./c.ts";'],
+    ["storage/file/a.ts", 'import { b } from "../../core/inside.ts"; import "../c.ts";'],
     ["methods/a.ts", 'import "../core/io/b.ts"; import "../ffi/liburing.ts"; import "./c.ts";'],
     ["methods/a/b.ts", 'import "../../core/life/helper_thread.ts"; import "../c.ts";'],
     ["core/life/a.ts", 'import "../views/b.ts"; import "../base/b.ts"; import "./c.ts";'],

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { backendOf } from "../../core/inside.ts";
 import { METHODS } from "../../methods/mod.ts";
 import { createWorkerMethod } from "../../methods/worker.ts";
 import { Aio } from "../../mod.ts";
@@ -59,7 +60,7 @@ const operation = writes
 
 /** What the system is asked for counts for memory that nobody has touched yet. */
 function takeSmallPages(): void {
-  const { libc, arena } = aio.backend;
+  const { libc, arena } = backendOf(aio);
   const library = Deno.dlopen(libc.path, {
     madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
   });

@@ -16,6 +16,7 @@
 import type { UseHandle } from "../backend/acquire_queue.ts";
 import type { Backend } from "../backend/backend.ts";
 import { type BackendRow, listBackends } from "../views/backend_rows.ts";
+import { setBackendOf } from "../backend/backend_of.ts";
 import { called } from "../base/caller.ts";
 import { closeBackend, type Failures } from "./closing_backend.ts";
 import { closingFd } from "./closing_fd.ts";
@@ -43,10 +44,9 @@ const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
 
 /** PostgreSQL's asynchronous I/O subsystem: handles, wait references, batches, callbacks, targets. */
 export class AioCore implements AsyncDisposable {
-  /** This thread's side of it. For methods, and for those who look inside. */
-  readonly backend: Backend;
   /** Why the method was chosen, in a sentence's worth of words. */
   readonly methodReason: string;
+  readonly #backend: Backend;
   readonly #reporter: ResultReporter;
   readonly #patience = new Patience();
   #closed: Promise<void> | null = null;
@@ -58,7 +58,8 @@ export class AioCore implements AsyncDisposable {
    * @param opened from `openBackend`: use {@linkcode AioCore.open}
    */
   constructor(opened: OpenedBackend) {
-    this.backend = opened.backend;
+    this.#backend = opened.backend;
+    setBackendOf(this, opened.backend);
     this.methodReason = opened.methodReason;
     this.#reporter = reporterOf(opened.backend);
   }
@@ -100,17 +101,17 @@ export class AioCore implements AsyncDisposable {
 
   /** The options in force. */
   get options(): EffectiveOptions {
-    return this.backend.options;
+    return this.#backend.options;
   }
 
   /** The method in use. */
   get method(): string {
-    return this.backend.method.name;
+    return this.#backend.method.name;
   }
 
   /** This thread's backend. */
   get backendId(): number {
-    return this.backend.id;
+    return this.#backend.id;
   }
 
   /** Names this Aio, for other threads of the process; can be posted to Workers. */
@@ -118,8 +119,8 @@ export class AioCore implements AsyncDisposable {
     return {
       kind: "deno-aio",
       version: LAYOUT_VERSION,
-      control: this.backend.control.buffer,
-      arena: this.backend.arena.buffer,
+      control: this.#backend.control.buffer,
+      arena: this.#backend.arena.buffer,
       method: this.method,
       options: this.options,
     };
@@ -132,7 +133,7 @@ export class AioCore implements AsyncDisposable {
 
   /** One line for `console.log(aio)`: `Aio (io_uring, backend 0, 3 in flight)`. */
   [INSPECT](): string {
-    const { id, inFlightCount } = this.backend;
+    const { id, inFlightCount } = this.#backend;
     const now = this.isClosed ? "closed" : `${inFlightCount} in flight`;
     return `${this.constructor.name} (${this.method}, backend ${id}, ${now})`;
   }
@@ -149,13 +150,13 @@ export class AioCore implements AsyncDisposable {
    */
   acquire(owner: ResourceOwner | null = null, ret: AioReturn | null = null): AioHandle {
     this.#bind(ret);
-    return this.backend.acquire(owner, ret);
+    return this.#backend.acquire(owner, ret);
   }
 
   /** As {@linkcode acquire}, but never blocks: null if no handle is free. */
   tryAcquire(owner: ResourceOwner | null = null, ret: AioReturn | null = null): AioHandle | null {
     this.#bind(ret);
-    return this.backend.tryAcquire(owner, ret);
+    return this.#backend.tryAcquire(owner, ret);
   }
 
   /**
@@ -177,7 +178,7 @@ export class AioCore implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<T> {
     this.#bind(ret);
-    return this.backend.acquireAsync(use, owner, ret, signal);
+    return this.#backend.acquireAsync(use, owner, ret, signal);
   }
 
   #bind(ret: AioReturn | null): void {
@@ -193,7 +194,7 @@ export class AioCore implements AsyncDisposable {
    * @throws {TypeError} or {RangeError} for what is no wait reference of this Aio
    */
   waitSync(ref: WaitRef): void {
-    this.backend.waiting.waitSync(ref);
+    this.#backend.waiting.waitSync(ref);
   }
 
   /**
@@ -204,7 +205,7 @@ export class AioCore implements AsyncDisposable {
    */
   wait(ref: WaitRef): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    if (this.backend.waiting.whenDone(ref, { completed: resolve })) resolve();
+    if (this.#backend.waiting.whenDone(ref, { completed: resolve })) resolve();
     return promise;
   }
 
@@ -216,12 +217,12 @@ export class AioCore implements AsyncDisposable {
    * @throws as {@linkcode waitSync}
    */
   whenDone(ref: WaitRef, waiter: CompletionWaiter): boolean {
-    return this.backend.waiting.whenDone(ref, waiter);
+    return this.#backend.waiting.whenDone(ref, waiter);
   }
 
   /** Whether an IO is done. Looks for completions but never blocks. Throws as {@linkcode waitSync}. */
   checkDone(ref: WaitRef): boolean {
-    return this.backend.waiting.checkDone(ref);
+    return this.#backend.waiting.checkDone(ref);
   }
 
   /**
@@ -229,7 +230,7 @@ export class AioCore implements AsyncDisposable {
    * goes on, and keeps its memory until it is done.
    */
   abandon(ref: WaitRef): void {
-    this.backend.abandon(ref);
+    this.#backend.abandon(ref);
   }
 
   /**
@@ -239,8 +240,8 @@ export class AioCore implements AsyncDisposable {
    * @throws {AioApiError} for another backend's IO, or from a callback
    */
   cancel(ref: WaitRef): void {
-    this.backend.checkNotInCallback("cancel");
-    this.backend.cancel(ref);
+    this.#backend.checkNotInCallback("cancel");
+    this.#backend.cancel(ref);
   }
 
   // --- batches ---
@@ -251,23 +252,23 @@ export class AioCore implements AsyncDisposable {
    * @throws {AioApiError} `starting batch while batch already in progress`
    */
   enterBatchmode(): void {
-    this.backend.staging.enterBatchmode();
+    this.#backend.staging.enterBatchmode();
   }
 
   /** Submits what is staged and ends the batch. @throws {AioApiError} if none is open */
   exitBatchmode(): void {
-    this.backend.staging.exitBatchmode();
+    this.#backend.staging.exitBatchmode();
   }
 
   /** Submits what is staged; a batch stays open. */
   submitStaged(): void {
-    this.backend.checkUsable("submitStaged");
-    this.backend.staging.submit();
+    this.#backend.checkUsable("submitStaged");
+    this.#backend.staging.submit();
   }
 
   /** Whether any IO is staged. */
   get haveStaged(): boolean {
-    return this.backend.staging.count > 0;
+    return this.#backend.staging.count > 0;
   }
 
   /**
@@ -279,7 +280,7 @@ export class AioCore implements AsyncDisposable {
    *   open across turns
    */
   batch<T>(fn: () => T): T {
-    return this.backend.staging.run(fn);
+    return this.#backend.staging.run(fn);
   }
 
   // --- ends ---
@@ -296,7 +297,7 @@ export class AioCore implements AsyncDisposable {
 
   /** After an error: leaves batch mode and submits what is staged. */
   errorCleanup(): void {
-    this.backend.staging.errorCleanup();
+    this.#backend.staging.errorCleanup();
   }
 
   /**
@@ -306,9 +307,9 @@ export class AioCore implements AsyncDisposable {
    * @param _committed whether the work went well; the warning is the same
    */
   endOfScope(_committed: boolean): void {
-    if (!this.backend.staging.isInBatch) return;
+    if (!this.#backend.staging.isInBatch) return;
     this.errorCleanup();
-    this.backend.warn(OPEN_BATCH);
+    this.#backend.warn(OPEN_BATCH);
   }
 
   /**
@@ -322,8 +323,8 @@ export class AioCore implements AsyncDisposable {
    * @throws {AioApiError} from a callback
    */
   closingFd(fd: number): void {
-    this.backend.checkNotInCallback("closingFd");
-    closingFd(this.backend, fd);
+    this.#backend.checkNotInCallback("closingFd");
+    closingFd(this.#backend, fd);
   }
 
   /**
@@ -351,17 +352,17 @@ export class AioCore implements AsyncDisposable {
 
   /** A refused close leaves everything as it was, so that a later one can work. */
   #checkClosable(): void {
-    if (this.backend.hasHandedOut) {
+    if (this.#backend.hasHandedOut) {
       throw new AioApiError(
         "Cannot close aio while a handle is handed out: start or release it first",
       );
     }
-    this.#wasInBatch = this.backend.staging.isInBatch;
-    this.backend.staging.errorCleanup();
+    this.#wasInBatch = this.#backend.staging.isInBatch;
+    this.#backend.staging.errorCleanup();
   }
 
   async #close(): Promise<void> {
-    const { backend } = this;
+    const backend = this.#backend;
     backend.beginClose();
     // Now that the hook can start nothing any more.
     if (this.#wasInBatch) backend.warn(OPEN_BATCH);
@@ -395,8 +396,8 @@ export class AioCore implements AsyncDisposable {
    * @throws {RangeError} if there is no such backend
    */
   reapBackend(id: number): void {
-    this.backend.checkUsable("reapBackend");
-    reapBackend(this.backend, id);
+    this.#backend.checkUsable("reapBackend");
+    reapBackend(this.#backend, id);
   }
 
   // --- what there is ---
@@ -407,7 +408,7 @@ export class AioCore implements AsyncDisposable {
    * while it was looked at is left out.
    */
   ios(): IoRow[] {
-    return listIos(this.backend.control, this.backend.targets);
+    return listIos(this.#backend.control, this.#backend.targets);
   }
 
   /**
@@ -416,7 +417,7 @@ export class AioCore implements AsyncDisposable {
    * {@linkcode ios}.
    */
   backends(): BackendRow[] {
-    return listBackends(this.backend.control, this.options.maxBackends);
+    return listBackends(this.#backend.control, this.options.maxBackends);
   }
 
   /**
@@ -424,7 +425,7 @@ export class AioCore implements AsyncDisposable {
    * {@linkcode ios}.
    */
   workers(): WorkerRow[] {
-    return listWorkers(this.backend);
+    return listWorkers(this.#backend);
   }
 
   /**
@@ -437,7 +438,7 @@ export class AioCore implements AsyncDisposable {
    * @throws {Deno.errors.NotSupported} with another method
    */
   setWorkers(change: WorkerPoolOptions): Readonly<Required<WorkerPoolOptions>> {
-    return setWorkers(this.backend, change);
+    return setWorkers(this.#backend, change);
   }
 
   /**
@@ -454,22 +455,22 @@ export class AioCore implements AsyncDisposable {
    * @throws {RangeError} for an unknown place
    */
   attachInjectionPoint(point: InjectionPoint, hook: InjectionHook): void {
-    this.backend.injections.attach(point, hook);
+    this.#backend.injections.attach(point, hook);
   }
 
   /** Takes a hook away. @returns whether there was one. @throws {RangeError} for an unknown place */
   detachInjectionPoint(point: InjectionPoint): boolean {
-    return this.backend.injections.detach(point);
+    return this.#backend.injections.detach(point);
   }
 
   /** The id of a callback's name. @throws {RangeError} if there is none */
   callbackId(name: string): number {
-    return this.backend.callbacks.idOf(name);
+    return this.#backend.callbacks.idOf(name);
   }
 
   /** The id of a target's name. @throws {RangeError} if there is none */
   targetId(name: string): number {
-    return this.backend.targets.idOf(name);
+    return this.#backend.targets.idOf(name);
   }
 
   /** As the function {@linkcode reportResult}, for results copied from another thread too. */
@@ -485,7 +486,7 @@ export class AioCore implements AsyncDisposable {
    * @throws {TypeError} if it is not a SharedArrayBuffer of fixed length
    */
   adoptMemory(memory: SharedArrayBuffer): void {
-    this.backend.checkUsable("adoptMemory");
-    this.backend.memory.adopt(memory);
+    this.#backend.checkUsable("adoptMemory");
+    this.#backend.memory.adopt(memory);
   }
 }

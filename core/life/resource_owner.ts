@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import { backendOf } from "../backend/backend_of.ts";
 import type { AioHandle, HandleOwner } from "../io/handle.ts";
 import { AioApiError } from "../base/errors.ts";
 import { INSPECT } from "../base/inspect.ts";
@@ -34,13 +35,14 @@ export class ResourceOwner implements HandleOwner, Disposable {
    *
    * @param aio whose handles it owns
    * @param parent released together with this one, after it
+   * @throws {TypeError} for what is no Aio
    * @throws {AioApiError} if the parent was released before
    */
-  constructor(aio: { readonly backend: Backend }, parent?: ResourceOwner) {
+  constructor(aio: { readonly backendId: number }, parent?: ResourceOwner) {
     if (parent !== undefined && parent.#isReleased) {
       throw new AioApiError("Cannot add a resource owner to a parent that was released");
     }
-    this.#backend = aio.backend;
+    this.#backend = backendOf(aio);
     this.#parent = parent ?? null;
     if (parent !== undefined) parent.#children.add(this);
   }
@@ -118,7 +120,7 @@ function attempt(errors: unknown[], step: () => void): void {
 /** Where a unit of work ends. */
 interface Scope {
   /** Whose handles it owns. */
-  readonly backend: Backend;
+  readonly backendId: number;
   /** After an error. */
   errorCleanup(): void;
   /** After anything. */
@@ -169,6 +171,6 @@ function endAfterError(scope: Scope, owner: ResourceOwner): void {
   attempt(errors, () => owner.release({ onError: true }));
   attempt(errors, () => scope.endOfScope(false));
   for (const error of errors) {
-    scope.backend.warn(`Cannot end a unit of work that failed as it should: ${error}`, error);
+    backendOf(scope).warn(`Cannot end a unit of work that failed as it should: ${error}`, error);
   }
 }

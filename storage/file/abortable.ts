@@ -4,9 +4,8 @@
  * @module
  */
 
-import { onAbort } from "../../core/base/abort.ts";
-import type { AioCore } from "../../core/life/aio.ts";
-import type { WaitRef } from "../../core/io/wait_ref.ts";
+import { onAbort } from "../../core/inside.ts";
+import type { AioCore, WaitRef } from "../../core/mod.ts";
 
 /**
  * Awaits an IO that is given up when a signal aborts, if that is still possible. It is over in any case

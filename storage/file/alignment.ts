@@ -5,8 +5,7 @@
  * @module
  */
 
-import { shown } from "../../core/base/errors.ts";
-import { isAligned } from "../../core/base/ffi_values.ts";
+import { isAligned, shown } from "../../core/inside.ts";
 
 /** What addresses of buffers, and offsets and lengths, must be multiples of. */
 export interface Alignment {

@@ -7,9 +7,7 @@
  * @module
  */
 
-import { onAbort } from "../../core/base/abort.ts";
-import { alignUp, PAGE_SIZE_BYTES } from "../../core/base/ffi_values.ts";
-import type { Arena } from "../../core/memory/arena.ts";
+import { alignUp, type Arena, onAbort, PAGE_SIZE_BYTES } from "../../core/inside.ts";
 
 /** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
 const BOUNCE_BYTES_MAX = 1024 * 1024;

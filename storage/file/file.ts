@@ -5,18 +5,20 @@
  * @module
  */
 
-import type { Backend } from "../../core/backend/backend.ts";
-import { atCaller, called, calling } from "../../core/base/caller.ts";
-import type { Descriptors } from "../../core/life/descriptors.ts";
-import { shown } from "../../core/base/errors.ts";
-import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
-import { INSPECT } from "../../core/base/inspect.ts";
-import * as files from "../../core/files/file_table.ts";
-import type { FileSlot } from "../../core/files/file_table.ts";
-import * as operations from "../../core/io/operation.ts";
-import { LAYOUT_VERSION } from "../../core/memory/shared_memory.ts";
-import type { CloseOptions } from "../../core/base/patience.ts";
-import { type FileToken, identityOf } from "../../core/memory/token.ts";
+import * as inside from "../../core/inside.ts";
+import {
+  atCaller,
+  type Backend,
+  called,
+  calling,
+  type Descriptors,
+  type FileSlot,
+  identityOf,
+  INSPECT,
+  LAYOUT_VERSION,
+  shown,
+} from "../../core/inside.ts";
+import type { AioHandle, CloseOptions, FileToken, StartOptions } from "../../core/mod.ts";
 import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import {
@@ -33,8 +35,8 @@ import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { FILE_FLAGS, handDown } = files;
-const { checkEnd, checkOffset } = operations;
+const { FILE_FLAGS, handDown } = inside;
+const { checkEnd, checkOffset } = inside;
 
 /**
  * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
@@ -93,7 +95,7 @@ export class AioFile implements AsyncDisposable {
     this.direct = (parts.entry.flags & FILE_FLAGS.direct) !== 0;
     const { memoryAlignment, offsetAlignment } = parts.entry;
     this.alignment = { memory: memoryAlignment, offset: offsetAlignment };
-    this.#backend = aio.backend;
+    this.#backend = parts.transfers.backend;
     this.#transfers = parts.transfers;
     this.#descriptors = parts.descriptors;
     this.#slot = parts.slot;

@@ -4,12 +4,17 @@
  * @module
  */
 
-import { type ClosingFile, closingSteps } from "../../core/life/closing_file.ts";
-import type { Descriptors } from "../../core/life/descriptors.ts";
-import { shown } from "../../core/base/errors.ts";
-import { fileCalls } from "../../core/files/file_calls.ts";
-import { type Hold, Patience } from "../../core/base/patience.ts";
-import { runSteps, runStepsSync } from "../../core/base/steps.ts";
+import {
+  type ClosingFile,
+  closingSteps,
+  type Descriptors,
+  fileCalls,
+  type Hold,
+  Patience,
+  runSteps,
+  runStepsSync,
+  shown,
+} from "../../core/inside.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 
 /** The end of one `AioFile`. */

@@ -4,17 +4,18 @@
  * @module
  */
 
-import type { AioCore } from "../../core/life/aio.ts";
-import type { Descriptors } from "../../core/life/descriptors.ts";
-import { shown } from "../../core/base/errors.ts";
-import { DURABLE_WRITE } from "../../core/files/file_callbacks.ts";
-import { FLAG_BITS, FUSE_BIT } from "../../core/io/handle_flag.ts";
 import {
+  type Descriptors,
+  DURABLE_WRITE,
   FILE_FLAGS,
   type FileIdentity,
   type FileSlot,
+  FLAG_BITS,
+  FUSE_BIT,
   type OpenFileEntry,
-} from "../../core/files/file_table.ts";
+  shown,
+} from "../../core/inside.ts";
+import type { AioCore } from "../../core/mod.ts";
 import type { Origin } from "./forgotten.ts";
 import type { Transfers } from "./transfer.ts";
 

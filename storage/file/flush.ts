@@ -8,10 +8,8 @@
  * @module
  */
 
-import type { AioCore } from "../../core/life/aio.ts";
-import { shown } from "../../core/base/errors.ts";
-import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
-import { AioReturn } from "../../core/io/result.ts";
+import { shown } from "../../core/inside.ts";
+import { type AioCore, type AioHandle, AioReturn, type StartOptions } from "../../core/mod.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 

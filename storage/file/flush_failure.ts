@@ -9,16 +9,24 @@
  * @module
  */
 
-import type { AioCore } from "../../core/life/aio.ts";
-import { shown, type SystemError, systemError } from "../../core/base/errors.ts";
-import { flushErrorOf, flushesInFlight, mayLoseWrites } from "../../core/files/flush_error.ts";
-import type { FileSlot } from "../../core/files/file_table.ts";
+import {
+  backendOf,
+  type Control,
+  type FileSlot,
+  flushErrorOf,
+  flushesInFlight,
+  mayLoseWrites,
+  shown,
+  systemError,
+} from "../../core/inside.ts";
+import type { AioCore, SystemError } from "../../core/mod.ts";
 
 const REMEDY = "open it again and verify what was written since the last sync() that resolved";
 
 /** The failed flush of one open file, as one thread sees it. */
 export class FlushFailure {
   readonly #aio: AioCore;
+  readonly #control: Control;
   readonly #slot: FileSlot;
   readonly #fd: number;
   readonly #path: string;
@@ -35,6 +43,7 @@ export class FlushFailure {
    */
   constructor(aio: AioCore, slot: FileSlot, fd: number, path: string) {
     this.#aio = aio;
+    this.#control = backendOf(aio).control;
     this.#slot = slot;
     this.#fd = fd;
     this.#path = path;
@@ -42,7 +51,7 @@ export class FlushFailure {
 
   /** The error number of the first flush that failed, in whichever thread; 0: none has. */
   get errno(): number {
-    return flushErrorOf(this.#aio.backend.control, this.#slot);
+    return flushErrorOf(this.#control, this.#slot);
   }
 
   /**
@@ -53,7 +62,7 @@ export class FlushFailure {
    * @throws if one of them, or an earlier one, has failed
    */
   async settle(what: string, syscall: string): Promise<void> {
-    for (const ref of flushesInFlight(this.#aio.backend.control, this.#slot, this.#fd)) {
+    for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       await this.#aio.wait(ref);
     }
     this.#check(what, syscall);
@@ -61,7 +70,7 @@ export class FlushFailure {
 
   /** As {@linkcode settle}, blocking. */
   settleSync(what: string, syscall: string): void {
-    for (const ref of flushesInFlight(this.#aio.backend.control, this.#slot, this.#fd)) {
+    for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       this.#aio.waitSync(ref);
     }
     this.#check(what, syscall);

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { callSite } from "../../core/base/caller.ts";
-import { shown } from "../../core/base/errors.ts";
+import { callSite, shown } from "../../core/inside.ts";
 
 /** More than these are only counted. */
 const LISTED_MAX = 10;

@@ -13,14 +13,24 @@
  * @module
  */
 
-import type { AioCore } from "../../core/life/aio.ts";
-import { called } from "../../core/base/caller.ts";
-import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
-import { COUNTER } from "../../core/io/counters.ts";
-import { AioReturn } from "../../core/io/result.ts";
-import type { CompletionWaiter } from "../../core/waiting/turn.ts";
-import { invalidWaitRef, type WaitRef } from "../../core/io/wait_ref.ts";
-import { alignUp, isAligned, TRANSFER_BYTES_MAX } from "../../core/base/ffi_values.ts";
+import {
+  alignUp,
+  type Backend,
+  backendOf,
+  called,
+  COUNTER,
+  isAligned,
+  TRANSFER_BYTES_MAX,
+} from "../../core/inside.ts";
+import {
+  type AioCore,
+  type AioHandle,
+  AioReturn,
+  type CompletionWaiter,
+  invalidWaitRef,
+  type StartOptions,
+  type WaitRef,
+} from "../../core/mod.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
 import {
@@ -45,6 +55,8 @@ const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 export class Transfers {
   /** The core that executes them. */
   readonly aio: AioCore;
+  /** Its backend. */
+  readonly backend: Backend;
   /** Where bytes are bounced. */
   readonly space: BounceSpace;
   readonly #pool: FastTransfer[] = [];
@@ -62,12 +74,13 @@ export class Transfers {
    */
   constructor(aio: AioCore, space: BounceSpace) {
     this.aio = aio;
+    this.backend = backendOf(aio);
     this.space = space;
   }
 
   /** Whether the kernel may be pointed at a view while nobody holds it. */
   isStraight(view: Uint8Array): boolean {
-    return this.aio.backend.memory.addressOf(view) >= 0;
+    return this.backend.memory.addressOf(view) >= 0;
   }
 
   /**
@@ -81,7 +94,7 @@ export class Transfers {
     buffer: Uint8Array,
     offset: number,
   ): Promise<number> | null {
-    const { backend } = this.aio;
+    const { backend } = this;
     const bytes = buffer.byteLength;
     if (backend.hasHandedOut || backend.acquireQueue.length > 0) return null;
     const bounce = this.isStraight(buffer) ? null : this.#tryBounce(file, bytes);
@@ -180,7 +193,7 @@ export class Transfers {
   /** @returns how often in a row the system was interrupted or busy */
   #countRetry(outcome: number, before: number): number {
     if (!isRetry(outcome)) return 0;
-    this.aio.backend.counters[COUNTER.retries]!++;
+    this.backend.counters[COUNTER.retries]!++;
     return before + 1;
   }
 
@@ -336,7 +349,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
   ): boolean {
     let handle: AioHandle | null = null;
     try {
-      handle = this.#transfers.aio.backend.tryAcquire(null, this.#ret);
+      handle = this.#transfers.backend.tryAcquire(null, this.#ret);
       if (handle === null) return false;
       handle.waitRef(this);
       if (bounce !== null && direction === "write") bounce.set(buffer);
@@ -359,7 +372,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
 
   /** The promise of the bytes. @throws if the IO is over already, and failed */
   settle(): Promise<number> {
-    const { waiting } = this.#transfers.aio.backend;
+    const { waiting } = this.#transfers.backend;
     // What is in the page cache is there once this turn's IOs were submitted.
     if (!this.#file!.direct && waiting.isStaged(this)) return AT_ONCE.then(this.#afterSubmit);
     if (waiting.whenDone(this, this)) return this.#settleNow();
@@ -367,7 +380,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
   }
 
   readonly #afterSubmit = (): number | Promise<number> =>
-    this.#transfers.aio.backend.waiting.whenDone(this, this)
+    this.#transfers.backend.waiting.whenDone(this, this)
       ? this.#outcome()
       : new Promise(this.#keep);
 

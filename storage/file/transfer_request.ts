@@ -5,11 +5,16 @@
  * @module
  */
 
-import { shown, type SystemError, systemError } from "../../core/base/errors.ts";
-import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
-import type { AioReturn } from "../../core/io/result.ts";
-import { EAGAIN, EINTR, isAligned, TRANSFER_BYTES_MAX } from "../../core/base/ffi_values.ts";
-import { checkEnd } from "../../core/io/operation.ts";
+import {
+  checkEnd,
+  EAGAIN,
+  EINTR,
+  isAligned,
+  shown,
+  systemError,
+  TRANSFER_BYTES_MAX,
+} from "../../core/inside.ts";
+import type { AioHandle, AioReturn, StartOptions, SystemError } from "../../core/mod.ts";
 import { type AddressOf, type Alignment, misaligned, misalignmentOfAll } from "./alignment.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { shown } from "../../core/base/errors.ts";
+import { shown } from "../../core/inside.ts";
 
 /**
  * Refuses what is not a Uint8Array, or a list of them, with its memory.

@@ -7,6 +7,7 @@
  * The canaries break one rule each, and the model has to notice.
  */
 
+import { type Backend, backendOf } from "../../core/inside.ts";
 import { assert, AssertionError, assertRejects } from "@std/assert";
 import { AioInvariantError } from "../../core/base/assert.ts";
 import { ResourceOwner } from "../../core/life/resource_owner.ts";
@@ -37,17 +38,17 @@ for (const { name: method, ignore } of CORE_METHODS) {
   });
 }
 
-const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
-  "the return slot of an IO that was given up is written": ({ backend }) =>
+const CANARIES: Readonly<Record<string, (backend: Backend) => Disposable>> = {
+  "the return slot of an IO that was given up is written": (backend) =>
     replace(backend, "abandon", () => {}),
-  "a waiter is told twice": ({ backend: { turn } }) => {
+  "a waiter is told twice": ({ turn }) => {
     const handOut = turn.handOut.bind(turn);
     return replace(turn, "handOut", (waiter) => {
       handOut(waiter);
       handOut(waiter);
     });
   },
-  "a waiter is not told": ({ backend: { turn } }) => {
+  "a waiter is not told": ({ turn }) => {
     const handOut = turn.handOut.bind(turn);
     let count = 0;
     return replace(turn, "handOut", (waiter) => {
@@ -55,29 +56,27 @@ const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
       handOut(waiter);
     });
   },
-  "the generation moves by two": ({ backend }) => {
+  "the generation moves by two": (backend) => {
     const recycle = backend.recycle.bind(backend);
     return replace(backend, "recycle", (handle) => {
       handle.words[handle.base + HANDLE.generationLow]!++;
       recycle(handle);
     });
   },
-  "an error leaves the batch open": ({ backend: { staging } }) =>
+  "an error leaves the batch open": ({ staging }) =>
     replace(staging, "errorCleanup", () => staging.submit()),
-  "a batch is submitted as soon as it is begun": ({ backend: { staging } }) => {
+  "a batch is submitted as soon as it is begun": ({ staging }) => {
     const add = staging.add.bind(staging);
     return replace(staging, "add", (handle, isAtEndOfTurn) => {
       add(handle, isAtEndOfTurn);
       staging.submit();
     });
   },
-  "local callbacks do not run": ({ backend: { callbacks } }) =>
-    replace(callbacks, "runLocal", () => {}),
-  "shared callbacks do not run": ({ backend: { callbacks } }) =>
-    replace(callbacks, "runShared", () => {}),
+  "local callbacks do not run": ({ callbacks }) => replace(callbacks, "runLocal", () => {}),
+  "shared callbacks do not run": ({ callbacks }) => replace(callbacks, "runShared", () => {}),
   "an owner keeps what is over": () => replace(ResourceOwner.prototype, "forget", () => {}),
-  "cancel forgets what is staged": ({ backend }) => replace(backend, "cancel", () => {}),
-  "a read brings a wrong byte": ({ backend }) => {
+  "cancel forgets what is staged": (backend) => replace(backend, "cancel", () => {}),
+  "a read brings a wrong byte": (backend) => {
     const perform = backend.performSynchronously.bind(backend);
     return replace(backend, "performSynchronously", (handle) => {
       const [view] = handle.operation === "readv" ? handle.buffers() : [];
@@ -85,14 +84,14 @@ const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
       if (view !== undefined) view[0]! ^= 1;
     });
   },
-  "a write is said to be done, but is not": ({ backend }) => {
+  "a write is said to be done, but is not": (backend) => {
     const perform = backend.performSynchronously.bind(backend);
     return replace(backend, "performSynchronously", (handle) => {
       if (handle.operation !== "writev") perform(handle);
       else backend.processCompletion(handle, handle.length);
     });
   },
-  "a method completes an IO twice": ({ backend }) => {
+  "a method completes an IO twice": (backend) => {
     const perform = backend.performSynchronously.bind(backend);
     return replace(backend, "performSynchronously", (handle) => {
       perform(handle);
@@ -103,7 +102,12 @@ const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
 
 for (const [name, sabotage] of Object.entries(CANARIES)) {
   Deno.test(`held: fuzz canary: it is found when ${name}`, async () => {
-    const plan = { method: "held", seed: CANARY_SEED, steps: CANARY_STEPS, sabotage };
+    const plan = {
+      method: "held",
+      seed: CANARY_SEED,
+      steps: CANARY_STEPS,
+      sabotage: (aio: Aio) => sabotage(backendOf(aio)),
+    };
     const fault = await assertRejects(() => fuzzCore(plan), Error);
     assert(fault instanceof AssertionError || fault instanceof AioInvariantError, fault.stack);
   });

@@ -7,6 +7,7 @@
  * The canaries break a rule in one thread, which another one has to notice.
  */
 
+import { backendOf } from "../../core/inside.ts";
 import { assert, AssertionError, assertRejects } from "@std/assert";
 import type { AioHandle } from "../../core/io/handle.ts";
 import { EIO } from "../../ffi/errno.ts";
@@ -30,7 +31,8 @@ for (const { name: method, ignore } of CORE_METHODS) {
 }
 
 /** Has this thread say something of the IO of others instead of performing it. */
-function endOthers({ backend }: Aio, resultOf: (handle: AioHandle) => number): Disposable {
+function endOthers(aio: Aio, resultOf: (handle: AioHandle) => number): Disposable {
+  const backend = backendOf(aio);
   const perform = backend.performSynchronously.bind(backend);
   return replace(backend, "performSynchronously", (handle) => {
     if (handle.backendId === backend.id) perform(handle);

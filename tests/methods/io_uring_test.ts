@@ -5,6 +5,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { closeSync, constants, openSync as openFd, writeSync } from "node:fs";
+import { backendOf } from "../../core/inside.ts";
 import { AioReturn } from "../../core/io/result.ts";
 import { BACKEND } from "../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../core/io/wait_ref.ts";
@@ -25,7 +26,7 @@ function test(name: string, fn: () => Promise<void>): void {
 }
 
 function slotWord({ aio }: Fixture, id: number, word: number): number {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   return control.words[slotAt(control, id) + word]!;
 }
 
@@ -110,7 +111,7 @@ test("flushRange() is executed by the kernel, and refuses what is no range", asy
       refused++;
     });
   }
-  assertEquals([refused, aio.backend.hasHandedOut], [4, false]);
+  assertEquals([refused, backendOf(aio).hasHandedOut], [4, false]);
 });
 
 test("an IO is completed by whoever waits for it, good or failed", async () => {
@@ -134,8 +135,8 @@ for (const ending of ["terminate", "selfClose"] as const) {
   test(`after ${ending} of its thread an IO in flight ends for whoever waits`, async () => {
     await using fixture = await openSync(OPTIONS);
     const { aio, file } = fixture;
-    const { control } = aio.backend;
-    const free = aio.backend.arena.freeBytes;
+    const { control } = backendOf(aio);
+    const free = backendOf(aio).arena.freeBytes;
     await withPipe(async (fd, write) => {
       const worker = await AttachedWorker.start(aio, file);
       const slow = await worker.ask<WaitRef>({ what: "readFd", fd, bytes: 100 });
@@ -149,7 +150,7 @@ for (const ending of ["terminate", "selfClose"] as const) {
     });
     const threadAt = control.backendAt(1) + BACKEND.threadId;
     await until(() => Atomics.load(control.words, threadAt) === 0, "the slot is free");
-    assertEquals([aio.ios(), aio.backend.arena.freeBytes], [[], free]);
+    assertEquals([aio.ios(), backendOf(aio).arena.freeBytes], [[], free]);
     assertEquals(slotWord(fixture, 1, SLOT.isUsed), 0);
   });
 }
@@ -182,7 +183,7 @@ for (const ending of ["close", "terminate"] as const) {
         else worker.terminate();
         while (aio.backends().length > 1) {
           await new Promise((resolve) => setTimeout(resolve, 1));
-          aio.backend.reapDead();
+          backendOf(aio).reapDead();
         }
       }
       assertEquals([fds.size, ringCount()], [1, before + 2]);

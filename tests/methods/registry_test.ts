@@ -10,6 +10,7 @@ import {
 } from "@std/assert";
 import { AioInvariantError } from "../../core/base/assert.ts";
 import { effectiveOptions } from "../../core/base/options.ts";
+import { backendOf } from "../../core/inside.ts";
 import { availableMethods, methodNames, METHODS, syncMethod } from "../../methods/mod.ts";
 import { Aio } from "../../storage/aio.ts";
 import { openSync } from "../support/core.ts";
@@ -85,7 +86,7 @@ Deno.test("sync: every IO is executed in its start call", () => {
 Deno.test("sync: submit() is never to be called, in PostgreSQL's words", async () => {
   await using fixture = await openSync();
   const error = assertThrows(
-    () => syncMethod.submit(fixture.aio.backend, [], 1),
+    () => syncMethod.submit(backendOf(fixture.aio), [], 1),
     AioInvariantError,
   );
   assertEquals(error.message, "IO should have been executed synchronously");

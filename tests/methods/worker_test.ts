@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../core/inside.ts";
 import { Aio } from "../../mod.ts";
 import { createWorkerMethod, poolOf } from "../../methods/worker.ts";
 import { POOL, poolAt } from "../../methods/worker/memory.ts";
@@ -74,7 +75,7 @@ Deno.test("worker: the next Worker is started when the last has joined in", asyn
   startPool(aio);
   const counts = new Set<number>();
   await until(() => {
-    counts.add(poolOf(aio.backend)!.threads.size - runningWorkers(aio));
+    counts.add(poolOf(backendOf(aio))!.threads.size - runningWorkers(aio));
     return runningWorkers(aio) === 4;
   }, "all running");
   assertEquals([...counts].sort(), [0, 1]);
@@ -169,11 +170,11 @@ Deno.test("worker: a Worker is woken if who chose it died before waking it", asy
   await using opened = await open();
   const { aio } = opened;
   await poolUp(aio);
-  const { words } = aio.backend.control;
-  const at = poolAt(aio.backend.control);
+  const { words } = backendOf(aio).control;
+  const at = poolAt(backendOf(aio).control);
   words[at + POOL.idle] = 0;
   words[at + POOL.waking] = 1;
-  createWorkerMethod().reapBackend!(aio.backend, 1, "wait");
+  createWorkerMethod().reapBackend!(backendOf(aio), 1, "wait");
   await until(
     () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
     "idle again",
@@ -187,7 +188,7 @@ Deno.test("worker: a Worker that is terminated with an IO does it, and is replac
   const before = aio.workers()[0]!.threadId;
   const { ref, ret } = start(opened, "gated");
   await until(() => aio.workers()[0]!.ioId !== null, "busy");
-  poolOf(aio.backend)!.threads.get(0)!.thread.terminate();
+  poolOf(backendOf(aio))!.threads.get(0)!.thread.terminate();
   openGate(aio);
   await aio.wait(ref);
   assertEquals(ret.result.status, "ok");
@@ -204,7 +205,7 @@ Deno.test("worker: IO that a terminated Worker was to take is done by another", 
   await poolUp(aio);
   for (let i = 0; i < 5; i++) {
     // It sleeps, so that it is chosen: it wakes, and dies.
-    for (const { thread } of poolOf(aio.backend)!.threads.values()) thread.terminate();
+    for (const { thread } of poolOf(backendOf(aio))!.threads.values()) thread.terminate();
     await readAndCheck(opened, i);
   }
   await untilRunning(aio);

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { Aio } from "../../storage/mod.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
@@ -33,7 +34,7 @@ Deno.test("alloc() gives page-aligned views of shared memory, of the size that w
       assertEquals(view.byteLength, bytes);
       assertEquals(view.byteOffset % PAGE_BYTES, 0);
       assert(view.buffer instanceof SharedArrayBuffer);
-      assertEquals(aio.backend.memory.addressOf(view) % PAGE_BYTES, 0);
+      assertEquals(backendOf(aio).memory.addressOf(view) % PAGE_BYTES, 0);
     }
   }));
 
@@ -58,13 +59,13 @@ Deno.test("alloc() hands out the lowest pages first, and those that were freed a
 Deno.test("alloc() can hand out the arena to the last page, at once and page by page", () =>
   withArena((aio) => {
     const all = aio.alloc(ARENA_BYTES);
-    assertEquals([all.byteLength, aio.backend.arena.freeBytes], [ARENA_BYTES, 0]);
+    assertEquals([all.byteLength, backendOf(aio).arena.freeBytes], [ARENA_BYTES, 0]);
     aio.free(all);
     const pages = Array.from({ length: ARENA_PAGES }, () => aio.alloc(PAGE_BYTES));
     assertEquals(new Set(pages.map((page) => page.byteOffset)).size, ARENA_PAGES);
-    assertEquals(aio.backend.arena.freeBytes, 0);
+    assertEquals(backendOf(aio).arena.freeBytes, 0);
     for (const page of pages) aio.free(page);
-    assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+    assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
   }));
 
 Deno.test("alloc() with the arena full names the option arenaBytes", () =>
@@ -88,7 +89,7 @@ for (const bytes of [0, -1, 1.5, NaN, Infinity, ARENA_BYTES + 1, 2 ** 53, "4096"
         error.message,
         `Cannot allocate ${told} bytes: an integer from 1 to ${ARENA_BYTES}, the option "arenaBytes"`,
       );
-      assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
     }));
 }
 
@@ -103,7 +104,7 @@ Deno.test("free() twice is refused, and frees nothing of what has come there sin
     const view = aio.alloc(100);
     aio.free(view);
     assertEquals(assertThrows(() => aio.free(view), TypeError).message, nothingAt(0));
-    assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+    assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
   }));
 
 Deno.test("free() of a view that starts inside another is refused", () =>
@@ -121,7 +122,7 @@ Deno.test("free() of the beginning of a view is refused", () =>
   withArena((aio) => {
     const view = aio.alloc(3 * PAGE_BYTES);
     assertThrows(() => aio.free(view.subarray(0, 100)), TypeError, "Cannot free");
-    assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES - 3 * PAGE_BYTES);
+    assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES - 3 * PAGE_BYTES);
     aio.free(view);
   }));
 
@@ -208,7 +209,7 @@ for (const turn of [0, 1]) {
             }
           }
           const free = model.filter((used) => !used).length * PAGE_BYTES;
-          assertEquals(aio.backend.arena.freeBytes, free, `after step ${step}`);
+          assertEquals(backendOf(aio).arena.freeBytes, free, `after step ${step}`);
         }
       }), (testSeed() + turn) >>> 0));
 }
@@ -240,7 +241,7 @@ testEachMethod(
       assertEquals(await pending, 4_000);
       assertEquals(last.slice(), contentAt(1, 3_900, 100));
       for (const view of views) aio.free(view);
-      assertEquals(aio.backend.arena.freeBytes, aio.options.arenaBytes);
+      assertEquals(backendOf(aio).arena.freeBytes, aio.options.arenaBytes);
     }),
 );
 
@@ -253,7 +254,7 @@ testEachMethod(
       await Promise.all(Array.from({ length: 20 }, () => file.readAt(view, 0)));
       await assertRejects(() => file.writeAt(view, 0), Deno.errors.BadResource);
       aio.free(view);
-      assertEquals(aio.backend.arena.freeBytes, aio.options.arenaBytes);
+      assertEquals(backendOf(aio).arena.freeBytes, aio.options.arenaBytes);
     }),
 );
 

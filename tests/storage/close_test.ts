@@ -7,6 +7,7 @@
 
 import fs from "node:fs";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { AioApiError } from "../../core/mod.ts";
 import type { Aio, AioFile } from "../../storage/mod.ts";
@@ -198,7 +199,7 @@ testEachMethod(
         if (outcome.status === "fulfilled") continue;
         assert(outcome.reason instanceof Deno.errors.BadResource, `${outcome.reason}`);
       }
-      assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [4, 65_536]);
+      assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
     }),
 );
 

@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../core/inside.ts";
 import { replace } from "../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { HANG_MS, hangs, until } from "../support/patience.ts";
@@ -42,7 +43,7 @@ testEachMethod(
     for (const [i, buffer] of buffers.entries()) {
       assertEquals(buffer, contentAt(FILE_SEED, offsetOf(i), READ_BYTES));
     }
-    assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [8, 1024 * 1024]);
+    assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [8, 1024 * 1024]);
   },
 );
 
@@ -91,7 +92,7 @@ testEachForm(
     for (let i = 0; i < AIOS; i++) {
       const options = { maxBackends: 1, spinMicroseconds: 0, arenaBytes: 65_536 };
       const fixture = stack.use(await openUring(form, options));
-      const { libc } = fixture.aio.backend;
+      const { libc } = backendOf(fixture.aio);
       if (i === 0) {
         // All Aios of a thread have one. The sleeps are long, so that nobody is served in between.
         const poll = libc.pollNonblocking.bind(libc);

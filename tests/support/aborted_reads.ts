@@ -6,6 +6,7 @@
  */
 
 import { assertEquals, assertGreater } from "@std/assert";
+import { backendOf } from "../../core/inside.ts";
 import { fileContent, type Fixture, openFixture, openHeld } from "./core.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { describeSeed, Prng, testSeed } from "./prng.ts";
@@ -107,7 +108,7 @@ async function check(fixture: Fixture, reads: number): Promise<void> {
   assertGreater(rejected, reads / 10, describeSeed(seed));
   await fixture.file.close();
   const { aio } = fixture;
-  assertEquals([aio.backend.arena.freeBytes, aio.ios()], [ARENA_BYTES, []], describeSeed(seed));
+  assertEquals([backendOf(aio).arena.freeBytes, aio.ios()], [ARENA_BYTES, []], describeSeed(seed));
 }
 
 /** IO that is performed when a test's clock says so: often long after it was aborted. */

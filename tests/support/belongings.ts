@@ -4,6 +4,7 @@
  * @module
  */
 
+import { backendOf } from "../../core/inside.ts";
 import type { Aio } from "../../mod.ts";
 import { hangs } from "./patience.ts";
 
@@ -40,11 +41,11 @@ export function openDescriptors(): string[] {
 /** Counts what an Aio has. */
 export function aioBelongingsOf(aio: Aio): AioBelongings {
   return {
-    idleHandles: aio.backend.idleCount,
+    idleHandles: backendOf(aio).idleCount,
     ios: aio.ios().length,
     backends: aio.backends().length,
-    freeArenaBytes: aio.backend.arena.freeBytes,
-    openFiles: aio.backend.files.count,
+    freeArenaBytes: backendOf(aio).arena.freeBytes,
+    openFiles: backendOf(aio).files.count,
   };
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { backendOf } from "../../core/inside.ts";
 import { Aio } from "../../storage/aio.ts";
 import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
 import type { HandleState } from "../../core/memory/handle_state.ts";
@@ -137,12 +138,12 @@ export function startRead(
 
 /** The state of a handle by its number. */
 export function stateOf(fixture: Fixture, io: number | WaitRef): HandleState {
-  return fixture.aio.backend.handleOf(typeof io === "number" ? io : io.index).state;
+  return backendOf(fixture.aio).handleOf(typeof io === "number" ? io : io.index).state;
 }
 
 /** Sets a handle's state word, whatever may follow what: to show a call each state. */
 export function pokeState(fixture: Fixture, index: number, state: number): void {
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   control.words[control.handleAt(index) + HANDLE.state] = state;
 }
 

@@ -11,18 +11,13 @@
  * @module
  */
 
-import type { Backend } from "../../core/backend/backend.ts";
+import { backendOf } from "../../core/inside.ts";
+import type { AioCore } from "../../core/mod.ts";
 import type { AioHandle } from "../../core/io/handle.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import type { Availability, IoMethod, MethodBackend } from "../../core/io/method.ts";
 import { type Control, HANDLE, HEADER } from "../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../core/io/wait_ref.ts";
-
-/** Who releases: an Aio of any attached thread. */
-export interface Attached {
-  /** That thread's backend. */
-  readonly backend: Backend;
-}
 
 /** What a {@linkcode HeldMethod} does where `sync` or a kernel would decide. */
 export interface HeldMethodOptions {
@@ -106,8 +101,8 @@ export class HeldMethod implements IoMethod {
   }
 
   /** The handles that are held, of all backends, in the order of their submission. */
-  held(aio: Attached): number[] {
-    const { control } = aio.backend;
+  held(aio: AioCore): number[] {
+    const { control } = backendOf(aio);
     const { words } = control;
     const orderOf = (index: number) => words[control.handleAt(index) + HANDLE.method]!;
     return Array.from({ length: control.handleCount }, (_, index) => index)
@@ -116,37 +111,37 @@ export class HeldMethod implements IoMethod {
   }
 
   /** Lets an IO go with a result: bytes, or -errno. Its memory is not touched. */
-  complete(aio: Attached, io: number | WaitRef, result: number): void {
-    aio.backend.processCompletion(this.#handle(aio, io), result);
+  complete(aio: AioCore, io: number | WaitRef, result: number): void {
+    backendOf(aio).processCompletion(this.#handle(aio, io), result);
   }
 
   /** Lets an IO go by doing it. */
-  perform(aio: Attached, io: number | WaitRef): void {
-    aio.backend.performSynchronously(this.#handle(aio, io));
+  perform(aio: AioCore, io: number | WaitRef): void {
+    backendOf(aio).performSynchronously(this.#handle(aio, io));
   }
 
   /** Does all that are held, the oldest first. */
-  performAll(aio: Attached): void {
+  performAll(aio: AioCore): void {
     for (const index of this.held(aio)) this.perform(aio, index);
   }
 
   /** The same, and from now on holds nothing: for the end of a test, whose file may still write. */
-  letGo(aio: Attached): void {
+  letGo(aio: AioCore): void {
     this.#isLettingGo = true;
     this.performAll(aio);
   }
 
   /** Does one that is held, if no other thread is about to. @returns whether this call did it */
-  tryPerform(aio: Attached, index: number): boolean {
-    const handle = aio.backend.handleOf(index);
-    if (!aio.backend.claim(handle)) return false;
-    aio.backend.performSynchronously(handle);
+  tryPerform(aio: AioCore, index: number): boolean {
+    const handle = backendOf(aio).handleOf(index);
+    if (!backendOf(aio).claim(handle)) return false;
+    backendOf(aio).performSynchronously(handle);
     return true;
   }
 
-  #handle(aio: Attached, io: number | WaitRef): AioHandle {
+  #handle(aio: AioCore, io: number | WaitRef): AioHandle {
     const index = typeof io === "number" ? io : io.index;
-    const handle = aio.backend.handleOf(index);
+    const handle = backendOf(aio).handleOf(index);
     if (handle.state !== "submitted") {
       throw new Error(`Handle ${index} is not held: its state is ${handle.state}`);
     }

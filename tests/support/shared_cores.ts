@@ -11,6 +11,7 @@
  */
 
 import type { AioOptions } from "../../core/base/options.ts";
+import { backendOf } from "../../core/inside.ts";
 import { INJECTION_POINTS } from "../../core/io/result.ts";
 import { FILE_BYTES, fileContent, type Fixture } from "./core.ts";
 
@@ -67,7 +68,7 @@ function clear({ warnings, logs, submissions, held }: Fixture): void {
 
 /** Takes back what a test may leave. @returns what it may not leave, in words; empty: nothing */
 function takeBack({ aio }: Fixture): string {
-  const { backend } = aio;
+  const backend = backendOf(aio);
   if (backend.hasHandedOut) return "with a handle handed out";
   if (backend.staging.isInBatch) return "with an open batch";
   if (backend.acquireQueue.length > 0) return "with a queue for handles";

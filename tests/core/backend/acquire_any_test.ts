@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { tryClaim } from "../../../core/memory/claim.ts";
 import type { LogHook } from "../../../core/base/log_level.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
@@ -52,7 +53,7 @@ class NeverWaits extends HeldMethod {
 
 /** As if a Worker were about to complete an IO. */
 function claimFor(backendId: number, { aio }: Fixture, { ref }: StartedRead): void {
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   assert(tryClaim(words, base, backendId, words[base + HANDLE.generationLow]!));
 }
 
@@ -80,7 +81,7 @@ Deno.test("held: acquire() with all handles in use waits for the oldest by its m
 for (const at of [0, 1, HANDLES - 1]) {
   Deno.test(`held: acquire() returns when its method completes number ${at} instead`, async () => {
     const held = new HeldMethod({
-      onWaitOne: (backend) => backend.performSynchronously(aio.backend.handleOf(ref.index)),
+      onWaitOne: (backend) => backend.performSynchronously(backendOf(aio).handleOf(ref.index)),
     });
     const { fixture, reads } = await openFull(held);
     await using opened = fixture;
@@ -170,7 +171,7 @@ Deno.test("held: acquire() in a Worker returns when the main thread completes an
   const second = await worker.ask<WaitRef>({ what: "read", offset: 1, bytes: 10 });
   // The main thread has both, so that the Worker may complete neither.
   for (const { index } of [first, second]) {
-    assert(aio.backend.claim(aio.backend.handleOf(index)));
+    assert(backendOf(aio).claim(backendOf(aio).handleOf(index)));
   }
   const acquired = worker.ask<WaitRef>({ what: "acquire" });
   while (aio.backends()[1]!.waitEvent !== "AioIoCompletion") {
@@ -222,7 +223,7 @@ Deno.test("held: acquire() completes in the place of a thread that died on the w
   const { threadId } = aio.backends()[1]!;
   for (const read of reads) claimFor(1, opened, read);
   worker.terminate();
-  await untilDead(opened.aio.backend.libc, threadId);
+  await untilDead(backendOf(opened.aio).libc, threadId);
   aio.acquire().release();
   assertEquals([held.waits, over(reads)], [[], [0, 1, 2, 3]]);
   for (const read of reads) assertRead(read);

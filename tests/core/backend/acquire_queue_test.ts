@@ -2,6 +2,7 @@
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { AioReturn } from "../../../core/io/result.ts";
@@ -35,10 +36,10 @@ testSharedCores(
         startOn(fixture, handle);
         return i;
       }));
-    assertEquals([order, aio.backend.acquireQueue.length], [[], 5]);
+    assertEquals([order, backendOf(aio).acquireQueue.length], [[], 5]);
     last.release();
     assertEquals(await Promise.all(promises), [0, 1, 2, 3, 4]);
-    assertEquals([order, aio.backend.acquireQueue.length], [[0, 1, 2, 3, 4], 0]);
+    assertEquals([order, backendOf(aio).acquireQueue.length], [[0, 1, 2, 3, 4], 0]);
   },
   { options: { maxConcurrency: 1 } },
 );
@@ -55,7 +56,7 @@ testSharedCores(
       })
     );
     assertEquals(await Promise.all(queued), [0, 1, 2, 3]);
-    assertEquals(aio.backend.staging.isInBatch, true);
+    assertEquals(backendOf(aio).staging.isInBatch, true);
     aio.exitBatchmode();
   },
   { options: { maxConcurrency: 1 } },
@@ -72,7 +73,7 @@ Deno.test("held: aio.acquireAsync() serves one for each handle that comes back",
       startOn(fixture, handle);
       return i;
     }));
-  assertEquals([order, aio.backend.acquireQueue.length], [[0], 4]);
+  assertEquals([order, backendOf(aio).acquireQueue.length], [[0], 4]);
   for (let done = 1; done <= 5; done++) {
     held.perform(aio, 0);
     await Promise.resolve();
@@ -129,7 +130,7 @@ testSharedCores("the function's throw rejects, and its handle comes back", async
     })
   );
   assertStrictEquals(error, mine);
-  assertEquals(aio.backend.idleCount, 1);
+  assertEquals(backendOf(aio).idleCount, 1);
 }, { options: { maxConcurrency: 1 } });
 
 testSharedCores("a throw after the start rejects, and the IO goes on", async (fixture) => {
@@ -165,7 +166,7 @@ for (
         error.message,
         "Handle 0 was neither started nor released by the function given to acquireAsync()",
       );
-      assertEquals([aio.backend.idleCount, aio.backend.hasHandedOut], [1, false]);
+      assertEquals([backendOf(aio).idleCount, backendOf(aio).hasHandedOut], [1, false]);
     },
     { options: { maxConcurrency: 1 } },
   );
@@ -196,7 +197,7 @@ testSharedCores(
       "that was released",
     );
     assertEquals(await aio.acquireAsync((handle) => (handle.release(), 1)), 1);
-    assertEquals([aio.backend.idleCount, aio.backend.acquireQueue.length], [1, 0]);
+    assertEquals([backendOf(aio).idleCount, backendOf(aio).acquireQueue.length], [1, 0]);
   },
   { options: { maxConcurrency: 1 } },
 );

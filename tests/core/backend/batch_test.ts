@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { startOn, startRead, stateOf } from "../../support/core.ts";
 import { HELD, STAGING, testSharedCores } from "../../support/core_methods.ts";
 
@@ -18,7 +19,7 @@ for (const committed of [true, false]) {
       aio.enterBatchmode();
       aio.endOfScope(committed);
       assertEquals(fixture.messages(), ["open AIO batch at end of (sub-)transaction"]);
-      assertEquals(aio.backend.staging.isInBatch, false);
+      assertEquals(backendOf(aio).staging.isInBatch, false);
       aio.endOfScope(committed);
       assertEquals(fixture.warnings.length, 1);
     },
@@ -49,7 +50,7 @@ testSharedCores("a batch within a batch is refused in PostgreSQL's words", (fixt
     const error = assertThrows(begin, AioApiError);
     assertEquals(error.message, "starting batch while batch already in progress");
   }
-  assertEquals(aio.backend.staging.isInBatch, true);
+  assertEquals(backendOf(aio).staging.isInBatch, true);
   aio.exitBatchmode();
 });
 
@@ -86,7 +87,7 @@ testSharedCores("aio.submitStaged() submits, and the batch stays open", (fixture
   startRead(fixture);
   aio.submitStaged();
   startRead(fixture);
-  assertEquals([fixture.submissions, aio.backend.staging.count], [[1], 1]);
+  assertEquals([fixture.submissions, backendOf(aio).staging.count], [[1], 1]);
   aio.exitBatchmode();
   assertEquals(fixture.submissions, [1, 1]);
   aio.submitStaged();
@@ -97,9 +98,9 @@ testSharedCores("a batch of more than 32 is submitted 32 at a time", (fixture) =
   const { aio } = fixture;
   aio.enterBatchmode();
   for (let i = 0; i < 32; i++) startRead(fixture);
-  assertEquals([fixture.submissions, aio.backend.staging.count], [[], 32]);
+  assertEquals([fixture.submissions, backendOf(aio).staging.count], [[], 32]);
   startRead(fixture);
-  assertEquals([fixture.submissions, aio.backend.staging.count], [[32], 1]);
+  assertEquals([fixture.submissions, backendOf(aio).staging.count], [[32], 1]);
   for (let i = 33; i < 100; i++) startRead(fixture);
   aio.exitBatchmode();
   assertEquals(fixture.submissions, [32, 32, 32, 4]);
@@ -110,7 +111,7 @@ testSharedCores("aio.errorCleanup() ends the batch and submits", (fixture) => {
   aio.enterBatchmode();
   startRead(fixture);
   aio.errorCleanup();
-  assertEquals([aio.backend.staging.isInBatch, fixture.submissions, fixture.messages()], [
+  assertEquals([backendOf(aio).staging.isInBatch, fixture.submissions, fixture.messages()], [
     false,
     [1],
     [],
@@ -137,7 +138,11 @@ testSharedCores("an IO with referencesLocal overtakes what a batch has staged", 
 testSharedCores("aio.batch() returns what its function returned, and submits", (fixture) => {
   const { aio } = fixture;
   const refs = aio.batch(() => [startRead(fixture).ref, startRead(fixture).ref]);
-  assertEquals([refs.length, fixture.submissions, aio.backend.staging.isInBatch], [2, [2], false]);
+  assertEquals([refs.length, fixture.submissions, backendOf(aio).staging.isInBatch], [
+    2,
+    [2],
+    false,
+  ]);
 }, { only: STAGING });
 
 testSharedCores(
@@ -152,7 +157,7 @@ testSharedCores(
       })
     );
     assertStrictEquals(error, mine);
-    assertEquals([fixture.submissions, aio.backend.staging.isInBatch], [[1], false]);
+    assertEquals([fixture.submissions, backendOf(aio).staging.isInBatch], [[1], false]);
   },
   { only: STAGING },
 );
@@ -173,14 +178,14 @@ testSharedCores(
       error.message,
       "Cannot batch an asynchronous function: await after aio.batch(), not in it",
     );
-    assertEquals([fixture.submissions, aio.backend.staging.isInBatch], [[1], false]);
+    assertEquals([fixture.submissions, backendOf(aio).staging.isInBatch], [[1], false]);
   },
   { only: STAGING },
 );
 
 testSharedCores("aio.batch() whose function ends the batch itself is fine", (fixture) => {
   assertEquals(fixture.aio.batch(() => fixture.aio.exitBatchmode()), undefined);
-  assertEquals(fixture.aio.backend.staging.isInBatch, false);
+  assertEquals(backendOf(fixture.aio).staging.isInBatch, false);
 });
 
 // --- the end of the turn ---

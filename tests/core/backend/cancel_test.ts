@@ -2,6 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { ECANCELED } from "../../../ffi/errno.ts";
 import { SLOT } from "../../../methods/io_uring/memory.ts";
@@ -31,7 +32,7 @@ testEachForm("cancel() ends a read that the kernel has, with ECANCELED", async (
   aio.cancel(ref);
   aio.waitSync(ref);
   assertEquals(ret.result.result, -ECANCELED);
-  assertEquals([aio.ios(), aio.backend.idleCount], [[], HANDLES]);
+  assertEquals([aio.ios(), backendOf(aio).idleCount], [[], HANDLES]);
   // The next read has what nobody took.
   pipe.write();
   const next = startRawRead(fixture, pipe.fd);
@@ -106,7 +107,7 @@ testEachForm(
     await using fixture = await openUring(form);
     const { aio, file } = fixture;
     using pipe = await Pipe.open();
-    const { arena } = aio.backend;
+    const { arena } = backendOf(aio);
     const free = arena.freeBytes;
     const controller = new AbortController();
     const { signal } = controller;
@@ -186,7 +187,7 @@ testSharedCores(
       else assertEquals([status, new Uint8Array(view)], ["ok", fileContent(offset, view.length)]);
       aio.cancel(ref);
     }
-    assertEquals([aio.ios(), aio.backend.idleCount], [[], HANDLES]);
+    assertEquals([aio.ios(), backendOf(aio).idleCount], [[], HANDLES]);
   },
 );
 
@@ -249,9 +250,9 @@ testSharedCores(
     const queued = [0, 1, 2].map((i) =>
       aio.acquireAsync(use(i), null, null, i === 1 ? undefined : signal)
     );
-    assertEquals(aio.backend.acquireQueue.length, 3);
+    assertEquals(backendOf(aio).acquireQueue.length, 3);
     controller.abort(new Error("enough"));
-    assertEquals(aio.backend.acquireQueue.length, 1);
+    assertEquals(backendOf(aio).acquireQueue.length, 1);
     await assertRejects(() => queued[0]!, Error, "enough");
     await assertRejects(() => queued[2]!, Error, "enough");
     first.release();

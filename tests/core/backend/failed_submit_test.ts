@@ -4,6 +4,7 @@
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import type { MethodBackend } from "../../../core/io/method.ts";
 import { openHeld, startRead, stateOf } from "../../support/core.ts";
@@ -32,11 +33,11 @@ for (const call of ["exitBatchmode", "errorCleanup"] as const) {
     const states = () => refs.map((ref) => stateOf(fixture, ref));
     assertStrictEquals(assertThrows(() => aio[call]()), FAILURE);
     assertEquals(states(), ["submitted", "staged", "staged"]);
-    assertEquals([aio.backend.staging.isInBatch, aio.backend.staging.count], [false, 2]);
+    assertEquals([backendOf(aio).staging.isInBatch, backendOf(aio).staging.count], [false, 2]);
     aio.submitStaged();
     assertEquals([states(), held.submissions], [["submitted", "submitted", "submitted"], [1, 2]]);
     held.performAll(aio);
-    assertEquals(aio.backend.idleCount, aio.options.maxConcurrency);
+    assertEquals(backendOf(aio).idleCount, aio.options.maxConcurrency);
   });
 }
 
@@ -49,5 +50,5 @@ Deno.test("held: aio.batch() with a submit that fails throws its error, and leav
     })
   );
   assertStrictEquals(error, FAILURE);
-  assertEquals([aio.backend.staging.isInBatch, aio.haveStaged], [false, true]);
+  assertEquals([backendOf(aio).staging.isInBatch, aio.haveStaged], [false, true]);
 });

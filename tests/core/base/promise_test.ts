@@ -6,6 +6,7 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { isThenable, refusePromise } from "../../../core/base/promise.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import { type Fixture, startOn, startRead, wrong } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
@@ -73,7 +74,7 @@ for (const [what, promise] of PROMISES) {
           "Cannot batch an asynchronous function: await after aio.batch(), not in it",
         );
       });
-      assertEquals([unhandled, aio.backend.staging.isInBatch], [[], false]);
+      assertEquals([unhandled, backendOf(aio).staging.isInBatch], [[], false]);
     },
   );
 
@@ -89,7 +90,7 @@ for (const [what, promise] of PROMISES) {
           "neither started",
         );
       });
-      assertEquals([unhandled, aio.backend.hasHandedOut], [[], false]);
+      assertEquals([unhandled, backendOf(aio).hasHandedOut], [[], false]);
     },
   );
 
@@ -215,7 +216,7 @@ testEachCoreMethod(
   async ({ open }) => {
     await using fixture = await open();
     const { aio } = fixture;
-    aio.backend.targets.add("later", { describeIdentity: () => wrong<string>(later()) });
+    backendOf(aio).targets.add("later", { describeIdentity: () => wrong<string>(later()) });
     const unhandled = await unhandledOf(() => {
       const handle = aio.acquire();
       handle.setTarget(aio.targetId("later"));

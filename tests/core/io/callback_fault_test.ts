@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError, AioCallbackError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../../core/io/result.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -60,9 +61,9 @@ function runHooked(fixture: Fixture, phase: Phase, act: () => unknown, ...others
 function assertConsistent(fixture: Fixture): void {
   reset();
   const { aio } = fixture;
-  assertEquals([aio.backend.idleCount, aio.backend.inFlightCount], [3, 0]);
-  assertEquals([aio.backend.staging.count, aio.backend.hasHandedOut], [0, false]);
-  assertEquals(aio.backend.staging.isInBatch, false);
+  assertEquals([backendOf(aio).idleCount, backendOf(aio).inFlightCount], [3, 0]);
+  assertEquals([backendOf(aio).staging.count, backendOf(aio).hasHandedOut], [0, false]);
+  assertEquals(backendOf(aio).staging.isInBatch, false);
   assertEquals(run(fixture, "free").ret.result.status, "ok");
 }
 
@@ -304,7 +305,7 @@ testLayers("handle calls of the IO under way are refused in its stage callback",
   const { aio } = fixture;
   const errors: unknown[] = [];
   hooks.stage = (handle) => {
-    const own = aio.backend.handleOf(handle.id);
+    const own = backendOf(aio).handleOf(handle.id);
     for (const call of [() => own.setFlag("buffered"), () => own.release()]) {
       try {
         call();
@@ -355,7 +356,7 @@ testEachCoreMethod("file.close() from a callback is refused, and works later", a
   assertEquals(file.isClosed, false);
   assertConsistent(fixture);
   await file.close();
-  assertEquals([file.isClosed, aio.backend.files.count], [true, 0]);
+  assertEquals([file.isClosed, backendOf(aio).files.count], [true, 0]);
 });
 
 testEachCoreMethod(

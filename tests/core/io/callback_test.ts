@@ -2,6 +2,7 @@
 
 import { assertEquals, assertInstanceOf, assertNotStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError, AioReportError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { OP_READV } from "../../../core/io/operation.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../../core/io/result.ts";
@@ -56,7 +57,7 @@ function testLayers(name: string, fn: (fixture: Fixture) => void): void {
 
 /** What shared memory keeps of a handle's outcome: callback, status, error data, result. */
 function sharedResult({ aio }: Fixture, { index }: WaitRef): number[] {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const base = control.handleAt(index);
   const fields = ["resultCallback", "resultStatus", "resultErrorData", "result"] as const;
   return fields.map((field) => control.words[base + HANDLE[field]]!);
@@ -172,7 +173,7 @@ testLayers("a callback sees the handle: identity, operation, target, data", (fix
 testLayers("a callback sees its handle in the state of its phase", (fixture) => {
   const { aio } = fixture;
   const states: string[] = [];
-  const see = (handle: { id: number }) => states.push(aio.backend.handleOf(handle.id).state);
+  const see = (handle: { id: number }) => states.push(backendOf(aio).handleOf(handle.id).state);
   hooks.stage = (handle) => {
     see(handle);
   };

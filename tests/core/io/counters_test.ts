@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { setImmediate } from "node:timers/promises";
+import { backendOf } from "../../../core/inside.ts";
 import { type BackendCounters, COUNTER } from "../../../core/io/counters.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -39,7 +40,7 @@ function testCounters(
   needs: SharedCoreNeeds = {},
 ): void {
   testSharedCores(name, async (fixture) => {
-    fixture.aio.backend.counters.fill(0);
+    backendOf(fixture.aio).counters.fill(0);
     await fn(fixture);
   }, needs);
 }
@@ -270,7 +271,7 @@ testCounters("a write that ends short counts its bytes and as short", async (fix
 
 testCounters("bytes are counted exactly beyond 2^32", (fixture) => {
   const { aio, file } = fixture;
-  const { counters } = aio.backend;
+  const { counters } = backendOf(aio);
   counters[COUNTER.bytesWritten] = 2 ** 32 - 100;
   counters[COUNTER.bytesRead] = 2 ** 52 + 1;
   file.writeAtSync(aio.alloc(512), 0);
@@ -387,7 +388,7 @@ for (const ending of ["close", "terminate"] as const) {
       await worker.ask({ what: "close" });
     } else {
       worker.terminate();
-      await untilDead(fixture.aio.backend.libc, threadId);
+      await untilDead(backendOf(fixture.aio).libc, threadId);
       assertEquals(allOf(fixture, 1).started, 1);
       aio.reapBackend(1);
     }
@@ -414,7 +415,7 @@ type Step = (random: Prng) => unknown;
 
 function stepsOf(fixture: Fixture, worker: AttachedWorker): Record<string, Step> {
   const { aio, file, held } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const view = aio.alloc(4096);
   const offset = (random: Prng) => random.below(FILE_BYTES);
   const start = (random: Prng) => {
@@ -430,7 +431,7 @@ function stepsOf(fixture: Fixture, worker: AttachedWorker): Record<string, Step>
     const all = held.held(aio);
     if (all.length === 0) return null;
     const index = random.pick(all);
-    return { index, generation: aio.backend.waiting.generationOf(control.handleAt(index)) };
+    return { index, generation: backendOf(aio).waiting.generationOf(control.handleAt(index)) };
   };
   return {
     start,
@@ -455,7 +456,7 @@ function stepsOf(fixture: Fixture, worker: AttachedWorker): Record<string, Step>
       const ref = heldIo(random);
       return ref !== null && worker.ask({ what: "complete", ref, result: -EIO });
     },
-    collect: () => aio.backend.collect(),
+    collect: () => backendOf(aio).collect(),
     wait(random) {
       const ref = heldIo(random);
       if (ref !== null) aio.waitSync(ref);
@@ -480,7 +481,7 @@ for (const method of ["sync", "held"] as const) {
         assertBalanced(fixture, `${i}: ${name}`);
       }
       held.performAll(aio);
-      aio.backend.collect();
+      backendOf(aio).collect();
       assertBalanced(fixture, "the end");
       const own = allOf(fixture, 0);
       assertEquals(own.started, own.completedBySelf + own.completedByOthers);

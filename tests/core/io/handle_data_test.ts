@@ -2,6 +2,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { wrong } from "../../support/core.ts";
 import { testSharedCores } from "../../support/core_methods.ts";
 
@@ -95,7 +96,7 @@ for (const value of ["5", "x", null, undefined, {}]) {
 }
 
 testSharedCores("the data of two handles does not overlap at the greatest length", (fixture) => {
-  const { backend } = fixture.aio;
+  const backend = backendOf(fixture.aio);
   const seen = new Map<number, bigint[]>();
   for (let index = 0; index < 3; index++) {
     const at = backend.control.handleDataAt(index) / 2;

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import {
   DEFINED,
@@ -74,7 +75,7 @@ function idleHandle({ aio }: Fixture): AioHandle {
 }
 
 function record(fixture: Fixture, handle: AioHandle): number[] {
-  const { words } = fixture.aio.backend.control;
+  const { words } = backendOf(fixture.aio).control;
   return [...words.subarray(handle.base, handle.base + HANDLE.size)];
 }
 

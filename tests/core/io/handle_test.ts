@@ -2,6 +2,7 @@
 
 import { assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { FLAG_BITS, type HandleFlag } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { openHeld, startOn, startRead, stateOf, wrong } from "../../support/core.ts";
@@ -127,7 +128,7 @@ testSharedCores("each operation has its name", (fixture) => {
 // --- flags ---
 
 testSharedCores("handle.setFlag() adds flags, one bit each", (fixture) => {
-  const { words } = fixture.aio.backend.control;
+  const { words } = backendOf(fixture.aio).control;
   const handle = fixture.aio.acquire();
   let bits = 0;
   for (const [flag, bit] of Object.entries(FLAG_BITS)) {

@@ -5,6 +5,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError, AioCallbackError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { InjectionHook } from "../../../core/io/injection.ts";
 import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/io/result.ts";
 import { type Fixture, type StartedRead, startRead, stateOf, wrong } from "../../support/core.ts";
@@ -55,7 +56,7 @@ for (const [point, text] of UNKNOWN) {
     assertEquals(attached.message, `Cannot attach injection point ${text}: ${KNOWN}`);
     const detached = assertThrows(() => aio.detachInjectionPoint(name), RangeError);
     assertEquals(detached.message, `Cannot detach injection point ${text}: ${KNOWN}`);
-    assertEquals(aio.backend.injections.count, 0);
+    assertEquals(backendOf(aio).injections.count, 0);
   });
 }
 
@@ -76,7 +77,7 @@ for (
       TypeError,
     );
     const what = `Cannot attach ${text} to injection point "${AFTER_STAGING}": no function`;
-    assertEquals([error.message, aio.backend.injections.count], [what, 1]);
+    assertEquals([error.message, backendOf(aio).injections.count], [what, 1]);
   });
 }
 
@@ -86,11 +87,11 @@ testHooks(`a hook takes the place of the one that was attached`, (fixture) => {
     const called: string[] = [];
     aio.attachInjectionPoint(point, () => void called.push("first"));
     aio.attachInjectionPoint(point, () => void called.push("second"));
-    assertEquals(aio.backend.injections.count, 1);
+    assertEquals(backendOf(aio).injections.count, 1);
     runRead(fixture);
     assertEquals(called, ["second"]);
     aio.detachInjectionPoint(point);
-    assertEquals(aio.backend.injections.count, 0);
+    assertEquals(backendOf(aio).injections.count, 0);
     runRead(fixture);
     assertEquals(called, ["second"]);
   }
@@ -100,7 +101,7 @@ testHooks(
   "detaching says whether there was a hook, and the last one ends the counting",
   (fixture) => {
     const { aio } = fixture;
-    const { injections } = aio.backend;
+    const { injections } = backendOf(aio);
     for (const [i, point] of INJECTION_POINTS.entries()) {
       assertEquals(aio.detachInjectionPoint(point), false);
       aio.attachInjectionPoint(point, () => {});
@@ -124,7 +125,7 @@ testHooks("a hook that takes itself away is called once", (fixture) => {
     });
   }
   runRead(fixture);
-  assertEquals([count, aio.backend.injections.count], [3, 0]);
+  assertEquals([count, backendOf(aio).injections.count], [3, 0]);
   runRead(fixture);
   assertEquals(count, 3);
 });
@@ -211,7 +212,7 @@ for (const point of INJECTION_POINTS) {
     );
     // It caught what was thrown, so the IO is none the worse.
     assertEquals([ret.result.status, ret.result.result, fixture.messages()], ["ok", 512, []]);
-    assertEquals([aio.backend.callbacks.runningId, aio.backend.inFlightCount], [0, 0]);
+    assertEquals([backendOf(aio).callbacks.runningId, backendOf(aio).inFlightCount], [0, 0]);
   });
 }
 
@@ -237,7 +238,7 @@ for (const [i, point] of INJECTION_POINTS.entries()) {
       AioCallbackError,
     );
     assertEquals(error.message, `Injection point "${point}" threw in ${PHASE_NAMES[i]} of its IO`);
-    assertEquals([fixture.warnings.length, aio.backend.callbacks.runningId], [1, 0]);
+    assertEquals([fixture.warnings.length, backendOf(aio).callbacks.runningId], [1, 0]);
     aio.detachInjectionPoint(point);
     assertEquals(runRead(fixture).ret.result.status, "ok");
   });

@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import type { LogLevel } from "../../../core/base/log_level.ts";
 import type { AioOptions } from "../../../core/base/options.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { completeShared, NOBODY_THREW } from "../../../core/io/completion_steps.ts";
 import { IoLog } from "../../../core/io/io_log.ts";
 import { openHeld, startRead } from "../../support/core.ts";
@@ -82,7 +83,7 @@ Deno.test("held: an IO that aio.close() waits for is told at level debug2", asyn
 
 Deno.test("held: another thread's IO is told as completed while its handle is still in use", async () => {
   await using fixture = await openHeld();
-  const { backend } = fixture.aio;
+  const backend = backendOf(fixture.aio);
   const { ref } = startRead(fixture);
   const handle = backend.handleOf(ref.index);
   const seen: string[] = [];

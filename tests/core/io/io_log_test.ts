@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { IoLog } from "../../../core/io/io_log.ts";
 import { LOG_LEVELS, type LogHook, type LogLevel } from "../../../core/base/log_level.ts";
 import type { AioOptions } from "../../../core/base/options.ts";
@@ -195,7 +196,7 @@ Deno.test("held: ids, operations, targets and states are padded as PostgreSQL pa
     callbackModules: [LAYERS],
   });
   const { aio, held } = fixture;
-  const { backend } = aio;
+  const backend = backendOf(aio);
   const hook: LogHook = (message, level) => lines.push([message, level]);
   const log = new IoLog(hook, "debug4", backend.callbacks);
   const handle = backend.handleOf(1234);
@@ -235,7 +236,7 @@ Deno.test("held: ids, operations, targets and states are padded as PostgreSQL pa
 for (const [at, level] of LOG_LEVELS.entries()) {
   Deno.test(`IoLog at level ${level} makes lines of the first ${at + 1} levels`, async () => {
     await using fixture = await openSync();
-    const { backend } = fixture.aio;
+    const backend = backendOf(fixture.aio);
     const lines: Line[] = [];
     const log = new IoLog((message, of) => lines.push([message, of]), level, backend.callbacks);
     for (const one of LOG_LEVELS) {
@@ -281,14 +282,14 @@ Deno.test("sync: attach() refuses an unknown logLevel, and takes a known one", a
 
 Deno.test("sync: without a hook there is no log", async () => {
   await using aio = await Aio.open({ method: "sync", arenaBytes: 4096, logLevel: "debug4" });
-  assertStrictEquals(aio.backend.log, null);
-  assertStrictEquals(aio.backend.callbacks.onCall, null);
+  assertStrictEquals(backendOf(aio).log, null);
+  assertStrictEquals(backendOf(aio).callbacks.onCall, null);
 });
 
 Deno.test("sync: callbacks are traced at level debug4 only", async () => {
   for (const level of LOG_LEVELS) {
     await using fixture = await openSync({ logLevel: level });
-    assertEquals(fixture.aio.backend.callbacks.onCall !== null, level === "debug4");
+    assertEquals(backendOf(fixture.aio).callbacks.onCall !== null, level === "debug4");
   }
 });
 
@@ -353,7 +354,7 @@ async function runWithHook(open: typeof openHeld, hook: (fixture: Fixture) => Lo
   return {
     outcome: [ret.result.status, ret.result.result],
     ios: aio.ios(),
-    runningId: aio.backend.callbacks.runningId,
+    runningId: backendOf(aio).callbacks.runningId,
     warnings: fixture.messages(),
   };
 }
@@ -440,7 +441,7 @@ Deno.test("sync: a line from within a callback leaves that callback in charge", 
   reset();
   hooks.completeShared = (_handle, prior) => {
     aio.reportResult(ret.result, ret.targetData, "log");
-    runningIds.push(aio.backend.callbacks.runningId);
+    runningIds.push(backendOf(aio).callbacks.runningId);
     assertThrows(() => aio.acquire(), AioApiError, 'from within the callback "free"');
     return prior;
   };

@@ -6,6 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { closeSync, openSync as openDescriptor } from "node:fs";
 import { setImmediate } from "node:timers/promises";
+import { backendOf } from "../../../core/inside.ts";
 import {
   OP_FDATASYNC,
   OP_FSYNC,
@@ -50,7 +51,7 @@ async function whatBlocks(fixture: Fixture): Promise<WaitEvent | null> {
 
 /** Completed by this thread only: nobody helps. */
 function keep({ aio }: Fixture, ref: WaitRef): void {
-  assert(aio.backend.claim(aio.backend.handleOf(ref.index)));
+  assert(backendOf(aio).claim(backendOf(aio).handleOf(ref.index)));
 }
 
 // --- waiting for IO ---
@@ -143,7 +144,7 @@ async function untilSeenIn(
   operation: number,
 ): Promise<Set<WaitEvent | null>> {
   const { aio } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const view = aio.alloc(LONG_BYTES);
   const seen = new Set<WaitEvent | null>();
   for (const isHanging = hangs(); !isHanging();) {
@@ -152,7 +153,7 @@ async function untilSeenIn(
     control.words[base + HANDLE.fd] = fd;
     control.words[base + HANDLE.operation] = operation;
     control.words[base + HANDLE.length] = LONG_BYTES;
-    const address = aio.backend.memory.addressOf(view);
+    const address = backendOf(aio).memory.addressOf(view);
     writeIovec(control.words, control.iovecAt(ref.index), address, LONG_BYTES);
     let isOver = false;
     const performed = worker.ask({ what: "perform", ref }).then(() => isOver = true);
@@ -231,7 +232,7 @@ Deno.test("sync: a thread that runs is blocked in nothing, before, between and a
 Deno.test("held: a thread in the slot of one that died in a wait is blocked in nothing", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  const { control, libc } = aio.backend;
+  const { control, libc } = backendOf(aio);
   await using worker = await AttachedWorker.start(aio, file);
   const { threadId } = aio.backends()[1]!;
   worker.terminate();

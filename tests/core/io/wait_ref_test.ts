@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertFalse, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import {
   clearWaitRef,
@@ -176,7 +177,7 @@ testEachCoreMethod("a wait reference of another open aio is told by its number",
 testEachCoreMethod("generations go on beyond 2^32, in order and told apart", async (test) => {
   await using fixture = await test.open({ maxConcurrency: 1 });
   const { aio } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const base = control.handleAt(0);
   control.words[base + HANDLE.generationLow] = -1; // 0xffffffff
   control.words[base + HANDLE.generationHigh] = 0;
@@ -195,8 +196,8 @@ testEachCoreMethod("generations go on beyond 2^32, in order and told apart", asy
 testEachCoreMethod("generations near 2^53 are exact", async (test) => {
   await using fixture = await test.open({ maxConcurrency: 1 });
   const { aio } = fixture;
-  const { words } = aio.backend.control;
-  const base = aio.backend.control.handleAt(0);
+  const { words } = backendOf(aio).control;
+  const base = backendOf(aio).control.handleAt(0);
   words[base + HANDLE.generationLow] = 0x8000_0000 | 0;
   words[base + HANDLE.generationHigh] = 0x1f_ffff;
   const { ref } = startRead(fixture);

@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { tryClaim } from "../../../core/memory/claim.ts";
 import { DEFINED, HANDED_OUT, IDLE, SUBMITTED } from "../../../core/memory/handle_state.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
@@ -19,13 +20,13 @@ const FREE = { handedOut: 0, staged: 0, inFlight: 0, idle: HANDLES };
 const HELD_METHOD_URL = import.meta.resolve("../../support/held_method.ts");
 
 function threadIn({ aio }: Fixture, id: number): number {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
 }
 
 async function endThread({ aio }: Fixture, worker: AttachedWorker, threadId: number) {
   worker.terminate();
-  await untilDead(aio.backend.libc, threadId);
+  await untilDead(backendOf(aio).libc, threadId);
 }
 
 /** Has a Worker die, as it is, in slot 1. @returns its thread id */
@@ -63,7 +64,7 @@ async function assertWorks(fixture: Fixture, worker: AttachedWorker): Promise<vo
 Deno.test("held: attach() with no slot free takes that of a thread that died, with all it had", async () => {
   await using fixture = await openHeld({ maxConcurrency: HANDLES, maxBackends: 2 });
   const { aio, file } = fixture;
-  const { arena, files } = aio.backend;
+  const { arena, files } = backendOf(aio);
   const free = arena.freeBytes;
   const refs: WaitRef[] = [];
   const dead = await leaveDead(fixture, async (worker) => {
@@ -74,7 +75,7 @@ Deno.test("held: attach() with no slot free takes that of a thread that died, wi
   assert(arena.freeBytes < free);
   assertEquals(threadIn(fixture, 1), dead);
   await using next = await AttachedWorker.start(aio, file);
-  assert(aio.backend.libc.isThreadAlive(threadIn(fixture, 1)));
+  assert(backendOf(aio).libc.isThreadAlive(threadIn(fixture, 1)));
   assertSlotFree(fixture, 1);
   assertEquals([arena.freeBytes, files.count, aio.ios()], [free, 1, []]);
   assertEquals(refs.map((ref) => aio.checkDone(ref)), [true, true]);
@@ -89,7 +90,7 @@ Deno.test("held: attach() into the slot of a thread that died ends the waits for
     refs.push(await worker.ask<WaitRef>({ what: "read", offset: 9, bytes: 100 }));
     refs.push(await worker.ask<WaitRef>({ what: "stage", offset: 9, bytes: 100 }));
   });
-  const [address] = aio.ios().map(({ ioId }) => aio.backend.handleOf(ioId).buffers()[0]!);
+  const [address] = aio.ios().map(({ ioId }) => backendOf(aio).handleOf(ioId).buffers()[0]!);
   const waits = refs.map((ref) => aio.wait(ref));
   await using _next = await AttachedWorker.start(aio, file);
   await Promise.all(waits);
@@ -103,7 +104,7 @@ Deno.test("held: attach() completes what the thread that died in the slot was ab
   const { aio, file, held } = fixture;
   await leaveDead(fixture);
   const { ref, ret, view } = startRead(fixture, 11);
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
   await using _next = await AttachedWorker.start(aio, file);
   assertEquals(stateOf(fixture, ref), "completedShared");
@@ -125,7 +126,7 @@ Deno.test("held: attach() prefers a free slot to that of a thread that died", as
 Deno.test("held: attach() of several threads in turn, each after the last one died, works on", async () => {
   await using fixture = await openHeld({ maxConcurrency: HANDLES, maxBackends: 2 });
   const { aio, file } = fixture;
-  const { arena } = aio.backend;
+  const { arena } = backendOf(aio);
   const free = arena.freeBytes;
   for (let round = 0; round < 4; round++) {
     await leaveDead(fixture, (worker) => worker.ask({ what: "stage", offset: 0, bytes: 100 }));
@@ -153,7 +154,7 @@ Deno.test("held: attach() takes a slot over that holds its own thread id", async
   await using first = await openHeld();
   await using fixture = await openHeld({ maxConcurrency: HANDLES, maxBackends: 2 });
   const { aio, file } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   // Its thread id is told by attaching to another Aio.
   await using worker = await AttachedWorker.start(first.aio, first.file);
   const threadId = threadIn(first, 1);

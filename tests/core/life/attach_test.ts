@@ -5,6 +5,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HEADER } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { Aio } from "../../../storage/aio.ts";
@@ -58,7 +59,7 @@ testEachCoreMethod("a slot is free again after close(), and the file stays open"
     aio.waitSync(ref);
     assertEquals(await worker.ask({ what: "seen", ref }), fileContent(round, 10));
   }
-  const { control, files } = aio.backend;
+  const { control, files } = backendOf(aio);
   assertEquals(control.words[control.backendAt(1) + BACKEND.threadId], 0);
   assertEquals(files.count, 1);
   assertEquals(file.readAtSync(new Uint8Array(5), 0), 5);
@@ -185,7 +186,7 @@ Deno.test("sync: the locks of a thread that died are taken over", async () => {
   await using fixture = await openSync();
   const { aio, file } = fixture;
   const worker = await AttachedWorker.start(aio, file);
-  const { control, libc } = aio.backend;
+  const { control, libc } = backendOf(aio);
   const threadId = control.words[control.backendAt(1) + BACKEND.threadId]!;
   assertEquals(libc.isThreadAlive(threadId), true);
   worker.terminate();
@@ -206,7 +207,7 @@ Deno.test("held: close() waits for the IO of others that this thread awaits, asl
   const awaited = worker.ask({ what: "await", ref });
   let isClosed = false;
   const closed = worker.ask({ what: "close" }).then(() => isClosed = true);
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   // Bells it rings itself: none, but for those before the call.
   await new Promise((resolve) => setTimeout(resolve, 20));
   assertEquals([isClosed, control.words[control.backendAt(1) + BACKEND.bellsOwed]], [false, 0]);

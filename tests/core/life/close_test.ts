@@ -1,6 +1,7 @@
 /** close_test.ts: the end of an aio, and what comes after it; closing descriptors. */
 
 import { assert, assertEquals, assertFalse, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { AioCore } from "../../../core/life/aio.ts";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { AioReturn } from "../../../core/io/result.ts";
@@ -70,7 +71,7 @@ testEachCoreMethod(
     aio.enterBatchmode();
     const handle = aio.acquire();
     await assertRejects(() => aio.close(), AioApiError, "a handle is handed out");
-    assertEquals([aio.backend.staging.isInBatch, fixture.messages()], [true, []]);
+    assertEquals([backendOf(aio).staging.isInBatch, fixture.messages()], [true, []]);
     handle.release();
     aio.exitBatchmode();
     await aio.close();

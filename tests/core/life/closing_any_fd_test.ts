@@ -7,6 +7,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { markedClosing, refuseIfClosing, unmarkClosing } from "../../../core/files/closing_mark.ts";
 import type { LogHook } from "../../../core/base/log_level.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
@@ -130,7 +131,7 @@ testEachCoreMethod(
       ]);
       // The mark ends with the call: the number may be another file's.
       const again = await another.ask({ what: "tryReadFd", fd, bytes: 10, gate });
-      assertEquals([again, aio.backend.control.words[HEADER.closings]], [null, 0]);
+      assertEquals([again, backendOf(aio).control.words[HEADER.closings]], [null, 0]);
       for (const one of [fd, other]) nodeFs.closeSync(one);
     }),
 );
@@ -156,7 +157,7 @@ testEachCoreMethod("aio.closingFd() of what is no descriptor is refused", async 
 Deno.test("held: the mark of a thread that died in aio.closingFd() goes when it is reaped", async () => {
   await using fixture = await openHeld({ callbackModules: [LAYERS] });
   const { aio, file } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   await using worker = await AttachedWorker.start(aio, file);
   const { threadId } = aio.backends()[1]!;
   control.words[control.backendAt(1) + BACKEND.closingFd] = file.fd + 1;
@@ -166,7 +167,7 @@ Deno.test("held: the mark of a thread that died in aio.closingFd() goes when it 
   assertEquals([handle.state, handle.operation], ["handedOut", "invalid"]);
   handle.release();
   worker.terminate();
-  await untilDead(aio.backend.libc, threadId);
+  await untilDead(backendOf(aio).libc, threadId);
   aio.reapBackend(1);
   assertEquals(file.readAtSync(new Uint8Array(8), 0), 8);
 });
@@ -174,7 +175,7 @@ Deno.test("held: the mark of a thread that died in aio.closingFd() goes when it 
 Deno.test("closing marks: each backend has one, a closing within another gives it back", async () => {
   await using fixture = await openHeld({ maxBackends: 32 });
   const { aio, file } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const handle = aio.acquire();
   const isRefused = (fd: number): boolean => {
     const words = handle.words;

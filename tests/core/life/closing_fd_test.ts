@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { tryClaim } from "../../../core/memory/claim.ts";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { COMPLETED_SHARED } from "../../../core/memory/handle_state.ts";
@@ -70,7 +71,7 @@ testSharedCores(
     aio.closingFd(file.fd);
     assertEquals(fixture.submissions, [2]);
     assertEquals(reads.map(({ ret }) => ret.result.status), ["ok", "ok"]);
-    assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
+    assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, true]);
     aio.exitBatchmode();
   },
   { only: STAGING },
@@ -119,7 +120,7 @@ Deno.test("held: closingFd() waits for an IO that another thread is about to com
   const { aio, file, held } = fixture;
   await using worker = await AttachedWorker.start(aio, file);
   const { ref, ret, view } = startRead(fixture, 9);
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   // As if the Worker had just begun: this thread may not complete it any more.
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
   let performed: Promise<unknown> | null = null;
@@ -156,7 +157,7 @@ Deno.test("held: closingFd() of a descriptor that no file has waits for its IO a
   await using fixture = await openHeld();
   const { aio } = fixture;
   const { ref, ret } = startRead(fixture);
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   const present = words[base + HANDLE.fd]!;
   const unknown = 1_000_000;
   words[base + HANDLE.fd] = unknown;
@@ -188,7 +189,7 @@ for (const holding of ["stage", "read"] as const) {
     const ref = await worker.ask<WaitRef>({ what: holding, offset: 0, bytes: 10 });
     const { threadId } = aio.backends()[1]!;
     worker.terminate();
-    await untilDead(fixture.aio.backend.libc, threadId);
+    await untilDead(backendOf(fixture.aio).libc, threadId);
     aio.closingFd(file.fd);
     assert(aio.checkDone(ref));
     // What was submitted can be completed by whoever waits; what was not needs the dead to be found.
@@ -202,11 +203,11 @@ Deno.test("held: closingFd() ends if a thread died that was about to complete an
   const { aio, file, held } = fixture;
   await using worker = await AttachedWorker.start(aio, file);
   const { ref, ret } = startRead(fixture);
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
   const { threadId } = aio.backends()[1]!;
   worker.terminate();
-  await untilDead(fixture.aio.backend.libc, threadId);
+  await untilDead(backendOf(fixture.aio).libc, threadId);
   aio.closingFd(file.fd);
   assertEquals([ret.result.status, held.waits], ["ok", []]);
   assertEquals(aio.backends().length, 1);
@@ -216,7 +217,7 @@ Deno.test("held: closingFd() takes back own IO that another thread completed and
   await using fixture = await openHeld();
   const { aio, file } = fixture;
   const { ref, ret } = startRead(fixture);
-  const { words, base } = aio.backend.handleOf(ref.index);
+  const { words, base } = backendOf(aio).handleOf(ref.index);
   words[base + HANDLE.resultStatus] = 1;
   words[base + HANDLE.result] = 512;
   pokeState(fixture, ref.index, COMPLETED_SHARED);
@@ -268,7 +269,7 @@ Deno.test("held: a handle whose start was refused is nothing that closingFd() wa
     waitedFor.push(line);
     // It would wait for ever.
     for (const { ioId } of aio.ios()) {
-      handle.words[aio.backend.control.handleAt(ioId) + HANDLE.operation] = OP_INVALID;
+      handle.words[backendOf(aio).control.handleAt(ioId) + HANDLE.operation] = OP_INVALID;
     }
   });
   aio.closingFd(file.fd);
@@ -306,10 +307,10 @@ Deno.test("held: the last close() of a file waits for IO on it only", async () =
   const reading = startOther(fixture, other);
   const closing = other.close();
   await aio.openFile(file.path).then((third) => third.close()); // Time enough, if it did not wait.
-  assertEquals(aio.backend.files.count, 2);
+  assertEquals(backendOf(aio).files.count, 2);
   held.perform(aio, reading);
   await closing;
-  assertEquals([aio.backend.files.count, stateOf(fixture, ref)], [1, "submitted"]);
+  assertEquals([backendOf(aio).files.count, stateOf(fixture, ref)], [1, "submitted"]);
 });
 
 Deno.test("held: the last closeSync() of a file waits for IO on it only", async () => {

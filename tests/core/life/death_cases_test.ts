@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { fileContent, type Fixture, startOn } from "../../support/core.ts";
 import { type AioBelongings, aioBelongingsOf } from "../../support/belongings.ts";
@@ -38,7 +39,7 @@ function startOwn(fixture: Fixture): OwnRead {
 async function runDeath(fixture: Fixture, fate: Fate, view: Uint8Array): Promise<WaitRef | null> {
   const mailbox = Mailbox.make();
   const worker = new MortalWorker(fixture, fate, { mailbox, lane: 0, view });
-  await worker.untilDead(fixture.aio.backend.libc);
+  await worker.untilDead(backendOf(fixture.aio).libc);
   assertEquals(worker.faults, []);
   return worker.isHolding ? mailbox.read(0, 0) : null;
 }
@@ -81,7 +82,7 @@ for (const way of WAYS) {
   Deno.test(`held: ${way} in the middle of taking over from another: a third one does`, async () => {
     await using fixture = await openMortal();
     const { aio } = fixture;
-    const { backend } = aio;
+    const backend = backendOf(aio);
     const views = [aio.alloc(READ_BYTES), aio.alloc(READ_BYTES)];
     const start = aioBelongingsOf(fixture.aio);
     const { reapDead } = backend;

@@ -1,6 +1,7 @@
 /** open_test.ts: opening an aio: the method chosen and why, hooks, versions, tokens. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { AioCore } from "../../../core/life/aio.ts";
 import type { IoMethod } from "../../../core/io/method.ts";
 import { checkDenoVersion } from "../../../core/life/open_aio.ts";
@@ -141,7 +142,7 @@ Deno.test("aio.token names its memory and can be cloned", async () => {
   assertEquals([token.kind, token.version, token.method], ["deno-aio", LAYOUT_VERSION, "sync"]);
   assertEquals(token.options, aio.options);
   new Int32Array(token.control)[0] = 77; // The same memory, not a copy.
-  assertEquals(aio.backend.control.words[0], 77);
+  assertEquals(backendOf(aio).control.words[0], 77);
 });
 
 // --- hooks ---

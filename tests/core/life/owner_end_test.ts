@@ -5,6 +5,7 @@
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { type Fixture, startRead } from "../../support/core.ts";
 import { STAGING, testEachCoreMethod } from "../../support/core_methods.ts";
@@ -25,9 +26,9 @@ async function assertNothingLeft(
   { aio }: Fixture,
   reads: readonly ReturnType<typeof startRead>[],
 ): Promise<void> {
-  assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, false]);
+  assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, false]);
   for (const { ref } of reads) await aio.wait(ref);
-  assertEquals(aio.backend.idleCount, aio.options.maxConcurrency);
+  assertEquals(backendOf(aio).idleCount, aio.options.maxConcurrency);
 }
 
 for (const submit of ["now", "endOfTurn"] as const) {
@@ -132,7 +133,7 @@ testEachCoreMethod(
   async ({ open }) => {
     await using fixture = await open();
     const { aio } = fixture;
-    const { backend } = aio;
+    const backend = backendOf(aio);
     const broken = new Error("the first handle is broken");
     const mine = new Error("as you command");
     const released: number[] = [];

@@ -4,6 +4,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { tryTakeOver } from "../../../core/life/reap.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -29,7 +30,7 @@ function hold(worker: AttachedWorker, holding: Holding): Promise<WaitRef | null>
 }
 
 function threadOf({ aio }: Fixture, id: number): number {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
 }
 
@@ -38,7 +39,7 @@ for (const holding of HOLDINGS) {
     Deno.test(`held: reapBackend() after ${ending} holding ${holding} frees all`, async () => {
       await using fixture = await openHeld();
       const { aio, file } = fixture;
-      const { arena, files, control } = aio.backend;
+      const { arena, files, control } = backendOf(aio);
       const free = arena.freeBytes;
       await using worker = await AttachedWorker.start(aio, file);
       const threadId = threadOf(fixture, 1);
@@ -46,7 +47,7 @@ for (const holding of HOLDINGS) {
       assertThrows(() => aio.reapBackend(1), AioApiError, "its thread still runs");
       if (ending === "terminate") worker.terminate();
       else worker.end();
-      await untilDead(aio.backend.libc, threadId);
+      await untilDead(backendOf(aio).libc, threadId);
       aio.reapBackend(1);
       assertEquals([threadOf(fixture, 1), arena.freeBytes, files.count], [0, free, 1]);
       assertEquals(aio.ios(), []);
@@ -82,7 +83,7 @@ Deno.test("held: waitSync() of a staged IO of a thread that died ends by itself"
   const ref = await hold(worker, "staged");
   const threadId = threadOf(fixture, 1);
   worker.terminate();
-  await untilDead(aio.backend.libc, threadId);
+  await untilDead(backendOf(aio).libc, threadId);
   aio.waitSync(ref!);
   assertEquals(threadOf(fixture, 1), 0);
 });
@@ -98,7 +99,7 @@ Deno.test("held: reapBackend() refuses itself, free slots and numbers that are n
 
 Deno.test("reap: tryTakeOver() leaves a dead thread to another one that was faster", async () => {
   await using fixture = await openHeld();
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const at = control.backendAt(1) + BACKEND.threadId;
   const [own, dead, faster] = [7, 8, 9];
   control.words[at] = dead;
@@ -114,7 +115,7 @@ Deno.test("reap: tryTakeOver() leaves a dead thread to another one that was fast
 
 Deno.test("reap: tryTakeOver() goes on for a thread that died while it reaped", async () => {
   await using fixture = await openHeld();
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const at = control.backendAt(1) + BACKEND.threadId;
   const [own, reaper] = [7, 8];
   const threads = (isAlive: boolean) => ({ threadId: () => own, isThreadAlive: () => isAlive });
@@ -128,7 +129,7 @@ Deno.test("reap: tryTakeOver() goes on for a thread that died while it reaped", 
 
 Deno.test("reap: tryTakeOver() knows a thread id that the system gave out again", async () => {
   await using fixture = await openHeld();
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const at = control.backendAt(1) + BACKEND.threadId;
   const own = 7;
   control.words[at] = own;

@@ -3,6 +3,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -30,7 +31,7 @@ async function runDeath<T>(
   const { threadId } = aio.backends()[1]!;
   const value = await act(worker);
   worker.end();
-  await untilDead(aio.backend.libc, threadId);
+  await untilDead(backendOf(aio).libc, threadId);
   return value;
 }
 
@@ -40,7 +41,7 @@ function dieStaged(worker: AttachedWorker): Promise<WaitRef> {
 
 /** The memory that an IO reads into; the dead thread had allocated it. */
 function viewOf(aio: Aio, { index }: WaitRef): Uint8Array {
-  return aio.backend.handleOf(index).buffers()[0]!;
+  return backendOf(aio).handleOf(index).buffers()[0]!;
 }
 
 async function someTurns(): Promise<void> {
@@ -78,13 +79,13 @@ testOnFuse("the slow closing of a dead thread's file holds up nothing", async (m
   const path = server.join("file");
   await runDeath(aio, file, (worker) => worker.ask({ what: "openFile", path }));
   await server.hold("FLUSH");
-  aio.backend.reapDead("eventLoop");
+  backendOf(aio).reapDead("eventLoop");
   await server.untilHeld("FLUSH");
   await someTurns();
   assertEquals(aio.backends().length, 2);
   await server.release("FLUSH");
   await untilFree(aio);
-  assertEquals(aio.backend.files.count, 1);
+  assertEquals(backendOf(aio).files.count, 1);
 });
 
 testOnFuse("close() waits for slow IO of a dead thread, unless it is given up", async (method) => {
@@ -127,7 +128,7 @@ testEachMethod("wait() for IO of a thread whose number this one got ends", async
   await using aio = await openAio(method, OPTIONS);
   await using file = await aio.openFile(dir.join("data"));
   const ref = await runDeath(aio, file, dieStaged);
-  const { control, libc } = aio.backend;
+  const { control, libc } = backendOf(aio);
   control.words[control.backendAt(1) + BACKEND.threadId] = libc.threadId();
   await aio.wait(ref);
   await untilFree(aio);
@@ -140,7 +141,7 @@ testEachMethod("waitSync() for IO that a reaper is at needs no event loop", asyn
   await using file = await aio.openFile(dir.join("data"));
   const ref = await runDeath(aio, file, dieStaged);
   const view = viewOf(aio, ref);
-  aio.backend.reapDead("eventLoop");
+  backendOf(aio).reapDead("eventLoop");
   aio.waitSync(ref);
   assertEquals(new Uint8Array(view), ALL_SEVENS);
   await untilFree(aio);

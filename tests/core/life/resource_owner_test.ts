@@ -5,6 +5,7 @@
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import { openHeld, startOn, startRead, wrong } from "../../support/core.ts";
@@ -16,7 +17,7 @@ testSharedCores("get in an implicit transaction leaks, with a warning", (fixture
   const { aio } = fixture;
   aio.withOwner((owner) => aio.acquire(owner));
   assertEquals(fixture.messages(), ["leaked AIO handle"]);
-  assertEquals(aio.backend.hasHandedOut, false);
+  assertEquals(backendOf(aio).hasHandedOut, false);
   aio.acquire().release();
 });
 
@@ -129,7 +130,7 @@ testSharedCores("an owner that ends by an error does both in silence", (fixture)
   owner.release({ onError: true });
   assertEquals(fixture.messages(), []);
   assertEquals(fixture.submissions, [1]);
-  assertEquals(aio.backend.hasHandedOut, false);
+  assertEquals(backendOf(aio).hasHandedOut, false);
   aio.exitBatchmode();
 }, { only: STAGING });
 
@@ -145,7 +146,7 @@ Deno.test("held: an IO in flight goes on after its owner's end, its return slot 
   held.perform(aio, ref);
   assertEquals(ret.result.status, "unknown");
   assertEquals(view.some((byte) => byte !== 0), true);
-  assertEquals(aio.backend.idleCount, aio.options.maxConcurrency);
+  assertEquals(backendOf(aio).idleCount, aio.options.maxConcurrency);
 });
 
 testSharedCores("an IO that is done is forgotten by its owner", (fixture) => {
@@ -184,14 +185,14 @@ testSharedCores("an owner of many handles in every state gives all back", (fixtu
   aio.acquire(owner);
   owner.release();
   assertEquals(fixture.messages().sort(), ["AIO handle was not submitted", "leaked AIO handle"]);
-  assertEquals([owner.handleCount, aio.haveStaged, aio.backend.hasHandedOut], [0, false, false]);
+  assertEquals([owner.handleCount, aio.haveStaged, backendOf(aio).hasHandedOut], [0, false, false]);
   aio.exitBatchmode();
   for (const { ref, ret } of staged) {
     aio.waitSync(ref);
     assertEquals(ret.result.status, "unknown");
   }
   for (const { ref } of first) aio.waitSync(ref);
-  assertEquals(aio.backend.idleCount, 8);
+  assertEquals(backendOf(aio).idleCount, 8);
 }, { only: STAGING, options: { maxConcurrency: 8 } });
 
 testSharedCores("a handle without an owner can be released, and nobody warns of it", (fixture) => {
@@ -251,7 +252,7 @@ for (const call of ["acquire", "tryAcquire"] as const) {
         error.message,
         "Cannot acquire a handle for a resource owner that was released",
       );
-      assertEquals([aio.backend.hasHandedOut, aio.backend.idleCount], [false, 1]);
+      assertEquals([backendOf(aio).hasHandedOut, backendOf(aio).idleCount], [false, 1]);
       aio.acquire().release();
     },
     { options: { maxConcurrency: 1 } },
@@ -316,7 +317,7 @@ testSharedCores(
     );
     assertStrictEquals(error, mine);
     assertEquals([fixture.messages(), fixture.submissions], [[], [1]]);
-    assertEquals([aio.backend.staging.isInBatch, aio.backend.hasHandedOut], [false, false]);
+    assertEquals([backendOf(aio).staging.isInBatch, backendOf(aio).hasHandedOut], [false, false]);
   },
   { only: STAGING },
 );
@@ -331,7 +332,7 @@ testSharedCores("withOwner() warns of a batch left open, after the handles", (fi
     "AIO handle was not submitted",
     "open AIO batch at end of (sub-)transaction",
   ]);
-  assertEquals(aio.backend.staging.isInBatch, false);
+  assertEquals(backendOf(aio).staging.isInBatch, false);
 }, { only: STAGING });
 
 testSharedCores("the issuer's return slot is filled while its owner lives", (fixture) => {

@@ -1,6 +1,7 @@
 /** arena_test.ts: the arena's runs of pages: first fit, misuse of free, and random use against a model. */
 
 import { assertEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { openHeld, openSync, startRead, wrong } from "../../support/core.ts";
 import { withPrng } from "../../support/prng.ts";
 
@@ -23,10 +24,10 @@ Deno.test("sync: the arena can be used to its last byte, and again", async () =>
   const { aio } = fixture;
   for (let round = 0; round < 3; round++) {
     const views = Array.from({ length: 8 }, () => aio.alloc(PAGE));
-    assertEquals(aio.backend.arena.freeBytes, 0);
+    assertEquals(backendOf(aio).arena.freeBytes, 0);
     assertThrows(() => aio.alloc(1), Deno.errors.Busy, "arenaBytes");
     for (const view of views) aio.free(view);
-    assertEquals(aio.backend.arena.freeBytes, 8 * PAGE);
+    assertEquals(backendOf(aio).arena.freeBytes, 8 * PAGE);
   }
   aio.free(aio.alloc(8 * PAGE));
 });
@@ -99,7 +100,7 @@ Deno.test("sync: aio.free() of memory set on a handle in hand is refused", async
 Deno.test("sync: the arena does what a model of pages does, over random steps", async () => {
   await withPrng(async (prng) => {
     await using fixture = await openSync({ arenaBytes: 32 * PAGE });
-    const { arena } = fixture.aio.backend;
+    const { arena } = backendOf(fixture.aio);
     const taken = new Array<boolean>(32).fill(false);
     const runs: Uint8Array[] = [];
     const pagesOf = (view: Uint8Array) => Math.ceil(view.byteLength / PAGE);

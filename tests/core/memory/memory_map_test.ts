@@ -2,11 +2,12 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fs from "node:fs";
+import { backendOf } from "../../../core/inside.ts";
 import { fileContent, openSync, wrong } from "../../support/core.ts";
 
 Deno.test("sync: arena views have the arena's address and their offset", async () => {
   await using fixture = await openSync();
-  const { memory, arena } = fixture.aio.backend;
+  const { memory, arena } = backendOf(fixture.aio);
   const view = fixture.aio.alloc(4096);
   assertEquals(memory.addressOf(view), memory.arenaAddress + view.byteOffset);
   assertEquals(memory.addressOf(view.subarray(7, 9)), memory.arenaAddress + view.byteOffset + 7);
@@ -17,7 +18,7 @@ Deno.test("sync: arena views have the arena's address and their offset", async (
 
 Deno.test("sync: plain memory and shared memory of others has no lasting address", async () => {
   await using fixture = await openSync();
-  const { memory } = fixture.aio.backend;
+  const { memory } = backendOf(fixture.aio);
   assertEquals(memory.addressOf(new Uint8Array(8)), -1);
   assertEquals(memory.addressOf(new Uint8Array(new SharedArrayBuffer(8))), -1);
 });
@@ -38,7 +39,7 @@ Deno.test("sync: adopted memory is read into without a flag", async () => {
 
 Deno.test("sync: a view looked at before its memory was adopted is known afterwards", async () => {
   await using fixture = await openSync();
-  const { memory } = fixture.aio.backend;
+  const { memory } = backendOf(fixture.aio);
   const shared = new SharedArrayBuffer(8192);
   const view = new Uint8Array(shared, 10);
   assertEquals(memory.addressOf(view), -1);
@@ -48,9 +49,9 @@ Deno.test("sync: a view looked at before its memory was adopted is known afterwa
 
 Deno.test("sync: the arena can be adopted, which changes nothing", async () => {
   await using fixture = await openSync();
-  fixture.aio.adoptMemory(fixture.aio.backend.arena.buffer);
+  fixture.aio.adoptMemory(backendOf(fixture.aio).arena.buffer);
   const view = fixture.aio.alloc(1);
-  assert(fixture.aio.backend.memory.addressOf(view) > 0);
+  assert(backendOf(fixture.aio).memory.addressOf(view) > 0);
 });
 
 Deno.test("sync: the memory of a shared WebAssembly.Memory can be adopted if it cannot grow", async () => {
@@ -80,7 +81,7 @@ Deno.test({
   ignore: !hasHugePages,
   async fn() {
     await using fixture = await openSync({ arenaBytes: 4 * MEBIBYTE });
-    const { arenaAddress } = fixture.aio.backend.memory;
+    const { arenaAddress } = backendOf(fixture.aio).memory;
     assert(wantsHugePages(arenaAddress));
     assert(wantsHugePages(arenaAddress + fixture.aio.options.arenaBytes - 1));
   },
@@ -95,7 +96,7 @@ for (const [bytes, isAsked] of [[4 * MEBIBYTE, true], [MEBIBYTE, false]] as cons
       const { aio } = fixture;
       const shared = new SharedArrayBuffer(bytes);
       aio.adoptMemory(shared);
-      const address = aio.backend.memory.addressOf(new Uint8Array(shared));
+      const address = backendOf(aio).memory.addressOf(new Uint8Array(shared));
       assertEquals(wantsHugePages(address + bytes / 2), isAsked);
     },
   });

@@ -8,6 +8,7 @@ import { assertEquals } from "@std/assert";
 import { LIBRARY_URL, runProgram } from "../../support/program.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
+const INSIDE_URL = import.meta.resolve("../../../core/inside.ts");
 const HELD_METHOD_URL = import.meta.resolve("../../support/held_method.ts");
 const IS_LINUX = Deno.build.os === "linux";
 const FLAGS = ["-A", "--v8-flags=--expose-gc"];
@@ -19,13 +20,14 @@ const FILE_SEED = 99;
 /** Makes memory, and does with it what it is told. */
 const WORKER = `
   import { Aio } from ${JSON.stringify(LIBRARY_URL)};
+  import { backendOf } from ${JSON.stringify(INSIDE_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
   let aio, kept;
   async function begin({ token, file, doesAdopt, doesRead, isStaged }) {
     aio = await Aio.attach(token, {}, [new HeldMethod()]);
     const memory = new SharedArrayBuffer(${MEMORY_BYTES});
     const view = new Uint8Array(memory, 4096, ${READ_BYTES}).fill(7);
-    const address = aio.backend.libc.addressOf(view);
+    const address = backendOf(aio).libc.addressOf(view);
     if (doesAdopt) aio.adoptMemory(memory);
     else kept = memory; // Until the end, and not to the next collection.
     if (!doesRead) return { address };
@@ -45,6 +47,7 @@ const WORKER = `
 
 /** What the programs have in common; each has a function `run` that prints what it found. */
 const COMMON = `
+  import { backendOf } from ${JSON.stringify(INSIDE_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
   const workerUrl = ${JSON.stringify(`data:application/javascript,${encodeURIComponent(WORKER)}`)};
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -84,7 +87,7 @@ const COMMON = `
     const { threadId } = aio.backends()[1];
     if (ending === "terminate") worker.terminate();
     else worker.postMessage(ending);
-    while (aio.backend.libc.isThreadAlive(threadId)) await sleep(1);
+    while (backendOf(aio).libc.isThreadAlive(threadId)) await sleep(1);
   };
   const open = async (path) => {
     const aio = await Aio.open({ method: "held", arenaBytes: 4096 }, [new HeldMethod()]);
@@ -207,7 +210,7 @@ const CLOSES = `
   const ownAddress = (() => {
     const memory = new SharedArrayBuffer(${MEMORY_BYTES});
     opened.aio.adoptMemory(memory);
-    return opened.aio.backend.libc.addressOf(new Uint8Array(memory, 4096));
+    return backendOf(opened.aio).libc.addressOf(new Uint8Array(memory, 4096));
   })();
   const isOwnKept = await isKept(ownAddress);
   await opened.file.close();

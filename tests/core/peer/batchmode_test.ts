@@ -5,6 +5,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { type Fixture, startRead, stateOf } from "../../support/core.ts";
 import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
@@ -13,7 +14,7 @@ const LEFT_OPEN = "open AIO batch at end of (sub-)transaction";
 
 /** No batch is open, and one can be begun and ended. */
 function assertBatchWorks({ aio }: Fixture): void {
-  assertEquals(aio.backend.staging.isInBatch, false);
+  assertEquals(backendOf(aio).staging.isInBatch, false);
   aio.enterBatchmode();
   aio.exitBatchmode();
 }
@@ -55,7 +56,7 @@ testEachCoreMethod("a batch begun and ended in one statement is silent", async (
   const { aio } = fixture;
   aio.withOwner(() => {
     aio.enterBatchmode();
-    assertEquals(aio.backend.staging.isInBatch, true);
+    assertEquals(backendOf(aio).staging.isInBatch, true);
     aio.exitBatchmode();
   });
   assertEquals(fixture.messages(), []);

@@ -5,6 +5,7 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioFile } from "../../../storage/file/file.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
@@ -57,7 +58,7 @@ async function readAndClose(
   assertEquals(aio.haveStaged, false);
   const next = await openNext(fixture);
   aio.exitBatchmode();
-  if (aio.backend.method.waitOnFdBeforeClose) assertEquals(ret.result.status, "ok");
+  if (backendOf(aio).method.waitOnFdBeforeClose) assertEquals(ret.result.status, "ok");
   if (way !== null) {
     await waitBy(aio, way, ref);
     assertEquals(ret.result.status, "ok");

@@ -6,6 +6,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { highWord, lowWord } from "../../../ffi/memory.ts";
 import type { Fixture } from "../../support/core.ts";
@@ -15,7 +16,7 @@ import { Session } from "./session.ts";
 
 /** Sets the generation of the idle handle that the next `acquire()` takes. */
 export function setGeneration({ aio }: Fixture, generation: number): void {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const at = control.handleAt(0);
   control.words[at + HANDLE.generationLow] = lowWord(generation);
   control.words[at + HANDLE.generationHigh] = highWord(generation);

@@ -8,6 +8,7 @@
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { Fixture } from "../../support/core.ts";
@@ -43,14 +44,14 @@ function getAndRaise({ aio }: Fixture, transaction: ResourceOwner): CommandedErr
 /** handle_get_release(), the row after each error: `ok`, and nothing is said. */
 function assertGetReleaseWorks(fixture: Fixture): void {
   const { aio } = fixture;
-  assertEquals(aio.backend.hasHandedOut, false);
+  assertEquals(backendOf(aio).hasHandedOut, false);
   const said = fixture.warnings.length;
   const value = aio.withOwner((owner) => {
     aio.acquire(owner).release();
     return "ok";
   });
   assertEquals([value, fixture.warnings.length], ["ok", said]);
-  assertEquals(aio.backend.idleCount, aio.options.maxConcurrency);
+  assertEquals(backendOf(aio).idleCount, aio.options.maxConcurrency);
 }
 
 testEachCoreMethod("get in an implicit transaction leaks, with a warning", async (test) => {

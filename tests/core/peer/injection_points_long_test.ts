@@ -6,6 +6,7 @@
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { AioApiError, AioCallbackError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { InjectionHook } from "../../../core/io/injection.ts";
 import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/io/result.ts";
 import { PAGE_BYTES } from "../../support/checking_callbacks.ts";
@@ -39,7 +40,7 @@ function attachCounters({ aio }: Fixture): Record<InjectionPoint, number> {
 
 /** The only handle can be had, and a read works. */
 async function assertNothingLost(fixture: Fixture): Promise<void> {
-  const { backend } = fixture.aio;
+  const backend = backendOf(fixture.aio);
   assertEquals([backend.idleCount, backend.inFlightCount, backend.hasHandedOut], [1, 0, false]);
   const frames = makeFrames(fixture, 1);
   assertEquals((await readPages(fixture, { first: 6, frames })).status, "ok");

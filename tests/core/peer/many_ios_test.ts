@@ -4,6 +4,7 @@
  */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { SUBMIT_BATCH_COUNT_MAX } from "../../../core/io/method.ts";
 import { PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import {
@@ -58,7 +59,7 @@ for (const way of WAYS) {
       assertEquals(outcomeOf(aio, read).status, "ok");
     }
     assertEquals(contentOf(frames), expectedPages(0, MANY));
-    assertEquals([aio.backend.inFlightCount, aio.backend.idleCount], [0, MANY]);
+    assertEquals([backendOf(aio).inFlightCount, backendOf(aio).idleCount], [0, MANY]);
   });
 }
 
@@ -82,11 +83,11 @@ testEachCoreMethod("a batch is submitted in part, and the rest when it ends", as
   const reads = startMany(fixture, frames);
   const staged = test.method === "sync" ? 0 : 40 - SUBMIT_BATCH_COUNT_MAX;
   if (test.method === HELD || test.method === "sync") {
-    assertEquals(aio.backend.staging.count, staged);
+    assertEquals(backendOf(aio).staging.count, staged);
   }
   // Who waits for one of the rest submits it; the batch stays open.
   aio.waitSync(reads.at(-1)!.ref);
-  assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
+  assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, true]);
   aio.exitBatchmode();
   for (const read of reads) await aio.wait(read.ref);
   assertEquals(contentOf(frames), expectedPages(0, 40));
@@ -109,7 +110,7 @@ testEachCoreMethod("acquire() with all handles in use waits for one", async (tes
   }
   await aio.wait(ref);
   assertEquals(new Uint8Array(view), fileContent(5000, view.length));
-  assertEquals(aio.backend.idleCount, 4);
+  assertEquals(backendOf(aio).idleCount, 4);
 });
 
 testEachCoreMethod("acquire() with all handles staged submits them first", async (test) => {
@@ -118,7 +119,7 @@ testEachCoreMethod("acquire() with all handles staged submits them first", async
   aio.enterBatchmode();
   const reads = [0, 1, 2, 3].map((block) => startRead(fixture, block * PAGE_BYTES));
   aio.acquire().release();
-  assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
+  assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, true]);
   aio.exitBatchmode();
   for (const read of reads) {
     await aio.wait(read.ref);
@@ -159,7 +160,7 @@ for (const submit of ["now", "endOfTurn"] as const) {
       }
       reads.forEach(assertRead);
       assertEquals(order, [2, 3, 4, 5]);
-      assertEquals(aio.backend.idleCount, 2);
+      assertEquals(backendOf(aio).idleCount, 2);
     },
   );
 }
@@ -170,7 +171,7 @@ testEachCoreMethod("acquireAsync() in a batch that has all handles staged", asyn
   aio.enterBatchmode();
   const reads = [0, 1].map((block) => startRead(fixture, block * PAGE_BYTES));
   await aio.acquireAsync((handle) => handle.release());
-  assertEquals([aio.haveStaged, aio.backend.staging.isInBatch], [false, true]);
+  assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, true]);
   aio.exitBatchmode();
   for (const read of reads) {
     await aio.wait(read.ref);
@@ -190,7 +191,7 @@ testEachCoreMethod("an IO that is awaited while it is staged ends by itself", as
   const inBatch = startRead(fixture, 512);
   await aio.wait(inBatch.ref);
   assertRead(inBatch);
-  assertStrictEquals(aio.backend.staging.isInBatch, true);
+  assertStrictEquals(backendOf(aio).staging.isInBatch, true);
   aio.exitBatchmode();
 });
 

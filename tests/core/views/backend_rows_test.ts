@@ -1,6 +1,7 @@
 /** backends_test.ts: aio.backends(): which threads are attached, and what each is about. */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { BackendRow } from "../../../core/views/backend_rows.ts";
 import type { BackendCounters } from "../../../core/io/counters.ts";
 import {
@@ -63,7 +64,7 @@ for (const [method, open] of [["sync", openSync], ["held", openHeld]] as const) 
     const { aio } = fixture;
     assertEquals(aio.backends(), [{
       backendId: 0,
-      threadId: aio.backend.libc.threadId(),
+      threadId: backendOf(aio).libc.threadId(),
       handedOut: 0,
       staged: 0,
       inFlight: 0,
@@ -93,8 +94,8 @@ Deno.test("held: aio.backends() shows what a Worker has prepared and in flight",
   const { aio, file, held } = fixture;
   await using worker = await AttachedWorker.start(aio, file);
   const { threadId } = rowOf(fixture, 1);
-  assertNotEquals(threadId, aio.backend.libc.threadId());
-  assert(aio.backend.libc.isThreadAlive(threadId));
+  assertNotEquals(threadId, backendOf(aio).libc.threadId());
+  assert(backendOf(aio).libc.isThreadAlive(threadId));
   assertEquals(countsOf(fixture, 1), { handedOut: 0, staged: 0, inFlight: 0, idle: 8 });
   await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 10 });
   await worker.ask<WaitRef>({ what: "stage", offset: 0, bytes: 10 });
@@ -126,7 +127,7 @@ Deno.test("held: aio.backends() keeps the row of a thread that died until it is 
   await worker.ask<WaitRef>({ what: "stage", offset: 0, bytes: 10 });
   await worker.ask<WaitRef>({ what: "acquire" });
   worker.terminate();
-  assert(await becomes(() => !aio.backend.libc.isThreadAlive(threadId)));
+  assert(await becomes(() => !backendOf(aio).libc.isThreadAlive(threadId)));
   assertEquals(rowOf(fixture, 1).threadId, threadId);
   assertEquals(countsOf(fixture, 1), { handedOut: 1, staged: 1, inFlight: 1, idle: 5 });
   aio.reapBackend(1);
@@ -135,7 +136,7 @@ Deno.test("held: aio.backends() keeps the row of a thread that died until it is 
 
 Deno.test("held: aio.backends() has a row of a slot that is being reaped, and by whom", async () => {
   await using fixture = await openHeld();
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const at = control.backendAt(1) + BACKEND.threadId;
   const reaper = 7;
   control.words[at] = -reaper;

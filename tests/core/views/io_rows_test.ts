@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import {
   COMPLETED_IO,
@@ -55,7 +56,7 @@ const NOTHING_YET = {
 };
 
 function ios({ aio }: Fixture): IoRow[] {
-  return listIos(aio.backend.control, aio.backend.targets);
+  return listIos(backendOf(aio).control, backendOf(aio).targets);
 }
 
 /** The only row there is. */
@@ -71,7 +72,7 @@ function poke(
   index: number,
   words: Partial<Record<keyof typeof HANDLE, number>>,
 ): void {
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   for (const [name, value] of Object.entries(words)) {
     control.words[control.handleAt(index) + HANDLE[name as keyof typeof HANDLE]] = value;
   }
@@ -189,7 +190,7 @@ for (const dataOnly of [false, true]) {
 Deno.test("ios() shows an operation and a target that were never set as invalid", async () => {
   await using fixture = await openHeld();
   const { ref } = startRead(fixture, 4096);
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const target = control.words[control.handleAt(ref.index) + HANDLE.target]!;
   poke(fixture, ref.index, { operation: 0, target: 0 });
   const row = onlyIo(fixture);
@@ -294,7 +295,7 @@ Deno.test("ios() shows nothing of the handle's last use", async () => {
 
 Deno.test("ios() lists all backends' handles in order, null for one without a thread", async () => {
   await using fixture = await openHeld({ maxBackends: 3, maxConcurrency: 4 });
-  const { control, targets } = fixture.aio.backend;
+  const { control, targets } = backendOf(fixture.aio);
   const { ref } = startRead(fixture);
   const others = [5, 7, 8, 11];
   for (const index of others) poke(fixture, index, { state: SUBMITTED, operation: 1 });
@@ -312,7 +313,7 @@ Deno.test("ios() lists all backends' handles in order, null for one without a th
 Deno.test("ios() writes nothing", async () => {
   await using fixture = await openHeld();
   for (let i = 0; i < 3; i++) startRead(fixture, i * 512);
-  const { words } = fixture.aio.backend.control;
+  const { words } = backendOf(fixture.aio).control;
   const before = Int32Array.from(words);
   assertEquals(ios(fixture).length, 3);
   assertEquals(Int32Array.from(words), before);

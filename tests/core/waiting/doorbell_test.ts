@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { EAGAIN } from "../../../ffi/errno.ts";
 import type { Backend } from "../../../core/backend/backend.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
@@ -51,7 +52,7 @@ Deno.test("held: a completion rings its owner and all who wait for it", async ()
 
 Deno.test("held: ringAll() rings every backend of the mask but its own", async () => {
   await using fixture = await openHeld({ maxBackends: 32, maxConcurrency: 1 });
-  const { doorbells } = fixture.aio.backend;
+  const { doorbells } = backendOf(fixture.aio);
   const rung: number[] = [];
   using _record = replace(doorbells, "ring", (id) => rung.push(id));
   const ringsOf = (mask: number) => {
@@ -77,7 +78,7 @@ for (const maxBackends of [2, 16]) {
 Deno.test("held: who is rung finds the completion published", async () => {
   await using stage = await openStage({ workers: 1 });
   const { aio, fixture, held, workers: [worker] } = stage;
-  const { control, doorbells } = aio.backend;
+  const { control, doorbells } = backendOf(aio);
   const foreign = await worker!.ask<WaitRef>({ what: "read" });
   const own = startRead(fixture).ref;
   const waited = worker!.ask({ what: "await", ref: own });
@@ -87,7 +88,7 @@ Deno.test("held: who is rung finds the completion published", async () => {
   const seen: string[] = [];
   {
     using _look = replace(doorbells, "ring", (id) => {
-      const states = [own, foreign].map(({ index }) => aio.backend.handleOf(index).state);
+      const states = [own, foreign].map(({ index }) => backendOf(aio).handleOf(index).state);
       seen.push(`rings ${id}: ${states}, counter + ${control.words[counterAt]! - before}`);
     });
     held.perform(aio, own);
@@ -120,7 +121,7 @@ Deno.test("held: a second bell for a backend that is about to wake costs no syst
   const told = refs.map((ref) => whenTold<number>(workers[0]!, { what: "perform", ref }));
   // This thread stands still until both are done, so it cannot wake up between them.
   for (const { signal } of told) signal.tellAndWait();
-  assertEquals(aio.backend.control.words[parkedAt(aio.backend)], RUNG);
+  assertEquals(backendOf(aio).control.words[parkedAt(backendOf(aio))], RUNG);
   assertEquals(await Promise.all(told.map(({ answer }) => answer)), [1, 0]);
   assertEquals(await comes(Promise.all(awaited), true), true);
   assertEquals([poll.result, watch.polls.length], [1, 1]);
@@ -131,7 +132,7 @@ Deno.test("held: a second bell for a backend that is about to wake costs no syst
 Deno.test("held: a bell that comes when the sleep is over does not end the next one", async () => {
   await using stage = await openStage({ workers: 1, isLong: () => false });
   const { aio, fixture, watch, workers } = stage;
-  const { libc } = aio.backend;
+  const { libc } = backendOf(aio);
   const { signal, answer } = whenTold<number>(workers[0]!, { what: "ring", id: aio.backendId });
   const poll = libc.pollNonblocking.bind(libc);
   let isFirst = true;
@@ -157,7 +158,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 Deno.test("held: who wakes up does not wait for the write of who rang, but takes it back later", async () => {
   await using fixture = await openHeld();
-  const { backend } = fixture.aio;
+  const backend = backendOf(fixture.aio);
   const { doorbells, libc } = backend;
   const fd = doorbells.tryOpen();
   let reads = 0;
@@ -212,7 +213,7 @@ for (const { when, isClosed } of LATE_WRITES) {
   const what = isClosed ? "is closed" : "stays open";
   Deno.test(`held: a doorbell ${what} where the write of who rang ${when}`, async () => {
     await using fixture = await openHeld();
-    const { backend } = fixture.aio;
+    const backend = backendOf(fixture.aio);
     const { doorbells, libc } = backend;
     const fd = doorbells.tryOpen();
     doorbells.park();
@@ -229,7 +230,7 @@ for (const { when, isClosed } of LATE_WRITES) {
   Deno.test(`held: the doorbell of a dead thread ${what} where the write of who rang ${when}`, async () => {
     await using stage = await openStage({ workers: 1 });
     const { aio, fixture, workers: [worker] } = stage;
-    const { backend } = aio;
+    const backend = backendOf(aio);
     void worker!.ask({ what: "await", ref: startRead(fixture).ref });
     await worker!.ask({ what: "untilParked" });
     const fd = doorbellOf(backend, worker!.id);
@@ -250,21 +251,21 @@ Deno.test("held: a doorbell is made for the first sleep, and only then", async (
   await using stage = await openStage();
   const { aio, fixture, watch } = stage;
   aio.waitSync(startRead(fixture).ref);
-  assertEquals(doorbellOf(aio.backend), 0);
+  assertEquals(doorbellOf(backendOf(aio)), 0);
   for (let round = 0; round < 2; round++) {
     const awaited = aio.wait(startRead(fixture).ref);
     await watch.untilParked();
     stage.held.performAll(aio);
     await awaited;
   }
-  assertEquals(doorbellOf(aio.backend) > 0, true);
+  assertEquals(doorbellOf(backendOf(aio)) > 0, true);
 });
 
 /** Has no doorbell be made until the end of the scope; `tried` resolves when two were refused. */
 function withoutDoorbell({ aio }: Stage): Disposable & { readonly tried: Promise<void> } {
   const { promise: tried, resolve } = Promise.withResolvers<void>();
   let calls = 0;
-  const replaced = replace(aio.backend.libc, "eventfd", () => {
+  const replaced = replace(backendOf(aio).libc, "eventfd", () => {
     if (++calls === 2) resolve();
     return -EMFILE;
   });
@@ -286,7 +287,7 @@ for (const whose of ["an own", "another thread's"]) {
       assertEquals(await comes(none.tried, true), true);
       assertEquals(await workers[0]!.perform(ref), 0);
       assertEquals(await comes(awaited, true), true);
-      assertEquals([watch.polls.length, doorbellOf(aio.backend)], [0, 0]);
+      assertEquals([watch.polls.length, doorbellOf(backendOf(aio))], [0, 0]);
     }
     // One is to be had again.
     const ref = await start();

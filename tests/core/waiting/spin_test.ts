@@ -1,6 +1,7 @@
 /** spin_test.ts: for how long the pump stays awake for an IO, and that it does. */
 
 import { assert, assertEquals, assertFalse } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { Spin } from "../../../core/waiting/spin.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { openHeld, startRead } from "../../support/core.ts";
@@ -90,7 +91,7 @@ Deno.test("held: the pump does not sleep while that is not worth it", async () =
     if (++looks === 10) held.perform(aio, ref);
     return true;
   });
-  using _poll = replace(aio.backend.libc, "pollNonblocking", () => {
+  using _poll = replace(backendOf(aio).libc, "pollNonblocking", () => {
     polls++;
     return Promise.resolve(0);
   });
@@ -119,7 +120,7 @@ Deno.test("held: with the option spinMicroseconds 0 the pump sleeps at once", as
   const { aio, held } = fixture;
   const { ref } = startRead(fixture);
   let polls = 0;
-  using _poll = replace(aio.backend.libc, "pollNonblocking", () => {
+  using _poll = replace(backendOf(aio).libc, "pollNonblocking", () => {
     polls++;
     held.perform(aio, ref);
     return Promise.resolve(0);

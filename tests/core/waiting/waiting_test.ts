@@ -6,6 +6,7 @@
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { withPrng } from "../../support/prng.ts";
 import {
@@ -50,7 +51,7 @@ Deno.test("held: aio.waitSync() goes on until its own IO is done, whatever else 
     onWaitOne(backend) {
       const next = held.held(fixture.aio)[0]!;
       order.push(next);
-      backend.performSynchronously(fixture.aio.backend.handleOf(next));
+      backend.performSynchronously(backendOf(fixture.aio).handleOf(next));
     },
   });
   await using fixture = await openHeld({}, held);
@@ -144,7 +145,7 @@ Deno.test("held: what another thread completed is taken back without asking the 
   await using fixture = await openHeld({ maxConcurrency: 1 });
   const { aio, held } = fixture;
   const { ref, ret } = startRead(fixture);
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const base = control.handleAt(ref.index);
   control.words[base + HANDLE.resultStatus] = 1;
   control.words[base + HANDLE.result] = 99;
@@ -158,7 +159,7 @@ Deno.test("held: aio.acquire() takes back what another thread completed before i
   await using fixture = await openHeld({ maxConcurrency: 2 });
   const { aio, held } = fixture;
   const [oldest, done] = [startRead(fixture), startRead(fixture, 512)];
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const base = control.handleAt(done.ref.index);
   control.words[base + HANDLE.resultStatus] = 1;
   control.words[base + HANDLE.result] = 512;
@@ -174,7 +175,7 @@ Deno.test("held: whoever sleeps on the state word is woken, and the mask is clea
   await using fixture = await openHeld();
   const { aio, held } = fixture;
   const { ref } = startRead(fixture);
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const base = control.handleAt(ref.index);
   const sleep = Atomics.waitAsync(control.words, base + HANDLE.state, 4, 10_000);
   assert(sleep.async);
@@ -242,10 +243,10 @@ testSharedCores("many may await one IO, and all of them are told", async (fixtur
   aio.enterBatchmode();
   const { ref } = startRead(fixture);
   const waits = Array.from({ length: 10 }, () => aio.wait(ref));
-  assertEquals(aio.backend.waiting.awaited, 1);
+  assertEquals(backendOf(aio).waiting.awaited, 1);
   aio.exitBatchmode();
   await Promise.all(waits);
-  assertEquals(aio.backend.waiting.awaited, 0);
+  assertEquals(backendOf(aio).waiting.awaited, 0);
 }, { only: STAGING });
 
 Deno.test("held: those who await are not told of the handle's next use", async () => {
@@ -370,6 +371,6 @@ Deno.test("held: an IO performed twice is refused by the state", async () => {
   const ref = handle.waitRef();
   startOn(fixture, handle);
   held.perform(aio, ref);
-  assertThrows(() => aio.backend.processCompletion(handle, 1), Error, "cannot become");
-  assertEquals([handle.state, aio.backend.inFlightCount], ["idle", 0]);
+  assertThrows(() => backendOf(aio).processCompletion(handle, 1), Error, "cannot become");
+  assertEquals([handle.state, backendOf(aio).inFlightCount], ["idle", 0]);
 });

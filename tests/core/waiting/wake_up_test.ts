@@ -5,6 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import {
@@ -118,7 +119,7 @@ async function runOwnCompletion(isOn: boolean): Promise<boolean> {
   const awaited = aio.wait(ref);
   const poll = await watch.untilParked();
   assertEquals(poll.timeoutMs, PATIENCE_MS);
-  using _off = isOn ? null : replace(aio.backend.doorbells, "ringSelf", () => {});
+  using _off = isOn ? null : replace(backendOf(aio).doorbells, "ringSelf", () => {});
   held.perform(aio, ref);
   await awaited;
   return await comes(poll.ended, isOn);
@@ -154,7 +155,7 @@ async function runForeignAwait(isOn: boolean): Promise<boolean> {
   const { aio, fixture, watch, workers } = stage;
   const ownDone = aio.wait(startRead(fixture).ref);
   await watch.untilParked();
-  using _off = isOn ? null : replace(aio.backend.doorbells, "ringSelf", () => {});
+  using _off = isOn ? null : replace(backendOf(aio).doorbells, "ringSelf", () => {});
   const ref = await workers[0]!.ask<WaitRef>({ what: "read" });
   held.index = ref.index;
   const isFound = await comes(aio.wait(ref), isOn);
@@ -179,7 +180,7 @@ function beforeParking(
   before: () => void,
   after: () => void = () => {},
 ): Disposable {
-  const { doorbells } = aio.backend;
+  const { doorbells } = backendOf(aio);
   const park = doorbells.park.bind(doorbells);
   let isFirst = true;
   return replace(doorbells, "park", () => {
@@ -196,7 +197,7 @@ async function runSecondLookAtOwn(isOn: boolean): Promise<boolean> {
   const { ref } = startRead(fixture);
   const { signal, answer: rung } = whenTold<number>(workers[0]!, { what: "perform", ref });
   using _race = beforeParking(stage, () => signal.tellAndWait());
-  using _off = isOn ? null : replace(aio.backend, "hasUncollected", () => false);
+  using _off = isOn ? null : replace(backendOf(aio), "hasUncollected", () => false);
   const isWoken = await comes(aio.wait(ref), isOn);
   assertEquals([await rung, watch.polls.length], [0, isOn ? 0 : 1]);
   return isWoken;
@@ -213,7 +214,7 @@ Deno.test("held: canary: without the second look at own IO it is slept through",
 /** Calls `after` right after this thread has looked at a word of the control memory: once. */
 function afterLook({ aio }: Stage, at: number, after: () => void): Disposable {
   const load = Atomics.load;
-  const { words } = aio.backend.control;
+  const { words } = backendOf(aio).control;
   let isFirst = true;
   return replace(Atomics, "load", (array, index) => {
     const value = Reflect.apply(load, Atomics, [array, index]);
@@ -231,7 +232,7 @@ Deno.test("held: an own IO that is completed while the pump looks is found", asy
   const { ref } = startRead(fixture);
   const { signal, answer } = whenTold<number>(workers[0]!, { what: "perform", ref });
   const awaited = aio.wait(ref);
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   const counterAt = control.backendAt(aio.backendId) + BACKEND.foreignCompletions;
   using _race = afterLook(stage, counterAt, () => signal.tellAndWait());
   assertEquals(await comes(awaited, true), true);
@@ -257,7 +258,7 @@ async function runSecondLookAtForeign(isOn: boolean): Promise<boolean> {
   const { signal, answer: rung } = whenTold<number>(workers[0]!, { what: "perform", ref });
   using off = new DisposableStack();
   const blind = () => {
-    if (!isOn) off.use(replace(aio.backend.waiting, "isDone", () => false));
+    if (!isOn) off.use(replace(backendOf(aio).waiting, "isDone", () => false));
   };
   using _race = beforeParking(stage, () => signal.tellAndWait(), blind);
   watch.onPoll = () => off.dispose();
@@ -324,8 +325,8 @@ async function runSilentBell(isLong: boolean): Promise<boolean> {
   const { ref } = startRead(fixture);
   const awaited = aio.wait(ref);
   await watch.untilParked();
-  const { words } = aio.backend.control;
-  const parkedAt = aio.backend.control.backendAt(aio.backendId) + BACKEND.parked;
+  const { words } = backendOf(aio).control;
+  const parkedAt = backendOf(aio).control.backendAt(aio.backendId) + BACKEND.parked;
   assertEquals(Atomics.exchange(words, parkedAt, RUNG), PARKED);
   assertEquals(await worker!.perform(ref), 0);
   const isHeard = await comes(awaited, !isLong);
@@ -358,7 +359,7 @@ const waitSync = ({ aio }: Stage, ref: WaitRef): void => aio.waitSync(ref);
 const perform = (ref: WaitRef): BellAsk => ({ what: "perform", ref });
 
 function handleWord({ aio }: Stage, ref: WaitRef, word: number): number {
-  return aio.backend.control.handleAt(ref.index) + word;
+  return backendOf(aio).control.handleAt(ref.index) + word;
 }
 
 const stateAt = (stage: Stage, ref: WaitRef): number => handleWord(stage, ref, HANDLE.state);
@@ -398,8 +399,10 @@ const SLEEPS: readonly Sleep[] = [...STATE_SLEEPS, {
   name: "acquire() while another thread completes the only IO",
   start: startClaimed,
   sleep: ({ aio }) => aio.acquire().release(),
-  wordAt: ({ aio: { backend } }) =>
-    backend.control.backendAt(backend.id) + BACKEND.foreignCompletions,
+  wordAt({ aio }) {
+    const { control, id } = backendOf(aio);
+    return control.backendAt(id) + BACKEND.foreignCompletions;
+  },
   end: perform,
 }];
 
@@ -414,7 +417,7 @@ const ATTEMPTS_MAX = 20;
 async function trySleep(row: Sleep, cut: Cut, delayMs: number): Promise<SleepOutcome> {
   await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
   const { aio, workers } = stage;
-  const { words } = aio.backend.control;
+  const { words } = backendOf(aio).control;
   const ref = await row.start(stage);
   const at = row.wordAt(stage, ref);
   if (cut === "notify") await workers[0]!.ask({ what: "muteNotify", at });
@@ -447,7 +450,7 @@ for (const row of SLEEPS) {
 
   Deno.test(`held: ${row.name} does not begin to sleep when it is over`, async () => {
     await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
-    const { words } = stage.aio.backend.control;
+    const { words } = backendOf(stage.aio).control;
     const ref = await row.start(stage);
     const { signal, answer } = whenTold(stage.workers[0]!, row.end(ref));
     const beforeSleep = () => signal.tellAndWait();
@@ -467,7 +470,7 @@ for (const row of STATE_SLEEPS) {
 Deno.test("held: waitSync() does not sleep for what is done just before its waiter bit is set", async () => {
   await using stage = await openStage({ workers: 1 });
   const { aio, workers } = stage;
-  const { words } = aio.backend.control;
+  const { words } = backendOf(aio).control;
   const ref = await workers[0]!.ask<WaitRef>({ what: "read" });
   const { signal, answer } = whenTold(workers[0]!, perform(ref));
   const maskAt = handleWord(stage, ref, HANDLE.waiterMask);
@@ -484,7 +487,7 @@ Deno.test("held: waitSync() does not sleep for what is done just before its wait
 
 Deno.test("held: acquire() does not sleep for what is completed while it looks", async () => {
   await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
-  const { backend } = stage.aio;
+  const backend = backendOf(stage.aio);
   const ref = await startClaimed(stage);
   const { signal, answer } = whenTold(stage.workers[0]!, perform(ref));
   using _race = afterLook(stage, stateAt(stage, ref), () => signal.tellAndWait());

@@ -5,6 +5,7 @@
 
 import { closeSync as closeFd, openSync as openFd } from "node:fs";
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/core.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -96,7 +97,7 @@ testCached("a read that is not in memory goes through the ring", async (fixture)
   const { aio } = fixture;
   await readAlone(fixture, ENOUGH);
   {
-    using _ = replace(aio.backend.libc, "preadvCached", () => -1);
+    using _ = replace(backendOf(aio).libc, "preadvCached", () => -1);
     assertEquals(await readAlone(fixture, 1), 0);
   }
   // And so do the next ones, until they are known to be there again.
@@ -107,7 +108,7 @@ testCached("a read that is not in memory goes through the ring", async (fixture)
 testCached("a read of which a part is in memory goes through the ring", async (fixture) => {
   const { aio } = fixture;
   await readAlone(fixture, ENOUGH);
-  using _ = replace(aio.backend.libc, "preadvCached", () => READ_BYTES / 2);
+  using _ = replace(backendOf(aio).libc, "preadvCached", () => READ_BYTES / 2);
   assertEquals(await readAlone(fixture, 1), 0);
 });
 

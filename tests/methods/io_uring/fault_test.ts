@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -302,7 +303,7 @@ testEachForm("completions that find no place in the ring are not lost", async (f
 
 /** A pipe cannot be read at a position, which is how it would be done again: now it can be. */
 function pointAtFile({ aio }: Fixture, ref: WaitRef, fd: number): void {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   control.words[control.handleAt(ref.index) + HANDLE.fd] = fd;
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, FILE, HEADER } from "../../../core/memory/shared_memory.ts";
 import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 import { FEATURE_RW_ATTR } from "../../../ffi/uring_layout.ts";
@@ -71,11 +72,11 @@ testFiles("closing a file has its ring forget it", async (fixture) => {
   await Deno.writeFile(dir.join("one"), fileContent(0, FILE_BYTES));
   for (const close of ["close", "closeSync"] as const) {
     const file = await aio.openFile(dir.join("one"));
-    const at = aio.backend.control.fileAt(numberOf(file)) + FILE.rings;
+    const at = backendOf(aio).control.fileAt(numberOf(file)) + FILE.rings;
     await readOften(aio, file);
-    assertEquals([knownFiles(fixture), aio.backend.control.words[at]], [[numberOf(file)], 1]);
+    assertEquals([knownFiles(fixture), backendOf(aio).control.words[at]], [[numberOf(file)], 1]);
     await file[close]();
-    assertEquals([knownFiles(fixture), aio.backend.control.words[at]], [[], 0]);
+    assertEquals([knownFiles(fixture), backendOf(aio).control.words[at]], [[], 0]);
   }
 });
 
@@ -88,7 +89,7 @@ testFiles("the next file with the same number is the one that is read", async (f
     const bytes = new Uint8Array(READ_BYTES).fill(turn);
     await Deno.writeFile(dir.join(`${turn}`), bytes);
     // Else a number is used again only after all others.
-    const { words } = aio.backend.control;
+    const { words } = backendOf(aio).control;
     words[HEADER.filesNext] = 1;
     await using file = await aio.openFile(dir.join(`${turn}`));
     numbers.add(numberOf(file));
@@ -134,10 +135,10 @@ testFiles(
     await file.close();
     worker.end("terminate");
     await worker.untilDead();
-    aio.backend.reapDead();
-    const { control } = aio.backend;
+    backendOf(aio).reapDead();
+    const { control } = backendOf(aio);
     assertEquals(control.words[control.backendAt(worker.id) + BACKEND.threadId], 0);
-    assertEquals([knownFiles(fixture, worker.id), aio.backend.files.count], [[], 1]);
+    assertEquals([knownFiles(fixture, worker.id), backendOf(aio).files.count], [[], 1]);
   },
 );
 

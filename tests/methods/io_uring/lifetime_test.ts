@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { ECANCELED, EFAULT } from "../../../ffi/errno.ts";
@@ -72,19 +73,19 @@ async function startWorkersReads(
 
 /** A pipe cannot be read at a position, which is how IO is done again: now it can be. */
 function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[], fd = file.fd): void {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = fd;
 }
 
 function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   return control.words[control.handleAt(index) + HANDLE.rawResult]!;
 }
 
 /** The slot of a thread that died is free, and the next one goes on with its ring. */
 async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Promise<void> {
   const { aio, file } = fixture;
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   assertEquals(control.words[control.backendAt(id) + BACKEND.threadId], 0);
   assertEquals(slotWord(fixture, id, SLOT.isUsed), 0);
   const ring = slotWord(fixture, id, SLOT.fd);
@@ -107,7 +108,7 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   await using fixture = await openUring(form);
   const { aio } = fixture;
   const rings = countRings();
-  const free = aio.backend.arena.freeBytes;
+  const free = backendOf(aio).arena.freeBytes;
   using pipe = await Pipe.open();
   const worker = await UringWorker.start(fixture, form);
   assertEquals(countRings(), rings + 1);
@@ -128,10 +129,10 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   assertEquals(own.map((ref) => rawResultOf(fixture, ref)), own.map(() => PIPE_BYTES));
   assertEquals([pipe.drain(), sentinels.changed()], [2 * READS * PIPE_BYTES, 0]);
   // Who waited may have completed them without knowing that their thread is dead.
-  aio.backend.reapDead();
+  backendOf(aio).reapDead();
   for (const view of views) aio.free(view);
   // The ring stays for the next thread.
-  assertEquals([countRings(), aio.ios(), aio.backend.arena.freeBytes], [rings + 1, [], free]);
+  assertEquals([countRings(), aio.ios(), backendOf(aio).arena.freeBytes], [rings + 1, [], free]);
   await assertSlotWorks(fixture, form, worker.id);
 }
 
@@ -153,7 +154,7 @@ for (const ending of URING_ENDINGS) {
     for (let i = 0; i < 2 * READS; i++) pipe.write();
     await Promise.all(refs.map((ref) => aio.wait(ref)));
     await worker.untilDead();
-    aio.backend.reapDead();
+    backendOf(aio).reapDead();
     // Each read has brought all of its data or none, and the pipe has the rest.
     const filled = views.filter((view) => view[0] !== 0);
     for (const view of filled) assertEquals(new Uint8Array(view), PIPE_DATA);
@@ -230,7 +231,7 @@ async function endWithFault(form: RingForm, isReaped: boolean): Promise<void> {
   pipe.write();
   await falsifyGivenUp(fixture, worker.id, 2 * READS);
   pointAtFile(fixture, [...refs, ...own]);
-  if (isReaped) aio.backend.reapDead();
+  if (isReaped) backendOf(aio).reapDead();
   for (const ref of refs) aio.waitSync(ref);
   for (const view of views) assertEquals(new Uint8Array(view), fileContent(0, PIPE_BYTES));
 }

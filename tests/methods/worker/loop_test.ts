@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { Aio, type AioToken } from "../../../mod.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
@@ -53,7 +54,7 @@ Deno.test("worker: a blocking wait executes its IO where no Worker runs, and the
   const { aio } = opened;
   let flags = 0;
   aio.attachInjectionPoint("aio-before-reclaim", ({ id }) => {
-    const { control } = aio.backend;
+    const { control } = backendOf(aio);
     flags = control.words[control.handleAt(id) + HANDLE.flags]!;
   });
   const { ref, ret } = start(opened, "whoCompletes");
@@ -225,7 +226,7 @@ Deno.test("worker: where the opener has died, another thread starts Workers for 
   const file = await aio.openFile(dir.join("file"));
   const view = aio.alloc(READ_BYTES);
   opener.postMessage("end");
-  await untilDead(aio.backend.libc, threadId);
+  await untilDead(backendOf(aio).libc, threadId);
   for (let offset = 0; offset < 5; offset++) {
     assertEquals(await file.readAt(view, offset), READ_BYTES);
     assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));

@@ -6,6 +6,7 @@
  */
 
 import { assert } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import {
   abortAtRandom,
   OPTIONS,
@@ -21,7 +22,7 @@ testAbortedReads(READS);
 
 Deno.test("held: canary: memory that is given back while a read is at it is written to", async () => {
   await using fixture = await openHeld(OPTIONS);
-  const { arena } = fixture.aio.backend;
+  const { arena } = backendOf(fixture.aio);
   using _performing = performNowAndThen(fixture);
   const free = (view: Uint8Array<SharedArrayBuffer>) => {
     arena.giveBack(view);

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { Arena } from "../../../core/memory/arena.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { SystemError } from "../../../core/mod.ts";
@@ -31,7 +32,7 @@ async function withFile(
   await using file = await aio.openFile(path, { read: true, write: true });
   await use(aio, file, path);
   await file.close();
-  assertEquals(aio.backend.idleCount, 4);
+  assertEquals(backendOf(aio).idleCount, 4);
 }
 
 /** Makes sure that what is started now is not done at once: other work has filled the turn. */
@@ -55,7 +56,7 @@ for (const bytes of [100, LARGE_BYTES]) {
         transferAway(buffer);
         await assertRejects(() => pending, TypeError);
         await busy;
-        assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+        assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
         assertEquals(await file.readAt(new Uint8Array(10), 0), 10, "the file is still good");
       }),
   );
@@ -81,7 +82,7 @@ for (const bytes of [100, LARGE_BYTES]) {
             i >= bytes && content[i] === before[i];
           assert(isFine, `byte ${i} is ${content[i]}`);
         }
-        assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+        assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
       }),
   );
 }
@@ -98,7 +99,7 @@ testEachMethod(
       await assertRejects(() => pending, Error);
       const content = await Deno.readFile(path);
       assert(content.every((byte) => byte === 0xee), "bytes of somebody else");
-      assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
     }),
 );
 
@@ -110,7 +111,7 @@ testEachMethod(
       const pending = file.readAt(new Uint8Array(memory), 0);
       memory.resize(10_000);
       await assertRejects(() => pending, Error);
-      assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
     }),
 );
 
@@ -165,7 +166,7 @@ testEachMethod(
       for (const [i, buffer] of buffers.entries()) {
         assertEquals(buffer, contentAt(SEED, i, LARGE_BYTES));
       }
-      assertEquals(aio.backend.arena.freeBytes, ARENA_BYTES);
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
     }),
 );
 
@@ -180,7 +181,7 @@ testEachMethod(
       assertEquals(buffer, contentAt(SEED, 7, LARGE_BYTES));
       assertEquals(await file.writeAt(buffer, 0), LARGE_BYTES);
       assertEquals((await Deno.readFile(path)).slice(0, LARGE_BYTES), buffer);
-      assertEquals(aio.backend.arena.freeBytes, 4096);
+      assertEquals(backendOf(aio).arena.freeBytes, 4096);
     }),
 );
 
@@ -332,7 +333,7 @@ testEachMethod(
   "readAt() waits for space that another thread holds, and gets it",
   (method) =>
     withFile(method, async (aio, file) => {
-      const { arena, control } = aio.backend;
+      const { arena, control } = backendOf(aio);
       // What another thread sees of the same arena.
       const other = new Arena(control, arena.buffer, arena.address, 1, -1);
       const held = other.tryTake(ARENA_BYTES, "bounce")!;
@@ -352,7 +353,7 @@ testEachMethod(
   "close() refuses who waits for space that another thread holds",
   (method) =>
     withFile(method, async (aio, file) => {
-      const { arena, control } = aio.backend;
+      const { arena, control } = backendOf(aio);
       const other = new Arena(control, arena.buffer, arena.address, 1, -1);
       const held = other.tryTake(ARENA_BYTES, "bounce")!;
       const refused = assertRejects(

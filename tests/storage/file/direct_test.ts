@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { SystemError } from "../../../core/mod.ts";
 import { Aio, type AioFile } from "../../../storage/mod.ts";
@@ -112,7 +113,7 @@ testDirect(
   "a direct file bounces plain buffers, whatever their address",
   65_536,
   async (aio, file) => {
-    const before = aio.backend.arena.freeBytes;
+    const before = backendOf(aio).arena.freeBytes;
     const buffer = new Uint8Array(3 * UNIT + 13).subarray(13);
     assertEquals(await file.readAt(buffer, UNIT), 3 * UNIT);
     assertEquals(buffer, contentAt(SEED, UNIT, 3 * UNIT));
@@ -123,7 +124,7 @@ testDirect(
     assertEquals(file.readAtSync(back, 0), 12 * UNIT);
     assertEquals(back.subarray(0, 3 * UNIT), buffer);
     assertEquals(back.subarray(8 * UNIT, 11 * UNIT), buffer);
-    assertEquals(aio.backend.arena.freeBytes, before);
+    assertEquals(backendOf(aio).arena.freeBytes, before);
   },
 );
 
@@ -206,7 +207,7 @@ testDirect(
     const { memory } = file.alignment;
     if (memory > 1) {
       const buffer = view.subarray(1, 1 + UNIT);
-      const address = aio.backend.memory.addressOf(buffer);
+      const address = backendOf(aio).memory.addressOf(buffer);
       const what = `address 0x${address.toString(16)}`;
       const read = await assertRejects(() => file.readAt(buffer, 0), RangeError);
       assertEquals(read.message, misaligned("read", UNIT, 0, file, what));

@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -25,7 +26,7 @@ async function withFile(
   await using aio = await openAio(method, { maxConcurrency: 4 });
   await using file = await aio.openFile(path, { read: true, write: true });
   await use(file, path, aio);
-  assertEquals(aio.backend.idleCount, 4);
+  assertEquals(backendOf(aio).idleCount, 4);
 }
 
 testEachMethod(

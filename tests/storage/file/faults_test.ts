@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -30,7 +31,7 @@ async function withDir(
   await using dir = await tempDir();
   await using aio = await openAio(method, { arenaBytes: 65_536, maxConcurrency: 4 });
   await use(aio, dir);
-  assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [4, 65_536]);
+  assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
 }
 
 /** What a promise rejects with. */
@@ -49,7 +50,7 @@ function testFullDisk(name: string, use: (file: AioFile, path: string) => Promis
     await using file = await aio.openFile(path, { read: true, write: true, create: true });
     await use(file, path);
     await file.close();
-    assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [4, 65_536]);
+    assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
   }, tmpfsAvailable());
 }
 
@@ -151,7 +152,7 @@ testEachMethod("readAt() of what cannot be read tells EIO", async (method) => {
     assert(!("bytesWritten" in error));
     assertThrows(() => file.readAtSync(buffers, 0), AioSystemError, error.message);
   }
-  assertEquals(aio.backend.idleCount, 64);
+  assertEquals(backendOf(aio).idleCount, 64);
 }, isLinux);
 
 testEachMethod(

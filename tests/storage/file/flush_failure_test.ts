@@ -8,10 +8,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioSystemError, type SystemError } from "../../../core/base/errors.ts";
 import { flushErrorOf, noteFlushError } from "../../../core/files/flush_error.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { BEGUN_BIT } from "../../../core/io/handle_flag.ts";
-import { AioReturn } from "../../../core/io/result.ts";
+import { AioReturn, type WaitRef } from "../../../core/mod.ts";
 import { BACKEND, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
-import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { type Fixture, openHeld } from "../../support/core.ts";
@@ -89,7 +89,7 @@ for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2
       await file.writeAt(new Uint8Array(10), 0);
       assertEquals(await file.readAt(new Uint8Array(10), 0), 10);
       await checkCloses(fixture, "ENOSPC");
-      assertEquals(aio.backend.files.count, 0);
+      assertEquals(backendOf(aio).files.count, 0);
       await using again = await aio.openFile(file.path, { write: true });
       await again.sync();
       again.syncDataSync();
@@ -105,7 +105,7 @@ testEachCoreMethod("a failed syncSync() fails all later flushes, and closeSync()
   await checkFailsAlways(fixture, "EIO");
   const closed = assertThrows(() => file.closeSync(), AioSystemError, "an earlier flush of it");
   assertEquals((closed as SystemError).code, "EIO");
-  assertEquals([file.isClosed, aio.backend.files.count], [true, 0]);
+  assertEquals([file.isClosed, backendOf(aio).files.count], [true, 0]);
   file.closeSync();
 });
 
@@ -296,8 +296,9 @@ async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]>
 
 /** Lets the only IO of this thread go with success, whatever another one left. */
 async function completeOwn({ aio, held }: Fixture): Promise<void> {
+  const backend = backendOf(aio);
   for (;;) {
-    const own = held.held(aio).find((io) => aio.backend.handleOf(io).backendId === aio.backendId);
+    const own = held.held(aio).find((io) => backend.handleOf(io).backendId === backend.id);
     if (own !== undefined) return held.complete(aio, own, 0);
     await new Promise((resolve) => setTimeout(resolve));
   }
@@ -418,7 +419,7 @@ Deno.test("held: reads and other files' flushes are not waited for", async () =>
   const flushed = file.sync();
   const ios = await heldIos(fixture, 4);
   const isOurs = (io: number) => {
-    const { operation, operationData } = aio.backend.handleOf(io);
+    const { operation, operationData } = backendOf(aio).handleOf(io);
     return operation === "fsync" && operationData.fd === file.fd;
   };
   held.complete(aio, ios.find(isOurs)!, 0);
@@ -432,7 +433,7 @@ Deno.test("held: reads and other files' flushes are not waited for", async () =>
 /** What a Worker leaves behind that ends while it flushes. */
 async function leaveFlush(fixture: Fixture, hasBegun: boolean): Promise<WaitRef> {
   const { aio, file } = fixture;
-  const { control, libc } = aio.backend;
+  const { control, libc } = backendOf(aio);
   await using worker = await AttachedWorker.start(aio, file);
   const threadId = Atomics.load(control.words, control.backendAt(1) + BACKEND.threadId);
   const ref = await worker.ask<WaitRef>({ what: "startSync" });
@@ -470,8 +471,8 @@ testEachCoreMethod("a synchronous flush says in its handle that it has begun", a
   const { aio, file } = fixture;
   const flags: number[] = [];
   aio.attachInjectionPoint(POINT, (handle) => {
-    const { words } = aio.backend.control;
-    flags.push(words[aio.backend.control.handleAt(handle.id) + HANDLE.flags]! & BEGUN_BIT);
+    const { words, base } = backendOf(aio).handleOf(handle.id);
+    flags.push(words[base + HANDLE.flags]! & BEGUN_BIT);
   });
   file.syncSync();
   file.syncDataSync();
@@ -484,7 +485,7 @@ testEachCoreMethod("a synchronous flush says in its handle that it has begun", a
 
 Deno.test("held: noteFlushError() of a file that was closed says nothing about the next one", async () => {
   await using fixture = await openHeld({ maxFiles: 2 });
-  const { control } = fixture.aio.backend;
+  const { control } = backendOf(fixture.aio);
   const slot = 1;
   const at = control.fileAt(slot) + FILE.generation;
   for (const generation of [1, 2, 0x7fffffff, -0x80000000, -1]) {

@@ -7,6 +7,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { fuseAvailable, FuseServer } from "../../support/disks/fuse_server.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { LineProcess } from "../../support/line_process.ts";
@@ -36,11 +37,11 @@ testOnFuse("file.close() of a file that hangs can be given up, and ends later", 
   await server.untilHeld("FLUSH");
   abort();
   assertEquals(await outcome, REASON);
-  assertEquals(aio.backend.files.count, 1, "its descriptor stays");
+  assertEquals(backendOf(aio).files.count, 1, "its descriptor stays");
   await file[Symbol.asyncDispose](); // Whoever gave up is not held up by the end of a block.
   await server.release("FLUSH");
   await file.close();
-  assertEquals([aio.backend.files.count, countDescriptorsOf(server.join("file"))], [0, 0]);
+  assertEquals([backendOf(aio).files.count, countDescriptorsOf(server.join("file"))], [0, 0]);
 });
 
 testOnFuse("aio.close() with a file that hangs can be given up, and ends later", async (method) => {
@@ -67,7 +68,7 @@ testOnFuse("close() with a signal that is aborted already closes all the same", 
   await assertRejects(() => file.close({ signal: AbortSignal.abort(REASON) }), Error, "given up");
   assert(file.isClosed);
   await file.close();
-  assertEquals(aio.backend.files.count, 0);
+  assertEquals(backendOf(aio).files.count, 0);
 });
 
 /** What hangs, by what a program does with a file that was opened for reading and writing. */

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { setImmediate } from "node:timers";
+import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
 import { HeldMethod } from "../../support/held_method.ts";
@@ -28,7 +29,7 @@ const TRIES_MAX = 5_000;
 async function turn({ aio }: Fixture): Promise<void> {
   for (let i = 0; i < TURNS; i++) {
     await new Promise((resolve) => setImmediate(resolve));
-    await aio.backend.turn.settled();
+    await backendOf(aio).turn.settled();
   }
   await new Promise((resolve) => setTimeout(resolve));
 }
@@ -37,7 +38,7 @@ async function turn({ aio }: Fixture): Promise<void> {
 async function heldNow(fixture: Fixture): Promise<string[]> {
   await turn(fixture);
   return fixture.held.held(fixture.aio).map((index) => {
-    const handle = fixture.aio.backend.handleOf(index);
+    const handle = backendOf(fixture.aio).handleOf(index);
     const { offset, length } = handle.operationData;
     return `${handle.operation} ${offset} ${length}`;
   });
@@ -68,7 +69,7 @@ async function withHeld(
   await use(fixture);
   await turn(fixture);
   assertEquals(fixture.held.held(fixture.aio), []);
-  assertEquals(fixture.aio.backend.idleCount, 4, "handles");
+  assertEquals(backendOf(fixture.aio).idleCount, 4, "handles");
 }
 
 /** A buffer in the arena, and one that is bounced. */
@@ -280,7 +281,7 @@ Deno.test("held: writes that wait for room start in the order of their calls", (
     for (let i = 0; i < 40; i++) {
       await turn(fixture);
       const [index] = held.held(aio);
-      offsets.push(aio.backend.handleOf(index!).operationData.offset);
+      offsets.push(backendOf(aio).handleOf(index!).operationData.offset);
       held.perform(aio, index!);
     }
     assertEquals(offsets, offsets.map((_, i) => i * 10_000));
@@ -339,7 +340,7 @@ Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
 Deno.test("held: an abort rejects at once, and the memory is kept until the kernel is done", () =>
   withHeld(async (fixture) => {
     const { aio, file } = fixture;
-    const { freeBytes } = aio.backend.arena;
+    const { freeBytes } = backendOf(aio).arena;
     const controller = new AbortController();
     const plain = new Uint8Array(100);
     const view = aio.alloc(100);
@@ -352,7 +353,11 @@ Deno.test("held: an abort rejects at once, and the memory is kept until the kern
     controller.abort("enough");
     assertEquals(await Promise.all(reads), ["enough", "enough"]);
     assertEquals((await heldNow(fixture)).length, 2, "they are still in flight");
-    assertEquals(aio.backend.arena.freeBytes, freeBytes - 2 * 4096, "the bounce page and the view");
+    assertEquals(
+      backendOf(aio).arena.freeBytes,
+      freeBytes - 2 * 4096,
+      "the bounce page and the view",
+    );
     assertThrows(() => aio.free(view), Deno.errors.Busy);
     let isClosed = false;
     const closing = file.close().then(() => isClosed = true);
@@ -363,7 +368,7 @@ Deno.test("held: an abort rejects at once, and the memory is kept until the kern
     await closing;
     assertEquals(plain, new Uint8Array(100), "the buffer is its owner's again");
     aio.free(view);
-    assertEquals(aio.backend.arena.freeBytes, freeBytes);
+    assertEquals(backendOf(aio).arena.freeBytes, freeBytes);
   }));
 
 Deno.test("held: an abort of a read that has no handle yet never starts it", () =>

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { AioFile } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
@@ -130,7 +131,7 @@ async function runModel(
     const options = { read: true, write: true, create: true };
     await using file = await aio.openFile(`${path}/file`, options);
     const block = aio.alloc(aio.options.arenaBytes / 4);
-    const freeBytes = aio.backend.arena.freeBytes;
+    const freeBytes = backendOf(aio).arena.freeBytes;
     const model = new Model();
     for (let round = 0; round < ROUNDS; round++) {
       await writeRound(prng, new RoundMemory(block), file, model);
@@ -142,7 +143,7 @@ async function runModel(
         await file.truncate(length);
       }
       assertEquals(await file.size(), model.bytes.length);
-      assertEquals(aio.backend.arena.freeBytes, freeBytes);
+      assertEquals(backendOf(aio).arena.freeBytes, freeBytes);
     }
     assertEquals(await Deno.readFile(`${path}/file`), model.bytes);
   }, seed);

@@ -13,6 +13,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
@@ -371,7 +372,7 @@ testEachMethod(
         assertThrows(() => aio.openFileSync("/dev/null"));
       }
       assertEquals(openDescriptors().size, before);
-      assertEquals(aio.backend.files.count, 0);
+      assertEquals(backendOf(aio).files.count, 0);
     }),
   isLinux,
 );

@@ -6,6 +6,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { pathToFileURL } from "node:url";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { Aio, type AioFile, type OpenFileOptions } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
@@ -279,7 +280,7 @@ testEachMethod(
         await Promise.all([file.close(), other.close()]);
       }
       if (isLinux) assertEquals(countDescriptorsOf(path), 0);
-      assertEquals(aio.backend.files.count, 0);
+      assertEquals(backendOf(aio).files.count, 0);
     }),
 );
 

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { AioOptions } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -33,11 +34,15 @@ async function withFile(
   const path = dir.join("file");
   await writeRandomFile(path, bytes, SEED);
   await using aio = await openAio(method, options);
-  const before = [aio.backend.arena.freeBytes, aio.backend.idleCount];
+  const before = [backendOf(aio).arena.freeBytes, backendOf(aio).idleCount];
   await using file = await aio.openFile(path, { read: true, write: true });
   await use({ aio, file, path });
   await file.close();
-  assertEquals([aio.backend.arena.freeBytes, aio.backend.idleCount], before, "something is kept");
+  assertEquals(
+    [backendOf(aio).arena.freeBytes, backendOf(aio).idleCount],
+    before,
+    "something is kept",
+  );
 }
 
 /** The transfers under test, awaited or blocking. */

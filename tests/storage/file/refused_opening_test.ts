@@ -6,6 +6,7 @@
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
 import { LIBC } from "../../support/libc.ts";
@@ -45,12 +46,12 @@ async function assertRefused(
   Class: ErrorClass,
 ): Promise<void> {
   const path = await prepare(dir, isThere);
-  const count = aio.backend.files.count;
+  const count = backendOf(aio).files.count;
   await assertRejects(() => aio.openFile(path, options), Class);
   assertEquals(await contentIn(dir), isThere ? CONTENT : null, "after openFile()");
   assertThrows(() => aio.openFileSync(path, options), Class);
   assertEquals(await contentIn(dir), isThere ? CONTENT : null, "after openFileSync()");
-  assertEquals(aio.backend.files.count, count);
+  assertEquals(backendOf(aio).files.count, count);
 }
 
 for (const [way, options, isThere] of WAYS) {

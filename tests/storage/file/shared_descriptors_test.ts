@@ -6,6 +6,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
@@ -57,7 +58,7 @@ class Other implements Disposable {
 /** Until the dead Worker is reaped, and the file closed with it. */
 async function untilReaped(aio: Aio, path: string): Promise<void> {
   await until(() => {
-    aio.backend.reapDead();
+    backendOf(aio).reapDead();
     return descriptorsOf(path) === 0;
   }, "the file is closed");
 }
@@ -80,7 +81,7 @@ async function withOther(
   using other = new Other();
   await other.ask("attach", aio.token);
   await use(aio, other, path, lock);
-  assertEquals(aio.backend.files.count, 0);
+  assertEquals(backendOf(aio).files.count, 0);
 }
 
 /** How often the file is open, but for the lock's own. */

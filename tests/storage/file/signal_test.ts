@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
@@ -25,7 +26,7 @@ async function withFile(
   await using file = await aio.openFile(path, { read: true, write: true });
   await use(file, path, aio);
   await file.close();
-  assertEquals([aio.backend.idleCount, aio.backend.arena.freeBytes], [4, 65_536], "kept");
+  assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536], "kept");
 }
 
 /** What a promise rejects with. */

@@ -7,6 +7,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError } from "../../../core/mod.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
 import { fuseAvailable, type FuseOperation, FuseServer } from "../../support/disks/fuse_server.ts";
@@ -105,7 +106,7 @@ testOnFuse(
       "ENOSPC",
       "close",
     ]);
-    assertEquals(aio.backend.files.count, 0);
+    assertEquals(backendOf(aio).files.count, 0);
   },
 );
 
@@ -118,6 +119,6 @@ testOnFuse(
     const options = { write: true, truncate: true };
     const error = await assertRejects(() => aio.openFile(server.join("file"), options));
     assertEquals(Reflect.get(Object(error), "code"), "EDQUOT");
-    assertEquals(aio.backend.files.count, 0);
+    assertEquals(backendOf(aio).files.count, 0);
   },
 );

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { FileToken } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -85,7 +86,7 @@ testEachMethod(
       assertEquals(await others[1]?.readAt(new Uint8Array(10), 0), 10);
       await others[1]?.close();
       assertEquals(countDescriptorsOf(path), 0);
-      assertEquals(aio.backend.files.count, 0);
+      assertEquals(backendOf(aio).files.count, 0);
     }),
   isLinux,
 );

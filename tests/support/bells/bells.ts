@@ -8,6 +8,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
@@ -258,7 +259,7 @@ export class BellWorker implements AsyncDisposable {
 
   /** Ends it as it is; resolves when its thread is gone. */
   async kill(): Promise<void> {
-    const { control, libc } = this.#aio.backend;
+    const { control, libc } = backendOf(this.#aio);
     const threadId = control.words[control.backendAt(this.id) + BACKEND.threadId]!;
     this.#isOver = true;
     this.#worker.terminate();
@@ -305,7 +306,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const { aio, file } = fixture;
   const workers: BellWorker[] = [];
   while (workers.length < count) workers.push(await BellWorker.start(aio, file));
-  const watch = new PollWatch(aio.backend.libc, options.isLong);
+  const watch = new PollWatch(backendOf(aio).libc, options.isLong);
   return {
     fixture,
     aio,
@@ -315,8 +316,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     async [Symbol.asyncDispose]() {
       watch[Symbol.dispose]();
       if (!aio.isClosed) {
-        for (const { id } of workers) aio.backend.doorbells.ring(id);
-        aio.backend.doorbells.ringSelf();
+        for (const { id } of workers) backendOf(aio).doorbells.ring(id);
+        backendOf(aio).doorbells.ringSelf();
         held.performAll(aio);
       }
       for (const worker of workers) await worker[Symbol.asyncDispose]();

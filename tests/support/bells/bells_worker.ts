@@ -8,6 +8,7 @@
 /// <reference lib="deno.worker" />
 
 import { sleepMs } from "../../../core/base/sleep.ts";
+import { backendOf } from "../../../core/inside.ts";
 import { Aio } from "../../../mod.ts";
 import type { AioFile, WaitRef } from "../../../mod.ts";
 import { type BellAnswer, type BellAsk, PollWatch, replace, Signal } from "./bells.ts";
@@ -26,7 +27,7 @@ let writes = 0;
 async function attach({ token, file: fileToken }: BellAsk & { what: "attach" }) {
   aio = await Aio.attach(token, {}, [held]);
   file = aio.attachFile(fileToken);
-  const { libc } = aio.backend;
+  const { libc } = backendOf(aio);
   polls = replaced.use(new PollWatch(libc));
   const write = libc.write.bind(libc);
   replaced.use(replace(libc, "write", (fd, from) => {
@@ -37,7 +38,7 @@ async function attach({ token, file: fileToken }: BellAsk & { what: "attach" }) 
 }
 
 function mute(muted: number): void {
-  const { doorbells } = aio.backend;
+  const { doorbells } = backendOf(aio);
   const ring = doorbells.ring.bind(doorbells);
   replaced.use(replace(doorbells, "ring", (id) => {
     if (id !== muted) ring(id);
@@ -46,7 +47,7 @@ function mute(muted: number): void {
 
 function muteNotify(at: number): void {
   const notify = Atomics.notify;
-  const { words } = aio.backend.control;
+  const { words } = backendOf(aio).control;
   replaced.use(
     replace(Atomics, "notify", (array, index, count) => {
       if (array.buffer === words.buffer && index === at) return 0;
@@ -104,13 +105,13 @@ async function answer(ask: BellAsk): Promise<unknown> {
       await polls.untilParked();
       return;
     case "claim":
-      return aio.backend.claim(aio.backend.handleOf(ask.ref.index));
+      return backendOf(aio).claim(backendOf(aio).handleOf(ask.ref.index));
     case "perform":
       return counted(() => held.perform(aio, ask.ref));
     case "await":
       return await aio.wait(ask.ref);
     case "ring":
-      return counted(() => aio.backend.doorbells.ring(ask.id));
+      return counted(() => backendOf(aio).doorbells.ring(ask.id));
     case "reap":
       return aio.reapBackend(ask.id);
     case "whenTold":

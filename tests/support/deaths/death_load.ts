@@ -6,6 +6,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { AioReturn } from "../../../mod.ts";
 import type { Aio, AioFile, AioHandle, WaitRef } from "../../../mod.ts";
 import { FILE_BYTES, fileContent } from "../core.ts";
@@ -230,7 +231,7 @@ export class Load {
 
   #performHeld(numerator: number, denominator: number): void {
     const { aio, held } = this.#parts;
-    const { handleCount } = aio.backend.control;
+    const { handleCount } = backendOf(aio).control;
     const first = this.#random.below(handleCount);
     for (let i = 0; i < handleCount; i++) {
       if (!this.#random.chance(numerator, denominator)) continue;

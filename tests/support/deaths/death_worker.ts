@@ -13,6 +13,7 @@
 /// <reference lib="deno.worker" />
 
 import { setImmediate } from "node:timers/promises";
+import { backendOf } from "../../../core/inside.ts";
 import { lock, unlock } from "../../../core/memory/lock.ts";
 import { HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -140,7 +141,7 @@ class Life {
     const file = isAttaching ? aio.attachFile(order.file) : aio.openFileSync(order.file.path);
     this.#load = new Load({ aio, file, held, mailbox, lane, seed, blocks: true });
     this.#views = Array.from({ length: TASKS + STAGED_MAX }, () => aio.alloc(READ_BYTES));
-    const { backend } = aio;
+    const backend = backendOf(aio);
     const { reapDead } = backend;
     const timed: typeof reapDead = (from) => this.#load.timed(() => reapDead(from));
     backend.reapDead = reaps ? timed : () => {};
@@ -149,7 +150,7 @@ class Life {
   /** Without a load: one read into that memory, of which it shows the others, and the end. */
   runAlone(view: Uint8Array): void {
     const { holding, lane } = this.#order;
-    const { backend } = this.#aio;
+    const backend = backendOf(this.#aio);
     const step = holding === "reap" ? "foreign" : STEPS[holding];
     if (step !== undefined) arm(step, backend.id, () => this.#end.atOnce());
     if (holding === "batch") this.#aio.enterBatchmode();
@@ -201,9 +202,9 @@ class Life {
 
   /** Others are to wait for what is staged. */
   #dieOnceAwaited(letGo: LetGo, looks = 0): void {
-    const { words } = this.#aio.backend.control;
+    const { words } = backendOf(this.#aio).control;
     const ref = this.#mailbox.read(this.#order.lane, TASKS)!;
-    const { base } = this.#aio.backend.handleOf(ref.index);
+    const { base } = backendOf(this.#aio).handleOf(ref.index);
     const isAwaited = Atomics.load(words, base + HANDLE.waiterMask) !== 0;
     if (isAwaited || looks === AWAITED_LOOKS_MAX) this.#die(letGo);
     else setTimeout(() => this.#dieOnceAwaited(letGo, looks + 1), 1);
@@ -261,7 +262,7 @@ class Life {
   }
 
   #takeLock(at: number): LetGo {
-    const { backend } = this.#aio;
+    const backend = backendOf(this.#aio);
     const { libc, control } = backend;
     const threadId = libc.threadId();
     lock(control.words, at, threadId, (id) => libc.isThreadAlive(id));
@@ -276,7 +277,7 @@ class Life {
 
   /** Of others, if any has IO that can be claimed, else of its own. */
   #takeClaim(): LetGo | null {
-    const { backend } = this.#aio;
+    const backend = backendOf(this.#aio);
     const { handleCount, handlesPerBackend } = backend.control;
     const next = (backend.id + 1) * handlesPerBackend;
     for (let i = 0; i < handleCount; i++) {

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import type { AioToken, FileToken } from "../../../mod.ts";
 import type { IoMethod } from "../../../core/io/method.ts";
 import type { Libc } from "../../../ffi/libc.ts";
@@ -252,7 +253,7 @@ export class Deaths {
   }
 
   async #run(): Promise<void> {
-    const { backend } = this.#fixture.aio;
+    const backend = backendOf(this.#fixture.aio);
     const { reapDead } = backend;
     const timed: typeof reapDead = (from) => this.load.timed(() => reapDead(from));
     backend.reapDead = this.#reaps ? timed : () => {};
@@ -300,7 +301,7 @@ export class Deaths {
       await sleep(this.#random.below(RANDOM_MOMENT_MS_MAX));
       worker.terminate();
     }
-    await worker.untilDead(this.#fixture.aio.backend.libc);
+    await worker.untilDead(backendOf(this.#fixture.aio).libc);
     this.faults.push(...worker.faults);
     if (!worker.isHolding) return worker.faults.length > 0;
     this.counts.set(worker.name, (this.counts.get(worker.name) ?? 0) + 1);
@@ -311,7 +312,7 @@ export class Deaths {
 /** All who died are taken over from, with nobody but the main thread alive. */
 export async function untilReaped({ aio }: Fixture): Promise<void> {
   await until(() => {
-    aio.backend.reapDead();
+    backendOf(aio).reapDead();
     return aio.backends().length === 1;
   }, "every dead thread is taken over from");
 }

@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { HEADER } from "../../../core/memory/shared_memory.ts";
 import type { Fixture } from "../core.ts";
 import {
@@ -51,7 +52,7 @@ function resources(): { descriptors: number; threads: number } {
 
 /** What the subsystem has. */
 function belongings({ aio }: Fixture) {
-  const { words } = aio.backend.control;
+  const { words } = backendOf(aio).control;
   return [aioBelongingsOf(aio), words[HEADER.arenaLock], words[HEADER.filesLock]];
 }
 

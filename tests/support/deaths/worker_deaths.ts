@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { Aio, type AioFile, AioReturn } from "../../../mod.ts";
 import { poolOf } from "../../../methods/worker.ts";
 import { FAULTS } from "../../methods/fixtures/worker_faults.ts";
@@ -86,7 +87,7 @@ class Deaths {
     const way = ways[this.#random.below(ways.length)]!;
     this.deaths++;
     if (way === "terminate") {
-      const threads = [...poolOf(this.#aio.backend)!.threads.values()];
+      const threads = [...poolOf(backendOf(this.#aio))!.threads.values()];
       if (threads.length > 0) threads[this.#random.below(threads.length)]!.thread.terminate();
       return;
     }
@@ -137,7 +138,7 @@ export async function runDeaths(
   await untilRunning(aio, WORKERS);
   const left: string[] = [];
   if (aio.ios().length > 0) left.push(`${aio.ios().length} IOs`);
-  if (aio.backend.idleCount !== aio.options.maxConcurrency) left.push("handles");
+  if (backendOf(aio).idleCount !== aio.options.maxConcurrency) left.push("handles");
   return { ios: all.ios, wrong: all.wrong, deaths: all.deaths, left };
 }
 

@@ -8,11 +8,13 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { tryClaimSubmitted } from "../../../core/memory/claim.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import type { MethodBackend } from "../../../core/io/method.ts";
 import { HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
-import { type Attached, HeldMethod } from "../held_method.ts";
+import type { AioCore } from "../../../core/mod.ts";
+import { HeldMethod } from "../held_method.ts";
 import type { Prng } from "../prng.ts";
 
 /** The method. */
@@ -32,19 +34,20 @@ export class RandomlyHeld extends HeldMethod {
     return super.submit(backend, staged, count);
   }
 
-  override held(aio: Attached): number[] {
-    const { control } = aio.backend;
+  override held(aio: AioCore): number[] {
+    const { control } = backendOf(aio);
     return super.held(aio).filter((index) =>
       Atomics.load(control.words, control.handleAt(index) + HANDLE.method) !== 0
     );
   }
 
-  override tryPerform({ backend }: Attached, index: number): boolean {
+  override tryPerform(aio: AioCore, index: number): boolean {
+    const backend = backendOf(aio);
     return this.#letGo(backend, backend.handleOf(index));
   }
 
-  override complete(aio: Attached, index: number, result: number): void {
-    const { control } = aio.backend;
+  override complete(aio: AioCore, index: number, result: number): void {
+    const { control } = backendOf(aio);
     Atomics.store(control.words, control.handleAt(index) + HANDLE.method, 0);
     super.complete(aio, index, result);
   }

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { HandleFlag } from "../../../core/io/handle_flag.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { InjectionPoint } from "../../../core/io/result.ts";
@@ -95,7 +96,7 @@ function ofStarted(model: FuzzModel, prng: Prng): Refusal[] {
   const started = [...model.ios.values()].filter(({ stage }) => stage !== "handedOut");
   if (started.length === 0) return [];
   const { ref, stage, asked } = prng.pick(started);
-  const handle = aio.backend.handleOf(ref.index);
+  const handle = backendOf(aio).handleOf(ref.index);
   const isReused = model.handed?.handle === handle;
   const future = { index: ref.index, generation: ref.generation + 1000 };
   const refusals: Refusal[] = [
@@ -104,7 +105,7 @@ function ofStarted(model: FuzzModel, prng: Prng): Refusal[] {
     ["wait for a use to come", () => aio.wait(future), RangeError],
   ];
   const [view] = asked!.views;
-  const isUsed = view?.buffer === aio.backend.arena.buffer &&
+  const isUsed = view?.buffer === backendOf(aio).arena.buffer &&
     /^(read|write)v$/.test(asked!.operation);
   if (isUsed && stage !== "over") {
     // A part of it is refused as a part, if it has not all the pages.
@@ -139,7 +140,7 @@ function ofOthers(model: FuzzModel, released: ResourceOwner | null): Refusal[] {
   refusals.push(["an owner under a released one", () => {
     new ResourceOwner(aio, released);
   }, AioApiError]);
-  if (model.handed === null && aio.backend.idleCount > 0) {
+  if (model.handed === null && backendOf(aio).idleCount > 0) {
     refusals.push(["acquire for a released owner", () => aio.acquire(released), AioApiError]);
   }
   return refusals;
@@ -185,7 +186,7 @@ function thrownBy(call: () => unknown): Error | null {
 
 /** What only this thread may change. */
 function snapshot(model: FuzzModel, isAlone: boolean): string {
-  const { backend } = model.aio;
+  const backend = backendOf(model.aio);
   const { words } = backend.control;
   const records = [...model.ios.values()]
     .filter(({ stage }) => stage === "handedOut" || stage === "staged")

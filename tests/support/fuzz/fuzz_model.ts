@@ -9,6 +9,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import {
   COMPLETED_SHARED,
@@ -58,9 +59,9 @@ export class FuzzModel {
     this.files = files;
     const count = aio.options.maxConcurrency;
     this.#first = aio.backendId * count;
-    const { words } = aio.backend.control;
+    const { words } = backendOf(aio).control;
     this.#generations = Array.from({ length: count }, (_, local) => {
-      const base = aio.backend.control.handleAt(this.#first + local);
+      const base = backendOf(aio).control.handleAt(this.#first + local);
       return words[base + HANDLE.generationLow]!;
     });
   }
@@ -121,7 +122,7 @@ export class FuzzModel {
   }
 
   #isMethodSynchronous(io: FuzzIo): boolean {
-    const { method } = this.aio.backend;
+    const { method } = backendOf(this.aio);
     if (method.needsSynchronousExecution === undefined) return false;
     return method.name === "sync" || this.#isOver(io);
   }
@@ -190,7 +191,7 @@ export class FuzzModel {
   /** Compares everything. */
   verify(): void {
     this.verifyUses();
-    const { backend } = this.aio;
+    const backend = backendOf(this.aio);
     const { staging } = backend;
     assertEquals(staging.isInBatch, this.isInBatch, "whether a batch is open");
     assertEquals(staging.count, this.staged.size, "how many IOs are staged");
@@ -333,12 +334,12 @@ export class FuzzModel {
   // --- shared memory ---
 
   #stateAt(index: number): number {
-    const { control } = this.aio.backend;
+    const { control } = backendOf(this.aio);
     return Atomics.load(control.words, control.handleAt(index) + HANDLE.state);
   }
 
   #generationAt(index: number): number {
-    const { control } = this.aio.backend;
+    const { control } = backendOf(this.aio);
     return Atomics.load(control.words, control.handleAt(index) + HANDLE.generationLow);
   }
 

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import type { Aio } from "../../../storage/aio.ts";
@@ -136,7 +137,7 @@ class FuzzProgram {
   }
 
   async run(steps: number): Promise<void> {
-    this.#free = this.#aio.backend.arena.freeBytes;
+    this.#free = backendOf(this.#aio).arena.freeBytes;
     await this.#openFile();
     await this.#openFile();
     for (let i = 0; i < steps; i++) {
@@ -255,7 +256,7 @@ class FuzzProgram {
   }
 
   #countQueue(): void {
-    this.model.queued = this.#aio.backend.acquireQueue.length;
+    this.model.queued = backendOf(this.#aio).acquireQueue.length;
   }
 
   async #enqueue(controller: AbortController): Promise<void> {
@@ -357,21 +358,22 @@ class FuzzProgram {
     model.verify();
     const left = this.#aio.ios().filter(({ backendId }) => backendId === this.#aio.backendId);
     assertEquals(left, [], "IOs at the end");
-    assertEquals(this.#aio.backend.idleCount, this.#aio.options.maxConcurrency, "idle handles");
-    assertEquals(this.#aio.backend.waiting.awaited, 0, "handles that are awaited");
+    assertEquals(backendOf(this.#aio).idleCount, this.#aio.options.maxConcurrency, "idle handles");
+    assertEquals(backendOf(this.#aio).waiting.awaited, 0, "handles that are awaited");
     for (const { file } of this.#files.splice(0)) await file.close();
     const lost = this.#parts.content.lostSectors();
     assertEquals(lost, [], "sectors that were written and are not there");
     this.#steps.hooks.check();
     if (this.#parts.board !== null) return;
-    assertEquals(this.#aio.backend.files.count, 0, "files at the end");
-    assertEquals(this.#aio.backend.arena.freeBytes, this.#free, "arena at the end");
+    assertEquals(backendOf(this.#aio).files.count, 0, "files at the end");
+    assertEquals(backendOf(this.#aio).arena.freeBytes, this.#free, "arena at the end");
   }
 
   /** Leaves it so that it can be closed, in whatever state it is. */
   leave(): void {
     this.#steps.hooks.detachAll();
-    const { backend, options } = this.#aio;
+    const { options } = this.#aio;
+    const backend = backendOf(this.#aio);
     for (let local = 0; local < options.maxConcurrency; local++) {
       const handle = backend.handleOf(backend.id * options.maxConcurrency + local);
       if (handle.state === "handedOut") handle.release();

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import type { HeldMethod } from "../held_method.ts";
@@ -337,7 +338,7 @@ export class FuzzSteps {
     for (const user of users) user.isClosed = true;
     model.submittedAll();
     model.verifyUses();
-    if (model.aio.backend.method.waitOnFdBeforeClose) {
+    if (backendOf(model.aio).method.waitOnFdBeforeClose) {
       const left = model.live().filter(({ asked }) => asked?.file?.file.fd === fd);
       assertEquals(left.map(String), [], "on a descriptor that is about to be closed");
     }

@@ -7,6 +7,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioToken, FileToken } from "../../../mod.ts";
 import { HANG_MS, settles } from "../patience.ts";
 import { describeSeed } from "../prng.ts";
@@ -81,7 +82,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
   await using dir = await tempDir();
   const { parts, end } = await openFuzzed(dir, plan);
   const { aio, prng, content } = parts;
-  const free = aio.backend.arena.freeBytes;
+  const free = backendOf(aio).arena.freeBytes;
   try {
     // Those stay open until all threads have attached to them for the last time.
     const files = [
@@ -121,8 +122,8 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
     for (const { file } of files) await file.close();
     assertEquals(aio.ios(), [], "IOs at the end");
     assertEquals(aio.backends().length, 1, "threads that are attached");
-    assertEquals(aio.backend.files.count, 0, "files at the end");
-    assertEquals(aio.backend.arena.freeBytes, free, "arena at the end");
+    assertEquals(backendOf(aio).files.count, 0, "files at the end");
+    assertEquals(backendOf(aio).arena.freeBytes, free, "arena at the end");
     return sumOf([await own, ...answers.flatMap(({ reports }) => reports)]);
   } finally {
     await end();

@@ -9,6 +9,7 @@
 import { closeSync, constants, openSync as openFd, readSync, writeSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethod } from "../../../core/io/method.ts";
 import { type AioOptions, effectiveOptions } from "../../../core/base/options.ts";
 import { AioReturn } from "../../../core/io/result.ts";
@@ -98,12 +99,12 @@ export function openUring(
 
 /** The ring of a backend, to look at: what it has, and what the kernel says of it. */
 export function ringOf({ aio }: Fixture, backendId = 0): Ring {
-  return new Ring(aio.backend.control, backendId);
+  return new Ring(backendOf(aio).control, backendId);
 }
 
 /** A word of a backend's slot: see `SLOT`. */
 export function slotWord({ aio }: Fixture, backendId: number, word: number): number {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   return Atomics.load(control.words, slotAt(control, backendId) + word);
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import type { AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
 import type { Fixture } from "../core.ts";
@@ -94,7 +95,7 @@ export class UringWorker implements AsyncDisposable {
 
   /** Resolves when its thread is gone. */
   async untilDead(): Promise<void> {
-    const { libc } = this.#fixture.aio.backend;
+    const { libc } = backendOf(this.#fixture.aio);
     while (libc.isThreadAlive(this.#threadId)) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }

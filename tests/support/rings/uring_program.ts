@@ -11,6 +11,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { writeIovec } from "../../../core/io/operation.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
@@ -95,11 +96,11 @@ function forgetPipeReads(work: Work, kinds: number): void {
 
 /** A file cannot be a pipe, so that the descriptor is put in the place of the file's. */
 function forgetPlainRead(aio: Aio, file: AioFile, fd: number): void {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   aio.batch(() => {
     file.readAt(new Uint8Array(READ_BYTES), 0);
     for (let index = 0; index < HANDLES; index++) {
-      const handle = aio.backend.handleOf(index);
+      const handle = backendOf(aio).handleOf(index);
       if (handle.state === "staged") control.words[handle.base + HANDLE.fd] = fd;
     }
   });
@@ -107,7 +108,7 @@ function forgetPlainRead(aio: Aio, file: AioFile, fd: number): void {
 
 /** Points the kernel itself at memory that was freed, and is a sentinel's by now. */
 function forceRead(aio: Aio, fd: number, address: number): void {
-  const { control } = aio.backend;
+  const { control } = backendOf(aio);
   aio.batch(() => {
     const index = startPipeRead(aio, fd, aio.alloc(READ_BYTES));
     writeIovec(control.words, control.iovecAt(index), address, READ_BYTES);
@@ -116,7 +117,7 @@ function forceRead(aio: Aio, fd: number, address: number): void {
 
 /** In a function of its own, so that nobody holds it. */
 function addressOfForgotten(aio: Aio): number {
-  return aio.backend.libc.addressOf(new Uint8Array(READ_BYTES));
+  return backendOf(aio).libc.addressOf(new Uint8Array(READ_BYTES));
 }
 
 /** Where plain memory was and a sentinel is. Now and then somebody else is faster, and takes a place. */
@@ -125,7 +126,7 @@ function findReused(aio: Aio, sentinels: Sentinels): number {
     const address = addressOfForgotten(aio);
     collect();
     for (let made = 0; made < SENTINELS_PER_ATTEMPT; made++) {
-      if (aio.backend.libc.addressOf(sentinels.add(READ_BYTES)) === address) return address;
+      if (backendOf(aio).libc.addressOf(sentinels.add(READ_BYTES)) === address) return address;
     }
   }
   throw new Error("No sentinel came where memory had been");
@@ -133,7 +134,7 @@ function findReused(aio: Aio, sentinels: Sentinels): number {
 
 /** Waits for all that is in the kernel. */
 async function endAll(aio: Aio): Promise<void> {
-  const { backend } = aio;
+  const backend = backendOf(aio);
   for (let ref = backend.oldestInFlight(); ref !== null; ref = backend.oldestInFlight()) {
     await aio.wait(ref);
   }
@@ -158,7 +159,7 @@ function runPipes(work: Work, task: UringTask): number {
   for (let made = 0; made < reads; made++) sentinels.add(READ_BYTES);
   sentinels.addOfEachSize(SENTINEL_BYTES);
   collect();
-  const late = aio.backend.inFlightCount;
+  const late = backendOf(aio).inFlightCount;
   if (task !== "left") { for (let i = 0; i < late; i++) pipe.feed(READ_BYTES); }
   return late;
 }
@@ -166,7 +167,7 @@ function runPipes(work: Work, task: UringTask): number {
 async function main(): Promise<void> {
   const [task, form, path, seed, reads] = Deno.args as [UringTask, RingForm, ...string[]];
   const aio = await openAio(form);
-  const { backend } = aio;
+  const backend = backendOf(aio);
   const file = await aio.openFile(path!);
   const pipe = await Pipe.open();
   const sentinels = new Sentinels();

@@ -7,6 +7,7 @@
 
 /// <reference lib="deno.worker" />
 
+import { backendOf } from "../../../core/inside.ts";
 import { Aio, type AioFile, AioReturn } from "../../../mod.ts";
 import { ringMethod } from "./uring.ts";
 import type { UringAnswer, UringAsk } from "./uring_attached.ts";
@@ -38,7 +39,7 @@ async function answer(ask: UringAsk): Promise<unknown> {
   switch (ask.what) {
     case "attach":
       aio = await Aio.attach(ask.token, {}, [ringMethod(ask.form)]);
-      return { id: aio.backendId, threadId: aio.backend.libc.threadId() };
+      return { id: aio.backendId, threadId: backendOf(aio).libc.threadId() };
     case "read":
       return startRead(ask.fd, ask.offset, ask.view, ask.bytes);
     case "readFile":

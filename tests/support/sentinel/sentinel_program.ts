@@ -9,6 +9,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { Aio } from "../../../mod.ts";
 import type { AioFile } from "../../../mod.ts";
 import { writeIovec } from "../../../core/io/operation.ts";
@@ -73,7 +74,7 @@ class Sentinel {
     // What the dead ones had is free by now, as far as it will ever be.
     this.#sentinels.addOfEachSize(SENTINEL_BYTES);
     this.#performAll();
-    this.#aio.backend.reapDead();
+    backendOf(this.#aio).reapDead();
     await Promise.all(plain);
     await this.#endOthers(workers);
   }
@@ -96,7 +97,7 @@ class Sentinel {
       if (ending === "terminate") workers[i]!.terminate();
       else if (ending === "selfClose") workers[i]!.postMessage("selfClose");
     }
-    const { libc } = this.#aio.backend;
+    const { libc } = backendOf(this.#aio);
     const living = () =>
       this.#aio.backends().filter(({ threadId }) => libc.isThreadAlive(threadId)).length;
     while (living() > 2) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -114,7 +115,7 @@ class Sentinel {
   /** Whatever is held, of all threads, with collections in between. */
   #performAll(): void {
     for (const index of this.#held.held(this.#aio)) {
-      const handle = this.#aio.backend.handleOf(index);
+      const handle = backendOf(this.#aio).handleOf(index);
       const { offset, length } = handle.operationData;
       const view = this.#viewOf(index);
       // A Worker that finds a dead one may be faster.
@@ -130,7 +131,7 @@ class Sentinel {
 
   /** The memory of an IO, if it is in the arena; that of other threads is not known here. */
   #viewOf(index: number): Uint8Array | null {
-    const { control, memory } = this.#aio.backend;
+    const { control, memory } = backendOf(this.#aio);
     const { words } = control;
     const at = control.iovecAt(index);
     const address = fromWords(words[at + IOVEC_WORDS.baseLow]!, words[at + IOVEC_WORDS.baseHigh]!);
@@ -150,7 +151,7 @@ class Sentinel {
     this.#file.startReadv(handle, 0);
     const address = this.#findReused();
     if (address === null) return false;
-    const { control } = aio.backend;
+    const { control } = backendOf(aio);
     writeIovec(control.words, control.iovecAt(handle.index), address, CANARY_BYTES);
     control.words[handle.base + HANDLE.length] = CANARY_BYTES;
     this.#held.perform(aio, handle.index);
@@ -160,7 +161,7 @@ class Sentinel {
 
   /** Where plain memory was let go, and a sentinel of the same size is now. */
   #findReused(): number | null {
-    const { libc } = this.#aio.backend;
+    const { libc } = backendOf(this.#aio);
     const forgotten = new Set<number>();
     while (this.#sentinels.bytes < CANARY_BYTES_MAX) {
       forgotten.add(this.#addressOfForgotten());
@@ -173,7 +174,7 @@ class Sentinel {
 
   /** In a function of its own, so that no variable holds it. */
   #addressOfForgotten(): number {
-    return this.#aio.backend.libc.addressOf(new Uint8Array(CANARY_BYTES));
+    return backendOf(this.#aio).libc.addressOf(new Uint8Array(CANARY_BYTES));
   }
 }
 

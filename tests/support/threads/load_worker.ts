@@ -8,6 +8,7 @@
 /// <reference lib="deno.worker" />
 
 import { setImmediate } from "node:timers/promises";
+import { backendOf } from "../../../core/inside.ts";
 import { Aio, AioReturn } from "../../../mod.ts";
 import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../../mod.ts";
 import { FILE_BYTES, fileContent } from "../core.ts";
@@ -74,7 +75,7 @@ class Load {
 
   /** Own and others' IO, until all threads are done: else nobody would complete the last ones. */
   async #complete(): Promise<void> {
-    const { control } = this.#aio.backend;
+    const { control } = backendOf(this.#aio);
     while (!this.#isOver || Atomics.load(this.#mailbox, 0) < this.#order.threads) {
       if (this.#isOver) this.#announce();
       const index = this.#random.below(control.handleCount);

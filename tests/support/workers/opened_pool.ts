@@ -5,6 +5,7 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import { assertEquals } from "@std/assert";
 import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../../../mod.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
@@ -70,7 +71,8 @@ export interface Started {
 }
 
 /** Lets reads go that the callback `gated` holds in a Worker. */
-export function openGate({ backend: { control } }: Aio): void {
+export function openGate(aio: Aio): void {
+  const { control } = backendOf(aio);
   Atomics.store(control.words, gateAt(control), 1);
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { WorkerPoolOptions } from "../../../mod.ts";
 import { poolOf } from "../../../methods/worker.ts";
 import { open, readAndCheck } from "./opened_pool.ts";
@@ -22,7 +23,7 @@ export function testLeast(count: number): void {
     await poolUp(aio);
     assertEquals(aio.workers().length, count);
     const before = aio.workers().map(({ threadId }) => threadId);
-    poolOf(aio.backend)!.threads.get(count - 1)!.thread.terminate();
+    poolOf(backendOf(aio))!.threads.get(count - 1)!.thread.terminate();
     await readAndCheck(opened, 0);
     await until(() => {
       const threads = aio.workers().map(({ threadId }) => threadId);

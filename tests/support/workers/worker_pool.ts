@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Backend } from "../../../core/backend/backend.ts";
+import { backendOf } from "../../../core/inside.ts";
+import type { AioCore } from "../../../core/mod.ts";
 import type { WorkerPoolOptions } from "../../../core/base/options.ts";
 import type { IoMethod } from "../../../core/io/method.ts";
 import { METHODS } from "../../../methods/registry.ts";
@@ -22,14 +23,9 @@ export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
 /** As few as can show anything, and at once. */
 export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
 
-/** Who has a pool: an Aio of any attached thread. */
-interface Attached {
-  /** That thread's backend. */
-  readonly backend: Backend;
-}
-
 /** A word of the pool: see `POOL`. */
-export function poolWord({ backend: { control } }: Attached, word: number): number {
+export function poolWord(aio: AioCore, word: number): number {
+  const { control } = backendOf(aio);
   return Atomics.load(control.words, poolAt(control) + word);
 }
 
@@ -37,7 +33,8 @@ export function poolWord({ backend: { control } }: Attached, word: number): numb
  * Takes the lock of the queue as another thread would, which lives: one that Deno keeps for itself, as a
  * Worker would find that it takes its own lock twice. Gives it back when the result is called.
  */
-export function lockQueue({ backend: { control } }: Attached): () => void {
+export function lockQueue(aio: AioCore): () => void {
+  const { control } = backendOf(aio);
   const own = [...Deno.readDirSync("/proc/self/task")].find(({ name }) =>
     Deno.readTextFileSync(`/proc/self/task/${name}/comm`).startsWith("V8 ")
   );
@@ -47,12 +44,13 @@ export function lockQueue({ backend: { control } }: Attached): () => void {
 }
 
 /** How many Workers run. */
-export function runningWorkers(aio: Attached): number {
+export function runningWorkers(aio: AioCore): number {
   return countBits(poolWord(aio, POOL.running));
 }
 
 /** Has the least number of Workers started, as the first IO does. */
-export function startPool({ backend: { control, libc } }: Attached): void {
+export function startPool(aio: AioCore): void {
+  const { control, libc } = backendOf(aio);
   Atomics.store(control.words, poolAt(control) + POOL.isStarted, 1);
   new WorkerQueue(control, libc.threadId(), () => true).ringOpener();
 }
@@ -61,7 +59,7 @@ export function startPool({ backend: { control, libc } }: Attached): void {
  * Resolves when so many Workers run, by default the least number, and all are idle: one that looks for IO
  * has the lock of the queue, and who submits then does without.
  */
-export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min)): Promise<void> {
+export async function untilRunning(aio: AioCore, count = poolWord(aio, POOL.min)): Promise<void> {
   const isSo = () =>
     runningWorkers(aio) === count && poolWord(aio, POOL.idle) === poolWord(aio, POOL.running);
   await until(
@@ -71,7 +69,7 @@ export async function untilRunning(aio: Attached, count = poolWord(aio, POOL.min
 }
 
 /** Starts the pool of an Aio that has one, and waits for it. */
-export async function poolUp<T extends Attached & { readonly method: string }>(aio: T): Promise<T> {
+export async function poolUp<T extends AioCore>(aio: T): Promise<T> {
   if (aio.method !== "worker") return aio;
   startPool(aio);
   await untilRunning(aio);

@@ -1,0 +1,51 @@
+/**
+ * inside.ts: what `storage` takes from the core beside what users have (`core/mod.ts`). It is the one
+ * way in: storage imports no other file of the core, and no door for users exports this one.
+ *
+ * @module
+ */
+
+// What every part of the house uses.
+export { onAbort } from "./base/abort.ts";
+export { atCaller, called, calling, callSite } from "./base/caller.ts";
+export { shown, systemError } from "./base/errors.ts";
+export {
+  alignUp,
+  EAGAIN,
+  EINTR,
+  isAligned,
+  PAGE_SIZE_BYTES,
+  TRANSFER_BYTES_MAX,
+} from "./base/ffi_values.ts";
+export { INSPECT } from "./base/inspect.ts";
+export { type Hold, Patience } from "./base/patience.ts";
+export { get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
+
+// This thread's side of an Aio, and how it opens and ends.
+export type { Backend } from "./backend/backend.ts";
+export { backendOf } from "./backend/backend_of.ts";
+export { attachBackend, openBackend, type OpenedBackend } from "./life/open_aio.ts";
+export type { Failures } from "./life/closing_backend.ts";
+
+// Shared memory.
+export type { Arena } from "./memory/arena.ts";
+export { type Control, LAYOUT_VERSION } from "./memory/shared_memory.ts";
+export { checkToken, identityOf } from "./memory/token.ts";
+
+// One IO.
+export { COUNTER } from "./io/counters.ts";
+export { FLAG_BITS, FUSE_BIT } from "./io/handle_flag.ts";
+export { checkEnd, checkOffset } from "./io/operation.ts";
+
+// Open files.
+export type { DirectMode } from "./files/direct_io.ts";
+export { DURABLE_WRITE } from "./files/file_callbacks.ts";
+export { type FileCalls, fileCalls } from "./files/file_calls.ts";
+export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
+export type { FileSlot, OpenFileEntry } from "./files/file_table.ts";
+export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";
+export { type OpenFileOptions, type OpenRequest, openRequest } from "./files/open_request.ts";
+export { IS_LASTING, openingSteps } from "./files/opening.ts";
+export type { OpenedFile, OpeningHost } from "./files/opening.ts";
+export { type ClosingFile, closingSteps } from "./life/closing_file.ts";
+export { Descriptors } from "./life/descriptors.ts";
