@@ -61,7 +61,14 @@ export type { HandleState } from "./memory/handle_state.ts";
 export type { IoRow, IoRowResult, IoRowState } from "./views/io_rows.ts";
 export { Iovec } from "./io/iovec.ts";
 export { MemoryMap } from "./memory/memory_map.ts";
-export type { Availability, IoMethod, MethodBackend, ReapingFrom, WorkerRow } from "./io/method.ts";
+export type {
+  Availability,
+  Doorbell,
+  IoMethod,
+  MethodBackend,
+  ReapingFrom,
+  WorkerRow,
+} from "./io/method.ts";
 export type { Libc } from "../ffi/libc.ts";
 export { NameTable } from "./base/name_table.ts";
 export { OpenFileTable } from "./files/file_table.ts";

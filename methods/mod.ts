@@ -15,6 +15,7 @@
 
 export type {
   Availability,
+  Doorbell,
   IoMethod,
   MethodBackend,
   ReapingFrom,

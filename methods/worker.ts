@@ -203,6 +203,8 @@ export function createWorkerMethod(triesCached = true): IoMethod {
       SUBMISSIONS.delete(backend);
     },
     submit: (backend, staged, count) => of(backend).submit(staged, count),
+    // Whichever Worker completes an IO rings.
+    sleepMsMax: () => Infinity,
     waitOne: (backend, handle) => of(backend).wait(handle),
     checkOne: (backend, handle) => of(backend).check(handle),
     cancelOne(backend, handle) {

@@ -456,10 +456,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     return this.#foreign.hasNew() || (this.method.hasCompletions?.(this) ?? false);
   }
 
-  get pollFd(): number {
-    return this.method.pollFd?.(this) ?? -1;
-  }
-
   /** Stops writing the outcome of an own IO to its issuer's return slot. */
   abandon(ref: WaitRef): void {
     const { base } = this.#ownHandle(ref, "abandon");

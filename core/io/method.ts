@@ -25,6 +25,18 @@ export type Availability =
 /** Where reaping is called from: a wait that blocks anyway, or an event loop, which may not block. */
 export type ReapingFrom = "wait" | "eventLoop";
 
+/** Wakes the event loops of backends. */
+export interface Doorbell {
+  /**
+   * Ends the sleep of a backend's event loop, which then calls `checkOne`; does nothing if the loop is
+   * awake. Ring after the completion can be found. The method needs `hasCompletions`, too: the backend
+   * calls that after it says that it sleeps and before it does, so that no completion slips through.
+   *
+   * @param backendId of this thread or another
+   */
+  ring(backendId: number): void;
+}
+
 /** What a method sees of the backend that it executes IO for. */
 export interface MethodBackend {
   /** This thread's backend. */
@@ -43,6 +55,8 @@ export interface MethodBackend {
   prepareSubmit(handle: AioHandle): void;
   /** Has the event loop call `checkOne` until none of its IOs is in flight, though nobody awaits one. */
   keepLooking(): void;
+  /** Wakes backends for completions that they find by looking, such as those of a method's own thread. */
+  readonly doorbells: Doorbell;
   /** What this backend has done so far: see counters.ts. */
   readonly counters: Float64Array;
   /**
@@ -106,7 +120,19 @@ export interface WorkerRow {
   readonly wakeUps: number;
 }
 
-/** One way to execute IO. */
+/**
+ * One way to execute IO.
+ *
+ * A backend that waits for IO sleeps. Something has to wake it when the IO is over, in one of four ways:
+ * - Another thread completes the IO, by `processCompletion` or as a helper, which wakes the issuer.
+ *   `sleepMsMax` returns Infinity.
+ * - A descriptor can be read then: `pollFd`.
+ * - A thread of the method rings, and the backend looks: `MethodBackend.doorbells`, `hasCompletions`, and
+ *   a `sleepMsMax` of Infinity.
+ * - Nothing wakes it: the backend looks by itself as often as `sleepMsMax` says.
+ *
+ * A thread that blocks sleeps in `waitOne`; without one, in the core, for at most 1 ms at a time.
+ */
 export interface IoMethod {
   /** Its name, as in the option `method`. */
   readonly name: string;
@@ -152,11 +178,22 @@ export interface IoMethod {
   submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number;
   /**
    * Waits, blocking, until the IO is done or something else is worth a look; for IO of another
-   * backend it only looks. Called for IO that no other thread has claimed.
+   * backend it only looks. Called for IO that no other thread has claimed. Left out: the backend calls
+   * `checkOne` and sleeps, in turn.
    */
   waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
-  /** Looks for completions without blocking. */
+  /**
+   * Looks for completions without blocking: of one IO, and, if that is an own one, of any others too.
+   *
+   * @param handle submitted; the oldest one of the backend where no certain one is waited for
+   */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;
+  /**
+   * How long the backend may sleep, in ms, until it looks by itself. Called before each sleep, so it may
+   * depend on what is in flight. 0: look again at once. Infinity: whatever completes IO wakes it.
+   * Default: Infinity with a `pollFd`, else 1.
+   */
+  sleepMsMax?(backend: MethodBackend): number;
   /**
    * Asks for an own IO to be given up, which is completed all the same: with ECANCELED, or as if nobody
    * had asked. State: submitted. May complete other IO.

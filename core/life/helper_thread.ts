@@ -49,6 +49,8 @@ export class Helper implements HandleHost, CompleterHost {
   readonly counters: Float64Array;
   readonly log: IoLog | null;
   readonly turn: Turn;
+  /** Wakes backends. Completing their IO does so by itself. */
+  readonly doorbells: Doorbells;
   /** Its thread, as the system has it. */
   readonly threadId: number;
   readonly #completer: Completer;
@@ -76,8 +78,8 @@ export class Helper implements HandleHost, CompleterHost {
     this.counters = countersOf(this.control, this.id).fill(0);
     // It awaits nothing, so its turns end nowhere.
     this.turn = new Turn(() => Promise.resolve());
-    const doorbells = new Doorbells(this.control, libc, this.id);
-    const foreign = new ForeignCompletions(this.control, doorbells, this.id);
+    this.doorbells = new Doorbells(this.control, libc, this.id);
+    const foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
     this.#completer = new Completer(this, foreign);
   }
 

@@ -9,7 +9,8 @@
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
  * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
- * otherwise it is 100 ms, since a thread that dies half-way rings nobody.
+ * otherwise it is 100 ms, since a thread that dies half-way rings nobody. It is shorter where the
+ * completions of the method wake nobody (sleep_bound.ts).
  *
  * @module
  */
@@ -19,12 +20,11 @@ import {
   setImmediate,
   setTimeout as setNodeTimeout,
 } from "node:timers";
-import type { Libc } from "../../ffi/libc.ts";
 import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { DEFINED } from "../memory/handle_state.ts";
-import type { ReapingFrom } from "../io/method.ts";
-import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
+import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
+import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
 import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
@@ -49,15 +49,7 @@ const SLEEPS_MAX = 8;
 let sleeps = 0;
 
 /** What the pump needs of its backend. */
-export interface PumpHost {
-  /** This thread's backend. */
-  readonly id: number;
-  /** Shared memory. */
-  readonly control: Control;
-  /** The options in force. */
-  readonly options: { readonly spinMicroseconds: number | null };
-  /** The C library. */
-  readonly libc: Libc;
+export interface PumpHost extends BoundedSleeper {
   /** Wakes and sleeps. */
   readonly doorbells: Doorbells;
   /** Whose turn of the event loop it is. */
@@ -68,12 +60,6 @@ export interface PumpHost {
   collect(): void;
   /** Whether own IOs were completed that were not taken back yet. */
   hasUncollected(): boolean;
-  /** Whether any other thread is attached. */
-  readonly hasOthers: boolean;
-  /** What the method can be slept on by; -1: nothing. */
-  readonly pollFd: number;
-  /** Takes over from backends whose threads have died. */
-  reapDead(from: ReapingFrom): void;
   /** Knows whether an IO of another backend is done. */
   readonly waiting: { isDone(ref: WaitRef): boolean };
 }
@@ -241,7 +227,7 @@ export class Pump {
   /** A timer that lets the event loop end, as nobody waits for what is in flight. */
   #sleepForsaken(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setNodeTimeout(resolve, FORSAKEN_SLICE_MS).unref();
+    const timer = setNodeTimeout(resolve, this.#bounded(FORSAKEN_SLICE_MS)).unref();
     this.#endSleep = () => {
       clearNodeTimeout(timer);
       this.#endSleep = null;
@@ -256,13 +242,14 @@ export class Pump {
     const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {
       // Nobody can be told from here, where only the event loop calls: it works, slower.
-      this.#sleep(new Promise((resolve) => setTimeout(resolve, BELL_LESS_SLICE_MS)));
+      const ms = this.#bounded(BELL_LESS_SLICE_MS);
+      this.#sleep(new Promise((resolve) => setTimeout(resolve, ms)));
       return;
     }
     this.#pollfd[POLLFD_WORDS.fd] = fd;
     this.#pollfd[POLLFD_WORDS.events] = POLLIN;
     // A negative one is skipped by the system.
-    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.fd] = this.#host.pollFd;
+    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.fd] = pollFdOf(this.#host);
     this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.events] = POLLIN;
     doorbells.park();
     if (this.#hasNews()) {
@@ -284,7 +271,12 @@ export class Pump {
   }
 
   #sleepMs(): number {
-    return this.#foreign.length > 0 ? FOREIGN_SLICE_MS : PATIENCE_MS;
+    return this.#bounded(this.#foreign.length > 0 ? FOREIGN_SLICE_MS : PATIENCE_MS);
+  }
+
+  /** Whole milliseconds, which is what the system and timers take. */
+  #bounded(longestMs: number): number {
+    return Math.ceil(boundedMs(this.#host, longestMs));
   }
 
   #hasNews(): boolean {

@@ -14,10 +14,10 @@ import type { AioHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
 import * as states from "../memory/handle_state.ts";
 import { STATE_NAMES } from "../memory/handle_state.ts";
-import type { IoMethod, MethodBackend } from "../io/method.ts";
 import type { Pump } from "./pump.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { BACKEND } from "../memory/shared_memory.ts";
+import { boundedMs, type BoundedSleeper } from "./sleep_bound.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import * as waitEvents from "../io/wait_event.ts";
 import { WAIT_IO_COMPLETION, WAIT_IO_SUBMIT } from "../io/wait_event.ts";
@@ -39,9 +39,9 @@ const WAIT_SLICE_MS = 1;
 const PATIENCE_SLICES = 100;
 
 /** What waiting needs of the backend. */
-export interface WaitingHost extends MethodBackend {
-  /** How IO is executed. */
-  readonly method: IoMethod;
+export interface WaitingHost extends BoundedSleeper {
+  /** How many own IOs are in flight. */
+  readonly inFlightCount: number;
   /** Whose turn of the event loop it is. */
   readonly turn: Turn;
   /** Throws if the call is made from a callback. */
@@ -192,28 +192,38 @@ export class Waiting {
   ): void {
     if (handle !== null && this.#help(handle, this.generationOf(handle.base))) return;
     this.#setWaitEvent(WAIT_IO_COMPLETION);
-    foreign.sleep(WAIT_SLICE_MS);
+    foreign.sleep(boundedMs(this.#host, WAIT_SLICE_MS));
     this.#setWaitEvent(WAIT_NONE);
     if (rounds % PATIENCE_SLICES === 0) this.#host.reapDead();
   }
 
-  /** Whether the method can wait for an IO: it has it, and no other thread is about to complete it. */
+  /** Whether the method can bring an IO about: it has it, and no other thread is about to complete it. */
   canHelp(handle: AioHandle): boolean {
     const { words, base } = handle;
-    if (this.#host.method.waitOne === undefined) return false;
+    const { method } = this.#host;
+    if (method.waitOne === undefined && method.checkOne === undefined) return false;
     if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return false;
     if ((words[base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0) return false;
     const claimant = claimantOf(words, base);
     return claimant < 0 || claimant === this.#host.id;
   }
 
-  /** @returns whether the method waited for it */
+  /** @returns whether the method waited for it, or found completions: else this thread has to sleep */
   #help(handle: AioHandle, generation: number): boolean {
     if (!this.canHelp(handle)) return false;
+    const { method } = this.#host;
+    if (method.waitOne === undefined) return this.#lookFor(handle, generation);
     this.#setWaitEvent(WAIT_IO_COMPLETION);
-    this.#host.method.waitOne!(this.#host, handle, generation);
+    method.waitOne(this.#host, handle, generation);
     this.#setWaitEvent(WAIT_NONE);
     return true;
+  }
+
+  /** @returns whether an IO is done, or any other own one is over */
+  #lookFor(handle: AioHandle, generation: number): boolean {
+    const before = this.#host.inFlightCount;
+    this.#host.method.checkOne!(this.#host, handle);
+    return this.#host.inFlightCount < before || this.#noticeDone(handle, generation);
   }
 
   #sleepFor({ words, base }: AioHandle): void {
@@ -223,7 +233,7 @@ export class Waiting {
     const state = Atomics.load(words, stateAt);
     if (state === COMPLETED_SHARED || state === COMPLETED_LOCAL || state === IDLE) return;
     this.#setWaitEvent(state < SUBMITTED ? WAIT_IO_SUBMIT : WAIT_IO_COMPLETION);
-    Atomics.wait(words, stateAt, state, WAIT_SLICE_MS);
+    Atomics.wait(words, stateAt, state, boundedMs(this.#host, WAIT_SLICE_MS));
     this.#setWaitEvent(WAIT_NONE);
   }
 

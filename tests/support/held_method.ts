@@ -25,6 +25,8 @@ export interface HeldMethodOptions {
   onWaitOne?(backend: MethodBackend, handle: AioHandle): void;
   /** What a look for completions does; default: nothing. */
   onCheckOne?(backend: MethodBackend, handle: AioHandle): void;
+  /** How long its backend may sleep; default: until it is rung by whoever lets an IO go. */
+  sleepMsMax?(backend: MethodBackend): number;
   /** Default true, as for worker and io_uring. */
   waitOnFdBeforeClose?: boolean;
   /** What `available()` says; default: it is. */
@@ -98,6 +100,10 @@ export class HeldMethod implements IoMethod {
   checkOne(backend: MethodBackend, handle: AioHandle): void {
     this.checks.push(handle.index);
     this.#options.onCheckOne?.(backend, handle);
+  }
+
+  sleepMsMax(backend: MethodBackend): number {
+    return this.#options.sleepMsMax?.(backend) ?? Infinity;
   }
 
   /** The handles that are held, of all backends, in the order of their submission. */
