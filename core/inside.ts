@@ -19,6 +19,7 @@ export {
 } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";
 export { type Hold, Patience } from "./base/patience.ts";
+export { LOOK_AGAIN_MS } from "./base/pauses.ts";
 export { get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
 
 // This thread's side of an Aio, and how it opens and ends.

@@ -19,6 +19,7 @@ import * as states from "../core/memory/handle_state.ts";
 import type { Availability, IoMethod, MethodBackend, WorkerRow } from "../core/io/method.ts";
 import { type WorkerPoolOptions, workersOption } from "../core/base/options.ts";
 import { missingFlag } from "../core/base/own_threads.ts";
+import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../core/base/pauses.ts";
 import * as layout from "../core/memory/shared_memory.ts";
 import { BACKEND, type Control } from "../core/memory/shared_memory.ts";
 import { WAIT_EVENT_NAMES } from "../core/io/wait_event.ts";
@@ -44,11 +45,6 @@ const { FLAG_BITS } = flags;
 const { SUBMITTED } = states;
 const { HANDLE, HEADER } = layout;
 
-/** How long a blocking wait sleeps before it looks whether there is still any Worker. */
-const WAIT_SLICE_MS = 1;
-/** After so many such sleeps in a row, check that the Workers are still alive. */
-const PATIENCE_SLICES = 100;
-
 function makeQueue({ control, libc }: MethodBackend): WorkerQueue {
   return new WorkerQueue(control, libc.threadId(), (thread) => libc.isThreadAlive(thread));
 }
@@ -64,7 +60,7 @@ class WorkerSubmission {
   readonly #tries: CachedTries | null;
   /** What is to go into the queue. It grows, but is never emptied. */
   readonly #rest: AioHandle[] = [];
-  #slices = 0;
+  #looks = 0;
 
   constructor(backend: MethodBackend, triesCached: boolean) {
     const { control } = backend;
@@ -119,8 +115,8 @@ class WorkerSubmission {
     const isStuck = isOutside(words, base) || Atomics.load(words, this.#at + POOL.running) === 0;
     if (isStuck) this.#performIfFree(handle);
     if (!isOwn || Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
-    if (Atomics.wait(words, counter, seen, WAIT_SLICE_MS) !== "timed-out") this.#slices = 0;
-    else if (++this.#slices % PATIENCE_SLICES === 0) this.#backend.reapDead();
+    if (Atomics.wait(words, counter, seen, LOOK_AGAIN_MS) !== "timed-out") this.#looks = 0;
+    else if (++this.#looks % LOOKS_UNTIL_CHECK === 0) this.#backend.reapDead();
   }
 
   /** Executes a submitted IO in this thread, unless another one does. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { LOOK_AGAIN_MS } from "./pauses.ts";
+
 /**
  * What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached, and a
  * compiled program has them in itself.
@@ -36,9 +38,8 @@ import(${JSON.stringify(module)}).catch((cause) =>
   return new URL(`data:text/javascript,${encodeURIComponent(source)}`);
 }
 
-/** Such looks at a thread that has nothing of ours any more, and is not worth waiting for longer. */
+/** Looks at a thread that has nothing of ours any more, and is not worth waiting for longer. */
 const GONE_LOOKS_MAX = 200;
-const LOOK_AGAIN_MS = 1;
 
 /**
  * Resolves when threads whose Workers have ended are gone: they go on for a moment, with descriptors and

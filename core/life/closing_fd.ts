@@ -24,19 +24,19 @@ import { shown } from "../base/errors.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { COMPLETED_IO, HANDED_OUT, STAGED, SUBMITTED } from "../memory/handle_state.ts";
 import { OP_INVALID } from "../io/operation.ts";
+import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
 import { HANDLE } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 
-const SLICE_MS = 1;
-/** After so many slices the other threads are asked whether they still live. */
-const PATIENCE_SLICES = 100;
+/** A store buffer drains in less than a microsecond; this is the shortest sleep. */
+const DRAIN_STORES_MS = 1;
 
 /** Marks a descriptor, and its file if it is one of the table, and waits for all IO on it. */
 export function closingFd(backend: Backend, fd: number): void {
   checkFd(fd);
   markedClosing(backend.control, backend.id, fd, () => {
     const slots = backend.files.markClosing(fd);
-    if (backend.hasOthers) sleepMs(SLICE_MS);
+    if (backend.hasOthers) sleepMs(DRAIN_STORES_MS);
     finish(backend, fd, slots);
   });
 }
@@ -64,7 +64,7 @@ function finish(backend: Backend, fd: number, slots: readonly number[]): void {
 
 function waitForAllOn(backend: Backend, fd: number): void {
   backend.staging.submit();
-  for (let slices = 0;; slices++) {
+  for (let looks = 0;; looks++) {
     const handle = firstOn(backend, fd);
     if (handle === null) {
       // Other threads may have completed them, and not told yet: whoever closes a file finds what came
@@ -74,7 +74,7 @@ function waitForAllOn(backend: Backend, fd: number): void {
     }
     backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
     waitALittle(backend, handle);
-    if (slices % PATIENCE_SLICES === PATIENCE_SLICES - 1) backend.reapDead();
+    if (looks % LOOKS_UNTIL_CHECK === LOOKS_UNTIL_CHECK - 1) backend.reapDead();
   }
 }
 
@@ -107,6 +107,6 @@ function waitALittle(backend: Backend, handle: AioHandle): void {
     // Completed by another thread just now, or the caller's own handle, that it is about to start.
     backend.collect();
   } else {
-    sleepMs(SLICE_MS);
+    sleepMs(LOOK_AGAIN_MS);
   }
 }

@@ -20,13 +20,10 @@ import { shown, systemError } from "../base/errors.ts";
 import type { FileCalls } from "../files/file_calls.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { SUBMITTED } from "../memory/handle_state.ts";
+import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
 import { FILE_FLAGS, type FileSlot } from "../files/file_table.ts";
 import { HANDLE } from "../memory/shared_memory.ts";
 import { get, type Steps } from "../base/steps.ts";
-
-const PAUSE_MS = 1;
-/** After so many waits the other threads are asked whether they still live. */
-const PATIENCE_WAITS = 100;
 
 /** An open file as one thread has it. */
 export interface ClosingFile {
@@ -88,7 +85,7 @@ function* awaitAllOn(backend: Backend, calls: FileCalls, fd: number): Steps<void
     if (handle === null) return;
     backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
     yield* awaitALittle(backend, calls, handle);
-    if (waits % PATIENCE_WAITS === 0) backend.reapDead("eventLoop");
+    if (waits % LOOKS_UNTIL_CHECK === 0) backend.reapDead("eventLoop");
   }
 }
 
@@ -99,7 +96,7 @@ function* awaitALittle(backend: Backend, calls: FileCalls, handle: AioHandle): S
   if (Atomics.load(handle.words, handle.base + HANDLE.state) !== SUBMITTED) {
     // Completed by another thread just now, or about to be submitted.
     backend.collect();
-    yield* get(calls.pause(PAUSE_MS));
+    yield* get(calls.pause(LOOK_AGAIN_MS));
     return;
   }
   yield* get(

@@ -7,10 +7,9 @@
 import type { Backend } from "../backend/backend.ts";
 import { COMPLETED_IO, STAGED } from "../memory/handle_state.ts";
 import type { Patience } from "../base/patience.ts";
+import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
 import { reapersOf } from "./reapers.ts";
-
-const LOOK_AGAIN_MS = 1;
 
 /**
  * Resolves when no other thread has IO staged or in flight; none can start any more. Threads that

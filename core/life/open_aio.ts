@@ -20,6 +20,7 @@ import { OpenFileTable } from "../files/file_table.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "../base/options.ts";
 import { isThenable } from "../base/promise.ts";
 import { Patience } from "../base/patience.ts";
+import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 import { reapBelongings, reapDead, tryLetGo, tryTakeOver } from "./reap.ts";
 import { Reapers } from "./reapers.ts";
 import {
@@ -160,7 +161,7 @@ function makeAttached(
     throw error;
   }
   if (free >= 0) return backend;
-  for (let slices = 0; !reapBelongings(backend, id); slices++) sleepMs(1);
+  while (!reapBelongings(backend, id)) sleepMs(LOOK_AGAIN_MS);
   Atomics.store(control.words, slotAt, libc.threadId());
   return backend;
 }

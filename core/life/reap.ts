@@ -44,15 +44,15 @@ import {
 } from "../memory/handle_state.ts";
 import type { ReapingFrom } from "../io/method.ts";
 import { performSynchronously } from "../io/operation.ts";
+import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 import { reapersOf } from "./reapers.ts";
 
-const SLICE_MS = 1;
 /** The id of no thread: more than the system gives out. */
 const NO_THREAD = 0x7fff_ffff;
-/** How long a call of the user waits for another thread that completes IO of the dead one. */
-const BUSY_SLICES_MAX = 1000;
+/** Looks of a call of the user, 1 s of them, at another thread that completes IO of the dead one. */
+const BUSY_LOOKS_MAX = 1000;
 
 /** What reaping needs to know of threads. */
 interface Threads {
@@ -86,13 +86,13 @@ export function reapBackend(backend: Backend, id: number): void {
   if (!tryTakeOver(control, libc, id)) {
     throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
   }
-  for (let slices = 0; !finishReaping(backend, id); slices++) {
-    if (slices >= BUSY_SLICES_MAX) {
+  for (let looks = 0; !finishReaping(backend, id); looks++) {
+    if (looks >= BUSY_LOOKS_MAX) {
       throw new AioApiError(
         `Cannot reap backend ${id} yet: another thread is completing IO of it, try again later`,
       );
     }
-    sleepMs(SLICE_MS);
+    sleepMs(LOOK_AGAIN_MS);
   }
 }
 

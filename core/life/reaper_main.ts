@@ -18,8 +18,8 @@ import type { ReaperMessage, ReaperToken } from "./reapers.ts";
 import { Control } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 
-/** How long it waits for other threads that complete IO of the dead one, before it looks again. */
-const SLICE_MS = 10;
+/** To the next look at other threads that complete IO of the dead one. Nobody waits for this thread. */
+const PAUSE_MS = 10;
 
 async function methodOf({ module, method }: ReaperToken): Promise<IoMethod> {
   const exported: Record<string, unknown> = await import(module);
@@ -44,7 +44,7 @@ async function reap(token: ReaperToken): Promise<boolean> {
     const warn = (message: string) => post("warning", message);
     const foundation = { options, method, libc, modules, warn, log: null };
     const backend = makeBackend(foundation, control, token.arena, id);
-    while (!finishReaping(backend, id)) sleepMs(SLICE_MS);
+    while (!finishReaping(backend, id)) sleepMs(PAUSE_MS);
     backend.memory.release();
     return true;
   } finally {

@@ -10,12 +10,10 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../base/pauses.ts";
 
-const SLICE_MS = 1;
 /** To sleep and be woken takes a hundred times as long as most holders keep a lock: some looks first. */
 const LOOKS = 200;
-/** A holder that keeps a lock for so long is asked whether it still lives. */
-const PATIENCE_MS = 100;
 
 /** Whether a thread of this process still runs. */
 export type IsThreadAlive = (threadId: number) => boolean;
@@ -39,14 +37,14 @@ export function lock(
     if (Atomics.load(words, index) !== 0) continue;
     if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;
   }
-  for (let waitedMs = 0;; waitedMs += SLICE_MS) {
+  for (let waitedMs = 0;; waitedMs += LOOK_AGAIN_MS) {
     const holder = Atomics.compareExchange(words, index, 0, threadId);
     if (holder === 0) return;
     assert(holder !== threadId, "A lock was taken twice by one thread");
-    if (waitedMs >= PATIENCE_MS && !isThreadAlive(holder)) {
+    if (waitedMs >= CHECK_ALIVE_MS && !isThreadAlive(holder)) {
       if (Atomics.compareExchange(words, index, holder, threadId) === holder) return;
     }
-    Atomics.wait(words, index, holder, SLICE_MS);
+    Atomics.wait(words, index, holder, LOOK_AGAIN_MS);
   }
 }
 

@@ -9,6 +9,7 @@
  */
 
 import type { Libc } from "../../ffi/libc.ts";
+import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 import { BACKEND, type Control, HEADER } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 
@@ -19,7 +20,6 @@ const RUNG = 2;
 const COUNTER_BYTES = 8;
 const READ_ATTEMPTS_AT_ONCE = 10;
 const READ_ATTEMPTS_MAX = 1000;
-const READ_RETRY_MS = 1;
 
 /** The doorbells of all backends, as one of them sees them. */
 export class Doorbells {
@@ -97,7 +97,7 @@ export class Doorbells {
   #tryTakeAll(fd: number, owed: number): boolean {
     for (let attempt = 0; owed > 0 && attempt < READ_ATTEMPTS_MAX; attempt++) {
       owed -= this.#read(fd);
-      if (owed > 0 && attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(READ_RETRY_MS);
+      if (owed > 0 && attempt >= READ_ATTEMPTS_AT_ONCE) sleepMs(LOOK_AGAIN_MS);
     }
     return owed <= 0;
   }

@@ -23,22 +23,18 @@ import {
 import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { DEFINED } from "../memory/handle_state.ts";
+import {
+  CHECK_ALIVE_MS,
+  CHECK_DEAD_AGAIN_MS,
+  FORSAKEN_LOOK_MS,
+  LOOK_AGAIN_MS,
+} from "../base/pauses.ts";
 import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
 import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
 import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 
-/** How long to sleep before an awaited IO of another backend is looked at again. */
-const FOREIGN_SLICE_MS = 1;
-/** The longest sleep. After so long without a completion it is asked whether the others still live. */
-const PATIENCE_MS = 100;
-/** How soon to check again where a dead thread is not taken over from yet. */
-const ASK_AGAIN_MS = 2;
-/** How long to sleep where no doorbell can be had, or no thread to sleep in. */
-const BELL_LESS_SLICE_MS = 1;
-/** How long to sleep while nobody waits for what is in flight. */
-const FORSAKEN_SLICE_MS = 20;
 /**
  * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
  * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
@@ -202,13 +198,13 @@ export class Pump {
     return this.#host.inFlightCount > 0 && this.#spin.isWorthwhile(now);
   }
 
-  /** Has it look for dead threads again before its patience is over: one is not taken over from yet. */
+  /** Has it look for dead threads again soon: one is not taken over from yet. */
   askSoon(): void {
-    this.#askedAt = performance.now() - PATIENCE_MS + ASK_AGAIN_MS;
+    this.#askedAt = performance.now() - CHECK_ALIVE_MS + CHECK_DEAD_AGAIN_MS;
   }
 
   #askWhoLives(now: number): void {
-    if (now - this.#askedAt < PATIENCE_MS) return;
+    if (now - this.#askedAt < CHECK_ALIVE_MS) return;
     this.#askedAt = now;
     if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
   }
@@ -227,7 +223,7 @@ export class Pump {
   /** A timer that lets the event loop end, as nobody waits for what is in flight. */
   #sleepForsaken(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setNodeTimeout(resolve, this.#bounded(FORSAKEN_SLICE_MS)).unref();
+    const timer = setNodeTimeout(resolve, this.#bounded(FORSAKEN_LOOK_MS)).unref();
     this.#endSleep = () => {
       clearNodeTimeout(timer);
       this.#endSleep = null;
@@ -241,8 +237,8 @@ export class Pump {
     const { doorbells, libc } = this.#host;
     const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {
-      // Nobody can be told from here, where only the event loop calls: it works, slower.
-      const ms = this.#bounded(BELL_LESS_SLICE_MS);
+      // Without a doorbell nobody rings. Only the event loop calls this, so no caller would get an error.
+      const ms = this.#bounded(LOOK_AGAIN_MS);
       this.#sleep(new Promise((resolve) => setTimeout(resolve, ms)));
       return;
     }
@@ -271,7 +267,7 @@ export class Pump {
   }
 
   #sleepMs(): number {
-    return this.#bounded(this.#foreign.length > 0 ? FOREIGN_SLICE_MS : PATIENCE_MS);
+    return this.#bounded(this.#foreign.length > 0 ? LOOK_AGAIN_MS : CHECK_ALIVE_MS);
   }
 
   /** Whole milliseconds, which is what the system and timers take. */

@@ -8,9 +8,7 @@
  */
 
 import type { IoMethod, MethodBackend } from "../io/method.ts";
-
-/** For a method that has no descriptor and does not say what it needs. */
-const UNANNOUNCED_MS = 1;
+import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 
 /** What is known of the method that a backend uses. */
 export interface BoundedSleeper extends MethodBackend {
@@ -32,7 +30,7 @@ export function pollFdOf(backend: BoundedSleeper): number {
 export function boundedMs(backend: BoundedSleeper, longestMs: number): number {
   const { method } = backend;
   if (method.sleepMsMax === undefined) {
-    return pollFdOf(backend) < 0 ? Math.min(longestMs, UNANNOUNCED_MS) : longestMs;
+    return pollFdOf(backend) < 0 ? Math.min(longestMs, LOOK_AGAIN_MS) : longestMs;
   }
   const boundMs = method.sleepMsMax(backend);
   if (boundMs >= 0) return Math.min(longestMs, boundMs);

@@ -17,7 +17,7 @@ const QUICK_MS = 0.7;
 /** What an IO is given of which nothing is known. */
 const SHORTEST_MS = 0.05;
 /** How many times as long as usual an IO may take. */
-const PATIENCE = 2;
+const USUAL_TIMES_MAX = 2;
 /** The weight of what is known beside one more IO. */
 const MEMORY = 8;
 
@@ -56,7 +56,7 @@ export class Spin {
    */
   learn(now: number, count: number, left: number): void {
     // One that took seconds says no more than one that took a little too long.
-    const tookMs = Math.min(now - this.#since, PATIENCE * LONGEST_MS);
+    const tookMs = Math.min(now - this.#since, USUAL_TIMES_MAX * LONGEST_MS);
     this.#usualMs += (tookMs - this.#usualMs) / MEMORY;
     this.#count += (count - this.#count) / MEMORY;
     this.#depth += (count + left - this.#depth) / MEMORY;
@@ -65,7 +65,7 @@ export class Spin {
 
   /** Whether to look once more before sleeping. */
   isWorthwhile(now: number): boolean {
-    const limitMs = this.#latencyMs() < QUICK_MS ? PATIENCE * this.#usualMs : 0;
+    const limitMs = this.#latencyMs() < QUICK_MS ? USUAL_TIMES_MAX * this.#usualMs : 0;
     return now - this.#since <
       Math.min(Math.max(limitMs, this.#shortestMs), this.#longestMs);
   }

@@ -14,6 +14,7 @@ import type { AioHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
 import * as states from "../memory/handle_state.ts";
 import { STATE_NAMES } from "../memory/handle_state.ts";
+import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
 import type { Pump } from "./pump.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { BACKEND } from "../memory/shared_memory.ts";
@@ -32,11 +33,6 @@ const { COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, STAGED, SUBMITTED } = states;
 const { HANDLE } = layout;
 const { WAIT_NONE } = waitEvents;
 const { checkWaitRef } = refs;
-
-/** How long a blocking waiter sleeps before it looks again by itself. */
-const WAIT_SLICE_MS = 1;
-/** After so many slices all other threads are asked whether they still live. */
-const PATIENCE_SLICES = 100;
 
 /** What waiting needs of the backend. */
 export interface WaitingHost extends BoundedSleeper {
@@ -168,13 +164,13 @@ export class Waiting {
   /** Blocks until an IO that was at least staged, and submitted if it is ours, is done. */
   waitFor(handle: AioHandle, generation: number): void {
     const isOwn = handle.backendId === this.#host.id;
-    for (let slices = 0; !this.#noticeDone(handle, generation);) {
+    for (let sleeps = 0; !this.#noticeDone(handle, generation);) {
       // The issuer gets a moment to complete it itself: a busy one is only held up by help.
-      const isHelped = (isOwn || slices > 0) && this.#help(handle, generation);
+      const isHelped = (isOwn || sleeps > 0) && this.#help(handle, generation);
       if (isHelped && (isOwn || this.#noticeDone(handle, generation))) continue;
       this.#sleepFor(handle);
-      slices++;
-      if (slices % PATIENCE_SLICES === 0) this.#host.reapDead();
+      sleeps++;
+      if (sleeps % LOOKS_UNTIL_CHECK === 0) this.#host.reapDead();
     }
   }
 
@@ -192,9 +188,9 @@ export class Waiting {
   ): void {
     if (handle !== null && this.#help(handle, this.generationOf(handle.base))) return;
     this.#setWaitEvent(WAIT_IO_COMPLETION);
-    foreign.sleep(boundedMs(this.#host, WAIT_SLICE_MS));
+    foreign.sleep(boundedMs(this.#host, LOOK_AGAIN_MS));
     this.#setWaitEvent(WAIT_NONE);
-    if (rounds % PATIENCE_SLICES === 0) this.#host.reapDead();
+    if (rounds % LOOKS_UNTIL_CHECK === 0) this.#host.reapDead();
   }
 
   /** Whether the method can bring an IO about: it has it, and no other thread is about to complete it. */
@@ -233,7 +229,7 @@ export class Waiting {
     const state = Atomics.load(words, stateAt);
     if (state === COMPLETED_SHARED || state === COMPLETED_LOCAL || state === IDLE) return;
     this.#setWaitEvent(state < SUBMITTED ? WAIT_IO_SUBMIT : WAIT_IO_COMPLETION);
-    Atomics.wait(words, stateAt, state, boundedMs(this.#host, WAIT_SLICE_MS));
+    Atomics.wait(words, stateAt, state, boundedMs(this.#host, LOOK_AGAIN_MS));
     this.#setWaitEvent(WAIT_NONE);
   }
 

@@ -9,6 +9,7 @@ import type { AioHandle } from "../../core/io/handle.ts";
 import * as states from "../../core/memory/handle_state.ts";
 import * as locks from "../../core/memory/lock.ts";
 import type { MethodBackend, ReapingFrom } from "../../core/io/method.ts";
+import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
 import { BACKEND } from "../../core/memory/shared_memory.ts";
 import { sleepMs } from "../../core/base/sleep.ts";
@@ -27,7 +28,6 @@ const { HANDLE } = layout;
 /** After so many looks that found a lock taken, its holder is asked whether it lives. */
 const LOOKS_UNTIL_ASKED = 64;
 const CANCEL_ATTEMPTS_MAX = 1000;
-const CANCEL_PAUSE_MS = 1;
 const CANCEL_LOOKS_MAX = 100;
 
 /** What comes back in a thread's ring because it died. */
@@ -251,7 +251,7 @@ export class UringCompletions {
       const looksMax = from === "wait" ? CANCEL_LOOKS_MAX : 0;
       for (let i = 0; ring.inKernel > 0 && i < looksMax; i++) {
         this.#takeDead(ring);
-        if (ring.inKernel > 0) sleepMs(CANCEL_PAUSE_MS);
+        if (ring.inKernel > 0) sleepMs(LOOK_AGAIN_MS);
       }
       this.#takeDead(ring);
       isDone = ring.inKernel === 0;

@@ -11,6 +11,7 @@ import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import { type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "../../core/io/method.ts";
 import * as operations from "../../core/io/operation.ts";
 import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } from "../../core/io/operation.ts";
+import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import { PinnedMemory } from "../../core/memory/pinned_memory.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
 import { ECANCELED, errnoName, errnoText } from "../../ffi/errno.ts";
@@ -47,10 +48,6 @@ const CANCEL_ATTEMPTS_MAX = 10;
  * read-ahead waits for a place in the queue of the device, which a device that hangs gives to nobody.
  */
 const INLINE_READS_MAX = 64;
-/** How long a blocking wait sleeps before it looks who else may have completed the IO. */
-const WAIT_SLICE_MS = 1;
-/** The same where no other thread could. */
-const WAIT_ALONE_MS = 100;
 
 /** The ring of one backend, as its owner uses it. */
 export class UringSubmission {
@@ -338,7 +335,8 @@ export class UringSubmission {
   #sleepOnRing(): void {
     this.#pollfd[POLLFD_WORDS.fd] = this.ring.fd;
     this.#pollfd[POLLFD_WORDS.events] = POLLIN;
-    const timeoutMs = this.#backend.hasOthers ? WAIT_SLICE_MS : WAIT_ALONE_MS;
+    // Another thread may take the completion out of the ring, or the IO over.
+    const timeoutMs = this.#backend.hasOthers ? LOOK_AGAIN_MS : CHECK_ALIVE_MS;
     this.#backend.libc.poll(this.#pollfdBytes, 1, timeoutMs);
   }
 

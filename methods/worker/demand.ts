@@ -6,15 +6,14 @@
  */
 
 import type { MethodBackend } from "../../core/io/method.ts";
+import { CHECK_ALIVE_MS } from "../../core/base/pauses.ts";
 import { HEADER } from "../../core/memory/shared_memory.ts";
 import { POOL, poolAt } from "./memory.ts";
 import { WorkerPool } from "./pool.ts";
 import type { WorkerQueue } from "./queue.ts";
 
 /** How long IO waits without any Worker before a warning says so. */
-const PATIENCE_MS = 30_000;
-/** How long it waits before it is checked that the thread which starts Workers is still alive. */
-const TAKE_OVER_MS = 100;
+const WARN_AFTER_MS = 30_000;
 
 /** The demand of one backend. */
 export class WorkerDemand {
@@ -90,12 +89,12 @@ export class WorkerDemand {
     const now = performance.now();
     this.#pool?.stepIfOverdue(now);
     if (this.#since < 0) this.#since = now;
-    if (this.#pool === null && now - this.#since >= TAKE_OVER_MS) this.#takeOverFromDead();
-    if (this.#hasWarned || now - this.#since < PATIENCE_MS) return;
+    if (this.#pool === null && now - this.#since >= CHECK_ALIVE_MS) this.#takeOverFromDead();
+    if (this.#hasWarned || now - this.#since < WARN_AFTER_MS) return;
     this.#hasWarned = true;
     this.#backend.warn(
       `IO has waited ${
-        PATIENCE_MS / 1000
+        WARN_AFTER_MS / 1000
       } s for an IO worker, and none has come: the thread that ` +
         "opened the Aio starts them, so its event loop must not be blocked",
     );

@@ -14,6 +14,7 @@
 import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { startOf, untilGone } from "../../core/base/own_threads.ts";
+import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import type { HelperToken } from "../../core/life/helper_thread.ts";
 import type { MethodBackend } from "../../core/io/method.ts";
@@ -31,9 +32,6 @@ const RETRY_PAUSE_MAX_MS = 10_000;
 const FAILURES_MAX = 5;
 /** A step that has waited so long for its turn is made at once: the thread looks for IO in a loop. */
 const OVERDUE_MS = 20;
-
-/** How soon to look again whether the thread of a Worker that ended is gone. */
-const LOOK_AGAIN_MS = 1;
 
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));

@@ -7,12 +7,10 @@
  * @module
  */
 
-import { alignUp, type Arena, onAbort, PAGE_SIZE_BYTES } from "../../core/inside.ts";
+import { alignUp, type Arena, LOOK_AGAIN_MS, onAbort, PAGE_SIZE_BYTES } from "../../core/inside.ts";
 
 /** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
 const BOUNCE_BYTES_MAX = 1024 * 1024;
-/** How soon to look again for space that only other threads hold: nobody tells when they give it back. */
-const LOOK_AGAIN_MS = 1;
 /** At least this many pieces have room at the same time. */
 const BOUNCE_PIECES_MIN = 4;
 

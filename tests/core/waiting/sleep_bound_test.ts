@@ -8,6 +8,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import type { MethodBackend } from "../../../core/io/method.ts";
+import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../../../core/base/pauses.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { boundedMs } from "../../../core/waiting/sleep_bound.ts";
 import {
@@ -25,10 +26,6 @@ import { HeldMethod, type HeldMethodOptions } from "../../support/held_method.ts
 import { until } from "../../support/patience.ts";
 
 const EMFILE = 24;
-/** core/waiting/pump.ts: how long an event loop sleeps at most, */
-const PATIENCE_MS = 100;
-/** core/waiting/waiting.ts: and a thread that blocks, and who awaits another backend's IO. */
-const SLICE_MS = 1;
 /** So many looks take several sleeps, in whichever way: some are before the first. */
 const LOOKS = 12;
 
@@ -74,7 +71,7 @@ async function sleepsFor(held: FoundByLooking): Promise<number[]> {
 }
 
 Deno.test("held: aio.wait() looks every millisecond where the method says nothing", async () => {
-  assertEquals(await sleepsFor(new SaysNothing(LOOKS)), [SLICE_MS]);
+  assertEquals(await sleepsFor(new SaysNothing(LOOKS)), [LOOK_AGAIN_MS]);
 });
 
 Deno.test("held: canary: where the method says that it tells, and does not, the IO is slept through", async () => {
@@ -90,7 +87,7 @@ for (const [boundMs, sleptMs] of [[7, 7], [2.5, 3], [0, 0]] as const) {
 }
 
 Deno.test("held: aio.wait() never sleeps longer than without a bound", async () => {
-  assertEquals(await sleepsFor(boundedBy(1000, 4)), [PATIENCE_MS]);
+  assertEquals(await sleepsFor(boundedBy(1000, 4)), [CHECK_ALIVE_MS]);
 });
 
 Deno.test("held: aio.wait() asks for the bound before each sleep", async () => {
@@ -102,7 +99,7 @@ Deno.test("held: aio.wait() asks for the bound before each sleep", async () => {
   assertEquals(watch.polls.slice(0, 6).map(({ timeoutMs }) => timeoutMs), [5, 4, 3, 2, 1, 0]);
 });
 
-for (const [boundMs, sleptMs] of [[7, SLICE_MS], [0, 0]] as const) {
+for (const [boundMs, sleptMs] of [[7, LOOK_AGAIN_MS], [0, 0]] as const) {
   Deno.test(`held: aio.wait() of another backend's IO sleeps for ${sleptMs} ms if the method allows ${boundMs}`, async () => {
     await using stage = await openStage({ ...AS_ASKED, workers: 1, held: boundedBy(boundMs) });
     const { aio, watch, workers } = stage;
@@ -111,7 +108,7 @@ for (const [boundMs, sleptMs] of [[7, SLICE_MS], [0, 0]] as const) {
   });
 }
 
-for (const [boundMs, sleptMs] of [[Infinity, SLICE_MS], [0, 0]] as const) {
+for (const [boundMs, sleptMs] of [[Infinity, LOOK_AGAIN_MS], [0, 0]] as const) {
   Deno.test(`held: aio.wait() without a doorbell uses a timer of ${sleptMs} ms if the method allows ${boundMs}`, async () => {
     await using stage = await openStage({ held: boundedBy(boundMs) });
     const { aio, fixture } = stage;
@@ -181,7 +178,7 @@ const BLOCKING: Record<string, (stage: Stage) => Promise<() => void>> = {
 };
 
 for (const [name, begin] of Object.entries(BLOCKING)) {
-  for (const [boundMs, sleptMs] of [[Infinity, SLICE_MS], [0.25, 0.25], [0, 0]] as const) {
+  for (const [boundMs, sleptMs] of [[Infinity, LOOK_AGAIN_MS], [0.25, 0.25], [0, 0]] as const) {
     Deno.test(`held: ${name} looks every ${sleptMs} ms if the method cannot wait and allows ${boundMs}`, async () => {
       const held = boundedBy(boundMs);
       await using stage = await openStage({ workers: 1, maxConcurrency: 1, held });
@@ -289,7 +286,7 @@ Deno.test("held: canary: without hasCompletions() it is slept through", async ()
 // --- the bound itself ---
 
 testSharedCores("boundedMs() leaves a backend asleep that is woken", ({ aio }) => {
-  assertEquals(boundedMs(backendOf(aio), PATIENCE_MS), PATIENCE_MS);
+  assertEquals(boundedMs(backendOf(aio), CHECK_ALIVE_MS), CHECK_ALIVE_MS);
   assertEquals(boundedMs(backendOf(aio), Infinity), Infinity);
 }, { only: ["held", "worker", "io_uring"] });
 
@@ -307,7 +304,7 @@ Deno.test("held: boundedMs() takes a descriptor of -1 for none", async () => {
   let fd = -1;
   held.pollFd = () => fd;
   const backend = backendOf(fixture.aio);
-  assertEquals(boundedMs(backend, PATIENCE_MS), SLICE_MS);
+  assertEquals(boundedMs(backend, CHECK_ALIVE_MS), LOOK_AGAIN_MS);
   fd = 0;
-  assertEquals(boundedMs(backend, PATIENCE_MS), PATIENCE_MS);
+  assertEquals(boundedMs(backend, CHECK_ALIVE_MS), CHECK_ALIVE_MS);
 });

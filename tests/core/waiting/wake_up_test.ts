@@ -6,6 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../../../core/base/pauses.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import {
@@ -22,10 +23,6 @@ import {
 import { startRead } from "../../support/core.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 
-/** core/waiting/pump.ts: how long it sleeps at most for IO of another backend, */
-const FOREIGN_SLICE_MS = 1;
-/** and otherwise. */
-const PATIENCE_MS = 100;
 /** core/waiting/doorbell.ts: the word of a backend that sleeps, and of one that was rung. */
 const PARKED = 1;
 const RUNG = 2;
@@ -118,7 +115,7 @@ async function runOwnCompletion(isOn: boolean): Promise<boolean> {
   const { ref } = startRead(fixture);
   const awaited = aio.wait(ref);
   const poll = await watch.untilParked();
-  assertEquals(poll.timeoutMs, PATIENCE_MS);
+  assertEquals(poll.timeoutMs, CHECK_ALIVE_MS);
   using _off = isOn ? null : replace(backendOf(aio).doorbells, "ringSelf", () => {});
   held.perform(aio, ref);
   await awaited;
@@ -150,7 +147,7 @@ class FoundByLooking extends HeldMethod {
 
 async function runForeignAwait(isOn: boolean): Promise<boolean> {
   const held = new FoundByLooking(10); // Beginning to await it takes two looks, a turn of the pump two.
-  const isLong = (timeoutMs: number) => timeoutMs !== FOREIGN_SLICE_MS;
+  const isLong = (timeoutMs: number) => timeoutMs !== LOOK_AGAIN_MS;
   await using stage = await openStage({ workers: 1, held, isLong });
   const { aio, fixture, watch, workers } = stage;
   const ownDone = aio.wait(startRead(fixture).ref);
