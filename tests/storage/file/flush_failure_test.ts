@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioSystemError, type SystemError } from "../../../core/base/errors.ts";
 import { flushErrorOf, noteFlushError } from "../../../core/files/flush_error.ts";
 import { backendOf } from "../../../core/inside.ts";
@@ -19,11 +19,17 @@ import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { settles, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
+import {
+  checkCloses,
+  completeOwn,
+  openDurable,
+  POINT,
+  rejection,
+  REMEDY,
+} from "../../support/flush_failures.ts";
 
-const POINT = "aio-process-completion-before-shared";
 const EIO = 5;
 const ENOSPC = 28;
-const REMEDY = "open it again and verify what was written since the last sync() that resolved";
 
 /** Has the next IO of an operation fail with an error number, whatever the system says. */
 function failNext(aio: Aio, operation: string, errno: number): void {
@@ -32,13 +38,6 @@ function failNext(aio: Aio, operation: string, errno: number): void {
     aio.detachInjectionPoint(POINT);
     return -errno;
   });
-}
-
-/** Waits for a promise that must reject with an error of the system. */
-async function rejection(promise: Promise<unknown>): Promise<SystemError> {
-  const outcome = await promise.then(() => null, (error: SystemError) => error);
-  assert(outcome instanceof AioSystemError, `${outcome}`);
-  return outcome;
 }
 
 /** All ways to flush a file, each by its system call. */
@@ -64,14 +63,6 @@ async function checkFailsAlways({ file }: { file: AioFile }, code: string): Prom
   for (const [syscall, flush] of BLOCKING) {
     check(assertThrows(() => flush(file), AioSystemError) as SystemError, syscall);
   }
-}
-
-async function checkCloses({ file }: { file: AioFile }, code: string): Promise<void> {
-  const closed = await rejection(file.close());
-  const what = `Closed ${JSON.stringify(file.path)}, but an earlier flush of it failed: `;
-  assert(closed.message.startsWith(what), closed.message);
-  assert(closed.message.endsWith(`(${code}); ${REMEDY}`), closed.message);
-  assertEquals([closed.code, closed.syscall, closed.path], [code, "close", file.path]);
 }
 
 for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2]] as const) {
@@ -234,10 +225,6 @@ testEachCoreMethod("startFsync() has an error after a flush that failed", async 
 
 // --- writes of files opened with O_DSYNC ---
 
-async function openDurable({ aio, file }: Fixture): Promise<AioFile> {
-  return await aio.openFile(file.path, { read: true, write: true, dsync: true });
-}
-
 testEachCoreMethod("a failed write counts as a failed flush with dsync", async (test) => {
   await using fixture = await test.open();
   const { aio } = fixture;
@@ -275,160 +262,6 @@ testEachCoreMethod("a write fails with dsync after a flush that failed", async (
 });
 
 // --- flushes that overlap, in an order that only a method of the test can set ---
-
-/** Whether a promise is settled after everything that is ready has run. */
-async function isSettled(promise: Promise<unknown>): Promise<boolean> {
-  let isOver = false;
-  const note = () => void (isOver = true);
-  promise.then(note, note);
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve));
-  return isOver;
-}
-
-/** Waits until so many IOs are held. */
-async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]> {
-  for (;;) {
-    const ios = held.held(aio);
-    if (ios.length === count) return ios;
-    await new Promise((resolve) => setTimeout(resolve));
-  }
-}
-
-/** Lets the only IO of this thread go with success, whatever another one left. */
-async function completeOwn({ aio, held }: Fixture): Promise<void> {
-  const backend = backendOf(aio);
-  for (;;) {
-    const own = held.held(aio).find((io) => backend.handleOf(io).backendId === backend.id);
-    if (own !== undefined) return held.complete(aio, own, 0);
-    await new Promise((resolve) => setTimeout(resolve));
-  }
-}
-
-const SETTLING = [["fails", -EIO], ["goes well", 0]] as const;
-
-for (const [outcome, raw] of SETTLING) {
-  Deno.test(`held: sync() waits for one that it overlaps, which ${outcome}`, async () => {
-    await using fixture = await openHeld();
-    const { aio, held, file } = fixture;
-    const [first, second] = [file.sync(), file.syncData()];
-    const [firstIo, secondIo] = await heldIos(fixture, 2);
-    held.complete(aio, secondIo!, 0);
-    assertEquals(await isSettled(second), false);
-    // It begins later, so the second does not wait for it; the first does.
-    const third = file.sync();
-    const [, thirdIo] = await heldIos(fixture, 2);
-    held.complete(aio, firstIo!, raw);
-    if (raw === 0) await second;
-    else {
-      const errors = await Promise.all([first, second].map(rejection));
-      assertEquals(errors.map(({ syscall }) => syscall), ["fsync", "fdatasync"]);
-    }
-    held.complete(aio, thirdIo!, 0);
-    if (raw === 0) return void await Promise.all([first, third]);
-    await rejection(third);
-    await checkCloses(fixture, "EIO");
-  });
-
-  Deno.test(`held: syncSync() waits for one that it overlaps, which ${outcome}`, async () => {
-    await using fixture = await openHeld();
-    const { aio, held, file } = fixture;
-    const first = file.sync();
-    const [firstIo] = await heldIos(fixture, 1);
-    aio.attachInjectionPoint(POINT, (handle) => handle.id === firstIo ? raw : undefined);
-    // The method performs what is waited for.
-    if (raw === 0) file.syncDataSync();
-    else assertThrows(() => file.syncDataSync(), AioSystemError, "EIO");
-    assertEquals(held.waits, [firstIo]);
-    if (raw === 0) return await first;
-    await rejection(first);
-    await checkCloses(fixture, "EIO");
-  });
-
-  Deno.test(`held: a write with dsync waits for one that it overlaps, which ${outcome}`, async () => {
-    await using fixture = await openHeld();
-    const { aio, held } = fixture;
-    const file = await openDurable(fixture);
-    const first = file.writeAt(new Uint8Array(10), 0);
-    const second = file.writeAt(new Uint8Array(10), 100);
-    const [firstIo, secondIo] = await heldIos(fixture, 2);
-    held.complete(aio, secondIo!, 10);
-    assertEquals(await isSettled(second), false);
-    held.complete(aio, firstIo!, raw === 0 ? 10 : raw);
-    if (raw === 0) {
-      assertEquals(await Promise.all([first, second]), [10, 10]);
-      return await file.close();
-    }
-    const [, error] = await Promise.all([first, second].map(rejection));
-    assertEquals(error!.syscall, "pwritev");
-    await checkCloses({ file }, "EIO");
-  });
-
-  Deno.test(`held: sync() waits for another thread's that it overlaps, which ${outcome}`, async () => {
-    await using fixture = await openHeld();
-    const { aio, held, file } = fixture;
-    await using worker = await AttachedWorker.start(aio, file);
-    const theirs = worker.ask({ what: "sync" });
-    const [theirIo] = await heldIos(fixture, 1);
-    const ours = file.sync();
-    const [, ourIo] = await heldIos(fixture, 2);
-    held.complete(aio, ourIo!, 0);
-    assertEquals(await isSettled(ours), false);
-    held.complete(aio, theirIo!, raw);
-    if (raw === 0) return void await Promise.all([ours, theirs]);
-    const [error] = await Promise.all([
-      rejection(ours),
-      assertRejects(() => theirs, Error, `(EIO); close it, ${REMEDY}`),
-    ]);
-    assertEquals(error.code, "EIO");
-    const later = assertThrows(() => file.syncDataSync(), AioSystemError);
-    assertEquals((later as SystemError).code, "EIO");
-    // The Worker has heard of it, and so has this thread.
-    await assertRejects(
-      () => worker.ask({ what: "close" }),
-      Error,
-      "an earlier flush of it failed",
-    );
-    worker.terminate();
-    await checkCloses(fixture, "EIO");
-  });
-}
-
-Deno.test("held: sync() that is aborted ends at once, and its error is kept all the same", async () => {
-  await using fixture = await openHeld();
-  const { aio, held, file } = fixture;
-  const controller = new AbortController();
-  const aborted = file.sync({ signal: controller.signal });
-  const [io] = await heldIos(fixture, 1);
-  controller.abort(new Error("no more"));
-  await assertRejects(() => aborted, Error, "no more");
-  held.complete(aio, io!, -EIO);
-  const later = file.sync();
-  const [laterIo] = await heldIos(fixture, 1);
-  held.complete(aio, laterIo!, 0);
-  assertEquals((await rejection(later)).code, "EIO");
-  await checkCloses(fixture, "EIO");
-});
-
-Deno.test("held: reads and other files' flushes are not waited for", async () => {
-  await using fixture = await openHeld();
-  const { aio, held, file } = fixture;
-  await using other = await aio.openFile(file.path, { write: true });
-  const elsewhere = other.sync();
-  const read = file.readAt(new Uint8Array(10), 0);
-  const write = file.writeAt(new Uint8Array(10), 0);
-  const flushed = file.sync();
-  const ios = await heldIos(fixture, 4);
-  const isOurs = (io: number) => {
-    const { operation, operationData } = backendOf(aio).handleOf(io);
-    return operation === "fsync" && operationData.fd === file.fd;
-  };
-  held.complete(aio, ios.find(isOurs)!, 0);
-  await flushed;
-  held.performAll(aio);
-  await Promise.all([elsewhere, read, write]);
-});
-
-// --- threads that die ---
 
 /** What a Worker leaves behind that ends while it flushes. */
 async function leaveFlush(fixture: Fixture, hasBegun: boolean): Promise<WaitRef> {

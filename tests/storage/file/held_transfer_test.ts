@@ -5,72 +5,20 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { setImmediate } from "node:timers";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
-import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
-import { HeldMethod } from "../../support/held_method.ts";
+import { fileContent, type Fixture } from "../../support/core.ts";
 import { contentAt } from "../../support/prng.ts";
+import { complete, heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
 
 const EINTR = 4;
 const EIO = 5;
 const EAGAIN = 11;
 const ENOSPC = 28;
-/** More than there are handles. */
-const TURNS = 8;
+
 /** More than any bounded number of tries. */
 const TRIES_MAX = 5_000;
-
-/**
- * Lets the event loop come around until all that is over was handed out, and what follows is submitted.
- * On a busy machine each IO that is over is handed out in a turn of its own, after other work.
- */
-async function turn({ aio }: Fixture): Promise<void> {
-  for (let i = 0; i < TURNS; i++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    await backendOf(aio).turn.settled();
-  }
-  await new Promise((resolve) => setTimeout(resolve));
-}
-
-/** What is held, as operation, offset and length, the oldest first. */
-async function heldNow(fixture: Fixture): Promise<string[]> {
-  await turn(fixture);
-  return fixture.held.held(fixture.aio).map((index) => {
-    const handle = backendOf(fixture.aio).handleOf(index);
-    const { offset, length } = handle.operationData;
-    return `${handle.operation} ${offset} ${length}`;
-  });
-}
-
-/** Completes the oldest held IO with a result. */
-async function complete(fixture: Fixture, result: number): Promise<void> {
-  await turn(fixture);
-  const [index] = fixture.held.held(fixture.aio);
-  assert(index !== undefined, "nothing is held");
-  fixture.held.complete(fixture.aio, index, result);
-}
-
-/** Really does the oldest held IO. */
-async function perform(fixture: Fixture): Promise<void> {
-  await turn(fixture);
-  const [index] = fixture.held.held(fixture.aio);
-  assert(index !== undefined, "nothing is held");
-  fixture.held.perform(fixture.aio, index);
-}
-
-async function withHeld(
-  use: (fixture: Fixture) => Promise<void>,
-  options: Parameters<typeof openHeld>[0] = {},
-  method = new HeldMethod(),
-): Promise<void> {
-  await using fixture = await openHeld({ maxConcurrency: 4, ...options }, method);
-  await use(fixture);
-  await turn(fixture);
-  assertEquals(fixture.held.held(fixture.aio), []);
-  assertEquals(backendOf(fixture.aio).idleCount, 4, "handles");
-}
 
 /** A buffer in the arena, and one that is bounced. */
 function buffersOf(fixture: Fixture, bytes: number): Uint8Array[] {
@@ -287,116 +235,6 @@ Deno.test("held: writes that wait for room start in the order of their calls", (
     assertEquals(offsets, offsets.map((_, i) => i * 10_000));
     assertEquals(await Promise.all(writes), new Array(40).fill(10_000));
   }, { arenaBytes: 65_536 }));
-
-Deno.test("held: close() waits for what is in flight, and so does closing the Aio", () =>
-  withHeld(async (fixture) => {
-    const { aio, file } = fixture;
-    const reading = file.readAt(new Uint8Array(10), 0);
-    await turn(fixture);
-    let isClosed = false;
-    const closing = file.close().then(() => isClosed = true);
-    await turn(fixture);
-    await turn(fixture);
-    assert(!isClosed);
-    const other = assertThrows(() => file.token, Deno.errors.BadResource);
-    assert(other.message.endsWith("the file is closed"));
-    await perform(fixture);
-    assertEquals(await reading, 10);
-    await closing;
-    await aio.close();
-  }));
-
-Deno.test("held: closeSync() with a read in flight is Busy", () =>
-  withHeld(async (fixture) => {
-    const { file } = fixture;
-    const reading = file.readAt(new Uint8Array(10), 0);
-    await turn(fixture);
-    const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
-    assertEquals(
-      error.message,
-      `Cannot close ${JSON.stringify(file.path)} at once while 1 operations are pending: ` +
-        "await close() instead",
-    );
-    await perform(fixture);
-    await reading;
-    file.closeSync();
-  }));
-
-Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
-  withHeld(async (fixture) => {
-    const { aio, file } = fixture;
-    const view = aio.alloc(5_000);
-    const reading = file.readAt(view.subarray(4_500, 4_600), 0);
-    const message = `Cannot free the view at byte ${view.byteOffset} of the arena ` +
-      "while an IO uses it: wait for the IO first";
-    assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
-    await turn(fixture);
-    assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
-    await perform(fixture);
-    await reading;
-    aio.free(view);
-  }));
-
-Deno.test("held: an abort rejects at once, and the memory is kept until the kernel is done", () =>
-  withHeld(async (fixture) => {
-    const { aio, file } = fixture;
-    const { freeBytes } = backendOf(aio).arena;
-    const controller = new AbortController();
-    const plain = new Uint8Array(100);
-    const view = aio.alloc(100);
-    const { signal } = controller;
-    const reads = [plain, view].map((buffer) => {
-      const reading = file.readAt(buffer, 0, { signal });
-      return reading.then(() => "read", (reason) => reason);
-    });
-    await turn(fixture);
-    controller.abort("enough");
-    assertEquals(await Promise.all(reads), ["enough", "enough"]);
-    assertEquals((await heldNow(fixture)).length, 2, "they are still in flight");
-    assertEquals(
-      backendOf(aio).arena.freeBytes,
-      freeBytes - 2 * 4096,
-      "the bounce page and the view",
-    );
-    assertThrows(() => aio.free(view), Deno.errors.Busy);
-    let isClosed = false;
-    const closing = file.close().then(() => isClosed = true);
-    await turn(fixture);
-    assert(!isClosed, "the descriptor outlives what is in flight on it");
-    await perform(fixture);
-    await perform(fixture);
-    await closing;
-    assertEquals(plain, new Uint8Array(100), "the buffer is its owner's again");
-    aio.free(view);
-    assertEquals(backendOf(aio).arena.freeBytes, freeBytes);
-  }));
-
-Deno.test("held: an abort of a read that has no handle yet never starts it", () =>
-  withHeld(async (fixture) => {
-    const { file } = fixture;
-    const reads = [0, 1, 2, 3].map((i) => file.readAt(new Uint8Array(10), i));
-    const controller = new AbortController();
-    const { signal } = controller;
-    const aborted = file.readAt(new Uint8Array(10), 77, { signal }).catch((reason) => reason);
-    const syncing = file.sync({ signal }).catch((reason) => reason);
-    await turn(fixture);
-    controller.abort("enough");
-    assertEquals([await aborted, await syncing], ["enough", "enough"]);
-    for (let i = 0; i < 4; i++) await perform(fixture);
-    await Promise.all(reads);
-    assertEquals(await heldNow(fixture), [], "nothing at offset 77");
-  }));
-
-Deno.test("held: a transfer that was started goes on after close() of its file", () =>
-  withHeld(async (fixture) => {
-    const { aio, file } = fixture;
-    const views = Array.from({ length: 40 }, () => aio.alloc(10));
-    const reading = file.readAt(views, 0);
-    const closing = file.close();
-    for (let i = 0; i < 3; i++) await perform(fixture);
-    assertEquals(await reading, 400);
-    await closing;
-  }));
 
 Deno.test("held: readAtSync() while others are in flight disturbs none of them", () =>
   withHeld(async (fixture) => {

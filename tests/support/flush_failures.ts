@@ -1,0 +1,58 @@
+/**
+ * flush_failures.ts: how tests of failed flushes see to it that one fails, and what it must say.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { AioSystemError, type SystemError } from "../../core/base/errors.ts";
+import { backendOf } from "../../core/inside.ts";
+import type { AioFile } from "../../storage/mod.ts";
+import type { Fixture } from "./core.ts";
+
+/** Where the answer of the system is replaced. */
+export const POINT = "aio-process-completion-before-shared";
+
+/** What the message of a failed flush ends with. */
+export const REMEDY =
+  "open it again and verify what was written since the last sync() that resolved";
+
+/** Waits for a promise that must reject with an error of the system. */
+export async function rejection(promise: Promise<unknown>): Promise<SystemError> {
+  const outcome = await promise.then(() => null, (error: SystemError) => error);
+  assert(outcome instanceof AioSystemError, `${outcome}`);
+  return outcome;
+}
+
+/** Closes a file whose flush has failed, and checks what that says. */
+export async function checkCloses({ file }: { file: AioFile }, code: string): Promise<void> {
+  const closed = await rejection(file.close());
+  const what = `Closed ${JSON.stringify(file.path)}, but an earlier flush of it failed: `;
+  assert(closed.message.startsWith(what), closed.message);
+  assert(closed.message.endsWith(`(${code}); ${REMEDY}`), closed.message);
+  assertEquals([closed.code, closed.syscall, closed.path], [code, "close", file.path]);
+}
+
+/** Opens the file of a fixture again, so that each write is a flush. */
+export async function openDurable({ aio, file }: Fixture): Promise<AioFile> {
+  return await aio.openFile(file.path, { read: true, write: true, dsync: true });
+}
+
+/** Waits until so many IOs are held. */
+export async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]> {
+  for (;;) {
+    const ios = held.held(aio);
+    if (ios.length === count) return ios;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+/** Lets the only IO of this thread go with success, whatever another one left. */
+export async function completeOwn({ aio, held }: Fixture): Promise<void> {
+  const backend = backendOf(aio);
+  for (;;) {
+    const own = held.held(aio).find((io) => backend.handleOf(io).backendId === backend.id);
+    if (own !== undefined) return held.complete(aio, own, 0);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}

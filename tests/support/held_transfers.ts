@@ -1,0 +1,64 @@
+/**
+ * held_transfers.ts: transfers of the friendly layer that a test completes as it likes.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import { backendOf } from "../../core/inside.ts";
+import { type Fixture, openHeld } from "./core.ts";
+import { HeldMethod } from "./held_method.ts";
+import { assert, assertEquals } from "@std/assert";
+
+/** More than there are handles. */
+export const TURNS = 8;
+
+/**
+ * Lets the event loop come around until all that is over was handed out, and what follows is submitted.
+ * On a busy machine each IO that is over is handed out in a turn of its own, after other work.
+ */
+export async function turn({ aio }: Fixture): Promise<void> {
+  for (let i = 0; i < TURNS; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await backendOf(aio).turn.settled();
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+}
+
+/** What is held, as operation, offset and length, the oldest first. */
+export async function heldNow(fixture: Fixture): Promise<string[]> {
+  await turn(fixture);
+  return fixture.held.held(fixture.aio).map((index) => {
+    const handle = backendOf(fixture.aio).handleOf(index);
+    const { offset, length } = handle.operationData;
+    return `${handle.operation} ${offset} ${length}`;
+  });
+}
+
+/** Completes the oldest held IO with a result. */
+export async function complete(fixture: Fixture, result: number): Promise<void> {
+  await turn(fixture);
+  const [index] = fixture.held.held(fixture.aio);
+  assert(index !== undefined, "nothing is held");
+  fixture.held.complete(fixture.aio, index, result);
+}
+
+/** Really does the oldest held IO. */
+export async function perform(fixture: Fixture): Promise<void> {
+  await turn(fixture);
+  const [index] = fixture.held.held(fixture.aio);
+  assert(index !== undefined, "nothing is held");
+  fixture.held.perform(fixture.aio, index);
+}
+
+export async function withHeld(
+  use: (fixture: Fixture) => Promise<void>,
+  options: Parameters<typeof openHeld>[0] = {},
+  method = new HeldMethod(),
+): Promise<void> {
+  await using fixture = await openHeld({ maxConcurrency: 4, ...options }, method);
+  await use(fixture);
+  await turn(fixture);
+  assertEquals(fixture.held.held(fixture.aio), []);
+  assertEquals(backendOf(fixture.aio).idleCount, 4, "handles");
+}
