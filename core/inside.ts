@@ -25,6 +25,7 @@ export { get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
 // This thread's side of an Aio, and how it opens and ends.
 export type { Backend } from "./backend/backend.ts";
 export { backendOf } from "./backend/backend_of.ts";
+export type { Layer } from "./life/layer.ts";
 export { attachBackend, openBackend, type OpenedBackend } from "./life/open_aio.ts";
 export type { Failures } from "./life/closing_backend.ts";
 

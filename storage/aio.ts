@@ -47,6 +47,7 @@ import { AioFile } from "./file/file.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
 import { Transfers } from "./file/transfer.ts";
+import { LAYERS } from "./layers.ts";
 
 /**
  * Positioned, vectored, batched, direct, durable file I/O, shared by all threads of a program.
@@ -102,7 +103,7 @@ export class Aio extends AioCore {
     options?: AioOptions,
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return called(openBackend(options, methods).then((opened) => new Aio(opened)));
+    return called(openBackend(options, methods, LAYERS).then((opened) => new Aio(opened)));
   }
 
   /**
@@ -119,7 +120,7 @@ export class Aio extends AioCore {
     hooks: AttachOptions = {},
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return called(attachBackend(token, methods, hooks).then((opened) => new Aio(opened)));
+    return called(attachBackend(token, methods, hooks, LAYERS).then((opened) => new Aio(opened)));
   }
 
   /**

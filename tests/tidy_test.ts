@@ -18,7 +18,7 @@ const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
 /** Files that import what only their user knows, with the reason. */
 const COMPUTED_IMPORTS: readonly string[] = [
   "core/life/callback_modules.ts", // The modules of the option callbackModules.
-  "core/life/reaper_main.ts", // The module of the method in use.
+  "core/base/named_module.ts", // The modules of layers and methods, in threads of our own.
 ];
 
 /** The one place where the library may print: what takes a warning if nobody else does. */

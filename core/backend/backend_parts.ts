@@ -13,6 +13,8 @@ import type { MemoryMap } from "../memory/memory_map.ts";
 import type { IoMethod } from "../io/method.ts";
 import type { OpenFileTable } from "../files/file_table.ts";
 import type { EffectiveOptions } from "../base/options.ts";
+import type { Doorbells } from "../waiting/doorbell.ts";
+import type { NamedModule } from "../base/named_module.ts";
 import type { Control } from "../memory/shared_memory.ts";
 import type { TargetTable } from "../io/target.ts";
 
@@ -28,6 +30,8 @@ export interface BackendParts {
   readonly method: IoMethod;
   /** The options in force. */
   readonly options: EffectiveOptions;
+  /** The layers that threads of our own import. */
+  readonly layerModules: readonly NamedModule[];
   /** The callbacks by id. */
   readonly callbacks: CallbackTable;
   /** The targets by id. */
@@ -40,6 +44,8 @@ export interface BackendParts {
   readonly arena: Arena;
   /** The open files of all threads. */
   readonly files: OpenFileTable;
+  /** Wakes other backends, and this one. */
+  readonly doorbells: Doorbells;
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
   /** Takes lines about each IO; null: nobody wants any. */

@@ -20,25 +20,25 @@ import { FILE_TARGET, FILE_TARGET_NAME, type TargetIdentity } from "../io/target
 /** The data of a write's callback when the file was opened with `O_DSYNC`. */
 export const DURABLE_WRITE = 1;
 
-/** The built-in callbacks, by name, in the order of their ids. */
-export function fileCallbacks(control: Control): readonly (readonly [string, AioCallbacks])[] {
-  return [
-    ["fileReadv", {
+/** These callbacks by name, in the order of their ids. */
+export function fileCallbacks(control: Control): Readonly<Record<string, AioCallbacks>> {
+  return {
+    fileReadv: {
       completeShared: (handle, prior) => distil(prior, handle.length),
       report: (result, data, target) => reportTransfer("read", "preadv", result, data, target),
-    }],
-    ["fileWritev", {
+    },
+    fileWritev: {
       completeShared(handle, prior, data) {
         const result = distil(prior, handle.length);
         return data === DURABLE_WRITE ? withFlushError(control, handle, result) : result;
       },
       report: (result, data, target) => reportTransfer("write", "pwritev", result, data, target),
-    }],
-    ["fileSync", {
+    },
+    fileSync: {
       completeShared: (handle, prior) => withFlushError(control, handle, distil(prior, 0)),
       report: reportFlush,
-    }],
-  ];
+    },
+  };
 }
 
 /** A flush that fails is remembered; one that goes well fails if an earlier one has failed. */

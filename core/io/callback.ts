@@ -372,7 +372,7 @@ export function loadResult(words: Int32Array, base: number, into: AioResult): vo
   into.result = words[base + HANDLE.result]!;
 }
 
-/** A hash of all names, by which threads notice that their tables differ (FNV-1a, 32 bits). */
+/** A hash of all names, by which threads notice that their tables differ (FNV-1a, 32 bits); never 0. */
 export function hashNames(...tables: readonly (readonly string[])[]): number {
   let hash = 0x811c9dc5;
   for (const names of tables) {
@@ -380,7 +380,7 @@ export function hashNames(...tables: readonly (readonly string[])[]): number {
       hash = Math.imul(hash ^ byte, 0x01000193);
     }
   }
-  return hash | 0;
+  return hash | 0 || 1;
 }
 
 /** The numbers in a handle's data, two words each, as 64-bit values. */

@@ -47,6 +47,8 @@ export interface MethodBackend {
   readonly libc: Libc;
   /** The options in force. */
   readonly options: EffectiveOptions;
+  /** What a thread of the method's own imports to have the callbacks of all layers: by name and URL. */
+  readonly layerModules: readonly { readonly name: string; readonly module: string }[];
   /**
    * Marks a staged IO as submitted and in flight. State before: staged; after: submitted. A method that
    * hands the IO to another thread or the kernel afterwards does so by an atomic store, which publishes

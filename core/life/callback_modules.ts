@@ -5,7 +5,6 @@
  */
 
 import type { AioCallbacks } from "../io/callback.ts";
-import { hashNames } from "../io/callback.ts";
 import type { AioTarget } from "../io/target.ts";
 
 /** What a callback module exports. */
@@ -56,12 +55,4 @@ function recordOf<T>(value: unknown, url: string, name: string): Readonly<Record
   if (value === undefined) return {};
   if (typeof value === "object" && value !== null) return value as Record<string, T>;
   throw new TypeError(`Cannot use "${name}" of the callback module ${url}: it must be an object`);
-}
-
-/** A hash of all names, by which threads notice that their modules differ. */
-export function namesHash(modules: readonly CallbackModule[]): number {
-  return hashNames(
-    modules.flatMap((module) => Object.keys(module.callbacks)),
-    modules.flatMap((module) => Object.keys(module.targets)),
-  );
 }

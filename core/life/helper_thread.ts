@@ -17,13 +17,16 @@ import { Doorbells } from "../waiting/doorbell.ts";
 import { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import { AioHandle, type HandleHost } from "../io/handle.ts";
 import { InjectionPoints } from "../io/injection.ts";
-import { type IoLog, type LogReceiver, openLog } from "../io/io_log.ts";
+import type { IoLog, LogReceiver } from "../io/io_log.ts";
 import { MemoryMap } from "../memory/memory_map.ts";
 import { OpenFileTable } from "../files/file_table.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 import { BACKEND, Control } from "../memory/shared_memory.ts";
-import { makeTables, type Tables } from "./tables.ts";
+import { makeTables, type Tables, type TablesParts } from "./tables.ts";
 import { Turn } from "../waiting/turn.ts";
+import { Arena } from "../memory/arena.ts";
+import { importLayers, layersWith } from "./layers.ts";
+import type { NamedModule } from "../base/named_module.ts";
 
 /** What a helper is told, by a message. */
 export interface HelperToken {
@@ -33,6 +36,8 @@ export interface HelperToken {
   readonly arena: SharedArrayBuffer;
   /** The options in force. */
   readonly options: EffectiveOptions;
+  /** The layers that it imports. */
+  readonly layers: readonly NamedModule[];
   /** Its record: `maxBackends` and more. */
   readonly id: number;
 }
@@ -56,30 +61,27 @@ export class Helper implements HandleHost, CompleterHost {
   readonly #completer: Completer;
   readonly #handles: AioHandle[] = [];
 
-  private constructor(
-    token: HelperToken,
-    libc: Libc,
-    modules: Modules,
-    warn: Warn,
-    log: LogReceiver | null,
-  ) {
+  private constructor(token: HelperToken, libc: Libc, parts: TablesParts) {
     this.id = token.id;
     this.control = new Control(token.control);
     this.libc = libc;
     this.threadId = libc.threadId();
     const isThreadAlive = (id: number) => libc.isThreadAlive(id);
-    const files = new OpenFileTable(this.control, this.threadId, isThreadAlive);
-    const { callbacks, targets } = makeTables(this.control, modules, files, warn);
+    this.memory = new MemoryMap(libc, token.arena, token.control);
+    const { id, control, threadId, memory: { arenaAddress } } = this;
+    const arena = new Arena(control, token.arena, arenaAddress, id, threadId, isThreadAlive);
+    const files = new OpenFileTable(control, threadId, isThreadAlive);
+    this.doorbells = new Doorbells(control, libc, id);
+    const host = { id, control, arena, files, bells: this.doorbells };
+    const { callbacks, targets, log } = makeTables(parts, host);
     this.callbacks = callbacks;
     this.targets = targets;
-    this.log = openLog(log, callbacks);
-    this.memory = new MemoryMap(libc, token.arena, token.control);
+    this.log = log;
     this.injections = new InjectionPoints(callbacks);
     this.counters = countersOf(this.control, this.id).fill(0);
     // It awaits nothing, so its turns end nowhere.
     this.turn = new Turn(() => Promise.resolve());
-    this.doorbells = new Doorbells(this.control, libc, this.id);
-    const foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
+    const foreign = new ForeignCompletions(control, this.doorbells, id);
     this.#completer = new Completer(this, foreign);
   }
 
@@ -93,15 +95,16 @@ export class Helper implements HandleHost, CompleterHost {
    */
   static async join(
     token: HelperToken,
-    warn: Warn,
+    warn: TablesParts["warn"],
     log: LogReceiver | null,
   ): Promise<Helper | null> {
+    const layers = layersWith(await importLayers(token.layers));
     const modules = await importModules(token.options.callbackModules);
     const libc = openLibc(token.options.libraries.libc);
     const control = new Control(token.control);
     const at = control.backendAt(token.id) + BACKEND.threadId;
     if (Atomics.compareExchange(control.words, at, 0, libc.threadId()) === 0) {
-      return new Helper(token, libc, modules, warn, log);
+      return new Helper(token, libc, { layers, modules, warn, log });
     }
     closeLibc(libc);
     return null;
@@ -152,6 +155,3 @@ export class Helper implements HandleHost, CompleterHost {
     throw new AioInvariantError("A helper issues no IO");
   }
 }
-
-type Modules = Parameters<typeof makeTables>[1];
-type Warn = Parameters<typeof makeTables>[3];

@@ -9,10 +9,13 @@ import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
 import { Arena } from "../memory/arena.ts";
 import { Backend } from "../backend/backend.ts";
 import { assert } from "../base/assert.ts";
-import { type CallbackModule, importModules, namesHash } from "./callback_modules.ts";
+import { importModules } from "./callback_modules.ts";
+import { Doorbells } from "../waiting/doorbell.ts";
 import { joinCallWorkers } from "../base/call_workers.ts";
 import { AioApiError, shown } from "../base/errors.ts";
-import { type LogReceiver, openLog } from "../io/io_log.ts";
+import type { LogReceiver } from "../io/io_log.ts";
+import type { Layer } from "./layer.ts";
+import { layersWith, modulesOf } from "./layers.ts";
 import { checkLogLevel } from "../base/log_level.ts";
 import { MemoryMap, preferHugePages } from "../memory/memory_map.ts";
 import type { Availability, IoMethod } from "../io/method.ts";
@@ -32,7 +35,7 @@ import {
   PHASE_OPEN,
 } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
-import { makeTables } from "./tables.ts";
+import { makeTables, type TablesParts } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "../memory/token.ts";
 import { markOpen, type OpenMark } from "./unclosed.ts";
 
@@ -52,20 +55,24 @@ export interface OpenedBackend {
  *
  * @param given the options of `Aio.open()`
  * @param methods the methods there are, the best first
+ * @param above the layers beside that of files
  */
 export async function openBackend(
   given: AioOptions | undefined,
   methods: readonly IoMethod[],
+  above: readonly Layer[] = [],
 ): Promise<OpenedBackend> {
   const options = effectiveOptions(given);
   checkDenoVersion(Deno.version.deno);
   const warn = guardHook(given?.onWarning ?? warnByDefault);
   const log = logOf(given ?? {});
+  const layers = layersWith(above);
   const modules = await importModules(options.callbackModules);
   // Before the methods are asked: without it there is none.
   const libc = openLibc(options.libraries.libc);
   const { method, reason } = orClose(libc, () => chooseMethod(options, methods));
-  const backend = await finish({ options, method, libc, modules, warn, log }, (foundation) => {
+  const parts = { options, method, libc, layers, modules, warn, log };
+  const backend = await finish(parts, (foundation) => {
     const { control, arena } = createMemory(foundation);
     const id = claimSlot(control, libc.threadId());
     assert(id === 0, "The opener is not backend 0");
@@ -93,11 +100,13 @@ export type AttachOptions = Pick<AioOptions, "onWarning" | "onLog" | "logLevel">
  * @param token `aio.token` of any attached thread
  * @param methods the methods there are
  * @param hooks this thread's own
+ * @param above the layers beside that of files: those of the opener
  */
 export async function attachBackend(
   token: AioToken,
   methods: readonly IoMethod[],
   hooks: AttachOptions = {},
+  above: readonly Layer[] = [],
 ): Promise<OpenedBackend> {
   checkToken("attach", token, "deno-aio");
   checkDenoVersion(Deno.version.deno);
@@ -111,13 +120,14 @@ export async function attachBackend(
   }
   const warn = guardHook(hooks.onWarning ?? warnByDefault);
   const log = logOf(hooks);
+  const layers = layersWith(above);
   const modules = await importModules(options.callbackModules);
-  checkAttachable(control, modules);
+  checkAttachable(control);
   const libc = openLibc(options.libraries.libc);
-  const foundation = { options, method, libc, modules, warn, log };
+  const foundation = { options, method, libc, layers, modules, warn, log };
   await makeRoom(foundation, control, token.arena);
   // It may have taken a while.
-  orClose(libc, () => checkAttachable(control, modules));
+  orClose(libc, () => checkAttachable(control));
   const backend = await finish(
     foundation,
     (foundation) => makeAttached(foundation, control, token.arena),
@@ -127,11 +137,20 @@ export async function attachBackend(
 
 /** With no slot free, has another thread reap one whose thread has died, as that may block. */
 async function makeRoom(
-  { options, method, libc, warn }: Foundation,
+  { options, method, libc, layers, warn }: Foundation,
   control: Control,
   arena: SharedArrayBuffer,
 ): Promise<void> {
-  const host = { control, arena: { buffer: arena }, options, method, log: null, warn };
+  const layerModules = modulesOf(layers);
+  const host = {
+    control,
+    arena: { buffer: arena },
+    options,
+    method,
+    layerModules,
+    log: null,
+    warn,
+  };
   const reapers = new Reapers(host);
   for (let id = 0; id < options.maxBackends && !hasFreeSlot(control); id++) {
     if (!tryLetGo(control, libc, id) || !reapers.tryStart(id)) continue;
@@ -158,6 +177,7 @@ function makeAttached(
     backend = makeBackend(foundation, control, arena, id);
   } catch (error) {
     if (free >= 0) Atomics.store(control.words, slotAt, 0);
+    else tryLetGo(control, libc, id);
     throw error;
   }
   if (free >= 0) return backend;
@@ -175,17 +195,13 @@ function takeDeadSlot(control: Control, libc: Libc): number {
   return -1;
 }
 
-function checkAttachable(control: Control, modules: readonly CallbackModule[]): void {
+function checkAttachable(control: Control): void {
   if (Atomics.load(control.words, HEADER.phase) !== PHASE_OPEN) {
     throw new Deno.errors.BadResource("Cannot attach: aio was closed by its opener");
   }
   if (ATTACHED.has(identityKey(control))) {
     throw new AioApiError("Cannot attach twice in one thread: use the aio that is there");
   }
-  if (control.words[HEADER.namesHash] === namesHash(modules)) return;
-  throw new TypeError(
-    "Cannot attach with other callbacks than the opener has: let both load the same callbackModules",
-  );
 }
 
 /** What this thread is attached to, so that it does not attach to the same twice. */
@@ -226,11 +242,11 @@ async function finish(
 }
 
 function createMemory(
-  { options, method, modules, libc }: Foundation,
+  { options, method, libc }: Foundation,
 ): { control: Control; arena: SharedArrayBuffer } {
   const methodBytes = method.shmemSize?.(options) ?? 0;
   const helpers = method.helpersMax ?? 0;
-  const control = createControl(options, namesHash(modules), methodBytes, helpers);
+  const control = createControl(options, methodBytes, helpers);
   method.shmemInit?.(control);
   const arena = createSharedMemory(options.arenaBytes, "the arena");
   preferHugePages(libc, arena, libc.addressOf(new Uint8Array(arena)));
@@ -339,13 +355,10 @@ function guardHook<A extends unknown[]>(hook: (...args: A) => unknown): (...args
 }
 
 /** What the two ways to a backend have in common. */
-export interface Foundation {
+export interface Foundation extends TablesParts {
   readonly options: EffectiveOptions;
   readonly method: IoMethod;
   readonly libc: Libc;
-  readonly modules: readonly CallbackModule[];
-  readonly warn: (message: string, cause?: unknown) => void;
-  readonly log: LogReceiver | null;
 }
 
 function logOf({ onLog, logLevel }: AttachOptions): LogReceiver | null {
@@ -365,28 +378,28 @@ export function makeBackend(
   arenaMemory: SharedArrayBuffer,
   id: number,
 ): Backend {
-  const { options, method, libc, modules, warn } = foundation;
+  const { options, method, libc, layers, warn } = foundation;
   const threadId = libc.threadId();
   const isThreadAlive = (id: number) => libc.isThreadAlive(id);
   const files = new OpenFileTable(control, threadId, isThreadAlive, id);
-  const { callbacks, targets, fileTargetId } = makeTables(control, modules, files, warn);
-  const log = openLog(foundation.log, callbacks);
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
+  const doorbells = new Doorbells(control, libc, id);
+  const host = { id, control, arena, files, bells: doorbells };
+  const tables = makeTables(foundation, host);
   const backend = new Backend({
+    ...tables,
     id,
     control,
     libc,
     method,
     options,
-    callbacks,
-    targets,
-    fileTargetId,
+    layerModules: modulesOf(layers),
     memory,
     arena,
     files,
+    doorbells,
     warn,
-    log,
   });
   backend.reapDead = (from) => reapDead(backend, from);
   return backend;

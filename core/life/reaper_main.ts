@@ -9,7 +9,9 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { closeLibc, openLibc } from "../../ffi/libc.ts";
-import { AioInvariantError } from "../base/assert.ts";
+import { importNamed } from "../base/named_module.ts";
+import { importLayers, layersWith } from "./layers.ts";
+import type { LogLevel } from "../base/log_level.ts";
 import { importModules } from "./callback_modules.ts";
 import type { IoMethod } from "../io/method.ts";
 import { makeBackend } from "./open_aio.ts";
@@ -21,28 +23,26 @@ import { sleepMs } from "../base/sleep.ts";
 /** To the next look at other threads that complete IO of the dead one. Nobody waits for this thread. */
 const PAUSE_MS = 10;
 
-async function methodOf({ module, method }: ReaperToken): Promise<IoMethod> {
-  const exported: Record<string, unknown> = await import(module);
-  const isIt = (value: unknown): value is IoMethod =>
-    typeof value === "object" && value !== null && Reflect.get(value, "name") === method;
-  const found = Object.values(exported).find(isIt);
-  if (found !== undefined) return found;
-  throw new AioInvariantError(`No method "${method}" is exported by ${module}`);
+function isMethod(value: object): value is IoMethod {
+  return typeof Reflect.get(value, "submit") === "function";
 }
 
 /** @returns whether this thread has reaped; false: another one was faster */
 async function reap(token: ReaperToken): Promise<boolean> {
-  const { options, id } = token;
-  const [modules, method] = await Promise.all([
+  const { options, id, logLevel: level } = token;
+  const [above, modules, method] = await Promise.all([
+    importLayers(token.layers),
     importModules(options.callbackModules),
-    methodOf(token),
+    importNamed(token.method, isMethod),
   ]);
   const control = new Control(token.control);
   const libc = openLibc(options.libraries.libc);
   try {
     if (!tryTakeOver(control, libc, id)) return false;
-    const warn = (message: string) => post("warning", message);
-    const foundation = { options, method, libc, modules, warn, log: null };
+    const warn = (message: string) => post({ kind: "warning", message });
+    const log = level === null ? null : { hook: postLine, level };
+    const layers = layersWith(above);
+    const foundation = { options, method, libc, layers, modules, warn, log };
     const backend = makeBackend(foundation, control, token.arena, id);
     while (!finishReaping(backend, id)) sleepMs(PAUSE_MS);
     backend.memory.release();
@@ -52,15 +52,19 @@ async function reap(token: ReaperToken): Promise<boolean> {
   }
 }
 
-function post(kind: ReaperMessage["kind"], message: string): void {
-  parentPort!.postMessage({ kind, message } satisfies ReaperMessage);
+function postLine(message: string, level: LogLevel): void {
+  post({ kind: "line", message, level });
+}
+
+function post(message: ReaperMessage): void {
+  parentPort!.postMessage(message);
 }
 
 try {
   const { id }: ReaperToken = workerData;
-  if (await reap(workerData)) post("reaped", `reaped backend ${id}: its thread has died`);
+  if (await reap(workerData)) postLine(`reaped backend ${id}: its thread has died`, "log");
 } catch (error) {
-  post("failed", String(error));
+  post({ kind: "failed", message: String(error) });
 }
 // Its port would keep the thread for a while.
 parentPort!.unref();

@@ -14,6 +14,8 @@ import { Worker } from "node:worker_threads";
 import type { IoLog } from "../io/io_log.ts";
 import type { IoMethod } from "../io/method.ts";
 import type { EffectiveOptions } from "../base/options.ts";
+import type { LogLevel } from "../base/log_level.ts";
+import type { NamedModule } from "../base/named_module.ts";
 import { missingFlag, startOf } from "../base/own_threads.ts";
 import type { Patience } from "../base/patience.ts";
 import type { Control } from "../memory/shared_memory.ts";
@@ -26,22 +28,26 @@ export interface ReaperToken {
   readonly arena: SharedArrayBuffer;
   /** The options in force. */
   readonly options: EffectiveOptions;
-  /** The method's name. */
-  readonly method: string;
-  /** The module that exports the method. */
-  readonly module: string;
+  /** How IO is executed. */
+  readonly method: NamedModule;
+  /** The layers that it imports. */
+  readonly layers: readonly NamedModule[];
+  /** The most detailed lines of the log that are wanted; null: none are. */
+  readonly logLevel: LogLevel | null;
   /** The dead one. */
   readonly id: number;
 }
 
 /** What it posts. */
 export interface ReaperMessage {
-  /** `"reaped"`: the slot is free; `"failed"`: it cannot do it; else a warning for the hook. */
-  readonly kind: "reaped" | "failed" | "warning";
+  /** `"failed"`: it cannot do it; else a warning for the hook, or a line of the log. */
+  readonly kind: "failed" | "warning" | "line";
   /** In words. */
   readonly message: string;
   /** Of a module that cannot be loaded: the whole error, as a text. */
   readonly cause?: string;
+  /** How detailed a line is. */
+  readonly level?: LogLevel;
 }
 
 /** The thread's first module. */
@@ -62,6 +68,8 @@ export interface ReapersHost {
   readonly options: EffectiveOptions;
   /** How IO is executed. */
   readonly method: IoMethod;
+  /** The layers that threads of our own import. */
+  readonly layerModules: readonly NamedModule[];
   /** Takes lines about each IO; null: nobody wants any. */
   readonly log: IoLog | null;
   /** Takes warnings; never throws. */
@@ -115,8 +123,8 @@ export class Reapers {
    *   or with a method that has none
    */
   tryStart(id: number): boolean {
-    const { control, arena, options, method } = this.#host;
-    const { module } = method;
+    const { control, arena, options, layerModules: layers, log } = this.#host;
+    const { name, module } = this.#host.method;
     if (this.#isEnding) return true;
     if (module === undefined || this.#hasFailed) return false;
     const flag = missingFlag();
@@ -124,8 +132,16 @@ export class Reapers {
       this.#noticeFailure(`it lacks permission: run again with ${flag}`);
       return false;
     }
-    const token = { control: control.buffer, arena: arena.buffer, options, id };
-    const workerData: ReaperToken = { ...token, method: method.name, module };
+    const logLevel = log?.level ?? null;
+    const memory = { control: control.buffer, arena: arena.buffer };
+    const workerData: ReaperToken = {
+      ...memory,
+      options,
+      id,
+      method: { name, module },
+      layers,
+      logLevel,
+    };
     let thread: Worker;
     try {
       thread = new Worker(START, { workerData, name: `aio reaper of ${id}` });
@@ -140,10 +156,10 @@ export class Reapers {
   #listen(id: number, thread: Worker): void {
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     const { log, warn } = this.#host;
-    thread.on("message", ({ kind, message, cause = message }: ReaperMessage) => {
+    thread.on("message", ({ kind, message, cause = message, level = "log" }: ReaperMessage) => {
       if (kind === "failed") this.#noticeFailure(cause);
       else if (kind === "warning") warn(message);
-      else log?.say("log", message);
+      else log?.say(level, message);
     });
     thread.on("error", (error: Error) => this.#noticeFailure(error));
     thread.on("exit", () => {

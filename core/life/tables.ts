@@ -4,11 +4,11 @@
  * @module
  */
 
-import { CallbackTable } from "../io/callback.ts";
+import { CallbackTable, hashNames } from "../io/callback.ts";
 import type { CallbackModule } from "./callback_modules.ts";
-import { fileCallbacks } from "../files/file_callbacks.ts";
-import type { OpenFileTable } from "../files/file_table.ts";
-import type { Control } from "../memory/shared_memory.ts";
+import { type IoLog, type LogReceiver, openLog } from "../io/io_log.ts";
+import type { Layer, LayerHost } from "./layer.ts";
+import { type Control, HEADER } from "../memory/shared_memory.ts";
 import { FILE_TARGET_NAME, TargetTable } from "../io/target.ts";
 
 /** What a thread knows IO by. */
@@ -19,31 +19,65 @@ export interface Tables {
   readonly targets: TargetTable;
   /** The id of the target `file`. */
   readonly fileTargetId: number;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
+}
+
+/** What every thread hands in, whatever it is there for. */
+export interface TablesParts {
+  /** The layers of its Aio, that of files first. */
+  readonly layers: readonly Layer[];
+  /** The user's modules. */
+  readonly modules: readonly CallbackModule[];
+  /** Takes warnings, and what a callback throws where nobody can be told; never throws. */
+  readonly warn: (message: string, cause?: unknown) => void;
+  /** Takes lines about each IO; null: none are wanted. */
+  readonly log: LogReceiver | null;
 }
 
 /**
- * Makes the tables: what is built in first, then what the modules have, in their order.
+ * Makes the layers and the tables: what the layers have, then what the modules have, in their order.
  *
- * @param control where the open files are
- * @param modules the user's
- * @param files describes the target `file`
- * @param warn takes what a callback throws where nobody can be told
+ * @param parts what the thread hands in
+ * @param host what the layers are made with
  */
 export function makeTables(
-  control: Control,
-  modules: readonly CallbackModule[],
-  files: OpenFileTable,
-  warn: (message: string, cause?: unknown) => void,
+  { layers, modules, warn, log: receiver }: TablesParts,
+  host: Omit<LayerHost, "say">,
 ): Tables {
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
-  targets.add(FILE_TARGET_NAME, files.target());
-  const fileTargetId = targets.idOf(FILE_TARGET_NAME);
-  for (const [name, one] of fileCallbacks(control)) callbacks.add(name, one);
-  callbacks.trustAll();
-  for (const module of modules) {
-    for (const [name, one] of Object.entries(module.callbacks)) callbacks.add(name, one);
-    for (const [name, one] of Object.entries(module.targets)) targets.add(name, one);
+  const log = openLog(receiver, callbacks);
+  const add = ({ callbacks: named, targets: described }: Named) => {
+    for (const [name, one] of Object.entries(named)) callbacks.add(name, one);
+    for (const [name, one] of Object.entries(described)) targets.add(name, one);
+  };
+  const say: LayerHost["say"] = (level, text) => {
+    if (level === "warning") warn(text);
+    else log?.say(level, text);
+  };
+  for (const [number, layer] of layers.entries()) {
+    add(layer.make({ ...host, say }));
+    // Those of files alone go without the guards that whatever may throw needs.
+    if (number === 0) callbacks.trustAll();
   }
-  return { callbacks, targets, fileTargetId };
+  modules.forEach(add);
+  checkNames(host.control, hashNames(callbacks.names, targets.names));
+  return { callbacks, targets, fileTargetId: targets.idOf(FILE_TARGET_NAME), log };
 }
+
+/**
+ * Keeps the hash of the opener's names, by which every other thread notices that it has other ones.
+ *
+ * @throws {TypeError} if it has
+ */
+function checkNames({ words }: Control, hash: number): void {
+  const present = Atomics.compareExchange(words, HEADER.namesHash, 0, hash);
+  if (present === 0 || present === hash) return;
+  throw new TypeError(
+    "Cannot attach with other callbacks than the opener has: let both load the same callbackModules " +
+      "and import the same version of this module",
+  );
+}
+
+type Named = Pick<CallbackModule, "callbacks" | "targets">;

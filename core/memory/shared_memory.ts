@@ -39,6 +39,7 @@ export const HEADER = {
   iovecsPerHandle: 5,
   maxFiles: 6,
   arenaPages: 7,
+  /** Of all names of callbacks and targets, which every thread must match; 0 until the opener has made them. */
   namesHash: 8,
   openerBackend: 9,
   methodOffset: 10,
@@ -309,13 +310,11 @@ export function createSharedMemory(bytes: number, what: string): SharedArrayBuff
  * Makes the control memory and lays it out; all handles are idle, of generation 1.
  *
  * @param options the effective options
- * @param namesHash of all callback and target names, which every attached thread must match
  * @param methodBytes what the method asked for by `shmemSize`
  * @param helpers threads of its own that it may have
  */
 export function createControl(
   options: EffectiveOptions,
-  namesHash: number,
   methodBytes: number,
   helpers = 0,
 ): Control {
@@ -339,7 +338,6 @@ export function createControl(
   words[HEADER.iovecsPerHandle] = counts.iovecs;
   words[HEADER.maxFiles] = counts.maxFiles;
   words[HEADER.arenaPages] = counts.arenaPages;
-  words[HEADER.namesHash] = namesHash;
   words[HEADER.methodOffset] = method;
   words[HEADER.methodSize] = methodWords;
   const identity = crypto.getRandomValues(new Int32Array(2));

@@ -200,13 +200,14 @@ export class WorkerPool {
     const number = this.#freeNumber();
     if (number < 0) return;
     this.#lastStarted = number;
-    const { control, arena, options } = this.#backend;
+    const { control, arena, options, layerModules: layers } = this.#backend;
     Atomics.store(this.#words, this.#wordOf(number, WORKER.isToEnd), 0);
     Atomics.store(this.#words, this.#wordOf(number, WORKER.hasJoined), 0);
     const token: HelperToken = {
       control: control.buffer,
       arena: arena.buffer,
       options,
+      layers,
       id: options.maxBackends + number,
     };
     const log = this.#log?.open(number) ?? null;

@@ -10,12 +10,15 @@ import { Aio } from "../../storage/aio.ts";
 import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
 import type { HandleState } from "../../core/memory/handle_state.ts";
 import type { IoMethod } from "../../core/io/method.ts";
+import type { Layer } from "../../core/life/layer.ts";
+import { openBackend } from "../../core/life/open_aio.ts";
 import type { AioOptions } from "../../core/base/options.ts";
 import type { ResourceOwner } from "../../core/life/resource_owner.ts";
 import { AioReturn } from "../../core/io/result.ts";
 import { HANDLE } from "../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../core/io/wait_ref.ts";
 import { METHODS } from "../../methods/registry.ts";
+import { LAYERS } from "../../storage/layers.ts";
 import type { AioFile } from "../../storage/file/file.ts";
 import { HeldMethod } from "./held_method.ts";
 import { isOfForgottenFiles } from "./forgotten.ts";
@@ -57,14 +60,27 @@ export function fileContent(offset: number, length: number): Uint8Array {
   return contentAt(FILE_SEED, offset, length);
 }
 
+/** As `Aio.open()`, with layers beside those of this version. */
+export async function openAio(
+  options: AioOptions,
+  methods: readonly IoMethod[],
+  layers: readonly Layer[] = [],
+): Promise<Aio> {
+  return new Aio(await openBackend(options, methods, [...LAYERS, ...layers]));
+}
+
 /** Opens with `sync`: each IO is executed in its start call. */
 export function openSync(options: AioOptions = {}): Promise<Fixture> {
   return openFixture(options);
 }
 
 /** Opens with a {@linkcode HeldMethod}: each IO waits until the test lets it go. */
-export function openHeld(options: AioOptions = {}, held = new HeldMethod()): Promise<Fixture> {
-  return openFixture({ method: held.name, ...options }, [held], held);
+export function openHeld(
+  options: AioOptions = {},
+  held = new HeldMethod(),
+  layers: readonly Layer[] = [],
+): Promise<Fixture> {
+  return openFixture({ method: held.name, ...options }, [held], held, layers);
 }
 
 /** Opens an Aio and a file with the methods there are. */
@@ -72,22 +88,27 @@ export async function openFixture(
   options: AioOptions,
   methods: readonly IoMethod[] = METHODS,
   held = new HeldMethod(),
+  layers: readonly Layer[] = [],
 ): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
   const dir = await tempDir();
   await writeRandomFile(dir.join("data"), FILE_BYTES, FILE_SEED);
-  const aio = await Aio.open({
-    method: "sync",
-    arenaBytes: 1024 * 1024,
-    maxBackends: 2,
-    onWarning: (message, cause) => {
-      if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+  const aio = await openAio(
+    {
+      method: "sync",
+      arenaBytes: 1024 * 1024,
+      maxBackends: 2,
+      onWarning: (message, cause) => {
+        if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+      },
+      onLog: (message) => logs.push(message),
+      logLevel: "log",
+      ...options,
     },
-    onLog: (message) => logs.push(message),
-    logLevel: "log",
-    ...options,
-  }, methods);
+    methods,
+    layers,
+  );
   const file = await aio.openFile(dir.join("data"), { read: true, write: true });
   return {
     aio,

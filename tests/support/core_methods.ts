@@ -17,8 +17,8 @@ import { Doorbells } from "../../core/waiting/doorbell.ts";
 import type { AioHandle } from "../../core/io/handle.ts";
 import type { IoMethod, MethodBackend } from "../../core/io/method.ts";
 import type { AioOptions, WorkerPoolOptions } from "../../core/base/options.ts";
-import { Aio } from "../../storage/aio.ts";
-import { FILE_BYTES, fileContent, type Fixture, openHeld, type Warning } from "./core.ts";
+import type { Layer } from "../../core/life/layer.ts";
+import { FILE_BYTES, fileContent, type Fixture, openAio, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
 import { isOfForgottenFiles } from "./forgotten.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
@@ -53,8 +53,8 @@ export const STAGING: readonly string[] = CORE_METHODS.map(({ name }) => name)
 export interface CoreTest {
   /** The method's name. */
   readonly method: string;
-  /** Opens an Aio with it, and a file; the options are in addition. */
-  open(options?: AioOptions): Promise<Fixture>;
+  /** Opens an Aio with it, and a file; the options, and the layers, are in addition. */
+  open(options?: AioOptions, layers?: readonly Layer[]): Promise<Fixture>;
 }
 
 /** What a test needs beside the method. */
@@ -88,7 +88,7 @@ export function testEachCoreMethod(
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || needs.isPossible === false,
-      fn: () => fn({ method, open: (options) => openCore(method, options) }),
+      fn: () => fn({ method, open: (options, layers) => openCore(method, options, layers) }),
     });
   }
 }
@@ -129,9 +129,20 @@ function openShared(method: string, options: AioOptions = {}): Promise<Fixture> 
 }
 
 /** Opens an Aio and a file; the method is one of {@linkcode CORE_METHODS}. */
-function openCore(method: string, options: AioOptions = {}): Promise<Fixture> {
+function openCore(
+  method: string,
+  options: AioOptions = {},
+  layers: readonly Layer[] = [],
+): Promise<Fixture> {
   const all = { maxBackends: BACKENDS, ...options };
-  return method === HELD ? openHeld(all, new LookedAtMethod()) : openMethod(method, all);
+  return method === HELD
+    ? openHeld(all, new LookedAtMethod(), layers)
+    : openMethod(method, all, METHODS_FOR_TESTS, layers);
+}
+
+/** The methods that a thread knows which attaches to an Aio of one of {@linkcode CORE_METHODS}. */
+export function methodsFor(method: string): readonly IoMethod[] {
+  return method === HELD ? [new LookedAtMethod()] : METHODS_FOR_TESTS;
 }
 
 /**
@@ -173,6 +184,7 @@ export async function openMethod(
   method: string,
   options: AioOptions,
   methods: readonly IoMethod[] = METHODS_FOR_TESTS,
+  layers: readonly Layer[] = [],
 ): Promise<Fixture> {
   const warnings: Warning[] = [];
   const logs: string[] = [];
@@ -181,17 +193,21 @@ export async function openMethod(
   const dir = opened.use(await tempDir());
   await Deno.writeFile(dir.join("data"), fileContent(0, FILE_BYTES));
   const aio = opened.use(
-    await Aio.open({
-      method,
-      arenaBytes: 1024 * 1024,
-      workers: SMALL_POOL,
-      onWarning: (message, cause) => {
-        if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+    await openAio(
+      {
+        method,
+        arenaBytes: 1024 * 1024,
+        workers: SMALL_POOL,
+        onWarning: (message, cause) => {
+          if (!isOfForgottenFiles(message)) warnings.push({ message, cause });
+        },
+        onLog: (message) => logs.push(message),
+        logLevel: "log",
+        ...options,
       },
-      onLog: (message) => logs.push(message),
-      logLevel: "log",
-      ...options,
-    }, methods.map((one) => countSubmissions(one, submissions))),
+      methods.map((one) => countSubmissions(one, submissions)),
+      layers,
+    ),
   );
   await poolUp(aio);
   // A file that is left open would be warned of, and hooks are the tests' own.

@@ -30,7 +30,7 @@ export interface Fake extends Disposable {
 /** Makes a host that is open. */
 export function blockingHost(): Fake {
   const libc = openLibc();
-  const control = createControl(effectiveOptions({ arenaBytes: 4096 }), 0, 0);
+  const control = createControl(effectiveOptions({ arenaBytes: 4096 }), 0);
   const doorbells = new Doorbells(control, libc, 0);
   const host: FakeHost = {
     libc,

@@ -16,7 +16,7 @@ const THREAD_ID = 1234;
 
 function table(maxFiles = 4): OpenFileTable {
   const options = effectiveOptions({ arenaBytes: 4096, maxBackends: 1, maxFiles });
-  return new OpenFileTable(createControl(options, 0, 0), THREAD_ID);
+  return new OpenFileTable(createControl(options, 0), THREAD_ID);
 }
 
 function file(fd: number, path = `file ${fd}`): OpenFileEntry {
@@ -207,7 +207,7 @@ Deno.test("the target file is described by its bytes, or whole, or as closed", (
 
 Deno.test("OpenFileTable leaves its lock free, also after a throw", () => {
   const options = effectiveOptions({ arenaBytes: 4096, maxBackends: 1 });
-  const control = createControl(options, 0, 0);
+  const control = createControl(options, 0);
   const files = new OpenFileTable(control, THREAD_ID);
   add(files, file(3));
   assertThrows(() => files.detach(1), AioInvariantError);

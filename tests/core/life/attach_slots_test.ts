@@ -249,3 +249,24 @@ Deno.test("held: attach() whose callbacks are refused gives its slot back", asyn
     worker.terminate();
   }
 });
+
+Deno.test("held: attach() with other callbacks leaves the slot of a dead thread to others", async () => {
+  await using fixture = await openHeld({ maxBackends: 2 });
+  const { aio, file } = fixture;
+  await leaveDead(fixture);
+  const callbackModules = [import.meta.resolve("../fixtures/layers.ts")];
+  const token = { ...aio.token, options: { ...aio.options, callbackModules } };
+  const worker = AttachedWorker.startBare();
+  try {
+    await assertRejects(
+      () => worker.ask({ what: "attach", token, file: file.token }),
+      Error,
+      "Cannot attach with other callbacks",
+    );
+    // Though that thread lives.
+    aio.reapBackend(1);
+    assertEquals(threadIn(fixture, 1), 0);
+  } finally {
+    worker.terminate();
+  }
+});

@@ -326,7 +326,6 @@ function makeControl(maxBackends = 1, maxConcurrency = 1): Control {
   return createControl(
     effectiveOptions({ arenaBytes: 4096, maxBackends, maxConcurrency, maxFiles: 1 }),
     0,
-    0,
   );
 }
 

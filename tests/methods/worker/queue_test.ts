@@ -30,7 +30,7 @@ interface Pool {
 
 function makePool(idle = 0): Pool {
   const options = effectiveOptions({ maxConcurrency: HANDLES, maxBackends: 1, arenaBytes: 4096 });
-  const control = createControl(options, 0, poolBytes(HANDLES), 32);
+  const control = createControl(options, poolBytes(HANDLES), 32);
   control.words[poolAt(control) + POOL.idle] = idle;
   const queue = new WorkerQueue(control, THREAD_ID, () => true);
   const { words } = control;

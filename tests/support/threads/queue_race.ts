@@ -48,7 +48,7 @@ export async function race(rounds: number, isDeaf = false): Promise<RaceOutcome>
     maxBackends: PRODUCERS,
     arenaBytes: 4096,
   });
-  const control = createControl(options, 0, poolBytes(PRODUCERS * HANDLES), CONSUMERS);
+  const control = createControl(options, poolBytes(PRODUCERS * HANDLES), CONSUMERS);
   const words = new Int32Array(new SharedArrayBuffer(RACE.size * Int32Array.BYTES_PER_ELEMENT));
   const url = new URL("./queue_race_worker.ts", import.meta.url);
   const workers: Worker[] = [];

@@ -1,0 +1,10 @@
+/**
+ * layers.ts: the layers of every Aio above that of files, which the core brings itself.
+ *
+ * @module
+ */
+
+import type { Layer } from "../core/inside.ts";
+
+/** In the order of the ids of their callbacks. */
+export const LAYERS: readonly Layer[] = [];

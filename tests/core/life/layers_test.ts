@@ -1,0 +1,148 @@
+/** layers_test.ts: the layers above the core, in every thread: their ids, what they say, the ones refused. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { AioInvariantError } from "../../../core/base/assert.ts";
+import { importLayers, layersWith, modulesOf } from "../../../core/life/layers.ts";
+import { fileLayer } from "../../../core/life/file_layer.ts";
+import { AioReturn } from "../../../core/io/result.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { LAYERS } from "../../../storage/layers.ts";
+import { type Fixture, openHeld } from "../../support/core.ts";
+import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { LayerThread } from "../../support/layers/layer_thread.ts";
+import { hosts, otherLayer, spyLayer } from "../../support/layers/spy_layer.ts";
+import { until } from "../../support/patience.ts";
+
+const MODULE = new URL("../fixtures/more_layers.ts", import.meta.url);
+const READ_BYTES = 64;
+
+/** Lines of the log that the spy said of IO. */
+function spiedIos({ logs }: Fixture): string[] {
+  return logs.filter((line) => line.startsWith("spy: IO"));
+}
+
+async function readSpied({ aio, file }: Fixture): Promise<WaitRef> {
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  handle.registerCallbacks(aio.callbackId("spy"));
+  handle.setIovec(aio.alloc(READ_BYTES));
+  file.startReadv(handle, 0);
+  await aio.wait(ref);
+  return ref;
+}
+
+testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys", async (test) => {
+  await using fixture = await test.open({ callbackModules: [MODULE] }, [spyLayer, otherLayer]);
+  const { aio } = fixture;
+  const names = ["fileReadv", "fileWritev", "fileSync", "spy", "other", "zebra", "ape"];
+  assertEquals(names.map((name) => aio.callbackId(name)), names.map((_, i) => i + 1));
+  const targets = ["file", "spied", "shelf"];
+  assertEquals(targets.map((name) => aio.targetId(name)), [1, 2, 3]);
+});
+
+testEachCoreMethod("layers: a callback runs in whichever thread completes the IO", async (test) => {
+  await using fixture = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
+  const { index } = await readSpied(fixture);
+  // An IO Worker posts what it says.
+  const { aio } = fixture;
+  const completer = test.method === "worker" ? aio.options.maxBackends : aio.backendId;
+  await until(() => spiedIos(fixture).length > 0, "the opener's log has the line");
+  assertEquals(spiedIos(fixture), [`spy: IO ${index} in ${completer}`]);
+});
+
+testEachCoreMethod("layers: make() runs once for each Aio in each thread", async (test) => {
+  const before = hosts.length;
+  await using one = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
+  await using two = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
+  assertEquals(hosts.length - before, 2);
+  const expected = test.method === "worker" ? [0, one.aio.options.maxBackends] : [0];
+  for (const { logs } of [one, two]) {
+    await until(() => logs.length >= expected.length, "the opener's log has the lines");
+    assertEquals(logs, expected.map((id) => `spy: made for ${id}`));
+  }
+});
+
+testEachCoreMethod("layers: an attached thread uses those that it hands in", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file } = fixture;
+  await using thread = await LayerThread.start(aio, file, [spyLayer]);
+  const ref = await thread.ask<WaitRef>({ what: "read", callback: "spy" });
+  await thread.ask({ what: "await", ref });
+  assert(aio.checkDone(ref));
+});
+
+for (
+  const [name, layers] of [
+    ["another layer", [otherLayer]],
+    ["a layer more", [spyLayer, otherLayer]],
+    ["a layer less", []],
+  ] as const
+) {
+  testEachCoreMethod(`layers: attach() with ${name} is refused`, async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file } = fixture;
+    await assertRejects(
+      () => LayerThread.start(aio, file, layers),
+      Error,
+      "TypeError: Cannot attach with other callbacks than the opener has: let both load the same " +
+        "callbackModules and import the same version of this module",
+    );
+    assertEquals(aio.backends().length, 1);
+  });
+}
+
+Deno.test("layers: attach() with the same layers in another order is refused", async () => {
+  await using fixture = await openHeld({}, undefined, [spyLayer, otherLayer]);
+  const { aio, file } = fixture;
+  const attached = LayerThread.start(aio, file, [otherLayer, spyLayer]);
+  await assertRejects(() => attached, Error, "Cannot attach with other callbacks");
+});
+
+testEachCoreMethod("layers: what one says as a warning goes to onWarning", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  hosts.at(-1)!.say("warning", "beware");
+  assertEquals(fixture.messages(), ["beware"]);
+});
+
+testEachCoreMethod(
+  "layers: what one says goes nowhere where the level is not wanted",
+  async (test) => {
+    await using fixture = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
+    const lines = fixture.logs.length;
+    hosts.at(-1)!.say("debug2", "details");
+    assertEquals(fixture.logs.length, lines);
+  },
+);
+
+Deno.test("layersWith() has that of files first, which no other thread needs to be told", () => {
+  const layers = layersWith([spyLayer]);
+  assertEquals(layers.map(({ name }) => name), ["file", "spy"]);
+  assertEquals(modulesOf(layers), [{ name: "spy", module: spyLayer.module.href }]);
+});
+
+Deno.test("layersWith() refuses two layers of one name, and more than the page words can number", () => {
+  assertThrows(
+    () => layersWith([spyLayer, { ...otherLayer, name: "spy" }]),
+    AioInvariantError,
+    "have one name",
+  );
+  assertThrows(() => layersWith([fileLayer]), AioInvariantError, "have one name");
+  const many = Array.from({ length: 32 }, (_, i) => ({ ...otherLayer, name: `other ${i}` }));
+  assertEquals(layersWith(many.slice(1)).length, 32);
+  assertThrows(() => layersWith(many), AioInvariantError, "too many layers");
+});
+
+Deno.test("importLayers() finds each layer of this version in its module", async () => {
+  const layers = [...LAYERS, spyLayer, otherLayer];
+  const imported = await importLayers(modulesOf(layers));
+  assertEquals(imported.map((layer, i) => layer === layers[i]), layers.map(() => true));
+});
+
+Deno.test("importLayers() refuses a module that exports no layer of that name", async () => {
+  const module = spyLayer.module.href;
+  await assertRejects(
+    () => importLayers([{ name: "nobody", module }]),
+    AioInvariantError,
+    `"nobody" is not exported by ${module}`,
+  );
+});

@@ -1,0 +1,60 @@
+/**
+ * layer_thread_worker.ts: the Worker of `layer_thread.ts`.
+ *
+ * @module
+ */
+
+/// <reference lib="deno.worker" />
+
+import { AioReturn } from "../../../mod.ts";
+import type { AioFile, WaitRef } from "../../../mod.ts";
+import { importLayers } from "../../../core/life/layers.ts";
+import { attachBackend } from "../../../core/life/open_aio.ts";
+import { Aio } from "../../../storage/aio.ts";
+import { LAYERS } from "../../../storage/layers.ts";
+import { methodsFor } from "../core_methods.ts";
+import type { LayerAnswer, LayerAsk } from "./layer_thread.ts";
+
+const READ_BYTES = 64;
+
+let aio: Aio;
+let file: AioFile;
+
+function startRead(callback: string): WaitRef {
+  const handle = aio.acquire(null, new AioReturn());
+  const ref = handle.waitRef();
+  handle.registerCallbacks(aio.callbackId(callback));
+  handle.setIovec(aio.alloc(READ_BYTES));
+  file.startReadv(handle, 0);
+  return ref;
+}
+
+async function answer(ask: LayerAsk): Promise<unknown> {
+  switch (ask.what) {
+    case "attach": {
+      const layers = [...LAYERS, ...await importLayers(ask.layers)];
+      const methods = methodsFor(ask.token.method);
+      aio = new Aio(await attachBackend(ask.token, methods, {}, layers));
+      file = aio.attachFile(ask.file);
+      return aio.backendId;
+    }
+    case "read":
+      return startRead(ask.callback);
+    case "await":
+      return await aio.wait(ask.ref);
+    case "close":
+      await file.close();
+      return await aio.close();
+  }
+}
+
+self.onmessage = async ({ data }: MessageEvent<LayerAsk>) => {
+  let reply: LayerAnswer;
+  try {
+    reply = { value: await answer(data) };
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    reply = { error: `${name}: ${message}` };
+  }
+  self.postMessage(reply);
+};
