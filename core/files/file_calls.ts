@@ -8,7 +8,6 @@
  * @module
  */
 
-import fs from "node:fs";
 import { EIO, errnoOf } from "../../ffi/errno.ts";
 import { O_CLOEXEC, STATFS_SIZE_BYTES } from "../../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../../ffi/libc.ts";
@@ -16,6 +15,7 @@ import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { shown, systemError } from "../base/errors.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags } from "./file_system.ts";
+import { nodeFs } from "./node_fs.ts";
 import { offThread, offThreadTwice } from "../base/off_thread.ts";
 import { Patience } from "../base/patience.ts";
 import { sleepMs } from "../base/sleep.ts";
@@ -98,7 +98,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
     areBlocking: true,
     open(path, flags, mode) {
       try {
-        return fs.openSync(path, flags, mode);
+        return nodeFs().openSync(path, flags, mode);
       } catch (error) {
         throw openError(path, error);
       }
@@ -111,12 +111,12 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
     statPath: (path) => pathStat(libc, path),
     readLink(path) {
       try {
-        return fs.readlinkSync(path);
+        return nodeFs().readlinkSync(path);
       } catch {
         return null;
       }
     },
-    unlink: (path) => fs.unlinkSync(path),
+    unlink: (path) => nodeFs().unlinkSync(path),
     read: (fd, iovec, offset) => libc.preadv(fd, iovec, 1, BigInt(offset)),
     seekEnd: (fd) => libc.seekEnd(fd),
     truncate(fd, path, bytes) {
@@ -124,7 +124,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       if (result < 0) throw truncateError(result, path, bytes);
     },
     close: (fd) => libc.close(fd),
-    closeDenos: (fd) => fs.closeSync(fd),
+    closeDenos: (fd) => nodeFs().closeSync(fd),
     pause: sleepMs,
   };
 }
@@ -135,7 +135,7 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
     areBlocking: false,
     open: (path, flags, mode) =>
       new Promise((resolve, reject) => {
-        fs.open(path, flags, mode, (error, fd) => {
+        nodeFs().open(path, flags, mode, (error, fd) => {
           if (error === null) resolve(fd);
           else reject(openError(path, error));
         });
@@ -149,11 +149,11 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
     statPath: (path) => pathStatAsync(libc, path),
     readLink: (path) =>
       new Promise((resolve) => {
-        fs.readlink(path, (error, target) => resolve(error === null ? target : null));
+        nodeFs().readlink(path, (error, target) => resolve(error === null ? target : null));
       }),
     unlink: (path) =>
       new Promise((resolve, reject) => {
-        fs.unlink(path, (error) => error === null ? resolve() : reject(error));
+        nodeFs().unlink(path, (error) => error === null ? resolve() : reject(error));
       }),
     read(fd, iovec, offset) {
       const call = () => libc.preadvNonblocking(fd, iovec, BigInt(offset));
@@ -230,7 +230,7 @@ async function closeDenosOff(
     const call: LibraryCall = { name: "dup3", parameters, result: "i32", args };
     await closing(libc, fileFlags, call, () => libc.replaceNonblocking(fd, by), patience);
   }
-  fs.closeSync(fd);
+  nodeFs().closeSync(fd);
 }
 
 /** Errors of Deno's own, such as a missing permission, go through as they are. */

@@ -18,7 +18,6 @@
  * @module
  */
 
-import { dirname, isAbsolute } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { EISDIR, ESPIPE } from "../../ffi/errno.ts";
 import { FILE_TYPE } from "../../ffi/layout.ts";
@@ -177,7 +176,7 @@ function* findOrMake(host: OpeningHost, calls: FileCalls, request: OpenRequest):
     }
     // It is there by now, or it is a link to what is not there: that is what is made.
     const link = yield* get(calls.readLink(target));
-    if (link !== null) target = isAbsolute(link) ? link : `${dirname(target)}/${link}`;
+    if (link !== null) target = link.startsWith("/") ? link : folderOf(target) + link;
   }
   const fd = yield* openPatiently(host, calls, request, path, request.createFlag);
   return { fd, path, isMade: false };
@@ -229,6 +228,11 @@ function* openPatiently(
     yield* get(calls.pause(pauseMs));
     pauseMs = Math.min(2 * pauseMs, LEASE_PAUSE_MS_MAX);
   }
+}
+
+/** The folder of a path, with the slash at its end; empty: the current folder. */
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
 function codeOf(error: unknown): unknown {
