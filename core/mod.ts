@@ -48,10 +48,11 @@ export type {
   AioCallbacks,
   CallbackHandle,
   OperationData,
-  OperationName,
   ThrownHook,
   TraceHook,
 } from "./io/callback.ts";
+export type { Operands } from "./io/operation.ts";
+export type { OperationName, OperationWaitEvent, StartedName } from "./io/operation_table.ts";
 export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./base/errors.ts";
 export type { SystemError, SystemErrorFields } from "./base/errors.ts";
 export { AioHandle } from "./io/handle.ts";

@@ -168,8 +168,8 @@ export class Libc {
   }
 
   /** `sync_file_range(2)`: has the system begin to write a range back. @returns 0, or -errno */
-  flushRange(fd: number, offset: bigint, length: number): number {
-    const result = this.#system.flushRange(fd, offset, BigInt(length));
+  flushRange(fd: number, offset: bigint, length: bigint): number {
+    const result = this.#system.flushRange(fd, offset, length);
     return result < 0 ? -this.#errno() : result;
   }
 

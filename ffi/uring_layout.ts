@@ -52,7 +52,7 @@ export const CQE_WORDS = { userDataLow: 0, userDataHigh: 1, result: 2, size: 4 }
 /** Bytes of a completion queue entry. */
 export const CQE_SIZE_BYTES = 16;
 
-/** The operations that are used. */
+/** The operations that are used, and others whose arguments fit into a handle. */
 export const URING_OP = {
   readv: 1,
   writev: 2,
@@ -61,8 +61,15 @@ export const URING_OP = {
   writeFixed: 5,
   syncFileRange: 8,
   asyncCancel: 14,
+  fallocate: 17,
   read: 22,
   write: 23,
+  fadvise: 24,
+  send: 26,
+  recv: 27,
+  ftruncate: 55,
+  /** None, and none to come: the kernel answers with EINVAL. */
+  unknown: 255,
 } as const;
 
 /** Flag of fsync: data only. */

@@ -6,7 +6,7 @@
  */
 
 import type { AioHandle } from "../io/handle.ts";
-import { OP_INVALID } from "../io/operation.ts";
+import { OP_INVALID } from "../io/operation_table.ts";
 import { BACKEND, type Control, HANDLE, HEADER } from "../memory/shared_memory.ts";
 
 /** Runs something while a descriptor is marked. A hook may close another one meanwhile. */

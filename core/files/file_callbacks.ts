@@ -1,6 +1,7 @@
 /**
- * file_callbacks.ts: the callbacks of the layer nearest to the file: `fileReadv`, `fileWritev` and
- * `fileSync`. They turn what the system said into a status and keep the error number.
+ * file_callbacks.ts: the callbacks of the layer nearest to the file: `fileReadv`, `fileWritev`, and
+ * `fileSync` for all that moves no bytes. They turn what the system said into a status and keep the error
+ * number.
  *
  * Those of flushes, and of writes with the data 1 (a file opened with `O_DSYNC`), also keep that a flush
  * of the file has failed, and fail for it from then on: flush_error.ts.
@@ -12,7 +13,7 @@ import { fromWords } from "../../ffi/memory.ts";
 import type { AioCallbacks, CallbackHandle } from "../io/callback.ts";
 import { systemError } from "../base/errors.ts";
 import { flushedFile, flushErrorOf, mayLoseWrites, noteFlushError } from "./flush_error.ts";
-import { OP_FDATASYNC, OP_FLUSH_RANGE } from "../io/operation.ts";
+import { OPERATION_ROWS, type OperationRow, OPERATIONS } from "../io/operation_table.ts";
 import type { AioResult } from "../io/result.ts";
 import type { Control } from "../memory/shared_memory.ts";
 import { FILE_TARGET, FILE_TARGET_NAME, type TargetIdentity } from "../io/target.ts";
@@ -25,18 +26,25 @@ export function fileCallbacks(control: Control): Readonly<Record<string, AioCall
   return {
     fileReadv: {
       completeShared: (handle, prior) => distil(prior, handle.length),
-      report: (result, data, target) => reportTransfer("read", "preadv", result, data, target),
+      report: (result, data, target) => reportTransfer(OPERATIONS.readv, result, data, target),
     },
     fileWritev: {
       completeShared(handle, prior, data) {
         const result = distil(prior, handle.length);
         return data === DURABLE_WRITE ? withFlushError(control, handle, result) : result;
       },
-      report: (result, data, target) => reportTransfer("write", "pwritev", result, data, target),
+      report: (result, data, target) => reportTransfer(OPERATIONS.writev, result, data, target),
     },
     fileSync: {
-      completeShared: (handle, prior) => withFlushError(control, handle, distil(prior, 0)),
-      report: reportFlush,
+      completeShared(handle, prior) {
+        const result = distil(prior, 0);
+        const { operation } = handle;
+        if (operation !== "invalid" && OPERATIONS[operation].tellsLostWrites === "never") {
+          return result;
+        }
+        return withFlushError(control, handle, result);
+      },
+      report: (result, _data, target) => reportOther(result, target),
     },
   };
 }
@@ -60,8 +68,7 @@ function withFlushError(control: Control, handle: CallbackHandle, result: AioRes
 }
 
 function reportTransfer(
-  verb: "read" | "write",
-  syscall: string,
+  { verb, syscall, moves }: OperationRow,
   result: AioResult,
   targetData: Int32Array,
   target: TargetIdentity,
@@ -71,23 +78,15 @@ function reportTransfer(
   if (result.errorData !== 0) {
     return systemError(result.errorData, what, { syscall, ...range });
   }
-  const done = verb === "read" ? "read" : "wrote";
+  const done = moves === "in" ? "read" : "wrote";
   const asked = range === null ? "" : ` of ${range.length}`;
   return `${what}: ${done} only ${result.result}${asked} bytes`;
 }
 
-function reportFlush(result: AioResult, _data: Int32Array, target: TargetIdentity): Error {
-  const name = target.describe();
-  switch (result.operationId) {
-    case OP_FDATASYNC:
-      return systemError(result.errorData, `could not fdatasync ${name}`, { syscall: "fdatasync" });
-    case OP_FLUSH_RANGE:
-      return systemError(result.errorData, `could not flush dirty data of ${name}`, {
-        syscall: "sync_file_range",
-      });
-    default:
-      return systemError(result.errorData, `could not fsync ${name}`, { syscall: "fsync" });
-  }
+/** Of an operation that moves no bytes. */
+function reportOther(result: AioResult, target: TargetIdentity): Error {
+  const { verb, syscall } = OPERATION_ROWS[result.operationId] ?? OPERATIONS.fsync;
+  return systemError(result.errorData, `could not ${verb} ${target.describe()}`, { syscall });
 }
 
 /** Where in the file the IO was; null for an IO about another target, whose words mean something else. */

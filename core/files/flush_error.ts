@@ -24,7 +24,7 @@ import type { CallbackHandle } from "../io/callback.ts";
 import { COMPLETED_IO, SUBMITTED } from "../memory/handle_state.ts";
 import { FILE_TARGET, FILE_TARGET_NAME } from "../io/target.ts";
 import { FILE_FLAGS, type FileSlot } from "./file_table.ts";
-import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OP_WRITEV } from "../io/operation.ts";
+import { OPERATION_ROWS } from "../io/operation_table.ts";
 import { BACKEND, type Control, FILE, HANDLE, HEADER } from "../memory/shared_memory.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 
@@ -113,19 +113,21 @@ function fileOfFd(control: Control, fd: number): FileSlot | null {
   return null;
 }
 
-/** Whether an IO asks the kernel for the file's error: a flush, or a write of a file with `O_DSYNC`. */
-export function isFlush(control: Control, base: number): boolean {
-  const operation = Atomics.load(control.words, base + HANDLE.operation);
-  const fd = Atomics.load(control.words, base + HANDLE.fd);
-  return isFlushOperation(
-    operation,
-    operation === OP_WRITEV && isDsync(control, fileOfFd(control, fd)),
-  );
+/**
+ * Whether an IO may be executed once more after a thread that had begun to execute it has died: not if the
+ * kernel may have told that thread the file's error.
+ */
+export function mayRepeat(control: Control, base: number): boolean {
+  const row = OPERATION_ROWS[Atomics.load(control.words, base + HANDLE.operation)] ?? null;
+  if (row === null || !row.mayRepeat) return false;
+  if (row.tellsLostWrites !== "ofDsyncFiles") return true;
+  return !isDsync(control, fileOfFd(control, Atomics.load(control.words, base + HANDLE.fd)));
 }
 
-function isFlushOperation(operation: number, isDsync: boolean): boolean {
-  return operation === OP_FSYNC || operation === OP_FDATASYNC || operation === OP_FLUSH_RANGE ||
-    (operation === OP_WRITEV && isDsync);
+/** Whether an operation asks the kernel for the file's error: a flush, or a write with `O_DSYNC`. */
+function tellsLostWrites(operation: number, isDsync: boolean): boolean {
+  const tells = OPERATION_ROWS[operation]?.tellsLostWrites;
+  return tells === "always" || (tells === "ofDsyncFiles" && isDsync);
 }
 
 function isDsync(control: Control, file: FileSlot | null): boolean {
@@ -156,7 +158,7 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
       const state = Atomics.load(words, base + HANDLE.state);
       if (state < SUBMITTED || state > COMPLETED_IO) continue;
       if (Atomics.load(words, base + HANDLE.fd) !== fd) continue;
-      if (!isFlushOperation(Atomics.load(words, base + HANDLE.operation), isDurable)) continue;
+      if (!tellsLostWrites(Atomics.load(words, base + HANDLE.operation), isDurable)) continue;
       refs.push({ index, generation: fromWords(low, high) });
     }
   }

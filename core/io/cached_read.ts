@@ -11,11 +11,11 @@ import * as layout from "../memory/shared_memory.ts";
 import type { Control } from "../memory/shared_memory.ts";
 import type { AioHandle } from "./handle.ts";
 import * as flags from "./handle_flag.ts";
-import * as operations from "./operation.ts";
+import * as table from "./operation_table.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { FLAG_BITS } = flags;
-const { OP_READV } = operations;
+const { OP_READV } = table;
 const { HANDLE } = layout;
 
 /** Whether an IO is a read through the page cache. Direct ones are never tried. */

@@ -16,6 +16,7 @@
 import { AioCallbackError, AioReportError, shown } from "../base/errors.ts";
 import type { HandleState } from "../memory/handle_state.ts";
 import { NameTable } from "../base/name_table.ts";
+import type { OperationName } from "./operation_table.ts";
 import { isThenable, refusePromise, swallowRejection } from "../base/promise.ts";
 import * as results from "./result.ts";
 import {
@@ -35,17 +36,16 @@ import type { TargetIdentity } from "./target.ts";
 const { STATUS_NAMES } = results;
 const { HANDLE } = layout;
 
-/** An operation's name. */
-export type OperationName = "invalid" | "readv" | "writev" | "fsync" | "fdatasync" | "flush_range";
-
-/** What an IO does. */
+/** With what an IO does what it does. */
 export interface OperationData {
   /** The file. */
   readonly fd: number;
-  /** Where in the file, in bytes. */
+  /** Where in the file, in bytes; 0 for an operation that is about no range. */
   readonly offset: number;
-  /** How many bytes were asked for. */
+  /** How many bytes it is about: of all buffers, or of the range that it was given. */
   readonly length: number;
+  /** The flags of its system call; 0 for an operation that takes none. */
+  readonly flags: number;
   /** In how many buffers. */
   readonly iovecLength: number;
 }
@@ -62,7 +62,7 @@ export interface CallbackHandle {
   readonly operation: OperationName;
   /** With what. */
   readonly operationData: OperationData;
-  /** Bytes asked for, without making an object for it. */
+  /** Bytes of all buffers, without making an object for it. */
   readonly length: number;
   /** What it is about. */
   readonly targetName: string;

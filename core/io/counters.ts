@@ -7,13 +7,12 @@
  * @module
  */
 
-import * as operations from "./operation.ts";
+import { OPERATION_ROWS } from "./operation_table.ts";
 import * as results from "./result.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { BACKEND, type Control } from "../memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { OP_READV, OP_WRITEV } = operations;
 const { STATUS_NAMES } = results;
 const { HANDLE } = layout;
 
@@ -72,6 +71,11 @@ export interface BackendCounters {
 }
 
 const RESULT_ERROR = STATUS_NAMES.indexOf("error");
+/** By number of the operation: what counts the bytes that it moves; -1: it moves none. */
+const MOVED = OPERATION_ROWS.map((row) => {
+  if (row === null || row.moves === null) return -1;
+  return row.moves === "in" ? COUNTER.bytesRead : COUNTER.bytesWritten;
+});
 
 /** The counters of a backend, in shared memory. */
 export function countersOf(control: Control, backendId: number): Float64Array {
@@ -82,9 +86,9 @@ export function countersOf(control: Control, backendId: number): Float64Array {
 /** Counts the outcome of an own IO. */
 export function countOutcome(counters: Float64Array, words: Int32Array, base: number): void {
   const raw = words[base + HANDLE.rawResult]!;
-  const operation = words[base + HANDLE.operation]!;
-  if (raw >= 0 && (operation === OP_READV || operation === OP_WRITEV)) {
-    counters[operation === OP_READV ? COUNTER.bytesRead : COUNTER.bytesWritten]! += raw;
+  const moved = MOVED[words[base + HANDLE.operation]!]!;
+  if (raw >= 0 && moved >= 0) {
+    counters[moved]! += raw;
     if (raw < words[base + HANDLE.length]!) counters[COUNTER.shortTransfers]!++;
   }
   if (words[base + HANDLE.resultStatus] === RESULT_ERROR) counters[COUNTER.errors]!++;

@@ -15,7 +15,6 @@ import {
   type CallbackTable,
   loadHandleData,
   type OperationData,
-  type OperationName,
 } from "./callback.ts";
 import * as flags from "./handle_flag.ts";
 import { flagBit, type HandleFlag } from "./handle_flag.ts";
@@ -25,14 +24,22 @@ import { INSPECT } from "../base/inspect.ts";
 import { Iovec } from "./iovec.ts";
 import type { MemoryMap } from "../memory/memory_map.ts";
 import * as operations from "./operation.ts";
-import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OPERATION_NAMES } from "./operation.ts";
+import type { Operands } from "./operation.ts";
+import * as table from "./operation_table.ts";
+import {
+  OPERATION_NAMES,
+  OPERATION_ROWS,
+  type OperationName,
+  type OperationRow,
+  OPERATIONS,
+  type StartedName,
+} from "./operation_table.ts";
 import {
   refuseCallbacks,
   refuseHandleData,
   refuseHandleDatum,
   refuseIncomplete,
   refuseLocalMemory,
-  refuseRange,
   refuseState,
   refuseTarget,
   refuseTargetWord,
@@ -48,12 +55,12 @@ const { fromWords } = addresses;
 const { CALLBACKS_MAX } = callbacks;
 const { FLAG_BITS } = flags;
 const { HANDED_OUT, STAGED } = states;
-const { checkPosition, checkTransfer, defineOperation, OP_READV, OP_WRITEV } = operations;
+const { checkOperands, checkPosition, checkTransfer, defineArguments, defineOperation } =
+  operations;
+const { rangeIn, rowNamed } = operations;
+const { OP_READV, OP_WRITEV } = table;
 const { TARGET_DATA_WORDS } = results;
 const { HANDLE } = layout;
-
-/** A word of shared memory holds no more. */
-const FLUSH_BYTES_MAX = 0x7fff_ffff;
 
 /** When a started IO goes to the method. */
 export interface StartOptions {
@@ -140,24 +147,19 @@ export class AioHandle implements CallbackHandle {
   /** With what it does it. */
   get operationData(): OperationData {
     const { words, base } = this;
-    // The words of the handle's last use stay until they are set anew.
-    if (words[base + HANDLE.operation] === 0) {
-      return {
-        fd: 0,
-        offset: 0,
-        length: this.length,
-        iovecLength: words[base + HANDLE.iovecLength]!,
-      };
-    }
+    // What the operation does not have is what the handle's last use has left.
+    const row = OPERATION_ROWS[words[base + HANDLE.operation]!] ?? null;
+    const range = rangeIn(words, base);
     return {
-      fd: words[base + HANDLE.fd]!,
-      offset: fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!),
-      length: this.length,
+      fd: row === null ? 0 : words[base + HANDLE.fd]!,
+      offset: range?.offset ?? 0,
+      length: range?.length ?? this.length,
+      flags: row !== null && row.hasFlags ? words[base + HANDLE.argumentFlags]! >>> 0 : 0,
       iovecLength: words[base + HANDLE.iovecLength]!,
     };
   }
 
-  /** Bytes asked for: the sum over the buffers. */
+  /** Bytes of the buffers; 0 without any. */
   get length(): number {
     const { words, base } = this;
     return words[base + HANDLE.iovecLength] === 0 ? 0 : words[base + HANDLE.length]!;
@@ -375,12 +377,8 @@ export class AioHandle implements CallbackHandle {
    * @throws {AioApiError} in another state, without a target, or from a callback
    */
   startFsync(fd: number, options?: StartOptions & { readonly dataOnly?: boolean }): void {
-    this.#checkStart("startFsync", fd, 0);
-    this.iovec.clear();
-    this.words[this.base + HANDLE.length] = 0;
-    const op = options?.dataOnly === true ? OP_FDATASYNC : OP_FSYNC;
-    defineOperation(this.words, this.base, op, fd, 0);
-    this.#host.stage(this, options?.submit === "endOfTurn");
+    const row = options?.dataOnly === true ? OPERATIONS.fdatasync : OPERATIONS.fsync;
+    this.#start("startFsync", row, fd, {}, options);
   }
 
   /**
@@ -390,16 +388,54 @@ export class AioHandle implements CallbackHandle {
    *
    * @param fd the file
    * @param offset where the range begins, in bytes
-   * @param length of the range, 0..2147483647 bytes; 0: to the end of the file
+   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or more
+   *   as 0, and so flushes more than was asked for.
    * @throws {AioApiError} in another state, without a target, or from a callback
    * @throws {RangeError} for a negative or unsafe offset, or such a length
    */
   startFlushRange(fd: number, offset: number, length: number, options?: StartOptions): void {
-    this.#checkStart("startFlushRange", fd, offset);
-    if (!Number.isInteger(length) || length < 0 || length > FLUSH_BYTES_MAX) refuseRange(length);
-    this.iovec.clear();
-    this.words[this.base + HANDLE.length] = length;
-    defineOperation(this.words, this.base, OP_FLUSH_RANGE, fd, offset);
+    this.#start("startFlushRange", OPERATIONS.flush_range, fd, { offset, length }, options);
+  }
+
+  /**
+   * Starts an operation by its name, which consumes the handle. State before: handedOut with target, and
+   * with an iovec where the operation has buffers; after: staged or later.
+   *
+   * {@linkcode startReadv} and {@linkcode startWritev} do the same for one operation each, and faster.
+   *
+   * @param name of the operation
+   * @param fd the file
+   * @param operands what it takes: an `offset`, and a `length` if it has no buffers, for `"readv"`,
+   *   `"writev"` and `"flush_range"`; nothing for `"fsync"` and `"fdatasync"`
+   * @param options when to submit
+   * @throws {TypeError} for an unknown name, an operand that the operation does not take or lacks
+   * @throws as {@linkcode startReadv}
+   */
+  start(name: StartedName, fd: number, operands: Operands = {}, options?: StartOptions): void {
+    this.#start("start", rowNamed(name), fd, operands, options);
+  }
+
+  #start(
+    call: string,
+    row: OperationRow,
+    fd: number,
+    operands: Operands,
+    options: StartOptions | undefined,
+  ): void {
+    const { offset, length, flags } = operands;
+    // An operation without a range has no offset, and its words say 0.
+    const position = row.range ? offset! : 0;
+    this.#checkStart(call, fd, position);
+    checkOperands(call, row, operands);
+    const { words, base } = this;
+    if (row.moves !== null) {
+      this.#checkBuffers(call, position);
+    } else {
+      this.iovec.clear();
+      words[base + HANDLE.length] = 0;
+    }
+    defineArguments(words, base, length ?? 0, flags ?? 0);
+    defineOperation(words, base, row.code, fd, position);
     this.#host.stage(this, options?.submit === "endOfTurn");
   }
 
@@ -411,6 +447,12 @@ export class AioHandle implements CallbackHandle {
     options?: StartOptions,
   ): void {
     this.#checkStart(call, fd, offset);
+    this.#checkBuffers(call, offset);
+    defineOperation(this.words, this.base, op, fd, offset);
+    this.#host.stage(this, options !== undefined && options.submit === "endOfTurn");
+  }
+
+  #checkBuffers(call: string, offset: number): void {
     const { words, base } = this;
     if (words[base + HANDLE.iovecLength] === 0) {
       refuseIncomplete(call, this.index, "buffers", "setIovec()");
@@ -419,8 +461,6 @@ export class AioHandle implements CallbackHandle {
     if (this.iovec.isLocal && (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) === 0) {
       refuseLocalMemory(call);
     }
-    defineOperation(words, base, op, fd, offset);
-    this.#host.stage(this, options !== undefined && options.submit === "endOfTurn");
   }
 
   #checkStart(call: string, fd: number, offset: number): void {

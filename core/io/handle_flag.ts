@@ -24,8 +24,8 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
 };
 
 /**
- * Beside those of the issuer: a thread has begun to execute the IO by itself, and it is a write or a
- * flush. If that thread dies, the kernel's answer is lost.
+ * Beside those of the issuer: a thread has begun to execute the IO by itself, and the operation is one of
+ * those whose answer matters if that thread dies: all but reads.
  */
 export const BEGUN_BIT = 8;
 

@@ -1,5 +1,6 @@
 /**
- * operation.ts: what an IO can do, how it is defined on a handle, and how it is done at once.
+ * operation.ts: how an operation is checked, defined on a handle, and executed in this thread. Which
+ * there are is in operation_table.ts.
  *
  * @module
  */
@@ -8,41 +9,68 @@ import { EINVAL } from "../../ffi/errno.ts";
 import * as system from "../../ffi/layout.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import * as addresses from "../../ffi/memory.ts";
-import type { OperationName } from "./callback.ts";
 import * as flags from "./handle_flag.ts";
+import {
+  OPERATION_ROWS,
+  type OperationRow,
+  OPERATIONS,
+  type Perform,
+  type StartedName,
+} from "./operation_table.ts";
+import * as refusals from "./refusals.ts";
 import { refuseDescriptor, refuseEnd, refuseOffset, refuseTransfer } from "./refusals.ts";
 import * as layout from "../memory/shared_memory.ts";
 import type { Control } from "../memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { IOVEC_WORDS, TRANSFER_BYTES_MAX } = system;
-const { highWord, lowWord } = addresses;
+const { fromWords, highWord, lowWord } = addresses;
 const { BEGUN_BIT } = flags;
 const { HANDLE } = layout;
 
-/** None yet. */
-export const OP_INVALID = 0;
-/** Reads into the handle's iovec. */
-export const OP_READV = 1;
-/** Writes the handle's iovec. */
-export const OP_WRITEV = 2;
-/** Makes a file's data and metadata durable. */
-export const OP_FSYNC = 3;
-/** Makes a file's data durable, and of its metadata what reading it back needs. */
-export const OP_FDATASYNC = 4;
+/** What an operation is started with; its row says which of these it takes. */
+export interface Operands {
+  /** Where in the file, in bytes. */
+  readonly offset?: number;
+  /** How much, in bytes: for an operation without buffers. */
+  readonly length?: number;
+  /** As the system call has them; default: 0. */
+  readonly flags?: number;
+}
 
-/** Has the system begin to write a range of a file back. */
-export const OP_FLUSH_RANGE = 5;
+/** By number: how a thread executes it. */
+const PERFORM: readonly Perform[] = OPERATION_ROWS.map((row) => row?.perform ?? (() => -EINVAL));
+/** By number: whether the handle must say that a thread has begun, in case that one dies. */
+const IS_MARKED: readonly boolean[] = OPERATION_ROWS.map((row) =>
+  row !== null && (!row.mayRepeat || row.tellsLostWrites !== "never")
+);
 
-/** The operations by number. */
-export const OPERATION_NAMES: readonly OperationName[] = [
-  "invalid",
-  "readv",
-  "writev",
-  "fsync",
-  "fdatasync",
-  "flush_range",
-];
+/**
+ * The row of an operation that is started by its name.
+ *
+ * @throws {TypeError} if there is no such operation
+ */
+export function rowNamed(name: StartedName): OperationRow {
+  // What every object inherits has names, too.
+  return Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : refusals.refuseOperation(name);
+}
+
+/**
+ * Refuses what an operation does not take, and a length or flags that cannot be such. The offset is for
+ * {@linkcode checkPosition}.
+ *
+ * @throws {TypeError} for one too many, and for what is not a number
+ * @throws {RangeError} for a number out of its range
+ */
+export function checkOperands(call: string, row: OperationRow, operands: Operands): void {
+  const { offset, length, flags } = operands;
+  const hasLength = row.range && row.moves === null;
+  if (!row.range && offset !== undefined) refusals.refuseOperand(call, "offset");
+  if (!hasLength && length !== undefined) refusals.refuseOperand(call, "length");
+  if (!row.hasFlags && flags !== undefined) refusals.refuseOperand(call, "flags");
+  if (hasLength) checkLength(call, offset!, length!);
+  if (flags !== undefined && flags !== flags >>> 0) refusals.refuseFlags(call, flags);
+}
 
 /**
  * Refuses a file descriptor or an offset that cannot be one.
@@ -85,7 +113,13 @@ export function checkEnd(call: string, offset: number, length: number): void {
   if (offset + length > Number.MAX_SAFE_INTEGER) refuseEnd(call, offset, length);
 }
 
-/** Writes the operation's data into the handle. */
+/** Refuses a length that is negative, no integer, or ends beyond what a Number holds exactly. */
+function checkLength(call: string, offset: number, length: number): void {
+  if (!Number.isSafeInteger(length) || length < 0) refusals.refuseLength(call, length);
+  checkEnd(call, offset, length);
+}
+
+/** Writes what every operation has into the handle. */
 export function defineOperation(
   words: Int32Array,
   base: number,
@@ -100,6 +134,33 @@ export function defineOperation(
   words[base + HANDLE.rawResult] = 0;
 }
 
+/** Writes what only some operations have: reads and writes of a file leave these words alone. */
+export function defineArguments(
+  words: Int32Array,
+  base: number,
+  length: number,
+  flags: number,
+): void {
+  words[base + HANDLE.argumentLow] = lowWord(length);
+  words[base + HANDLE.argumentHigh] = highWord(length);
+  words[base + HANDLE.argumentFlags] = flags;
+}
+
+/** Where an IO begins in its file, and how many bytes it is about; null: it is about no range. */
+export function rangeIn(
+  words: Int32Array,
+  base: number,
+): { readonly offset: number; readonly length: number } | null {
+  const row = OPERATION_ROWS[words[base + HANDLE.operation]!] ?? null;
+  if (row === null || !row.range) return null;
+  return {
+    offset: fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!),
+    length: row.moves === null
+      ? fromWords(words[base + HANDLE.argumentLow]!, words[base + HANDLE.argumentHigh]!)
+      : words[base + HANDLE.length]!,
+  };
+}
+
 /** Writes one entry of a handle's iovec. */
 export function writeIovec(words: Int32Array, at: number, address: number, length: number): void {
   words[at + IOVEC_WORDS.baseLow] = lowWord(address);
@@ -109,13 +170,13 @@ export function writeIovec(words: Int32Array, at: number, address: number, lengt
 }
 
 /**
- * Does an IO in this thread, now. Retries nothing: what the system says is the result.
+ * Executes an IO in this thread, now. Retries nothing: what the system says is the result.
  *
  * @param libc does the calls
  * @param control where the handle is
  * @param base of the handle
  * @param iovec the handle's iovec as bytes
- * @returns bytes, or 0 for a flush, or -errno
+ * @returns bytes, or 0 for what moves none, or -errno
  */
 export function performSynchronously(
   libc: Libc,
@@ -123,29 +184,8 @@ export function performSynchronously(
   base: number,
   iovec: Uint8Array,
 ): number {
-  const words = control.words;
-  const fd = words[base + HANDLE.fd]!;
-  const count = words[base + HANDLE.iovecLength]!;
-  switch (words[base + HANDLE.operation]) {
-    case OP_READV:
-      return libc.preadv(fd, iovec, count, control.longs[(base + HANDLE.offsetLow) >> 1]!);
-    case OP_WRITEV:
-      words[base + HANDLE.flags]! |= BEGUN_BIT;
-      return libc.pwritev(fd, iovec, count, control.longs[(base + HANDLE.offsetLow) >> 1]!);
-    case OP_FSYNC:
-      words[base + HANDLE.flags]! |= BEGUN_BIT;
-      return libc.fsync(fd);
-    case OP_FDATASYNC:
-      words[base + HANDLE.flags]! |= BEGUN_BIT;
-      return libc.fdatasync(fd);
-    case OP_FLUSH_RANGE:
-      words[base + HANDLE.flags]! |= BEGUN_BIT;
-      return libc.flushRange(
-        fd,
-        control.longs[(base + HANDLE.offsetLow) >> 1]!,
-        words[base + HANDLE.length]!,
-      );
-    default:
-      return -EINVAL;
-  }
+  const { words } = control;
+  const operation = words[base + HANDLE.operation]!;
+  if (IS_MARKED[operation]) words[base + HANDLE.flags]! |= BEGUN_BIT;
+  return (PERFORM[operation] ?? PERFORM[0]!)(libc, control, base, iovec);
 }

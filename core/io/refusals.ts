@@ -8,6 +8,7 @@
 import { AioApiError, shown } from "../base/errors.ts";
 import { STATE_NAMES } from "../memory/handle_state.ts";
 import { CALLBACKS_MAX } from "./callback.ts";
+import { STARTED_NAMES } from "./operation_table.ts";
 import { TRANSFER_BYTES_MAX } from "../../ffi/layout.ts";
 import { TARGET_DATA_WORDS } from "./result.ts";
 
@@ -146,11 +147,29 @@ export function refuseUnknownMemory(length: number): never {
   );
 }
 
-/** The length of a range that cannot be one. */
-export function refuseRange(length: unknown): never {
-  throw new RangeError(
-    `Cannot start a flush of ${
-      shown(length)
-    } bytes: an integer from 0 (to the end of the file) to 2147483647`,
+/** An operation that does not exist. */
+export function refuseOperation(name: unknown): never {
+  throw new TypeError(
+    `Cannot start ${shown(name)}: there is no such operation, known are ${
+      STARTED_NAMES.join(", ")
+    }`,
   );
+}
+
+/** An operand of another operation. */
+export function refuseOperand(call: string, operand: string): never {
+  throw new TypeError(`Cannot ${call} with "${operand}": this operation does not take it`);
+}
+
+/** The length of a range that cannot be one. */
+export function refuseLength(call: string, length: number): never {
+  const message = `Cannot ${call} over ${shown(length)} bytes: lengths are integers from 0 to ` +
+    `${Number.MAX_SAFE_INTEGER}`;
+  throw typeof length === "number" ? new RangeError(message) : new TypeError(message);
+}
+
+/** Flags of an operation that are no 32 bits. */
+export function refuseFlags(call: string, flags: number): never {
+  const message = `Cannot ${call} with the flags ${shown(flags)}: an integer from 0 to 4294967295`;
+  throw typeof flags === "number" ? new RangeError(message) : new TypeError(message);
 }

@@ -6,15 +6,10 @@
  * @module
  */
 
-import { OP_READV, OP_WRITEV } from "./operation.ts";
+import { OPERATIONS, type OperationWaitEvent, STARTED_NAMES } from "./operation_table.ts";
 
 /** What a backend waits for; null: nothing, its thread runs. */
-export type WaitEvent =
-  | "AioIoCompletion"
-  | "AioIoSubmit"
-  | "DataFileRead"
-  | "DataFileWrite"
-  | "DataFileSync";
+export type WaitEvent = "AioIoCompletion" | "AioIoSubmit" | OperationWaitEvent;
 
 /** Nothing. */
 export const WAIT_NONE = 0;
@@ -22,25 +17,16 @@ export const WAIT_NONE = 0;
 export const WAIT_IO_COMPLETION = 1;
 /** Another thread has prepared an IO and not submitted it yet. */
 export const WAIT_IO_SUBMIT = 2;
-/** A read that is executed in its own thread. */
-export const WAIT_DATA_FILE_READ = 3;
-/** A write that is. */
-export const WAIT_DATA_FILE_WRITE = 4;
-/** A flush that is. */
-export const WAIT_DATA_FILE_SYNC = 5;
 
-/** The names by number. */
+/** The names by number: those of operations follow, by the numbers of the operations, from 1 on. */
 export const WAIT_EVENT_NAMES: readonly (WaitEvent | null)[] = [
   null,
   "AioIoCompletion",
   "AioIoSubmit",
-  "DataFileRead",
-  "DataFileWrite",
-  "DataFileSync",
+  ...STARTED_NAMES.map((name) => OPERATIONS[name].waitEvent),
 ];
 
 /** What a thread waits for that executes an operation itself. */
 export function waitEventOf(operation: number): number {
-  if (operation === OP_READV) return WAIT_DATA_FILE_READ;
-  return operation === OP_WRITEV ? WAIT_DATA_FILE_WRITE : WAIT_DATA_FILE_SYNC;
+  return WAIT_IO_SUBMIT + operation;
 }

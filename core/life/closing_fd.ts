@@ -23,7 +23,7 @@ import { markedClosing } from "../files/closing_mark.ts";
 import { shown } from "../base/errors.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { COMPLETED_IO, HANDED_OUT, STAGED, SUBMITTED } from "../memory/handle_state.ts";
-import { OP_INVALID } from "../io/operation.ts";
+import { OP_INVALID } from "../io/operation_table.ts";
 import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
 import { HANDLE } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";

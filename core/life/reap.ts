@@ -27,7 +27,7 @@ import {
   resetFields,
 } from "../io/completion_steps.ts";
 import { AioApiError, shown } from "../base/errors.ts";
-import { isFlush } from "../files/flush_error.ts";
+import { mayRepeat } from "../files/flush_error.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { BEGUN_BIT, FLAG_BITS } from "../io/handle_flag.ts";
 import {
@@ -244,7 +244,7 @@ function completeClaimed(backend: Backend, dead: number, from: ReapingFrom): boo
     const handle = backend.handleOf(index);
     if (handle.backendId === dead) continue;
     const { redo } = backend.method;
-    if (state === SUBMITTED && redo !== undefined && !isBegunFlush(backend, handle)) {
+    if (state === SUBMITTED && redo !== undefined && !isLost(backend, handle)) {
       redo(backend, handle, dead);
       continue;
     }
@@ -336,11 +336,11 @@ function finishAgain(backend: Backend, handle: AioHandle, result: number): void 
 }
 
 /**
- * Whether a dead thread had begun to execute a flush. It may have heard that writes are lost, which the
- * kernel tells once, so the flush counts as failed and is not executed again, in whichever way.
+ * Whether a dead thread had begun to execute an IO that nobody may execute once more. A flush is one: that
+ * thread may have heard that writes are lost, which the kernel tells once. So the IO counts as failed.
  */
-function isBegunFlush({ control }: Backend, { words, base }: AioHandle): boolean {
-  return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && isFlush(control, base);
+function isLost({ control }: Backend, { words, base }: AioHandle): boolean {
+  return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && !mayRepeat(control, base);
 }
 
 /**
@@ -350,7 +350,7 @@ function isBegunFlush({ control }: Backend, { words, base }: AioHandle): boolean
  */
 function againOf(backend: Backend, handle: AioHandle, from: ReapingFrom): number | null {
   const { words, base, iovec } = handle;
-  if (isBegunFlush(backend, handle)) return -EIO;
+  if (isLost(backend, handle)) return -EIO;
   if ((words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0) return -ECANCELED;
   if (from === "eventLoop") {
     const isRead = isBufferedRead(handle) && tryReadCached(backend, handle);

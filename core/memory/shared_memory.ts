@@ -21,7 +21,7 @@ import { assert } from "../base/assert.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -107,7 +107,7 @@ export const HANDLE = {
   /** 64 bits, 8-byte aligned: a synchronous call takes it as a BigInt straight from here. */
   offsetLow: 14,
   offsetHigh: 15,
-  /** Bytes asked for: the sum over the iovec. */
+  /** Bytes of the buffers: the sum over the iovec. */
   length: 16,
   handleDataLength: 17,
   callbackCount: 18,
@@ -119,7 +119,14 @@ export const HANDLE = {
   /** For the method. */
   method: 34,
   /**
-   * Three cache lines, two of which an IO of a file touches: neighbours, perhaps of another backend,
+   * What an operation takes beside its offset and its buffers: a length of 64 bits, 8-byte aligned as
+   * the offset is, and flags. Reads and writes have neither, and leave what the last use wrote.
+   */
+  argumentLow: 36,
+  argumentHigh: 37,
+  argumentFlags: 38,
+  /**
+   * Three cache lines, two of which a read or a write touches: neighbours, perhaps of another backend,
    * share none.
    */
   size: 48,

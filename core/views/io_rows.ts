@@ -18,7 +18,6 @@
  */
 
 import { fromWords } from "../../ffi/memory.ts";
-import type { OperationName } from "../io/callback.ts";
 import { FLAG_BITS } from "../io/handle_flag.ts";
 import {
   COMPLETED_IO,
@@ -28,7 +27,8 @@ import {
   IDLE,
   VIEW_STATE_NAMES,
 } from "../memory/handle_state.ts";
-import { OP_READV, OP_WRITEV, OPERATION_NAMES } from "../io/operation.ts";
+import { rangeIn } from "../io/operation.ts";
+import { OPERATION_NAMES, type OperationName } from "../io/operation_table.ts";
 import { type ResultStatus, STATUS_NAMES, TARGET_DATA_WORDS } from "../io/result.ts";
 import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
 import type { TargetTable } from "../io/target.ts";
@@ -65,9 +65,9 @@ export interface IoRow {
   readonly state: IoRowState;
   /** What it does. */
   readonly operation: OperationName | null;
-  /** Where in the file, in bytes; null if it neither reads nor writes. */
+  /** Where in the file, in bytes; null if it is about no range, as `"fsync"` is. */
   readonly off: number | null;
-  /** How much is asked for, in bytes, all buffers together; null if it neither reads nor writes. */
+  /** How many bytes it is about: all buffers together, or the range; null as `off` is. */
   readonly length: number | null;
   /** The name of the kind of thing it is done on: `"file"` or a registered target's. */
   readonly target: string | null;
@@ -178,14 +178,14 @@ function rowOf(
   };
   if (state === HANDED_OUT) return { ...identity, ...UNKNOWN_YET };
   const operation = copy[HANDLE.operation]!;
-  const isTransfer = operation === OP_READV || operation === OP_WRITEV;
+  const range = rangeIn(copy, 0);
   const target = copy[HANDLE.target]!;
   const flags = copy[HANDLE.flags]!;
   return {
     ...identity,
     operation: OPERATION_NAMES[operation]!,
-    off: isTransfer ? fromWords(copy[HANDLE.offsetLow]!, copy[HANDLE.offsetHigh]!) : null,
-    length: isTransfer ? copy[HANDLE.length]! : null,
+    off: range?.offset ?? null,
+    length: range?.length ?? null,
     target: targets.nameOf(target),
     handleDataLen: copy[HANDLE.handleDataLength]!,
     // The two results are those of the handle's last use until this use has its own.

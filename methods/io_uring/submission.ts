@@ -9,8 +9,8 @@ import type { AioHandle } from "../../core/io/handle.ts";
 import * as flags from "../../core/io/handle_flag.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import { type MethodBackend, SUBMIT_BATCH_COUNT_MAX } from "../../core/io/method.ts";
-import * as operations from "../../core/io/operation.ts";
-import { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } from "../../core/io/operation.ts";
+import * as table from "../../core/io/operation_table.ts";
+import type { OperationCode } from "../../core/io/operation_table.ts";
 import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import { PinnedMemory } from "../../core/memory/pinned_memory.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
@@ -32,7 +32,7 @@ import type { UringTuning } from "./tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;
-const { OP_READV, OP_WRITEV } = operations;
+const { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OP_READV, OP_WRITEV } = table;
 const { FLAG_BITS, FUSE_BIT } = flags;
 const { HANDLE } = layout;
 const { IOVEC_WORDS } = system;
@@ -197,7 +197,8 @@ export class UringSubmission {
     sqes[at + SQE_WORDS.offsetHigh] = words[base + HANDLE.offsetHigh]!;
     sqes[at + SQE_WORDS.userDataLow] = handle.index;
     sqes[at + SQE_WORDS.userDataHigh] = words[base + HANDLE.generationLow]!;
-    switch (words[base + HANDLE.operation]) {
+    const operation = words[base + HANDLE.operation] as OperationCode;
+    switch (operation) {
       case OP_READV:
         this.#fillTransfer(handle, at, URING_OP.read, URING_OP.readFixed, URING_OP.readv);
         break;
@@ -205,20 +206,30 @@ export class UringSubmission {
         this.#fillTransfer(handle, at, URING_OP.write, URING_OP.writeFixed, URING_OP.writev);
         break;
       case OP_FSYNC:
-        this.#fillFlush(at, URING_OP.fsync, 0, 0);
+        this.#fillPlain(at, URING_OP.fsync, 0, 0);
         break;
       case OP_FDATASYNC:
-        this.#fillFlush(at, URING_OP.fsync, 0, FSYNC_DATASYNC);
+        this.#fillPlain(at, URING_OP.fsync, 0, FSYNC_DATASYNC);
         break;
       case OP_FLUSH_RANGE:
-        this.#fillFlush(
+        this.#fillPlain(
           at,
           URING_OP.syncFileRange,
-          words[base + HANDLE.length]!,
+          shortLength(words, base),
           SYNC_FILE_RANGE_WRITE,
         );
         break;
+      default:
+        this.#fillUnknown(at, operation);
     }
+  }
+
+  /**
+   * Of an operation that has no case above: the compiler refuses that, and if it comes to run all the same
+   * the kernel does. Without this the entry would be that of an older IO.
+   */
+  #fillUnknown(at: number, _operation: never): void {
+    this.#fillPlain(at, URING_OP.unknown, 0, 0);
   }
 
   #fillTransfer(handle: AioHandle, at: number, one: number, fixed: number, many: number): void {
@@ -261,7 +272,8 @@ export class UringSubmission {
     return offset >= 0 && offset + length <= fixedBytes;
   }
 
-  #fillFlush(at: number, opcode: number, length: number, operationFlags: number): void {
+  /** Of an operation without buffers. */
+  #fillPlain(at: number, opcode: number, length: number, operationFlags: number): void {
     const { sqes } = this.ring;
     sqes[at + SQE_WORDS.addressLow] = 0;
     sqes[at + SQE_WORDS.addressHigh] = 0;
@@ -348,4 +360,12 @@ export class UringSubmission {
     this.#completions.letGo(this.#backend.id);
     for (const pinned of this.#pinned) pinned.release();
   }
+}
+
+/**
+ * The length of a range to be written back, in the 32 bits that an entry has for it. 0 is what is too long
+ * for them: it means to the end of the file, so that more is written back, never less.
+ */
+function shortLength(words: Int32Array, base: number): number {
+  return words[base + HANDLE.argumentHigh] === 0 ? words[base + HANDLE.argumentLow]! : 0;
 }

@@ -270,11 +270,7 @@ export class AioFile implements AsyncDisposable {
   /** The same for a flush. @internal */
   startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
     handDown(handle, this.#identity, 0, this.#identity.sync);
-    if (what.call === "sync_file_range") {
-      handle.startFlushRange(this.fd, what.offset, what.length, options);
-    } else {
-      handle.startFsync(this.fd, { ...options, dataOnly: what.call === "fdatasync" });
-    }
+    handle.start(what.operation, this.fd, what.operands, options);
   }
 
   /**
@@ -315,7 +311,8 @@ export class AioFile implements AsyncDisposable {
   /** As {@linkcode startFsync}, of a range: see {@linkcode flushRange}. */
   startFlushRange(handle: AioHandle, offset: number, length: number, options?: StartOptions): void {
     this.checkOpen("start IO on");
-    this.startFlush(handle, { call: "sync_file_range", offset, length }, options);
+    handDown(handle, this.#identity, 0, this.#identity.sync);
+    handle.startFlushRange(this.fd, offset, length, options);
   }
 
   // --- the file itself ---
@@ -332,22 +329,22 @@ export class AioFile implements AsyncDisposable {
    * @throws what the system says
    */
   sync(options?: TransferOptions): Promise<void> {
-    return this.#flush({ call: "fsync" }, options?.signal);
+    return this.#flush({ operation: "fsync" }, options?.signal);
   }
 
   /** As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`). */
   syncData(options?: TransferOptions): Promise<void> {
-    return this.#flush({ call: "fdatasync" }, options?.signal);
+    return this.#flush({ operation: "fdatasync" }, options?.signal);
   }
 
   /** As {@linkcode sync}, blocking the thread. */
   syncSync(): void {
-    this.#flushSync({ call: "fsync" }, AioFile.prototype.syncSync);
+    this.#flushSync({ operation: "fsync" }, AioFile.prototype.syncSync);
   }
 
   /** As {@linkcode syncData}, blocking the thread. */
   syncDataSync(): void {
-    this.#flushSync({ call: "fdatasync" }, AioFile.prototype.syncDataSync);
+    this.#flushSync({ operation: "fdatasync" }, AioFile.prototype.syncDataSync);
   }
 
   /**
@@ -355,17 +352,18 @@ export class AioFile implements AsyncDisposable {
    * makes nothing durable. Linux only (`sync_file_range`); elsewhere it does nothing.
    *
    * @param offset where the range begins, in bytes
-   * @param length of the range, 0..2147483647 bytes; 0: to the end of the file
+   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or more
+   *   as 0, and so flushes more than was asked for.
    * @throws {TypeError} or {RangeError} for what cannot be such a range
    * @throws what the system says
    */
   flushRange(offset: number, length: number): Promise<void> {
-    return this.#flush({ call: "sync_file_range", offset, length }, undefined);
+    return this.#flush({ operation: "flush_range", operands: { offset, length } }, undefined);
   }
 
   /** As {@linkcode flushRange}, in this thread. */
   flushRangeSync(offset: number, length: number): void {
-    const what = { call: "sync_file_range", offset, length } as const;
+    const what: Flush = { operation: "flush_range", operands: { offset, length } };
     this.#flushSync(what, AioFile.prototype.flushRangeSync);
   }
 

@@ -8,15 +8,29 @@
  * @module
  */
 
-import { shown } from "../../core/inside.ts";
-import { type AioCore, type AioHandle, AioReturn, type StartOptions } from "../../core/mod.ts";
+import { OPERATIONS, shown } from "../../core/inside.ts";
+import {
+  type AioCore,
+  type AioHandle,
+  AioReturn,
+  type Operands,
+  type StartOptions,
+} from "../../core/mod.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 
-/** Which flush, by the name of its system call, and of what. */
-export type Flush =
-  | { readonly call: "fsync" | "fdatasync" }
-  | { readonly call: "sync_file_range"; readonly offset: number; readonly length: number };
+/** Which flush, and of what. */
+export interface Flush {
+  /** Which. */
+  readonly operation: "fsync" | "fdatasync" | "flush_range";
+  /** Of which range; none: of the file. */
+  readonly operands?: Operands;
+}
+
+/** The system call of a flush, for errors. */
+function callOf({ operation }: Flush): string {
+  return OPERATIONS[operation].syscall;
+}
 
 /** What a flush needs of its file. */
 export interface FlushFile {
@@ -68,7 +82,7 @@ async function run(
     const ref = await aio.acquireAsync(start, null, ret, signal);
     await waitOrCancel(aio, ref, signal);
     check(file, ret, what);
-    await file.flushFailure.settle(cannotSync(file), what.call);
+    await file.flushFailure.settle(cannotSync(file), callOf(what));
   } finally {
     file.end();
   }
@@ -90,15 +104,15 @@ export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
   aio.waitSync(ref);
   try {
     check(file, ret, what);
-    file.flushFailure.settleSync(cannotSync(file), what.call);
+    file.flushFailure.settleSync(cannotSync(file), callOf(what));
   } catch (error) {
     throw file.flushFailure.noteTold(error);
   }
 }
 
-function check(file: FlushFile, ret: AioReturn, { call }: Flush): void {
+function check(file: FlushFile, ret: AioReturn, what: Flush): void {
   if (ret.result.status !== "error") return;
-  throw file.flushFailure.error(ret.result.errorData, cannotSync(file), call);
+  throw file.flushFailure.error(ret.result.errorData, cannotSync(file), callOf(what));
 }
 
 function cannotSync({ path }: FlushFile): string {

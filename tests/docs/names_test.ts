@@ -5,7 +5,7 @@
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { FLAG_BITS } from "../../core/io/handle_flag.ts";
-import { OPERATION_NAMES } from "../../core/io/operation.ts";
+import { OPERATION_NAMES } from "../../core/io/operation_table.ts";
 import { STATUS_NAMES } from "../../core/io/result.ts";
 import { WAIT_EVENT_NAMES } from "../../core/io/wait_event.ts";
 import { STATE_NAMES } from "../../core/memory/handle_state.ts";
@@ -155,7 +155,8 @@ for (const [page, heading, column, owner] of WHOLE) {
 
 Deno.test("docs/debugging.md: the table of wait events has all of them", () => {
   const words = wordsOf(tableWith(DEBUGGING, "`aio.backends()`", "`waitEvent`"), "`waitEvent`");
-  assertEquals(words, WAIT_EVENT_NAMES.filter((name) => name !== null));
+  // Several operations have one in common.
+  assertEquals(words, [...new Set(WAIT_EVENT_NAMES)].filter((name) => name !== null));
 });
 
 Deno.test("docs/postgresql.md: the fields of a handle are all in its table", () => {

@@ -10,7 +10,9 @@ import { AioReturn } from "../../core/io/result.ts";
 import { BACKEND } from "../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../core/io/wait_ref.ts";
 import { availableMethods } from "../../methods/registry.ts";
+import { SQE_WORDS, URING_OP } from "../../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "../../methods/io_uring/memory.ts";
+import { Ring } from "../../methods/io_uring/ring.ts";
 import { AttachedWorker } from "../support/threads/attached.ts";
 import { openDescriptors } from "../support/belongings.ts";
 import { FILE_BYTES, fileContent, type Fixture, openSync, startRead } from "../support/core.ts";
@@ -105,13 +107,30 @@ test("flushRange() is executed by the kernel, and refuses what is no range", asy
   await file.flushRange(4096, 0);
   file.flushRangeSync(0, 4096);
   let refused = 0;
-  for (const length of [-1, 0.5, 2 ** 31, NaN]) {
+  for (const length of [-1, 0.5, 2 ** 53, NaN]) {
     await file.flushRange(0, length).catch((error) => {
       assert(error instanceof RangeError);
       refused++;
     });
   }
   assertEquals([refused, backendOf(aio).hasHandedOut], [4, false]);
+});
+
+test("flushRange() of what 32 bits do not hold goes to the end of the file", async () => {
+  await using fixture = await openSync(OPTIONS);
+  const { file, aio } = fixture;
+  const lengths = [4096, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 4096, 0];
+  for (const length of lengths) await file.flushRange(0, length);
+  const { sqes } = new Ring(backendOf(aio).control, 0);
+  const asked = lengths.map((_, i) => sqes.subarray(i * SQE_WORDS.size, (i + 1) * SQE_WORDS.size));
+  assertEquals(
+    new Set(asked.map((entry) => entry[SQE_WORDS.opcode])),
+    new Set([URING_OP.syncFileRange]),
+  );
+  assertEquals(
+    asked.map((entry) => entry[SQE_WORDS.length]! >>> 0),
+    [4096, 2 ** 31, 2 ** 32 - 1, 0, 0, 0],
+  );
 });
 
 test("an IO is completed by whoever waits for it, good or failed", async () => {

@@ -4,7 +4,7 @@ import { assertEquals, assertInstanceOf, assertNotStrictEquals, assertThrows } f
 import { AioApiError, AioReportError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
-import { OP_READV } from "../../../core/io/operation.ts";
+import { OP_READV } from "../../../core/io/operation_table.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../../core/io/result.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -160,7 +160,7 @@ testLayers("a callback sees the handle: identity, operation, target, data", (fix
     ref.index,
     0,
     "writev",
-    { fd: file.fd, offset: 1024, length: 612, iovecLength: 2 },
+    { fd: file.fd, offset: 1024, length: 612, flags: 0, iovecLength: 2 },
     612,
     "page",
     [7, 3, 0, 0, 0, 0],

@@ -58,6 +58,9 @@ const CALLS: readonly Call[] = [
     startReadv: ({ file }: Fixture, handle: AioHandle) => handle.startReadv(file.fd, 0),
     startWritev: ({ file }: Fixture, handle: AioHandle) => handle.startWritev(file.fd, 0),
     startFsync: ({ file }: Fixture, handle: AioHandle) => handle.startFsync(file.fd),
+    startFlushRange: ({ file }: Fixture, handle: AioHandle) =>
+      handle.startFlushRange(file.fd, 0, 0),
+    start: ({ file }: Fixture, handle: AioHandle) => handle.start("fdatasync", file.fd),
   }).map(([name, make]) => ({ name, make, allowed: PREPARING, remedy: REMEDY })),
   {
     name: "waitRef",

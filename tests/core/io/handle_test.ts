@@ -27,7 +27,7 @@ testSharedCores("a handle acquired anew shows nothing of its last IO", (fixture)
   assertEquals(handle.hasTarget, false);
   assertEquals(handle.handleData(), []);
   assertEquals(handle.length, 0);
-  assertEquals(handle.operationData, { fd: 0, offset: 0, length: 0, iovecLength: 0 });
+  assertEquals(handle.operationData, { fd: 0, offset: 0, length: 0, flags: 0, iovecLength: 0 });
   handle.release();
 }, { options: { maxConcurrency: 1 } });
 
@@ -82,6 +82,7 @@ testSharedCores("the operation and its data can be read while it is staged", (fi
     fd: fixture.file.fd,
     offset: 2048,
     length: 512,
+    flags: 0,
     iovecLength: 1,
   });
   assertEquals(handle.targetName, "file");

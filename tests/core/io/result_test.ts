@@ -261,33 +261,32 @@ testSharedCores("fileWritev tells what was written, and errors of pwritev", (fix
 });
 
 /** Starts one flush with the callback `fileSync`, and completes it with a raw result. */
-function flushWith(fixture: Fixture, call: FlushCall, raw: number): AioReturn {
+function flushWith(fixture: Fixture, operation: FlushName, raw: number): AioReturn {
   const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   endingWith(fixture, raw, () => {
-    if (call === "sync_file_range") {
-      file.startFlush(handle, { call, offset: 0, length: 4096 });
-    } else file.startFsync(handle, { dataOnly: call === "fdatasync" });
+    const isRange = operation === "flush_range";
+    file.startFlush(handle, { operation, operands: isRange ? { offset: 0, length: 4096 } : {} });
     aio.waitSync(ref);
   });
   return ret;
 }
 
-type FlushCall = "fsync" | "fdatasync" | "sync_file_range";
+type FlushName = "fsync" | "fdatasync" | "flush_range";
 
 const FLUSH_WORDS = [
-  ["fsync", "fsync"],
-  ["fdatasync", "fdatasync"],
-  ["sync_file_range", "flush dirty data of"],
+  ["fsync", "fsync", "fsync"],
+  ["fdatasync", "fdatasync", "fdatasync"],
+  ["flush_range", "sync_file_range", "flush dirty data of"],
 ] as const;
 
-for (const [call, words] of FLUSH_WORDS) {
+for (const [operation, call, words] of FLUSH_WORDS) {
   testEachCoreMethod(`fileSync tells errors of ${call} by that name, and 0 is ok`, async (test) => {
     await using fixture = await test.open();
-    assertEquals(flushWith(fixture, call, 0).result.status, "ok");
-    const { result, targetData } = flushWith(fixture, call, -5);
+    assertEquals(flushWith(fixture, operation, 0).result.status, "ok");
+    const { result, targetData } = flushWith(fixture, operation, -5);
     const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
     const path = JSON.stringify(fixture.file.path);
     assertEquals(error.message, `could not ${words} file ${path}: Input/output error (EIO)`);
@@ -295,6 +294,22 @@ for (const [call, words] of FLUSH_WORDS) {
     await assertRejects(() => fixture.file.close(), AioSystemError, "EIO");
   });
 }
+
+testLayers("fileSync of what tells no lost writes fails no flush", (fixture) => {
+  const { aio, file } = fixture;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  handle.setTarget(aio.targetId("page"), [1, 2]);
+  handle.setIovec(aio.alloc(512));
+  handle.registerCallbacks(aio.callbackId("fileSync"));
+  endingWith(fixture, -5, () => {
+    handle.startReadv(file.fd, 0);
+    aio.waitSync(ref);
+  });
+  assertEquals([ret.result.status, ret.result.errorData], ["error", 5]);
+  assertEquals(flushWith(fixture, "fsync", 0).result.status, "ok");
+});
 
 testEachCoreMethod("fileSync names the call under a target of the user's, too", async (test) => {
   await using fixture = await test.open({ callbackModules: [LAYERS] });

@@ -7,14 +7,13 @@ import { assert, assertEquals } from "@std/assert";
 import { closeSync, openSync as openDescriptor } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { backendOf } from "../../../core/inside.ts";
+import { writeIovec } from "../../../core/io/operation.ts";
 import {
-  OP_FDATASYNC,
-  OP_FSYNC,
   OP_READV,
   OP_WRITEV,
-  OPERATION_NAMES,
-  writeIovec,
-} from "../../../core/io/operation.ts";
+  OPERATIONS,
+  STARTED_NAMES,
+} from "../../../core/io/operation_table.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import {
   WAIT_EVENT_NAMES,
@@ -199,18 +198,10 @@ Deno.test("held: a thread that executes a write is in DataFileWrite", async () =
   assertEquals(waitEventIn(fixture, 1), null);
 });
 
-for (
-  const [operation, event] of [
-    [OP_READV, "DataFileRead"],
-    [OP_WRITEV, "DataFileWrite"],
-    [OP_FSYNC, "DataFileSync"],
-    [OP_FDATASYNC, "DataFileSync"],
-  ] as const
-) {
-  Deno.test(`waitEventOf() ${OPERATION_NAMES[operation]} is ${event}`, () => {
-    assertEquals(WAIT_EVENT_NAMES[waitEventOf(operation)], event);
-  });
-}
+Deno.test("waitEventOf() an operation is the event of its row", () => {
+  const events = STARTED_NAMES.map((name) => WAIT_EVENT_NAMES[waitEventOf(OPERATIONS[name].code)]);
+  assertEquals(events, STARTED_NAMES.map((name) => OPERATIONS[name].waitEvent));
+});
 
 // --- running ---
 

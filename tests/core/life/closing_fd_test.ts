@@ -10,7 +10,7 @@ import { tryClaim } from "../../../core/memory/claim.ts";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { COMPLETED_SHARED } from "../../../core/memory/handle_state.ts";
 import type { LogHook } from "../../../core/base/log_level.ts";
-import { OP_INVALID } from "../../../core/io/operation.ts";
+import { OP_INVALID } from "../../../core/io/operation_table.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { AioFile } from "../../../storage/file/file.ts";

@@ -48,9 +48,10 @@ Deno.test("layout: state is a word of its own, the first of a handle", () => {
   assertEquals(HANDLE.state, 0);
 });
 
-Deno.test("layout: a handle's offset is 8-byte aligned, so is each handle", () => {
-  assertEquals([HANDLE.offsetLow % 2, HANDLE.size % 2], [0, 0]);
+Deno.test("layout: a handle's offset and argument are 8-byte aligned, so is each handle", () => {
+  assertEquals([HANDLE.offsetLow % 2, HANDLE.argumentLow % 2, HANDLE.size % 2], [0, 0, 0]);
   assertEquals(HANDLE.offsetHigh, HANDLE.offsetLow + 1);
+  assertEquals(HANDLE.argumentHigh, HANDLE.argumentLow + 1);
   const control = makeControl({ maxBackends: 3, maxConcurrency: 7 });
   for (let index = 0; index < control.handleCount; index++) {
     assertEquals((control.handleAt(index) + HANDLE.offsetLow) % 2, 0);
@@ -140,6 +141,9 @@ const PINNED = {
     callbackIds: 26,
     callbackData: 30,
     method: 34,
+    argumentLow: 36,
+    argumentHigh: 37,
+    argumentFlags: 38,
     size: 48,
   },
   FILE: {
@@ -164,8 +168,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 7", () => {
-  assertEquals(LAYOUT_VERSION, 7);
+Deno.test("layout: every offset and size is the one of layout version 8", () => {
+  assertEquals(LAYOUT_VERSION, 8);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/asser
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { COMPLETED_IO, COMPLETED_SHARED } from "../../../core/memory/handle_state.ts";
 import { type IoRow, type IoRowState, listIos } from "../../../core/views/io_rows.ts";
-import { OPERATION_NAMES } from "../../../core/io/operation.ts";
+import { OPERATION_NAMES } from "../../../core/io/operation_table.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
 import { type Control, createControl, HANDLE } from "../../../core/memory/shared_memory.ts";
 import { TargetTable } from "../../../core/io/target.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OperationName } from "../../../core/io/callback.ts";
+import type { OperationName } from "../../../core/io/operation_table.ts";
 import {
   type AioReturn,
   type CallbackPhase,
