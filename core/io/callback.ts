@@ -115,6 +115,8 @@ export const CALLBACK_ID_MAX = 63;
 export const INJECTION_RUNNING = -1;
 /** The same while the log hook runs. */
 export const LOG_RUNNING = -2;
+/** The same while a layer is called for a thread that died or a file that closes. */
+export const LAYER_RUNNING = -3;
 
 /** Told when a callback is about to be called: for the log. */
 export type TraceHook = (handle: CallbackHandle, name: string, phase: CallbackPhase) => void;
@@ -272,6 +274,7 @@ export class CallbackTable extends NameTable {
   describeRunning(): string {
     if (this.runningId === INJECTION_RUNNING) return "a hook at an injection point";
     if (this.runningId === LOG_RUNNING) return "the log hook";
+    if (this.runningId === LAYER_RUNNING) return "a hook of a layer";
     return `the callback "${this.nameOf(this.runningId)}"`;
   }
 

@@ -19,6 +19,7 @@ import type { Descriptors } from "./descriptors.ts";
 import { shown, systemError } from "../base/errors.ts";
 import type { FileCalls } from "../files/file_calls.ts";
 import type { AioHandle } from "../io/handle.ts";
+import { layersOf } from "./made_layers.ts";
 import { SUBMITTED } from "../memory/handle_state.ts";
 import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
 import { FILE_FLAGS, type FileSlot } from "../files/file_table.ts";
@@ -61,6 +62,7 @@ export function* closingSteps(
     yield* finish(backend, calls, file);
     result = yield* closeDescriptor(backend, calls, file);
   } finally {
+    layersOf(backend).closingFile(file.slot.slot);
     files.free(file.slot.slot);
     if (denosFd >= 0) yield* get(calls.closeDenos(denosFd, file.flags));
   }

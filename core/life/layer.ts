@@ -12,6 +12,7 @@ import type { OpenFileTable } from "../files/file_table.ts";
 import type { AioCallbacks } from "../io/callback.ts";
 import type { AioTarget } from "../io/target.ts";
 import type { Arena } from "../memory/arena.ts";
+import type { LayerRuns } from "../memory/layer_runs.ts";
 import type { Control } from "../memory/shared_memory.ts";
 import type { Doorbells } from "../waiting/doorbell.ts";
 
@@ -26,6 +27,8 @@ export interface LayerHost {
   readonly control: Control;
   /** The memory that IO goes to, and that layers share. */
   readonly arena: Arena;
+  /** What of it belongs to the layer. */
+  readonly runs: LayerRuns;
   /** The open files of all threads. */
   readonly files: OpenFileTable;
   /** Wakes threads that await something. */
@@ -43,6 +46,22 @@ export interface LayerParts {
   readonly callbacks: Readonly<Record<string, AioCallbacks>>;
   /** Its targets by name: likewise. */
   readonly targets: Readonly<Record<string, AioTarget>>;
+  /**
+   * Takes a thread that died out of what the layer shares: its handles are over, its files are still
+   * open. Called in whichever thread reaps, and again if that one dies half-way, so that each step of it
+   * can be repeated. May not block, wait or start IO.
+   *
+   * @param deadId the thread's backend; an IO Worker's is behind those
+   */
+  reapBackend?(deadId: number): void;
+  /**
+   * Forgets a file whose last user is done with it: no IO is on it, and none can start. Called in
+   * whichever thread closes it, more than once if that one dies half-way, and for files that the layer
+   * knows nothing of. May not block, wait or start IO.
+   *
+   * @param slot the file's place in the table of open files, which another file may have afterwards
+   */
+  closingFile?(slot: number): void;
 }
 
 /** A part above the core that runs in every thread. */
@@ -51,6 +70,9 @@ export interface Layer<Parts extends LayerParts = LayerParts> {
   readonly name: string;
   /** The module that exports it. */
   readonly module: URL;
-  /** Called once for each Aio in each thread. */
+  /**
+   * Called once for each Aio in each thread. It may not touch what threads share: the thread's slot may
+   * be one of a dead thread that is still to be reaped.
+   */
   make(host: LayerHost): Parts;
 }

@@ -16,7 +16,9 @@ import { AioApiError, shown } from "../base/errors.ts";
 import type { LogReceiver } from "../io/io_log.ts";
 import type { Layer } from "./layer.ts";
 import { layersWith, modulesOf } from "./layers.ts";
+import { setLayersOf } from "./made_layers.ts";
 import { checkLogLevel } from "../base/log_level.ts";
+import { freeEnded } from "../memory/layer_runs.ts";
 import { MemoryMap, preferHugePages } from "../memory/memory_map.ts";
 import type { Availability, IoMethod } from "../io/method.ts";
 import { OpenFileTable } from "../files/file_table.ts";
@@ -183,6 +185,7 @@ function makeAttached(
   if (free >= 0) return backend;
   while (!reapBelongings(backend, id)) sleepMs(LOOK_AGAIN_MS);
   Atomics.store(control.words, slotAt, libc.threadId());
+  freeEnded(backend.arena);
   return backend;
 }
 
@@ -401,6 +404,7 @@ export function makeBackend(
     doorbells,
     warn,
   });
+  setLayersOf(backend, tables.layers);
   backend.reapDead = (from) => reapDead(backend, from);
   return backend;
 }

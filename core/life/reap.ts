@@ -42,6 +42,8 @@ import {
   SUBMITTED,
   updateState,
 } from "../memory/handle_state.ts";
+import { freeEnded } from "../memory/layer_runs.ts";
+import { layersOf } from "./made_layers.ts";
 import type { ReapingFrom } from "../io/method.ts";
 import { performSynchronously } from "../io/operation.ts";
 import { LOOK_AGAIN_MS } from "../base/pauses.ts";
@@ -196,6 +198,7 @@ export function finishReaping(
 ): boolean {
   if (!reapBelongings(backend, id, from)) return false;
   Atomics.store(backend.control.words, backend.control.backendAt(id) + BACKEND.threadId, 0);
+  freeEnded(backend.arena);
   return true;
 }
 
@@ -209,14 +212,20 @@ export function reapBelongings(
   let isDone = completeClaimed(backend, id, from);
   if (method.reapBackend?.(backend, id, from) === false) return false;
   // A helper has neither handles nor files.
-  if (id >= backend.options.maxBackends) return isDone;
+  if (id >= backend.options.maxBackends) {
+    if (isDone) layersOf(backend).reapBackend(id);
+    return isDone;
+  }
   const first = id * control.handlesPerBackend;
   for (let index = first; index < first + control.handlesPerBackend; index++) {
     if (!tryReapHandle(backend, backend.handleOf(index), id, from)) isDone = false;
   }
   if (!isDone) return false;
+  const layers = layersOf(backend);
+  layers.reapBackend(id);
   for (const { slot, fd } of files.removeBackend(id, from === "wait")) {
     method.forgetFile?.(backend, slot);
+    layers.closingFile(slot);
     if (fd >= 0) libc.close(fd);
     files.free(slot);
   }

@@ -8,6 +8,8 @@ import { CallbackTable, hashNames } from "../io/callback.ts";
 import type { CallbackModule } from "./callback_modules.ts";
 import { type IoLog, type LogReceiver, openLog } from "../io/io_log.ts";
 import type { Layer, LayerHost } from "./layer.ts";
+import { MadeLayers } from "./made_layers.ts";
+import { LayerRuns } from "../memory/layer_runs.ts";
 import { type Control, HEADER } from "../memory/shared_memory.ts";
 import { FILE_TARGET_NAME, TargetTable } from "../io/target.ts";
 
@@ -17,6 +19,8 @@ export interface Tables {
   readonly callbacks: CallbackTable;
   /** The targets by id. */
   readonly targets: TargetTable;
+  /** The layers. */
+  readonly layers: MadeLayers;
   /** The id of the target `file`. */
   readonly fileTargetId: number;
   /** Takes lines about each IO; null: nobody wants any. */
@@ -43,11 +47,12 @@ export interface TablesParts {
  */
 export function makeTables(
   { layers, modules, warn, log: receiver }: TablesParts,
-  host: Omit<LayerHost, "say">,
+  host: Omit<LayerHost, "runs" | "say">,
 ): Tables {
   const targets = new TargetTable();
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
   const log = openLog(receiver, callbacks);
+  const made = new MadeLayers(callbacks, warn);
   const add = ({ callbacks: named, targets: described }: Named) => {
     for (const [name, one] of Object.entries(named)) callbacks.add(name, one);
     for (const [name, one] of Object.entries(described)) targets.add(name, one);
@@ -57,13 +62,15 @@ export function makeTables(
     else log?.say(level, text);
   };
   for (const [number, layer] of layers.entries()) {
-    add(layer.make({ ...host, say }));
+    const parts = layer.make({ ...host, runs: new LayerRuns(host.arena, number), say });
+    add(parts);
+    made.add(layer, parts);
     // Those of files alone go without the guards that whatever may throw needs.
     if (number === 0) callbacks.trustAll();
   }
   modules.forEach(add);
   checkNames(host.control, hashNames(callbacks.names, targets.names));
-  return { callbacks, targets, fileTargetId: targets.idOf(FILE_TARGET_NAME), log };
+  return { callbacks, targets, layers: made, fileTargetId: targets.idOf(FILE_TARGET_NAME), log };
 }
 
 /**

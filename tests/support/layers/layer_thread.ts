@@ -7,6 +7,9 @@
 
 import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
 import type { Layer } from "../../../core/life/layer.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import { untilDead } from "../patience.ts";
 import { modulesOf } from "../../../core/life/layers.ts";
 import type { NamedModule } from "../../../core/base/named_module.ts";
 
@@ -15,7 +18,11 @@ export type LayerAsk =
   | { what: "attach"; token: AioToken; file: FileToken; layers: readonly NamedModule[] }
   | { what: "read"; callback: string }
   | { what: "await"; ref: WaitRef }
-  | { what: "close" };
+  | { what: "acquire" | "alloc" }
+  | { what: "openFile"; path: string }
+  | { what: "takeRun"; bytes: number; mark: number }
+  | { what: "reapAndDie"; id: number }
+  | { what: "id" | "reaped" | "close" };
 
 /** What it answers. */
 export type LayerAnswer = { value: unknown } | { error: string };
@@ -60,6 +67,26 @@ export class LayerThread implements AsyncDisposable {
   /** Ends it as it is. */
   terminate(): void {
     this.#isOver = true;
+    this.#worker.terminate();
+  }
+
+  /** Ends it as it is, and waits until its thread is gone. */
+  async die(aio: Aio): Promise<void> {
+    const { control, libc } = backendOf(aio);
+    const id = await this.ask<number>({ what: "id" });
+    const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+    this.terminate();
+    await untilDead(libc, threadId);
+  }
+
+  /** Has it end itself while it reaps another one, in the layer's hook, and waits until it is gone. */
+  async dieReaping(aio: Aio, dead: number): Promise<void> {
+    const { control, libc } = backendOf(aio);
+    const id = await this.ask<number>({ what: "id" });
+    const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+    this.#isOver = true;
+    this.#worker.postMessage({ what: "reapAndDie", id: dead } satisfies LayerAsk);
+    await untilDead(libc, threadId);
     this.#worker.terminate();
   }
 

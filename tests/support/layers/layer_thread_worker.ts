@@ -13,6 +13,7 @@ import { attachBackend } from "../../../core/life/open_aio.ts";
 import { Aio } from "../../../storage/aio.ts";
 import { LAYERS } from "../../../storage/layers.ts";
 import { methodsFor } from "../core_methods.ts";
+import { hooks, hosts, reaped } from "./spy_layer.ts";
 import type { LayerAnswer, LayerAsk } from "./layer_thread.ts";
 
 const READ_BYTES = 64;
@@ -29,6 +30,15 @@ function startRead(callback: string): WaitRef {
   return ref;
 }
 
+/** Takes memory for the spy, which begins with a mark. @returns where; -1: there is no room */
+function takeRun(bytes: number, mark: number): number {
+  const { arena, runs } = hosts.at(-1)!;
+  const run = runs.tryTake(bytes, ({ offset }) => {
+    arena.words[offset / Int32Array.BYTES_PER_ELEMENT] = mark;
+  });
+  return run?.offset ?? -1;
+}
+
 async function answer(ask: LayerAsk): Promise<unknown> {
   switch (ask.what) {
     case "attach": {
@@ -42,6 +52,26 @@ async function answer(ask: LayerAsk): Promise<unknown> {
       return startRead(ask.callback);
     case "await":
       return await aio.wait(ask.ref);
+    case "reaped":
+      return reaped;
+    case "id":
+      return aio.backendId;
+    case "acquire":
+      return aio.acquire().waitRef();
+    case "alloc":
+      return aio.alloc(READ_BYTES).byteOffset;
+    case "openFile":
+      await aio.openFile(ask.path);
+      return;
+    case "takeRun":
+      return takeRun(ask.bytes, ask.mark);
+    case "reapAndDie":
+      hooks.reapBackend = () => {
+        self.close();
+        // The engine looks for the end at each jump back.
+        for (;;);
+      };
+      return aio.reapBackend(ask.id);
     case "close":
       await file.close();
       return await aio.close();

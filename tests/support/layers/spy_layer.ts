@@ -11,6 +11,15 @@ import type { Layer, LayerHost } from "../../../core/life/layer.ts";
 /** What the layer was made with in this thread, one entry an Aio. */
 export const hosts: LayerHost[] = [];
 
+/** The threads that this one has taken out of the layer. */
+export const reaped: number[] = [];
+
+/** What the layer does in this thread, beside saying so, when a thread died or a file closes. */
+export const hooks: {
+  reapBackend?: ((host: LayerHost, deadId: number) => void) | undefined;
+  closingFile?: ((host: LayerHost, slot: number) => void) | undefined;
+} = {};
+
 /** The layer. */
 export const spyLayer: Layer = {
   name: "spy",
@@ -29,6 +38,15 @@ export const spyLayer: Layer = {
       },
       targets: {
         spied: defineTarget({ describeIdentity: ([number]) => `spied thing ${number}` }),
+      },
+      reapBackend(deadId) {
+        host.say("log", `spy: ${deadId} has died`);
+        reaped.push(deadId);
+        hooks.reapBackend?.(host, deadId);
+      },
+      closingFile(slot) {
+        host.say("debug2", `spy: slot ${slot} closes`);
+        hooks.closingFile?.(host, slot);
       },
     };
   },

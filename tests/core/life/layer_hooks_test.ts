@@ -1,0 +1,228 @@
+/** layer_hooks_test.ts: what layers are called for when a thread dies or a file closes: when, and how often. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import { AioApiError } from "../../../core/base/errors.ts";
+import { IDLE } from "../../../core/memory/handle_state.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
+import { FAULTS } from "../../methods/fixtures/worker_faults.ts";
+import type { Fixture } from "../../support/core.ts";
+import { type CoreTest, testEachCoreMethod } from "../../support/core_methods.ts";
+import { LayerThread } from "../../support/layers/layer_thread.ts";
+import { hooks, spyLayer } from "../../support/layers/spy_layer.ts";
+import { until } from "../../support/patience.ts";
+
+const DEAD = 1;
+const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.meta.url);
+
+/** Registers a test for each method, whose hooks end with it. */
+function testHooks(
+  name: string,
+  fn: (test: CoreTest) => Promise<void>,
+  needs?: Parameters<typeof testEachCoreMethod>[2],
+): void {
+  testEachCoreMethod(
+    `layers: ${name}`,
+    async (test) => {
+      try {
+        await fn(test);
+      } finally {
+        hooks.reapBackend = hooks.closingFile = undefined;
+      }
+    },
+    needs,
+  );
+}
+
+/** Has a thread die that is attached as {@linkcode DEAD}. */
+async function leaveDead(
+  { aio, file }: Fixture,
+  prepare: (thread: LayerThread) => Promise<unknown> = () => Promise.resolve(),
+): Promise<void> {
+  await using thread = await LayerThread.start(aio, file, [spyLayer]);
+  await prepare(thread);
+  await thread.die(aio);
+}
+
+function statesOf({ aio }: Fixture, id: number): number[] {
+  const { control } = backendOf(aio);
+  const { handlesPerBackend: count } = control;
+  return Array.from(
+    { length: count },
+    (_, i) => control.words[control.handleAt(id * count + i) + HANDLE.state]!,
+  );
+}
+
+testHooks(
+  "reapBackend() comes after the dead thread's handles and before its files",
+  async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file } = fixture;
+    await leaveDead(fixture, async (thread) => {
+      await thread.ask({ what: "openFile", path: file.path });
+      await thread.ask({ what: "read", callback: "spy" });
+      await thread.ask({ what: "acquire" });
+    });
+    const { files } = backendOf(aio);
+    const seen: unknown[] = [];
+    hooks.reapBackend = (_host, deadId) => {
+      const isIdle = statesOf(fixture, DEAD).every((state) => state === IDLE);
+      seen.push([deadId, isIdle, files.isLastOfAny(DEAD)]);
+    };
+    aio.reapBackend(DEAD);
+    assertEquals(seen, [[DEAD, true, true]]);
+    assertEquals(files.count, 1);
+  },
+);
+
+testHooks(
+  "reapBackend() is called again by whoever goes on for a reaper that died",
+  async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file } = fixture;
+    await leaveDead(fixture);
+    await using reaper = await LayerThread.start(aio, file, [spyLayer]);
+    await reaper.dieReaping(aio, DEAD);
+    const seen: number[] = [];
+    hooks.reapBackend = (_host, deadId) => seen.push(deadId);
+    aio.reapBackend(DEAD);
+    aio.reapBackend(DEAD + 1);
+    assertEquals(seen, [DEAD, DEAD + 1]);
+  },
+);
+
+testHooks(
+  "reapBackend() is called by a thread that takes the slot of the dead one",
+  async (test) => {
+    await using fixture = await test.open({ maxBackends: 2 }, [spyLayer]);
+    const { aio, file } = fixture;
+    await leaveDead(fixture, (thread) => thread.ask({ what: "acquire" }));
+    await using thread = await LayerThread.start(aio, file, [spyLayer]);
+    assertEquals(await thread.ask({ what: "reaped" }), [DEAD]);
+  },
+  { only: ["held"] },
+);
+
+testHooks(
+  "what one says in a thread that only reaps is in the log of the thread that started it",
+  async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file, logs } = fixture;
+    // It may block to close that, so another thread does it.
+    await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
+    const reap = () => {
+      backendOf(aio).reapDead("eventLoop");
+      return aio.backends().length === 1;
+    };
+    await until(reap, "the dead thread is taken over from");
+    await until(() => logs.some((line) => line.startsWith("reaped")), "the last line is there");
+    assert(logs.includes(`spy: ${DEAD} has died`), logs.join("\n"));
+  },
+);
+
+testHooks("one that throws is a warning, and the dead thread is taken over from", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file, warnings } = fixture;
+  await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
+  const cause = new Error("not today");
+  hooks.reapBackend = () => {
+    throw cause;
+  };
+  aio.reapBackend(DEAD);
+  const message = 'The layer "spy" failed in reapBackend(), and may keep what it should not';
+  assertEquals(warnings, [{ message, cause }]);
+  assertEquals([aio.backends().length, backendOf(aio).files.count], [1, 1]);
+});
+
+testHooks("a hook may not start IO or wait", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio } = fixture;
+  await leaveDead(fixture);
+  const ref = aio.acquire().waitRef();
+  let count = 0;
+  hooks.reapBackend = () => {
+    for (const call of [() => aio.tryAcquire(), () => aio.waitSync(ref)]) {
+      assertThrows(call, AioApiError, "was called from within a hook of a layer");
+      count++;
+    }
+  };
+  aio.reapBackend(DEAD);
+  assertEquals([count, fixture.messages()], [2, []]);
+  backendOf(aio).handleOf(ref.index).release();
+});
+
+testHooks("closingFile() comes before the slot of a file goes, once", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file } = fixture;
+  const { files } = backendOf(aio);
+  const seen: unknown[] = [];
+  hooks.closingFile = (_host, slot) => seen.push([slot, files.count]);
+  const close = [
+    (one: typeof file) => one.close(),
+    (one: typeof file) => one.closeSync(),
+    (one: typeof file) => one[Symbol.asyncDispose](),
+  ];
+  for (const end of close) {
+    const one = await aio.openFile(file.path);
+    const { slot } = one.token;
+    await end(one);
+    assertEquals(seen.splice(0), [[slot, 2]]);
+    assertEquals(files.count, 1);
+  }
+});
+
+testHooks("closingFile() waits for the last user of the file", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file } = fixture;
+  const seen: number[] = [];
+  hooks.closingFile = (_host, slot) => seen.push(slot);
+  const one = await aio.openFile(file.path);
+  const { token } = one;
+  const two = aio.attachFile(token);
+  await one.close();
+  assertEquals(seen, []);
+  await two.close();
+  assertEquals(seen, [token.slot]);
+});
+
+testHooks("closingFile() is called for the files of a thread that died", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file } = fixture;
+  await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
+  const { files } = backendOf(aio);
+  const seen: unknown[] = [];
+  hooks.closingFile = (_host, slot) => seen.push([slot, files.count]);
+  aio.reapBackend(DEAD);
+  // The slot of the fixture's file is 0, and that one is open.
+  assertEquals(seen, [[1, 2]]);
+});
+
+testHooks("a file whose closingFile() throws is closed", async (test) => {
+  await using fixture = await test.open({}, [spyLayer]);
+  const { aio, file } = fixture;
+  hooks.closingFile = () => {
+    throw new Error("not today");
+  };
+  await (await aio.openFile(file.path)).close();
+  assertEquals(
+    fixture.messages(),
+    ['The layer "spy" failed in closingFile(), and may keep what it should not'],
+  );
+  assertEquals(backendOf(aio).files.count, 1);
+});
+
+testHooks("reapBackend() is called for an IO Worker that died", async (test) => {
+  const options = { workers: { min: 1, max: 1 }, callbackModules: [FAULTS_MODULE] };
+  await using fixture = await test.open(options, [spyLayer]);
+  const { aio, file } = fixture;
+  const seen: number[] = [];
+  hooks.reapBackend = (_host, deadId) => seen.push(deadId);
+  const handle = aio.acquire();
+  const ref = handle.waitRef();
+  handle.registerCallbacks(aio.callbackId("fault"), FAULTS.throwsIdle);
+  handle.setIovec(aio.alloc(1));
+  file.startReadv(handle, 0);
+  await aio.wait(ref);
+  await until(() => seen.length > 0, "the IO Worker is taken over from");
+  assertEquals(seen, [aio.options.maxBackends]);
+}, { only: ["worker"] });
