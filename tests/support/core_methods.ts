@@ -16,7 +16,7 @@
 import { Doorbells } from "../../core/waiting/doorbell.ts";
 import type { AioHandle } from "../../core/io/handle.ts";
 import type { IoMethod, MethodBackend } from "../../core/io/method.ts";
-import type { AioOptions, WorkerPoolOptions } from "../../core/base/options.ts";
+import type { AioOptions } from "../../core/base/options.ts";
 import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture, openAio, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
@@ -24,7 +24,7 @@ import { isOfForgottenFiles } from "./forgotten.ts";
 import { METHODS_UNDER_TEST } from "./methods.ts";
 import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
-import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
+import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** The name of the method that waits until somebody looks. */
 export const HELD = "held";
@@ -120,9 +120,6 @@ export function testSharedCores(
     });
   }
 }
-
-/** One that stays: what a Worker has open would be a leak of the test during which it is started. */
-const ONE_WORKER: WorkerPoolOptions = { min: 1, max: 1 };
 
 function openShared(method: string, options: AioOptions = {}): Promise<Fixture> {
   return openCore(method, { workers: ONE_WORKER, ...options });

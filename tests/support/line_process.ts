@@ -8,8 +8,9 @@
 /** The other process, until the end of its scope. */
 export class LineProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
-  readonly #reader: ReadableStreamDefaultReader<string>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #decoder = new TextDecoder();
   #rest = "";
 
   /**
@@ -26,7 +27,8 @@ export class LineProcess implements AsyncDisposable {
       stdin: "piped",
       stdout: "piped",
     }).spawn();
-    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    // Read as it is wanted: a read under way between two tests would be a leak of both.
+    this.#reader = this.#child.stdout.getReader();
     this.#writer = this.#child.stdin.getWriter();
   }
 
@@ -46,7 +48,7 @@ export class LineProcess implements AsyncDisposable {
       }
       const { value, done } = await this.#reader.read();
       if (done) throw new Error(`The process ended after ${JSON.stringify(this.#rest)}`);
-      this.#rest += value;
+      this.#rest += this.#decoder.decode(value, { stream: true });
     }
   }
 

@@ -9,7 +9,8 @@ import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
 import type { AioOptions } from "../../core/mod.ts";
 import { Aio } from "../../storage/mod.ts";
 import { warnOfOthers } from "./forgotten.ts";
-import { METHODS_FOR_TESTS, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
+import { type Shareable, SharedAio } from "./shared_aios.ts";
+import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
 export interface MethodUnderTest {
@@ -42,6 +43,53 @@ export function testEachMethod(
       fn: () => fn(method),
     });
   }
+}
+
+/** What a test that shares its Aio needs beside the method. */
+export interface SharedAioNeeds {
+  /** The options of the Aio, in addition. */
+  readonly options?: AioOptions;
+  /** Whether the machine has what else it needs; default: yes. */
+  readonly isPossible?: boolean;
+}
+
+const sharedAios = new Map<string, SharedAio<Shareable>>();
+
+/**
+ * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests of
+ * a file that want the same options.
+ *
+ * @param name what is shown, in words
+ * @param fn gets the Aio, and the method's name
+ * @param needs what else it needs, and the options of its Aio
+ */
+export function testSharedAios(
+  name: string,
+  fn: (aio: Aio, method: IoMethodName) => void | Promise<void>,
+  { options = {}, isPossible = true }: SharedAioNeeds = {},
+): void {
+  for (const { name: method, ignore: isLacking } of METHODS_UNDER_TEST) {
+    const ignore = isLacking || !isPossible;
+    const shared = ignore ? null : sharedAioOf(method, options);
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore,
+      async fn() {
+        await fn(shared!.take().aio, method);
+        await shared!.giveBack();
+      },
+    });
+  }
+}
+
+function sharedAioOf(method: IoMethodName, options: AioOptions): SharedAio<Shareable> {
+  const key = `${method} ${JSON.stringify(options)}`;
+  const shared = sharedAios.get(key) ?? new SharedAio(async () => {
+    const aio = await openAio(method, { workers: ONE_WORKER, ...options });
+    return { aio, [Symbol.asyncDispose]: () => aio.close() };
+  });
+  sharedAios.set(key, shared);
+  return shared;
 }
 
 /** Opens an Aio with one method, and no more memory and Workers than tests need; those run already. */

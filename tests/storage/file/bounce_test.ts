@@ -8,10 +8,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { Arena } from "../../../core/memory/arena.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import type { SystemError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { openAio, testEachMethod, testSharedAios } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
@@ -21,18 +20,22 @@ const ARENA_BYTES = 65_536;
 /** More than one piece with so small an arena. */
 const LARGE_BYTES = 100_000;
 
-async function withFile(
-  method: IoMethodName,
-  use: (aio: Aio, file: AioFile, path: string) => Promise<void>,
-): Promise<void> {
+const OPTIONS = { arenaBytes: ARENA_BYTES, maxConcurrency: 4 };
+
+type Use = (aio: Aio, file: AioFile, path: string) => Promise<void>;
+
+async function withFile(aio: Aio, use: Use): Promise<void> {
   await using dir = await tempDir();
   const path = dir.join("file");
   await writeRandomFile(path, FILE_BYTES, SEED);
-  await using aio = await openAio(method, { arenaBytes: ARENA_BYTES, maxConcurrency: 4 });
   await using file = await aio.openFile(path, { read: true, write: true });
   await use(aio, file, path);
   await file.close();
   assertEquals(backendOf(aio).idleCount, 4);
+}
+
+function testFile(name: string, use: Use): void {
+  testSharedAios(name, (aio) => withFile(aio, use), { options: OPTIONS });
 }
 
 /** Makes sure that what is started now is not done at once: other work has filled the turn. */
@@ -46,175 +49,160 @@ function transferAway(view: Uint8Array): void {
 }
 
 for (const bytes of [100, LARGE_BYTES]) {
-  testEachMethod(
+  testFile(
     `readAt() of ${bytes} bytes whose buffer is transferred meanwhile rejects`,
-    (method) =>
-      withFile(method, async (aio, file) => {
-        const busy = crowd(file);
-        const buffer = new Uint8Array(bytes);
-        const pending = file.readAt(buffer, 0);
-        transferAway(buffer);
-        await assertRejects(() => pending, TypeError);
-        await busy;
-        assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
-        assertEquals(await file.readAt(new Uint8Array(10), 0), 10, "the file is still good");
-      }),
+    async (aio, file) => {
+      const busy = crowd(file);
+      const buffer = new Uint8Array(bytes);
+      const pending = file.readAt(buffer, 0);
+      transferAway(buffer);
+      await assertRejects(() => pending, TypeError);
+      await busy;
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
+      assertEquals(await file.readAt(new Uint8Array(10), 0), 10, "the file is still good");
+    },
   );
 
-  testEachMethod(
+  testFile(
     `writeAt() of ${bytes} bytes whose buffer is transferred writes nothing else`,
-    (method) =>
-      withFile(method, async (aio, file, path) => {
-        const busy = crowd(file);
-        const buffer = new Uint8Array(bytes).fill(0xee);
-        const pending = file.writeAt(buffer, 0);
-        transferAway(buffer);
-        const isWritten = await pending.then((done) => done === bytes, (error) => {
-          assert(error instanceof TypeError, `${error}`);
-          return false;
-        });
-        await busy;
-        const content = await Deno.readFile(path);
-        const before = contentAt(SEED, 0, FILE_BYTES);
-        for (let i = 0; i < FILE_BYTES; i++) {
-          const isFine = i < bytes && content[i] === 0xee ||
-            !isWritten && content[i] === before[i] ||
-            i >= bytes && content[i] === before[i];
-          assert(isFine, `byte ${i} is ${content[i]}`);
-        }
-        assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
-      }),
+    async (aio, file, path) => {
+      const busy = crowd(file);
+      const buffer = new Uint8Array(bytes).fill(0xee);
+      const pending = file.writeAt(buffer, 0);
+      transferAway(buffer);
+      const isWritten = await pending.then((done) => done === bytes, (error) => {
+        assert(error instanceof TypeError, `${error}`);
+        return false;
+      });
+      await busy;
+      const content = await Deno.readFile(path);
+      const before = contentAt(SEED, 0, FILE_BYTES);
+      for (let i = 0; i < FILE_BYTES; i++) {
+        const isFine = i < bytes && content[i] === 0xee ||
+          !isWritten && content[i] === before[i] ||
+          i >= bytes && content[i] === before[i];
+        assert(isFine, `byte ${i} is ${content[i]}`);
+      }
+      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
+    },
   );
 }
 
-testEachMethod(
+testFile(
   "writeAt() of a buffer that shrinks never writes what was not in it",
-  (method) =>
-    withFile(method, async (aio, file, path) => {
-      await file.writeAt(new Uint8Array(ARENA_BYTES).fill(0x55), 0); // The arena's pages hold this.
-      await file.truncate(0);
-      const memory = new ArrayBuffer(LARGE_BYTES, { maxByteLength: 2 * LARGE_BYTES });
-      const pending = file.writeAt(new Uint8Array(memory).fill(0xee), 0);
-      memory.resize(10_000);
-      await assertRejects(() => pending, Error);
-      const content = await Deno.readFile(path);
-      assert(content.every((byte) => byte === 0xee), "bytes of somebody else");
-      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
-    }),
+  async (aio, file, path) => {
+    await file.writeAt(new Uint8Array(ARENA_BYTES).fill(0x55), 0); // The arena's pages hold this.
+    await file.truncate(0);
+    const memory = new ArrayBuffer(LARGE_BYTES, { maxByteLength: 2 * LARGE_BYTES });
+    const pending = file.writeAt(new Uint8Array(memory).fill(0xee), 0);
+    memory.resize(10_000);
+    await assertRejects(() => pending, Error);
+    const content = await Deno.readFile(path);
+    assert(content.every((byte) => byte === 0xee), "bytes of somebody else");
+    assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
+  },
 );
 
-testEachMethod(
+testFile(
   "readAt() into a buffer that shrinks does not say that all was read",
-  (method) =>
-    withFile(method, async (aio, file) => {
-      const memory = new ArrayBuffer(LARGE_BYTES, { maxByteLength: 2 * LARGE_BYTES });
-      const pending = file.readAt(new Uint8Array(memory), 0);
-      memory.resize(10_000);
-      await assertRejects(() => pending, Error);
-      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
-    }),
+  async (aio, file) => {
+    const memory = new ArrayBuffer(LARGE_BYTES, { maxByteLength: 2 * LARGE_BYTES });
+    const pending = file.readAt(new Uint8Array(memory), 0);
+    memory.resize(10_000);
+    await assertRejects(() => pending, Error);
+    assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
+  },
 );
 
-testEachMethod(
-  "readAt() into a buffer that grows fills what it was asked to",
-  (method) =>
-    withFile(method, async (_aio, file) => {
-      for (const bytes of [100, LARGE_BYTES]) {
-        const busy = crowd(file);
-        const memory = new ArrayBuffer(bytes, { maxByteLength: 2 * bytes });
-        const view = new Uint8Array(memory, 0, bytes);
-        const pending = file.readAt(view, 5);
-        memory.resize(2 * bytes);
-        assertEquals(await pending, bytes);
-        assertEquals(view, contentAt(SEED, 5, bytes));
-        assert(new Uint8Array(memory, bytes).every((byte) => byte === 0));
-        await busy;
-      }
-    }),
-);
+testFile("readAt() into a buffer that grows fills what it was asked to", async (_aio, file) => {
+  for (const bytes of [100, LARGE_BYTES]) {
+    const busy = crowd(file);
+    const memory = new ArrayBuffer(bytes, { maxByteLength: 2 * bytes });
+    const view = new Uint8Array(memory, 0, bytes);
+    const pending = file.readAt(view, 5);
+    memory.resize(2 * bytes);
+    assertEquals(await pending, bytes);
+    assertEquals(view, contentAt(SEED, 5, bytes));
+    assert(new Uint8Array(memory, bytes).every((byte) => byte === 0));
+    await busy;
+  }
+});
 
 const NO_SPACE = (bytes: number, free: number) =>
   `Cannot find ${bytes} bytes in a row in the arena of ${ARENA_BYTES} bytes (${free} free): ` +
   'free views with aio.free() or raise the option "arenaBytes"';
 
-testEachMethod(
+testFile(
   "readAt() of a plain buffer with the arena full of views names the option",
-  (method) =>
-    withFile(method, async (aio, file) => {
-      const all = aio.alloc(ARENA_BYTES);
-      const buffer = new Uint8Array(100);
-      const read = await assertRejects(() => file.readAt(buffer, 0), Deno.errors.Busy);
-      assertEquals(read.message, NO_SPACE(100, 0));
-      const write = await assertRejects(() => file.writeAt(buffer, 0), Deno.errors.Busy);
-      assertEquals(write.message, NO_SPACE(100, 0));
-      assertEquals(await file.readAt(all.subarray(0, 100), 0), 100, "arena views need no room");
-      assertEquals(file.readAtSync(buffer, 0), 100, "the blocking call needs none");
-      aio.free(all);
-      assertEquals(await file.readAt(buffer, 0), 100);
-    }),
+  async (aio, file) => {
+    const all = aio.alloc(ARENA_BYTES);
+    const buffer = new Uint8Array(100);
+    const read = await assertRejects(() => file.readAt(buffer, 0), Deno.errors.Busy);
+    assertEquals(read.message, NO_SPACE(100, 0));
+    const write = await assertRejects(() => file.writeAt(buffer, 0), Deno.errors.Busy);
+    assertEquals(write.message, NO_SPACE(100, 0));
+    assertEquals(await file.readAt(all.subarray(0, 100), 0), 100, "arena views need no room");
+    assertEquals(file.readAtSync(buffer, 0), 100, "the blocking call needs none");
+    aio.free(all);
+    assertEquals(await file.readAt(buffer, 0), 100);
+  },
 );
 
-testEachMethod(
-  "readAt() that waits for room goes on when views are freed",
-  (method) =>
-    withFile(method, async (aio, file) => {
-      const views = Array.from({ length: 12 }, () => aio.alloc(4096));
-      const buffers = Array.from({ length: 10 }, () => new Uint8Array(LARGE_BYTES));
-      const pending = Promise.all(buffers.map((buffer, i) => file.readAt(buffer, i)));
-      for (const view of views) aio.free(view);
-      await pending;
-      for (const [i, buffer] of buffers.entries()) {
-        assertEquals(buffer, contentAt(SEED, i, LARGE_BYTES));
-      }
-      assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
-    }),
-);
+testFile("readAt() that waits for room goes on when views are freed", async (aio, file) => {
+  const views = Array.from({ length: 12 }, () => aio.alloc(4096));
+  const buffers = Array.from({ length: 10 }, () => new Uint8Array(LARGE_BYTES));
+  const pending = Promise.all(buffers.map((buffer, i) => file.readAt(buffer, i)));
+  for (const view of views) aio.free(view);
+  await pending;
+  for (const [i, buffer] of buffers.entries()) {
+    assertEquals(buffer, contentAt(SEED, i, LARGE_BYTES));
+  }
+  assertEquals(backendOf(aio).arena.freeBytes, ARENA_BYTES);
+});
 
-testEachMethod(
+testFile(
   "a large plain transfer goes on in smaller pieces where the arena is in use",
-  (method) =>
-    withFile(method, async (aio, file, path) => {
-      const views = Array.from({ length: ARENA_BYTES / 4096 }, () => aio.alloc(4096));
-      aio.free(views[5]!);
-      const buffer = new Uint8Array(LARGE_BYTES);
-      assertEquals(await file.readAt(buffer, 7), LARGE_BYTES);
-      assertEquals(buffer, contentAt(SEED, 7, LARGE_BYTES));
-      assertEquals(await file.writeAt(buffer, 0), LARGE_BYTES);
-      assertEquals((await Deno.readFile(path)).slice(0, LARGE_BYTES), buffer);
-      assertEquals(backendOf(aio).arena.freeBytes, 4096);
-    }),
+  async (aio, file, path) => {
+    const views = Array.from({ length: ARENA_BYTES / 4096 }, () => aio.alloc(4096));
+    aio.free(views[5]!);
+    const buffer = new Uint8Array(LARGE_BYTES);
+    assertEquals(await file.readAt(buffer, 7), LARGE_BYTES);
+    assertEquals(buffer, contentAt(SEED, 7, LARGE_BYTES));
+    assertEquals(await file.writeAt(buffer, 0), LARGE_BYTES);
+    assertEquals((await Deno.readFile(path)).slice(0, LARGE_BYTES), buffer);
+    assertEquals(backendOf(aio).arena.freeBytes, 4096);
+  },
 );
 
-testEachMethod(
+testFile(
   "writeAt() that finds no more room half-way tells what it wrote",
-  (method) =>
-    withFile(method, async (aio, file, path) => {
-      const pending = file.writeAt(new Uint8Array(LARGE_BYTES).fill(0xee), 10);
-      // The write holds its first piece now; all the rest is taken, and then that too.
-      const thief = (async () => {
-        for (let i = 0; i < 1000; i++) {
-          try {
-            aio.alloc(4096);
-          } catch (error) {
-            assert(error instanceof Deno.errors.Busy);
-          }
-          await null;
+  async (aio, file, path) => {
+    const pending = file.writeAt(new Uint8Array(LARGE_BYTES).fill(0xee), 10);
+    // The write holds its first piece now; all the rest is taken, and then that too.
+    const thief = (async () => {
+      for (let i = 0; i < 1000; i++) {
+        try {
+          aio.alloc(4096);
+        } catch (error) {
+          assert(error instanceof Deno.errors.Busy);
         }
-      })();
-      const [outcome] = await Promise.all([
-        pending.then((bytes) => bytes, (error: SystemError) => error),
-        thief,
-      ]);
-      if (typeof outcome === "number") {
-        assertEquals(outcome, LARGE_BYTES, "it was quicker than the thief");
-        return;
+        await null;
       }
-      assert(outcome instanceof Deno.errors.Busy, `${outcome}`);
-      assertEquals([outcome.path, outcome.offset, outcome.length], [path, 10, LARGE_BYTES]);
-      const written = (await Deno.readFile(path)).filter((byte, i) => i >= 10 && byte === 0xee);
-      assert(outcome.bytesWritten !== undefined && written.length >= outcome.bytesWritten);
-      assert(outcome.bytesWritten > 0);
-    }),
+    })();
+    const [outcome] = await Promise.all([
+      pending.then((bytes) => bytes, (error: SystemError) => error),
+      thief,
+    ]);
+    if (typeof outcome === "number") {
+      assertEquals(outcome, LARGE_BYTES, "it was quicker than the thief");
+      return;
+    }
+    assert(outcome instanceof Deno.errors.Busy, `${outcome}`);
+    assertEquals([outcome.path, outcome.offset, outcome.length], [path, 10, LARGE_BYTES]);
+    const written = (await Deno.readFile(path)).filter((byte, i) => i >= 10 && byte === 0xee);
+    assert(outcome.bytesWritten !== undefined && written.length >= outcome.bytesWritten);
+    assert(outcome.bytesWritten > 0);
+  },
 );
 
 function transferred(): Uint8Array {
@@ -261,20 +249,16 @@ const WRONG_BUFFERS: readonly (readonly [string, unknown, ErrorConstructor, stri
 ];
 
 for (const [what, buffers, Class, why] of WRONG_BUFFERS) {
-  testEachMethod(
-    `readAt() and writeAt() refuse ${what}`,
-    (method) =>
-      withFile(method, async (_aio, file, path) => {
-        const wrong = buffers as Uint8Array;
-        const read = await assertRejects(() => file.readAt(wrong, 0), Class);
-        assertEquals(read.message, `Cannot read${why}`);
-        const write = await assertRejects(() => file.writeAt(wrong, 0), Class);
-        assertEquals(write.message, `Cannot write${why}`);
-        assertEquals(assertThrows(() => file.readAtSync(wrong, 0), Class).message, read.message);
-        assertEquals(assertThrows(() => file.writeAtSync(wrong, 0), Class).message, write.message);
-        assertEquals(await Deno.readFile(path), contentAt(SEED, 0, FILE_BYTES));
-      }),
-  );
+  testFile(`readAt() and writeAt() refuse ${what}`, async (_aio, file, path) => {
+    const wrong = buffers as Uint8Array;
+    const read = await assertRejects(() => file.readAt(wrong, 0), Class);
+    assertEquals(read.message, `Cannot read${why}`);
+    const write = await assertRejects(() => file.writeAt(wrong, 0), Class);
+    assertEquals(write.message, `Cannot write${why}`);
+    assertEquals(assertThrows(() => file.readAtSync(wrong, 0), Class).message, read.message);
+    assertEquals(assertThrows(() => file.writeAtSync(wrong, 0), Class).message, write.message);
+    assertEquals(await Deno.readFile(path), contentAt(SEED, 0, FILE_BYTES));
+  });
 }
 
 const RANGE = `offsets are integers from 0 to ${Number.MAX_SAFE_INTEGER}`;
@@ -291,68 +275,63 @@ const WRONG_OFFSETS: readonly (readonly [unknown, ErrorConstructor, string])[] =
 ];
 
 for (const [offset, Class, why] of WRONG_OFFSETS) {
-  testEachMethod(
+  testFile(
     `readAt() and writeAt() refuse ${why.split(":")[0]} (${typeof offset})`,
-    (method) =>
-      withFile(method, async (aio, file) => {
-        const wrong = offset as number;
-        for (const buffer of [new Uint8Array(5), aio.alloc(5), [new Uint8Array(1), aio.alloc(1)]]) {
-          const read = await assertRejects(() => file.readAt(buffer, wrong), Class);
-          assertEquals(read.message, `Cannot read at ${why}`);
-          const write = await assertRejects(() => file.writeAt(buffer, wrong), Class);
-          assertEquals(write.message, `Cannot write at ${why}`);
-          assertEquals(
-            assertThrows(() => file.readAtSync(buffer, wrong), Class).message,
-            read.message,
-          );
-          assertThrows(() => file.writeAtSync(buffer, wrong), Class, write.message);
-        }
-      }),
+    async (aio, file) => {
+      const wrong = offset as number;
+      for (const buffer of [new Uint8Array(5), aio.alloc(5), [new Uint8Array(1), aio.alloc(1)]]) {
+        const read = await assertRejects(() => file.readAt(buffer, wrong), Class);
+        assertEquals(read.message, `Cannot read at ${why}`);
+        const write = await assertRejects(() => file.writeAt(buffer, wrong), Class);
+        assertEquals(write.message, `Cannot write at ${why}`);
+        assertEquals(
+          assertThrows(() => file.readAtSync(buffer, wrong), Class).message,
+          read.message,
+        );
+        assertThrows(() => file.writeAtSync(buffer, wrong), Class, write.message);
+      }
+    },
   );
 }
 
-testEachMethod(
+testFile(
   "readAt() and writeAt() refuse a transfer that ends beyond 2^53 - 1",
-  (method) =>
-    withFile(method, async (aio, file) => {
-      const offset = Number.MAX_SAFE_INTEGER - 4;
-      const why = `10 bytes at offset ${offset}: the end is beyond ${Number.MAX_SAFE_INTEGER}`;
-      const forms = [new Uint8Array(10), aio.alloc(10), [new Uint8Array(6), new Uint8Array(4)]];
-      for (const buffer of forms) {
-        const read = await assertRejects(() => file.readAt(buffer, offset), RangeError);
-        assertEquals(read.message, `Cannot read ${why}`);
-        const write = await assertRejects(() => file.writeAt(buffer, offset), RangeError);
-        assertEquals(write.message, `Cannot write ${why}`);
-        assertThrows(() => file.readAtSync(buffer, offset), RangeError, `Cannot read ${why}`);
-        assertThrows(() => file.writeAtSync(buffer, offset), RangeError, `Cannot write ${why}`);
-      }
-    }),
+  async (aio, file) => {
+    const offset = Number.MAX_SAFE_INTEGER - 4;
+    const why = `10 bytes at offset ${offset}: the end is beyond ${Number.MAX_SAFE_INTEGER}`;
+    const forms = [new Uint8Array(10), aio.alloc(10), [new Uint8Array(6), new Uint8Array(4)]];
+    for (const buffer of forms) {
+      const read = await assertRejects(() => file.readAt(buffer, offset), RangeError);
+      assertEquals(read.message, `Cannot read ${why}`);
+      const write = await assertRejects(() => file.writeAt(buffer, offset), RangeError);
+      assertEquals(write.message, `Cannot write ${why}`);
+      assertThrows(() => file.readAtSync(buffer, offset), RangeError, `Cannot read ${why}`);
+      assertThrows(() => file.writeAtSync(buffer, offset), RangeError, `Cannot write ${why}`);
+    }
+  },
 );
 
-testEachMethod(
-  "readAt() waits for space that another thread holds, and gets it",
-  (method) =>
-    withFile(method, async (aio, file) => {
-      const { arena, control } = backendOf(aio);
-      // What another thread sees of the same arena.
-      const other = new Arena(control, arena.buffer, arena.address, 1, -1);
-      const held = other.tryTake(ARENA_BYTES, "bounce")!;
-      const buffer = new Uint8Array(1000);
-      let isRead = false;
-      const pending = file.readAt(buffer, 5).then(() => isRead = true);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      assertEquals(isRead, false);
-      other.giveBack(held);
-      await pending;
-      assertEquals(buffer, contentAt(SEED, 5, 1000));
-      assertEquals(arena.freeBytes, ARENA_BYTES);
-    }),
-);
+testFile("readAt() waits for space that another thread holds, and gets it", async (aio, file) => {
+  const { arena, control } = backendOf(aio);
+  // What another thread sees of the same arena.
+  const other = new Arena(control, arena.buffer, arena.address, 1, -1);
+  const held = other.tryTake(ARENA_BYTES, "bounce")!;
+  const buffer = new Uint8Array(1000);
+  let isRead = false;
+  const pending = file.readAt(buffer, 5).then(() => isRead = true);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals(isRead, false);
+  other.giveBack(held);
+  await pending;
+  assertEquals(buffer, contentAt(SEED, 5, 1000));
+  assertEquals(arena.freeBytes, ARENA_BYTES);
+});
 
 testEachMethod(
   "close() refuses who waits for space that another thread holds",
-  (method) =>
-    withFile(method, async (aio, file) => {
+  async (method) => {
+    await using closed = await openAio(method, OPTIONS);
+    await withFile(closed, async (aio, file) => {
       const { arena, control } = backendOf(aio);
       const other = new Arena(control, arena.buffer, arena.address, 1, -1);
       const held = other.tryTake(ARENA_BYTES, "bounce")!;
@@ -363,5 +342,6 @@ testEachMethod(
       await aio.close();
       await refused;
       other.giveBack(held);
-    }),
+    });
+  },
 );

@@ -7,10 +7,9 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { testEachMethod, testSharedAios } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
 import { runProgram } from "../../support/program.ts";
 import {
@@ -24,14 +23,30 @@ import {
 const isLinux = Deno.build.os === "linux";
 const DISK_BYTES = 65_536;
 
-async function withDir(
-  method: IoMethodName,
+const OPTIONS = { arenaBytes: 65_536, maxConcurrency: 4 };
+
+/** Registers a test for each method, which keeps nothing. */
+function testNothingKept(
+  name: string,
+  use: (aio: Aio) => Promise<void>,
+  isPossible: boolean,
+): void {
+  testSharedAios(name, async (aio) => {
+    await use(aio);
+    assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
+  }, { options: OPTIONS, isPossible });
+}
+
+/** The same, which gets a folder. */
+function testDir(
+  name: string,
   use: (aio: Aio, dir: TempDir) => Promise<void>,
-): Promise<void> {
-  await using dir = await tempDir();
-  await using aio = await openAio(method, { arenaBytes: 65_536, maxConcurrency: 4 });
-  await use(aio, dir);
-  assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
+  isPossible = true,
+): void {
+  testNothingKept(name, async (aio) => {
+    await using dir = await tempDir();
+    await use(aio, dir);
+  }, isPossible);
 }
 
 /** What a promise rejects with. */
@@ -43,14 +58,12 @@ async function errorOf(promise: Promise<unknown>): Promise<SystemError> {
 
 /** Runs a test on a file system that is full after 64 KiB. */
 function testFullDisk(name: string, use: (file: AioFile, path: string) => Promise<void>): void {
-  testEachMethod(name, async (method) => {
+  testNothingKept(name, async (aio) => {
     await using disk = await mountTmpfs(DISK_BYTES);
-    await using aio = await openAio(method, { arenaBytes: 65_536, maxConcurrency: 4 });
     const path = disk.join("file");
     await using file = await aio.openFile(path, { read: true, write: true, create: true });
     await use(file, path);
     await file.close();
-    assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
   }, tmpfsAvailable());
 }
 
@@ -135,8 +148,7 @@ testEachMethod(
   isLinux,
 );
 
-testEachMethod("readAt() of what cannot be read tells EIO", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("readAt() of what cannot be read tells EIO", async (aio) => {
   const path = "/proc/self/mem"; // Nothing is mapped at address 0.
   await using file = await aio.openFile(path);
   for (
@@ -152,91 +164,75 @@ testEachMethod("readAt() of what cannot be read tells EIO", async (method) => {
     assert(!("bytesWritten" in error));
     assertThrows(() => file.readAtSync(buffers, 0), AioSystemError, error.message);
   }
-  assertEquals(backendOf(aio).idleCount, 64);
+  assertEquals(backendOf(aio).idleCount, 4);
+}, { options: OPTIONS, isPossible: isLinux });
+
+testDir("readAt() that fails 1,000 times among good ones keeps nothing", async (aio, dir) => {
+  await writeRandomFile(dir.join("file"), 10_000, 1);
+  await using good = await aio.openFile(dir.join("file"));
+  await using bad = await aio.openFile("/proc/self/mem");
+  const outcomes = await Promise.allSettled(
+    Array.from(
+      { length: 1_000 },
+      (_, i) => (i % 2 === 0 ? good : bad).readAt(new Uint8Array(9), 0),
+    ),
+  );
+  for (const [i, { status }] of outcomes.entries()) {
+    assertEquals(status, i % 2 === 0 ? "fulfilled" : "rejected");
+  }
 }, isLinux);
 
-testEachMethod(
-  "readAt() that fails 1,000 times among good ones keeps nothing",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      await writeRandomFile(dir.join("file"), 10_000, 1);
-      await using good = await aio.openFile(dir.join("file"));
-      await using bad = await aio.openFile("/proc/self/mem");
-      const outcomes = await Promise.allSettled(
-        Array.from(
-          { length: 1_000 },
-          (_, i) => (i % 2 === 0 ? good : bad).readAt(new Uint8Array(9), 0),
-        ),
-      );
-      for (const [i, { status }] of outcomes.entries()) {
-        assertEquals(status, i % 2 === 0 ? "fulfilled" : "rejected");
-      }
-    }),
-  isLinux,
-);
+testDir("errors of the system are instances of what their class says", async (aio, dir) => {
+  const error = await assertRejects(() => aio.openFile(dir.join("none")), Deno.errors.NotFound);
+  assertInstanceOf(error, Error);
+  assertEquals(error.name, "NotFound");
+  await using bad = await aio.openFile("/proc/self/mem");
+  assertEquals((await errorOf(bad.readAt(new Uint8Array(1), 0))).name, "AioSystemError");
+}, isLinux);
 
-testEachMethod(
-  "errors of the system are instances of what their class says",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const error = await assertRejects(() => aio.openFile(dir.join("none")), Deno.errors.NotFound);
-      assertInstanceOf(error, Error);
-      assertEquals(error.name, "NotFound");
-      await using bad = await aio.openFile("/proc/self/mem");
-      assertEquals((await errorOf(bad.readAt(new Uint8Array(1), 0))).name, "AioSystemError");
-    }),
-  isLinux,
-);
+testDir("a file that is removed while open reads and writes on", async (aio, dir) => {
+  const path = dir.join("file");
+  await writeRandomFile(path, 10_000, 1);
+  await using file = await aio.openFile(path, { read: true, write: true });
+  await Deno.remove(path);
+  const buffer = new Uint8Array(100);
+  assertEquals(await file.readAt(buffer, 5), 100);
+  assertEquals(buffer, contentAt(1, 5, 100));
+  await file.writeAt(buffer, 20_000);
+  assertEquals([await file.size(), file.path], [20_100, path]);
+  await file.sync();
+});
 
-testEachMethod(
-  "a file that is removed while open reads and writes on",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const path = dir.join("file");
-      await writeRandomFile(path, 10_000, 1);
-      await using file = await aio.openFile(path, { read: true, write: true });
-      await Deno.remove(path);
-      const buffer = new Uint8Array(100);
-      assertEquals(await file.readAt(buffer, 5), 100);
-      assertEquals(buffer, contentAt(1, 5, 100));
-      await file.writeAt(buffer, 20_000);
-      assertEquals([await file.size(), file.path], [20_100, path]);
-      await file.sync();
-    }),
-);
-
-testEachMethod(
+testDir(
   "readAt() of a file that shrinks or grows meanwhile gives some prefix of it",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const path = dir.join("file");
-      await writeRandomFile(path, 100_000, 1);
-      await using file = await aio.openFile(path, { read: true, write: true });
-      for (let round = 0; round < 20; round++) {
-        const buffer = new Uint8Array(100_000);
-        const pending = file.readAt(buffer, 0); // In several pieces, as the arena is small.
-        const bytes = round % 2 === 0 ? 30_000 : 90_000;
-        await file.truncate(bytes);
-        const read = await pending;
-        assert(read >= 30_000 && read <= 100_000, `${read}`);
-        assertEquals(buffer.slice(0, 30_000), contentAt(1, 0, 30_000));
-        assertEquals(buffer.slice(read), new Uint8Array(100_000 - read), "behind what was read");
-      }
-    }),
+  async (aio, dir) => {
+    const path = dir.join("file");
+    await writeRandomFile(path, 100_000, 1);
+    await using file = await aio.openFile(path, { read: true, write: true });
+    for (let round = 0; round < 20; round++) {
+      const buffer = new Uint8Array(100_000);
+      const pending = file.readAt(buffer, 0); // In several pieces, as the arena is small.
+      const bytes = round % 2 === 0 ? 30_000 : 90_000;
+      await file.truncate(bytes);
+      const read = await pending;
+      assert(read >= 30_000 && read <= 100_000, `${read}`);
+      assertEquals(buffer.slice(0, 30_000), contentAt(1, 0, 30_000));
+      assertEquals(buffer.slice(read), new Uint8Array(100_000 - read), "behind what was read");
+    }
+  },
 );
 
-testEachMethod(
+testDir(
   "readAt() of a file that grows while it is read by pieces ends where it then ends",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const path = dir.join("file");
-      await writeRandomFile(path, 10, 1);
-      await using file = await aio.openFile(path, { read: true, write: true });
-      const reads = Array.from({ length: 50 }, () => file.readAt(new Uint8Array(50_000), 0));
-      await file.writeAt(new Uint8Array(90), 10);
-      for (const bytes of await Promise.all(reads)) {
-        assert(bytes === 10 || bytes === 100, `${bytes}`);
-      }
-      assertEquals(await file.readAt(new Uint8Array(500), 0), 100);
-    }),
+  async (aio, dir) => {
+    const path = dir.join("file");
+    await writeRandomFile(path, 10, 1);
+    await using file = await aio.openFile(path, { read: true, write: true });
+    const reads = Array.from({ length: 50 }, () => file.readAt(new Uint8Array(50_000), 0));
+    await file.writeAt(new Uint8Array(90), 10);
+    for (const bytes of await Promise.all(reads)) {
+      assert(bytes === 10 || bytes === 100, `${bytes}`);
+    }
+    assertEquals(await file.readAt(new Uint8Array(500), 0), 100);
+  },
 );

@@ -14,10 +14,9 @@ import {
   assertThrows,
 } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { testEachMethod, testSharedAios } from "../../support/methods.ts";
 import {
   countDescriptorsOf,
   foldersOf,
@@ -28,13 +27,16 @@ import { isRoot, type TempDir, tempDir } from "../../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
 
-async function withDir(
-  method: IoMethodName,
+/** Registers a test for each method that gets a folder. */
+function testDir(
+  name: string,
   use: (aio: Aio, dir: TempDir) => Promise<void>,
-): Promise<void> {
-  await using dir = await tempDir();
-  await using aio = await openAio(method);
-  await use(aio, dir);
+  isPossible = true,
+): void {
+  testSharedAios(name, async (aio) => {
+    await using dir = await tempDir();
+    await use(aio, dir);
+  }, { isPossible });
 }
 
 /** Options as a caller without types may pass them. */
@@ -99,17 +101,16 @@ const WRONG_OPTIONS: readonly (readonly [string, unknown, string])[] = [
 ];
 
 for (const [what, options, why] of WRONG_OPTIONS) {
-  testEachMethod(`openFile() refuses ${what}`, (method) =>
-    withDir(method, async (aio, dir) => {
-      const path = dir.join("file");
-      await Deno.writeTextFile(path, "hello");
-      const message = `Cannot open ${JSON.stringify(path)}: ${why}`;
-      const error = await assertRejects(() => aio.openFile(path, untyped(options)), TypeError);
-      assertEquals(error.message, message);
-      const thrown = assertThrows(() => aio.openFileSync(path, untyped(options)), TypeError);
-      assertEquals(thrown.message, message);
-      assertEquals(await Deno.readTextFile(path), "hello");
-    }));
+  testDir(`openFile() refuses ${what}`, async (aio, dir) => {
+    const path = dir.join("file");
+    await Deno.writeTextFile(path, "hello");
+    const message = `Cannot open ${JSON.stringify(path)}: ${why}`;
+    const error = await assertRejects(() => aio.openFile(path, untyped(options)), TypeError);
+    assertEquals(error.message, message);
+    const thrown = assertThrows(() => aio.openFileSync(path, untyped(options)), TypeError);
+    assertEquals(thrown.message, message);
+    assertEquals(await Deno.readTextFile(path), "hello");
+  });
 }
 
 const NO_PATH = "a path is not empty and has no NUL character";
@@ -128,8 +129,7 @@ const WRONG_PATHS: readonly (readonly [string, unknown, string])[] = [
 ];
 
 for (const [what, path, message] of WRONG_PATHS) {
-  testEachMethod(`openFile() refuses ${what} as a path`, async (method) => {
-    await using aio = await openAio(method);
+  testSharedAios(`openFile() refuses ${what} as a path`, async (aio) => {
     const error = await assertRejects(() => aio.openFile(path as string), TypeError);
     assertEquals(error.message, message);
     assertEquals(assertThrows(() => aio.openFileSync(path as string), TypeError).message, message);
@@ -156,95 +156,71 @@ async function assertRefused(
   return error;
 }
 
-testEachMethod(
+testDir(
   "openFile() of what is missing is NotFound, with the cause underneath",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const expected = { Class: Deno.errors.NotFound, code: "ENOENT", errno: 2 };
-      const error = await assertRefused(
-        aio,
-        dir.join("none"),
-        {},
-        expected,
-        ": No such file or directory",
-      );
-      assertInstanceOf(error.cause, Error);
-      await assertRefused(
-        aio,
-        dir.join("none", "file"),
-        { write: true, create: true },
-        expected,
-        ": No such file or directory",
-      );
-    }),
+  async (aio, dir) => {
+    const expected = { Class: Deno.errors.NotFound, code: "ENOENT", errno: 2 };
+    const error = await assertRefused(
+      aio,
+      dir.join("none"),
+      {},
+      expected,
+      ": No such file or directory",
+    );
+    assertInstanceOf(error.cause, Error);
+    await assertRefused(
+      aio,
+      dir.join("none", "file"),
+      { write: true, create: true },
+      expected,
+      ": No such file or directory",
+    );
+  },
 );
 
-testEachMethod(
-  "openFile() with createNew of what is there is AlreadyExists",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      await Deno.writeTextFile(dir.join("file"), "hello");
-      const expected = { Class: Deno.errors.AlreadyExists, code: "EEXIST", errno: 17 };
-      const options = { write: true, createNew: true, truncate: true };
-      const error = await assertRefused(aio, dir.join("file"), options, expected, ": File exists");
-      assertInstanceOf(error.cause, Error);
-      assertEquals(await Deno.readTextFile(dir.join("file")), "hello");
-    }),
-);
+testDir("openFile() with createNew of what is there is AlreadyExists", async (aio, dir) => {
+  await Deno.writeTextFile(dir.join("file"), "hello");
+  const expected = { Class: Deno.errors.AlreadyExists, code: "EEXIST", errno: 17 };
+  const options = { write: true, createNew: true, truncate: true };
+  const error = await assertRefused(aio, dir.join("file"), options, expected, ": File exists");
+  assertInstanceOf(error.cause, Error);
+  assertEquals(await Deno.readTextFile(dir.join("file")), "hello");
+});
 
-testEachMethod(
-  "openFile() of a directory is IsADirectory, for reading and writing",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const expected = { Class: Deno.errors.IsADirectory, code: "EISDIR", errno: 21 };
-      await assertRefused(aio, dir.path, {}, expected, " as a file: Is a directory");
-      await assertRefused(aio, dir.path, { write: true }, expected, ": Is a directory");
-    }),
-);
+testDir("openFile() of a directory is IsADirectory, for reading and writing", async (aio, dir) => {
+  const expected = { Class: Deno.errors.IsADirectory, code: "EISDIR", errno: 21 };
+  await assertRefused(aio, dir.path, {}, expected, " as a file: Is a directory");
+  await assertRefused(aio, dir.path, { write: true }, expected, ": Is a directory");
+});
 
-testEachMethod(
-  "openFile() below a file is NotADirectory",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      await Deno.writeTextFile(dir.join("file"), "hello");
-      const expected = { Class: Deno.errors.NotADirectory, code: "ENOTDIR", errno: 20 };
-      await assertRefused(aio, dir.join("file", "x"), {}, expected, ": Not a directory");
-    }),
-);
+testDir("openFile() below a file is NotADirectory", async (aio, dir) => {
+  await Deno.writeTextFile(dir.join("file"), "hello");
+  const expected = { Class: Deno.errors.NotADirectory, code: "ENOTDIR", errno: 20 };
+  await assertRefused(aio, dir.join("file", "x"), {}, expected, ": Not a directory");
+});
 
-testEachMethod(
-  "openFile() of a link to itself is FilesystemLoop",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      await Deno.symlink(dir.join("link"), dir.join("link"));
-      const expected = { Class: Deno.errors.FilesystemLoop, code: "ELOOP", errno: 40 };
-      const why = ": Too many levels of symbolic links";
-      await assertRefused(aio, dir.join("link"), {}, expected, why);
-    }),
-  isLinux,
-);
+testDir("openFile() of a link to itself is FilesystemLoop", async (aio, dir) => {
+  await Deno.symlink(dir.join("link"), dir.join("link"));
+  const expected = { Class: Deno.errors.FilesystemLoop, code: "ELOOP", errno: 40 };
+  const why = ": Too many levels of symbolic links";
+  await assertRefused(aio, dir.join("link"), {}, expected, why);
+}, isLinux);
 
-testEachMethod(
-  "openFile() of a name that is too long keeps the cause",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      const expected = { Class: AioSystemError, code: "ENAMETOOLONG", errno: 36 };
-      const path = dir.join("a".repeat(300));
-      const error = await assertRefused(aio, path, {}, expected, ": File name too long");
-      assertInstanceOf(error.cause, Error);
-    }),
-  isLinux,
-);
+testDir("openFile() of a name that is too long keeps the cause", async (aio, dir) => {
+  const expected = { Class: AioSystemError, code: "ENAMETOOLONG", errno: 36 };
+  const path = dir.join("a".repeat(300));
+  const error = await assertRefused(aio, path, {}, expected, ": File name too long");
+  assertInstanceOf(error.cause, Error);
+}, isLinux);
 
 const NOT_POSITIONED = " for positioned I/O as it is neither a regular file nor a block device";
 
-testEachMethod("openFile() of a device is refused", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("openFile() of a device is refused", async (aio) => {
   const expected = { Class: AioSystemError, code: "ESPIPE", errno: 29 };
   for (const path of ["/dev/null", "/dev/zero"]) {
     await assertRefused(aio, path, {}, expected, `${NOT_POSITIONED}: Illegal seek`);
   }
-}, isLinux);
+}, { isPossible: isLinux });
 
 testEachMethod("openFile() refuses a FIFO without waiting for its other end", async (method) => {
   await using dir = await tempDir();
@@ -359,20 +335,15 @@ testEachMethod(
   isLinux,
 );
 
-testEachMethod(
-  "openFile() that is refused leaves no descriptor behind",
-  (method) =>
-    withDir(method, async (aio, dir) => {
-      await assertRejects(() => aio.openFile(dir.path)); // From now on there is a doorbell.
-      const before = openDescriptors().size;
-      for (let i = 0; i < 50; i++) {
-        await assertRejects(() => aio.openFile(dir.path));
-        await assertRejects(() => aio.openFile(dir.join("none")));
-        await assertRejects(() => aio.openFile("/dev/null"));
-        assertThrows(() => aio.openFileSync("/dev/null"));
-      }
-      assertEquals(openDescriptors().size, before);
-      assertEquals(backendOf(aio).files.count, 0);
-    }),
-  isLinux,
-);
+testDir("openFile() that is refused leaves no descriptor behind", async (aio, dir) => {
+  await assertRejects(() => aio.openFile(dir.path)); // From now on there is a doorbell.
+  const before = openDescriptors().size;
+  for (let i = 0; i < 50; i++) {
+    await assertRejects(() => aio.openFile(dir.path));
+    await assertRejects(() => aio.openFile(dir.join("none")));
+    await assertRejects(() => aio.openFile("/dev/null"));
+    assertThrows(() => aio.openFileSync("/dev/null"));
+  }
+  assertEquals(openDescriptors().size, before);
+  assertEquals(backendOf(aio).files.count, 0);
+}, isLinux);

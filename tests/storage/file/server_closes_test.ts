@@ -8,8 +8,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AioSystemError } from "../../../core/mod.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
+import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
-import { fuseAvailable, FuseServer } from "../../support/disks/fuse_server.ts";
+import { fuseAvailable, type FuseServer, shareFuse } from "../../support/disks/fuse_server.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { settles } from "../../support/patience.ts";
 import { countDescriptorsOf, runProgram } from "../../support/program.ts";
@@ -19,8 +20,14 @@ const OPTIONS = { read: true, write: true } as const;
 /** Most closes that are executed at a time. */
 const CLOSES_MAX = 8;
 
-function testOnFuse(name: string, fn: Parameters<typeof testEachMethod>[1]): void {
-  testEachMethod(name, fn, fuseAvailable());
+const takeServer = shareFuse();
+
+/** Registers a test for each method that gets the file system. */
+function testOnFuse(
+  name: string,
+  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
+): void {
+  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
 }
 
 /** The threads of all Workers. */
@@ -40,21 +47,22 @@ function openAll(aio: Aio, server: FuseServer, count: number): Promise<AioFile[]
   return Promise.all(names.map((name) => aio.openFile(name, OPTIONS)));
 }
 
-testOnFuse("file.close() tells an error that the file system tells once", async (method) => {
-  await using server = await FuseServer.start();
-  await using aio = await openAio(method);
-  for (const code of ["EDQUOT", "ENOSPC", "EIO"] as const) {
-    const file = await aio.openFile(server.join("file"), OPTIONS);
-    await file.writeAt(new Uint8Array(10), 0);
-    await server.failOnce("FLUSH", errnoOf(code)!);
-    const error = await assertRejects(() => file.close(), AioSystemError);
-    assertEquals([Reflect.get(error, "code"), Reflect.get(error, "syscall")], [code, "close"]);
-    assertEquals(countDescriptorsOf(server.join("file")), 0);
-  }
-});
+testOnFuse(
+  "file.close() tells an error that the file system tells once",
+  async (server, method) => {
+    await using aio = await openAio(method);
+    for (const code of ["EDQUOT", "ENOSPC", "EIO"] as const) {
+      const file = await aio.openFile(server.join("file"), OPTIONS);
+      await file.writeAt(new Uint8Array(10), 0);
+      await server.failOnce("FLUSH", errnoOf(code)!);
+      const error = await assertRejects(() => file.close(), AioSystemError);
+      assertEquals([Reflect.get(error, "code"), Reflect.get(error, "syscall")], [code, "close"]);
+      assertEquals(countDescriptorsOf(server.join("file")), 0);
+    }
+  },
+);
 
-testOnFuse("file.close() of files that hang holds up no other file", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("file.close() of files that hang holds up no other file", async (server, method) => {
   await using dir = await tempDir();
   await Deno.writeTextFile(dir.join("file"), "hello");
   await using aio = await openAio(method);
@@ -70,18 +78,16 @@ testOnFuse("file.close() of files that hang holds up no other file", async (meth
   await Promise.all(closings);
 });
 
-testOnFuse("aio.close() leaves no Worker that has closed files", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("aio.close() leaves no Worker that has closed files", async (server, method) => {
   const before = workerThreads();
   const aio = await openAio(method);
-  const files = await openAll(aio, server, CLOSES_MAX);
+  const files = await openAll(aio, server, 2);
   await Promise.all(files.map((file) => file.close()));
   await aio.close();
   assertEquals(workerThreads(), before);
 });
 
-testOnFuse("a Worker that has closed a file lets the program end", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("a Worker that has closed a file lets the program end", async (server, method) => {
   const program = `
     const aio = await Aio.open({ method: ${JSON.stringify(method)}, onWarning: () => {} });
     await (await aio.openFile(Deno.args[0])).close();
@@ -94,8 +100,7 @@ testOnFuse("a Worker that has closed a file lets the program end", async (method
 
 testOnFuse(
   "file.close() without descriptors for a Worker closes all the same, and says EIO",
-  async (method) => {
-    await using server = await FuseServer.start();
+  async (server, method) => {
     const program = `
       const aio = await Aio.open({ method: ${JSON.stringify(method)}, onWarning: () => {} });
       const file = await aio.openFile(Deno.args[0], { write: true });

@@ -10,13 +10,25 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError } from "../../../core/mod.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
-import { fuseAvailable, type FuseOperation, FuseServer } from "../../support/disks/fuse_server.ts";
+import type { IoMethodName } from "../../../methods/mod.ts";
+import {
+  fuseAvailable,
+  type FuseOperation,
+  type FuseServer,
+  shareFuse,
+} from "../../support/disks/fuse_server.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 
 const OPTIONS = { read: true, write: true } as const;
 
-function testOnFuse(name: string, fn: Parameters<typeof testEachMethod>[1]): void {
-  testEachMethod(name, fn, fuseAvailable());
+const takeServer = shareFuse();
+
+/** Registers a test for each method that gets the file system. */
+function testOnFuse(
+  name: string,
+  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
+): void {
+  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
 }
 
 /** Until the operation is held up, and some turns of the event loop later, a promise is pending. */
@@ -32,8 +44,7 @@ async function assertHeldUp(
   assertEquals(isSettled, false, operation);
 }
 
-testOnFuse("openFile() that waits for the file system holds up nothing", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("openFile() that waits for the file system holds up nothing", async (server, method) => {
   await using aio = await openAio(method);
   for (const operation of ["OPEN", "GETATTR"] as const) {
     await server.hold(operation);
@@ -46,8 +57,7 @@ testOnFuse("openFile() that waits for the file system holds up nothing", async (
 
 testOnFuse(
   "size() and truncate() that wait for the file system hold up nothing",
-  async (method) => {
-    await using server = await FuseServer.start();
+  async (server, method) => {
     await using aio = await openAio(method);
     await using file = await aio.openFile(server.join("file"), OPTIONS);
     await server.hold("GETATTR");
@@ -66,8 +76,7 @@ testOnFuse(
 for (const options of [{ read: true }, OPTIONS]) {
   testOnFuse(
     `close() of a file opened for ${Object.keys(options).join(" and ")} holds up nothing`,
-    async (method) => {
-      await using server = await FuseServer.start();
+    async (server, method) => {
       await using aio = await openAio(method);
       const file = await aio.openFile(server.join("file"), options);
       await file.readAt(new Uint8Array(10), 0);
@@ -82,8 +91,7 @@ for (const options of [{ read: true }, OPTIONS]) {
 
 testOnFuse(
   "size(), truncate() and close() tell the file system's errors by name",
-  async (method) => {
-    await using server = await FuseServer.start();
+  async (server, method) => {
     await using aio = await openAio(method);
     const file = await aio.openFile(server.join("file"), OPTIONS);
     for (const code of ["ENOSPC", "EDQUOT", "EIO"] as const) {
@@ -112,8 +120,7 @@ testOnFuse(
 
 testOnFuse(
   "openFile() with truncate that fails to cut tells why, and leaves nothing",
-  async (method) => {
-    await using server = await FuseServer.start();
+  async (server, method) => {
     await using aio = await openAio(method);
     await server.fail("SETATTR", errnoOf("EDQUOT")!);
     const options = { write: true, truncate: true };

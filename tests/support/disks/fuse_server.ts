@@ -140,6 +140,11 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
     if (order === "hold") held.set(name, held.get(name) ?? []);
     if (order.startsWith("fail")) failing.set(name, Number(errno));
     if (order === "failOnce") failingOnce.add(name);
+    if (order === "reset") {
+      const requests = [...held.values()].flat();
+      for (const state of [held, failing, failingOnce]) state.clear();
+      requests.forEach(act);
+    }
     if (order === "release") {
       const requests = held.get(name) ?? [];
       held.delete(name);
@@ -223,11 +228,37 @@ export class FuseServer implements AsyncDisposable {
     return this.#order(`failOnce ${operation} ${errno}`);
   }
 
+  /** Lets everything go, and neither holds up nor fails anything any longer. */
+  async reset(): Promise<void> {
+    await this.#order("reset");
+    this.#heldLines = [];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await new Deno.Command("umount", { args: ["--lazy", this.folder], stderr: "null" }).output();
     await this.#process[Symbol.asyncDispose]();
     await Deno.remove(this.folder);
   }
+}
+
+/**
+ * One for the tests of a file, as its process takes longer to start than they do. It is mounted before
+ * the first test and unmounted after the last one. Called while the tests are registered.
+ *
+ * @returns for one test: it holds up and fails nothing
+ */
+export function shareFuse(): () => Promise<FuseServer> {
+  let server: FuseServer | null = null;
+  if (fuseAvailable()) {
+    Deno.test.beforeAll(async () => {
+      server = await FuseServer.start();
+    });
+    Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
+  }
+  return async () => {
+    await server!.reset();
+    return server!;
+  };
 }
 
 /** Whether such a file system can be mounted here: root on Linux, with the device. */

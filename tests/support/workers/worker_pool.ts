@@ -23,6 +23,12 @@ export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
 /** As few as can show anything, and at once. */
 export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
 
+/**
+ * One that stays, for an Aio that tests share: what a Worker has open would be a leak of the test during
+ * which it is started.
+ */
+export const ONE_WORKER: WorkerPoolOptions = { min: 1, max: 1 };
+
 /** A word of the pool: see `POOL`. */
 export function poolWord(aio: AioCore, word: number): number {
   const { control } = backendOf(aio);

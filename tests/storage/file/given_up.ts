@@ -1,0 +1,72 @@
+/**
+ * given_up.ts: the check that give_up_test.ts makes with some operations, and give_up_long_test.ts with
+ * the others: a program that gives up a close ends, whatever hangs.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { fuseAvailable, type FuseServer } from "../../support/disks/fuse_server.ts";
+import { LineProcess } from "../../support/line_process.ts";
+import { testEachMethod } from "../../support/methods.ts";
+import { LIBRARY_URL } from "../../support/program.ts";
+
+/** What hangs: its name, and what a program does with a file opened for reading and writing. */
+const HANGS = {
+  FLUSH: { what: "a close", work: "" },
+  READ: {
+    what: "a read",
+    work: "void file.readAt(new Uint8Array(10), 0).catch(() => {});",
+  },
+  // With the method worker the read has a Worker started, so that the write is on its way in time.
+  WRITE: {
+    what: "a write",
+    work: `await file.readAt(new Uint8Array(1), 0);
+           void file.writeAt(new Uint8Array(10), 0).catch(() => {});`,
+  },
+} as const;
+
+/**
+ * Registers it for each method.
+ *
+ * @param operation what hangs
+ * @param closed what the program closes
+ * @param takeServer gives the file system that hangs
+ */
+export function testGivenUp(
+  operation: keyof typeof HANGS,
+  closed: "file" | "aio",
+  takeServer: () => Promise<FuseServer>,
+): void {
+  const { what, work } = HANGS[operation];
+  testEachMethod(
+    `${closed}.close() that was given up for ${what} lets the program end`,
+    async (method) => {
+      // A read or write with this method blocks the program itself.
+      if (method === "sync" && operation !== "FLUSH") return;
+      const server = await takeServer();
+      await server.hold(operation);
+      await using program = new LineProcess(
+        `
+        import { Aio } from ${JSON.stringify(LIBRARY_URL)};
+        addEventListener("unload", () => console.log("ended"));
+        const options = { method: ${JSON.stringify(method)}, onWarning: () => {} };
+        const aio = await Aio.open(options);
+        const file = await aio.openFile(Deno.args[0], { read: true, write: true });
+        ${work}
+        const controller = new AbortController();
+        const closing = ${closed}.close({ signal: controller.signal });
+        await Deno.stdin.read(new Uint8Array(8));
+        controller.abort(new Error("given up"));
+        await closing.catch((error) => console.log(error.message));`,
+        [server.join("file")],
+      );
+      await server.untilHeld(operation);
+      await program.say("give up");
+      assertEquals(await program.nextLine(), "given up");
+      assertEquals(await program.nextLine(), "ended");
+      await server.release(operation); // Until then the kernel may hold the process.
+    },
+    fuseAvailable(),
+  );
+}

@@ -1,0 +1,71 @@
+/**
+ * shared_aios.ts: Aios that the tests of one file share, as each costs milliseconds to open, and with
+ * the method worker the start of a pool.
+ *
+ * They are opened before the first test of the file and closed after the last one: what is opened in
+ * one test and used in the next would be a leak to the sanitizers. A test gets one with nothing under
+ * way and has to leave it so: what it leaves behind fails that test, not the next one. Its memory and IO
+ * that is still in flight are taken back for it.
+ *
+ * @module
+ */
+
+import { backendOf } from "../../core/inside.ts";
+import { INJECTION_POINTS } from "../../core/io/result.ts";
+import type { Aio } from "../../storage/aio.ts";
+
+/** What is shared: an Aio, and what belongs to it. */
+export interface Shareable extends AsyncDisposable {
+  readonly aio: Aio;
+}
+
+/** One that is shared. */
+export class SharedAio<T extends Shareable> {
+  #shared: T | null = null;
+
+  /**
+   * Called while the tests of a file are registered.
+   *
+   * @param open opens it, before the first test
+   */
+  constructor(open: () => Promise<T>) {
+    Deno.test.beforeAll(async () => {
+      this.#shared = await open();
+    });
+    Deno.test.afterAll(async () => await this.#shared?.[Symbol.asyncDispose]());
+  }
+
+  /** For one test. */
+  take(): T {
+    if (this.#shared !== null) return this.#shared;
+    throw new Error("An earlier test has left the shared aio unfit: see there");
+  }
+
+  /** After the test. Throws if it left what may not be left; no other test gets the Aio then. */
+  async giveBack(): Promise<void> {
+    const shared = this.take();
+    const left = shared.aio.isClosed ? "that is closed" : takeBack(shared.aio);
+    if (left === "") return;
+    this.#shared = null;
+    await shared[Symbol.asyncDispose]();
+    throw new Error(`The test leaves a shared aio ${left}`);
+  }
+}
+
+/** Takes back what a test may leave. @returns what it may not leave, in words; empty: nothing */
+function takeBack(aio: Aio): string {
+  const backend = backendOf(aio);
+  if (backend.hasHandedOut) return "with a handle handed out";
+  if (backend.staging.isInBatch) return "with an open batch";
+  if (backend.acquireQueue.length > 0) return "with a queue for handles";
+  const hooked = INJECTION_POINTS.filter((point) => aio.detachInjectionPoint(point));
+  if (hooked.length > 0) return `with a hook at ${hooked}`;
+  aio.submitStaged();
+  for (const { ioId: index, ioGeneration: generation } of aio.ios()) {
+    aio.waitSync({ index, generation });
+  }
+  if (backend.idleCount !== aio.options.maxConcurrency) return "with a handle less";
+  if (aio.backends().length > 1) return "with a thread attached";
+  backend.arena.giveBackAllOf(backend.id);
+  return "";
+}
