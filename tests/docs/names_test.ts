@@ -114,6 +114,7 @@ Deno.test("docs canary: names that are there, sentences and commands pass", () =
     "submitting 3 IOs",
     "const { HANDLE } = layout;",
     "started / submissions",
+    "try",
     "https://example.com/deno-aio/mod.ts",
   ];
   for (const text of right) assertEquals(missingIn(text, NAMED), null, text);

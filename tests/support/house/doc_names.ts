@@ -37,12 +37,10 @@ const OBJECTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Words of the language between two names. */
-const KEYWORDS = new Set([
-  ..."as async await const export extends for from function import in instanceof let new of return"
-    .split(
-      " ",
-    ),
-  ..."typeof using null true false undefined this void".split(" "),
+const KEYWORDS: ReadonlySet<string> = new Set([
+  ...["as", "async", "await", "catch", "class", "const", "export", "extends", "false", "finally"],
+  ...["for", "from", "function", "if", "import", "in", "instanceof", "let", "new", "null", "of"],
+  ...["return", "this", "throw", "true", "try", "typeof", "undefined", "using", "void"],
 ]);
 
 /** A text, a name, a number or a sign. */
