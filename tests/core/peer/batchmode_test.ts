@@ -8,7 +8,7 @@ import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { type Fixture, startRead, stateOf } from "../../support/core.ts";
-import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import { HELD, testSharedCores } from "../../support/core_methods.ts";
 
 const LEFT_OPEN = "open AIO batch at end of (sub-)transaction";
 
@@ -19,15 +19,13 @@ function assertBatchWorks({ aio }: Fixture): void {
   aio.exitBatchmode();
 }
 
-testEachCoreMethod("a batch left open in an implicit transaction is warned of", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a batch left open in an implicit transaction is warned of", (fixture) => {
   fixture.aio.withOwner(() => fixture.aio.enterBatchmode());
   assertEquals(fixture.messages(), [LEFT_OPEN]);
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("a batch left open, then COMMIT, is warned of once", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a batch left open, then COMMIT, is warned of once", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((transaction) => {
     // The end of a statement is no end of a transaction.
@@ -38,8 +36,7 @@ testEachCoreMethod("a batch left open, then COMMIT, is warned of once", async (t
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("a batch left open, then ROLLBACK, is ended in silence", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a batch left open, then ROLLBACK, is ended in silence", (fixture) => {
   const { aio } = fixture;
   const raise = () =>
     aio.withOwner(() => {
@@ -51,8 +48,7 @@ testEachCoreMethod("a batch left open, then ROLLBACK, is ended in silence", asyn
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("a batch begun and ended in one statement is silent", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a batch begun and ended in one statement is silent", (fixture) => {
   const { aio } = fixture;
   aio.withOwner(() => {
     aio.enterBatchmode();
@@ -63,8 +59,7 @@ testEachCoreMethod("a batch begun and ended in one statement is silent", async (
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("a batch within a batch is refused, and the first stays open", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a batch within a batch is refused, and the first stays open", (fixture) => {
   const { aio } = fixture;
   aio.enterBatchmode();
   const error = assertThrows(() => aio.enterBatchmode(), AioApiError);
@@ -73,27 +68,28 @@ testEachCoreMethod("a batch within a batch is refused, and the first stays open"
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("ending a batch that was not begun is refused", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("ending a batch that was not begun is refused", (fixture) => {
   const { aio } = fixture;
   const error = assertThrows(() => aio.exitBatchmode(), AioApiError);
   assertEquals(error.message, "ending batch while no batch is in progress");
   assertBatchWorks(fixture);
 });
 
-testEachCoreMethod("what a batch left open has staged is submitted all the same", async (test) => {
-  await using fixture = await test.open();
-  const { aio } = fixture;
-  const reads = aio.withOwner(() => {
-    aio.enterBatchmode();
-    return [0, 512].map((offset) => startRead(fixture, offset));
-  });
-  assertEquals([fixture.messages(), aio.haveStaged], [[LEFT_OPEN], false]);
-  if (test.method === HELD) {
-    assertEquals(reads.map(({ ref }) => stateOf(fixture, ref)), ["submitted", "submitted"]);
-  }
-  for (const { ref, ret } of reads) {
-    await aio.wait(ref);
-    assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
-  }
-});
+testSharedCores(
+  "what a batch left open has staged is submitted all the same",
+  async (fixture, method) => {
+    const { aio } = fixture;
+    const reads = aio.withOwner(() => {
+      aio.enterBatchmode();
+      return [0, 512].map((offset) => startRead(fixture, offset));
+    });
+    assertEquals([fixture.messages(), aio.haveStaged], [[LEFT_OPEN], false]);
+    if (method === HELD) {
+      assertEquals(reads.map(({ ref }) => stateOf(fixture, ref)), ["submitted", "submitted"]);
+    }
+    for (const { ref, ret } of reads) {
+      await aio.wait(ref);
+      assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
+    }
+  },
+);

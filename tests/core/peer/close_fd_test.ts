@@ -8,14 +8,13 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioFile } from "../../../storage/file/file.ts";
 import type { Fixture } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
 import {
   contentOf,
   expectedPages,
   makeFrames,
-  openPages,
   readPages,
   startPages,
+  testPages,
   waitBy,
   type Way,
   WAYS,
@@ -76,10 +75,9 @@ async function readAndClose(
 for (const closing of Object.keys(CLOSINGS) as (keyof typeof CLOSINGS)[]) {
   for (const way of [...WAYS, null]) {
     const waiting = way === null ? "not waited for" : `then ${way}()`;
-    testEachCoreMethod(
+    testPages(
       `a read in a batch, its file closed by ${closing}, ${waiting}`,
-      async (test) => {
-        await using fixture = await openPages(test);
+      async (fixture) => {
         await readAndClose(fixture, closing, way);
         // Then a read works.
         const frames = makeFrames(fixture, 1);

@@ -2,7 +2,10 @@
 
 import { testGone } from "./gone.ts";
 import { WAYS } from "./peer.ts";
+import { shareThread } from "./session.ts";
+
+const startSession = shareThread();
 
 for (const ending of ["leaves", "ends itself", "is terminated"] as const) {
-  for (const way of WAYS) testGone(ending, way);
+  for (const way of WAYS) testGone(ending, way, startSession);
 }

@@ -2,14 +2,14 @@
  * complete_foreign_test.ts: the peer's test_complete_foreign: A starts a read and does not wait, or is
  * gone; B waits for it and gets the page. Who completes it depends on the method: with `held` it is B,
  * with `sync` it was A. A and B are the test's thread and a Worker, both ways round. The frames are
- * memory of whoever stays: in the peer, of the buffer pool. One pair of A and B waits in all ways, one
- * after the other: a Worker takes longer to start than all they do.
+ * memory of whoever stays: in the peer, of the buffer pool. A pair waits in all ways, one after the
+ * other, and one Worker is all tests' that leave it alive: it takes longer to start than all they do.
  */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { InvalidPagesError, PAGE_BYTES } from "../../support/checking_callbacks.ts";
-import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import { HELD } from "../../support/core_methods.ts";
 import type { Fixture } from "../../support/core.ts";
 import { testGone } from "./gone.ts";
 import {
@@ -17,14 +17,16 @@ import {
   damage,
   expectedPages,
   makeFrames,
-  openPages,
   outcomeOf,
   readPages,
   startPages,
+  testPages,
   waitBy,
   WAYS,
 } from "./peer.ts";
-import { Session } from "./session.ts";
+import { type Session, shareThread } from "./session.ts";
+
+const startSession = shareThread();
 
 /** The logs of the test's thread and of the Worker's. */
 interface BothLogs {
@@ -64,59 +66,64 @@ async function followLogs(fixture: Fixture, session: Session): Promise<() => Pro
   };
 }
 
-testEachCoreMethod("B gets the page that A started to read, in each way to wait", async (test) => {
-  await using fixture = await openPages(test, { logLevel: "debug3" });
-  await using other = await Session.start(fixture);
-  for (const way of WAYS) {
-    const frames = makeFrames(fixture, 1);
-    const newLogs = await followLogs(fixture, other);
-    const { ref, ret } = startPages(fixture, { first: 1, frames });
-    await other.wait(way, ref);
-    assertEquals(await other.see(frames), expectedPages(1, 1), way);
-    const { own: issuer, sessions: waiter } = await newLogs();
-    assertCompletedBy(test.method, ref, "OK", { issuer, waiter });
-    // A looks later, and finds it done.
-    assertEquals(fixture.aio.checkDone(ref), true, way);
-    assertEquals([ret.result.status, ret.result.result], ["ok", PAGE_BYTES], way);
-    assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
-  }
-});
+testPages(
+  "B gets the page that A started to read, in each way to wait",
+  async (fixture, method) => {
+    await using other = await startSession(fixture);
+    for (const way of WAYS) {
+      const frames = makeFrames(fixture, 1);
+      const newLogs = await followLogs(fixture, other);
+      const { ref, ret } = startPages(fixture, { first: 1, frames });
+      await other.wait(way, ref);
+      assertEquals(await other.see(frames), expectedPages(1, 1), way);
+      const { own: issuer, sessions: waiter } = await newLogs();
+      assertCompletedBy(method, ref, "OK", { issuer, waiter });
+      // A looks later, and finds it done.
+      assertEquals(fixture.aio.checkDone(ref), true, way);
+      assertEquals([ret.result.status, ret.result.result], ["ok", PAGE_BYTES], way);
+      assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
+    }
+  },
+  { logLevel: "debug3" },
+);
 
-testEachCoreMethod("the test's thread gets a Worker's page, in each way to wait", async (test) => {
-  await using fixture = await openPages(test, { logLevel: "debug3" });
-  await using other = await Session.start(fixture);
-  for (const way of WAYS) {
-    const frames = makeFrames(fixture, 2);
-    const newLogs = await followLogs(fixture, other);
-    const ref = await other.start({ first: 1, frames });
-    await waitBy(fixture.aio, way, ref);
-    assertEquals(contentOf(frames), expectedPages(1, 2), way);
-    const { own: waiter, sessions: issuer } = await newLogs();
-    assertCompletedBy(test.method, ref, "OK", { issuer, waiter });
-    await other.wait("wait", ref);
-    const outcome = { status: "ok", bytes: 2 * PAGE_BYTES, message: null } as const;
-    assertEquals(await other.outcome(ref), outcome, way);
-  }
-});
+testPages(
+  "the test's thread gets a Worker's page, in each way to wait",
+  async (fixture, method) => {
+    await using other = await startSession(fixture);
+    for (const way of WAYS) {
+      const frames = makeFrames(fixture, 2);
+      const newLogs = await followLogs(fixture, other);
+      const ref = await other.start({ first: 1, frames });
+      await waitBy(fixture.aio, way, ref);
+      assertEquals(contentOf(frames), expectedPages(1, 2), way);
+      const { own: waiter, sessions: issuer } = await newLogs();
+      assertCompletedBy(method, ref, "OK", { issuer, waiter });
+      await other.wait("wait", ref);
+      const outcome = { status: "ok", bytes: 2 * PAGE_BYTES, message: null } as const;
+      assertEquals(await other.outcome(ref), outcome, way);
+    }
+  },
+  { logLevel: "debug3" },
+);
 
-testGone("leaves", "wait");
-testGone("ends itself", "waitSync");
-testGone("is terminated", "checkDone");
+testGone("leaves", "wait", startSession);
+testGone("ends itself", "waitSync", startSession);
+testGone("is terminated", "checkDone", startSession);
 
-testEachCoreMethod(
+testPages(
   "an invalid page is A's error, and not B's who waited, in each way to wait",
-  async (test) => {
-    await using fixture = await openPages(test, { logLevel: "debug3" });
+  async (fixture, method) => {
     const { aio, file } = fixture;
     damage(fixture, 1);
-    await using other = await Session.start(fixture);
+    await using other = await startSession(fixture);
     for (const way of WAYS) {
       const newLogs = await followLogs(fixture, other);
       const { ref, ret } = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
       await other.wait(way, ref);
       assertEquals((await other.told()).warnings, [], way);
       const { own: issuer, sessions: waiter } = await newLogs();
-      assertCompletedBy(test.method, ref, "ERROR", { issuer, waiter });
+      assertCompletedBy(method, ref, "ERROR", { issuer, waiter });
       await aio.wait(ref);
       const error = assertThrows(
         () => aio.reportResult(ret.result, ret.targetData, "error"),
@@ -130,11 +137,11 @@ testEachCoreMethod(
       assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
     }
   },
+  { logLevel: "debug3" },
 );
 
-testEachCoreMethod("B's own reads go on while A's are completed by B", async (test) => {
-  await using fixture = await openPages(test);
-  await using other = await Session.start(fixture);
+testPages("B's own reads go on while A's are completed by B", async (fixture) => {
+  await using other = await startSession(fixture);
   for (let block = 0; block < 10; block++) {
     const frames = makeFrames(fixture, 2);
     const started = startPages(fixture, { first: block, frames: frames.slice(0, 1) });
@@ -147,12 +154,11 @@ testEachCoreMethod("B's own reads go on while A's are completed by B", async (te
   }
 });
 
-testEachCoreMethod("a read after all that finds nothing left over", async (test) => {
-  await using fixture = await openPages(test, { maxConcurrency: 1 });
-  await using other = await Session.start(fixture);
+testPages("a read after all that finds nothing left over", async (fixture) => {
+  await using other = await startSession(fixture);
   const first = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
   await other.wait("waitSync", first.ref);
   // The only handle is A's again, though A never waited for what B completed.
   const outcome = await readPages(fixture, { first: 2, frames: makeFrames(fixture, 1) });
   assertEquals([outcome.status, outcomeOf(fixture.aio, first).status], ["ok", "ok"]);
-});
+}, { maxConcurrency: 1 });

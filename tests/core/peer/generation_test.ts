@@ -5,8 +5,7 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
-import { openAt, setGeneration, testForeignGeneration } from "./generations.ts";
+import { setGeneration, testAt, testForeignGeneration } from "./generations.ts";
 import {
   contentOf,
   damage,
@@ -17,6 +16,7 @@ import {
   waitBy,
   WAYS,
 } from "./peer.ts";
+import { shareThread } from "./session.ts";
 
 /** The generation that a handle gets, from the last of 31 bits to the last but one of 53. */
 const GENERATIONS = [
@@ -31,10 +31,10 @@ const GENERATIONS = [
 ] as const;
 
 for (const generation of GENERATIONS) {
-  testEachCoreMethod(
+  testAt(
     `an IO of generation ${generation} is waited for, in each way to wait`,
-    async (test) => {
-      await using fixture = await openAt(test, generation);
+    generation,
+    async (fixture) => {
       const { aio } = fixture;
       // A damaged page, so that the outcome of each of the two uses is its own.
       damage(fixture, 1);
@@ -57,8 +57,7 @@ for (const generation of GENERATIONS) {
     },
   );
 
-  testEachCoreMethod(`ios() shows generation ${generation}`, async (test) => {
-    await using fixture = await openAt(test, generation);
+  testAt(`ios() shows generation ${generation}`, generation, async (fixture) => {
     const { aio } = fixture;
     const seen: unknown[] = [];
     aio.attachInjectionPoint("aio-process-completion-before-shared", () => {
@@ -71,12 +70,12 @@ for (const generation of GENERATIONS) {
     const { ref } = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
     assertEquals(ref.generation, generation + 1);
     await aio.wait(ref);
+    aio.detachInjectionPoint("aio-process-completion-before-shared");
     assertEquals(seen, [{ ioId: 0, ioGeneration: generation + 1 }]);
     assertEquals(aio.ios(), []);
   });
 
-  testEachCoreMethod(`generation ${generation}: waiting for another one`, async (test) => {
-    await using fixture = await openAt(test, generation);
+  testAt(`generation ${generation}: waiting for another one`, generation, async (fixture) => {
     const { aio } = fixture;
     const handle = aio.acquire();
     for (const past of [1, 5, generation - 1]) {
@@ -91,4 +90,4 @@ for (const generation of GENERATIONS) {
   });
 }
 
-testForeignGeneration(2 ** 32 - 1);
+testForeignGeneration(2 ** 32 - 1, shareThread());

@@ -10,34 +10,34 @@ import { backendOf } from "../../../core/inside.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { highWord, lowWord } from "../../../ffi/memory.ts";
 import type { Fixture } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
-import { expectedPages, makeFrames, openPages, outcomeOf, startPages, WAYS } from "./peer.ts";
-import { Session } from "./session.ts";
+import { expectedPages, makeFrames, outcomeOf, startPages, testPages, WAYS } from "./peer.ts";
+import type { StartSession } from "./session.ts";
 
-/** Sets the generation of the idle handle that the next `acquire()` takes. */
+/** Sets the generation of the idle handle that the next `acquire()` takes, which nobody has claimed. */
 export function setGeneration({ aio }: Fixture, generation: number): void {
   const { control } = backendOf(aio);
   const at = control.handleAt(0);
   control.words[at + HANDLE.generationLow] = lowWord(generation);
   control.words[at + HANDLE.generationHigh] = highWord(generation);
+  control.words[at + HANDLE.claim] = 0;
 }
 
-/** An Aio with one handle a thread, whose next use has that generation. */
-export async function openAt(
-  test: Parameters<typeof openPages>[0],
+/** As {@linkcode testPages}, with one handle a thread, whose next use has that generation. */
+export function testAt(
+  name: string,
   generation: number,
-): Promise<Fixture> {
-  const fixture = await openPages(test, { maxConcurrency: 1 });
-  setGeneration(fixture, generation);
-  return fixture;
+  fn: (fixture: Fixture) => Promise<void>,
+): void {
+  testPages(name, async (fixture) => {
+    setGeneration(fixture, generation);
+    await fn(fixture);
+  }, { maxConcurrency: 1 });
 }
 
 /** Registers, for each method, that another thread waits for such a use, in each way to wait. */
-export function testForeignGeneration(generation: number): void {
-  testEachCoreMethod(`B waits for A's IO of generation ${generation}`, async (test) => {
-    await using fixture = await openAt(test, generation);
-    // One Worker for all ways: it takes longer to start than all it does.
-    await using other = await Session.start(fixture);
+export function testForeignGeneration(generation: number, startSession: StartSession): void {
+  testAt(`B waits for A's IO of generation ${generation}`, generation, async (fixture) => {
+    await using other = await startSession(fixture);
     for (const way of WAYS) {
       setGeneration(fixture, generation);
       const frames = makeFrames(fixture, 1);

@@ -9,7 +9,7 @@ import { assertEquals } from "@std/assert";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { contentOf, expectedPages, makeFrames, openPages, waitBy, type Way } from "./peer.ts";
-import { Session } from "./session.ts";
+import { Session, type StartSession } from "./session.ts";
 
 /** How A is gone, with its read under way. */
 export const ENDINGS = {
@@ -19,24 +19,33 @@ export const ENDINGS = {
 } as const;
 
 /** As after the peer's reconnect: a new session can do all that the old one did. */
-async function assertReconnects(fixture: Fixture): Promise<void> {
-  await using next = await Session.start(fixture);
+async function assertReconnects(fixture: Fixture, startSession: StartSession): Promise<void> {
+  await using next = await startSession(fixture);
   const frames = makeFrames(fixture, 1);
   assertEquals((await next.read({ first: 2, frames })).status, "ok");
   assertEquals(await next.see(frames), expectedPages(2, 1));
 }
 
-/** Registers, for each method, what becomes of the page that A started to read when A is gone. */
-export function testGone(ending: keyof typeof ENDINGS, way: Way): void {
+/**
+ * Registers, for each method, what becomes of the page that A started to read when A is gone.
+ *
+ * @param startSession starts the sessions that leave in peace
+ */
+export function testGone(
+  ending: keyof typeof ENDINGS,
+  way: Way,
+  startSession: StartSession,
+): void {
   testEachCoreMethod(`A starts a read and ${ending}; B gets the page, ${way}()`, async (test) => {
     await using fixture = await openPages(test);
     const frames = makeFrames(fixture, 1);
-    await using session = await Session.start(fixture);
+    const start = ending === "leaves" ? startSession : Session.start;
+    await using session = await start(fixture);
     const ref = await session.start({ first: 1, frames });
     await ENDINGS[ending](session);
     await waitBy(fixture.aio, way, ref);
     assertEquals(contentOf(frames), expectedPages(1, 1));
-    await assertReconnects(fixture);
+    await assertReconnects(fixture, startSession);
     assertEquals(fixture.messages(), []);
   });
 }

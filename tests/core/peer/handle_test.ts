@@ -12,7 +12,7 @@ import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { Fixture } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testSharedCores } from "../../support/core_methods.ts";
 
 const LEAKED = "leaked AIO handle";
 
@@ -54,16 +54,14 @@ function assertGetReleaseWorks(fixture: Fixture): void {
   assertEquals(backendOf(aio).idleCount, aio.options.maxConcurrency);
 }
 
-testEachCoreMethod("get in an implicit transaction leaks, with a warning", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get in an implicit transaction leaks, with a warning", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((owner) => aio.acquire(owner));
   assertEquals(fixture.messages(), [LEAKED]);
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get in an explicit transaction, then COMMIT, warns once", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get in an explicit transaction, then COMMIT, warns once", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   getInStatement(fixture, transaction);
   assertEquals(fixture.messages(), [LEAKED]);
@@ -72,8 +70,7 @@ testEachCoreMethod("get in an explicit transaction, then COMMIT, warns once", as
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get, then ROLLBACK: the statement's end has warned already", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get, then ROLLBACK: the statement's end has warned already", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   getInStatement(fixture, transaction);
   assertEquals(fixture.messages(), [LEAKED]);
@@ -82,8 +79,7 @@ testEachCoreMethod("get, then ROLLBACK: the statement's end has warned already",
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get inside a savepoint, then COMMIT, warns once", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get inside a savepoint, then COMMIT, warns once", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   const savepoint = new ResourceOwner(fixture.aio, transaction);
   getInStatement(fixture, savepoint);
@@ -93,8 +89,7 @@ testEachCoreMethod("get inside a savepoint, then COMMIT, warns once", async (tes
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get, then release in another command: a warning and an error", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get, then release in another command: a warning and an error", (fixture) => {
   const { aio } = fixture;
   const last = aio.withOwner((owner) => aio.acquire(owner));
   assertEquals(fixture.messages(), [LEAKED]);
@@ -104,8 +99,7 @@ testEachCoreMethod("get, then release in another command: a warning and an error
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get and release in one command is silent", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get and release in one command is silent", (fixture) => {
   const { aio } = fixture;
   const transaction = new ResourceOwner(aio);
   const statement = new ResourceOwner(aio, transaction);
@@ -119,14 +113,12 @@ testEachCoreMethod("get and release in one command is silent", async (test) => {
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get_release is silent", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get_release is silent", (fixture) => {
   assertGetReleaseWorks(fixture);
   assertEquals(fixture.messages(), []);
 });
 
-testEachCoreMethod("get twice is refused, and the handle is taken back", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get twice is refused, and the handle is taken back", (fixture) => {
   const { aio } = fixture;
   const getTwice = () =>
     aio.withOwner((owner) => {
@@ -139,8 +131,7 @@ testEachCoreMethod("get twice is refused, and the handle is taken back", async (
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get and raise, implicit transaction: get_release works after", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get and raise, implicit transaction: get_release works after", (fixture) => {
   const { aio } = fixture;
   const raised = new CommandedError();
   const getAndThrow = () =>
@@ -153,8 +144,7 @@ testEachCoreMethod("get and raise, implicit transaction: get_release works after
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get and raise, then ROLLBACK: get_release works after", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get and raise, then ROLLBACK: get_release works after", (fixture) => {
   const transaction = new ResourceOwner(fixture.aio);
   assertEquals(getAndRaise(fixture, transaction).message, "as you command");
   transaction.release({ onError: true });
@@ -162,8 +152,7 @@ testEachCoreMethod("get and raise, then ROLLBACK: get_release works after", asyn
   assertGetReleaseWorks(fixture);
 });
 
-testEachCoreMethod("get and raise, then ROLLBACK TO: get_release works after", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("get and raise, then ROLLBACK TO: get_release works after", (fixture) => {
   const { aio } = fixture;
   const transaction = new ResourceOwner(aio);
   const savepoint = new ResourceOwner(aio, transaction);

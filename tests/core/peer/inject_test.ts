@@ -10,21 +10,28 @@ import type { CallbackHandle } from "../../../core/io/callback.ts";
 import type { SystemErrorFields } from "../../../core/base/errors.ts";
 import { InvalidPagesError, makePage, PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import type { Fixture } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
 import {
   contentOf,
   damage,
   expectedPages,
   makeFrames,
-  openPages,
   readPages,
   scanPages,
   startPages,
+  testPages,
   WAYS,
 } from "./peer.ts";
 
 const { EAGAIN, EINTR, EIO, EROFS } = constants.errno;
 const POINT = "aio-process-completion-before-shared";
+
+/** As {@linkcode testPages}: what the test leaves attached at the point is taken away for it. */
+function testInjected(name: string, fn: (fixture: Fixture) => void | Promise<void>): void {
+  testPages(name, async (fixture) => {
+    await fn(fixture);
+    fixture.aio.detachInjectionPoint(POINT);
+  });
+}
 
 function zeroFrom(handle: CallbackHandle, bytes: number): void {
   let left = bytes;
@@ -46,8 +53,7 @@ function attachShortRead({ aio }: Fixture, result: number): { ios: number } {
   return calls;
 }
 
-testEachCoreMethod("a cap of one page shortens no read of one page", async (test) => {
-  await using fixture = await openPages(test);
+testInjected("a cap of one page shortens no read of one page", async (fixture) => {
   const calls = attachShortRead(fixture, PAGE_BYTES);
   const frames = makeFrames(fixture, 1);
   const outcome = await readPages(fixture, { first: 2, frames });
@@ -56,8 +62,7 @@ testEachCoreMethod("a cap of one page shortens no read of one page", async (test
 });
 
 for (const way of WAYS) {
-  testEachCoreMethod(`a cap of 17 bytes is a partial read that says so, ${way}()`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`a cap of 17 bytes is a partial read that says so, ${way}()`, async (fixture) => {
     attachShortRead(fixture, 17);
     const frames = makeFrames(fixture, 1);
     const outcome = await readPages(fixture, { first: 2, frames }, way);
@@ -74,8 +79,7 @@ for (const way of WAYS) {
 }
 
 for (const pages of [1, 2]) {
-  testEachCoreMethod(`a cap of ${pages} pages: a scan reads the rest once more`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`a cap of ${pages} pages: a scan reads the rest once more`, async (fixture) => {
     attachShortRead(fixture, pages * PAGE_BYTES);
     const frames = makeFrames(fixture, 8);
     assertEquals(await scanPages(fixture, { first: 0, frames }), 8 / pages);
@@ -84,8 +88,7 @@ for (const pages of [1, 2]) {
 
   for (const memory of ["arena", "plain"] as const) {
     const title = `a cap of ${pages} pages: readAt() into ${memory} memory gets everything`;
-    testEachCoreMethod(title, async (test) => {
-      await using fixture = await openPages(test);
+    testInjected(title, async (fixture) => {
       const { aio, file } = fixture;
       const calls = attachShortRead(fixture, pages * PAGE_BYTES);
       const bytes = 8 * PAGE_BYTES;
@@ -97,8 +100,7 @@ for (const pages of [1, 2]) {
     });
   }
 
-  testEachCoreMethod(`a cap of ${pages} pages: readAtSync() gets everything`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`a cap of ${pages} pages: readAtSync() gets everything`, (fixture) => {
     const calls = attachShortRead(fixture, pages * PAGE_BYTES);
     const buffer = new Uint8Array(4 * PAGE_BYTES);
     assertEquals(fixture.file.readAtSync(buffer, 0), buffer.length);
@@ -107,8 +109,7 @@ for (const pages of [1, 2]) {
   });
 }
 
-testEachCoreMethod("a cap of one page, and block 1 is invalid: an error", async (test) => {
-  await using fixture = await openPages(test);
+testInjected("a cap of one page, and block 1 is invalid: an error", async (fixture) => {
   damage(fixture, 1);
   attachShortRead(fixture, PAGE_BYTES);
   const frames = makeFrames(fixture, 4);
@@ -119,8 +120,7 @@ testEachCoreMethod("a cap of one page, and block 1 is invalid: an error", async 
   );
 });
 
-testEachCoreMethod("the pages of a short read are checked, the others are not", async (test) => {
-  await using fixture = await openPages(test);
+testInjected("the pages of a short read are checked, the others are not", async (fixture) => {
   damage(fixture, 3);
   const read = { first: 1, frames: makeFrames(fixture, 4) };
   attachShortRead(fixture, 2 * PAGE_BYTES);
@@ -138,8 +138,7 @@ for (
     [EROFS, "EROFS", "Read-only file system"],
   ] as const
 ) {
-  testEachCoreMethod(`-${code}: an error, again, and none once it is detached`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`-${code}: an error, again, and none once it is detached`, async (fixture) => {
     const { aio } = fixture;
     attachShortRead(fixture, -errno);
     const read = { first: 2, frames: makeFrames(fixture, 1) };
@@ -154,8 +153,7 @@ for (
     assertEquals(fixture.messages(), []);
   });
 
-  testEachCoreMethod(`-${code}: the error knows what it was about`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`-${code}: the error knows what it was about`, async (fixture) => {
     const { aio } = fixture;
     attachShortRead(fixture, -errno);
     const started = startPages(fixture, { first: 2, frames: makeFrames(fixture, 2) });
@@ -169,8 +167,7 @@ for (
     assertEquals([error.offset, error.length], [2 * PAGE_BYTES, 2 * PAGE_BYTES]);
   });
 
-  testEachCoreMethod(`-${code}: readAt() rejects, again, and not once detached`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`-${code}: readAt() rejects, again, and not once detached`, async (fixture) => {
     const { aio, file } = fixture;
     attachShortRead(fixture, -errno);
     const page = new Uint8Array(PAGE_BYTES);
@@ -189,8 +186,7 @@ for (
 }
 
 for (const [errno, code] of [[EINTR, "EINTR"], [EAGAIN, "EAGAIN"]] as const) {
-  testEachCoreMethod(`-${code}: readAt() tries again, a read by hand does not`, async (test) => {
-    await using fixture = await openPages(test);
+  testInjected(`-${code}: readAt() tries again, a read by hand does not`, async (fixture) => {
     const { aio, file } = fixture;
     let failuresLeft = 0;
     let ios = 0;

@@ -7,17 +7,17 @@
 import { assert, assertEquals } from "@std/assert";
 import { makePage, PAGE_BYTES } from "../../support/checking_callbacks.ts";
 import { type Fixture, stateOf } from "../../support/core.ts";
-import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import { HELD } from "../../support/core_methods.ts";
 import {
   contentOf,
   expectedPages,
   makeFrames,
   MEMORIES,
-  openPages,
   outcomeOf,
   PAGES,
   type StartedPages,
   startPages,
+  testPages,
   waitBy,
   WAYS,
 } from "./peer.ts";
@@ -34,10 +34,9 @@ const REMOVALS: Readonly<Record<string, (path: string) => Promise<void>>> = {
 for (const [name, remove] of Object.entries(REMOVALS)) {
   for (const memory of MEMORIES) {
     for (const way of WAYS) {
-      testEachCoreMethod(
+      testPages(
         `a read into ${memory} memory of a file whose name is ${name}, ${way}()`,
-        async (test) => {
-          await using fixture = await openPages(test);
+        async (fixture) => {
           const { aio, file } = fixture;
           const frames = makeFrames(fixture, 4, memory);
           const started = startPages(fixture, { first: 1, frames });
@@ -52,8 +51,7 @@ for (const [name, remove] of Object.entries(REMOVALS)) {
   }
 }
 
-testEachCoreMethod("a read that is staged when its file is removed", async (test) => {
-  await using fixture = await openPages(test);
+testPages("a read that is staged when its file is removed", async (fixture) => {
   const { aio, file } = fixture;
   const frames = makeFrames(fixture, 4);
   aio.enterBatchmode();
@@ -91,40 +89,41 @@ function readAndCut(
 
 for (const [name, left] of [["within", 2.25], ["right before", 0], ["at a page of", 2]] as const) {
   for (const way of WAYS) {
-    testEachCoreMethod(`a read of a file that is cut ${name} its pages, ${way}()`, async (test) => {
-      await using fixture = await openPages(test);
-      const { aio, file } = fixture;
-      const frames = makeFrames(fixture, 4);
-      const cut = left * PAGE_BYTES;
-      const { started, order } = readAndCut(fixture, frames, PAGE_BYTES + cut);
-      if (test.method === HELD) assertEquals(order, "after");
-      if (test.method === "sync") assertEquals(order, "before");
-      await waitBy(aio, way, started.ref);
-      const { status, bytes, message } = outcomeOf(aio, started);
-      if (order === "before") assertEquals(status, "ok");
-      if (order === "after") assertEquals(status, "partial");
-      assertEquals([status, bytes], status === "ok" ? ["ok", 4 * PAGE_BYTES] : ["partial", cut]);
-      if (status === "partial") {
-        const where = `bytes ${PAGE_BYTES}..${5 * PAGE_BYTES - 1} in file`;
-        const what = `${where} ${JSON.stringify(file.path)}: read only ${cut} of 2048 bytes`;
-        assertEquals(message, `could not read ${what}`);
-      }
-      const pages = Math.floor(bytes / PAGE_BYTES);
-      assertEquals(contentOf(frames).slice(0, pages), expectedPages(1, pages));
-      assertEquals(fixture.messages(), []);
-    });
+    testPages(
+      `a read of a file that is cut ${name} its pages, ${way}()`,
+      async (fixture, method) => {
+        const { aio, file } = fixture;
+        const frames = makeFrames(fixture, 4);
+        const cut = left * PAGE_BYTES;
+        const { started, order } = readAndCut(fixture, frames, PAGE_BYTES + cut);
+        if (method === HELD) assertEquals(order, "after");
+        if (method === "sync") assertEquals(order, "before");
+        await waitBy(aio, way, started.ref);
+        const { status, bytes, message } = outcomeOf(aio, started);
+        if (order === "before") assertEquals(status, "ok");
+        if (order === "after") assertEquals(status, "partial");
+        assertEquals([status, bytes], status === "ok" ? ["ok", 4 * PAGE_BYTES] : ["partial", cut]);
+        if (status === "partial") {
+          const where = `bytes ${PAGE_BYTES}..${5 * PAGE_BYTES - 1} in file`;
+          const what = `${where} ${JSON.stringify(file.path)}: read only ${cut} of 2048 bytes`;
+          assertEquals(message, `could not read ${what}`);
+        }
+        const pages = Math.floor(bytes / PAGE_BYTES);
+        assertEquals(contentOf(frames).slice(0, pages), expectedPages(1, pages));
+        assertEquals(fixture.messages(), []);
+      },
+    );
   }
 }
 
-testEachCoreMethod("readAt() of a file that is cut meanwhile ends at its end", async (test) => {
-  await using fixture = await openPages(test);
+testPages("readAt() of a file that is cut meanwhile ends at its end", async (fixture, method) => {
   const { file } = fixture;
   const page = new Uint8Array(2 * PAGE_BYTES);
   const read = file.readAt(page, (PAGES - 2) * PAGE_BYTES);
   file.truncateSync((PAGES - 1) * PAGE_BYTES);
   const bytes = await read;
-  if (test.method === HELD) assertEquals(bytes, PAGE_BYTES);
-  if (test.method === "sync") assertEquals(bytes, 2 * PAGE_BYTES);
+  if (method === HELD) assertEquals(bytes, PAGE_BYTES);
+  if (method === "sync") assertEquals(bytes, 2 * PAGE_BYTES);
   assert(bytes === PAGE_BYTES || bytes === 2 * PAGE_BYTES);
   assertEquals(page.slice(0, PAGE_BYTES), makePage(PAGES - 2));
   assertEquals(await file.readAt(page, (PAGES - 1) * PAGE_BYTES), 0);

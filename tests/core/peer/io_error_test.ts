@@ -7,7 +7,6 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { InvalidPagesError, PAGE_BYTES } from "../../support/checking_callbacks.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
 import {
   contentOf,
   damage,
@@ -15,20 +14,19 @@ import {
   expectedPages,
   makeFrames,
   MEMORIES,
-  openPages,
   readPages,
   scanPages,
   startPages,
+  testPages,
   waitBy,
   WAYS,
 } from "./peer.ts";
 
 for (const memory of MEMORIES) {
   for (const way of WAYS) {
-    testEachCoreMethod(
+    testPages(
       `an invalid page in ${memory} memory is an error, ${way}()`,
-      async (test) => {
-        await using fixture = await openPages(test);
+      async (fixture) => {
         const { aio, file } = fixture;
         damage(fixture, 1);
         const { ref, ret } = startPages(fixture, {
@@ -47,8 +45,7 @@ for (const memory of MEMORIES) {
     );
   }
 
-  testEachCoreMethod(`a scan in ${memory} memory stops at an invalid page`, async (test) => {
-    await using fixture = await openPages(test, { ioCombineLimit: 1 });
+  testPages(`a scan in ${memory} memory stops at an invalid page`, async (fixture) => {
     damage(fixture, 1);
     const frames = makeFrames(fixture, 4, memory);
     await assertRejects(
@@ -59,10 +56,9 @@ for (const memory of MEMORIES) {
     assertEquals(contentOf(frames).slice(0, 1), expectedPages(0, 1));
     const untouched = contentOf(makeFrames(fixture, 2, "local"));
     assertEquals(contentOf(frames.slice(2)), untouched);
-  });
+  }, { ioCombineLimit: 1 });
 
-  testEachCoreMethod(`one of several pages in ${memory} memory is named`, async (test) => {
-    await using fixture = await openPages(test);
+  testPages(`one of several pages in ${memory} memory is named`, async (fixture) => {
     damage(fixture, 1);
     const frames = makeFrames(fixture, 4, memory);
     const { status, message } = await readPages(fixture, { first: 0, frames });
@@ -74,8 +70,7 @@ for (const memory of MEMORIES) {
 }
 
 for (const kind of DAMAGES) {
-  testEachCoreMethod(`a page whose ${kind} is not right is invalid`, async (test) => {
-    await using fixture = await openPages(test);
+  testPages(`a page whose ${kind} is not right is invalid`, async (fixture) => {
     damage(fixture, 5, kind);
     const frames = makeFrames(fixture, 1);
     assertEquals((await readPages(fixture, { first: 5, frames })).status, "error");

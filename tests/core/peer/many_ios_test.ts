@@ -14,16 +14,16 @@ import {
   startOn,
   startRead,
 } from "../../support/core.ts";
-import { HELD, testEachCoreMethod } from "../../support/core_methods.ts";
+import { HELD, testSharedCores } from "../../support/core_methods.ts";
 import {
   contentOf,
   expectedPages,
   makeFrames,
-  openPages,
   outcomeOf,
   PAGES,
   type StartedPages,
   startPages,
+  testPages,
   waitBy,
   WAYS,
 } from "./peer.ts";
@@ -43,12 +43,11 @@ function assertRead({ ret, view, offset }: StartedRead): void {
 // --- batches ---
 
 for (const way of WAYS) {
-  testEachCoreMethod(`${MANY} reads in one batch, ${way}()`, async (test) => {
-    await using fixture = await openPages(test, { maxConcurrency: MANY });
+  testPages(`${MANY} reads in one batch, ${way}()`, async (fixture, method) => {
     const { aio, held } = fixture;
     const frames = makeFrames(fixture, MANY);
     const reads = aio.batch(() => startMany(fixture, frames));
-    if (test.method === HELD) {
+    if (method === HELD) {
       const full = new Array(Math.floor(MANY / SUBMIT_BATCH_COUNT_MAX)).fill(32);
       assertEquals(held.submissions, [...full, MANY % SUBMIT_BATCH_COUNT_MAX]);
     }
@@ -60,11 +59,10 @@ for (const way of WAYS) {
     }
     assertEquals(contentOf(frames), expectedPages(0, MANY));
     assertEquals([backendOf(aio).inFlightCount, backendOf(aio).idleCount], [0, MANY]);
-  });
+  }, { maxConcurrency: MANY });
 }
 
-testEachCoreMethod("a batch of more reads than handles goes on by itself", async (test) => {
-  await using fixture = await openPages(test, { maxConcurrency: 4 });
+testPages("a batch of more reads than handles goes on by itself", async (fixture) => {
   const { aio } = fixture;
   const frames = makeFrames(fixture, PAGES);
   const reads = aio.batch(() => startMany(fixture, frames));
@@ -73,16 +71,15 @@ testEachCoreMethod("a batch of more reads than handles goes on by itself", async
     assertEquals(outcomeOf(aio, read).status, "ok");
   }
   assertEquals(contentOf(frames), expectedPages(0, PAGES));
-});
+}, { maxConcurrency: 4 });
 
-testEachCoreMethod("a batch is submitted in part, and the rest when it ends", async (test) => {
-  await using fixture = await openPages(test, { maxConcurrency: 64 });
+testPages("a batch is submitted in part, and the rest when it ends", async (fixture, method) => {
   const { aio } = fixture;
   const frames = makeFrames(fixture, 40);
   aio.enterBatchmode();
   const reads = startMany(fixture, frames);
-  const staged = test.method === "sync" ? 0 : 40 - SUBMIT_BATCH_COUNT_MAX;
-  if (test.method === HELD || test.method === "sync") {
+  const staged = method === "sync" ? 0 : 40 - SUBMIT_BATCH_COUNT_MAX;
+  if (method === HELD || method === "sync") {
     assertEquals(backendOf(aio).staging.count, staged);
   }
   // Who waits for one of the rest submits it; the batch stays open.
@@ -95,11 +92,10 @@ testEachCoreMethod("a batch is submitted in part, and the rest when it ends", as
 
 // --- handles ---
 
-testEachCoreMethod("acquire() with all handles in use waits for one", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 4 });
+testSharedCores("acquire() with all handles in use waits for one", async (fixture, method) => {
   const { aio } = fixture;
   const reads = [0, 1, 2, 3].map((block) => startRead(fixture, block * PAGE_BYTES));
-  if (test.method === HELD) assertEquals(aio.tryAcquire(), null);
+  if (method === HELD) assertEquals(aio.tryAcquire(), null);
   const handle = aio.acquire();
   assertEquals(reads.map(({ ref }) => ref.index).includes(handle.index), true);
   const ref = handle.waitRef();
@@ -111,10 +107,9 @@ testEachCoreMethod("acquire() with all handles in use waits for one", async (tes
   await aio.wait(ref);
   assertEquals(new Uint8Array(view), fileContent(5000, view.length));
   assertEquals(backendOf(aio).idleCount, 4);
-});
+}, { options: { maxConcurrency: 4 } });
 
-testEachCoreMethod("acquire() with all handles staged submits them first", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 4 });
+testSharedCores("acquire() with all handles staged submits them first", async (fixture) => {
   const { aio } = fixture;
   aio.enterBatchmode();
   const reads = [0, 1, 2, 3].map((block) => startRead(fixture, block * PAGE_BYTES));
@@ -125,24 +120,22 @@ testEachCoreMethod("acquire() with all handles staged submits them first", async
     await aio.wait(read.ref);
     assertRead(read);
   }
-});
+}, { options: { maxConcurrency: 4 } });
 
-testEachCoreMethod("one handle is enough for read after read, never waited for", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 1 });
+testSharedCores("one handle is enough for read after read, never waited for", async (fixture) => {
   const { aio } = fixture;
   const reads = Array.from({ length: 50 }, (_, i) => startRead(fixture, i * 100));
   await aio.wait(reads.at(-1)!.ref);
   for (const [i, read] of reads.entries()) {
     assertRead(read);
-    assertEquals(read.ref, { index: 0, generation: i + 1 });
+    assertEquals(read.ref, { index: 0, generation: reads[0]!.ref.generation + i });
   }
-});
+}, { options: { maxConcurrency: 1 } });
 
 for (const submit of ["now", "endOfTurn"] as const) {
-  testEachCoreMethod(
+  testSharedCores(
     `acquireAsync() with all handles in use, submitted ${submit}`,
-    async (test) => {
-      await using fixture = await test.open({ maxConcurrency: 2 });
+    async (fixture) => {
       const { aio } = fixture;
       const reads = [0, 1].map((block) => startRead(fixture, block * PAGE_BYTES, { submit }));
       const order: number[] = [];
@@ -162,11 +155,11 @@ for (const submit of ["now", "endOfTurn"] as const) {
       assertEquals(order, [2, 3, 4, 5]);
       assertEquals(backendOf(aio).idleCount, 2);
     },
+    { options: { maxConcurrency: 2 } },
   );
 }
 
-testEachCoreMethod("acquireAsync() in a batch that has all handles staged", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 2 });
+testSharedCores("acquireAsync() in a batch that has all handles staged", async (fixture) => {
   const { aio } = fixture;
   aio.enterBatchmode();
   const reads = [0, 1].map((block) => startRead(fixture, block * PAGE_BYTES));
@@ -177,12 +170,11 @@ testEachCoreMethod("acquireAsync() in a batch that has all handles staged", asyn
     await aio.wait(read.ref);
     assertRead(read);
   }
-});
+}, { options: { maxConcurrency: 2 } });
 
 // --- awaited before it is submitted ---
 
-testEachCoreMethod("an IO that is awaited while it is staged ends by itself", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("an IO that is awaited while it is staged ends by itself", async (fixture) => {
   const { aio } = fixture;
   const atEndOfTurn = startRead(fixture, 0, { submit: "endOfTurn" });
   await aio.wait(atEndOfTurn.ref);
@@ -195,8 +187,7 @@ testEachCoreMethod("an IO that is awaited while it is staged ends by itself", as
   aio.exitBatchmode();
 });
 
-testEachCoreMethod("readAt() and writeAt() end by themselves, many at once", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 2 });
+testSharedCores("readAt() and writeAt() end by themselves, many at once", async (fixture) => {
   const { file } = fixture;
   const writes = Array.from(
     { length: 20 },
@@ -207,4 +198,4 @@ testEachCoreMethod("readAt() and writeAt() end by themselves, many at once", asy
   const reads = buffers.map((buffer, i) => file.readAt(buffer, i * 10));
   assertEquals(await Promise.all(reads), new Array(20).fill(10));
   assertEquals(buffers, buffers.map((_, i) => new Uint8Array(10).fill(i)));
-});
+}, { options: { maxConcurrency: 2 } });

@@ -42,7 +42,7 @@ import {
   PAGE_BYTES,
 } from "../../support/checking_callbacks.ts";
 import { FILE_BYTES, type Fixture } from "../../support/core.ts";
-import type { CoreTest } from "../../support/core_methods.ts";
+import { type CoreTest, testSharedCores } from "../../support/core_methods.ts";
 
 /** Pages of the file. */
 export const PAGES = FILE_BYTES / PAGE_BYTES;
@@ -98,11 +98,30 @@ export async function waitBy(aio: Aio, way: Way, ref: WaitRef): Promise<void> {
   }
 }
 
+const ALL_PAGES = Uint8Array.from(
+  Array.from({ length: PAGES }, (_, block) => [...makePage(block)]).flat(),
+);
+
 /** Opens an Aio of the test's method with the page checker, and a file of valid pages. */
 export async function openPages(test: CoreTest, options: AioOptions = {}): Promise<Fixture> {
   const fixture = await test.open({ callbackModules: CHECKING_MODULES, ...options });
-  for (let block = 0; block < PAGES; block++) writePage(fixture, block, makePage(block));
+  await Deno.writeFile(fixture.file.path, ALL_PAGES);
   return fixture;
+}
+
+/**
+ * Registers a test for each method that gets the same, and leaves the Aio as it found it: as
+ * {@linkcode testSharedCores}.
+ */
+export function testPages(
+  name: string,
+  fn: (fixture: Fixture, method: string) => void | Promise<void>,
+  options: AioOptions = {},
+): void {
+  testSharedCores(name, async (fixture, method) => {
+    await Deno.writeFile(fixture.file.path, ALL_PAGES);
+    await fn(fixture, method);
+  }, { options: { callbackModules: CHECKING_MODULES, ...options } });
 }
 
 function writePage({ file }: Party, block: number, page: Uint8Array): void {

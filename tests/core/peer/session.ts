@@ -5,10 +5,9 @@
  * @module
  */
 
-import type { AioFile, AioToken, FileToken, InjectionPoint, WaitRef } from "../../../mod.ts";
-import type { Aio } from "../../../storage/aio.ts";
+import type { AioToken, FileToken, InjectionPoint, WaitRef } from "../../../mod.ts";
 import { HANG_MS } from "../../support/patience.ts";
-import type { Outcome, PageRead, Way } from "./peer.ts";
+import type { Outcome, PageRead, Party, Way } from "./peer.ts";
 
 /** What a hook does that a session attaches to an injection point. */
 export type HookAct = "count" | "throw" | "block" | "end";
@@ -68,15 +67,15 @@ export class Gate implements Disposable {
   }
 }
 
-/** A session of one test. It leaves, and its thread ends, with the scope. */
-export class Session implements AsyncDisposable {
-  readonly #worker: Worker;
+/** A thread for sessions, one after the other. */
+class SessionThread {
+  readonly #worker = new Worker(new URL("./session_worker.ts", import.meta.url), {
+    type: "module",
+  });
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
   #nextId = 0;
-  #isOver = false;
 
-  private constructor() {
-    this.#worker = new Worker(new URL("./session_worker.ts", import.meta.url), { type: "module" });
+  constructor() {
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
       const pending = this.#pending.get(data.id)!;
       this.#pending.delete(data.id);
@@ -85,24 +84,84 @@ export class Session implements AsyncDisposable {
     };
   }
 
-  /** Starts one and attaches it. */
-  static async start({ aio, file }: { aio: Aio; file: AioFile }): Promise<Session> {
-    const session = new Session();
+  ask<T>(ask: Ask): Promise<T> {
+    const pending = Promise.withResolvers<unknown>();
+    this.#pending.set(this.tell(ask), pending);
+    return pending.promise as Promise<T>;
+  }
+
+  /** @returns the id of what is asked */
+  tell(ask: Ask): number {
+    const id = this.#nextId++;
+    this.#worker.postMessage({ id, ask });
+    return id;
+  }
+
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}
+
+/** Starts a session of a thread's Aio. */
+export type StartSession = (party: Party) => Promise<Session>;
+
+/**
+ * Starts one thread for the sessions of all tests of a file, one after the other: a thread takes longer
+ * to start than they do. Called while the tests are registered.
+ *
+ * @returns starts a session that leaves in peace
+ */
+export function shareThread(): StartSession {
+  let thread: SessionThread | null = null;
+  Deno.test.beforeAll(async () => {
+    thread = new SessionThread();
+    await thread.ask({ what: "told" });
+  });
+  Deno.test.afterAll(() => thread?.terminate());
+  return (party) => Session.start(party, thread);
+}
+
+/** A session of one test. It leaves, and its thread ends if it is its own, with the scope. */
+export class Session implements AsyncDisposable {
+  readonly #thread: SessionThread;
+  readonly #hasOwnThread: boolean;
+  #isOver = false;
+
+  private constructor(thread: SessionThread, hasOwnThread: boolean) {
+    this.#thread = thread;
+    this.#hasOwnThread = hasOwnThread;
+  }
+
+  /**
+   * Starts one and attaches it.
+   *
+   * @param shared a thread that outlives it; null: it gets one of its own
+   */
+  static async start({ aio, file }: Party, shared: SessionThread | null = null): Promise<Session> {
+    const session = new Session(shared ?? new SessionThread(), shared === null);
     try {
       await session.#ask({ what: "attach", token: aio.token, file: file.token });
       return session;
     } catch (error) {
-      session.terminate();
+      session.#endThread();
       throw error;
     }
   }
 
   #ask<T>(ask: Ask): Promise<T> {
-    const pending = Promise.withResolvers<unknown>();
-    const id = this.#nextId++;
-    this.#pending.set(id, pending);
-    this.#worker.postMessage({ id, ask });
-    return pending.promise as Promise<T>;
+    return this.#thread.ask(ask);
+  }
+
+  #endThread(): void {
+    this.#isOver = true;
+    if (this.#hasOwnThread) this.#thread.terminate();
+  }
+
+  /** What ends the thread, which must be its own. */
+  #tellLast(ask: Ask): void {
+    this.#isOver = true;
+    if (!this.#hasOwnThread) throw new Error("The thread of this session is shared");
+    this.#thread.tell(ask);
   }
 
   /** Sets the session's `zero_damaged_pages`. */
@@ -162,12 +221,12 @@ export class Session implements AsyncDisposable {
     return this.#ask({ what: "told" });
   }
 
-  /** Has it leave in peace: its own IO ends first. The thread ends then. */
+  /** Has it leave in peace: its own IO ends first. */
   async leave(): Promise<void> {
     try {
       await this.#ask({ what: "leave" });
     } finally {
-      this.terminate();
+      this.#endThread();
     }
   }
 
@@ -176,15 +235,11 @@ export class Session implements AsyncDisposable {
     this.#tellLast({ what: "end" });
   }
 
-  #tellLast(ask: Ask): void {
-    this.#isOver = true;
-    this.#worker.postMessage({ id: this.#nextId++, ask });
-  }
-
   /** Ends its thread, whatever it has in flight. */
   terminate(): void {
     this.#isOver = true;
-    this.#worker.terminate();
+    if (!this.#hasOwnThread) throw new Error("The thread of this session is shared");
+    this.#thread.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -57,6 +57,8 @@ function hookOf(act: HookAct, words: Int32Array): () => void {
 async function answer(ask: Ask): Promise<unknown> {
   switch (ask.what) {
     case "attach":
+      for (const list of [warnings, logs]) list.length = 0;
+      settings.zeroDamagedPages = false;
       aio = await Aio.attach(ask.token, {
         onWarning: (message) => warnings.push(message),
         onLog: (message) => logs.push(message),

@@ -6,22 +6,23 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { InvalidPagesError, PAGE_BYTES, settings } from "../../support/checking_callbacks.ts";
 import type { Fixture } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
 import {
   contentOf,
   damage,
   expectedPages,
   makeFrames,
   MEMORIES,
-  openPages,
   outcomeOf,
   readPages,
   scanPages,
   startPages,
+  testPages,
   WAYS,
   zeroOnDisk,
 } from "./peer.ts";
-import { Session } from "./session.ts";
+import { shareThread } from "./session.ts";
+
+const startSession = shareThread();
 
 const ZEROS = new Uint8Array(PAGE_BYTES);
 
@@ -42,8 +43,7 @@ function withZeroDamagedPages<T>(fn: () => T): T {
 for (const memory of MEMORIES) {
   const title = (what: string) => `${what}, ${memory} memory`;
 
-  testEachCoreMethod(title("block 0 invalid, zeroing off: an error"), async (test) => {
-    await using fixture = await openPages(test);
+  testPages(title("block 0 invalid, zeroing off: an error"), async (fixture) => {
     damage(fixture, 0);
     const frames = makeFrames(fixture, 1, memory);
     const outcome = await readPages(fixture, { first: 0, frames });
@@ -51,8 +51,7 @@ for (const memory of MEMORIES) {
     assertEquals(outcome, { status: "error", bytes: PAGE_BYTES, message });
   });
 
-  testEachCoreMethod(title("block 0 invalid, zeroing on: a warning, and zeros"), async (test) => {
-    await using fixture = await openPages(test);
+  testPages(title("block 0 invalid, zeroing on: a warning, and zeros"), async (fixture) => {
     damage(fixture, 0);
     const frames = makeFrames(fixture, 1, memory);
     const outcome = await readPages(fixture, { first: 0, frames, zeroOnError: true });
@@ -62,8 +61,7 @@ for (const memory of MEMORIES) {
   });
 
   for (const zeroOnError of [false, true]) {
-    testEachCoreMethod(title(`block 0 repaired, zeroing ${zeroOnError}: silence`), async (test) => {
-      await using fixture = await openPages(test);
+    testPages(title(`block 0 repaired, zeroing ${zeroOnError}: silence`), async (fixture) => {
       damage(fixture, 0);
       zeroOnDisk(fixture, 0);
       const frames = makeFrames(fixture, 1, memory);
@@ -74,8 +72,7 @@ for (const memory of MEMORIES) {
     });
   }
 
-  testEachCoreMethod(title("block 3 invalid, zeroing on: block 3 is named"), async (test) => {
-    await using fixture = await openPages(test);
+  testPages(title("block 3 invalid, zeroing on: block 3 is named"), async (fixture) => {
     damage(fixture, 3);
     const frames = makeFrames(fixture, 1, memory);
     const outcome = await readPages(fixture, { first: 3, frames, zeroOnError: true });
@@ -83,8 +80,7 @@ for (const memory of MEMORIES) {
     assertEquals(outcome, { status: "warning", bytes: PAGE_BYTES, message });
   });
 
-  testEachCoreMethod(title("2 and 3 of 1..4 invalid, zeroing off: an error"), async (test) => {
-    await using fixture = await openPages(test);
+  testPages(title("2 and 3 of 1..4 invalid, zeroing off: an error"), async (fixture) => {
     damage(fixture, 2);
     damage(fixture, 3);
     const frames = makeFrames(fixture, 4, memory);
@@ -98,8 +94,7 @@ for (const memory of MEMORIES) {
   });
 
   for (const wish of ["zeroOnError", "zeroDamagedPages"] as const) {
-    testEachCoreMethod(title(`2 and 3 of 1..4 invalid, ${wish}: a warning`), async (test) => {
-      await using fixture = await openPages(test);
+    testPages(title(`2 and 3 of 1..4 invalid, ${wish}: a warning`), async (fixture) => {
       damage(fixture, 2);
       damage(fixture, 3);
       const frames = makeFrames(fixture, 4, memory);
@@ -118,8 +113,7 @@ for (const memory of MEMORIES) {
     });
   }
 
-  testEachCoreMethod(title("a scan of 16 blocks of which 2 is invalid"), async (test) => {
-    await using fixture = await openPages(test, { ioCombineLimit: 4 });
+  testPages(title("a scan of 16 blocks of which 2 is invalid"), async (fixture) => {
     damage(fixture, 2);
     damage(fixture, 3);
     zeroOnDisk(fixture, 3);
@@ -136,15 +130,13 @@ for (const memory of MEMORIES) {
     assertEquals(fixture.messages(), [warning]);
     const pages = [...expectedPages(0, 2), ZEROS, ZEROS, ...expectedPages(4, 12)];
     assertEquals(contentOf(frames), pages);
-  });
+  }, { ioCombineLimit: 4 });
 }
 
-testEachCoreMethod("A's zeroing is not B's warning, in each way to wait", async (test) => {
-  await using fixture = await openPages(test);
+testPages("A's zeroing is not B's warning, in each way to wait", async (fixture) => {
   const { aio } = fixture;
   damage(fixture, 1);
-  // One Worker for all ways: it takes longer to start than all it does.
-  await using other = await Session.start(fixture);
+  await using other = await startSession(fixture);
   for (const way of WAYS) {
     const before = fixture.messages();
     const frames = makeFrames(fixture, 1);
@@ -161,13 +153,12 @@ testEachCoreMethod("A's zeroing is not B's warning, in each way to wait", async 
   }
 });
 
-testEachCoreMethod(
+testPages(
   "what counts is the issuer's setting, not that of who completes",
-  async (test) => {
-    await using fixture = await openPages(test);
+  async (fixture) => {
     const { aio } = fixture;
     damage(fixture, 1);
-    await using other = await Session.start(fixture);
+    await using other = await startSession(fixture);
     await other.set(true);
     // The issuer's is off.
     const started = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
