@@ -115,6 +115,7 @@ class WorkerSubmission {
     const isStuck = isOutside(words, base) || Atomics.load(words, this.#at + POOL.running) === 0;
     if (isStuck) this.#performIfFree(handle);
     if (!isOwn || Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
+    this.#backend.counters[COUNTER.blockingSleeps]!++;
     if (Atomics.wait(words, counter, seen, LOOK_AGAIN_MS) !== "timed-out") this.#looks = 0;
     else if (++this.#looks % LOOKS_UNTIL_CHECK === 0) this.#backend.reapDead();
   }

@@ -46,6 +46,7 @@ import type { TargetTable } from "../io/target.ts";
 import { Turn } from "../waiting/turn.ts";
 import * as refs from "../io/wait_ref.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
+import { WakeUps } from "../waiting/wake_ups.ts";
 import { Waiting, type WaitingHost } from "../waiting/waiting.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
@@ -76,6 +77,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   readonly warn: (message: string, cause?: unknown) => void;
   /** Whose turn of the event loop it is. */
   readonly turn: Turn;
+  readonly wakeUps: WakeUps;
   /** How one waits for its IOs. */
   readonly waiting: Waiting;
   /** Wakes other backends, and this one. */
@@ -125,11 +127,12 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.files = parts.files;
     this.method = parts.method;
     this.#isMethodAsked = parts.method.needsSynchronousExecution !== undefined;
-    this.turn = new Turn(goAround);
     this.warn = parts.warn;
     this.log = parts.log;
     this.injections = new InjectionPoints(parts.callbacks);
     this.counters = counting.countersOf(parts.control, parts.id).fill(0);
+    this.wakeUps = new WakeUps(this.counters, parts.log);
+    this.turn = new Turn(goAround, this.wakeUps);
     this.fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;

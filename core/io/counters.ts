@@ -32,7 +32,16 @@ export const COUNTER = {
   shortTransfers: 11,
   retries: 12,
   errors: 13,
-  size: 14,
+  sleeps: 14,
+  sleepsTimedOut: 15,
+  bells: 16,
+  bellsForNothing: 17,
+  wakeUpMs: 18,
+  blockingSleeps: 19,
+  turnsEnded: 20,
+  breaks: 21,
+  turnWaitMs: 22,
+  size: 23,
 } as const;
 
 /** What a backend has done since its thread attached. */
@@ -68,6 +77,27 @@ export interface BackendCounters {
   readonly retries: number;
   /** IOs whose outcome was an error, as their shared callbacks put it. */
   readonly errors: number;
+  /** How often the event loop slept until IO was done, or until it was to look by itself. */
+  readonly sleeps: number;
+  /** Sleeps that nothing ended before their time was over. */
+  readonly sleepsTimedOut: number;
+  /** Sleeps that the bell of another thread ended: it had completed an IO, or had something else. */
+  readonly bells: number;
+  /** Of these bells, those after which the event loop found no IO done. */
+  readonly bellsForNothing: number;
+  /**
+   * From a bell to the look of the event loop for what was completed, in ms, of all bells together. With
+   * io_uring the kernel completes IO and rings no bell: nothing is measured then.
+   */
+  readonly wakeUpMs: number;
+  /** How often the thread slept, blocking, in `waitSync()`, `acquire()` or a blocking transfer. */
+  readonly blockingSleeps: number;
+  /** Turns of the event loop that ended with completions left for the next one. */
+  readonly turnsEnded: number;
+  /** Of these, those after which sockets and signals were looked at. */
+  readonly breaks: number;
+  /** From the ends of these turns to the next ones, when those completions are handed out, in ms. */
+  readonly turnWaitMs: number;
 }
 
 const RESULT_ERROR = STATUS_NAMES.indexOf("error");

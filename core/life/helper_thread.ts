@@ -27,6 +27,7 @@ import { Turn } from "../waiting/turn.ts";
 import { Arena } from "../memory/arena.ts";
 import { importLayers, layersWith } from "./layers.ts";
 import type { NamedModule } from "../base/named_module.ts";
+import { WakeUps } from "../waiting/wake_ups.ts";
 
 /** What a helper is told, by a message. */
 export interface HelperToken {
@@ -80,7 +81,7 @@ export class Helper implements HandleHost, CompleterHost {
     this.injections = new InjectionPoints(callbacks);
     this.counters = countersOf(this.control, this.id).fill(0);
     // It awaits nothing, so its turns end nowhere.
-    this.turn = new Turn(() => Promise.resolve());
+    this.turn = new Turn(() => Promise.resolve(), new WakeUps(this.counters, null));
     const foreign = new ForeignCompletions(control, this.doorbells, id);
     this.#completer = new Completer(this, foreign);
   }

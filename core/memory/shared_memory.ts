@@ -21,7 +21,7 @@ import { assert } from "../base/assert.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 
 /** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
-export const LAYOUT_VERSION = 8;
+export const LAYOUT_VERSION = 9;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -82,6 +82,8 @@ export const BACKEND = {
   bellsOwed: 10,
   /** The descriptor that it closes, plus 1, while its bit in the header's `closings` is set. */
   closingFd: 11,
+  /** When it was rung last while it slept: a double, in ms since 1970, by the clock of whoever rang. */
+  rungAt: 12,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
   size: 64,

@@ -17,9 +17,15 @@ const RUNNING = 0;
 const PARKED = 1;
 const RUNG = 2;
 
+/** What is added to the clock of this thread, so that all threads have one clock. */
+const ORIGIN_MS = performance.timeOrigin;
+
 const COUNTER_BYTES = 8;
 const READ_ATTEMPTS_AT_ONCE = 10;
 const READ_ATTEMPTS_MAX = 1000;
+
+/** Whose bell ended a sleep, or kept it from beginning. */
+export type Ringer = "nobody" | "self" | "other";
 
 /** The doorbells of all backends, as one of them sees them. */
 export class Doorbells {
@@ -32,7 +38,10 @@ export class Doorbells {
   /** The lower half is enough. */
   readonly #counter = new Int32Array(COUNTER_BYTES / Int32Array.BYTES_PER_ELEMENT);
   readonly #counterBytes = new Uint8Array(this.#counter.buffer);
+  /** All of the control memory, for the times of bells. */
+  readonly #times: Float64Array<SharedArrayBuffer>;
   #fd = -1;
+  #hasRungSelf = false;
 
   /**
    * Made by the core, not by users.
@@ -45,6 +54,7 @@ export class Doorbells {
     this.#control = control;
     this.#libc = libc;
     this.#id = id;
+    this.#times = new Float64Array(control.buffer);
     const count = control.words[HEADER.maxBackends]!;
     // A shift by 32 is none.
     const all = count === 32 ? -1 : (1 << count) - 1;
@@ -76,12 +86,29 @@ export class Doorbells {
    * Who rang has changed the word and may not have written yet. Such a write wakes the next sleep for
    * nothing, and is waited for before the descriptor is closed: else it could reach another file, that
    * has the number by then.
+   *
+   * @returns whose bell it was
    */
-  unpark(): void {
+  unpark(): Ringer {
     const { words } = this.#control;
     const owedAt = this.#owedAt(this.#id);
-    if (Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) === RUNG) words[owedAt]!++;
+    const wasRung = Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) === RUNG;
+    if (wasRung) words[owedAt]!++;
     if (words[owedAt]! > 0) words[owedAt]! -= this.#read(this.#fd);
+    const wasSelf = this.#hasRungSelf;
+    this.#hasRungSelf = false;
+    if (!wasRung) return "nobody";
+    return wasSelf ? "self" : "other";
+  }
+
+  /** When this thread was rung last while it slept, as `performance.now()` has it here. */
+  get rungAt(): number {
+    return this.#times[this.#timeAt(this.#id)]! - ORIGIN_MS;
+  }
+
+  /** In doubles. */
+  #timeAt(id: number): number {
+    return (this.#control.backendAt(id) + BACKEND.rungAt) / 2;
   }
 
   #owedAt(id: number): number {
@@ -104,15 +131,23 @@ export class Doorbells {
 
   /** Ends the sleep of this thread itself. */
   ringSelf(): void {
-    this.ring(this.#id);
+    if (this.#tryRing(this.#id)) this.#hasRungSelf = true;
   }
 
   /** Wakes a backend if it sleeps. */
   ring(id: number): void {
+    this.#tryRing(id);
+  }
+
+  /** @returns whether it slept, and nobody had rung it */
+  #tryRing(id: number): boolean {
     const { words } = this.#control;
-    if (Atomics.compareExchange(words, this.#wordOf(id), PARKED, RUNG) !== PARKED) return;
+    if (Atomics.compareExchange(words, this.#wordOf(id), PARKED, RUNG) !== PARKED) return false;
+    // Read once the sleep is over. A sleep that ends before this store finds the time of an earlier bell.
+    this.#times[this.#timeAt(id)] = ORIGIN_MS + performance.now();
     const fd = Atomics.load(words, this.#control.backendAt(id) + BACKEND.doorbell);
     if (fd > 0) this.#libc.write(fd, this.#one);
+    return true;
   }
 
   /** Wakes every backend of a mask, one bit each, but this one. Bits of none are left out. */

@@ -33,8 +33,11 @@ import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
 import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
 import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
+import { Sleep, type SleepEnd, type WakeUps } from "./wake_ups.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 
+/** Of the word of a `pollfd` that has the events, too. */
+const REVENTS_SHIFT = 16;
 /**
  * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
  * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
@@ -50,6 +53,8 @@ export interface PumpHost extends BoundedSleeper {
   readonly doorbells: Doorbells;
   /** Whose turn of the event loop it is. */
   readonly turn: Turn;
+  /** Where its sleeps are recorded. */
+  readonly wakeUps: WakeUps;
   /** How many own IOs are in flight. */
   readonly inFlightCount: number;
   /** Takes back own handles that other backends completed, and looks for completions of the method. */
@@ -79,6 +84,10 @@ export class Pump {
   #askedAt = performance.now();
   #isRunning = false;
   #parked: Promise<void> | null = null;
+  /** The sleep under way, or the one that is just over. */
+  readonly #sleep = new Sleep();
+  #asleepSince = 0;
+  #hasSlept = false;
   /** Descriptors whose IO nobody waits for any more: it keeps no event loop alive. */
   readonly #forsaken = new Set<number>();
   #isAllForsaken = false;
@@ -175,15 +184,27 @@ export class Pump {
     const now = performance.now();
     this.#host.turn.renew(now);
     this.#askWhoLives(now);
-    this.#look();
+    const foreign = this.#look();
+    if (this.#hasSlept) this.#recordSleep(now, foreign);
     this.#learn(now);
     if (!this.#isBusy()) {
       this.#isRunning = false;
       return;
     }
     if (this.#isToSpin(now)) setImmediate(this.#run);
-    else this.#park();
+    else this.#park(now);
   };
+
+  #recordSleep(now: number, foreign: number): void {
+    const { wakeUps, doorbells, inFlightCount } = this.#host;
+    const sleep = this.#sleep;
+    this.#hasSlept = false;
+    sleep.sleptMs = now - this.#asleepSince;
+    sleep.rungMsAgo = sleep.end === "bell" ? now - doorbells.rungAt : NaN;
+    sleep.found = this.#completions - this.#seenCompletions + foreign;
+    sleep.left = inFlightCount + this.#foreign.length;
+    wakeUps.slept(sleep);
+  }
 
   /** How long IOs take. The last one in flight tells as much as any other. */
   #learn(now: number): void {
@@ -209,37 +230,42 @@ export class Pump {
     if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
   }
 
-  #look(): void {
+  /** @returns how many IOs of other backends were found done */
+  #look(): number {
     this.#host.collect();
-    if (this.#foreign.length === 0) return;
+    const before = this.#foreign.length;
+    if (before === 0) return 0;
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
       if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
       else pending.push(wait);
     }
     this.#foreign = pending;
+    return before - pending.length;
   }
 
   /** A timer that lets the event loop end, as nobody waits for what is in flight. */
   #sleepForsaken(): void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setNodeTimeout(resolve, this.#bounded(FORSAKEN_LOOK_MS)).unref();
+    const { promise, resolve } = Promise.withResolvers<SleepEnd>();
+    const ms = this.#bounded(FORSAKEN_LOOK_MS);
+    const timer = setNodeTimeout(resolve, ms, "time").unref();
     this.#endSleep = () => {
       clearNodeTimeout(timer);
       this.#endSleep = null;
-      resolve();
+      resolve("self");
     };
-    this.#sleep(promise.finally(() => this.#endSleep = null));
+    this.#sleepUntil(promise.finally(() => this.#endSleep = null), ms);
   }
 
-  #park(): void {
+  #park(now: number): void {
+    this.#asleepSince = now;
     if (!this.#isLoopKept()) return this.#sleepForsaken();
     const { doorbells, libc } = this.#host;
     const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {
       // Without a doorbell nobody rings. Only the event loop calls this, so no caller would get an error.
       const ms = this.#bounded(LOOK_AGAIN_MS);
-      this.#sleep(new Promise((resolve) => setTimeout(resolve, ms)));
+      this.#sleepUntil(new Promise((resolve) => setTimeout(resolve, ms, "time")), ms);
       return;
     }
     this.#pollfd[POLLFD_WORDS.fd] = fd;
@@ -254,17 +280,30 @@ export class Pump {
       return;
     }
     sleeps++;
-    const end = () => sleeps--;
-    this.#sleep(libc.pollNonblocking(this.#pollfdBytes, 2, this.#sleepMs()).finally(end));
+    const ms = this.#sleepMs();
+    this.#sleepUntil(libc.pollNonblocking(this.#pollfdBytes, 2, ms).then(this.#polled), ms);
   }
 
-  #sleep(end: Promise<unknown>): void {
-    this.#parked = end.then(() => {
-      this.#parked = null;
-      this.#host.doorbells.unpark();
-      this.#run();
-    });
+  readonly #polled = (ready: number): SleepEnd => {
+    sleeps--;
+    if (ready <= 0) return "time";
+    const { events } = POLLFD_WORDS;
+    // Where the bell was rung for this sleep, its word says so, too.
+    return this.#pollfd[events]! >>> REVENTS_SHIFT === 0 ? "descriptor" : "lateBell";
+  };
+
+  #sleepUntil(end: Promise<SleepEnd>, longestMs: number): void {
+    this.#sleep.longestMs = longestMs;
+    this.#parked = end.then(this.#wakeUp);
   }
+
+  readonly #wakeUp = (end: SleepEnd): void => {
+    this.#parked = null;
+    const ringer = this.#host.doorbells.unpark();
+    this.#sleep.end = ringer === "nobody" ? end : ringer === "self" ? "self" : "bell";
+    this.#hasSlept = true;
+    this.#run();
+  };
 
   #sleepMs(): number {
     return this.#bounded(this.#foreign.length > 0 ? LOOK_AGAIN_MS : CHECK_ALIVE_MS);

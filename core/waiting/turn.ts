@@ -9,12 +9,14 @@
  *
  * Timers run between two such turns, but Deno looks for sockets and signals only when its loop comes
  * to rest, or every 61st time around. So every 10 ms a turn ends with a break, in which the loop goes
- * around with nothing to do until they were looked at (event_loop.ts).
+ * around with nothing to do until they were looked at (event_loop.ts). How often that happens, and how
+ * long completions wait for it, is recorded (wake_ups.ts).
  *
  * @module
  */
 
 import { setImmediate } from "node:timers";
+import type { WakeUps } from "./wake_ups.ts";
 
 /** Told when an IO is done. One object may be used for IO after IO. */
 export interface CompletionWaiter {
@@ -44,6 +46,8 @@ export class Turn {
   #nextTurn: CompletionWaiter[] = [];
   #soon: CompletionWaiter[] = [];
   readonly #goAround: () => Promise<unknown>;
+  readonly #record: Pick<WakeUps, "turned">;
+  #endedAt = this.#startedAt;
   #brokeAt = this.#startedAt;
   #break: Promise<void> | null = null;
 
@@ -51,9 +55,11 @@ export class Turn {
    * The turn of a thread that just began one.
    *
    * @param goAround resolves when sockets and signals were looked at
+   * @param record takes the turns that ended with completions left
    */
-  constructor(goAround: () => Promise<unknown>) {
+  constructor(goAround: () => Promise<unknown>, record: Pick<WakeUps, "turned">) {
     this.#goAround = goAround;
+    this.#record = record;
   }
 
   /** Resolves when no break is under way, after which none begins by itself. For `close()`. */
@@ -116,25 +122,31 @@ export class Turn {
   }
 
   #end(): void {
+    this.#endedAt = performance.now();
     if (this.#lookedAt - this.#brokeAt < BREAK_EVERY_MS) {
-      setImmediate(this.#begin);
+      setImmediate(this.#beginNext);
       return;
     }
     this.#break = this.#goAround().then(() => {
       this.#break = null;
       this.#brokeAt = performance.now();
-      this.#begin();
+      this.#begin(true);
     });
   }
 
-  readonly #begin = (): void => {
-    this.#restart(performance.now());
+  readonly #beginNext = (): void => this.#begin(false);
+
+  #begin(hadBreak: boolean): void {
+    const now = performance.now();
+    const waitedMs = now - this.#endedAt;
+    this.#restart(now);
     // Where IOs are slow, each waiter's next one is a turn of its own.
     const count = this.#unitsPerLook === 1 ? 1 : this.#nextTurn.length;
     const waiters = this.#nextTurn.splice(0, count);
     if (this.#nextTurn.length > 0) this.#end();
+    this.#record.turned(waiters.length, waitedMs, hadBreak);
     tellAll(waiters);
-  };
+  }
 
   readonly #runSoon = (): void => {
     const waiters = this.#soon;

@@ -20,6 +20,7 @@ import * as layout from "../memory/shared_memory.ts";
 import { BACKEND } from "../memory/shared_memory.ts";
 import { boundedMs, type BoundedSleeper } from "./sleep_bound.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
+import type { WakeUps } from "./wake_ups.ts";
 import * as waitEvents from "../io/wait_event.ts";
 import { WAIT_IO_COMPLETION, WAIT_IO_SUBMIT } from "../io/wait_event.ts";
 import * as refs from "../io/wait_ref.ts";
@@ -40,6 +41,8 @@ export interface WaitingHost extends BoundedSleeper {
   readonly inFlightCount: number;
   /** Whose turn of the event loop it is. */
   readonly turn: Turn;
+  /** Where its sleeps are recorded. */
+  readonly wakeUps: WakeUps;
   /** Throws if the call is made from a callback. */
   checkNotInCallback(call: string): void;
   /** The object for a handle, of this backend or another. */
@@ -188,6 +191,7 @@ export class Waiting {
   ): void {
     if (handle !== null && this.#help(handle, this.generationOf(handle.base))) return;
     this.#setWaitEvent(WAIT_IO_COMPLETION);
+    this.#host.wakeUps.blocks();
     foreign.sleep(boundedMs(this.#host, LOOK_AGAIN_MS));
     this.#setWaitEvent(WAIT_NONE);
     if (rounds % LOOKS_UNTIL_CHECK === 0) this.#host.reapDead();
@@ -229,6 +233,7 @@ export class Waiting {
     const state = Atomics.load(words, stateAt);
     if (state === COMPLETED_SHARED || state === COMPLETED_LOCAL || state === IDLE) return;
     this.#setWaitEvent(state < SUBMITTED ? WAIT_IO_SUBMIT : WAIT_IO_COMPLETION);
+    this.#host.wakeUps.blocks();
     Atomics.wait(words, stateAt, state, boundedMs(this.#host, LOOK_AGAIN_MS));
     this.#setWaitEvent(WAIT_NONE);
   }

@@ -349,6 +349,7 @@ export class UringSubmission {
     this.#pollfd[POLLFD_WORDS.events] = POLLIN;
     // Another thread may take the completion out of the ring, or the IO over.
     const timeoutMs = this.#backend.hasOthers ? LOOK_AGAIN_MS : CHECK_ALIVE_MS;
+    this.#backend.counters[COUNTER.blockingSleeps]!++;
     this.#backend.libc.poll(this.#pollfdBytes, 1, timeoutMs);
   }
 

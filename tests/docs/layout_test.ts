@@ -27,14 +27,15 @@ import { blockAfter, readPage } from "../support/house/doc_pages.ts";
 
 const PAGE = readPage("docs/architecture.md");
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
-/** Words of one counter, a double. */
-const COUNTER_WORDS = 2;
+/** Words of a double, as each counter is one. */
+const DOUBLE_WORDS = 2;
 const WASM_PAGE_BYTES = 65_536;
 
 /** Words of the fields that have more than one. */
 const WIDTHS: Readonly<Record<string, number>> = {
+  rungAt: DOUBLE_WORDS,
   pollfds: 2 * POLLFD_WORDS.size,
-  counters: COUNTER.size * COUNTER_WORDS,
+  counters: COUNTER.size * DOUBLE_WORDS,
   callbackIds: CALLBACKS_MAX,
   callbackData: CALLBACKS_MAX,
   targetData: TARGET_DATA_WORDS,

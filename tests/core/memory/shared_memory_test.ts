@@ -113,6 +113,7 @@ const PINNED = {
     pollfds: 6,
     bellsOwed: 10,
     closingFd: 11,
+    rungAt: 12,
     counters: 16,
     size: 64,
   },
@@ -168,8 +169,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 8", () => {
-  assertEquals(LAYOUT_VERSION, 8);
+Deno.test("layout: every offset and size is the one of layout version 9", () => {
+  assertEquals(LAYOUT_VERSION, 9);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

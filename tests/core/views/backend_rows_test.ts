@@ -37,6 +37,15 @@ const NOTHING_DONE: BackendCounters = {
   shortTransfers: 0,
   retries: 0,
   errors: 0,
+  sleeps: 0,
+  sleepsTimedOut: 0,
+  bells: 0,
+  bellsForNothing: 0,
+  wakeUpMs: 0,
+  blockingSleeps: 0,
+  turnsEnded: 0,
+  breaks: 0,
+  turnWaitMs: 0,
 };
 
 type Counts = Pick<BackendRow, "handedOut" | "staged" | "inFlight" | "idle">;

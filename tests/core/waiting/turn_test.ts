@@ -2,26 +2,14 @@
 
 import { assert, assertEquals, assertFalse, assertGreaterOrEqual } from "@std/assert";
 import { Turn } from "../../../core/waiting/turn.ts";
-import { replace } from "../../support/bells/bells.ts";
 import { fileContent, openSync, startRead } from "../../support/core.ts";
 import { hangs } from "../../support/patience.ts";
+import { WorkClock } from "../../support/work_clock.ts";
 
 const TICKS = 20;
 
-/** The clock of a turn: it stands still but for work that a test makes up. */
-class WorkClock implements Disposable {
-  #now = 0;
-  readonly #replaced = replace(performance, "now", () => this.#now);
-
-  /** So much work is done. */
-  busy(ms: number): void {
-    this.#now += ms;
-  }
-
-  [Symbol.dispose](): void {
-    this.#replaced[Symbol.dispose]();
-  }
-}
+/** Nobody is interested in how long turns take. */
+const UNRECORDED = { turned: () => {} };
 
 function nextMacrotask(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
@@ -29,7 +17,7 @@ function nextMacrotask(): Promise<void> {
 
 Deno.test("Turn lets nobody overtake those who wait for the next one, where IOs are slow", async () => {
   using clock = new WorkClock();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   const told: number[] = [];
   const all = Promise.withResolvers<void>();
   let next = 0;
@@ -55,7 +43,7 @@ Deno.test("Turn lets nobody overtake those who wait for the next one, where IOs 
 
 Deno.test("Turn tells all who wait at once again, as soon as their IOs are fast again", async () => {
   using clock = new WorkClock();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   const all = Promise.withResolvers<void>();
   let left = 30;
   let together = 0;
@@ -97,7 +85,7 @@ async function withUncaught(run: () => Promise<void>): Promise<unknown[]> {
 }
 
 Deno.test("Turn hands out by a microtask while the turn lasts, never within the call", async () => {
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   const told: number[] = [];
   for (let i = 0; i < 3; i++) turn.handOut({ completed: () => told.push(i) });
   assertEquals(told, []);
@@ -107,14 +95,14 @@ Deno.test("Turn hands out by a microtask while the turn lasts, never within the 
 
 Deno.test("Turn is not over before work was spent, however long ago it began", () => {
   using clock = new WorkClock();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   clock.busy(3);
   assertFalse(turn.isOver());
 });
 
 Deno.test("Turn is over after 1 ms of work, and hands out in the next one then", async () => {
   using clock = new WorkClock();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   clock.busy(3);
   for (let i = 0; i < 100; i++) turn.spend(512);
   assert(turn.isOver());
@@ -130,7 +118,7 @@ Deno.test("Turn is over after 1 ms of work, and hands out in the next one then",
 
 Deno.test("Turn looks at the clock after one large IO", () => {
   using clock = new WorkClock();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   clock.busy(3);
   turn.spend(1024 * 1024);
   assert(turn.isOver());
@@ -139,7 +127,7 @@ Deno.test("Turn looks at the clock after one large IO", () => {
 Deno.test("Turn hands out in the order of completion, also across its end", async () => {
   using clock = new WorkClock();
   const all = Promise.withResolvers<void>();
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   const told: number[] = [];
   for (let i = 0; i < 40; i++) {
     if (i === 20) clock.busy(3);
@@ -152,7 +140,7 @@ Deno.test("Turn hands out in the order of completion, also across its end", asyn
 });
 
 Deno.test("Turn lets a waiter hand out anew", async () => {
-  const turn = new Turn(nextMacrotask);
+  const turn = new Turn(nextMacrotask, UNRECORDED);
   let left = 5;
   const done = Promise.withResolvers<void>();
   const waiter = {
@@ -170,7 +158,7 @@ Deno.test("Turn lets a waiter hand out anew", async () => {
 for (const isOver of [false, true]) {
   Deno.test(`Turn tells all others when one waiter throws (turn over: ${isOver})`, async () => {
     using clock = new WorkClock();
-    const turn = new Turn(nextMacrotask);
+    const turn = new Turn(nextMacrotask, UNRECORDED);
     if (isOver) {
       clock.busy(3);
       turn.spend(10_000_000);
@@ -199,7 +187,7 @@ Deno.test("Turn breaks once it has gone on for 10 ms, and settled() waits for th
   const turn = new Turn(() => {
     breaks++;
     return gate.promise;
-  });
+  }, UNRECORDED);
   clock.busy(12);
   turn.spend(10_000_000);
   let told = 0;
@@ -215,7 +203,7 @@ Deno.test("Turn breaks once it has gone on for 10 ms, and settled() waits for th
 });
 
 Deno.test("Turn.settled() resolves at once when there is no break", async () => {
-  await new Turn(() => Promise.reject(new Error("no break"))).settled();
+  await new Turn(() => Promise.reject(new Error("no break")), UNRECORDED).settled();
 });
 
 Deno.test("sync: an interval keeps its ticks while tasks await cached reads", async () => {
