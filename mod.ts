@@ -2,8 +2,9 @@
  * File I/O for Deno that storage engines can be built on: positioned, vectored, batched, direct and
  * durable, awaited or waited for, with PostgreSQL's asynchronous I/O subsystem underneath.
  *
- * {@linkcode Aio} and {@linkcode AioFile} are what most programs need. The subsystem itself (handles,
- * wait references, callbacks, batch mode) is there too, in {@linkcode AioCore} and around it.
+ * {@linkcode Aio} and {@linkcode AioFile} are what most programs need. Two more doors lead further:
+ * `./core` to the subsystem itself (handles, wait references, callbacks, batch mode, resource
+ * owners), `./methods` to the ways in which IO is executed.
  *
  * @example Read 4 KiB at an offset
  * ```ts
@@ -19,6 +20,27 @@
  * @module
  */
 
-export * from "./core/mod.ts";
-export * from "./methods/mod.ts";
-export * from "./storage/mod.ts";
+export { Aio, AioFile } from "./storage/mod.ts";
+export type { Alignment, DirectMode, OpenFileOptions, TransferOptions } from "./storage/mod.ts";
+export { AioApiError, AioInvariantError, AioSystemError } from "./core/mod.ts";
+export type {
+  AioOptions,
+  AioToken,
+  AttachOptions,
+  BackendCounters,
+  BackendRow,
+  CloseOptions,
+  EffectiveOptions,
+  FileToken,
+  IoRow,
+  IoRowResult,
+  IoRowState,
+  LibraryPaths,
+  LogHook,
+  LogLevel,
+  SystemError,
+  SystemErrorFields,
+  WaitEvent,
+  WorkerPoolOptions,
+  WorkerRow,
+} from "./core/mod.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type Aio, type AioFile, AioReturn, type WaitRef } from "../mod.ts";
+import { AioReturn, type WaitRef } from "../core/mod.ts";
+import type { Aio, AioFile } from "../mod.ts";
 import { PageCache } from "./page_cache.ts";
 
 /** IOs of a batch. */

@@ -14,7 +14,8 @@
  * @module
  */
 
-import { Aio, type AioFile, AioReturn } from "../mod.ts";
+import { AioReturn } from "../core/mod.ts";
+import { Aio, type AioFile } from "../mod.ts";
 import { closeLibc, openLibc } from "../ffi/libc.ts";
 import { writeIovec } from "../core/io/operation.ts";
 import { alternate, type Figures, figures, ratios } from "./rounds.ts";

@@ -6,7 +6,8 @@
  */
 
 import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { Aio, type AioToken, type WaitRef } from "../mod.ts";
+import type { WaitRef } from "../core/mod.ts";
+import { Aio, type AioToken } from "../mod.ts";
 import { onCache, runBatches } from "./batches.ts";
 import type { PageCache } from "./page_cache.ts";
 import { figures, ratios } from "./rounds.ts";

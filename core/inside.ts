@@ -27,6 +27,7 @@ export type { Backend } from "./backend/backend.ts";
 export { backendOf } from "./backend/backend_of.ts";
 export type { Layer } from "./life/layer.ts";
 export { attachBackend, openBackend, type OpenedBackend } from "./life/open_aio.ts";
+export { closeWithFiles } from "./life/aio.ts";
 export type { Failures } from "./life/closing_backend.ts";
 
 // Shared memory.
@@ -43,7 +44,7 @@ export { OPERATIONS } from "./io/operation_table.ts";
 // Open files.
 export type { DirectMode } from "./files/direct_io.ts";
 export { DURABLE_WRITE } from "./files/file_callbacks.ts";
-export { type FileCalls, fileCalls } from "./files/file_calls.ts";
+export { type FileCallForms, type FileCalls, fileCalls } from "./files/file_calls.ts";
 export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
 export type { FileSlot, OpenFileEntry } from "./files/file_table.ts";
 export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";

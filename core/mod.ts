@@ -1,7 +1,7 @@
 /**
  * PostgreSQL's model of asynchronous I/O, name for name: handles, wait references, batch mode,
- * callbacks, targets, resource owners. For those who build a buffer manager or a log on it; for
- * files as Deno users know them see the `storage` module.
+ * callbacks, targets, resource owners. For those who build a buffer manager or a log on it; files as
+ * Deno users know them are in the main module, whose `Aio` has all of {@linkcode AioCore}.
  *
  * @example One read, with its status checked
  * ```ts
@@ -25,83 +25,47 @@
  * @module
  */
 
+// The subsystem, what it is opened with, and what it shows.
 export { AioCore } from "./life/aio.ts";
-export { AcquireQueue } from "./backend/acquire_queue.ts";
-export type { HandleSource, UseHandle } from "./backend/acquire_queue.ts";
-export { Arena } from "./memory/arena.ts";
-export type { ArenaUse } from "./memory/arena.ts";
-export { AioInvariantError } from "./base/assert.ts";
-export { Backend } from "./backend/backend.ts";
-export type { BackendRow } from "./views/backend_rows.ts";
-export type { BackendCounters } from "./io/counters.ts";
-export { InjectionPoints } from "./io/injection.ts";
-export type { InjectionHook } from "./io/injection.ts";
-export { IoLog } from "./io/io_log.ts";
-export type { LogHook, LogLevel } from "./base/log_level.ts";
-export type { CompleterHost } from "./backend/completer.ts";
-export { Staging } from "./backend/staging.ts";
-export type { StagingHost } from "./backend/staging.ts";
-export type { WaitEvent } from "./io/wait_event.ts";
-export type { BackendParts } from "./backend/backend_parts.ts";
-export { CallbackTable, defineCallbacks } from "./io/callback.ts";
-export type {
-  AioCallbacks,
-  CallbackHandle,
-  OperationData,
-  ThrownHook,
-  TraceHook,
-} from "./io/callback.ts";
-export type { Operands } from "./io/operation.ts";
-export type { OperationName, OperationWaitEvent, StartedName } from "./io/operation_table.ts";
-export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./base/errors.ts";
-export type { SystemError, SystemErrorFields } from "./base/errors.ts";
-export { AioHandle } from "./io/handle.ts";
-export type { HandleFlag } from "./io/handle_flag.ts";
-export type { HandleHost, HandleOwner, StartOptions } from "./io/handle.ts";
-export type { HandleState } from "./memory/handle_state.ts";
-export type { IoRow, IoRowResult, IoRowState } from "./views/io_rows.ts";
-export { Iovec } from "./io/iovec.ts";
-export { MemoryMap } from "./memory/memory_map.ts";
-export type {
-  Availability,
-  Doorbell,
-  IoMethod,
-  MethodBackend,
-  ReapingFrom,
-  WorkerRow,
-} from "./io/method.ts";
-export type { Libc } from "../ffi/libc.ts";
-export { NameTable } from "./base/name_table.ts";
-export { OpenFileTable } from "./files/file_table.ts";
-export type { FileSlot, OpenFileEntry } from "./files/file_table.ts";
-export type { AttachOptions, OpenedBackend } from "./life/open_aio.ts";
-export { Doorbells } from "./waiting/doorbell.ts";
-export { Pump } from "./waiting/pump.ts";
-export type { PumpHost } from "./waiting/pump.ts";
 export type {
   AioOptions,
   EffectiveOptions,
   LibraryPaths,
   WorkerPoolOptions,
 } from "./base/options.ts";
+export type { AttachOptions } from "./life/open_aio.ts";
 export type { CloseOptions } from "./base/patience.ts";
-export { ResourceOwner } from "./life/resource_owner.ts";
-export type { ReleaseOptions } from "./life/resource_owner.ts";
-export { AioResult, AioReturn, reportResult } from "./io/result.ts";
-export type {
-  CallbackPhase,
-  InjectionPoint,
-  ReportLevel,
-  ResultReporter,
-  ResultStatus,
-} from "./io/result.ts";
-export { Control } from "./memory/shared_memory.ts";
-export { defineTarget, TargetTable } from "./io/target.ts";
-export type { AioTarget, TargetIdentity } from "./io/target.ts";
+export type { LogHook, LogLevel } from "./base/log_level.ts";
 export type { AioToken, FileToken } from "./memory/token.ts";
-export { Turn } from "./waiting/turn.ts";
+export type { BackendRow } from "./views/backend_rows.ts";
+export type { BackendCounters } from "./io/counters.ts";
+export type { IoRow, IoRowResult, IoRowState } from "./views/io_rows.ts";
+export type { IoMethod, WorkerRow } from "./io/method.ts";
+export type { WaitEvent } from "./io/wait_event.ts";
+
+// Errors.
+export { AioInvariantError } from "./base/assert.ts";
+export { AioApiError, AioCallbackError, AioReportError, AioSystemError } from "./base/errors.ts";
+export type { SystemError, SystemErrorFields } from "./base/errors.ts";
+
+// One IO: its handle, its wait reference, its outcome.
+export { AioHandle, type StartOptions } from "./io/handle.ts";
+export type { HandleFlag } from "./io/handle_flag.ts";
+export type { HandleState } from "./memory/handle_state.ts";
+export type { UseHandle } from "./backend/acquire_queue.ts";
 export type { CompletionWaiter } from "./waiting/turn.ts";
 export { clearWaitRef, invalidWaitRef, isValidWaitRef, waitRefId } from "./io/wait_ref.ts";
 export type { WaitRef } from "./io/wait_ref.ts";
-export { Waiting } from "./waiting/waiting.ts";
-export type { WaitingHost } from "./waiting/waiting.ts";
+export { AioResult, AioReturn, reportResult } from "./io/result.ts";
+export type { ReportLevel, ResultStatus } from "./io/result.ts";
+export { type ReleaseOptions, ResourceOwner } from "./life/resource_owner.ts";
+
+// What programs add: callbacks, targets, and hooks for their tests.
+export { defineCallbacks } from "./io/callback.ts";
+export type { AioCallbacks, CallbackHandle, OperationData } from "./io/callback.ts";
+export type { Operands } from "./io/operation.ts";
+export type { OperationName, OperationWaitEvent, StartedName } from "./io/operation_table.ts";
+export { defineTarget } from "./io/target.ts";
+export type { AioTarget, TargetIdentity } from "./io/target.ts";
+export type { InjectionHook } from "./io/injection.ts";
+export type { InjectionPoint } from "./io/result.ts";

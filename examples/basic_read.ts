@@ -3,7 +3,8 @@
  * Run: deno run -A examples/basic_read.ts README.md
  */
 
-import { Aio, AioReturn, reportResult } from "../mod.ts";
+import { AioReturn, reportResult } from "../core/mod.ts";
+import { Aio } from "../mod.ts";
 
 const [path] = Deno.args;
 if (path === undefined) throw new TypeError("Usage: basic_read.ts FILE");

@@ -3,7 +3,8 @@
  * Run: deno run -A examples/layered_callbacks.ts PGDATA/base/5/1249
  */
 
-import { Aio, AioReturn, reportResult } from "../mod.ts";
+import { AioReturn, reportResult } from "../core/mod.ts";
+import { Aio } from "../mod.ts";
 import { PAGE_BYTES, trace } from "./layered_callbacks/callbacks.ts";
 
 const [path] = Deno.args;

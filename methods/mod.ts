@@ -13,6 +13,8 @@
  * @module
  */
 
+export { availableMethods, methodNames, METHODS } from "./registry.ts";
+export type { IoMethodName, MethodAvailability } from "./registry.ts";
 export type {
   Availability,
   Doorbell,
@@ -21,6 +23,3 @@ export type {
   ReapingFrom,
   WorkerRow,
 } from "../core/io/method.ts";
-export { availableMethods, methodNames, METHODS } from "./registry.ts";
-export type { IoMethodName, MethodAvailability } from "./registry.ts";
-export { syncMethod } from "./sync.ts";

@@ -11,6 +11,7 @@ import {
   called,
   calling,
   checkToken,
+  closeWithFiles,
   Descriptors,
   type Failures,
   type FileCalls,
@@ -38,19 +39,28 @@ import {
   type AioOptions,
   type AioToken,
   type AttachOptions,
+  type CloseOptions,
   type FileToken,
   type IoMethod,
 } from "../core/mod.ts";
 import { METHODS } from "../methods/registry.ts";
 import { BounceSpace, noSpace } from "./file/bounce.ts";
-import { AioFile } from "./file/file.ts";
+import { type AioFile, aioFileOf } from "./file/file.ts";
+import { FileInside } from "./file/file_inside.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
 import { Transfers } from "./file/transfer.ts";
 import { LAYERS } from "./layers.ts";
 
+/** Makes the Aio of a thread that has opened or attached to one. */
+export let aioOf: (opened: OpenedBackend) => Aio;
+
 /**
  * Positioned, vectored, batched, direct, durable file I/O, shared by all threads of a program.
+ *
+ * Beside what is here it has all of `AioCore` (`./core`): `token`, for other threads; `options`,
+ * `method` and `methodReason`, what is in force; `ios()`, `backends()` and `workers()`, what happens;
+ * `adoptMemory()` and `setWorkers()`; and PostgreSQL's model, from `acquire()` to `reapBackend()`.
  *
  * @example Write, make durable, read back
  * ```ts
@@ -71,16 +81,12 @@ export class Aio extends AioCore {
   readonly #backend: Backend;
   readonly #transfers: Transfers;
   readonly #descriptors: Descriptors;
-  readonly #files = new Set<AioFile>();
-  readonly #openings = new Set<Promise<AioFile>>();
+  readonly #files = new Set<FileInside>();
+  readonly #openings = new Set<Promise<FileInside>>();
   readonly #openingHost: OpeningHost;
 
-  /**
-   * Made by the core, not by users.
-   *
-   * @param opened from `openBackend`: use {@linkcode Aio.open}
-   */
-  constructor(opened: OpenedBackend) {
+  /** @ignore */
+  private constructor(opened: OpenedBackend) {
     super(opened);
     this.#backend = opened.backend;
     this.#transfers = new Transfers(this, new BounceSpace(this.#backend.arena));
@@ -88,6 +94,10 @@ export class Aio extends AioCore {
     const { libc, doorbells } = this.#backend;
     const checkOpen = (path: string) => this.#checkStillOpen(path);
     this.#openingHost = { libc, doorbells, isLasting: IS_LASTING, checkOpen };
+  }
+
+  static {
+    aioOf = (opened) => new Aio(opened);
   }
 
   /**
@@ -103,7 +113,7 @@ export class Aio extends AioCore {
     options?: AioOptions,
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return called(openBackend(options, methods, LAYERS).then((opened) => new Aio(opened)));
+    return called(openBackend(options, methods, LAYERS).then(aioOf));
   }
 
   /**
@@ -111,16 +121,19 @@ export class Aio extends AioCore {
    * {@linkcode attachFile}, memory by its views, which can be posted.
    *
    * @param token `aio.token`, as posted by any attached thread
-   * @param hooks this thread's `onWarning` and `onLog`
+   * @param hooks this thread's `onWarning`, `onLog` and `logLevel`
    * @param methods the methods there are. Default: those of this version.
-   * @throws as `AioCore.attach`
+   * @throws {TypeError} for another version's token, or other callbacks than the opener has
+   * @throws {AioApiError} if this thread is attached already
+   * @throws {Deno.errors.Busy} if no slot is free, naming the option `maxBackends`
+   * @throws {Deno.errors.BadResource} if the opener has closed it
    */
   static override attach(
     token: AioToken,
     hooks: AttachOptions = {},
     methods: readonly IoMethod[] = METHODS,
   ): Promise<Aio> {
-    return called(attachBackend(token, methods, hooks, LAYERS).then((opened) => new Aio(opened)));
+    return called(attachBackend(token, methods, hooks, LAYERS).then(aioOf));
   }
 
   /**
@@ -145,11 +158,16 @@ export class Aio extends AioCore {
     this.#backend.checkUsable("openFile");
     const request = openRequest(path, options);
     const opening = runSteps(
-      this.#openingSteps(this.#descriptors.calls.awaited, request, origin, (file) => file.close()),
+      this.#openingSteps(
+        this.#descriptors.calls.awaited,
+        request,
+        origin,
+        (file) => file.ending.close(),
+      ),
     );
     this.#openings.add(opening);
     try {
-      return await opening;
+      return aioFileOf(await opening);
     } finally {
       this.#openings.delete(opening);
     }
@@ -162,9 +180,8 @@ export class Aio extends AioCore {
       const request = openRequest(path, options);
       const origin = originOf("opened", Aio.prototype.openFileSync);
       const { blocking } = this.#descriptors.calls;
-      return runStepsSync(
-        this.#openingSteps(blocking, request, origin, (file) => file.closeSync()),
-      );
+      const close = (file: FileInside) => file.ending.closeSync();
+      return aioFileOf(runStepsSync(this.#openingSteps(blocking, request, origin, close)));
     });
   }
 
@@ -173,10 +190,10 @@ export class Aio extends AioCore {
     calls: FileCalls,
     request: OpenRequest,
     origin: Origin,
-    close: (file: AioFile) => void | Promise<void>,
-  ): Steps<AioFile> {
+    close: (file: FileInside) => void | Promise<void>,
+  ): Steps<FileInside> {
     const slot = this.#reserve(request);
-    let file: AioFile | null = null;
+    let file: FileInside | null = null;
     try {
       const accept = (opened: OpenedFile) => {
         file = this.#accept(slot, opened, origin);
@@ -193,8 +210,8 @@ export class Aio extends AioCore {
 
   *#cut(
     calls: FileCalls,
-    file: AioFile,
-    close: (file: AioFile) => void | Promise<void>,
+    file: FileInside,
+    close: (file: FileInside) => void | Promise<void>,
   ): Steps<void> {
     let isCut = false;
     file.begin();
@@ -217,7 +234,7 @@ export class Aio extends AioCore {
     );
   }
 
-  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, origin: Origin): AioFile {
+  #accept(slot: FileSlot, { entry, denosFd }: OpenedFile, origin: Origin): FileInside {
     this.#openingHost.checkOpen(entry.path);
     this.#backend.files.publish(slot, entry);
     return this.#makeFile(slot, entry, { path: entry.path, denosFd, origin });
@@ -256,7 +273,9 @@ export class Aio extends AioCore {
     const entry = files.tryAttach(slot) ? files.entry(slot) : null;
     const origin = originOf("attached", Aio.prototype.attachFile);
     const { path } = token;
-    if (entry !== null) return this.#makeFile(slot, entry, { path, denosFd: -1, origin });
+    if (entry !== null) {
+      return aioFileOf(this.#makeFile(slot, entry, { path, denosFd: -1, origin }));
+    }
     throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
   }
 
@@ -264,8 +283,8 @@ export class Aio extends AioCore {
     slot: FileSlot,
     entry: OpenFileEntry,
     more: Pick<AioFileParts, "path" | "denosFd" | "origin">,
-  ): AioFile {
-    const file = new AioFile({
+  ): FileInside {
+    const file = new FileInside({
       transfers: this.#transfers,
       descriptors: this.#descriptors,
       slot,
@@ -330,11 +349,25 @@ export class Aio extends AioCore {
   }
 
   /**
-   * Closes the files that are still open, and says which those were.
+   * Ends the subsystem in this thread: refuses new IO, waits for its own IO in flight and for IO of
+   * others that it awaits, closes its files, then gives everything back. In the opener it ends new IO
+   * everywhere, and waits for what other threads have in flight; in an attached thread it detaches that
+   * thread. Calling it again does nothing.
    *
-   * @internal
+   * Files that are still open are closed, and a warning names them and the lines that opened them. A
+   * batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
+   *
+   * @param options a signal to end the wait: what is in flight then keeps its memory and descriptors
+   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @throws {AioApiError} if a handle is handed out
+   * @throws the signal's reason
+   * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
-  protected override async onDrained(failures: Failures, patience: Patience): Promise<void> {
+  override close(options?: CloseOptions): Promise<void> {
+    return closeWithFiles(this, options, (...end) => this.#closeFiles(...end));
+  }
+
+  async #closeFiles(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
     await undefined; // A file whose close() follows in the same turn is not forgotten.
@@ -342,13 +375,13 @@ export class Aio extends AioCore {
     const forgotten = files.filter((file) => !file.isClosed);
     if (forgotten.length > 0) this.#backend.warn(forgottenFiles(forgotten));
     await Promise.all(files.map((file) => {
-      const hold = (closed: Promise<void>) => patience.holding(file.fileEnd.hold, closed);
+      const hold = (closed: Promise<void>) => patience.holding(file.ending.hold, closed);
       // As a block's end does, it does not repeat what a call of the file has thrown.
       if (forgotten.includes(file)) {
-        return failures.attempt(() => hold(file[Symbol.asyncDispose]()));
+        return failures.attempt(() => hold(file.ending.dispose()));
       }
       // Whoever closes it already hears what went wrong.
-      return failures.attempt(() => hold(file.close()).catch(() => {}));
+      return failures.attempt(() => hold(file.ending.close()).catch(() => {}));
     }));
     await failures.attempt(() => this.#descriptors.held.settle());
   }

@@ -27,7 +27,7 @@ import type { Doorbells } from "../waiting/doorbell.ts";
 import { goAround } from "../waiting/event_loop.ts";
 import { AioApiError } from "../base/errors.ts";
 import { ForeignCompletions } from "../waiting/foreign_completions.ts";
-import { AioHandle, type HandleHost, type HandleOwner } from "../io/handle.ts";
+import { type AioHandle, type HandleHost, type HandleOwner, makeHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
 import * as states from "../memory/handle_state.ts";
 import { InFlight } from "./in_flight.ts";
@@ -137,7 +137,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
     this.#first = this.id * count;
-    this.#handles = Array.from({ length: count }, (_, i) => new AioHandle(this, this.#first + i));
+    this.#handles = Array.from({ length: count }, (_, i) => makeHandle(this, this.#first + i));
     this.#idle = [...this.#handles].reverse();
     this.#inFlight = new InFlight(this.#handles);
     this.#returns = new Array(count).fill(null);
@@ -443,7 +443,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   }
 
   #makeForeignHandle(index: number): AioHandle {
-    const handle = new AioHandle(this, index);
+    const handle = makeHandle(this, index);
     this.#foreignHandles.set(index, handle);
     return handle;
   }

@@ -11,6 +11,7 @@ export class AioInvariantError extends Error {
    * Made by `assert`.
    *
    * @param message which invariant, in words
+   * @ignore
    */
   constructor(message: string) {
     super(message);

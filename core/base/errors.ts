@@ -16,6 +16,7 @@ export class AioApiError extends Error {
    * Made where the error is found.
    *
    * @param message the rule, the state and the remedy
+   * @ignore
    */
   constructor(message: string) {
     super(message);
@@ -36,6 +37,7 @@ export class AioCallbackError extends Error {
    * @param message which callback, and of which IO
    * @param callback its name
    * @param phase where it threw
+   * @ignore
    */
   constructor(message: string, callback: string, phase: string) {
     super(message);
@@ -51,6 +53,7 @@ export class AioReportError extends Error {
    * Made where the error is found.
    *
    * @param message the callback's words
+   * @ignore
    */
   constructor(message: string) {
     super(message);
@@ -65,6 +68,7 @@ export class AioSystemError extends Error {
    *
    * @param message the call, the reason and what it was about
    * @param options the error underneath, as `cause`
+   * @ignore
    */
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

@@ -14,64 +14,159 @@ import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 
 /** Where the libraries are, if not in the usual places. */
 export interface LibraryPaths {
-  /** The C library. */
+  /**
+   * The path of the C library.
+   *
+   * Default: found in the usual places. Methods: all.
+   */
   libc?: string;
   /**
-   * liburing, 2.3 or later. Methods: io_uring. One that is named must be there; one that is not need not,
-   * as its system calls can go through the C library.
+   * The path of liburing, 2.3 or later, which must then be there.
+   *
+   * Default: found in the usual places; where it is not, the C library makes its system calls.
+   * Methods: io_uring.
    */
   liburing?: string;
 }
 
-/** The pool of the worker method. */
+/** The pool of the method `worker`. */
 export interface WorkerPoolOptions {
-  /** Workers that are kept even when idle. 1..32, default 2. */
+  /**
+   * Workers that are kept even when idle.
+   *
+   * Default: 2. Range: 1..32 Workers, at most `max`. Methods: worker.
+   */
   min?: number;
-  /** Most Workers. 1..32, default 8. */
+  /**
+   * Most Workers.
+   *
+   * Default: 8. Range: 1..32 Workers, at least `min`. Methods: worker.
+   */
   max?: number;
-  /** How long the last Worker stays idle before it ends, in ms. Default 60000. */
+  /**
+   * How long the last Worker stays idle before it ends.
+   *
+   * Default: 60000. Range: 0..2147483647 ms. Methods: worker.
+   */
   idleTimeoutMs?: number;
-  /** Least time between two starts, in ms. Default 100. */
+  /**
+   * Least time between two starts of Workers.
+   *
+   * Default: 100. Range: 0..2147483647 ms. Methods: worker.
+   */
   launchIntervalMs?: number;
 }
 
 /** What `Aio.open()` takes; every option has a default. */
 export interface AioOptions {
-  /** How IO is executed: a method's name, or `"auto"` (default) for the best that this machine has. */
+  /**
+   * How IO is executed: a method's name, or `"auto"` for the best that this machine has.
+   *
+   * Default: `"auto"`. Methods: all.
+   */
   method?: string;
-  /** Which methods `"auto"` may take. Default: all of this version. */
+  /**
+   * Which methods `"auto"` may take, by name.
+   *
+   * Default: all of this version. Methods: all.
+   */
   methods?: readonly string[];
-  /** Handles, so IOs in flight, of one backend. 1..1024, or -1 (default) for 64. */
+  /**
+   * Handles of one thread, and so its IOs in flight; -1 stands for 64.
+   *
+   * Default: -1. Range: -1, 1..1024 handles. Methods: all.
+   */
   maxConcurrency?: number;
-  /** Threads that may be attached at once. 1..32, default 16. */
+  /**
+   * Threads that may be attached at once.
+   *
+   * Default: 16. Range: 1..32 threads. Methods: all.
+   */
   maxBackends?: number;
-  /** Buffers that the friendly layer combines into one IO. 1..128, default 16; clamped by `ioMaxCombineLimit`. */
+  /**
+   * Buffers that `readAt` and `writeAt` combine into one IO; at most `ioMaxCombineLimit` are.
+   *
+   * Default: 16. Range: 1..128 buffers. Methods: all.
+   */
   ioCombineLimit?: number;
-  /** Buffers that one IO can have. 1..128, default 16. Sizes shared memory. */
+  /**
+   * Buffers that one IO can have. Each takes shared memory in every handle.
+   *
+   * Default: 16. Range: 1..128 buffers. Methods: all.
+   */
   ioMaxCombineLimit?: number;
-  /** Reads that streams will keep in flight; nothing uses it yet. 0..1000, 0 = no read-ahead, default 16. */
+  /**
+   * Reads that streams will keep in flight; 0 is no read-ahead. Nothing uses it yet.
+   *
+   * Default: 16. Range: 0..1000 reads. Methods: none yet.
+   */
   effectiveIoConcurrency?: number;
-  /** Bytes of the arena, the memory that IO goes to and from without a copy. A multiple of 4096 up to 4 GiB, default 64 MiB; committed as it is used, on Linux by 2 MiB at a time. */
+  /**
+   * The arena, the memory that IO goes to and from without a copy. It is committed as it is used, on
+   * Linux by 2 MiB at a time.
+   *
+   * Default: 64 MiB. Range: 4096 bytes..4 GiB, a multiple of 4096. Methods: all.
+   */
   arenaBytes?: number;
-  /** Bytes of the arena that io_uring registers with the kernel. A multiple of 4096, 0..arenaBytes, default 4 MiB. */
+  /**
+   * The part of the arena that is registered with the kernel, and handed out first.
+   *
+   * Default: 4 MiB. Range: 0..`arenaBytes` bytes, a multiple of 4096. Methods: io_uring.
+   */
   registeredBytes?: number;
-  /** Files open at once. 1..65536, default 1024. */
+  /**
+   * Files that all threads together may have open at once.
+   *
+   * Default: 1024. Range: 1..65536 files. Methods: all.
+   */
   maxFiles?: number;
-  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. A power of two, 512..65536, default 8192. */
+  /**
+   * A page of buffer pools and streams to come. Nothing uses it yet.
+   *
+   * Default: 8192. Range: 512..65536 bytes, a power of two. Methods: none yet.
+   */
   pageSize?: number;
-  /** The pool of the worker method. */
+  /**
+   * The pool of Workers that execute IO.
+   *
+   * Default: that of each of {@linkcode WorkerPoolOptions}. Methods: worker.
+   */
   workers?: WorkerPoolOptions;
-  /** Longest time to look for completions before sleeping, in µs, 0..1000; 0 = sleep at once. Default: adaptive. */
+  /**
+   * Longest time to look for completions before the event loop sleeps; 0 has it sleep at once.
+   *
+   * Default: adaptive. Range: 0..1000 µs. Methods: io_uring, worker.
+   */
   spinMicroseconds?: number;
-  /** Modules that export `callbacks` and `targets`; every attached thread imports the same ones. */
+  /**
+   * Modules that export `callbacks` and `targets`; every attached thread imports the same ones.
+   *
+   * Default: none. Methods: all.
+   */
   callbackModules?: readonly URL[];
-  /** Where the libraries are, if not in the usual places. */
+  /**
+   * Where the libraries are.
+   *
+   * Default: in the usual places. Methods: all.
+   */
   libraries?: LibraryPaths;
-  /** Takes each warning. Default: `console.warn`, the one place where this module prints. */
+  /**
+   * Takes each warning of this thread.
+   *
+   * Default: `console.warn`, the one place where this module prints. Methods: all.
+   */
   onWarning?: (message: string, cause?: unknown) => void;
-  /** Takes each line of the log. Default: none is made. */
+  /**
+   * Takes each line of the log of this thread.
+   *
+   * Default: none is made. Methods: all.
+   */
   onLog?: LogHook;
-  /** The most detailed lines that `onLog` gets: `"log"`, `"debug2"`, `"debug3"` (default) or `"debug4"`. */
+  /**
+   * The most detailed lines that `onLog` gets.
+   *
+   * Default: `"debug3"`. Methods: all.
+   */
   logLevel?: LogLevel;
 }
 

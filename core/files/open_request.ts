@@ -22,7 +22,7 @@ export interface OpenFileOptions {
   createNew?: boolean;
   /** Cut the file to 0 bytes; needs `write`. Default: false. */
   truncate?: boolean;
-  /** Permissions of a file that is made, less the process's umask. Default: 0o666. */
+  /** Permissions of a file that is made, less the process's umask. Default: 0o666. Range: 0..0o7777. */
   mode?: number;
   /**
    * Direct I/O: transfers go past the page cache and must be aligned (`file.alignment`).

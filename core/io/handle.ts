@@ -99,27 +99,39 @@ export interface HandleHost {
   releaseHandle(handle: AioHandle): void;
 }
 
-/** One IO. Made by the core only: acquire one with `aio.acquire()`. */
+/** Makes the object for a record in shared memory. */
+export let makeHandle: (host: HandleHost, index: number) => AioHandle;
+
+/**
+ * One IO, from `aio.acquire()`: given a target, callbacks and buffers, then started, which consumes it.
+ */
 export class AioHandle implements CallbackHandle {
   /** The number of the handle, in all backends. */
   readonly index: number;
   /** The backend whose handle it is. */
   readonly backendId: number;
-  /** Where its record is, in words of the control memory. For methods. */
+  /**
+   * Where its record is, in words of the control memory. For methods.
+   *
+   * @ignore
+   */
   readonly base: number;
-  /** Its memory. For methods. */
+  /**
+   * Its memory. For methods.
+   *
+   * @ignore
+   */
   readonly iovec: Iovec;
-  /** The control memory. For methods. */
+  /**
+   * The control memory. For methods.
+   *
+   * @ignore
+   */
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly #host: HandleHost;
 
-  /**
-   * Made by the core, not by users.
-   *
-   * @param host this thread's backend
-   * @param index the number of the handle
-   */
-  constructor(host: HandleHost, index: number) {
+  /** @ignore */
+  private constructor(host: HandleHost, index: number) {
     const { control } = host;
     this.#host = host;
     this.index = index;
@@ -127,6 +139,10 @@ export class AioHandle implements CallbackHandle {
     this.words = control.words;
     this.base = control.handleAt(index);
     this.iovec = new Iovec(control, index, host.memory);
+  }
+
+  static {
+    makeHandle = (host, index) => new AioHandle(host, index);
   }
 
   /** The number of the handle; the same as `index`. */
@@ -350,7 +366,9 @@ export class AioHandle implements CallbackHandle {
    * Starts reading into the iovec, which consumes the handle. State before: handedOut with target
    * and iovec; after: staged or anything later. With the method sync it blocks until it is done.
    *
-   * @param fd the file; @param offset where in it, in bytes; @param options when to submit
+   * @param fd the file
+   * @param offset where in it, in bytes
+   * @param options when to submit
    * @throws {AioApiError} in another state, without a target, or from a callback
    * @throws {RangeError} for a negative or unsafe offset
    * @throws {TypeError} for memory that may go away, without the flag `"referencesLocal"`
@@ -363,7 +381,9 @@ export class AioHandle implements CallbackHandle {
   /**
    * Starts writing the iovec. As {@linkcode startReadv} in all else.
    *
-   * @param fd the file; @param offset where in it, in bytes; @param options when to submit
+   * @param fd the file
+   * @param offset where in it, in bytes
+   * @param options when to submit
    */
   startWritev(fd: number, offset: number, options?: StartOptions): void {
     this.#startTransfer("startWritev", OP_WRITEV, fd, offset, options);
@@ -390,6 +410,7 @@ export class AioHandle implements CallbackHandle {
    * @param offset where the range begins, in bytes
    * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or more
    *   as 0, and so flushes more than was asked for.
+   * @param options when to submit
    * @throws {AioApiError} in another state, without a target, or from a callback
    * @throws {RangeError} for a negative or unsafe offset, or such a length
    */

@@ -41,9 +41,17 @@ export interface Doorbell {
 export interface MethodBackend {
   /** This thread's backend. */
   readonly id: number;
-  /** Shared memory. */
+  /**
+   * Shared memory.
+   *
+   * @ignore
+   */
   readonly control: Control;
-  /** The C library. */
+  /**
+   * The C library.
+   *
+   * @ignore
+   */
   readonly libc: Libc;
   /** The options in force. */
   readonly options: EffectiveOptions;
@@ -59,7 +67,11 @@ export interface MethodBackend {
   keepLooking(): void;
   /** Wakes backends for completions that they find by looking, such as those of a method's own thread. */
   readonly doorbells: Doorbell;
-  /** What this backend has done so far: see counters.ts. */
+  /**
+   * What this backend has done so far: see counters.ts.
+   *
+   * @ignore
+   */
   readonly counters: Float64Array;
   /**
    * Takes over the completion of a submitted IO, where more than one thread could complete it.
@@ -77,6 +89,7 @@ export interface MethodBackend {
    * completedShared, or idle if this backend issued it. One of another backend is claimed first, if
    * it was not.
    *
+   * @param handle the IO
    * @param result bytes, or -errno
    */
   processCompletion(handle: AioHandle, result: number): void;
@@ -96,7 +109,11 @@ export interface MethodBackend {
   readonly hasOthers: boolean;
   /** The id of the target that stands for an open file. */
   readonly fileTargetId: number;
-  /** Takes lines about each IO, those that threads of the method make among them; null: none are wanted. */
+  /**
+   * Takes lines about each IO, those that threads of the method make among them; null: none are wanted.
+   *
+   * @ignore
+   */
   readonly log: IoLog | null;
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
@@ -154,14 +171,23 @@ export interface IoMethod {
    * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it, and
    * nobody about to start.
    *
+   * @param backend of the thread that closes it
    * @param slot where it is in the table of open files
    */
   forgetFile?(backend: MethodBackend, slot: number): void;
   /** Threads of its own that it may have, which complete IO and issue none: helper_thread.ts. 0..32, default 0. */
   readonly helpersMax?: number;
-  /** Bytes of shared memory that it needs. */
+  /**
+   * Bytes of shared memory that it needs.
+   *
+   * @ignore
+   */
   shmemSize?(options: EffectiveOptions): number;
-  /** Lays that memory out, once, in the opener. */
+  /**
+   * Lays that memory out, once, in the opener.
+   *
+   * @ignore
+   */
   shmemInit?(control: Control): void;
   /** Called once in each thread that attaches. */
   initBackend?(backend: MethodBackend): void | Promise<void>;
@@ -187,6 +213,7 @@ export interface IoMethod {
   /**
    * Looks for completions without blocking: of one IO, and, if that is an own one, of any others too.
    *
+   * @param backend of the thread that looks
    * @param handle submitted; the oldest one of the backend where no certain one is waited for
    */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;
@@ -226,6 +253,8 @@ export interface IoMethod {
    * Ends what a backend, or a helper, whose thread died has in the method: afterwards each of its
    * submitted IOs is completed, or will never be touched again. Called by one thread at a time.
    *
+   * @param backend of the thread that takes over
+   * @param deadId the backend, or the helper, whose thread died
    * @param from where it is called: from an event loop it may not block
    * @returns false if it has to be tried again later
    */

@@ -65,6 +65,11 @@ export interface ResultReporter {
   tell(level: "warning" | "log", message: string): void;
 }
 
+/** Says, for a result that goes to an issuer, which Aio it comes from. */
+export let bindReporter: (result: AioResult, reporter: ResultReporter) => void;
+/** Which Aio a result comes from; null for one that was never given to `acquire()`. */
+let reporterIn: (result: AioResult) => ResultReporter | null;
+
 /** The outcome of an IO. */
 export class AioResult {
   #reporter: ResultReporter | null = null;
@@ -97,14 +102,11 @@ export class AioResult {
     this.operationId = other.operationId;
   }
 
-  /** Says, for results that go to an issuer, which Aio they come from. */
-  static attach(result: AioResult, reporter: ResultReporter): void {
-    if (result.#reporter !== reporter) result.#reporter = reporter;
-  }
-
-  /** Which Aio a result comes from; null for one that was never given to `acquire()`. */
-  static reporterOf(result: AioResult): ResultReporter | null {
-    return result.#reporter;
+  static {
+    bindReporter = (result, reporter) => {
+      if (result.#reporter !== reporter) result.#reporter = reporter;
+    };
+    reporterIn = (result) => result.#reporter;
   }
 }
 
@@ -148,7 +150,7 @@ function raise(result: AioResult, targetData: Int32Array, level: ReportLevel): v
   if (level !== "error" && level !== "warning" && level !== "log") {
     throw new TypeError(`Cannot report at level ${shown(level)}: known are error, warning, log`);
   }
-  const reporter = AioResult.reporterOf(result);
+  const reporter = reporterIn(result);
   if (reporter === null) {
     throw new AioApiError(
       "Cannot report a result that did not come from an IO: pass the result of the AioReturn given to acquire()",

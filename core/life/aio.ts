@@ -1,15 +1,6 @@
 /**
  * aio.ts: class {@linkcode AioCore}, the subsystem as its users see it.
  *
- * Which folder answers which question (docs/architecture.md has them as floors):
- * - io/: what can be said of one IO, what it can do and what runs at its steps, how it ended.
- * - backend/: what happens to it from acquire to reclaim, who is next, what waits to be submitted.
- * - waiting/: how one waits for it, across threads, too.
- * - files/: what it is about, if that is a file, and how files open.
- * - memory/: what all threads share, and who may touch what.
- * - views/: what there is now.
- * - life/: how an Aio opens, is attached to and closes; what becomes of threads that die.
- *
  * @module
  */
 
@@ -18,7 +9,7 @@ import type { Backend } from "../backend/backend.ts";
 import { type BackendRow, listBackends } from "../views/backend_rows.ts";
 import { setBackendOf } from "../backend/backend_of.ts";
 import { called } from "../base/caller.ts";
-import { closeBackend, type Failures } from "./closing_backend.ts";
+import { closeBackend, type CloseFiles, OPEN_BATCH } from "./closing_backend.ts";
 import { closingFd } from "./closing_fd.ts";
 import { AioApiError } from "../base/errors.ts";
 import type { AioHandle } from "../io/handle.ts";
@@ -32,7 +23,13 @@ import { type CloseOptions, Patience } from "../base/patience.ts";
 import { reapBackend } from "./reap.ts";
 import { reporterOf } from "../backend/reporter.ts";
 import { type ResourceOwner, runWithOwner } from "./resource_owner.ts";
-import { AioResult, type AioReturn, type ReportLevel, reportResult } from "../io/result.ts";
+import {
+  AioResult,
+  type AioReturn,
+  bindReporter,
+  type ReportLevel,
+  reportResult,
+} from "../io/result.ts";
 import type { InjectionPoint, ResultReporter } from "../io/result.ts";
 import { LAYOUT_VERSION } from "../memory/shared_memory.ts";
 import type { AioToken } from "../memory/token.ts";
@@ -40,9 +37,17 @@ import type { CompletionWaiter } from "../waiting/turn.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 import { listWorkers, setWorkers } from "./workers.ts";
 
-const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
+/** `close()` of a subclass that has files. */
+export let closeWithFiles: (
+  aio: AioCore,
+  options: CloseOptions | undefined,
+  closeFiles: CloseFiles,
+) => Promise<void>;
 
-/** PostgreSQL's asynchronous I/O subsystem: handles, wait references, batches, callbacks, targets. */
+/**
+ * PostgreSQL's asynchronous I/O subsystem: handles, wait references, batches, callbacks, targets.
+ * Programs open an `Aio`, which is one of these with files and the methods of this version.
+ */
 export class AioCore implements AsyncDisposable {
   /** Why the method was chosen, in a sentence's worth of words. */
   readonly methodReason: string;
@@ -52,16 +57,16 @@ export class AioCore implements AsyncDisposable {
   #closed: Promise<void> | null = null;
   #wasInBatch = false;
 
-  /**
-   * Made by the core, not by users.
-   *
-   * @param opened from `openBackend`: use {@linkcode AioCore.open}
-   */
-  constructor(opened: OpenedBackend) {
+  /** @ignore */
+  protected constructor(opened: OpenedBackend) {
     this.#backend = opened.backend;
     setBackendOf(this, opened.backend);
     this.methodReason = opened.methodReason;
     this.#reporter = reporterOf(opened.backend);
+  }
+
+  static {
+    closeWithFiles = (aio, options, closeFiles) => aio.#closeWith(options, closeFiles);
   }
 
   /**
@@ -84,7 +89,7 @@ export class AioCore implements AsyncDisposable {
    * Attaches this thread to what another thread of the process opened.
    *
    * @param token `aio.token`, as posted by any attached thread
-   * @param hooks this thread's `onWarning` and `onLog`
+   * @param hooks this thread's `onWarning`, `onLog` and `logLevel`
    * @param methods the methods there are
    * @throws {TypeError} for another version's token, or other callbacks than the opener has
    * @throws {AioApiError} if this thread is attached already
@@ -182,7 +187,7 @@ export class AioCore implements AsyncDisposable {
   }
 
   #bind(ret: AioReturn | null): void {
-    if (ret !== null) AioResult.attach(ret.result, this.#reporter);
+    if (ret !== null) bindReporter(ret.result, this.#reporter);
   }
 
   // --- waiting ---
@@ -212,6 +217,7 @@ export class AioCore implements AsyncDisposable {
   /**
    * Has a waiter told when an IO is done, without a promise.
    *
+   * @param ref from `handle.waitRef()`
    * @param waiter its `completed()` is called once, from the event loop
    * @returns true if the IO is done already and the turn not over: the waiter is then not called
    * @throws as {@linkcode waitSync}
@@ -255,7 +261,11 @@ export class AioCore implements AsyncDisposable {
     this.#backend.staging.enterBatchmode();
   }
 
-  /** Submits what is staged and ends the batch. @throws {AioApiError} if none is open */
+  /**
+   * Submits what is staged and ends the batch.
+   *
+   * @throws {AioApiError} if none is open
+   */
   exitBatchmode(): void {
     this.#backend.staging.exitBatchmode();
   }
@@ -340,13 +350,17 @@ export class AioCore implements AsyncDisposable {
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
   close(options?: CloseOptions): Promise<void> {
-    const closed = this.#closed ?? this.#closeFirst();
+    return this.#closeWith(options, async () => {});
+  }
+
+  #closeWith(options: CloseOptions | undefined, closeFiles: CloseFiles): Promise<void> {
+    const closed = this.#closed ?? this.#closeFirst(closeFiles);
     return called(this.#patience.wait(closed, options?.signal), options?.signal);
   }
 
-  async #closeFirst(): Promise<void> {
+  async #closeFirst(closeFiles: CloseFiles): Promise<void> {
     this.#checkClosable();
-    this.#closed = this.#close();
+    this.#closed = closeBackend(this.#backend, this.#wasInBatch, closeFiles, this.#patience);
     await this.#closed;
   }
 
@@ -360,27 +374,6 @@ export class AioCore implements AsyncDisposable {
     this.#wasInBatch = this.#backend.staging.isInBatch;
     this.#backend.staging.errorCleanup();
   }
-
-  async #close(): Promise<void> {
-    const backend = this.#backend;
-    backend.beginClose();
-    // Now that the hook can start nothing any more.
-    if (this.#wasInBatch) backend.warn(OPEN_BATCH);
-    backend.acquireQueue.refuseAll(
-      new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"),
-    );
-    const { pump } = backend;
-    const hold = { ref: () => pump.forsake("all", false), unref: () => pump.forsake("all", true) };
-    const closeFiles = (failures: Failures) => this.onDrained(failures, this.#patience);
-    await this.#patience.holding(hold, closeBackend(backend, closeFiles, this.#patience));
-  }
-
-  /**
-   * Called by {@linkcode close} with nothing in flight, before the libraries go: for subclasses.
-   *
-   * @internal
-   */
-  protected async onDrained(_failures: Failures, _patience: Patience): Promise<void> {}
 
   /** The end of an `await using` block: {@linkcode close}, unless whoever called that gave it up. */
   [Symbol.asyncDispose](): Promise<void> {
@@ -458,24 +451,37 @@ export class AioCore implements AsyncDisposable {
     this.#backend.injections.attach(point, hook);
   }
 
-  /** Takes a hook away. @returns whether there was one. @throws {RangeError} for an unknown place */
+  /**
+   * Takes a hook away.
+   *
+   * @returns whether there was one
+   * @throws {RangeError} for an unknown place
+   */
   detachInjectionPoint(point: InjectionPoint): boolean {
     return this.#backend.injections.detach(point);
   }
 
-  /** The id of a callback's name. @throws {RangeError} if there is none */
+  /**
+   * The id of a callback's name.
+   *
+   * @throws {RangeError} if there is none
+   */
   callbackId(name: string): number {
     return this.#backend.callbacks.idOf(name);
   }
 
-  /** The id of a target's name. @throws {RangeError} if there is none */
+  /**
+   * The id of a target's name.
+   *
+   * @throws {RangeError} if there is none
+   */
   targetId(name: string): number {
     return this.#backend.targets.idOf(name);
   }
 
   /** As the function {@linkcode reportResult}, for results copied from another thread too. */
   reportResult(result: AioResult, targetData: Int32Array, level: ReportLevel): void {
-    if (result instanceof AioResult) AioResult.attach(result, this.#reporter);
+    if (result instanceof AioResult) bindReporter(result, this.#reporter);
     reportResult(result, targetData, level);
   }
 

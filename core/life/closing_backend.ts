@@ -33,16 +33,40 @@ export class Failures {
   }
 }
 
+/** What is closed after the last IO of an Aio, and before its memory goes. */
+export type CloseFiles = (failures: Failures, patience: Patience) => Promise<void>;
+
+/** PostgreSQL's warning of a batch that nobody has left. */
+export const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
+
 /**
- * Ends a backend that refuses new IO: waits for what is in flight, closes files, gives everything back.
+ * Ends a backend: refuses new IO, waits for what is in flight, closes files, gives everything back.
  *
+ * @param wasInBatch whether a batch was left open, to be warned of
  * @param closeFiles called with nothing in flight
  * @param patience of whoever waits for it
  * @throws all that failed, when everything is given back
  */
 export async function closeBackend(
   backend: Backend,
-  closeFiles: (failures: Failures) => Promise<void>,
+  wasInBatch: boolean,
+  closeFiles: CloseFiles,
+  patience: Patience,
+): Promise<void> {
+  backend.beginClose();
+  // Now that the hook can start nothing any more.
+  if (wasInBatch) backend.warn(OPEN_BATCH);
+  backend.acquireQueue.refuseAll(
+    new Deno.errors.BadResource("Cannot acquire a handle: aio is closed"),
+  );
+  const { pump } = backend;
+  const hold = { ref: () => pump.forsake("all", false), unref: () => pump.forsake("all", true) };
+  await patience.holding(hold, giveEverythingBack(backend, closeFiles, patience));
+}
+
+async function giveEverythingBack(
+  backend: Backend,
+  closeFiles: CloseFiles,
   patience: Patience,
 ): Promise<void> {
   const { waiting } = backend;
@@ -53,7 +77,7 @@ export async function closeBackend(
     await promise;
   }
   if (backend.isOpener) await failures.attempt(() => drainOthers(backend, patience));
-  await failures.attempt(() => closeFiles(failures));
+  await failures.attempt(() => closeFiles(failures, patience));
   await failures.attempt(() => reapersOf(backend).end(patience));
   await failures.attempt(() => backend.pump.settled());
   await failures.attempt(() => backend.turn.settled());

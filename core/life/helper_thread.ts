@@ -15,7 +15,7 @@ import { Completer, type CompleterHost } from "../backend/completer.ts";
 import { countersOf } from "../io/counters.ts";
 import { Doorbells } from "../waiting/doorbell.ts";
 import { ForeignCompletions } from "../waiting/foreign_completions.ts";
-import { AioHandle, type HandleHost } from "../io/handle.ts";
+import { type AioHandle, type HandleHost, makeHandle } from "../io/handle.ts";
 import { InjectionPoints } from "../io/injection.ts";
 import type { IoLog, LogReceiver } from "../io/io_log.ts";
 import { MemoryMap } from "../memory/memory_map.ts";
@@ -124,7 +124,7 @@ export class Helper implements HandleHost, CompleterHost {
   }
 
   #handleOf(index: number): AioHandle {
-    return this.#handles[index] ??= new AioHandle(this, index);
+    return this.#handles[index] ??= makeHandle(this, index);
   }
 
   /** Executes an IO that it has claimed, completes it and tells its issuer. */

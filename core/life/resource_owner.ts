@@ -6,7 +6,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { backendOf } from "../backend/backend_of.ts";
-import type { AioHandle, HandleOwner } from "../io/handle.ts";
+import type { AioHandle } from "../io/handle.ts";
 import { AioApiError } from "../base/errors.ts";
 import { INSPECT } from "../base/inspect.ts";
 import { isThenable } from "../base/promise.ts";
@@ -23,7 +23,7 @@ export interface ReleaseOptions {
  * with the warning `AIO handle was not submitted`; IO in flight goes on, its return slot is no
  * longer written.
  */
-export class ResourceOwner implements HandleOwner, Disposable {
+export class ResourceOwner implements Disposable {
   readonly #backend: Backend;
   readonly #parent: ResourceOwner | null;
   readonly #children = new Set<ResourceOwner>();
@@ -58,6 +58,11 @@ export class ResourceOwner implements HandleOwner, Disposable {
     return `ResourceOwner (${now})`;
   }
 
+  /**
+   * A handle was acquired for this owner: see `HandleOwner`.
+   *
+   * @ignore
+   */
   remember(handle: AioHandle): void {
     if (this.#backend.handleOf(handle.index) !== handle) {
       throw new AioApiError("Cannot acquire a handle for a resource owner of another aio");
@@ -68,6 +73,11 @@ export class ResourceOwner implements HandleOwner, Disposable {
     this.#handles.add(handle);
   }
 
+  /**
+   * The handle was reclaimed.
+   *
+   * @ignore
+   */
   forget(handle: AioHandle): void {
     this.#handles.delete(handle);
   }

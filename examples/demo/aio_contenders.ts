@@ -4,15 +4,9 @@
  * @module
  */
 
-import {
-  Aio,
-  type AioFile,
-  AioReturn,
-  availableMethods,
-  invalidWaitRef,
-  type IoMethodName,
-  reportResult,
-} from "../../mod.ts";
+import { AioReturn, invalidWaitRef, reportResult } from "../../core/mod.ts";
+import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
+import { Aio, type AioFile } from "../../mod.ts";
 import {
   type ByManner,
   expectBytes,

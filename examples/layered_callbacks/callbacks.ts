@@ -12,7 +12,7 @@
  * @module
  */
 
-import type { AioCallbacks, AioResult, CallbackHandle } from "../../mod.ts";
+import type { AioCallbacks, AioResult, CallbackHandle } from "../../core/mod.ts";
 
 /** Bytes of a page. */
 export const PAGE_BYTES = 8192;

@@ -6,7 +6,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { methodNames } from "../../mod.ts";
+import { methodNames } from "../../methods/mod.ts";
 
 /** What the user asked for. */
 export type Command = { kind: "help" } | { kind: "check"; options: CheckOptions };

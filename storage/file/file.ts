@@ -5,38 +5,20 @@
  * @module
  */
 
+import { atCaller, called, calling, INSPECT, shown } from "../../core/inside.ts";
 import * as inside from "../../core/inside.ts";
-import {
-  atCaller,
-  type Backend,
-  called,
-  calling,
-  type Descriptors,
-  type FileSlot,
-  identityOf,
-  INSPECT,
-  LAYOUT_VERSION,
-  shown,
-} from "../../core/inside.ts";
 import type { AioHandle, CloseOptions, FileToken, StartOptions } from "../../core/mod.ts";
-import { type AddressOf, type Alignment, misalignment } from "./alignment.ts";
-import { FileEnd } from "./file_end.ts";
-import {
-  type AioFileParts,
-  checkSize,
-  type FileIo,
-  fileIo,
-  type TransferOptions,
-} from "./file_parts.ts";
+import { type Alignment, misalignment } from "./alignment.ts";
+import type { FileInside } from "./file_inside.ts";
+import { checkSize, type TransferOptions } from "./file_parts.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
-import { FlushFailure } from "./flush_failure.ts";
-import type { Origin } from "./forgotten.ts";
-import type { Transfers } from "./transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
-// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { FILE_FLAGS, handDown } = inside;
-const { checkEnd, checkOffset } = inside;
+// A constant of this module's own: V8 folds it, and loads an imported one anew at each use.
+const { checkEnd } = inside;
+
+/** Opens the door of an open file. */
+export let aioFileOf: (file: FileInside) => AioFile;
 
 /**
  * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
@@ -57,74 +39,29 @@ export class AioFile implements AsyncDisposable {
    * multiples of, in bytes: what the file system says (`STATX_DIOALIGN`), or its block size. Else 1.
    */
   readonly alignment: Alignment;
-  /**
-   * What became of its flushes, of all threads.
-   * @internal
-   */
-  readonly flushFailure: FlushFailure;
-  readonly #backend: Backend;
-  readonly #transfers: Transfers;
-  readonly #slot: FileSlot;
-  readonly #flags: number;
-  readonly #identity: FileIo;
-  readonly #descriptors: Descriptors;
-  /**
-   * What it counts while it is used, and how it ends. For the Aio.
-   *
-   * @internal
-   */
-  readonly fileEnd: FileEnd;
-  /**
-   * Says who opened it. For the Aio.
-   *
-   * @internal
-   */
-  readonly origin: Origin;
-  readonly #addressOf: AddressOf;
+  readonly #file: FileInside;
 
-  /**
-   * Made by `aio.openFile()` and `aio.attachFile()`.
-   *
-   * @param parts what the opener put together
-   * @internal
-   */
-  constructor(parts: AioFileParts) {
-    const { aio } = parts.transfers;
-    this.path = parts.path;
-    this.fd = parts.entry.fd;
-    this.direct = (parts.entry.flags & FILE_FLAGS.direct) !== 0;
-    const { memoryAlignment, offsetAlignment } = parts.entry;
-    this.alignment = { memory: memoryAlignment, offset: offsetAlignment };
-    this.#backend = parts.transfers.backend;
-    this.#transfers = parts.transfers;
-    this.#descriptors = parts.descriptors;
-    this.#slot = parts.slot;
-    this.#flags = parts.entry.flags;
-    this.flushFailure = new FlushFailure(aio, parts.slot, this.fd, this.path);
-    const { path, slot, denosFd } = parts;
-    const closing = { path, slot, denosFd, fd: this.fd, flags: this.#flags };
-    this.fileEnd = new FileEnd(parts.descriptors, closing, this.flushFailure, parts.onClosed);
-    this.origin = parts.origin;
-    this.#addressOf = (view) => this.#backend.memory.addressOf(view);
-    this.#identity = fileIo(aio, parts);
+  /** @ignore */
+  private constructor(file: FileInside) {
+    this.path = file.path;
+    this.fd = file.fd;
+    this.direct = file.direct;
+    this.alignment = file.alignment;
+    this.#file = file;
+  }
+
+  static {
+    aioFileOf = (file) => new AioFile(file);
   }
 
   /** Whether {@linkcode close} was called. */
   get isClosed(): boolean {
-    return this.fileEnd.hasBegun;
+    return this.#file.isClosed;
   }
 
   /** Names this file, for `aio.attachFile()` in any thread; can be posted to Workers. */
   get token(): FileToken {
-    this.checkOpen("share");
-    return {
-      kind: "deno-aio file",
-      version: LAYOUT_VERSION,
-      identity: identityOf(this.#backend.control),
-      slot: this.#slot.slot,
-      generation: this.#slot.generation,
-      path: this.path,
-    };
+    return this.#file.token;
   }
 
   /** One line for `console.log(file)`: `AioFile "a.db" (descriptor 7)`. */
@@ -171,8 +108,8 @@ export class AioFile implements AsyncDisposable {
     options?: TransferOptions,
   ): Promise<number> {
     const written = this.#transfer("write", buffers, offset, options);
-    if ((this.#flags & FILE_FLAGS.dsync) === 0) return written;
-    return called(flushedWrite(this, written), options?.signal);
+    if (!this.#file.isDurable) return written;
+    return called(flushedWrite(this.#file, written), options?.signal);
   }
 
   /** As {@linkcode readAt}, blocking the thread. */
@@ -183,8 +120,8 @@ export class AioFile implements AsyncDisposable {
   /** As {@linkcode writeAt}, blocking the thread. */
   writeAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
     const write = () => this.#transferSync("write", buffers, offset);
-    if ((this.#flags & FILE_FLAGS.dsync) === 0) return write();
-    return calling(AioFile.prototype.writeAtSync, () => flushedWriteSync(this, write));
+    if (!this.#file.isDurable) return write();
+    return calling(AioFile.prototype.writeAtSync, () => flushedWriteSync(this.#file, write));
   }
 
   #transferSync(
@@ -192,15 +129,16 @@ export class AioFile implements AsyncDisposable {
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
   ): number {
+    const file = this.#file;
     try {
-      const transfers = this.#transfers;
-      this.#checkAccess(direction, offset);
-      if (!this.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
+      const { transfers } = file;
+      file.checkAccess(direction, offset);
+      if (!file.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
         checkEnd(direction, offset, buffers.byteLength);
         const isStraight = transfers.isStraight(buffers);
-        return transfers.runOneSync(this, direction, buffers, offset, isStraight);
+        return transfers.runOneSync(file, direction, buffers, offset, isStraight);
       }
-      return transfers.runSync(transferRequest(this, direction, buffers, offset, this.#addressOf));
+      return transfers.runSync(transferRequest(file, direction, buffers, offset, file.addressOf));
     } catch (error) {
       const { readAtSync, writeAtSync } = AioFile.prototype;
       throw atCaller(error, direction === "read" ? readAtSync : writeAtSync);
@@ -213,65 +151,29 @@ export class AioFile implements AsyncDisposable {
     offset: number,
     options: TransferOptions | undefined,
   ): Promise<number> {
+    const file = this.#file;
     const signal = options?.signal;
     try {
       if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
-        this.#checkAccess(direction, offset);
+        file.checkAccess(direction, offset);
         checkEnd(direction, offset, buffers.byteLength);
-        const { alignment } = this;
-        if (!this.direct || misalignment(alignment, buffers, offset, this.#addressOf) === null) {
-          const fast = this.#transfers.tryFast(this, direction, buffers, offset);
+        const { alignment, addressOf } = file;
+        if (!file.direct || misalignment(alignment, buffers, offset, addressOf) === null) {
+          const fast = file.transfers.tryFast(file, direction, buffers, offset);
           if (fast !== null) return fast;
         }
       }
       signal?.throwIfAborted();
-      this.#checkAccess(direction, offset);
-      const request = transferRequest(this, direction, buffers, offset, this.#addressOf, signal);
-      return this.#transfers.runSlowly(request);
+      file.checkAccess(direction, offset);
+      const request = transferRequest(file, direction, buffers, offset, file.addressOf, signal);
+      return file.transfers.runSlowly(request);
     } catch (error) {
       const { readAt, writeAt } = AioFile.prototype;
       return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
     }
   }
 
-  #checkAccess(direction: Direction, offset: number): void {
-    this.checkOpen(direction);
-    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
-    if ((this.#flags & needed) === 0) {
-      throw new Deno.errors.BadResource(
-        `Cannot ${direction} ${shown(this.path)}: it was opened without "${direction}"`,
-      );
-    }
-    checkOffset(direction, offset);
-  }
-
-  /** Refuses a call after {@linkcode close}. @internal */
-  checkOpen(verb: string): void {
-    if (this.isClosed) {
-      throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
-    }
-  }
-
-  // --- the core's side ---
-
-  /**
-   * Starts one IO of this file on a handle that has its buffers. For the transfers: what was asked
-   * for before {@linkcode close} may still start, until the descriptor is closed.
-   *
-   * @internal
-   */
-  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
-    const isRead = direction === "read";
-    handDown(handle, this.#identity, offset, isRead ? this.#identity.readv : this.#identity.writev);
-    if (isRead) handle.startReadv(this.fd, offset, options);
-    else handle.startWritev(this.fd, offset, options);
-  }
-
-  /** The same for a flush. @internal */
-  startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
-    handDown(handle, this.#identity, 0, this.#identity.sync);
-    handle.start(what.operation, this.fd, what.operands, options);
-  }
+  // --- on handles of the core ---
 
   /**
    * Hands a handle down to this file and starts reading: sets the target `file`, adds the callback
@@ -283,16 +185,14 @@ export class AioFile implements AsyncDisposable {
    * @throws as `handle.startReadv`
    */
   startReadv(handle: AioHandle, offset: number, options?: StartOptions): void {
-    this.checkOpen("start IO on");
-    handDown(handle, this.#identity, offset, this.#identity.readv);
-    handle.startReadv(this.fd, offset, options);
+    this.#file.checkOpen("start IO on");
+    this.#file.start("read", handle, offset, options);
   }
 
   /** As {@linkcode startReadv}, writing. */
   startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
-    this.checkOpen("start IO on");
-    handDown(handle, this.#identity, offset, this.#identity.writev);
-    handle.startWritev(this.fd, offset, options);
+    this.#file.checkOpen("start IO on");
+    this.#file.start("write", handle, offset, options);
   }
 
   /**
@@ -300,18 +200,19 @@ export class AioFile implements AsyncDisposable {
    * of the file has failed. It does not wait for those that it overlaps, as {@linkcode sync} does:
    * whoever starts several takes the failure of one for the failure of all.
    *
-   * @param options `dataOnly` as in the core
+   * @param handle handed out
+   * @param options when to submit; `dataOnly`: only what reading the data back needs (`fdatasync`)
    */
   startFsync(handle: AioHandle, options?: StartOptions & { readonly dataOnly?: boolean }): void {
-    this.checkOpen("start IO on");
-    handDown(handle, this.#identity, 0, this.#identity.sync);
+    this.#file.checkOpen("start IO on");
+    this.#file.prepareFlush(handle);
     handle.startFsync(this.fd, options);
   }
 
   /** As {@linkcode startFsync}, of a range: see {@linkcode flushRange}. */
   startFlushRange(handle: AioHandle, offset: number, length: number, options?: StartOptions): void {
-    this.checkOpen("start IO on");
-    handDown(handle, this.#identity, 0, this.#identity.sync);
+    this.#file.checkOpen("start IO on");
+    this.#file.prepareFlush(handle);
     handle.startFlushRange(this.fd, offset, length, options);
   }
 
@@ -368,11 +269,11 @@ export class AioFile implements AsyncDisposable {
   }
 
   #flush(what: Flush, signal: AbortSignal | undefined): Promise<void> {
-    return called(flush(this.#transfers.aio, this, what, signal), signal);
+    return called(flush(this.#file.transfers.aio, this.#file, what, signal), signal);
   }
 
   #flushSync(what: Flush, call: (...args: never[]) => void): void {
-    calling(call, () => flushSync(this.#transfers.aio, this, what));
+    calling(call, () => flushSync(this.#file.transfers.aio, this.#file, what));
   }
 
   /** Bytes of the file now. */
@@ -381,21 +282,19 @@ export class AioFile implements AsyncDisposable {
   }
 
   async #size(): Promise<number> {
-    this.checkOpen("measure");
-    this.begin();
+    const file = this.#file;
+    file.checkOpen("measure");
+    file.begin();
     try {
-      return (await this.#descriptors.calls.awaited.stat(this.fd, this.path)).size;
+      return (await file.calls.awaited.stat(file.fd, file.path)).size;
     } finally {
-      this.end();
+      file.end();
     }
   }
 
   /** As {@linkcode size}, blocking the thread. */
   sizeSync(): number {
-    return calling(AioFile.prototype.sizeSync, () => {
-      this.checkOpen("measure");
-      return this.#descriptors.calls.blocking.stat(this.fd, this.path).size;
-    });
+    return calling(AioFile.prototype.sizeSync, () => this.#file.sizeSync());
   }
 
   /**
@@ -411,36 +310,28 @@ export class AioFile implements AsyncDisposable {
   }
 
   async #truncate(bytes: number): Promise<void> {
-    this.#checkAccess("write", 0);
-    checkSize(this.path, bytes);
-    this.begin();
+    const file = this.#file;
+    file.checkAccess("write", 0);
+    checkSize(file.path, bytes);
+    file.begin();
     try {
-      await this.#descriptors.calls.awaited.truncate(this.fd, this.path, bytes);
+      await file.calls.awaited.truncate(file.fd, file.path, bytes);
     } finally {
-      this.end();
+      file.end();
     }
   }
 
   /** As {@linkcode truncate}, blocking the thread. */
   truncateSync(bytes: number): void {
     calling(AioFile.prototype.truncateSync, () => {
-      this.#checkAccess("write", 0);
-      checkSize(this.path, bytes);
-      this.#descriptors.calls.blocking.truncate(this.fd, this.path, bytes);
+      const file = this.#file;
+      file.checkAccess("write", 0);
+      checkSize(file.path, bytes);
+      file.calls.blocking.truncate(file.fd, file.path, bytes);
     });
   }
 
   // --- the end ---
-
-  /** Counts an operation that the descriptor must outlive. For the transfers. @internal */
-  begin(): void {
-    this.fileEnd.begin();
-  }
-
-  /** The end of what {@linkcode begin} counted. @internal */
-  end(): void {
-    this.fileEnd.end();
-  }
 
   /**
    * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
@@ -453,7 +344,7 @@ export class AioFile implements AsyncDisposable {
    *   file is closed all the same
    */
   close(options?: CloseOptions): Promise<void> {
-    return called(this.fileEnd.close(options?.signal), options?.signal);
+    return called(this.#file.ending.close(options?.signal), options?.signal);
   }
 
   /**
@@ -463,7 +354,7 @@ export class AioFile implements AsyncDisposable {
    */
   closeSync(): void {
     if (this.isClosed) return;
-    calling(AioFile.prototype.closeSync, () => this.fileEnd.closeSync());
+    calling(AioFile.prototype.closeSync, () => this.#file.ending.closeSync());
   }
 
   /**
@@ -471,6 +362,6 @@ export class AioFile implements AsyncDisposable {
    * a closing that whoever called it gave up.
    */
   [Symbol.asyncDispose](): Promise<void> {
-    return called(this.fileEnd.dispose(() => this.close()));
+    return called(this.#file.ending.dispose());
   }
 }

@@ -72,7 +72,7 @@ export class FileEnd {
   }
 
   /** See `AioFile.close`. */
-  close(signal: AbortSignal | undefined): Promise<void> {
+  close(signal?: AbortSignal): Promise<void> {
     return this.patience.wait(this.#closed ?? this.#closeFirst(), signal);
   }
 
@@ -119,8 +119,9 @@ export class FileEnd {
     runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
   }
 
-  /** The end of an `await using` block, given what `AioFile.close` returns. */
-  dispose(close: () => Promise<void>): Promise<void> {
-    return this.patience.isGivenUp ? Promise.resolve() : this.#flushFailure.disposing(close());
+  /** The end of an `await using` block. */
+  dispose(): Promise<void> {
+    if (this.patience.isGivenUp) return Promise.resolve();
+    return this.#flushFailure.disposing(this.close());
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { availableMethods } from "../../mod.ts";
+import { availableMethods } from "../../methods/mod.ts";
 import {
   type ChildResult,
   mountTmpfs,

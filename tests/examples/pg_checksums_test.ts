@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "@std/path";
-import { availableMethods } from "../../mod.ts";
+import { availableMethods } from "../../methods/mod.ts";
 import { type Cluster, postgresAvailable, sharedCluster } from "../support/postgres.ts";
 import {
   assertSameAsOriginal,

@@ -11,7 +11,8 @@ import {
 import { AioInvariantError } from "../../core/base/assert.ts";
 import { effectiveOptions } from "../../core/base/options.ts";
 import { backendOf } from "../../core/inside.ts";
-import { availableMethods, methodNames, METHODS, syncMethod } from "../../methods/mod.ts";
+import { availableMethods, methodNames, METHODS } from "../../methods/mod.ts";
+import { syncMethod } from "../../methods/sync.ts";
 import { Aio } from "../../storage/aio.ts";
 import { openSync } from "../support/core.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import { backendOf } from "../../core/inside.ts";
-import { Aio } from "../../storage/aio.ts";
+import { type Aio, aioOf } from "../../storage/aio.ts";
 import type { AioHandle, StartOptions } from "../../core/io/handle.ts";
 import type { HandleState } from "../../core/memory/handle_state.ts";
 import type { IoMethod } from "../../core/io/method.ts";
@@ -66,7 +66,7 @@ export async function openAio(
   methods: readonly IoMethod[],
   layers: readonly Layer[] = [],
 ): Promise<Aio> {
-  return new Aio(await openBackend(options, methods, [...LAYERS, ...layers]));
+  return aioOf(await openBackend(options, methods, [...LAYERS, ...layers]));
 }
 
 /** Opens with `sync`: each IO is executed in its start call. */

@@ -267,8 +267,8 @@ function flushWith(fixture: Fixture, operation: FlushName, raw: number): AioRetu
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   endingWith(fixture, raw, () => {
-    const isRange = operation === "flush_range";
-    file.startFlush(handle, { operation, operands: isRange ? { offset: 0, length: 4096 } : {} });
+    if (operation === "flush_range") file.startFlushRange(handle, 0, 4096);
+    else file.startFsync(handle, { dataOnly: operation === "fdatasync" });
     aio.waitSync(ref);
   });
   return ret;

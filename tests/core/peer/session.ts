@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { AioToken, FileToken, InjectionPoint, WaitRef } from "../../../mod.ts";
+import type { InjectionPoint, WaitRef } from "../../../core/mod.ts";
+import type { AioToken, FileToken } from "../../../mod.ts";
 import { HANG_MS } from "../../support/patience.ts";
 import type { Outcome, PageRead, Party, Way } from "./peer.ts";
 

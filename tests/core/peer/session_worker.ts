@@ -7,7 +7,8 @@
 /// <reference lib="deno.worker" />
 
 import { Aio } from "../../../mod.ts";
-import type { AioFile, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { AioFile } from "../../../mod.ts";
 import { METHODS } from "../../../methods/registry.ts";
 import { settings } from "../../support/checking_callbacks.ts";
 import { LookedAtMethod } from "../../support/core_methods.ts";

@@ -6,7 +6,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { Aio, AioReturn } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import { Aio } from "../../../mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { until } from "../../support/patience.ts";
 import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";

@@ -11,7 +11,8 @@
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
 import { type Fixture, openHeld } from "../core.ts";
 import { HeldMethod } from "../held_method.ts";
 import { HANG_MS, settles, untilDead } from "../patience.ts";

@@ -10,7 +10,8 @@
 import { sleepMs } from "../../../core/base/sleep.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { Aio } from "../../../mod.ts";
-import type { AioFile, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { AioFile } from "../../../mod.ts";
 import { type BellAnswer, type BellAsk, PollWatch, replace, Signal } from "./bells.ts";
 import { HeldMethod } from "../held_method.ts";
 

@@ -7,8 +7,9 @@
  */
 
 import { backendOf } from "../../../core/inside.ts";
-import { AioReturn } from "../../../mod.ts";
-import type { Aio, AioFile, AioHandle, WaitRef } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import type { AioHandle, WaitRef } from "../../../core/mod.ts";
+import type { Aio, AioFile } from "../../../mod.ts";
 import { FILE_BYTES, fileContent } from "../core.ts";
 import type { HeldMethod } from "../held_method.ts";
 import { Prng } from "../prng.ts";

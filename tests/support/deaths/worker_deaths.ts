@@ -6,7 +6,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { Aio, type AioFile, AioReturn } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import { Aio, type AioFile } from "../../../mod.ts";
 import { poolOf } from "../../../methods/worker.ts";
 import { FAULTS } from "../../methods/fixtures/worker_faults.ts";
 import { contentAt, describeSeed, Prng, testSeed } from "../prng.ts";

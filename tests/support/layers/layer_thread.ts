@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
 import type { Layer } from "../../../core/life/layer.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";

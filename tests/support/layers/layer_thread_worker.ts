@@ -6,11 +6,12 @@
 
 /// <reference lib="deno.worker" />
 
-import { AioReturn } from "../../../mod.ts";
-import type { AioFile, WaitRef } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { AioFile } from "../../../mod.ts";
 import { importLayers } from "../../../core/life/layers.ts";
 import { attachBackend } from "../../../core/life/open_aio.ts";
-import { Aio } from "../../../storage/aio.ts";
+import { type Aio, aioOf } from "../../../storage/aio.ts";
 import { LAYERS } from "../../../storage/layers.ts";
 import { methodsFor } from "../core_methods.ts";
 import { hooks, hosts, reaped } from "./spy_layer.ts";
@@ -44,7 +45,7 @@ async function answer(ask: LayerAsk): Promise<unknown> {
     case "attach": {
       const layers = [...LAYERS, ...await importLayers(ask.layers)];
       const methods = methodsFor(ask.token.method);
-      aio = new Aio(await attachBackend(ask.token, methods, {}, layers));
+      aio = aioOf(await attachBackend(ask.token, methods, {}, layers));
       file = aio.attachFile(ask.file);
       return aio.backendId;
     }

@@ -6,7 +6,8 @@
 
 import { backendOf } from "../../../core/inside.ts";
 import type { RingForm } from "../../../methods/io_uring/setup.ts";
-import type { AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { AioFile, AioToken, FileToken } from "../../../mod.ts";
 import type { Fixture } from "../core.ts";
 import { PIPE_BYTES } from "./uring.ts";
 

@@ -8,7 +8,8 @@
 /// <reference lib="deno.worker" />
 
 import { backendOf } from "../../../core/inside.ts";
-import { Aio, type AioFile, AioReturn } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import { Aio, type AioFile } from "../../../mod.ts";
 import { ringMethod } from "./uring.ts";
 import type { UringAnswer, UringAsk } from "./uring_attached.ts";
 

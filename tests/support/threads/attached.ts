@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Aio, AioFile, AioToken, FileToken, WaitRef } from "../../../mod.ts";
+import type { WaitRef } from "../../../core/mod.ts";
+import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
 
 /** What the Worker can be asked. */
 export type Ask =

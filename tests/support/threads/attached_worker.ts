@@ -7,8 +7,10 @@
 
 /// <reference lib="deno.worker" />
 
-import { Aio, AioReturn } from "../../../mod.ts";
-import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import { Aio } from "../../../mod.ts";
+import type { AioHandle, IoMethod, WaitRef } from "../../../core/mod.ts";
+import type { AioFile } from "../../../mod.ts";
 import { METHODS } from "../../../methods/registry.ts";
 import type { Answer, Ask } from "./attached.ts";
 import { HeldMethod } from "../held_method.ts";

@@ -9,8 +9,10 @@
 
 import { setImmediate } from "node:timers/promises";
 import { backendOf } from "../../../core/inside.ts";
-import { Aio, AioReturn } from "../../../mod.ts";
-import type { AioFile, AioHandle, IoMethod, WaitRef } from "../../../mod.ts";
+import { AioReturn } from "../../../core/mod.ts";
+import { Aio } from "../../../mod.ts";
+import type { AioHandle, IoMethod, WaitRef } from "../../../core/mod.ts";
+import type { AioFile } from "../../../mod.ts";
 import { FILE_BYTES, fileContent } from "../core.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
 import { HeldMethod } from "../held_method.ts";

@@ -7,7 +7,8 @@
 
 import { backendOf } from "../../../core/inside.ts";
 import { assertEquals } from "@std/assert";
-import { Aio, type AioFile, type AioOptions, AioReturn, type WaitRef } from "../../../mod.ts";
+import { AioReturn, type WaitRef } from "../../../core/mod.ts";
+import { Aio, type AioFile, type AioOptions } from "../../../mod.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
 import { gateAt } from "../../methods/fixtures/worker_faults.ts";
 import { contentAt, tempDir, writeRandomFile } from "../temp.ts";

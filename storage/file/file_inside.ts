@@ -1,0 +1,161 @@
+/**
+ * file_inside.ts: class {@linkcode FileInside}, an open file as storage sees it: what it is, how IO is
+ * started on it, what must end before its descriptor may be closed. `AioFile` (file.ts) is its door
+ * for users.
+ *
+ * @module
+ */
+
+import * as inside from "../../core/inside.ts";
+import {
+  type Backend,
+  type FileCallForms,
+  type FileSlot,
+  identityOf,
+  LAYOUT_VERSION,
+  shown,
+} from "../../core/inside.ts";
+import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
+import type { AddressOf, Alignment } from "./alignment.ts";
+import { FileEnd } from "./file_end.ts";
+import { type AioFileParts, type FileIo, fileIo } from "./file_parts.ts";
+import type { Flush, FlushFile } from "./flush.ts";
+import { FlushFailure } from "./flush_failure.ts";
+import type { ForgottenFile, Origin } from "./forgotten.ts";
+import type { Transfers } from "./transfer.ts";
+import type { Direction, TransferFile } from "./transfer_request.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { checkOffset, FILE_FLAGS, handDown } = inside;
+
+/** An open file, of one thread. */
+export class FileInside implements TransferFile, FlushFile, ForgottenFile {
+  /** The path it was opened by. */
+  readonly path: string;
+  /** Its descriptor. */
+  readonly fd: number;
+  /** Whether transfers go past the page cache. */
+  readonly direct: boolean;
+  /** What addresses and offsets must be multiples of. */
+  readonly alignment: Alignment;
+  /** Whether a write is a flush as well. */
+  readonly isDurable: boolean;
+  /** Does its transfers. */
+  readonly transfers: Transfers;
+  /** Measure and cut it. */
+  readonly calls: FileCallForms;
+  /** What became of its flushes, of all threads. */
+  readonly flushFailure: FlushFailure;
+  /** What it counts while it is used, and how it ends. */
+  readonly ending: FileEnd;
+  /** Says who opened it. */
+  readonly origin: Origin;
+  /** Where memory is that the kernel may keep. */
+  readonly addressOf: AddressOf;
+  readonly #backend: Backend;
+  readonly #slot: FileSlot;
+  readonly #flags: number;
+  readonly #identity: FileIo;
+
+  /**
+   * For one opening of a file.
+   *
+   * @param parts what the opener put together
+   */
+  constructor(parts: AioFileParts) {
+    const { transfers, descriptors, slot, entry, path, denosFd } = parts;
+    const { aio, backend } = transfers;
+    this.path = path;
+    this.fd = entry.fd;
+    this.direct = (entry.flags & FILE_FLAGS.direct) !== 0;
+    this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
+    this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
+    this.transfers = transfers;
+    this.calls = descriptors.calls;
+    this.flushFailure = new FlushFailure(aio, slot, entry.fd, path);
+    const closing = { path, slot, denosFd, fd: entry.fd, flags: entry.flags };
+    this.ending = new FileEnd(descriptors, closing, this.flushFailure, parts.onClosed);
+    this.origin = parts.origin;
+    this.addressOf = (view) => backend.memory.addressOf(view);
+    this.#backend = backend;
+    this.#slot = slot;
+    this.#flags = entry.flags;
+    this.#identity = fileIo(aio, parts);
+  }
+
+  /** Whether `close()` was called. */
+  get isClosed(): boolean {
+    return this.ending.hasBegun;
+  }
+
+  /** See `AioFile.token`. */
+  get token(): FileToken {
+    this.checkOpen("share");
+    return {
+      kind: "deno-aio file",
+      version: LAYOUT_VERSION,
+      identity: identityOf(this.#backend.control),
+      slot: this.#slot.slot,
+      generation: this.#slot.generation,
+      path: this.path,
+    };
+  }
+
+  /** Refuses a call after `close()`. @throws {Deno.errors.BadResource} */
+  checkOpen(verb: string): void {
+    if (this.isClosed) {
+      throw new Deno.errors.BadResource(`Cannot ${verb} ${shown(this.path)}: the file is closed`);
+    }
+  }
+
+  /** Refuses a transfer that the file was not opened for, or that has no place in any file. */
+  checkAccess(direction: Direction, offset: number): void {
+    this.checkOpen(direction);
+    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
+    if ((this.#flags & needed) === 0) {
+      throw new Deno.errors.BadResource(
+        `Cannot ${direction} ${shown(this.path)}: it was opened without "${direction}"`,
+      );
+    }
+    checkOffset(direction, offset);
+  }
+
+  /** Counts an operation that the descriptor must outlive. */
+  begin(): void {
+    this.ending.begin();
+  }
+
+  /** The end of what {@linkcode begin} counted. */
+  end(): void {
+    this.ending.end();
+  }
+
+  /**
+   * Hands a handle down to this file, with its buffers set, and starts it: it gets the target `file`
+   * and the callback nearest to the file. Closing does not refuse it: what a user asked for before
+   * `close()` may still start, until the descriptor is closed.
+   */
+  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
+    const isRead = direction === "read";
+    handDown(handle, this.#identity, offset, isRead ? this.#identity.readv : this.#identity.writev);
+    if (isRead) handle.startReadv(this.fd, offset, options);
+    else handle.startWritev(this.fd, offset, options);
+  }
+
+  /** The same for a flush. */
+  startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
+    this.prepareFlush(handle);
+    handle.start(what.operation, this.fd, what.operands, options);
+  }
+
+  /** Hands a handle down to this file, to be started by a call of its own. */
+  prepareFlush(handle: AioHandle): void {
+    handDown(handle, this.#identity, 0, this.#identity.sync);
+  }
+
+  /** Bytes of the file now, blocking the thread. */
+  sizeSync(): number {
+    this.checkOpen("measure");
+    return this.calls.blocking.stat(this.fd, this.path).size;
+  }
+}
