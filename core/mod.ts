@@ -10,7 +10,7 @@
  *
  * await using aio = await Aio.open({ method: "sync" });
  * await using file = await aio.openFile(new URL("./mod.ts", import.meta.url));
- * const page = aio.alloc(512);
+ * using page = aio.alloc(512);
  * const ret = new AioReturn();
  *
  * const handle = aio.acquire(null, ret);

@@ -11,7 +11,7 @@ if (path === undefined) throw new TypeError("Usage: basic_read.ts FILE");
 
 await using aio = await Aio.open();
 await using file = await aio.openFile(path);
-const page = aio.alloc(8192);
+using page = aio.alloc(8192);
 const ret = new AioReturn(); // Filled when the IO is done.
 
 const handle = aio.acquire(null, ret);

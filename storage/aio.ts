@@ -299,15 +299,31 @@ export class Aio extends AioCore {
   /**
    * Memory for IO without a copy: page-aligned, in the arena. It is not cleared.
    *
+   * {@linkcode free} gives it back, or the end of a block: `using page = aio.alloc(8192)`, which does
+   * nothing after `free(page)` or {@linkcode close}. Use one of the two: a view that another thread
+   * frees is not known as freed here.
+   *
    * Its buffer is a SharedArrayBuffer, which some APIs refuse (`TextDecoder`, `Response`): give those
    * a copy, `view.slice()`.
    *
    * @param bytes 1 to `arenaBytes`; 4096 at a time are taken
    * @throws {RangeError} for a size that no arena of this size could hold
-   * @throws {Deno.errors.Busy} if there is no such room left, naming the option
+   * @throws {Deno.errors.Busy} if there is no such room left, naming the option; at the end of a block
+   *   while an IO uses the view
    */
-  alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
-    return calling(Aio.prototype.alloc, () => this.#alloc(bytes));
+  alloc(bytes: number): Uint8Array<SharedArrayBuffer> & Disposable {
+    return this.#disposable(calling(Aio.prototype.alloc, () => this.#alloc(bytes)));
+  }
+
+  /** Not a subclass, which would be another type to whatever compares or clones views. */
+  #disposable(view: Uint8Array<SharedArrayBuffer>): Uint8Array<SharedArrayBuffer> & Disposable {
+    const dispose = () => {
+      if (this.isClosed || this.#backend.arena.isFreed(view)) return;
+      calling(dispose, () => this.#free(view));
+    };
+    return Object.defineProperty(view, Symbol.dispose, { value: dispose }) as
+      & Uint8Array<SharedArrayBuffer>
+      & Disposable;
   }
 
   #alloc(bytes: number): Uint8Array<SharedArrayBuffer> {

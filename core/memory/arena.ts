@@ -44,6 +44,8 @@ export class Arena {
   readonly backendId: number;
   /** By their first page: making a view takes as long as copying a page. */
   readonly #bounceViews = new Map<number, Uint8Array<SharedArrayBuffer>>();
+  /** Views whose runs were given back: those pages may be another view's by now. */
+  readonly #freed = new WeakSet<Uint8Array>();
   #words: Int32Array<SharedArrayBuffer> | null = null;
 
   /**
@@ -150,7 +152,7 @@ export class Arena {
     }
     const page = view.byteOffset / PAGE_SIZE_BYTES;
     const word = isAligned(view.byteOffset, PAGE_SIZE_BYTES) ? this.pages.wordAt(page) : 0;
-    if (!isRunFor(word, RUN_USER)) {
+    if (!isRunFor(word, RUN_USER) || this.#freed.has(view)) {
       throw new TypeError(
         `Cannot free the view at byte ${view.byteOffset} of the arena: nothing was allocated there, ` +
           "or it was freed before",
@@ -170,6 +172,12 @@ export class Arena {
       );
     }
     this.#clearRun(page);
+    this.#freed.add(view);
+  }
+
+  /** Whether {@linkcode free} gave back the run of a view, which was this very object. */
+  isFreed(view: Uint8Array): boolean {
+    return this.#freed.has(view);
   }
 
   /** Gives back what a backend that has died had taken, but for what IO of others still uses. */

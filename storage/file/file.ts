@@ -27,7 +27,7 @@ export let aioFileOf: (file: FileInside) => AioFile;
  * `ioCombineLimit` buffers, over 2147479552 bytes, or bounced in several pieces, is not one for
  * other readers: they may see a part of it.
  */
-export class AioFile implements AsyncDisposable {
+export class AioFile implements AsyncDisposable, Disposable {
   /** The path it was opened by. */
   readonly path: string;
   /** Its descriptor, the same in all threads. Leave closing it to {@linkcode close}. */
@@ -363,5 +363,15 @@ export class AioFile implements AsyncDisposable {
    */
   [Symbol.asyncDispose](): Promise<void> {
     return called(this.#file.ending.dispose());
+  }
+
+  /**
+   * {@linkcode closeSync}, for a block with `using`: quiet about a failed flush that a call of this object
+   * has thrown already.
+   *
+   * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
+   */
+  [Symbol.dispose](): void {
+    calling(AioFile.prototype[Symbol.dispose], () => this.#file.ending.disposeSync());
   }
 }

@@ -119,6 +119,11 @@ export class FileEnd {
     runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
   }
 
+  /** The end of a `using` block. */
+  disposeSync(): void {
+    if (!this.hasBegun) this.#flushFailure.disposingSync(() => this.closeSync());
+  }
+
   /** The end of an `await using` block. */
   dispose(): Promise<void> {
     if (this.patience.isGivenUp) return Promise.resolve();

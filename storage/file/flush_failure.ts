@@ -136,7 +136,20 @@ export class FlushFailure {
     try {
       await closed;
     } catch (error) {
-      if (!this.#isTold || error !== this.#closeError) throw error;
+      if (!this.#isKnown(error)) throw error;
     }
+  }
+
+  /** As {@linkcode disposing}, blocking. */
+  disposingSync(close: () => void): void {
+    try {
+      close();
+    } catch (error) {
+      if (!this.#isKnown(error)) throw error;
+    }
+  }
+
+  #isKnown(error: unknown): boolean {
+    return this.#isTold && error === this.#closeError;
   }
 }
