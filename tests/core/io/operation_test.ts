@@ -135,7 +135,8 @@ async function run(
   return { result: ret.result.result, row: rows[0]!, view };
 }
 
-for (const name of STARTED_NAMES) {
+// A name without a case has failed above.
+for (const name of STARTED_NAMES.filter((name) => withoutCase([name]).length === 0)) {
   const { answer, shown, errnoOfPipe, verify } = CASES[name];
 
   testEachCoreMethod(

@@ -1,0 +1,125 @@
+/**
+ * extending_test.ts: the checklists of docs/extending.md, done in a copy of the checkout: what they show
+ * is all that it takes.
+ */
+
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { dirname } from "@std/path";
+import { readPage } from "../support/house/doc_pages.ts";
+import { type Patch, patched, patchesOf } from "../support/house/doc_patches.ts";
+import { isLibrary } from "../support/house/imports.ts";
+import { HANG_MS } from "../support/patience.ts";
+import { type ChildResult, runChild, type TempDir, tempDir } from "../support/temp.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const COPIED = ["core", "ffi", "methods", "storage", "tests/support", "tests/core"];
+const RING = "methods/io_uring/submission.ts";
+const CASES = "tests/core/io/operation_test.ts";
+/** A stranger's measure. */
+const LIBRARY_FILES_MAX = 4;
+/** To check the types takes a busy machine longer than any event. */
+const CHILD_HANG_MS = 4 * HANG_MS;
+const isLinux = Deno.build.os === "linux";
+
+/** The files of a folder, from the root. */
+function listFiles(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) =>
+    isDirectory ? listFiles(`${folder}/${name}`) : [`${folder}/${name}`]
+  );
+}
+
+/** A copy of the checkout with some changes. */
+async function copyWith(patches: readonly Patch[]): Promise<TempDir> {
+  const dir = await tempDir();
+  for (const path of ["mod.ts", "deno.json", ...COPIED.flatMap(listFiles)]) {
+    await Deno.mkdir(dirname(dir.join(path)), { recursive: true });
+    await Deno.copyFile(new URL(path, ROOT), dir.join(path));
+  }
+  for (const patch of patches) {
+    const text = await Deno.readTextFile(dir.join(patch.path));
+    await Deno.writeTextFile(dir.join(patch.path), patched(text, patch));
+  }
+  return dir;
+}
+
+/** Runs Deno in such a copy. */
+async function runWith(patches: readonly Patch[], ...args: string[]): Promise<ChildResult> {
+  await using dir = await copyWith(patches);
+  return await runChild(args, { cwd: dir.path, timeLimitMs: CHILD_HANG_MS });
+}
+
+/** The changes that a checklist shows. */
+function checklist(heading: string): Patch[] {
+  const { text } = readPage("docs/extending.md");
+  const from = text.indexOf(`\n## ${heading}\n`);
+  assert(from >= 0, heading);
+  const to = text.indexOf("\n## ", from + 1);
+  return patchesOf(text.slice(from, to < 0 ? undefined : to));
+}
+
+// --- an operation ---
+
+const OPERATION = checklist("Add an operation");
+
+Deno.test("docs/extending.md: an operation is four files of the library, and its case", () => {
+  const paths = new Set(OPERATION.map(({ path }) => path));
+  const library = [...paths].filter(isLibrary);
+  assertEquals([...paths].filter((path) => !isLibrary(path)), [CASES]);
+  assert(library.length <= LIBRARY_FILES_MAX, library.join(", "));
+});
+
+Deno.test("docs/extending.md: the types of its operation are right", async () => {
+  const { code, stderr } = await runWith(OPERATION, "check", RING);
+  assertEquals(code, 0, stderr);
+});
+
+Deno.test({
+  name: "docs/extending.md: its operation runs on every method",
+  ignore: !isLinux,
+  async fn() {
+    const test = ["test", "-A", "--no-check", "--filter", "/allocate|case/", CASES];
+    const { code, stdout } = await runWith(OPERATION, ...test);
+    assertEquals(code, 0, stdout);
+    for (const method of ["held", "worker", "sync"]) {
+      assertStringIncludes(stdout, `${method}: start("allocate") is executed by the system`);
+    }
+  },
+});
+
+Deno.test("docs/extending.md canary: without an entry of the ring the types are wrong", async () => {
+  const without = OPERATION.filter(({ path }) => path !== RING);
+  const { code, stderr } = await runWith(without, "check", RING);
+  assertEquals(code, 1, stderr);
+  assertStringIncludes(stderr, "is not assignable to parameter of type 'never'");
+});
+
+Deno.test({
+  name: "docs/extending.md canary: without a case the test of operations fails",
+  ignore: !isLinux,
+  async fn() {
+    const without = OPERATION.filter(({ path }) => path !== CASES);
+    const test = ["test", "-A", "--no-check", "--filter", "has a case", CASES];
+    const { code, stdout } = await runWith(without, ...test);
+    assertEquals(code, 1, stdout);
+    assertStringIncludes(stdout, "allocate");
+  },
+});
+
+// --- changes that a page shows ---
+
+Deno.test("patchesOf() takes the file that is named last, and each hunk", () => {
+  const page = "In `a.ts` or `b/c.ts`:\n\n```diff\n+new\n old\n@@\n-gone\n```\n\nThen:\n\n" +
+    "```diff\n x\n+y\n```\n";
+  assertEquals(patchesOf(page), [
+    { path: "b/c.ts", hunks: [["old", "new\nold"], ["gone", ""]] },
+    { path: "b/c.ts", hunks: [["x", "x\ny"]] },
+  ]);
+});
+
+Deno.test("patched() refuses what is not there, or twice", () => {
+  const patch = { path: "a.ts", hunks: [["old", "new"]] } as const;
+  assertEquals(patched("a\nold\nb\n", patch), "a\nnew\nb\n");
+  for (const text of ["a\nolder\nb\n", "a\nold\nold\nold\n"]) {
+    assertThrows(() => patched(text, patch), Error, "what the page shows of it");
+  }
+});
