@@ -13,26 +13,20 @@
  */
 
 import { ECANCELED } from "../../ffi/errno.ts";
-import type { Libc } from "../../ffi/libc.ts";
 import { AcquireQueue, type UseHandle } from "./acquire_queue.ts";
 import type { Arena } from "../memory/arena.ts";
 import { assert } from "../base/assert.ts";
 import type { BackendParts } from "./backend_parts.ts";
-import type { CallbackTable } from "../io/callback.ts";
 import { refuseIfClosing } from "../files/closing_mark.ts";
-import { Completer, type CompleterHost } from "./completer.ts";
+import { Completer } from "./completer.ts";
 import * as completion from "../io/completion_steps.ts";
 import * as counting from "../io/counters.ts";
-import type { Doorbells } from "../waiting/doorbell.ts";
 import { goAround } from "../waiting/event_loop.ts";
 import { AioApiError } from "../base/errors.ts";
-import { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import { type AioHandle, type HandleHost, type HandleOwner, makeHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
 import * as states from "../memory/handle_state.ts";
 import { InFlight } from "./in_flight.ts";
-import { InjectionPoints } from "../io/injection.ts";
-import type { IoLog } from "../io/io_log.ts";
 import type { MemoryMap } from "../memory/memory_map.ts";
 import type { IoMethod, MethodBackend, ReapingFrom } from "../io/method.ts";
 import type { OpenFileTable } from "../files/file_table.ts";
@@ -40,13 +34,11 @@ import type { EffectiveOptions } from "../base/options.ts";
 import { Pump, type PumpHost } from "../waiting/pump.ts";
 import type { AioReturn } from "../io/result.ts";
 import * as layout from "../memory/shared_memory.ts";
-import { type Control, hasOtherThreads, PHASE_CLOSING } from "../memory/shared_memory.ts";
+import { hasOtherThreads, PHASE_CLOSING } from "../memory/shared_memory.ts";
 import { Staging, type StagingHost } from "./staging.ts";
 import type { TargetTable } from "../io/target.ts";
-import { Turn } from "../waiting/turn.ts";
 import * as refs from "../io/wait_ref.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
-import { WakeUps } from "../waiting/wake_ups.ts";
 import { Waiting, type WaitingHost } from "../waiting/waiting.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
@@ -58,13 +50,10 @@ const { HANDLE, HEADER, PHASE_OPEN } = layout;
 const { checkWaitRef } = refs;
 
 /** One thread's side of the subsystem. */
-export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, CompleterHost {
-  readonly id: number;
-  readonly control: Control;
-  readonly libc: Libc;
+export class Backend extends Completer
+  implements HandleHost, WaitingHost, PumpHost, StagingHost, MethodBackend {
   readonly options: EffectiveOptions;
   readonly layerModules: MethodBackend["layerModules"];
-  readonly callbacks: CallbackTable;
   readonly targets: TargetTable;
   readonly memory: MemoryMap;
   /** The memory that IO goes to without a copy. */
@@ -75,25 +64,14 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   readonly method: IoMethod;
   /** Takes warnings; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
-  /** Whose turn of the event loop it is. */
-  readonly turn: Turn;
-  readonly wakeUps: WakeUps;
   /** How one waits for its IOs. */
   readonly waiting: Waiting;
-  /** Wakes other backends, and this one. */
-  readonly doorbells: Doorbells;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
   /** IOs that are prepared and not submitted. */
   readonly staging: Staging;
   /** Who awaits a handle. */
   readonly acquireQueue: AcquireQueue;
-  /** What this backend has done so far. */
-  readonly counters: Float64Array;
-  /** Where tests step in. */
-  readonly injections: InjectionPoints;
-  /** Takes lines about each IO; null: nobody wants any. */
-  readonly log: IoLog | null;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
 
@@ -104,8 +82,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   readonly #idle: AioHandle[];
   readonly #foreignHandles = new Map<number, AioHandle>();
   readonly #inFlight: InFlight;
-  readonly #foreign: ForeignCompletions;
-  readonly #completer: Completer;
   readonly #returns: (AioReturn | null)[];
   readonly #owners: (HandleOwner | null)[];
   #handedOut: AioHandle | null = null;
@@ -115,12 +91,9 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
 
   /** Made by the core: `parts` is what the opener or attacher put together. */
   constructor(parts: BackendParts) {
-    this.id = parts.id;
-    this.control = parts.control;
-    this.libc = parts.libc;
+    super({ ...parts, goAround });
     this.options = parts.options;
     this.layerModules = parts.layerModules;
-    this.callbacks = parts.callbacks;
     this.targets = parts.targets;
     this.memory = parts.memory;
     this.arena = parts.arena;
@@ -128,11 +101,6 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.method = parts.method;
     this.#isMethodAsked = parts.method.needsSynchronousExecution !== undefined;
     this.warn = parts.warn;
-    this.log = parts.log;
-    this.injections = new InjectionPoints(parts.callbacks);
-    this.counters = counting.countersOf(parts.control, parts.id).fill(0);
-    this.wakeUps = new WakeUps(this.counters, parts.log);
-    this.turn = new Turn(goAround, this.wakeUps);
     this.fileTargetId = parts.fileTargetId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
@@ -144,10 +112,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.#owners = new Array(count).fill(null);
     this.staging = new Staging(this);
     this.waiting = new Waiting(this);
-    this.doorbells = parts.doorbells;
     this.pump = new Pump(this);
-    this.#foreign = new ForeignCompletions(this.control, this.doorbells, this.id);
-    this.#completer = new Completer(this, this.#foreign);
     this.acquireQueue = new AcquireQueue({
       tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,
       giveBack: (handle) => {
@@ -277,13 +242,13 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.counters[COUNTER.handleWaits]!++;
     const isHelpable = (handle: AioHandle) => this.waiting.canHelp(handle);
     for (let rounds = 1;; rounds++) {
-      this.#foreign.markSeen();
+      this.foreign.markSeen();
       if (this.reclaimCompleted() > 0) return;
       this.staging.submit();
       if (this.#idle.length > 0) return;
       assert(this.#inFlight.count > 0, "no free IOs despite no in-flight IOs");
       this.log?.say("debug2", `waiting for a free handle: ${this.#inFlight.count} in flight`);
-      this.waiting.waitForAny(this.#inFlight.find(isHelpable), this.#foreign, rounds);
+      this.waiting.waitForAny(this.#inFlight.find(isHelpable), this.foreign, rounds);
     }
   }
 
@@ -343,10 +308,10 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     if (thrower !== NOBODY_THREW || reason !== 0) {
       // It is over before this call returns, so it does not enter the list of those in flight.
       updateState(words, base + HANDLE.state, SUBMITTED);
-      if (reason === 0) this.#completer.complete(handle, 0, thrower);
+      if (reason === 0) this.complete(handle, 0, thrower);
       else {
         this.counters[reason]!++;
-        this.#completer.performSynchronously(handle);
+        this.performSynchronously(handle);
       }
     } else {
       this.staging.add(handle, submitAtEndOfTurn);
@@ -382,38 +347,13 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     this.pump.start();
   }
 
-  claim(handle: AioHandle): boolean {
-    return this.#completer.claim(handle);
-  }
-
-  performSynchronously(handle: AioHandle): void {
-    this.#completer.performSynchronously(handle);
-  }
-
-  processCompletion(handle: AioHandle, result: number): void {
-    this.#completer.process(handle, result);
-  }
-
-  storeCompletion(handle: AioHandle, result: number): void {
-    this.#completer.store(handle, result);
-  }
-
-  publishCompletion(handle: AioHandle): void {
-    this.#completer.publish(handle);
-  }
-
-  /** Tells the issuer, or takes an own handle back. State before: completedShared. */
-  finishCompletion(handle: AioHandle): void {
-    this.#completer.finish(handle);
-  }
-
   reclaim(handle: AioHandle): void {
     this.counters[COUNTER.completedByOthers]!++;
     this.recycle(handle);
   }
 
   /** The owner is done with a handle: outcome to the issuer, generation moved, idle again. */
-  recycle(handle: AioHandle): void {
+  override recycle(handle: AioHandle): void {
     const { words, base } = handle;
     const local = handle.index - this.#first;
     if (handle === this.#handedOut) {
@@ -449,8 +389,8 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   }
 
   collect(): void {
-    if (this.#foreign.hasNew()) {
-      this.#foreign.markSeen();
+    if (this.foreign.hasNew()) {
+      this.foreign.markSeen();
       if (this.#inFlight.count > 0) this.reclaimCompleted();
     }
     const { oldest } = this.#inFlight;
@@ -458,7 +398,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
   }
 
   hasUncollected(): boolean {
-    return this.#foreign.hasNew() || (this.method.hasCompletions?.(this) ?? false);
+    return this.foreign.hasNew() || (this.method.hasCompletions?.(this) ?? false);
   }
 
   /** Stops writing the outcome of an own IO to its issuer's return slot. */
@@ -476,7 +416,7 @@ export class Backend implements HandleHost, WaitingHost, PumpHost, StagingHost, 
     if (state === SUBMITTED) this.method.cancelOne?.(this, handle);
     else if (state === STAGED && this.staging.remove(handle)) {
       updateState(this.#words, handle.base + HANDLE.state, SUBMITTED);
-      this.#completer.complete(handle, -ECANCELED, NOBODY_THREW);
+      this.complete(handle, -ECANCELED, NOBODY_THREW);
     }
   }
 

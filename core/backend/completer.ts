@@ -1,5 +1,6 @@
 /**
- * completer.ts: executes IOs in this thread, and completes them: own ones, and those of other backends.
+ * completer.ts: what every thread can do that completes IO, its own and that of other backends. A
+ * backend (backend.ts) issues IO as well; a helper (life/helper_thread.ts) does not.
  *
  * @module
  */
@@ -11,15 +12,18 @@ import type { CallbackTable } from "../io/callback.ts";
 import * as claims from "../memory/claim.ts";
 import * as completion from "../io/completion_steps.ts";
 import * as counting from "../io/counters.ts";
-import type { ForeignCompletions } from "../waiting/foreign_completions.ts";
+import { countersOf } from "../io/counters.ts";
+import type { Doorbells } from "../waiting/doorbell.ts";
+import { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import type { AioHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
-import type { InjectionPoints } from "../io/injection.ts";
+import { InjectionPoints } from "../io/injection.ts";
 import type { IoLog } from "../io/io_log.ts";
 import { performSynchronously } from "../io/operation.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { BACKEND, type Control } from "../memory/shared_memory.ts";
-import type { Turn } from "../waiting/turn.ts";
+import { Turn } from "../waiting/turn.ts";
+import { WakeUps } from "../waiting/wake_ups.ts";
 import * as waitEvents from "../io/wait_event.ts";
 import { waitEventOf } from "../io/wait_event.ts";
 
@@ -31,122 +35,134 @@ const { FLAG_BITS } = flags;
 const { HANDLE } = layout;
 const { WAIT_NONE } = waitEvents;
 
-/** What completing needs of the backend. */
-export interface CompleterHost {
-  /** This thread's backend. */
+/** What a thread that completes IO is made of. */
+export interface CompleterParts {
+  /** Its record. */
   readonly id: number;
   /** Shared memory. */
   readonly control: Control;
-  /** The C library. */
+  /** The C library, as this thread opened it. */
   readonly libc: Libc;
   /** The callbacks by id. */
   readonly callbacks: CallbackTable;
+  /** Wakes other backends. */
+  readonly doorbells: Doorbells;
+  /** Takes lines about each IO; null: nobody wants any. */
+  readonly log: IoLog | null;
+  /** Lets the rest of the event loop run, then resolves. */
+  readonly goAround: () => Promise<unknown>;
+}
+
+/** A thread that executes and completes IO: a backend, or one that only helps backends. */
+export abstract class Completer {
+  readonly id: number;
+  readonly control: Control;
+  readonly libc: Libc;
+  readonly callbacks: CallbackTable;
+  /** Wakes other backends, and this one. */
+  readonly doorbells: Doorbells;
   /** Where tests step in. */
   readonly injections: InjectionPoints;
-  /** What this backend has done so far. */
+  /** What this thread has done so far. */
   readonly counters: Float64Array;
   /** Takes lines about each IO; null: nobody wants any. */
   readonly log: IoLog | null;
-  /** Whose turn of the event loop it is. */
+  readonly wakeUps: WakeUps;
+  /** Limits how long this module runs before the rest of the event loop gets a turn. */
   readonly turn: Turn;
-  /** Takes back an own handle whose result is published. */
-  recycle(handle: AioHandle): void;
-}
-
-/** The completing side of one backend. */
-export class Completer {
-  readonly #host: CompleterHost;
-  readonly #foreign: ForeignCompletions;
-  readonly #id: number;
+  protected readonly foreign: ForeignCompletions;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #waitEventAt: number;
 
-  /**
-   * Made by the core, not by users.
-   *
-   * @param host the backend
-   * @param foreign tells other backends
-   */
-  constructor(host: CompleterHost, foreign: ForeignCompletions) {
-    this.#host = host;
-    this.#foreign = foreign;
-    this.#id = host.id;
-    this.#words = host.control.words;
-    this.#waitEventAt = host.control.backendAt(host.id) + BACKEND.waitEvent;
+  constructor({ id, control, libc, callbacks, doorbells, log, goAround }: CompleterParts) {
+    this.id = id;
+    this.control = control;
+    this.libc = libc;
+    this.callbacks = callbacks;
+    this.doorbells = doorbells;
+    this.injections = new InjectionPoints(callbacks);
+    this.counters = countersOf(control, id).fill(0);
+    this.log = log;
+    this.wakeUps = new WakeUps(this.counters, log);
+    this.turn = new Turn(goAround, this.wakeUps);
+    this.foreign = new ForeignCompletions(control, doorbells, id);
+    this.#words = control.words;
+    this.#waitEventAt = control.backendAt(id) + BACKEND.waitEvent;
     this.#words[this.#waitEventAt] = WAIT_NONE;
   }
 
-  /** See `MethodBackend.claim`. */
+  /** Takes back an own handle whose result is published. */
+  abstract recycle(handle: AioHandle): void;
+
+  /** See {@linkcode MethodBackend.claim}. */
   claim(handle: AioHandle): boolean {
-    return tryClaimSubmitted(handle.words, handle.base, this.#id);
+    return tryClaimSubmitted(handle.words, handle.base, this.id);
   }
 
-  /** See `MethodBackend.performSynchronously`. */
+  /** See {@linkcode MethodBackend.performSynchronously}. */
   performSynchronously(handle: AioHandle): void {
     const { base } = handle;
     const words = this.#words;
-    const { libc, control, turn } = this.#host;
     this.#claimForeign(handle);
     words[this.#waitEventAt] = waitEventOf(words[base + HANDLE.operation]!);
     const isLocal = (words[base + HANDLE.flags]! & FLAG_BITS.referencesLocal) !== 0;
     const result = isLocal && !handle.iovec.resolveLocal()
       ? -EFAULT
-      : performSynchronously(libc, control, base, handle.iovec.bytes);
+      : performSynchronously(this.libc, this.control, base, handle.iovec.bytes);
     words[this.#waitEventAt] = WAIT_NONE;
-    turn.spend(handle.length);
+    this.turn.spend(handle.length);
     this.complete(handle, result, NOBODY_THREW);
   }
 
-  /** See `MethodBackend.processCompletion`. */
-  process(handle: AioHandle, result: number): void {
+  /** See {@linkcode MethodBackend.processCompletion}. */
+  processCompletion(handle: AioHandle, result: number): void {
     this.#claimForeign(handle);
     this.complete(handle, result, NOBODY_THREW);
   }
 
-  /** See `MethodBackend.storeCompletion`. */
-  store(handle: AioHandle, result: number): void {
+  /** See {@linkcode MethodBackend.storeCompletion}. */
+  storeCompletion(handle: AioHandle, result: number): void {
     this.#claimForeign(handle);
-    storeRawResult(handle, result, handle.backendId !== this.#id);
+    storeRawResult(handle, result, handle.backendId !== this.id);
   }
 
-  /** See `MethodBackend.publishCompletion`. */
-  publish(handle: AioHandle): void {
-    const { callbacks, injections, log, turn } = this.#host;
-    const isOwn = handle.backendId === this.#id;
-    if (isOwn) turn.spendCompleted(handle.length);
+  /** See {@linkcode MethodBackend.publishCompletion}. */
+  publishCompletion(handle: AioHandle): void {
+    const { callbacks, injections, log } = this;
+    const isOwn = handle.backendId === this.id;
+    if (isOwn) this.turn.spendCompleted(handle.length);
     publishResult(callbacks, handle, NOBODY_THREW, !isOwn, injections, log);
-    this.finish(handle);
+    this.deliver(handle);
   }
 
   /** So that it is known whose IO goes on elsewhere if this thread dies half-way. */
   #claimForeign(handle: AioHandle): void {
-    if (handle.backendId === this.#id) return;
+    if (handle.backendId === this.id) return;
     const { words, base } = handle;
-    const isClaimed = claimantOf(words, base) === this.#id ||
-      tryClaimSubmitted(words, base, this.#id);
+    const isClaimed = claimantOf(words, base) === this.id ||
+      tryClaimSubmitted(words, base, this.id);
     assert(isClaimed, "An IO is completed by two threads");
   }
 
   /** From submitted to completedShared, or idle if it is an own one. */
   complete(handle: AioHandle, result: number, thrower: number): void {
-    const { callbacks, injections, log } = this.#host;
-    const isForeign = handle.backendId !== this.#id;
+    const { callbacks, injections, log } = this;
+    const isForeign = handle.backendId !== this.id;
     completeShared(callbacks, handle, result, thrower, isForeign, injections, log);
-    this.finish(handle);
+    this.deliver(handle);
   }
 
   /**
    * After completedShared: the issuer takes its own handle back right away, and wakes the waiters
    * then; another one tells it.
    */
-  finish(handle: AioHandle): void {
-    const { counters } = this.#host;
-    if (handle.backendId === this.#id) {
-      counters[COUNTER.completedBySelf]!++;
-      this.#host.recycle(handle);
+  deliver(handle: AioHandle): void {
+    if (handle.backendId === this.id) {
+      this.counters[COUNTER.completedBySelf]!++;
+      this.recycle(handle);
     } else {
-      counters[COUNTER.completedForOthers]!++;
-      this.#foreign.tell(handle);
+      this.counters[COUNTER.completedForOthers]!++;
+      this.foreign.tell(handle);
     }
   }
 }

@@ -11,23 +11,18 @@ import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
 import { AioInvariantError } from "../base/assert.ts";
 import { importModules } from "./callback_modules.ts";
 import { tryClaimSubmitted } from "../memory/claim.ts";
-import { Completer, type CompleterHost } from "../backend/completer.ts";
-import { countersOf } from "../io/counters.ts";
+import { Completer } from "../backend/completer.ts";
 import { Doorbells } from "../waiting/doorbell.ts";
-import { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import { type AioHandle, type HandleHost, makeHandle } from "../io/handle.ts";
-import { InjectionPoints } from "../io/injection.ts";
-import type { IoLog, LogReceiver } from "../io/io_log.ts";
+import type { LogReceiver } from "../io/io_log.ts";
 import { MemoryMap } from "../memory/memory_map.ts";
 import { OpenFileTable } from "../files/file_table.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 import { BACKEND, Control } from "../memory/shared_memory.ts";
 import { makeTables, type Tables, type TablesParts } from "./tables.ts";
-import { Turn } from "../waiting/turn.ts";
 import { Arena } from "../memory/arena.ts";
 import { importLayers, layersWith } from "./layers.ts";
 import type { NamedModule } from "../base/named_module.ts";
-import { WakeUps } from "../waiting/wake_ups.ts";
 
 /** What a helper is told, by a message. */
 export interface HelperToken {
@@ -44,46 +39,36 @@ export interface HelperToken {
 }
 
 /** A helper, in its own thread. */
-export class Helper implements HandleHost, CompleterHost {
-  readonly id: number;
-  readonly control: Control;
-  readonly libc: Libc;
+export class Helper extends Completer implements HandleHost {
   readonly memory: MemoryMap;
-  readonly callbacks: Tables["callbacks"];
   readonly targets: Tables["targets"];
-  readonly injections: InjectionPoints;
-  readonly counters: Float64Array;
-  readonly log: IoLog | null;
-  readonly turn: Turn;
-  /** Wakes backends. Completing their IO does so by itself. */
-  readonly doorbells: Doorbells;
   /** Its thread, as the system has it. */
   readonly threadId: number;
-  readonly #completer: Completer;
   readonly #handles: AioHandle[] = [];
 
   private constructor(token: HelperToken, libc: Libc, parts: TablesParts) {
-    this.id = token.id;
-    this.control = new Control(token.control);
-    this.libc = libc;
-    this.threadId = libc.threadId();
-    const isThreadAlive = (id: number) => libc.isThreadAlive(id);
-    this.memory = new MemoryMap(libc, token.arena, token.control);
-    const { id, control, threadId, memory: { arenaAddress } } = this;
+    const { id } = token;
+    const control = new Control(token.control);
+    const threadId = libc.threadId();
+    const isThreadAlive = (thread: number) => libc.isThreadAlive(thread);
+    const memory = new MemoryMap(libc, token.arena, token.control);
+    const { arenaAddress } = memory;
     const arena = new Arena(control, token.arena, arenaAddress, id, threadId, isThreadAlive);
     const files = new OpenFileTable(control, threadId, isThreadAlive);
-    this.doorbells = new Doorbells(control, libc, id);
-    const host = { id, control, arena, files, bells: this.doorbells };
-    const { callbacks, targets, log } = makeTables(parts, host);
-    this.callbacks = callbacks;
-    this.targets = targets;
-    this.log = log;
-    this.injections = new InjectionPoints(callbacks);
-    this.counters = countersOf(this.control, this.id).fill(0);
+    const doorbells = new Doorbells(control, libc, id);
+    const { callbacks, targets, log } = makeTables(parts, {
+      id,
+      control,
+      arena,
+      files,
+      bells: doorbells,
+    });
     // It awaits nothing, so its turns end nowhere.
-    this.turn = new Turn(() => Promise.resolve(), new WakeUps(this.counters, null));
-    const foreign = new ForeignCompletions(control, this.doorbells, id);
-    this.#completer = new Completer(this, foreign);
+    const goAround = () => Promise.resolve();
+    super({ id, control, libc, callbacks, doorbells, log, goAround });
+    this.threadId = threadId;
+    this.memory = memory;
+    this.targets = targets;
   }
 
   /**
@@ -127,11 +112,6 @@ export class Helper implements HandleHost, CompleterHost {
     return this.#handles[index] ??= makeHandle(this, index);
   }
 
-  /** Executes an IO that it has claimed, completes it and tells its issuer. */
-  perform(handle: AioHandle): void {
-    this.#completer.performSynchronously(handle);
-  }
-
   /** Gives the record back, with nothing claimed. */
   leave(): void {
     this.memory.release();
@@ -140,7 +120,7 @@ export class Helper implements HandleHost, CompleterHost {
     closeLibc(this.libc);
   }
 
-  recycle(): never {
+  override recycle(): never {
     throw new AioInvariantError("A helper has no IO of its own");
   }
 

@@ -262,7 +262,7 @@ function completeClaimed(backend: Backend, dead: number, from: ReapingFrom): boo
     if (result === null) isDone = false;
     if (result === null || !tryClaim(words, base, backend.id, low, dead)) continue;
     finishAgain(backend, handle, result);
-    backend.finishCompletion(handle);
+    backend.deliver(handle);
   }
   return isDone;
 }

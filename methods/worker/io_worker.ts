@@ -86,7 +86,7 @@ export class IoWorker {
     else if (isShort && depth > this.#queue.running) this.#askForMore();
     this.#idleSince = -1;
     if (++this.#ios >= HISTORY_MAX) this.#halve();
-    this.#helper.perform(handle!);
+    this.#helper.performSynchronously(handle!);
     Atomics.store(words, this.#at + WORKER.handle, 0);
   }
 

@@ -95,5 +95,5 @@ Deno.test("held: another thread's IO is told as completed while its handle is st
     "COMPLETED_SHARED: completed: status OK, callback 0, error data 0, result 512, " +
     "raw result 512 in completedIo",
   ]);
-  backend.finishCompletion(handle);
+  backend.deliver(handle);
 });
