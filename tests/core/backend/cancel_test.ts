@@ -7,6 +7,7 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { ECANCELED } from "../../../ffi/errno.ts";
 import { SLOT } from "../../../methods/io_uring/memory.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AioHandle } from "../../../core/io/handle.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { fileContent, openHeld, startRead, stateOf } from "../../support/core.ts";
 import { STAGING, testSharedCores } from "../../support/core_methods.ts";
@@ -114,7 +115,14 @@ testEachForm(
     const reads: Promise<number>[] = [];
     {
       // No file waits for ever, so its reads go to a pipe that nobody writes to.
-      using _fd = replace<{ fd: number }, "fd">(file, "fd", pipe.fd);
+      const { startReadv } = AioHandle.prototype;
+      using _fd = replace(
+        AioHandle.prototype,
+        "startReadv",
+        function (this: AioHandle, _fd, ...rest) {
+          startReadv.call(this, pipe.fd, ...rest);
+        },
+      );
       for (let i = 0; i < 5; i++) reads.push(file.readAt(new Uint8Array(10), 0, { signal }));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
