@@ -10,7 +10,7 @@ import { AioCore, AioHandle, ResourceOwner } from "../core/mod.ts";
 import * as inside from "../core/inside.ts";
 import { Aio, AioFile } from "../mod.ts";
 import * as rules from "./support/house/doors.ts";
-import { tempDir } from "./support/temp.ts";
+import { runChild, tempDir } from "./support/temp.ts";
 
 const root = (path: string) => new URL(`../${path}`, import.meta.url);
 
@@ -149,6 +149,15 @@ Deno.test("doors canary: an option that lacks a word is found", async () => {
     "none: no methods",
   ]);
   assertEquals(rules.findVagueOptions(names[0]!, false), ["range: no range", "none: no default"]);
+});
+
+Deno.test("doors: every type that a door shows is exported by one, and has a comment", async () => {
+  const { code, stderr } = await runChild([
+    "doc",
+    "--lint",
+    ...PATHS.map((path) => root(path).href),
+  ]);
+  assertEquals(code, 0, stderr);
 });
 
 Deno.test("doors: core/inside.ts is short enough to read", async () => {

@@ -40,8 +40,6 @@ export class AcquireQueue {
   #isServing = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param source gives and takes back handles
    */
   constructor(source: HandleSource) {

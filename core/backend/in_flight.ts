@@ -14,8 +14,6 @@ export class InFlight {
   readonly #list: HandleList;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param handles all own handles, in order of their numbers
    */
   constructor(handles: readonly AioHandle[]) {

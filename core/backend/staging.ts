@@ -34,8 +34,6 @@ export class Staging {
   #isSubmitScheduled = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param host the backend
    */
   constructor(host: StagingHost) {

@@ -19,8 +19,6 @@ export class HandleList {
   #count = 0;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param capacity the numbers are 0 to capacity - 1
    */
   constructor(capacity: number) {

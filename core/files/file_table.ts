@@ -141,8 +141,6 @@ export class OpenFileTable {
   readonly #maxFiles: number;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control where it is
    * @param threadId this thread's id, for the lock
    * @param isThreadAlive asks the system whether another holder of the lock still runs

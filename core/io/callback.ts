@@ -144,8 +144,6 @@ export class CallbackTable extends NameTable {
   onCall: TraceHook | null = null;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param onThrown told when a callback threw
    */
   constructor(onThrown: ThrownHook) {

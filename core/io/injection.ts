@@ -48,8 +48,6 @@ export class InjectionPoints {
   hasCompletionHook = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param callbacks what is told of hooks that throw
    */
   constructor(callbacks: CallbackTable) {

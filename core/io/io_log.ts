@@ -49,8 +49,6 @@ export class IoLog {
   readonly #callbacks: CallbackTable;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param hook takes the lines; never throws
    * @param level the most detailed lines that are made
    * @param callbacks refuse what the hook may not call

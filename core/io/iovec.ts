@@ -39,8 +39,6 @@ export class Iovec {
   #localViews: Uint8Array | readonly Uint8Array[] | null = null;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control where it is
    * @param index of the handle
    * @param memory which memory does not go away

@@ -51,7 +51,7 @@ export function defineTarget(target: AioTarget): AioTarget {
 export class TargetTable extends NameTable {
   readonly #targets: (AioTarget | null)[] = [null];
 
-  /** Made by the core, not by users: an empty table. */
+  /** An empty table. */
   constructor() {
     super("target");
   }

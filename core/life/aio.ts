@@ -338,10 +338,11 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * Ends the subsystem in this thread: no new IO, what is in flight, and what of other threads it
-   * awaits, is waited for, everything is given back. In the opener it ends new IO everywhere, and waits for what other threads have in
-   * flight; in an attached thread it detaches that thread. A batch left open is closed, with the warning
-   * `open AIO batch at end of (sub-)transaction`. Calling it again does nothing.
+   * Ends the subsystem in this thread: refuses new IO, waits for its own IO in flight and for IO of
+   * others that it awaits, then gives everything back. In the opener it ends new IO everywhere, and waits
+   * for what other threads have in flight; in an attached thread it detaches that thread. A batch left
+   * open is closed, with the warning `open AIO batch at end of (sub-)transaction`. Calling it again does
+   * nothing.
    *
    * @param options a signal to end the wait: what is in flight then keeps its memory and descriptors
    *   until the kernel is done, but no event loop alive, and the rest follows by itself

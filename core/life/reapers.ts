@@ -103,8 +103,6 @@ export class Reapers {
   #hasFailed = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param host the backend
    */
   constructor(host: ReapersHost) {

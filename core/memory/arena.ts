@@ -49,8 +49,6 @@ export class Arena {
   #words: Int32Array<SharedArrayBuffer> | null = null;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control the control memory, where the bookkeeping is
    * @param buffer the arena's memory
    * @param address where that is in this process

@@ -62,8 +62,6 @@ export class ArenaPages {
   readonly #isThreadAlive: IsThreadAlive;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control where the words are
    * @param threadId this thread's id, for the lock
    * @param isThreadAlive asks the system whether another holder of the lock still runs

@@ -47,8 +47,6 @@ export class LayerRuns {
   readonly #layer: number;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param arena of this thread
    * @param layer the number of the layer
    */

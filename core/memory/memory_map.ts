@@ -71,8 +71,6 @@ export class MemoryMap {
   readonly #recentAddresses = new Float64Array(RECENT_VIEWS);
 
   /**
-   * Made by the core, not by users.
-   *
    * @param libc tells addresses
    * @param arena the arena's memory
    * @param control the control memory, only to be held

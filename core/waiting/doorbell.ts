@@ -44,8 +44,6 @@ export class Doorbells {
   #hasRungSelf = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control where the words are
    * @param libc does the calls
    * @param id whose doorbell is its own

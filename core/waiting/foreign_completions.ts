@@ -20,8 +20,6 @@ export class ForeignCompletions {
   #seen: number;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param control where the counters are
    * @param doorbells wakes who sleeps
    * @param id this backend

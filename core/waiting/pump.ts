@@ -95,8 +95,6 @@ export class Pump {
   #endSleep: (() => void) | null = null;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param host the backend
    */
   constructor(host: PumpHost) {

@@ -72,8 +72,6 @@ export class Waiting {
   awaited = 0;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param host the backend
    */
   constructor(host: WaitingHost) {

@@ -53,8 +53,6 @@ export class WakeUps {
   readonly #log: IoLog | null;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param counters this thread's own
    * @param log takes lines
    */

@@ -33,8 +33,6 @@ export class BounceSpace {
   #lookAgain: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param arena where the space is
    */
   constructor(arena: Arena) {

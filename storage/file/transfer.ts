@@ -67,8 +67,6 @@ export class Transfers {
   readonly #syncRef = invalidWaitRef();
 
   /**
-   * Made by the core, not by users.
-   *
    * @param aio the core
    * @param space where bytes are bounced
    */

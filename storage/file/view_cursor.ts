@@ -46,8 +46,6 @@ export class ViewCursor {
   #done = 0;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param views from `checkViews`
    */
   constructor(views: readonly Uint8Array[]) {
