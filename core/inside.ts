@@ -25,12 +25,15 @@ export { get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
 // This thread's side of an Aio, and how it opens and ends.
 export type { Backend } from "./backend/backend.ts";
 export { backendOf } from "./backend/backend_of.ts";
-export type { Layer } from "./life/layer.ts";
+export type { Layer, LayerHost, LayerParts } from "./life/layer.ts";
+export { layersOf } from "./life/made_layers.ts";
 export { attachBackend, openBackend, type OpenedBackend } from "./life/open_aio.ts";
 export { closeWithFiles } from "./life/aio.ts";
 export type { Failures } from "./life/closing_backend.ts";
 
 // Shared memory.
+export type { ArenaRun, LayerRuns } from "./memory/layer_runs.ts";
+export { type WaitWord, wakeWord } from "./waiting/words.ts";
 export type { Arena } from "./memory/arena.ts";
 export { type Control, LAYOUT_VERSION } from "./memory/shared_memory.ts";
 export { checkToken, identityOf } from "./memory/token.ts";

@@ -40,6 +40,7 @@ import type { TargetTable } from "../io/target.ts";
 import * as refs from "../io/wait_ref.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 import { Waiting, type WaitingHost } from "../waiting/waiting.ts";
+import { WordWaits } from "../waiting/words.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { completeLocal, makeIdle, NOBODY_THREW } = completion;
@@ -66,6 +67,8 @@ export class Backend extends Completer
   readonly warn: (message: string, cause?: unknown) => void;
   /** How one waits for its IOs. */
   readonly waiting: Waiting;
+  /** How one waits for words of shared memory. */
+  readonly wordWaits: WordWaits;
   /** Looks for completions while somebody awaits them. */
   readonly pump: Pump;
   /** IOs that are prepared and not submitted. */
@@ -74,7 +77,6 @@ export class Backend extends Completer
   readonly acquireQueue: AcquireQueue;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
-
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly fileTargetId: number;
   readonly #first: number;
@@ -112,6 +114,7 @@ export class Backend extends Completer
     this.#owners = new Array(count).fill(null);
     this.staging = new Staging(this);
     this.waiting = new Waiting(this);
+    this.wordWaits = new WordWaits(this);
     this.pump = new Pump(this);
     this.acquireQueue = new AcquireQueue({
       tryAcquire: (owner, ret) => this.#handedOut === null ? this.tryAcquire(owner, ret) : null,

@@ -9,7 +9,7 @@
 import { OPERATIONS, type OperationWaitEvent, STARTED_NAMES } from "./operation_table.ts";
 
 /** What a backend waits for; null: nothing, its thread runs. */
-export type WaitEvent = "AioIoCompletion" | "AioIoSubmit" | OperationWaitEvent;
+export type WaitEvent = "AioIoCompletion" | "AioIoSubmit" | "Extension" | OperationWaitEvent;
 
 /** Nothing. */
 export const WAIT_NONE = 0;
@@ -17,16 +17,19 @@ export const WAIT_NONE = 0;
 export const WAIT_IO_COMPLETION = 1;
 /** Another thread has prepared an IO and not submitted it yet. */
 export const WAIT_IO_SUBMIT = 2;
+/** A word that another thread is to change: a lock of a layer. */
+export const WAIT_EXTENSION = 3;
 
 /** The names by number: those of operations follow, by the numbers of the operations, from 1 on. */
 export const WAIT_EVENT_NAMES: readonly (WaitEvent | null)[] = [
   null,
   "AioIoCompletion",
   "AioIoSubmit",
+  "Extension",
   ...STARTED_NAMES.map((name) => OPERATIONS[name].waitEvent),
 ];
 
 /** What a thread waits for that executes an operation itself. */
 export function waitEventOf(operation: number): number {
-  return WAIT_IO_SUBMIT + operation;
+  return WAIT_EXTENSION + operation;
 }

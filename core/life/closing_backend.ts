@@ -79,6 +79,7 @@ async function giveEverythingBack(
   if (backend.isOpener) await failures.attempt(() => drainOthers(backend, patience));
   await failures.attempt(() => closeFiles(failures, patience));
   await failures.attempt(() => reapersOf(backend).end(patience));
+  backend.wordWaits.end();
   await failures.attempt(() => backend.pump.settled());
   await failures.attempt(() => backend.turn.settled());
   await failures.attempt(() => backend.doorbells.close());

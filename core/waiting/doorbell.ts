@@ -34,6 +34,8 @@ export class Doorbells {
   readonly #id: number;
   /** A bit for each backend there can be, but this one; a helper is none. */
   readonly #others: number;
+  /** This one's; 0: a helper's. */
+  readonly #own: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
   /** The lower half is enough. */
   readonly #counter = new Int32Array(COUNTER_BYTES / Int32Array.BYTES_PER_ELEMENT);
@@ -56,7 +58,8 @@ export class Doorbells {
     const count = control.words[HEADER.maxBackends]!;
     // A shift by 32 is none.
     const all = count === 32 ? -1 : (1 << count) - 1;
-    this.#others = id < count ? all & ~(1 << id) : all;
+    this.#own = id < count ? 1 << id : 0;
+    this.#others = all & ~this.#own;
   }
 
   #wordOf(id: number): number {
@@ -153,6 +156,11 @@ export class Doorbells {
     for (let rest = mask & this.#others; rest !== 0; rest &= rest - 1) {
       this.ring(31 - Math.clz32(rest & -rest));
     }
+  }
+
+  /** Whether the bit of this thread is in a mask. */
+  isOwnIn(mask: number): boolean {
+    return (mask & this.#own) !== 0;
   }
 
   /**

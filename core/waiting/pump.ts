@@ -1,10 +1,10 @@
 /**
  * pump.ts: how awaiting code learns of completions that other threads bring about.
  *
- * While IO of this backend is in flight, or IO of another one is awaited, the pump looks for
- * completions once per turn of the event loop for as long as that is worth it (spin.ts), and then
- * sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the event
- * loop alive, and only that: with nothing in flight there is none.
+ * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the pump
+ * looks for completions once per turn of the event loop for as long as that is worth it (spin.ts), and
+ * then sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the
+ * event loop alive, and only that: with nothing awaited there is none.
  *
  * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
  * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
@@ -63,6 +63,8 @@ export interface PumpHost extends BoundedSleeper {
   hasUncollected(): boolean;
   /** Knows whether an IO of another backend is done. */
   readonly waiting: { isDone(ref: WaitRef): boolean };
+  /** Awaits words of shared memory. */
+  readonly wordWaits: { readonly count: number; look(): number; hasNews(): boolean };
 }
 
 interface ForeignWait {
@@ -127,6 +129,11 @@ export class Pump {
   /** To be called when an own IO is over: the last one ends the sleep, so that the event loop can end. */
   noticeCompletion(): void {
     this.#completions++;
+    this.noticeIdle();
+  }
+
+  /** To be called when nothing may be awaited any more: that ends the sleep. */
+  noticeIdle(): void {
     if (this.#parked !== null && !this.#isBusy()) this.#ringSelf();
   }
 
@@ -161,7 +168,8 @@ export class Pump {
       const state = control.words[control.handleAt(index) + HANDLE.state]!;
       if (state >= DEFINED && !this.#isForsaken(index)) return true;
     }
-    return this.#foreign.some(({ ref }) => !this.#isForsaken(ref.index));
+    return this.#host.wordWaits.count > 0 ||
+      this.#foreign.some(({ ref }) => !this.#isForsaken(ref.index));
   }
 
   #isForsaken(index: number): boolean {
@@ -175,6 +183,10 @@ export class Pump {
   }
 
   #isBusy(): boolean {
+    return this.#isIoAwaited() || this.#host.wordWaits.count > 0;
+  }
+
+  #isIoAwaited(): boolean {
     return this.#host.inFlightCount > 0 || this.#foreign.length > 0;
   }
 
@@ -182,8 +194,8 @@ export class Pump {
     const now = performance.now();
     this.#host.turn.renew(now);
     this.#askWhoLives(now);
-    const foreign = this.#look();
-    if (this.#hasSlept) this.#recordSleep(now, foreign);
+    const found = this.#look();
+    if (this.#hasSlept) this.#recordSleep(now, found);
     this.#learn(now);
     if (!this.#isBusy()) {
       this.#isRunning = false;
@@ -193,14 +205,14 @@ export class Pump {
     else this.#park(now);
   };
 
-  #recordSleep(now: number, foreign: number): void {
-    const { wakeUps, doorbells, inFlightCount } = this.#host;
+  #recordSleep(now: number, found: number): void {
+    const { wakeUps, doorbells, inFlightCount, wordWaits } = this.#host;
     const sleep = this.#sleep;
     this.#hasSlept = false;
     sleep.sleptMs = now - this.#asleepSince;
     sleep.rungMsAgo = sleep.end === "bell" ? now - doorbells.rungAt : NaN;
-    sleep.found = this.#completions - this.#seenCompletions + foreign;
-    sleep.left = inFlightCount + this.#foreign.length;
+    sleep.found = this.#completions - this.#seenCompletions + found;
+    sleep.left = inFlightCount + this.#foreign.length + wordWaits.count;
     wakeUps.slept(sleep);
   }
 
@@ -228,18 +240,19 @@ export class Pump {
     if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
   }
 
-  /** @returns how many IOs of other backends were found done */
+  /** @returns how many IOs of other backends were found done, and words changed */
   #look(): number {
     this.#host.collect();
+    const words = this.#host.wordWaits.count === 0 ? 0 : this.#host.wordWaits.look();
     const before = this.#foreign.length;
-    if (before === 0) return 0;
+    if (before === 0) return words;
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
       if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
       else pending.push(wait);
     }
     this.#foreign = pending;
-    return before - pending.length;
+    return words + before - pending.length;
   }
 
   /** A timer that lets the event loop end, as nobody waits for what is in flight. */
@@ -304,6 +317,8 @@ export class Pump {
   };
 
   #sleepMs(): number {
+    // Whoever changes a word rings, whatever the method does.
+    if (!this.#isIoAwaited()) return CHECK_ALIVE_MS;
     return this.#bounded(this.#foreign.length > 0 ? LOOK_AGAIN_MS : CHECK_ALIVE_MS);
   }
 
@@ -313,7 +328,7 @@ export class Pump {
   }
 
   #hasNews(): boolean {
-    return this.#host.hasUncollected() ||
+    return this.#host.hasUncollected() || this.#host.wordWaits.hasNews() ||
       this.#foreign.some(({ ref }) => this.#host.waiting.isDone(ref));
   }
 }

@@ -40,7 +40,7 @@ export class Sleep {
   end: SleepEnd = "time";
   /** How long ago the bell was rung that ended it; NaN where there was none. */
   rungMsAgo = NaN;
-  /** How many IOs were found done by it. */
+  /** How many IOs were found done by it, and words changed. */
   found = 0;
   /** How many are still in flight, or awaited. */
   left = 0;

@@ -34,7 +34,7 @@ async function readSpied({ aio, file }: Fixture): Promise<WaitRef> {
 testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys", async (test) => {
   await using fixture = await test.open({ callbackModules: [MODULE] }, [spyLayer, otherLayer]);
   const { aio } = fixture;
-  const names = ["fileReadv", "fileWritev", "fileSync", "spy", "other", "zebra", "ape"];
+  const names = ["fileReadv", "fileWritev", "fileSync", "spy", "raise", "other", "zebra", "ape"];
   assertEquals(names.map((name) => aio.callbackId(name)), names.map((_, i) => i + 1));
   const targets = ["file", "spied", "shelf"];
   assertEquals(targets.map((name) => aio.targetId(name)), [1, 2, 3]);

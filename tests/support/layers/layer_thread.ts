@@ -23,6 +23,7 @@ export type LayerAsk =
   | { what: "openFile"; path: string }
   | { what: "takeRun"; bytes: number; mark: number }
   | { what: "reapAndDie"; id: number }
+  | { what: "change" | "changeWhenWaited" | "store" | "waitWord"; index: number; value: number }
   | { what: "id" | "reaped" | "close" };
 
 /** What it answers. */

@@ -14,7 +14,9 @@ import { attachBackend } from "../../../core/life/open_aio.ts";
 import { type Aio, aioOf } from "../../../storage/aio.ts";
 import { LAYERS } from "../../../storage/layers.ts";
 import { methodsFor } from "../core_methods.ts";
-import { hooks, hosts, reaped } from "./spy_layer.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { hangs } from "../patience.ts";
+import { changeWord, hooks, hosts, reaped, wordAt } from "./spy_layer.ts";
 import type { LayerAnswer, LayerAsk } from "./layer_thread.ts";
 
 const READ_BYTES = 64;
@@ -40,6 +42,16 @@ function takeRun(bytes: number, mark: number): number {
   return run?.offset ?? -1;
 }
 
+/** Does so once anybody waits for it; that one may block its thread meanwhile. */
+function changeWhenWaited(index: number, value: number): void {
+  const host = hosts.at(-1)!;
+  const word = wordAt(host, index);
+  for (const isHanging = hangs(); Atomics.load(word.words, word.waiters) === 0;) {
+    if (isHanging()) throw new Error("Nobody waits for the word");
+  }
+  changeWord(host, word, value);
+}
+
 async function answer(ask: LayerAsk): Promise<unknown> {
   switch (ask.what) {
     case "attach": {
@@ -53,6 +65,15 @@ async function answer(ask: LayerAsk): Promise<unknown> {
       return startRead(ask.callback);
     case "await":
       return await aio.wait(ask.ref);
+    case "store":
+      Atomics.store(hosts.at(-1)!.arena.words, ask.index, ask.value);
+      return;
+    case "change":
+      return changeWord(hosts.at(-1)!, wordAt(hosts.at(-1)!, ask.index), ask.value);
+    case "changeWhenWaited":
+      return changeWhenWaited(ask.index, ask.value);
+    case "waitWord":
+      return backendOf(aio).wordWaits.waitSync(wordAt(hosts.at(-1)!, ask.index), ask.value);
     case "reaped":
       return reaped;
     case "id":

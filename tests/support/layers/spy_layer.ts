@@ -7,6 +7,7 @@
 import { defineCallbacks } from "../../../core/io/callback.ts";
 import { defineTarget } from "../../../core/io/target.ts";
 import type { Layer, LayerHost } from "../../../core/life/layer.ts";
+import { type WaitWord, wakeWord } from "../../../core/waiting/words.ts";
 
 /** What the layer was made with in this thread, one entry an Aio. */
 export const hosts: LayerHost[] = [];
@@ -20,7 +21,10 @@ export const hooks: {
   closingFile?: ((host: LayerHost, slot: number) => void) | undefined;
 } = {};
 
-/** The layer. */
+/**
+ * The layer. Its callback `spy` says so, its callback `raise` sets the word to 1 that the handle data
+ * names, and wakes whoever waits for it.
+ */
 export const spyLayer: Layer = {
   name: "spy",
   module: new URL(import.meta.url),
@@ -32,6 +36,12 @@ export const spyLayer: Layer = {
         spy: defineCallbacks({
           completeShared(handle, prior) {
             host.say("log", `spy: IO ${handle.id} in ${host.id}`);
+            return prior;
+          },
+        }),
+        raise: defineCallbacks({
+          completeShared(handle, prior) {
+            changeWord(host, wordAt(host, handle.handleData()[0]!), 1);
             return prior;
           },
         }),
@@ -51,6 +61,17 @@ export const spyLayer: Layer = {
     };
   },
 };
+
+/** A word of the arena that can be waited for; who waits is in the next one. */
+export function wordAt({ arena }: LayerHost, index: number): WaitWord {
+  return { words: arena.words, index, waiters: index + 1 };
+}
+
+/** Sets it, and wakes whoever waits. */
+export function changeWord({ bells }: LayerHost, word: WaitWord, value: number): void {
+  Atomics.store(word.words, word.index, value);
+  wakeWord(bells, word);
+}
 
 /** Another one. */
 export const otherLayer: Layer = {
