@@ -60,12 +60,13 @@ export { AioResult, AioReturn, reportResult } from "./io/result.ts";
 export type { ReportLevel, ResultStatus } from "./io/result.ts";
 export { type ReleaseOptions, ResourceOwner } from "./life/resource_owner.ts";
 
-// What programs add: callbacks, targets, and hooks for their tests.
+// What programs add: callbacks, targets, verifiers, and hooks for their tests.
 export { defineCallbacks } from "./io/callback.ts";
 export type { AioCallbacks, CallbackHandle, OperationData } from "./io/callback.ts";
 export type { Operands } from "./io/operation.ts";
 export type { OperationName, OperationWaitEvent, StartedName } from "./io/operation_table.ts";
 export { defineTarget } from "./io/target.ts";
 export type { AioTarget, TargetIdentity } from "./io/target.ts";
+export { defineVerifier, type PageVerdict, type PageVerifier } from "./io/verifier.ts";
 export type { InjectionHook } from "./io/injection.ts";
 export type { InjectionPoint } from "./io/result.ts";

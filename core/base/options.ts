@@ -10,6 +10,7 @@
 import { PAGE_SIZE_BYTES } from "../../ffi/layout.ts";
 import { isAligned, isPowerOfTwo } from "../../ffi/memory.ts";
 import { shown } from "./errors.ts";
+import { callbackModulesOption } from "./module_option.ts";
 import { checkLogLevel, type LogHook, type LogLevel } from "./log_level.ts";
 
 /** Where the libraries are, if not in the usual places. */
@@ -139,11 +140,13 @@ export interface AioOptions {
    */
   spinMicroseconds?: number;
   /**
-   * Modules that export `callbacks` and `targets`; every attached thread imports the same ones.
+   * Modules that may export `callbacks`, `targets` and `verifiers`, each an object by name; every
+   * attached thread imports the same ones. A module may export `init(data)`: it is awaited once for each
+   * Aio in each thread, before the first callback runs, and gets a clone of `data`.
    *
    * Default: none. Methods: all.
    */
-  callbackModules?: readonly URL[];
+  callbackModules?: readonly (URL | { readonly url: URL; readonly data?: unknown })[];
   /**
    * Where the libraries are.
    *
@@ -198,8 +201,8 @@ export interface EffectiveOptions {
   readonly workers: Readonly<Required<WorkerPoolOptions>>;
   /** Longest time to look for completions before sleeping, in µs; null: adaptive. */
   readonly spinMicroseconds: number | null;
-  /** The callback modules, as absolute URLs. */
-  readonly callbackModules: readonly string[];
+  /** The callback modules, as absolute URLs, and what each thread's `init()` gets a clone of. */
+  readonly callbackModules: readonly { readonly url: string; readonly data: unknown }[];
   /** Where the libraries are, if not in the usual places. */
   readonly libraries: Readonly<LibraryPaths>;
 }
@@ -442,22 +445,6 @@ export function workersOption(
   throw new RangeError(
     `Cannot ${call} as "workers.min" (${workers.min}) should be less than or equal to "workers.max" (${workers.max})`,
   );
-}
-
-function callbackModulesOption(value: readonly URL[] | undefined): readonly string[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) {
-    throw new TypeError(
-      `Cannot open aio as "callbackModules" must be a list of URLs: got ${shown(value)}`,
-    );
-  }
-  return value.map((url: unknown) => {
-    if (url instanceof URL) return url.href;
-    throw new TypeError(
-      `Cannot open aio as "callbackModules" must hold URL objects, such as ` +
-        `new URL("./callbacks.ts", import.meta.url): got ${shown(url)}`,
-    );
-  });
 }
 
 function librariesOption(value: LibraryPaths | undefined): LibraryPaths {

@@ -9,7 +9,7 @@
 
 import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
 import { AioInvariantError } from "../base/assert.ts";
-import { importModules } from "./callback_modules.ts";
+import { importModules, initModules } from "./callback_modules.ts";
 import { tryClaimSubmitted } from "../memory/claim.ts";
 import { Completer } from "../backend/completer.ts";
 import { Doorbells } from "../waiting/doorbell.ts";
@@ -86,14 +86,21 @@ export class Helper extends Completer implements HandleHost {
   ): Promise<Helper | null> {
     const layers = layersWith(await importLayers(token.layers));
     const modules = await importModules(token.options.callbackModules);
+    await initModules(modules);
     const libc = openLibc(token.options.libraries.libc);
     const control = new Control(token.control);
     const at = control.backendAt(token.id) + BACKEND.threadId;
-    if (Atomics.compareExchange(control.words, at, 0, libc.threadId()) === 0) {
-      return new Helper(token, libc, { layers, modules, warn, log });
+    if (Atomics.compareExchange(control.words, at, 0, libc.threadId()) !== 0) {
+      closeLibc(libc);
+      return null;
     }
-    closeLibc(libc);
-    return null;
+    try {
+      return new Helper(token, libc, { layers, modules, warn, log });
+    } catch (error) {
+      Atomics.store(control.words, at, 0);
+      closeLibc(libc);
+      throw error;
+    }
   }
 
   /**

@@ -11,6 +11,7 @@ import type { LogLevel } from "../base/log_level.ts";
 import type { OpenFileTable } from "../files/file_table.ts";
 import type { AioCallbacks } from "../io/callback.ts";
 import type { AioTarget } from "../io/target.ts";
+import type { PageVerifier, VerifierTable } from "../io/verifier.ts";
 import type { Arena } from "../memory/arena.ts";
 import type { LayerRuns } from "../memory/layer_runs.ts";
 import type { Control } from "../memory/shared_memory.ts";
@@ -31,6 +32,8 @@ export interface LayerHost {
   readonly runs: LayerRuns;
   /** The open files of all threads. */
   readonly files: OpenFileTable;
+  /** The verifiers of all layers and modules: there when `make` has run in all layers. */
+  readonly verifiers: VerifierTable;
   /** Wakes threads that await something. */
   readonly bells: Doorbells;
   /**
@@ -46,6 +49,8 @@ export interface LayerParts {
   readonly callbacks: Readonly<Record<string, AioCallbacks>>;
   /** Its targets by name: likewise. */
   readonly targets: Readonly<Record<string, AioTarget>>;
+  /** Its verifiers by name: likewise. */
+  readonly verifiers?: Readonly<Record<string, PageVerifier>>;
   /**
    * Takes a thread that died out of what the layer shares: its handles are over, its files are still
    * open. Called in whichever thread reaps, and again if that one dies half-way, so that each step of it

@@ -9,7 +9,7 @@ import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
 import { Arena } from "../memory/arena.ts";
 import { Backend } from "../backend/backend.ts";
 import { assert } from "../base/assert.ts";
-import { importModules } from "./callback_modules.ts";
+import { importModules, initModules } from "./callback_modules.ts";
 import { Doorbells } from "../waiting/doorbell.ts";
 import { joinCallWorkers } from "../base/call_workers.ts";
 import { AioApiError, shown } from "../base/errors.ts";
@@ -70,6 +70,7 @@ export async function openBackend(
   const log = logOf(given ?? {});
   const layers = layersWith(above);
   const modules = await importModules(options.callbackModules);
+  await initModules(modules);
   // Before the methods are asked: without it there is none.
   const libc = openLibc(options.libraries.libc);
   const { method, reason } = orClose(libc, () => chooseMethod(options, methods));
@@ -125,6 +126,7 @@ export async function attachBackend(
   const layers = layersWith(above);
   const modules = await importModules(options.callbackModules);
   checkAttachable(control);
+  await initModules(modules);
   const libc = openLibc(options.libraries.libc);
   const foundation = { options, method, libc, layers, modules, warn, log };
   await makeRoom(foundation, control, token.arena);

@@ -12,7 +12,7 @@ import { closeLibc, openLibc } from "../../ffi/libc.ts";
 import { importNamed } from "../base/named_module.ts";
 import { importLayers, layersWith } from "./layers.ts";
 import type { LogLevel } from "../base/log_level.ts";
-import { importModules } from "./callback_modules.ts";
+import { importModules, initModules } from "./callback_modules.ts";
 import type { IoMethod } from "../io/method.ts";
 import { makeBackend } from "./open_aio.ts";
 import { finishReaping, tryTakeOver } from "./reap.ts";
@@ -35,6 +35,7 @@ async function reap(token: ReaperToken): Promise<boolean> {
     importModules(options.callbackModules),
     importNamed(token.method, isMethod),
   ]);
+  await initModules(modules);
   const control = new Control(token.control);
   const libc = openLibc(options.libraries.libc);
   try {

@@ -1,5 +1,6 @@
 /**
- * tables.ts: the callbacks and targets of one thread, the same ones under the same ids in every thread.
+ * tables.ts: the callbacks, targets and verifiers of one thread, the same ones under the same ids in every
+ * thread.
  *
  * @module
  */
@@ -7,11 +8,12 @@
 import { CallbackTable, hashNames } from "../io/callback.ts";
 import type { CallbackModule } from "./callback_modules.ts";
 import { type IoLog, type LogReceiver, openLog } from "../io/io_log.ts";
-import type { Layer, LayerHost } from "./layer.ts";
+import type { Layer, LayerHost, LayerParts } from "./layer.ts";
 import { MadeLayers } from "./made_layers.ts";
 import { LayerRuns } from "../memory/layer_runs.ts";
 import { type Control, HEADER } from "../memory/shared_memory.ts";
 import { FILE_TARGET_NAME, TargetTable } from "../io/target.ts";
+import { VerifierTable } from "../io/verifier.ts";
 
 /** What a thread knows IO by. */
 export interface Tables {
@@ -47,29 +49,32 @@ export interface TablesParts {
  */
 export function makeTables(
   { layers, modules, warn, log: receiver }: TablesParts,
-  host: Omit<LayerHost, "runs" | "say">,
+  host: Omit<LayerHost, "runs" | "verifiers" | "say">,
 ): Tables {
   const targets = new TargetTable();
+  const verifiers = new VerifierTable(warn);
   const callbacks = new CallbackTable((error, cause) => warn(error.message, cause));
   const log = openLog(receiver, callbacks);
   const made = new MadeLayers(callbacks, warn);
-  const add = ({ callbacks: named, targets: described }: Named) => {
+  const add = ({ callbacks: named, targets: described, verifiers: verified = {} }: LayerParts) => {
     for (const [name, one] of Object.entries(named)) callbacks.add(name, one);
     for (const [name, one] of Object.entries(described)) targets.add(name, one);
+    for (const [name, one] of Object.entries(verified)) verifiers.add(name, one);
   };
   const say: LayerHost["say"] = (level, text) => {
     if (level === "warning") warn(text);
     else log?.say(level, text);
   };
   for (const [number, layer] of layers.entries()) {
-    const parts = layer.make({ ...host, runs: new LayerRuns(host.arena, number), say });
+    const runs = new LayerRuns(host.arena, number);
+    const parts = layer.make({ ...host, runs, verifiers, say });
     add(parts);
     made.add(layer, parts);
     // Those of files alone go without the guards that whatever may throw needs.
     if (number === 0) callbacks.trustAll();
   }
   modules.forEach(add);
-  checkNames(host.control, hashNames(callbacks.names, targets.names));
+  checkNames(host.control, hashNames(callbacks.names, targets.names, verifiers.names));
   return { callbacks, targets, layers: made, fileTargetId: targets.idOf(FILE_TARGET_NAME), log };
 }
 
@@ -86,5 +91,3 @@ function checkNames({ words }: Control, hash: number): void {
       "and import the same version of this module",
   );
 }
-
-type Named = Pick<CallbackModule, "callbacks" | "targets">;

@@ -284,15 +284,41 @@ for (const hook of ["onWarning", "onLog"]) {
   });
 }
 
-Deno.test("option callbackModules holds URL objects, shown as texts", () => {
+Deno.test("option callbackModules holds URL objects, shown as texts with their data", () => {
   const url = new URL("../fixtures/nothing.ts", import.meta.url);
-  assertEquals(effectiveOptions({ callbackModules: [url] }).callbackModules, [url.href]);
+  const shown = (data: unknown) => [{ url: url.href, data }];
+  assertEquals(effectiveOptions({ callbackModules: [url] }).callbackModules, shown(undefined));
+  assertEquals(effectiveOptions({ callbackModules: [{ url }] }).callbackModules, shown(undefined));
+  const data = { list: [1] };
+  const inForce = effectiveOptions({ callbackModules: [{ url, data }] }).callbackModules;
+  data.list.push(2);
+  assertEquals(inForce, shown({ list: [1] }));
   assertRefused(
     "callbackModules",
     ["./x.ts"],
     "TypeError",
     'Cannot open aio as "callbackModules" must hold URL objects, such as ' +
-      'new URL("./callbacks.ts", import.meta.url): got "./x.ts"',
+      'new URL("./callbacks.ts", import.meta.url), or { url, data }: got "./x.ts"',
+  );
+  assertRefused(
+    "callbackModules",
+    [{ url: url.href }],
+    "TypeError",
+    'Cannot open aio as "callbackModules" must hold URL objects, such as ' +
+      `new URL("./callbacks.ts", import.meta.url), or { url, data }: got "${url.href}"`,
+  );
+  assertRefused(
+    "callbackModules",
+    [{ url, date: 1 }],
+    "TypeError",
+    'Cannot open aio with the unknown option "callbackModules.date": known are url, data',
+  );
+  assertRefused(
+    "callbackModules",
+    [{ url, data: () => {} }],
+    "TypeError",
+    `Cannot open aio as the data of the callback module ${url.href} cannot be cloned: ` +
+      "it must be such as can be posted to a Worker",
   );
   for (const [value, text] of [[url, "a URL"], ["x", '"x"'], [null, "null"]]) {
     const message = `Cannot open aio as "callbackModules" must be a list of URLs: got ${text}`;

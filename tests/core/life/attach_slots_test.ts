@@ -254,7 +254,8 @@ Deno.test("held: attach() with other callbacks leaves the slot of a dead thread 
   await using fixture = await openHeld({ maxBackends: 2 });
   const { aio, file } = fixture;
   await leaveDead(fixture);
-  const callbackModules = [import.meta.resolve("../fixtures/layers.ts")];
+  const url = import.meta.resolve("../fixtures/layers.ts");
+  const callbackModules = [{ url, data: undefined }];
   const token = { ...aio.token, options: { ...aio.options, callbackModules } };
   const worker = AttachedWorker.startBare();
   try {

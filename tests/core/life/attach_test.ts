@@ -69,7 +69,10 @@ Deno.test("sync: attach() with other callbacks than the opener is refused", asyn
   await using fixture = await openSync();
   const { aio, file } = fixture;
   const url = new URL("../fixtures/layers.ts", import.meta.url).href;
-  const token = { ...aio.token, options: { ...aio.options, callbackModules: [url] } };
+  const token = {
+    ...aio.token,
+    options: { ...aio.options, callbackModules: [{ url, data: undefined }] },
+  };
   await using worker = AttachedWorker.startBare();
   const attached = worker.ask({ what: "attach", token, file: file.token });
   await assertRejects(() => attached, Error, "Cannot attach with other callbacks");

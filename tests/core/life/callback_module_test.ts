@@ -67,7 +67,8 @@ Deno.test("aio.targetId() of an unknown name lists the known ones", async () => 
 Deno.test("a module without callbacks and targets is fine", async () => {
   await using aio = await open("nothing.ts");
   assertEquals(aio.callbackId("fileSync"), 3);
-  assertEquals(aio.options.callbackModules, [fixture("nothing.ts").href]);
+  const url = fixture("nothing.ts").href;
+  assertEquals(aio.options.callbackModules, [{ url, data: undefined }]);
 });
 
 Deno.test("sixty callbacks fit beside the built-in ones, the last has id 63", async () => {

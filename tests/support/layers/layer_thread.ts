@@ -39,15 +39,19 @@ export class LayerThread implements AsyncDisposable {
   private constructor() {}
 
   /** Starts one and attaches it. */
-  static async start(
-    aio: Aio,
-    file: AioFile,
+  static start(aio: Aio, file: AioFile, layers: readonly Layer[]): Promise<LayerThread> {
+    return LayerThread.startWith(aio.token, file.token, layers);
+  }
+
+  /** The same with tokens. */
+  static async startWith(
+    token: AioToken,
+    file: FileToken,
     layers: readonly Layer[],
   ): Promise<LayerThread> {
     const thread = new LayerThread();
-    const [token, fileToken] = [aio.token, file.token];
     try {
-      await thread.ask({ what: "attach", token, file: fileToken, layers: modulesOf(layers) });
+      await thread.ask({ what: "attach", token, file, layers: modulesOf(layers) });
       return thread;
     } catch (error) {
       thread.terminate();

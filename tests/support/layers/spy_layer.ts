@@ -49,6 +49,7 @@ export const spyLayer: Layer = {
       targets: {
         spied: defineTarget({ describeIdentity: ([number]) => `spied thing ${number}` }),
       },
+      verifiers: { spies: () => "ok" },
       reapBackend(deadId) {
         host.say("log", `spy: ${deadId} has died`);
         reaped.push(deadId);
