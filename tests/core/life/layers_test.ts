@@ -4,7 +4,8 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
 import { importLayers, layersWith, modulesOf } from "../../../core/life/layers.ts";
 import { fileLayer } from "../../../core/life/file_layer.ts";
-import { AioReturn } from "../../../core/io/result.ts";
+import { AioReturn, reportResult } from "../../../core/io/result.ts";
+import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { LAYERS } from "../../../storage/layers.ts";
 import { type Fixture, openHeld } from "../../support/core.ts";
@@ -111,6 +112,46 @@ testEachCoreMethod(
     const lines = fixture.logs.length;
     hosts.at(-1)!.say("debug2", "details");
     assertEquals(fixture.logs.length, lines);
+  },
+);
+
+testEachCoreMethod(
+  "layers: every target describes itself at any time, whatever its data",
+  async (test) => {
+    const fixture = await test.open({ callbackModules: [MODULE] }, [spyLayer]);
+    const { aio } = fixture;
+    const { targets } = backendOf(aio);
+    const samples = [0, 1, -1, 2 ** 31 - 1].map((word) => new Int32Array(6).fill(word));
+    const describeAll = () =>
+      targets.names.slice(1).flatMap((name) =>
+        samples.map((data) => targets.describe(targets.idOf(name), data))
+      );
+    const before = describeAll();
+    assertEquals(before.filter((words) => words === "" || words.includes("failed")), []);
+    await fixture[Symbol.asyncDispose]();
+    assertEquals(describeAll().length, before.length);
+    assertEquals(describeAll().filter((words) => words === "" || words.includes("failed")), []);
+  },
+);
+
+testEachCoreMethod(
+  "layers: an outcome is told by its target after the Aio has closed",
+  async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file } = fixture;
+    await Deno.truncate(file.path, 100);
+    const ret = new AioReturn();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    handle.setTarget(aio.targetId("spied"), [5]);
+    handle.registerCallbacks(aio.callbackId("fileReadv"));
+    handle.setIovec(aio.alloc(READ_BYTES));
+    handle.startReadv(file.fd, 100 - READ_BYTES / 2);
+    await aio.wait(ref);
+    await file.close();
+    await aio.close();
+    const message = `could not read spied thing 5: read only ${READ_BYTES / 2} bytes`;
+    assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error, message);
   },
 );
 
