@@ -26,7 +26,11 @@ export class SharedCore {
   /** That of a method with these options. Called while the tests of a file are registered. */
   static of(method: string, open: OpenCore, options: AioOptions = {}): SharedCore {
     const key = `${method} ${JSON.stringify(options)}`;
-    const core = cores.get(key) ?? new SharedCore(() => open(method, options));
+    const core = cores.get(key) ?? new SharedCore(async () => {
+      const opened = await open(method, options);
+      await opened.file.close();
+      return opened;
+    });
     cores.set(key, core);
     return core;
   }
@@ -42,7 +46,7 @@ export class SharedCore {
       file,
       [Symbol.asyncDispose]: async () => {
         await this.#shared.giveBack();
-        await file.close();
+        if (!file.isClosed) await file[Symbol.asyncDispose]();
       },
     };
   }

@@ -9,7 +9,7 @@ import { tryClaim } from "../../../core/memory/claim.ts";
 import type { LogHook } from "../../../core/base/log_level.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import {
   fileContent,
   type Fixture,
@@ -20,6 +20,8 @@ import {
 } from "../../support/core.ts";
 import { HeldMethod, type HeldMethodOptions } from "../../support/held_method.ts";
 import { untilDead } from "../../support/patience.ts";
+
+const startWorker = shareThread();
 
 const HANDLES = 4;
 const WAITING = `waiting for a free handle: ${HANDLES} in flight`;
@@ -133,7 +135,7 @@ for (
       const { fixture, reads, listen } = await openFull(makeMethod());
       await using opened = fixture;
       const { aio, file } = opened;
-      await using worker = await AttachedWorker.start(aio, file);
+      await using worker = await startWorker(aio, file);
       const { ref } = reads[at]!;
       let performed: Promise<unknown> | null = null;
       listen((line) => {
@@ -154,7 +156,7 @@ Deno.test("held: acquire() takes back what another thread had completed before, 
   const { fixture, reads, listen } = await openFull(new NeverWaits());
   await using opened = fixture;
   const { aio, file, held } = opened;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   await worker.ask({ what: "perform", ref: reads[3]!.ref });
   await worker.ask({ what: "perform", ref: reads[1]!.ref });
   const lines: string[] = [];
@@ -190,7 +192,7 @@ Deno.test("held: acquire() leaves alone what another living thread is about to c
   const { fixture, reads } = await openFull();
   await using opened = fixture;
   const { aio, file, held } = opened;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   claimFor(1, opened, reads[0]!);
   claimFor(1, opened, reads[1]!);
   const handle = aio.acquire();
@@ -203,7 +205,7 @@ Deno.test("held: acquire() waits for a thread that is about to complete the only
   const { fixture, reads, listen } = await openFull();
   await using opened = fixture;
   const { aio, file, held } = opened;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   for (const read of reads) claimFor(1, opened, read);
   let performed: Promise<unknown> | null = null;
   listen(() => void (performed ??= worker.ask({ what: "perform", ref: reads[2]!.ref })));

@@ -6,7 +6,7 @@ import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { ECANCELED } from "../../../ffi/errno.ts";
 import { SLOT } from "../../../methods/io_uring/memory.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { shareThread } from "../../support/threads/attached.ts";
 import { AioHandle } from "../../../core/io/handle.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { fileContent, openHeld, startRead, stateOf } from "../../support/core.ts";
@@ -21,6 +21,8 @@ import {
   startRawRead,
   testEachForm,
 } from "../../support/rings/uring.ts";
+
+const startWorker = shareThread();
 
 const HANDLES = 64;
 
@@ -60,7 +62,7 @@ testEachForm("cancel() wakes whoever awaits the IO in another thread", async (fo
   await using fixture = await openUring(form);
   const { aio } = fixture;
   using pipe = await Pipe.open();
-  await using worker = await AttachedWorker.start(aio, fixture.file);
+  await using worker = await startWorker(aio, fixture.file);
   const { ref } = startRawRead(fixture, pipe.fd);
   const awaited = worker.ask({ what: "await", ref });
   aio.cancel(ref);
@@ -229,7 +231,7 @@ testSharedCores("cancel() in a callback is refused", (fixture) => {
 Deno.test("held: cancel() is refused for another thread's IO, and in a callback", async () => {
   await using fixture = await openHeld({ maxBackends: 2 });
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const ref = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 10 });
   assertThrows(() => aio.cancel(ref), AioApiError, "another backend issued it");
   held.perform(aio, ref);

@@ -9,7 +9,7 @@ import { isThenable, refusePromise } from "../../../core/base/promise.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import { type Fixture, startOn, startRead, wrong } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
@@ -62,10 +62,9 @@ async function uncaughtOf(fn: () => void | Promise<void>): Promise<string[]> {
 }
 
 for (const [what, promise] of PROMISES) {
-  testEachCoreMethod(
+  testSharedCores(
     `aio.batch() of ${what} is refused, its rejection swallowed`,
-    async ({ open }) => {
-      await using fixture = await open();
+    async (fixture) => {
       const { aio } = fixture;
       const unhandled = await unhandledOf(() => {
         const error = assertThrows(() => aio.batch(() => promise()), TypeError);
@@ -78,10 +77,9 @@ for (const [what, promise] of PROMISES) {
     },
   );
 
-  testEachCoreMethod(
+  testSharedCores(
     `aio.acquireAsync() whose use returns ${what} and starts nothing is refused`,
-    async ({ open }) => {
-      await using fixture = await open();
+    async (fixture) => {
       const { aio } = fixture;
       const unhandled = await unhandledOf(async () => {
         await assertRejects(
@@ -94,10 +92,9 @@ for (const [what, promise] of PROMISES) {
     },
   );
 
-  testEachCoreMethod(
+  testSharedCores(
     `a hook at an injection point that returns ${what} fails its IO`,
-    async ({ open }) => {
-      await using fixture = await open();
+    async (fixture) => {
       const { aio } = fixture;
       const unhandled = await unhandledOf(async () => {
         aio.attachInjectionPoint("aio-process-completion-before-shared", () => promise<number>());
@@ -111,10 +108,9 @@ for (const [what, promise] of PROMISES) {
   );
 
   for (const phase of ["stage", "completeLocal"] as const) {
-    testEachCoreMethod(
+    testSharedCores(
       `a callback that returns ${what} from ${phase} fails its IO`,
-      async ({ open }) => {
-        await using fixture = await open({ callbackModules: [LAYERS] });
+      async (fixture) => {
         const { aio } = fixture;
         reset();
         hooks[phase] = () => promise();
@@ -130,13 +126,13 @@ for (const [what, promise] of PROMISES) {
         reset();
         assertEquals([unhandled, fixture.warnings.length], [[], 1]);
       },
+      { options: { callbackModules: [LAYERS] } },
     );
   }
 
-  testEachCoreMethod(
+  testSharedCores(
     `a report() that returns ${what} is refused, its rejection swallowed`,
-    async ({ open }) => {
-      await using fixture = await open({ callbackModules: [LAYERS] });
+    async (fixture) => {
       const unhandled = await unhandledOf(() => {
         const ret = warned(fixture);
         hooks.report = () => promise();
@@ -149,6 +145,7 @@ for (const [what, promise] of PROMISES) {
       reset();
       assertEquals(unhandled, []);
     },
+    { options: { callbackModules: [LAYERS] } },
   );
 
   testEachCoreMethod(
@@ -201,8 +198,7 @@ function warned(fixture: Fixture): AioReturn {
   return ret;
 }
 
-testEachCoreMethod("aio.withOwner() hands the rejection of its function on", async ({ open }) => {
-  await using fixture = await open();
+testSharedCores("aio.withOwner() hands the rejection of its function on", async (fixture) => {
   const mine = new Error("mine");
   const unhandled = await unhandledOf(async () => {
     const done = fixture.aio.withOwner(() => Promise.reject(mine));
@@ -211,10 +207,9 @@ testEachCoreMethod("aio.withOwner() hands the rejection of its function on", asy
   assertEquals(unhandled, []);
 });
 
-testEachCoreMethod(
+testSharedCores(
   "a target described by a promise is described all the same",
-  async ({ open }) => {
-    await using fixture = await open();
+  async (fixture) => {
     const { aio } = fixture;
     backendOf(aio).targets.add("later", { describeIdentity: () => wrong<string>(later()) });
     const unhandled = await unhandledOf(() => {

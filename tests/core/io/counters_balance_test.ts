@@ -7,11 +7,13 @@ import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { EAGAIN, EINTR } from "../../../ffi/errno.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { FILE_BYTES, type Fixture, openHeld, openSync } from "../../support/core.ts";
 import { untilDead } from "../../support/patience.ts";
 import { type Prng, withPrng } from "../../support/prng.ts";
 import { allOf, counted } from "../../support/counted.ts";
+
+const startWorker = shareThread();
 
 const EIO = 5;
 const OPENERS = { sync: openSync, held: openHeld };
@@ -34,7 +36,7 @@ for (const ending of ["close", "terminate"] as const) {
       assertEquals(allOf(fixture, 1).started, 1);
       aio.reapBackend(1);
     }
-    await using _next = await AttachedWorker.start(aio, file);
+    await using _next = await startWorker(aio, file);
     assertEquals(counted(fixture, 1), {});
     assertEquals(counted(fixture, 0), { completedForOthers: 1 });
   });
@@ -115,7 +117,7 @@ for (const method of ["sync", "held"] as const) {
     await withPrng(async (random) => {
       await using fixture = await OPENERS[method]({ arenaBytes: 4 * 1024 * 1024 });
       const { aio, file, held } = fixture;
-      await using worker = await AttachedWorker.start(aio, file);
+      await using worker = await startWorker(aio, file);
       const steps = Object.entries(stepsOf(fixture, worker));
       for (let i = 0; i < 400; i++) {
         const [name, step] = random.pick(steps);

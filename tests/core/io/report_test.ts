@@ -9,7 +9,7 @@ import type { AioHandle } from "../../../core/io/handle.ts";
 import { AioResult, AioReturn, reportResult } from "../../../core/io/result.ts";
 import type { TargetIdentity } from "../../../core/io/target.ts";
 import { FILE_BYTES, type Fixture, startRead, wrong } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
@@ -49,10 +49,9 @@ testEachCoreMethod("reportResult() names a file that was closed since", async ({
   assertEquals(wordsOf(ret), words);
 });
 
-testEachCoreMethod(
+testSharedCores(
   "reportResult() does not name the file that took a closed one's slot",
-  async ({ open }) => {
-    await using fixture = await open({ maxFiles: 1 });
+  async (fixture) => {
     const { aio, file } = fixture;
     const { ref, ret } = startRead(fixture, NEAR_END);
     aio.waitSync(ref);
@@ -64,12 +63,12 @@ testEachCoreMethod(
         "read only 100 of 512 bytes",
     );
   },
+  { options: { maxFiles: 1 } },
 );
 
-testEachCoreMethod(
+testSharedCores(
   "reportResult() of fileReadv under another target describes that target",
-  async ({ open }) => {
-    await using fixture = await open({ callbackModules: [LAYERS] });
+  (fixture) => {
     const { aio } = fixture;
     // Words that would name the open file if they were those of the target "file".
     const ret = readShort(fixture, (handle) => {
@@ -79,18 +78,19 @@ testEachCoreMethod(
     assertEquals(wordsOf(ret), "could not read page 0 of table 1: read only 100 bytes");
     assertEquals([ret.targetId, ret.result.targetId], [aio.targetId("page"), aio.targetId("page")]);
   },
+  { options: { callbackModules: [LAYERS] } },
 );
 
-testEachCoreMethod(
+testSharedCores(
   "an error of fileReadv under another target has no offset and no length",
-  async ({ open }) => {
-    await using fixture = await open({ callbackModules: [LAYERS] });
+  (fixture) => {
     const { aio } = fixture;
     aio.attachInjectionPoint("aio-process-completion-before-shared", () => -5);
     const ret = readShort(fixture, (handle) => {
       handle.setTarget(aio.targetId("page"), [0, 1, 0, 0, 512]);
       handle.registerCallbacks(aio.callbackId("fileReadv"));
     });
+    aio.detachInjectionPoint("aio-process-completion-before-shared");
     const error = assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error);
     assertEquals({ ...error, message: error.message }, {
       name: "AioSystemError",
@@ -100,10 +100,10 @@ testEachCoreMethod(
       syscall: "preadv",
     });
   },
+  { options: { callbackModules: [LAYERS] } },
 );
 
-testEachCoreMethod("report() gets the target of its IO, and its description", async ({ open }) => {
-  await using fixture = await open({ callbackModules: [LAYERS] });
+testSharedCores("report() gets the target of its IO, and its description", (fixture) => {
   const { aio } = fixture;
   const seen: TargetIdentity[] = [];
   reset();
@@ -127,10 +127,9 @@ testEachCoreMethod("report() gets the target of its IO, and its description", as
   );
   assertEquals(seen.map(({ id, name }) => [id, name]), [[aio.targetId("page"), "page"]]);
   reset();
-});
+}, { options: { callbackModules: [LAYERS] } });
 
-testEachCoreMethod("a report() that returns a promise is refused", async ({ open }) => {
-  await using fixture = await open({ callbackModules: [LAYERS] });
+testSharedCores("a report() that returns a promise is refused", (fixture) => {
   const { aio } = fixture;
   reset();
   // A local callback: those run here under every method.
@@ -151,4 +150,4 @@ testEachCoreMethod("a report() that returns a promise is refused", async ({ open
   );
   assertEquals(error.message, 'Callback "free" returned a promise from its report()');
   reset();
-});
+}, { options: { callbackModules: [LAYERS] } });

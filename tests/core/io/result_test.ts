@@ -17,7 +17,7 @@ import {
   type ResultStatus,
 } from "../../../core/io/result.ts";
 import { type Fixture, startRead, wrong } from "../../support/core.ts";
-import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
+import { STAGING, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
@@ -283,8 +283,7 @@ const FLUSH_WORDS = [
 ] as const;
 
 for (const [operation, call, words] of FLUSH_WORDS) {
-  testEachCoreMethod(`fileSync tells errors of ${call} by that name, and 0 is ok`, async (test) => {
-    await using fixture = await test.open();
+  testSharedCores(`fileSync tells errors of ${call} by that name, and 0 is ok`, async (fixture) => {
     assertEquals(flushWith(fixture, operation, 0).result.status, "ok");
     const { result, targetData } = flushWith(fixture, operation, -5);
     const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
@@ -311,8 +310,7 @@ testLayers("fileSync of what tells no lost writes fails no flush", (fixture) => 
   assertEquals(flushWith(fixture, "fsync", 0).result.status, "ok");
 });
 
-testEachCoreMethod("fileSync names the call under a target of the user's, too", async (test) => {
-  await using fixture = await test.open({ callbackModules: [LAYERS] });
+testSharedCores("fileSync names the call under a target of the user's, too", async (fixture) => {
   const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
@@ -327,4 +325,4 @@ testEachCoreMethod("fileSync names the call under a target of the user's, too", 
   const error = assertThrows(() => reportResult(result, targetData, "error"), AioSystemError);
   assertEquals(error.message.startsWith("could not fdatasync page"), true, error.message);
   await assertRejects(() => file.close(), AioSystemError, "EIO");
-});
+}, { options: { callbackModules: [LAYERS] } });

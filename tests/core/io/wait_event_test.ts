@@ -22,11 +22,13 @@ import {
   waitEventOf,
 } from "../../../core/io/wait_event.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, openHeld, openSync, startRead } from "../../support/core.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { hangs, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
+
+const startWorker = shareThread();
 
 const LOOKS = 20;
 const MIB = 1024 * 1024;
@@ -58,7 +60,7 @@ function keep({ aio }: Fixture, ref: WaitRef): void {
 Deno.test("held: a thread that waits for another one's staged IO is in AioIoSubmit", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   aio.enterBatchmode();
   const { ref, view } = startRead(fixture, 7);
   const waited = worker.ask({ what: "waitSync", ref });
@@ -73,7 +75,7 @@ Deno.test("held: a thread that waits for another one's staged IO is in AioIoSubm
 Deno.test("held: a thread that waits for another one's submitted IO is in AioIoCompletion", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref } = startRead(fixture);
   keep(fixture, ref);
   const waited = worker.ask({ what: "waitSync", ref });
@@ -120,7 +122,7 @@ Deno.test("held: a thread that has no handle left is in AioIoCompletion", async 
 Deno.test("held: a thread that awaits is not blocked", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref } = startRead(fixture);
   keep(fixture, ref);
   const awaited = worker.ask({ what: "await", ref });
@@ -172,7 +174,7 @@ Deno.test({
   ignore: Deno.build.os === "windows",
   async fn() {
     await using fixture = await openHeld({ arenaBytes: 16 * MIB });
-    await using worker = await AttachedWorker.start(fixture.aio, fixture.file);
+    await using worker = await startWorker(fixture.aio, fixture.file);
     const fd = openDescriptor("/dev/urandom", "r");
     try {
       const seen = await untilSeenIn(fixture, worker, fd, OP_READV);
@@ -187,7 +189,7 @@ Deno.test({
 Deno.test("held: a thread that executes a write is in DataFileWrite", async () => {
   await using dir = await tempDir();
   await using fixture = await openHeld({ arenaBytes: 16 * MIB });
-  await using worker = await AttachedWorker.start(fixture.aio, fixture.file);
+  await using worker = await startWorker(fixture.aio, fixture.file);
   const fd = openDescriptor(dir.join("written"), "w");
   try {
     const seen = await untilSeenIn(fixture, worker, fd, OP_WRITEV);

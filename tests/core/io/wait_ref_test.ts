@@ -174,8 +174,7 @@ testEachCoreMethod("a wait reference of another open aio is told by its number",
   );
 });
 
-testEachCoreMethod("generations go on beyond 2^32, in order and told apart", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 1 });
+testSharedCores("generations go on beyond 2^32, in order and told apart", (fixture) => {
   const { aio } = fixture;
   const { control } = backendOf(aio);
   const base = control.handleAt(0);
@@ -191,10 +190,9 @@ testEachCoreMethod("generations go on beyond 2^32, in order and told apart", asy
   assert(aio.checkDone({ index: 0, generation: 1 }));
   aio.waitSync(after.ref);
   assertEquals(startRead(fixture).ref.generation, 2 ** 32 + 1);
-});
+}, { options: { maxConcurrency: 1 } });
 
-testEachCoreMethod("generations near 2^53 are exact", async (test) => {
-  await using fixture = await test.open({ maxConcurrency: 1 });
+testSharedCores("generations near 2^53 are exact", (fixture) => {
   const { aio } = fixture;
   const { words } = backendOf(aio).control;
   const base = backendOf(aio).control.handleAt(0);
@@ -204,4 +202,4 @@ testEachCoreMethod("generations near 2^53 are exact", async (test) => {
   assertEquals(ref.generation, 0x1f_ffff * 2 ** 32 + 2 ** 31);
   aio.waitSync(ref);
   assert(aio.checkDone(ref));
-});
+}, { options: { maxConcurrency: 1 } });

@@ -10,10 +10,12 @@ import { DEFINED, HANDED_OUT, IDLE, SUBMITTED } from "../../../core/memory/handl
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { AioToken } from "../../../core/memory/token.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, openHeld, startRead, stateOf } from "../../support/core.ts";
 import { untilDead } from "../../support/patience.ts";
 import { LIBRARY_URL } from "../../support/program.ts";
+
+const startWorker = shareThread();
 
 const HANDLES = 4;
 const FREE = { handedOut: 0, staged: 0, inFlight: 0, idle: HANDLES };
@@ -74,7 +76,7 @@ Deno.test("held: attach() with no slot free takes that of a thread that died, wi
   });
   assert(arena.freeBytes < free);
   assertEquals(threadIn(fixture, 1), dead);
-  await using next = await AttachedWorker.start(aio, file);
+  await using next = await startWorker(aio, file);
   assert(backendOf(aio).libc.isThreadAlive(threadIn(fixture, 1)));
   assertSlotFree(fixture, 1);
   assertEquals([arena.freeBytes, files.count, aio.ios()], [free, 1, []]);
@@ -106,7 +108,7 @@ Deno.test("held: attach() completes what the thread that died in the slot was ab
   const { ref, ret, view } = startRead(fixture, 11);
   const { words, base } = backendOf(aio).handleOf(ref.index);
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
-  await using _next = await AttachedWorker.start(aio, file);
+  await using _next = await startWorker(aio, file);
   assertEquals(stateOf(fixture, ref), "completedShared");
   assert(aio.checkDone(ref));
   assertEquals([ret.result.status, held.waits], ["ok", []]);
@@ -117,7 +119,7 @@ Deno.test("held: attach() prefers a free slot to that of a thread that died", as
   await using fixture = await openHeld({ maxConcurrency: HANDLES, maxBackends: 3 });
   const { aio, file } = fixture;
   const dead = await leaveDead(fixture);
-  await using _next = await AttachedWorker.start(aio, file);
+  await using _next = await startWorker(aio, file);
   assertEquals(threadIn(fixture, 1), dead);
   assertEquals(aio.backends().map(({ backendId }) => backendId), [0, 1, 2]);
   aio.reapBackend(1);
@@ -128,10 +130,10 @@ Deno.test("held: attach() of several threads in turn, each after the last one di
   const { aio, file } = fixture;
   const { arena } = backendOf(aio);
   const free = arena.freeBytes;
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 2; round++) {
     await leaveDead(fixture, (worker) => worker.ask({ what: "stage", offset: 0, bytes: 100 }));
   }
-  await using next = await AttachedWorker.start(aio, file);
+  await using next = await startWorker(aio, file);
   assertSlotFree(fixture, 1);
   assertEquals(arena.freeBytes, free);
   await assertWorks(fixture, next);
@@ -140,7 +142,7 @@ Deno.test("held: attach() of several threads in turn, each after the last one di
 Deno.test("held: attach() while all slots are those of living threads is refused", async () => {
   await using fixture = await openHeld({ maxBackends: 2 });
   const { aio, file } = fixture;
-  await using _worker = await AttachedWorker.start(aio, file);
+  await using _worker = await startWorker(aio, file);
   await assertRejects(
     () => AttachedWorker.start(aio, file),
     Error,

@@ -9,18 +9,19 @@ import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HEADER } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { Aio } from "../../../storage/aio.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, openHeld, openSync, startRead } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testSharedCores } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
 import { untilDead } from "../../support/patience.ts";
 
+const startWorker = shareThread();
+
 // With `held` the Worker's own IO would wait for somebody to let it go.
-testEachCoreMethod("attach() gives a Worker its own backend and the same files", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("attach() gives a Worker its own backend and the same files", async (fixture) => {
   const { aio, file } = fixture;
-  await using worker = AttachedWorker.startBare();
-  assertEquals(await worker.ask({ what: "attach", token: aio.token, file: file.token }), 1);
+  await using worker = await startWorker(aio, file);
+  assertEquals(aio.backends().map(({ backendId }) => backendId), [0, 1]);
   const bytes = new TextEncoder().encode("from the other thread");
   assertEquals(await worker.ask({ what: "write", bytes, offset: 100 }), bytes.length);
   const read = new Uint8Array(bytes.length);
@@ -36,7 +37,7 @@ Deno.test("sync: attach() twice in one thread is refused", async () => {
     AioApiError,
     "Cannot attach twice in one thread",
   );
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const again = worker.ask({ what: "attachAgain", token: aio.token });
   await assertRejects(() => again, Error, "AioApiError: Cannot attach twice in one thread");
 });
@@ -44,17 +45,16 @@ Deno.test("sync: attach() twice in one thread is refused", async () => {
 Deno.test("sync: attach() with no slot free names the option", async () => {
   await using fixture = await openSync({ maxBackends: 1 });
   await assertRejects(
-    () => AttachedWorker.start(fixture.aio, fixture.file),
+    () => startWorker(fixture.aio, fixture.file),
     Error,
     'Busy: Cannot attach while 1 threads are attached: raise the option "maxBackends"',
   );
 });
 
-testEachCoreMethod("a slot is free again after close(), and the file stays open", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a slot is free again after close(), and the file stays open", async (fixture) => {
   const { aio, file } = fixture;
   for (let round = 0; round < 3; round++) {
-    await using worker = await AttachedWorker.start(aio, file);
+    await using worker = await startWorker(aio, file);
     const ref = await worker.ask<WaitRef>({ what: "read", offset: round, bytes: 10 });
     aio.waitSync(ref);
     assertEquals(await worker.ask({ what: "seen", ref }), fileContent(round, 10));
@@ -96,7 +96,7 @@ Deno.test("sync: attach() after the opener's close() is refused", async () => {
 Deno.test("held: an IO that another thread completes wakes its awaiting issuer", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   for (let round = 0; round < 20; round++) {
     const { ref, view, ret } = startRead(fixture, round);
     const awaited = aio.wait(ref);
@@ -111,7 +111,7 @@ Deno.test("held: an IO that another thread completes wakes its awaiting issuer",
 Deno.test("held: a failed IO that another thread completes fails for its issuer", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref, ret } = startRead(fixture);
   const awaited = aio.wait(ref);
   await worker.ask({ what: "complete", ref, result: -5 });
@@ -122,7 +122,7 @@ Deno.test("held: a failed IO that another thread completes fails for its issuer"
 Deno.test("held: awaiting another thread's IO ends when its issuer completes it", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   for (let round = 0; round < 20; round++) {
     const ref = await worker.ask<WaitRef>({ what: "read", offset: round, bytes: 50 });
     assertEquals(aio.checkDone(ref), false);
@@ -134,12 +134,11 @@ Deno.test("held: awaiting another thread's IO ends when its issuer completes it"
   }
 });
 
-testEachCoreMethod(
+testSharedCores(
   "waitSync() of another thread's IO ends when it is over, whoever completes it",
-  async (test) => {
-    await using fixture = await test.open();
+  async (fixture) => {
     const { aio, file } = fixture;
-    await using worker = await AttachedWorker.start(aio, file);
+    await using worker = await startWorker(aio, file);
     const ref = await worker.ask<WaitRef>({ what: "read", offset: 7, bytes: 50 });
     aio.waitSync(ref);
     assertEquals(aio.checkDone(ref), true);
@@ -147,10 +146,9 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod("an IO that another thread has only staged can be awaited", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("an IO that another thread has only staged can be awaited", async (fixture) => {
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const ref = await worker.ask<WaitRef>({ what: "stage", offset: 3, bytes: 50 });
   const awaited = aio.wait(ref);
   await worker.ask({ what: "submit" });
@@ -161,7 +159,7 @@ testEachCoreMethod("an IO that another thread has only staged can be awaited", a
 Deno.test("held: a Worker waits, blocking, for what the main thread completes", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref, ret } = startRead(fixture);
   const waited = worker.ask({ what: "await", ref });
   held.perform(aio, ref);
@@ -172,7 +170,7 @@ Deno.test("held: a Worker waits, blocking, for what the main thread completes", 
 Deno.test("held: the opener's close() waits for what another thread has in flight", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const ref = await worker.ask<WaitRef>({ what: "read", offset: 9, bytes: 50 });
   let isClosed = false;
   const closing = aio.close().then(() => isClosed = true);

@@ -10,12 +10,14 @@ import type { LogHook } from "../../../core/base/log_level.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND, HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { type Fixture, openHeld, startOn, wrong } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 import nodeFs from "node:fs";
+
+const startWorker = shareThread();
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 const WAITS = "waits for it before descriptor";
@@ -109,7 +111,7 @@ testEachCoreMethod(
   "while aio.closingFd() waits no thread starts on the descriptor, on others they do",
   ({ open }) =>
     withReader(open, async ({ aio, file, files, gate, startRead, untilHeld, openGate, listen }) => {
-      await using another = await AttachedWorker.start(aio, file);
+      await using another = await startWorker(aio, file);
       const [fd, other] = [files.open(1), files.open(2)];
       const read = startRead(fd);
       await untilHeld();

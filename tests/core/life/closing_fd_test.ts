@@ -14,7 +14,7 @@ import { OP_INVALID } from "../../../core/io/operation_table.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { AioFile } from "../../../storage/file/file.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import {
   fileContent,
   type Fixture,
@@ -23,9 +23,11 @@ import {
   startRead,
   stateOf,
 } from "../../support/core.ts";
-import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
+import { STAGING, testSharedCores } from "../../support/core_methods.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { untilDead } from "../../support/patience.ts";
+
+const startWorker = shareThread();
 
 const WAITS = "waits for it before descriptor";
 
@@ -80,7 +82,7 @@ testSharedCores(
 Deno.test("held: closingFd() waits for what another thread has in flight on it", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const refs = [
     await worker.ask<WaitRef>({ what: "read", offset: 3, bytes: 100 }),
     await worker.ask<WaitRef>({ what: "read", offset: 4, bytes: 100 }),
@@ -96,7 +98,7 @@ Deno.test("held: closingFd() waits for what another thread has staged to be subm
   const [opened, listen] = await openListening();
   await using fixture = opened;
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const ref = await worker.ask<WaitRef>({ what: "stage", offset: 3, bytes: 100 });
   const states: string[] = [];
   let submitted: Promise<unknown> | null = null;
@@ -118,7 +120,7 @@ Deno.test("held: closingFd() waits for an IO that another thread is about to com
   const [opened, listen] = await openListening();
   await using fixture = opened;
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref, ret, view } = startRead(fixture, 9);
   const { words, base } = backendOf(aio).handleOf(ref.index);
   // As if the Worker had just begun: this thread may not complete it any more.
@@ -137,7 +139,7 @@ Deno.test("held: closingFd() waits for an IO that another thread is about to com
 Deno.test("held: closingFd() does not wait for IO on other descriptors", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   await using other = await aio.openFile(file.path);
   const own = startRead(fixture).ref;
   const foreign = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 10 });
@@ -228,10 +230,9 @@ Deno.test("held: closingFd() takes back own IO that another thread completed and
 
 // --- what can no longer start ---
 
-testEachCoreMethod("after closingFd() no IO starts on the file, in no thread", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("after closingFd() no IO starts on the file, in no thread", async (fixture) => {
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   aio.closingFd(file.fd);
   const handle = aio.acquire();
   handle.setIovec(aio.alloc(512));
@@ -289,7 +290,7 @@ Deno.test("held: a handle whose start was refused is nothing that closingFd() wa
 Deno.test("held: closingFd() of one file leaves others of the same path open, in all threads", async () => {
   await using fixture = await openHeld();
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   await using other = await aio.openFile(file.path, { read: true, write: true });
   aio.closingFd(other.fd);
   assertThrows(() => other.readAtSync(new Uint8Array(8), 0), Deno.errors.BadResource);
@@ -328,7 +329,7 @@ Deno.test("held: the last close() of a file, in a Worker, waits for the main thr
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
   await using other = await aio.openFile(file.path);
-  await using worker = await AttachedWorker.start(aio, other);
+  await using worker = await startWorker(aio, other);
   const { ref } = startRead(fixture);
   const reading = startOther(fixture, other);
   await other.close(); // The Worker uses it still, so nothing is waited for.

@@ -8,7 +8,7 @@ import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import { type Fixture, startRead } from "../../support/core.ts";
-import { STAGING, testEachCoreMethod } from "../../support/core_methods.ts";
+import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 
 const STAGED_COUNT = 3;
 const NOT_SUBMITTED = "AIO handle was not submitted";
@@ -32,10 +32,9 @@ async function assertNothingLeft(
 }
 
 for (const submit of ["now", "endOfTurn"] as const) {
-  testEachCoreMethod(
+  testSharedCores(
     `an owner ends with ${STAGED_COUNT} IOs staged, to be submitted ${submit}`,
-    async ({ open }) => {
-      await using fixture = await open();
+    async (fixture) => {
       const { aio } = fixture;
       const owner = new ResourceOwner(aio);
       if (submit === "now") aio.enterBatchmode();
@@ -50,8 +49,7 @@ for (const submit of ["now", "endOfTurn"] as const) {
   );
 }
 
-testEachCoreMethod("aio.withOwner() ends with IOs staged and a batch open", async ({ open }) => {
-  await using fixture = await open();
+testSharedCores("aio.withOwner() ends with IOs staged and a batch open", async (fixture) => {
   const { aio } = fixture;
   const reads = aio.withOwner((owner) => {
     aio.enterBatchmode();
@@ -61,10 +59,9 @@ testEachCoreMethod("aio.withOwner() ends with IOs staged and a batch open", asyn
   await assertNothingLeft(fixture, reads);
 }, { only: STAGING });
 
-testEachCoreMethod(
+testSharedCores(
   "aio.withOwner() that throws takes staged IOs back in silence",
-  async ({ open }) => {
-    await using fixture = await open();
+  async (fixture) => {
     const { aio } = fixture;
     const mine = new Error("as you command");
     let reads: ReturnType<typeof stage> = [];
@@ -81,8 +78,7 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod("owners of owners end with IOs staged in each", async ({ open }) => {
-  await using fixture = await open({ maxConcurrency: 16 });
+testSharedCores("owners of owners end with IOs staged in each", async (fixture) => {
   const { aio } = fixture;
   const reads = [];
   {
@@ -95,7 +91,7 @@ testEachCoreMethod("owners of owners end with IOs staged in each", async ({ open
   assertEquals(reads.map(({ ret }) => ret.result.status), reads.map(() => "unknown"));
   aio.exitBatchmode();
   await assertNothingLeft(fixture, reads);
-}, { only: STAGING });
+}, { options: { maxConcurrency: 16 }, only: STAGING });
 
 testEachCoreMethod(
   "a handle that is used anew while its owner ends stays the new owner's",
@@ -128,10 +124,9 @@ testEachCoreMethod(
   { only: STAGING },
 );
 
-testEachCoreMethod(
+testSharedCores(
   "an owner whose release goes wrong takes back all the rest",
-  async ({ open }) => {
-    await using fixture = await open();
+  (fixture) => {
     const { aio } = fixture;
     const backend = backendOf(aio);
     const broken = new Error("the first handle is broken");
@@ -169,10 +164,9 @@ testEachCoreMethod(
   { only: STAGING },
 );
 
-testEachCoreMethod(
+testSharedCores(
   "aio.withOwner() of what acts as a promise ends when that does",
-  async ({ open }) => {
-    await using fixture = await open();
+  async (fixture) => {
     const { aio } = fixture;
     const gate = Promise.withResolvers<number>();
     const owners: ResourceOwner[] = [];

@@ -8,9 +8,11 @@ import { backendOf } from "../../../core/inside.ts";
 import { tryTakeOver } from "../../../core/life/reap.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
 import { settles, untilDead } from "../../support/patience.ts";
+
+const startWorker = shareThread();
 
 /** What the Worker holds when it ends. */
 const HOLDINGS = ["nothing", "handle", "staged", "submitted"] as const;
@@ -54,7 +56,7 @@ for (const holding of HOLDINGS) {
       assertEquals(control.words[control.backendAt(1) + BACKEND.doorbell], 0);
       assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
       // The slot works for the next one.
-      await using next = await AttachedWorker.start(aio, file);
+      await using next = await startWorker(aio, file);
       const ref = await next.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
       aio.waitSync(ref);
       assertEquals(await next.ask({ what: "seen", ref }), fileContent(5, 100));

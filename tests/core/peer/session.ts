@@ -8,6 +8,7 @@
 import type { InjectionPoint, WaitRef } from "../../../core/mod.ts";
 import type { AioToken, FileToken } from "../../../mod.ts";
 import { HANG_MS } from "../../support/patience.ts";
+import { AskedThread, shareAskedThread } from "../../support/threads/asked_thread.ts";
 import type { Outcome, PageRead, Party, Way } from "./peer.ts";
 
 /** What a hook does that a session attaches to an injection point. */
@@ -23,9 +24,6 @@ export type Ask =
   | { what: "see"; frames: readonly Uint8Array[] }
   | { what: "hook"; point: InjectionPoint; act: HookAct; words: Int32Array }
   | { what: "told" | "leave" | "end" };
-
-/** What it answers. */
-export type Answer = { id: number; value: unknown } | { id: number; error: string };
 
 /** What was said in the session's thread. */
 export interface Told {
@@ -68,40 +66,7 @@ export class Gate implements Disposable {
   }
 }
 
-/** A thread for sessions, one after the other. */
-class SessionThread {
-  readonly #worker = new Worker(new URL("./session_worker.ts", import.meta.url), {
-    type: "module",
-  });
-  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
-  #nextId = 0;
-
-  constructor() {
-    this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-      const pending = this.#pending.get(data.id)!;
-      this.#pending.delete(data.id);
-      if ("error" in data) pending.reject(new Error(data.error));
-      else pending.resolve(data.value);
-    };
-  }
-
-  ask<T>(ask: Ask): Promise<T> {
-    const pending = Promise.withResolvers<unknown>();
-    this.#pending.set(this.tell(ask), pending);
-    return pending.promise as Promise<T>;
-  }
-
-  /** @returns the id of what is asked */
-  tell(ask: Ask): number {
-    const id = this.#nextId++;
-    this.#worker.postMessage({ id, ask });
-    return id;
-  }
-
-  terminate(): void {
-    this.#worker.terminate();
-  }
-}
+const MODULE = new URL("./session_worker.ts", import.meta.url);
 
 /** Starts a session of a thread's Aio. */
 export type StartSession = (party: Party) => Promise<Session>;
@@ -113,24 +78,19 @@ export type StartSession = (party: Party) => Promise<Session>;
  * @returns starts a session that leaves in peace
  */
 export function shareThread(): StartSession {
-  let thread: SessionThread | null = null;
-  Deno.test.beforeAll(async () => {
-    thread = new SessionThread();
-    await thread.ask({ what: "told" });
-  });
-  Deno.test.afterAll(() => thread?.terminate());
-  return (party) => Session.start(party, thread);
+  const threadOf = shareAskedThread<Ask>(MODULE, { what: "told" });
+  return (party) => Session.start(party, threadOf());
 }
 
 /** A session of one test. It leaves, and its thread ends if it is its own, with the scope. */
 export class Session implements AsyncDisposable {
-  readonly #thread: SessionThread;
+  readonly #thread: AskedThread<Ask>;
   readonly #hasOwnThread: boolean;
   #isOver = false;
 
-  private constructor(thread: SessionThread, hasOwnThread: boolean) {
-    this.#thread = thread;
-    this.#hasOwnThread = hasOwnThread;
+  private constructor(shared: AskedThread<Ask> | null) {
+    this.#thread = shared ?? new AskedThread<Ask>(MODULE);
+    this.#hasOwnThread = shared === null;
   }
 
   /**
@@ -138,31 +98,22 @@ export class Session implements AsyncDisposable {
    *
    * @param shared a thread that outlives it; null: it gets one of its own
    */
-  static async start({ aio, file }: Party, shared: SessionThread | null = null): Promise<Session> {
-    const session = new Session(shared ?? new SessionThread(), shared === null);
+  static async start(
+    { aio, file }: Party,
+    shared: AskedThread<Ask> | null = null,
+  ): Promise<Session> {
+    const session = new Session(shared);
     try {
       await session.#ask({ what: "attach", token: aio.token, file: file.token });
       return session;
     } catch (error) {
-      session.#endThread();
+      if (shared === null) session.terminate();
       throw error;
     }
   }
 
   #ask<T>(ask: Ask): Promise<T> {
     return this.#thread.ask(ask);
-  }
-
-  #endThread(): void {
-    this.#isOver = true;
-    if (this.#hasOwnThread) this.#thread.terminate();
-  }
-
-  /** What ends the thread, which must be its own. */
-  #tellLast(ask: Ask): void {
-    this.#isOver = true;
-    if (!this.#hasOwnThread) throw new Error("The thread of this session is shared");
-    this.#thread.tell(ask);
   }
 
   /** Sets the session's `zero_damaged_pages`. */
@@ -182,12 +133,12 @@ export class Session implements AsyncDisposable {
 
   /** Has it wait for an IO with a hook attached that ends the thread. No answer comes. */
   waitUntilEnd(way: Way, ref: WaitRef): void {
-    this.#tellLast({ what: "wait", way, ref });
+    this.#ownThread.tell({ what: "wait", way, ref });
   }
 
   /** Has it start a read and wait, with such a hook. */
   readUntilEnd(read: PageRead): void {
-    this.#tellLast({ what: "start", read, isWaiting: true });
+    this.#ownThread.tell({ what: "start", read, isWaiting: true });
   }
 
   /** How a read that it started ended. */
@@ -225,22 +176,28 @@ export class Session implements AsyncDisposable {
   /** Has it leave in peace: its own IO ends first. */
   async leave(): Promise<void> {
     try {
+      this.#isOver = true;
       await this.#ask({ what: "leave" });
     } finally {
-      this.#endThread();
+      if (this.#hasOwnThread) this.#thread.terminate();
     }
   }
 
   /** Has its thread end itself, whatever it has in flight. */
   end(): void {
-    this.#tellLast({ what: "end" });
+    this.#ownThread.tell({ what: "end" });
   }
 
   /** Ends its thread, whatever it has in flight. */
   terminate(): void {
-    this.#isOver = true;
+    this.#ownThread.terminate();
+  }
+
+  /** The thread, which is about to end. */
+  get #ownThread(): AskedThread<Ask> {
     if (!this.#hasOwnThread) throw new Error("The thread of this session is shared");
-    this.#thread.terminate();
+    this.#isOver = true;
+    return this.#thread;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

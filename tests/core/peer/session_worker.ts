@@ -20,7 +20,8 @@ import {
   startPages,
   waitBy,
 } from "./peer.ts";
-import { type Answer, type Ask, GATE_WORDS, type HookAct } from "./session.ts";
+import { answering } from "../../support/threads/answering.ts";
+import { type Ask, GATE_WORDS, type HookAct } from "./session.ts";
 
 const warnings: string[] = [];
 const logs: string[] = [];
@@ -98,13 +99,4 @@ async function answer(ask: Ask): Promise<unknown> {
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<{ id: number; ask: Ask }>) => {
-  let reply: Answer;
-  try {
-    reply = { id: data.id, value: await answer(data.ask) };
-  } catch (error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    reply = { id: data.id, error: `${name}: ${message}` };
-  }
-  self.postMessage(reply);
-};
+self.onmessage = answering(answer);

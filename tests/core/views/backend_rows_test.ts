@@ -14,10 +14,12 @@ import {
 } from "../../../core/memory/handle_state.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { type Fixture, openHeld, openSync, pokeState, startRead } from "../../support/core.ts";
 import { becomes } from "../../support/patience.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
+
+const startWorker = shareThread();
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 
@@ -88,7 +90,7 @@ for (const [method, open] of [["sync", openSync], ["held", openHeld]] as const) 
 Deno.test("held: aio.backends() has a row for each thread, in the order of their slots", async () => {
   await using fixture = await openHeld({ maxBackends: 4 });
   const { aio, file } = fixture;
-  await using first = await AttachedWorker.start(aio, file);
+  await using first = await startWorker(aio, file);
   await using _second = await AttachedWorker.start(aio, file);
   await using _third = await AttachedWorker.start(aio, file);
   assertEquals(idsOf(fixture), [0, 1, 2, 3]);
@@ -101,7 +103,7 @@ Deno.test("held: aio.backends() has a row for each thread, in the order of their
 Deno.test("held: aio.backends() shows what a Worker has prepared and in flight", async () => {
   await using fixture = await openHeld({ maxConcurrency: 8 });
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { threadId } = rowOf(fixture, 1);
   assertNotEquals(threadId, backendOf(aio).libc.threadId());
   assert(backendOf(aio).libc.isThreadAlive(threadId));
@@ -120,7 +122,7 @@ Deno.test("held: aio.backends() loses the row of a thread that closed", async ()
   await using fixture = await openHeld();
   const { aio, file } = fixture;
   for (let round = 0; round < 2; round++) {
-    await using worker = await AttachedWorker.start(aio, file);
+    await using worker = await startWorker(aio, file);
     assertEquals(idsOf(fixture), [0, 1]);
     await worker.ask({ what: "close" });
     assertEquals(idsOf(fixture), [0]);
@@ -178,7 +180,7 @@ Deno.test("held: aio.backends() counts handles by what becomes of them", async (
 Deno.test("held: aio.backends() counts an IO as in flight until its issuer takes it back", async () => {
   await using fixture = await openHeld({ maxConcurrency: 4 });
   const { aio, file } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   const { ref } = startRead(fixture);
   await worker.ask({ what: "perform", ref });
   assertEquals(countsOf(fixture, 0), { handedOut: 0, staged: 0, inFlight: 1, idle: 3 });
@@ -209,7 +211,7 @@ for (
 Deno.test("held: aio.backends() shows that a Worker's event loop sleeps while it awaits", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  await using worker = await startWorker(aio, file);
   assertEquals(rowOf(fixture, 1).isParked, false);
   const ref = await worker.ask<WaitRef>({ what: "read", offset: 0, bytes: 10 });
   const awaited = worker.ask({ what: "await", ref });

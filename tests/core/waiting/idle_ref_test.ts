@@ -7,7 +7,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { type Fixture, startRead } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testSharedCores } from "../../support/core_methods.ts";
 
 const CALLS: readonly (readonly [string, (fixture: Fixture, ref: WaitRef) => unknown])[] = [
   ["waitSync", ({ aio }, ref) => aio.waitSync(ref)],
@@ -16,28 +16,26 @@ const CALLS: readonly (readonly [string, (fixture: Fixture, ref: WaitRef) => unk
 ];
 
 for (const [name, call] of CALLS) {
-  testEachCoreMethod(`aio.${name}() of a use that never began is refused`, async ({ open }) => {
-    await using fixture = await open();
+  testSharedCores(`aio.${name}() of a use that never began is refused`, (fixture) => {
     const error = assertThrows(() => call(fixture, { index: 5, generation: 1 }), AioApiError);
     assertEquals(error.message, "waiting for own IO 5 in wrong state: idle");
   });
 
-  testEachCoreMethod(
+  testSharedCores(
     `aio.${name}() of another backend's use that never began is refused`,
-    async ({ open }) => {
-      await using fixture = await open({ maxConcurrency: 4 });
+    (fixture) => {
       const error = assertThrows(() => call(fixture, { index: 5, generation: 1 }), AioApiError);
       assertEquals(
         error.message,
         "IO in wrong state: 0: backend 1 has not begun use 1 of handle 5",
       );
     },
+    { options: { maxConcurrency: 4 } },
   );
 
-  testEachCoreMethod(
+  testSharedCores(
     `aio.${name}() of a use that is over is no waiting for the next one`,
-    async ({ open }) => {
-      await using fixture = await open();
+    (fixture) => {
       const { aio } = fixture;
       const { ref } = startRead(fixture);
       aio.waitSync(ref);
@@ -55,10 +53,9 @@ for (const [name, call] of CALLS) {
   );
 }
 
-testEachCoreMethod(
+testSharedCores(
   "aio.wait() of a use that never began is refused at the call",
-  async ({ open }) => {
-    await using fixture = await open();
+  async (fixture) => {
     await assertRejects(
       async () => await fixture.aio.wait({ index: 5, generation: 1 }),
       AioApiError,

@@ -35,7 +35,9 @@ import {
   startRawRead,
   testEachForm,
 } from "../../support/rings/uring.ts";
-import { UringWorker } from "../../support/rings/uring_attached.ts";
+import { shareUringThread } from "../../support/rings/uring_attached.ts";
+
+const startUringWorker = shareUringThread();
 
 /** A ring with so few entries has places for twice as many completions. */
 const SMALL_ENTRIES = 8;
@@ -199,7 +201,7 @@ testEachForm(
   async (form) => {
     using _small = smallRings(SMALL_ENTRIES);
     await using fixture = await openUring(form, { maxConcurrency: 64 });
-    await using worker = await UringWorker.start(fixture, form);
+    await using worker = await startUringWorker(fixture, form);
     using pipe = await Pipe.open();
     const reads = Array.from({ length: 20 }, () => startRawRead(fixture, pipe.fd));
     const awaited = worker.ask({ what: "waitSync", ref: reads[19]!.ref });
@@ -329,7 +331,7 @@ testEachForm(
   async (form) => {
     await using fixture = await openUring(form);
     const { aio, file } = fixture;
-    await using worker = await UringWorker.start(fixture, form);
+    await using worker = await startUringWorker(fixture, form);
     using pipe = await Pipe.open();
     const view = aio.alloc(PIPE_BYTES);
     const ref = await worker.read(pipe.fd, view);

@@ -15,7 +15,7 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, startRead } from "../../support/core.ts";
 import { runForgotten, testForgottenReads } from "../../support/forgotten_reads.ts";
-import { fuseAvailable, FuseServer } from "../../support/disks/fuse_server.ts";
+import { fuseAvailable, shareFuse } from "../../support/disks/fuse_server.ts";
 import { Sentinels } from "../../support/sentinel/sentinel.ts";
 import {
   collect,
@@ -31,10 +31,14 @@ import {
   testEachForm,
 } from "../../support/rings/uring.ts";
 import {
+  shareUringThread,
   URING_ENDINGS,
   type UringEnding,
   UringWorker,
 } from "../../support/rings/uring_attached.ts";
+
+const startUringWorker = shareUringThread();
+const takeServer = shareFuse();
 
 const SENTINEL_BYTES = 4 * 1_048_576;
 /** Of each kind of memory. */
@@ -89,7 +93,7 @@ async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Pr
   assertEquals(control.words[control.backendAt(id) + BACKEND.threadId], 0);
   assertEquals(slotWord(fixture, id, SLOT.isUsed), 0);
   const ring = slotWord(fixture, id, SLOT.fd);
-  await using next = await UringWorker.start(fixture, form);
+  await using next = await startUringWorker(fixture, form);
   assertEquals([next.id, slotWord(fixture, id, SLOT.fd)], [id, ring]);
   using pipe = await Pipe.open();
   const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
@@ -185,7 +189,7 @@ testEachForm(
     dead.end("terminate");
     await dead.untilDead();
 
-    await using next = await UringWorker.start(fixture, form);
+    await using next = await startUringWorker(fixture, form);
     assertEquals([next.id, ring.ready, aio.ios()], [dead.id, 0, []]);
     for (const ref of refs) assert(aio.checkDone(ref));
     assertEquals(new Uint8Array(views[0]), PIPE_DATA);
@@ -270,7 +274,7 @@ testEachForm(
 testEachForm(
   "reads that ended with their thread are done again, and no event loop stands",
   async (form) => {
-    await using server = await FuseServer.start();
+    const server = await takeServer();
     await using fixture = await openUring(form);
     const { aio } = fixture;
     await using slow = await aio.openFile(server.join("file"));
@@ -296,7 +300,7 @@ testEachForm(
 testEachForm("good and failed IO is completed by another thread that waits", async (form) => {
   await using fixture = await openUring(form);
   const { aio } = fixture;
-  await using worker = await UringWorker.start(fixture, form);
+  await using worker = await startUringWorker(fixture, form);
   // This thread does not look, not even while it submits.
   const blind = replaceProperty("isReady", () => false);
   const good = startRead(fixture, 300);

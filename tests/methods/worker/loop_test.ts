@@ -9,7 +9,7 @@ import { Aio, type AioToken } from "../../../mod.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { POOL } from "../../../methods/worker/memory.ts";
-import { AttachedWorker } from "../../support/threads/attached.ts";
+import { shareThread } from "../../support/threads/attached.ts";
 import {
   open,
   openGate,
@@ -28,6 +28,8 @@ import {
   poolWord,
   runningWorkers,
 } from "../../support/workers/worker_pool.ts";
+
+const startWorker = shareThread();
 
 Deno.test("worker: no Worker is started before the first IO, which waits for it", async () => {
   await using opened = await open();
@@ -66,7 +68,7 @@ Deno.test("worker: a blocking wait executes its IO where no Worker runs, and the
 Deno.test("worker: a blocking wait executes another thread's IO where no Worker runs", async () => {
   await using opened = await open();
   const { aio, file } = opened;
-  await using other = await AttachedWorker.start(aio, file);
+  await using other = await startWorker(aio, file);
   // The opener, which alone could start a Worker, blocks until its look finds the other one's IO.
   const written = other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
   const isHanging = hangs();
@@ -102,7 +104,7 @@ Deno.test("worker: IO with hooks at other places goes to the pool", async () => 
 Deno.test("worker: the first IO of another thread has the opener start the pool", async () => {
   await using opened = await open();
   const { aio, file } = opened;
-  await using other = await AttachedWorker.start(aio, file);
+  await using other = await startWorker(aio, file);
   await other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
   await readAndCheck(opened, 0);
   assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 2]);

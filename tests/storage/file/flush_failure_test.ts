@@ -15,7 +15,7 @@ import { BACKEND, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { type Fixture, openHeld } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
+import { testSharedCores } from "../../support/core_methods.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { settles, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -66,10 +66,9 @@ async function checkFailsAlways({ file }: { file: AioFile }, code: string): Prom
 }
 
 for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2]] as const) {
-  testEachCoreMethod(
+  testSharedCores(
     `all flushes fail after a failed ${operation}, and close() tells it`,
-    async (test) => {
-      await using fixture = await test.open();
+    async (fixture) => {
       const { aio, file } = fixture;
       await file.sync();
       failNext(aio, operation, ENOSPC);
@@ -88,8 +87,7 @@ for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2
   );
 }
 
-testEachCoreMethod("a failed syncSync() fails all later flushes, and closeSync()", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a failed syncSync() fails all later flushes, and closeSync()", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", EIO);
   assertThrows(() => file.syncSync(), AioSystemError, "EIO");
@@ -100,8 +98,7 @@ testEachCoreMethod("a failed syncSync() fails all later flushes, and closeSync()
   file.closeSync();
 });
 
-testEachCoreMethod("the first error stays, whatever later flushes hear", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("the first error stays, whatever later flushes hear", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", ENOSPC);
   assertEquals((await rejection(file.sync())).code, "ENOSPC");
@@ -111,8 +108,7 @@ testEachCoreMethod("the first error stays, whatever later flushes hear", async (
   await checkCloses(fixture, "ENOSPC");
 });
 
-testEachCoreMethod("a flush that was not executed fails alone", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a flush that was not executed fails alone", async (fixture) => {
   const { aio, file } = fixture;
   for (const errno of [4, 9, 11, 22, 38, 95, 125]) {
     failNext(aio, "fdatasync", errno);
@@ -125,8 +121,7 @@ testEachCoreMethod("a flush that was not executed fails alone", async (test) => 
   await file.close();
 });
 
-testEachCoreMethod("one of two sync() at once that fails fails both", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("one of two sync() at once that fails fails both", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", EIO);
   const errors = await Promise.all([file.sync(), file.sync()].map(rejection));
@@ -134,8 +129,7 @@ testEachCoreMethod("one of two sync() at once that fails fails both", async (tes
   await checkCloses(fixture, "EIO");
 });
 
-testEachCoreMethod("another opening of the same file fails by itself", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("another opening of the same file fails by itself", async (fixture) => {
   const { aio, file } = fixture;
   const other = await aio.openFile(file.path, { read: true, write: true });
   failNext(aio, "fsync", EIO);
@@ -145,8 +139,7 @@ testEachCoreMethod("another opening of the same file fails by itself", async (te
   await checkCloses({ file: other }, "EIO");
 });
 
-testEachCoreMethod("the slot's next file is not blamed for the one before", async (test) => {
-  await using fixture = await test.open({ maxFiles: 1 });
+testSharedCores("the slot's next file is not blamed for the one before", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", EIO);
   await rejection(file.sync());
@@ -156,10 +149,9 @@ testEachCoreMethod("the slot's next file is not blamed for the one before", asyn
     await next.sync();
     await next.close();
   }
-});
+}, { options: { maxFiles: 1 } });
 
-testEachCoreMethod("await using is quiet about a failure that sync() threw", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("await using is quiet about a failure that sync() threw", async (fixture) => {
   const { aio, file } = fixture;
   const thrown = await rejection((async () => {
     await using opened = await aio.openFile(file.path, { write: true });
@@ -188,8 +180,7 @@ testEachMethod("aio.close() tells failed flushes that no call has thrown", async
   assertEquals([file.isClosed, thrown.isClosed], [true, true]);
 });
 
-testEachCoreMethod("await using tells a failure that only the core has seen", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("await using tells a failure that only the core has seen", async (fixture) => {
   const { aio, file } = fixture;
   const thrown = await rejection((async () => {
     await using opened = await aio.openFile(file.path, { write: true });
@@ -204,8 +195,7 @@ testEachCoreMethod("await using tells a failure that only the core has seen", as
   assertEquals(thrown.syscall, "close");
 });
 
-testEachCoreMethod("startFsync() has an error after a flush that failed", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("startFsync() has an error after a flush that failed", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fdatasync", EIO);
   await rejection(file.syncData());
@@ -225,8 +215,7 @@ testEachCoreMethod("startFsync() has an error after a flush that failed", async 
 
 // --- writes of files opened with O_DSYNC ---
 
-testEachCoreMethod("a failed write counts as a failed flush with dsync", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a failed write counts as a failed flush with dsync", async (fixture) => {
   const { aio } = fixture;
   const file = await openDurable(fixture);
   failNext(aio, "writev", EIO);
@@ -239,8 +228,7 @@ testEachCoreMethod("a failed write counts as a failed flush with dsync", async (
   await checkCloses({ file }, "EIO");
 });
 
-testEachCoreMethod("a failed write fails alone without dsync", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a failed write fails alone without dsync", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "writev", EIO);
   await rejection(file.writeAt(new Uint8Array(10), 0));
@@ -250,8 +238,7 @@ testEachCoreMethod("a failed write fails alone without dsync", async (test) => {
   await file.close();
 });
 
-testEachCoreMethod("a write fails with dsync after a flush that failed", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a write fails with dsync after a flush that failed", async (fixture) => {
   const { aio } = fixture;
   const file = await openDurable(fixture);
   failNext(aio, "fsync", ENOSPC);
@@ -299,8 +286,7 @@ Deno.test("held: a flush that a dead thread had not begun is executed", async ()
   assert(aio.checkDone(ref));
 });
 
-testEachCoreMethod("a synchronous flush says in its handle that it has begun", async (test) => {
-  await using fixture = await test.open();
+testSharedCores("a synchronous flush says in its handle that it has begun", (fixture) => {
   const { aio, file } = fixture;
   const flags: number[] = [];
   aio.attachInjectionPoint(POINT, (handle) => {
@@ -311,6 +297,7 @@ testEachCoreMethod("a synchronous flush says in its handle that it has begun", a
   file.syncDataSync();
   file.writeAtSync(new Uint8Array(10), 0);
   file.readAtSync(new Uint8Array(10), 0);
+  aio.detachInjectionPoint(POINT);
   assertEquals(flags, [BEGUN_BIT, BEGUN_BIT, BEGUN_BIT, 0]);
 });
 

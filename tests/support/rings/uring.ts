@@ -18,7 +18,6 @@ import { closeLibc, openLibc } from "../../../ffi/libc.ts";
 import { closeUringCalls, openUringCalls, type UringCalls } from "../../../ffi/uring_calls.ts";
 import { PARAMS_WORDS } from "../../../ffi/uring_layout.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
-import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 import { slotAt } from "../../../methods/io_uring/memory.ts";
 import { Ring } from "../../../methods/io_uring/ring.ts";
 import type { RingForm } from "../../../methods/io_uring/setup.ts";
@@ -26,6 +25,7 @@ import { replace } from "../bells/bells.ts";
 import { openMethod } from "../core_methods.ts";
 import type { Fixture } from "../core.ts";
 import { tempDir } from "../temp.ts";
+import { ringMethod } from "./ring_method.ts";
 
 /** A module with the target `page`, for descriptors that no file of ours has. */
 const LAYERS = new URL("../../core/fixtures/layers.ts", import.meta.url);
@@ -80,11 +80,6 @@ export function testEachForm(
       fn: () => fn(form),
     });
   }
-}
-
-/** The method with rings of a form that everything goes through: else a lone cached read does not. */
-export function ringMethod(form: RingForm): IoMethod {
-  return createIoUringMethod(form, { ...DEFAULT_TUNING, cachedReadsMin: Infinity });
 }
 
 /** Opens an Aio whose own ring has a form, and a file. */

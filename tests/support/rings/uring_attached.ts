@@ -9,6 +9,7 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import type { WaitRef } from "../../../core/mod.ts";
 import type { AioFile, AioToken, FileToken } from "../../../mod.ts";
 import type { Fixture } from "../core.ts";
+import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 import { PIPE_BYTES } from "./uring.ts";
 
 /** What the Worker can be asked, one thing at a time. */
@@ -17,40 +18,51 @@ export type UringAsk =
   | { what: "read"; fd: number; offset: number; view: Uint8Array | null; bytes: number }
   | { what: "readFile"; token: FileToken; count: number }
   | { what: "waitSync" | "result"; ref: WaitRef }
-  | { what: "closeFile" | "selfClose" | "close" };
-
-/** What it answers. */
-export type UringAnswer = { value: unknown } | { error: string };
+  | { what: "begin" | "closeFile" | "selfClose" | "throw" | "close" };
 
 /** The ways for a thread to end without `close()`. */
 export const URING_ENDINGS = ["terminate", "selfClose", "throw"] as const;
 /** One of them. */
 export type UringEnding = typeof URING_ENDINGS[number];
 
+const MODULE = new URL("./uring_worker.ts", import.meta.url);
+
+/** Starts a Worker and attaches it. */
+export type StartUringWorker = (fixture: Fixture, form: RingForm) => Promise<UringWorker>;
+
+/** As `shareThread()` of `attached.ts`. */
+export function shareUringThread(): StartUringWorker {
+  const threadOf = shareAskedThread<UringAsk>(MODULE, { what: "begin" });
+  return (fixture, form) => UringWorker.start(fixture, form, threadOf());
+}
+
 /** The Worker. */
 export class UringWorker implements AsyncDisposable {
   /** Its backend. */
   id = -1;
-  readonly #worker: Worker;
+  readonly #thread: AskedThread<UringAsk>;
+  readonly #hasOwnThread: boolean;
   readonly #fixture: Fixture;
   #threadId = 0;
-  #pending: PromiseWithResolvers<unknown> | null = null;
   #isOver = false;
 
-  private constructor(fixture: Fixture) {
+  private constructor(fixture: Fixture, shared: AskedThread<UringAsk> | null) {
     this.#fixture = fixture;
-    const url = new URL("./uring_worker.ts", import.meta.url);
-    this.#worker = new Worker(url, { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<UringAnswer>) => {
-      if ("error" in data) this.#pending!.reject(new Error(data.error));
-      else this.#pending!.resolve(data.value);
-    };
-    this.#worker.onerror = (event) => event.preventDefault();
+    this.#thread = shared ?? new AskedThread<UringAsk>(MODULE);
+    this.#hasOwnThread = shared === null;
   }
 
-  /** Starts one and attaches it. */
-  static async start(fixture: Fixture, form: RingForm): Promise<UringWorker> {
-    const worker = new UringWorker(fixture);
+  /**
+   * Starts one and attaches it.
+   *
+   * @param shared a thread that outlives it; null: it gets one of its own
+   */
+  static async start(
+    fixture: Fixture,
+    form: RingForm,
+    shared: AskedThread<UringAsk> | null = null,
+  ): Promise<UringWorker> {
+    const worker = new UringWorker(fixture, shared);
     try {
       const { token } = fixture.aio;
       const attached = await worker.ask<{ id: number; threadId: number }>(
@@ -60,16 +72,14 @@ export class UringWorker implements AsyncDisposable {
       worker.#threadId = attached.threadId;
       return worker;
     } catch (error) {
-      worker.#worker.terminate();
+      worker.#endThread();
       throw error;
     }
   }
 
   /** Asks for something; resolves with what came of it. */
   ask<T>(ask: UringAsk): Promise<T> {
-    this.#pending = Promise.withResolvers<unknown>();
-    this.#worker.postMessage(ask);
-    return this.#pending.promise as Promise<T>;
+    return this.#thread.ask(ask);
   }
 
   /** Has it start a read, into memory that is posted or, if there is none, its own. */
@@ -89,9 +99,10 @@ export class UringWorker implements AsyncDisposable {
 
   /** Ends it, in one of the ways. */
   end(ending: UringEnding): void {
+    if (!this.#hasOwnThread) throw new Error("The thread of this Worker is shared");
     this.#isOver = true;
-    if (ending === "terminate") this.#worker.terminate();
-    else this.#worker.postMessage({ what: ending });
+    if (ending === "terminate") this.#thread.terminate();
+    else this.#thread.tell({ what: ending });
   }
 
   /** Resolves when its thread is gone. */
@@ -107,7 +118,11 @@ export class UringWorker implements AsyncDisposable {
     try {
       await this.ask({ what: "close" });
     } finally {
-      this.#worker.terminate();
+      this.#endThread();
     }
+  }
+
+  #endThread(): void {
+    if (this.#hasOwnThread) this.#thread.terminate();
   }
 }

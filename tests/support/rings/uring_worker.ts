@@ -10,8 +10,9 @@
 import { backendOf } from "../../../core/inside.ts";
 import { AioReturn } from "../../../core/mod.ts";
 import { Aio, type AioFile } from "../../../mod.ts";
-import { ringMethod } from "./uring.ts";
-import type { UringAnswer, UringAsk } from "./uring_attached.ts";
+import { answering } from "../threads/answering.ts";
+import { ringMethod } from "./ring_method.ts";
+import type { UringAsk } from "./uring_attached.ts";
 
 /** So large that what is allocated after it was freed is likely to be there. */
 const ADOPTED_BYTES = 1_048_576;
@@ -36,9 +37,20 @@ function startRead(fd: number, offset: number, view: Uint8Array | null, bytes: n
   return ref;
 }
 
+function throwTheEnd(): never {
+  const error = new Error("the end of this thread, as planned");
+  // Deno shows it, and one line of it is enough.
+  error.stack = "";
+  throw error;
+}
+
 async function answer(ask: UringAsk): Promise<unknown> {
   switch (ask.what) {
+    case "begin":
+      return;
     case "attach":
+      // Nothing is left of what the thread was attached to before.
+      returns.clear();
       aio = await Aio.attach(ask.token, {}, [ringMethod(ask.form)]);
       return { id: aio.backendId, threadId: backendOf(aio).libc.threadId() };
     case "read":
@@ -56,27 +68,13 @@ async function answer(ask: UringAsk): Promise<unknown> {
       return returns.get(ask.ref.index)!.result.result;
     case "selfClose":
       return self.close();
+    case "throw":
+      // Not within a promise: this is what nobody catches.
+      setTimeout(throwTheEnd);
+      return;
     case "close":
       return await aio.close();
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<UringAsk | { what: "throw" }>) => {
-  if (data.what === "throw") {
-    // Not within a promise: this is what nobody catches.
-    setTimeout(() => {
-      const error = new Error("the end of this thread, as planned");
-      // Deno shows it, and one line of it is enough.
-      error.stack = "";
-      throw error;
-    });
-    return;
-  }
-  let reply: UringAnswer;
-  try {
-    reply = { value: await answer(data) };
-  } catch (error) {
-    reply = { error: String(error) };
-  }
-  self.postMessage(reply);
-};
+self.onmessage = answering(answer);

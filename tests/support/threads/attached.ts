@@ -6,9 +6,11 @@
 
 import type { WaitRef } from "../../../core/mod.ts";
 import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
+import { AskedThread, shareAskedThread } from "./asked_thread.ts";
 
 /** What the Worker can be asked. */
 export type Ask =
+  | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken }
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
@@ -21,63 +23,76 @@ export type Ask =
   | { what: "seen" | "perform" | "await" | "waitSync"; ref: WaitRef }
   | { what: "complete"; ref: WaitRef; result: number };
 
-/** What it answers. */
-export type Answer = { id: number; value: unknown } | { id: number; error: string };
+const MODULE = new URL("./attached_worker.ts", import.meta.url);
 
-/** A Worker of one test; it is closed and ended with the scope. */
+/** Starts a Worker that is attached to an Aio, and has the file. */
+export type StartWorker = (aio: Aio, file: AioFile) => Promise<AttachedWorker>;
+
+/**
+ * Starts one thread for all Workers of a file's tests that leave it alive, one after the other: a thread
+ * takes longer to start than they do. Called while the tests are registered.
+ */
+export function shareThread(): StartWorker {
+  const threadOf = shareAskedThread<Ask>(MODULE, { what: "begin" });
+  return (aio, file) => AttachedWorker.start(aio, file, threadOf());
+}
+
+/** A Worker of one test. It is closed with the scope, and its thread ends if it is its own. */
 export class AttachedWorker implements AsyncDisposable {
-  readonly #worker: Worker;
-  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
-  #nextId = 0;
+  readonly #thread: AskedThread<Ask>;
+  readonly #hasOwnThread: boolean;
   #isOver = false;
 
-  private constructor(worker: Worker) {
-    this.#worker = worker;
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-      const pending = this.#pending.get(data.id)!;
-      this.#pending.delete(data.id);
-      if ("error" in data) pending.reject(new Error(data.error));
-      else pending.resolve(data.value);
-    };
+  private constructor(shared: AskedThread<Ask> | null) {
+    this.#thread = shared ?? new AskedThread<Ask>(MODULE);
+    this.#hasOwnThread = shared === null;
   }
 
-  /** Starts one and attaches it. */
-  static async start(aio: Aio, file: AioFile): Promise<AttachedWorker> {
-    const worker = AttachedWorker.startBare();
+  /**
+   * Starts one and attaches it.
+   *
+   * @param shared a thread that outlives it; null: it gets one of its own
+   */
+  static async start(
+    aio: Aio,
+    file: AioFile,
+    shared: AskedThread<Ask> | null = null,
+  ): Promise<AttachedWorker> {
+    const worker = new AttachedWorker(shared);
     try {
       await worker.ask({ what: "attach", token: aio.token, file: file.token });
       return worker;
     } catch (error) {
-      worker.terminate();
+      if (shared === null) worker.terminate();
       throw error;
     }
   }
 
   /** Starts one that is not attached yet. */
   static startBare(): AttachedWorker {
-    const url = new URL("./attached_worker.ts", import.meta.url);
-    return new AttachedWorker(new Worker(url, { type: "module" }));
+    return new AttachedWorker(null);
   }
 
   /** Asks for something; resolves with what came of it. */
   ask<T>(ask: Ask): Promise<T> {
-    const pending = Promise.withResolvers<unknown>();
-    const id = this.#nextId++;
-    this.#pending.set(id, pending);
-    this.#worker.postMessage({ id, ask });
-    return pending.promise as Promise<T>;
+    return this.#thread.ask(ask);
   }
 
-  /** Has it end itself, in the middle of what it does. */
+  /** Has its thread end itself, in the middle of what it does. */
   end(): void {
-    this.#isOver = true;
-    this.#worker.postMessage({ id: this.#nextId++, ask: { what: "selfClose" } });
+    this.#ownThread.tell({ what: "selfClose" });
   }
 
-  /** Ends it as it is. */
+  /** Ends its thread as it is. */
   terminate(): void {
+    this.#ownThread.terminate();
+  }
+
+  /** The thread, which is about to end. */
+  get #ownThread(): AskedThread<Ask> {
+    if (!this.#hasOwnThread) throw new Error("The thread of this Worker is shared");
     this.#isOver = true;
-    this.#worker.terminate();
+    return this.#thread;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -85,7 +100,7 @@ export class AttachedWorker implements AsyncDisposable {
     try {
       await this.ask({ what: "close" });
     } finally {
-      this.terminate();
+      if (this.#hasOwnThread) this.terminate();
     }
   }
 }

@@ -12,11 +12,12 @@ import { Aio } from "../../../mod.ts";
 import type { AioHandle, IoMethod, WaitRef } from "../../../core/mod.ts";
 import type { AioFile } from "../../../mod.ts";
 import { METHODS } from "../../../methods/registry.ts";
-import type { Answer, Ask } from "./attached.ts";
+import { answering } from "./answering.ts";
+import type { Ask } from "./attached.ts";
 import { HeldMethod } from "../held_method.ts";
 
-const held = new HeldMethod();
-const methods: readonly IoMethod[] = [held, ...METHODS];
+let held = new HeldMethod();
+let methods: readonly IoMethod[] = [held, ...METHODS];
 const views = new Map<number, Uint8Array>();
 let aio: Aio;
 let file: AioFile;
@@ -94,7 +95,13 @@ function dieStaged(id: number, offset: number, bytes: number): void {
 
 async function answer(ask: Ask, id: number): Promise<unknown> {
   switch (ask.what) {
+    case "begin":
+      return;
     case "attach":
+      // Nothing is left of what the thread was attached to before.
+      held = new HeldMethod();
+      methods = [held, ...METHODS];
+      views.clear();
       aio = await Aio.attach(ask.token, {}, methods);
       file = aio.attachFile(ask.file);
       return aio.backendId;
@@ -149,13 +156,4 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<{ id: number; ask: Ask }>) => {
-  let reply: Answer;
-  try {
-    reply = { id: data.id, value: await answer(data.ask, data.id) };
-  } catch (error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    reply = { id: data.id, error: `${name}: ${message}` };
-  }
-  self.postMessage(reply);
-};
+self.onmessage = answering(answer);

@@ -1,0 +1,70 @@
+/**
+ * asked_thread.ts: a Worker that is asked for one thing after the other, by messages, and answers each.
+ *
+ * @module
+ */
+
+/** What the Worker gets. */
+export interface Question<Ask> {
+  readonly id: number;
+  readonly ask: Ask;
+}
+
+/** What it answers. */
+export type Answer = { id: number; value: unknown } | { id: number; error: string };
+
+/** The thread. What ends it with an error is not the test's. */
+export class AskedThread<Ask> {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
+  #nextId = 0;
+
+  /** Starts it with a module. */
+  constructor(module: URL) {
+    this.#worker = new Worker(module, { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+      const pending = this.#pending.get(data.id);
+      this.#pending.delete(data.id);
+      if ("error" in data) pending?.reject(new Error(data.error));
+      else pending?.resolve(data.value);
+    };
+    this.#worker.onerror = (event) => event.preventDefault();
+  }
+
+  /** Asks for something; resolves with what came of it. */
+  ask<T>(ask: Ask): Promise<T> {
+    const pending = Promise.withResolvers<unknown>();
+    this.#pending.set(this.#nextId, pending);
+    this.tell(ask);
+    return pending.promise as Promise<T>;
+  }
+
+  /** The same, without waiting for an answer. */
+  tell(ask: Ask): void {
+    const question: Question<Ask> = { id: this.#nextId++, ask };
+    this.#worker.postMessage(question);
+  }
+
+  /** Ends it as it is. */
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}
+
+/**
+ * Starts one for all tests of a file that leave it alive, one after the other: a thread takes longer to
+ * start than they do. Called while the tests are registered.
+ *
+ * @param module what it starts with
+ * @param first what it is asked first: it answers once it has begun
+ * @returns the thread, in a test
+ */
+export function shareAskedThread<Ask>(module: URL, first: Ask): () => AskedThread<Ask> {
+  let thread: AskedThread<Ask> | null = null;
+  Deno.test.beforeAll(async () => {
+    thread = new AskedThread<Ask>(module);
+    await thread.ask(first);
+  });
+  Deno.test.afterAll(() => thread?.terminate());
+  return () => thread!;
+}
