@@ -31,7 +31,7 @@ interface DeathsPlan {
 }
 
 /** So many before, for what only the first ones take. */
-const WARM_UP_DEATHS = 8;
+const WARM_UP_DEATHS = 4;
 /** In units of what passes before the library asks who lives: about a second on a machine at rest. */
 const PATIENCES_MAX = 10;
 /** An event loop has a Worker take over, and that one may die, too. */
