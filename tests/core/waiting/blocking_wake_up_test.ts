@@ -8,8 +8,8 @@ import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import {
   type BellAsk,
-  openStage,
   replace,
+  shareStages,
   type SleepOutcome,
   SleepWatch,
   type Stage,
@@ -17,6 +17,8 @@ import {
 } from "../../support/bells/bells.ts";
 import { startRead } from "../../support/core.ts";
 import { afterLook, handleWord, stateAt } from "../../support/bells/words.ts";
+
+const openStage = shareStages(1);
 
 /** What the main thread sleeps for, blocking, and how a Worker ends that. */
 interface Sleep {

@@ -12,12 +12,14 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import {
   BellWorker,
   comes,
-  openStage,
   replace,
+  shareStages,
   type Stage,
   whenTold,
 } from "../../support/bells/bells.ts";
 import { openHeld, startRead } from "../../support/core.ts";
+
+const openStage = shareStages(2);
 
 const EMFILE = 24;
 /** core/waiting/doorbell.ts: what the word of a backend that sleeps becomes when it is rung. */
@@ -228,7 +230,7 @@ for (const { when, isClosed } of LATE_WRITES) {
   });
 
   Deno.test(`held: the doorbell of a dead thread ${what} where the write of who rang ${when}`, async () => {
-    await using stage = await openStage({ workers: 1 });
+    await using stage = await openStage({ workers: 1, mortals: 1 });
     const { aio, fixture, workers: [worker] } = stage;
     const backend = backendOf(aio);
     void worker!.ask({ what: "await", ref: startRead(fixture).ref });

@@ -14,8 +14,8 @@ import { boundedMs } from "../../../core/waiting/sleep_bound.ts";
 import {
   type BellAsk,
   comes,
-  openStage,
   replace,
+  shareStages,
   type Stage,
   type StageOptions,
   whenTold,
@@ -24,6 +24,8 @@ import { openHeld, startRead } from "../../support/core.ts";
 import { testSharedCores } from "../../support/core_methods.ts";
 import { HeldMethod, type HeldMethodOptions } from "../../support/held_method.ts";
 import { until } from "../../support/patience.ts";
+
+const openStage = shareStages(1);
 
 const EMFILE = 24;
 /** So many looks take several sleeps, in whichever way: some are before the first. */

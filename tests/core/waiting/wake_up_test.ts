@@ -12,14 +12,16 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import {
   BellWorker,
   comes,
-  openStage,
   replace,
+  shareStages,
   type Stage,
   whenTold,
 } from "../../support/bells/bells.ts";
 import { startRead } from "../../support/core.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { afterLook, stateAt } from "../../support/bells/words.ts";
+
+const openStage = shareStages(2);
 
 /** core/waiting/doorbell.ts: the word of a backend that sleeps, and of one that was rung. */
 const PARKED = 1;
@@ -32,6 +34,8 @@ interface Awakening {
   readonly bell: string;
   readonly name: string;
   readonly workers: number;
+  /** Whether the first of them dies. */
+  readonly isMortal?: boolean;
   start(stage: Stage): Promise<WaitRef>;
   complete(stage: Stage, ref: WaitRef): Promise<unknown>;
 }
@@ -63,6 +67,7 @@ const AWAKENINGS: readonly Awakening[] = [
     bell: "the owner's bell",
     name: "an own IO that a thread completes in place of a dead one",
     workers: 2,
+    isMortal: true,
     start: async ({ fixture, workers }) => {
       const { ref } = startRead(fixture);
       assertEquals(await workers[0]!.ask<boolean>({ what: "claim", ref }), true);
@@ -74,6 +79,7 @@ const AWAKENINGS: readonly Awakening[] = [
     bell: "the waiters' bell",
     name: "the IO of a dead thread that another one reaps",
     workers: 2,
+    isMortal: true,
     start: ({ workers }) => workers[0]!.ask<WaitRef>({ what: "read" }),
     complete: reapFirst,
   },
@@ -85,7 +91,10 @@ async function reapFirst({ workers }: Stage): Promise<void> {
 }
 
 async function runAwakening(row: Awakening, isOn: boolean): Promise<boolean> {
-  await using stage = await openStage({ workers: row.workers });
+  await using stage = await openStage({
+    workers: row.workers,
+    mortals: row.isMortal === true ? 1 : 0,
+  });
   const { aio, watch, workers } = stage;
   const ref = await row.start(stage);
   const awaited = aio.wait(ref);

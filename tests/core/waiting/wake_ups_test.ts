@@ -15,12 +15,14 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { Doorbells } from "../../../core/waiting/doorbell.ts";
 import { Turn } from "../../../core/waiting/turn.ts";
 import { Sleep, type SleepEnd, WakeUps } from "../../../core/waiting/wake_ups.ts";
-import { comes, openStage, PollWatch, type Stage } from "../../support/bells/bells.ts";
+import { comes, PollWatch, shareStages, type Stage } from "../../support/bells/bells.ts";
 import { type Fixture, openHeld, startRead } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { becomes } from "../../support/patience.ts";
 import { WorkClock } from "../../support/work_clock.ts";
+
+const openStage = shareStages(1);
 
 /** What is counted of waiting. */
 const NAMES = [

@@ -16,6 +16,7 @@ import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
 import { type Fixture, openHeld } from "../core.ts";
 import { HeldMethod } from "../held_method.ts";
 import { HANG_MS, settles, untilDead } from "../patience.ts";
+import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 
 /** How long a sleep lasts that only a bell should end: longer than anybody waits for it. */
 const LONG_MS = 2 * HANG_MS;
@@ -197,6 +198,7 @@ export class Signal {
 
 /** What the Worker can be asked. */
 export type BellAsk =
+  | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken }
   /** From now on its bell does not reach this backend. */
   | { what: "mute"; id: number }
@@ -208,49 +210,47 @@ export type BellAsk =
   /** Blocks until it is told, and a moment longer if need be. */
   | { what: "whenTold"; signal: SharedArrayBuffer; delayMs: number; ask: BellAsk };
 
-/** What it answers. */
-export type BellAnswer = { id: number; value: unknown } | { id: number; error: string };
+const MODULE = new URL("./bells_worker.ts", import.meta.url);
 
-/** A Worker of one test, attached to its Aio; it is closed and ended with the scope. */
+/** A Worker of one test, attached to its Aio. It is closed with the scope, and its thread ends if it is its own. */
 export class BellWorker implements AsyncDisposable {
-  readonly #worker = new Worker(new URL("./bells_worker.ts", import.meta.url), { type: "module" });
-  readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #thread: AskedThread<BellAsk>;
+  readonly #hasOwnThread: boolean;
   readonly #aio: Aio;
-  #nextId = 0;
   #isOver = false;
   /** Its backend. */
   id = -1;
 
-  private constructor(aio: Aio) {
+  private constructor(aio: Aio, shared: AskedThread<BellAsk> | null) {
     this.#aio = aio;
-    this.#worker.onmessage = ({ data }: MessageEvent<BellAnswer>) => {
-      const pending = this.#pending.get(data.id)!;
-      this.#pending.delete(data.id);
-      if ("error" in data) pending.reject(new Error(data.error));
-      else pending.resolve(data.value);
-    };
+    this.#thread = shared ?? new AskedThread<BellAsk>(MODULE);
+    this.#hasOwnThread = shared === null;
   }
 
-  /** Starts one and attaches it. */
-  static async start(aio: Aio, file: AioFile): Promise<BellWorker> {
-    const worker = new BellWorker(aio);
+  /**
+   * Starts one and attaches it.
+   *
+   * @param shared a thread that outlives it; null: it gets one of its own
+   */
+  static async start(
+    aio: Aio,
+    file: AioFile,
+    shared: AskedThread<BellAsk> | null = null,
+  ): Promise<BellWorker> {
+    const worker = new BellWorker(aio, shared);
     try {
       const ask: BellAsk = { what: "attach", token: aio.token, file: file.token };
       worker.id = await worker.ask<number>(ask);
       return worker;
     } catch (error) {
-      worker.#worker.terminate();
+      worker.#endThread();
       throw error;
     }
   }
 
   /** Asks for something; resolves with what came of it. */
   ask<T = void>(ask: BellAsk): Promise<T> {
-    const pending = Promise.withResolvers<unknown>();
-    const id = this.#nextId++;
-    this.#pending.set(id, pending);
-    this.#worker.postMessage({ id, ask });
-    return pending.promise as Promise<T>;
+    return this.#thread.ask(ask);
   }
 
   /** Lets an IO go. @returns how many bells it rang that cost a system call */
@@ -262,8 +262,9 @@ export class BellWorker implements AsyncDisposable {
   async kill(): Promise<void> {
     const { control, libc } = backendOf(this.#aio);
     const threadId = control.words[control.backendAt(this.id) + BACKEND.threadId]!;
+    if (!this.#hasOwnThread) throw new Error("The thread of this Worker is shared");
     this.#isOver = true;
-    this.#worker.terminate();
+    this.#thread.terminate();
     await untilDead(libc, threadId);
   }
 
@@ -272,8 +273,12 @@ export class BellWorker implements AsyncDisposable {
     try {
       await this.ask({ what: "close" });
     } finally {
-      this.#worker.terminate();
+      this.#endThread();
     }
+  }
+
+  #endThread(): void {
+    if (this.#hasOwnThread) this.#thread.terminate();
   }
 }
 
@@ -290,6 +295,8 @@ export interface Stage extends AsyncDisposable {
 export interface StageOptions {
   /** How many Workers; default: none. */
   readonly workers?: number;
+  /** How many of them, the first ones, the test kills; default: none. */
+  readonly mortals?: number;
   /** The method; default: one that holds everything. */
   readonly held?: HeldMethod;
   /** Which sleeps last long; default: all. */
@@ -298,15 +305,35 @@ export interface StageOptions {
   readonly maxConcurrency?: number;
 }
 
-/** Opens an Aio and attaches the Workers. At the end everybody who still sleeps is woken. */
-export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const { workers: count = 0, held = new HeldMethod(), maxConcurrency = 8 } = options;
+/**
+ * Starts threads for the Workers of a file's tests that leave them alive: a thread takes longer to start
+ * than they do. Called while the tests are registered.
+ *
+ * @param count most Workers of a test
+ * @returns opens a stage; at its end everybody who still sleeps is woken
+ */
+export function shareStages(count: number): (options?: StageOptions) => Promise<Stage> {
+  const first: BellAsk = { what: "begin" };
+  const threads = Array.from({ length: count }, () => shareAskedThread<BellAsk>(MODULE, first));
+  return (options = {}) => openStage(options, threads);
+}
+
+/** Opens an Aio and attaches the Workers. */
+async function openStage(
+  options: StageOptions,
+  threads: readonly (() => AskedThread<BellAsk>)[],
+): Promise<Stage> {
+  const { workers: count = 0, mortals = 0, held = new HeldMethod(), maxConcurrency = 8 } = options;
   // It is about sleeping, so nobody stays awake.
   const quiet = { spinMicroseconds: 0 };
   const fixture = await openHeld({ maxBackends: 4, maxConcurrency, ...quiet }, held);
   const { aio, file } = fixture;
   const workers: BellWorker[] = [];
-  while (workers.length < count) workers.push(await BellWorker.start(aio, file));
+  while (workers.length < count) {
+    const isMortal = workers.length < mortals;
+    const shared = isMortal ? null : threads[workers.length]!();
+    workers.push(await BellWorker.start(aio, file, shared));
+  }
   const watch = new PollWatch(backendOf(aio).libc, options.isLong);
   return {
     fixture,

@@ -12,13 +12,14 @@ import { backendOf } from "../../../core/inside.ts";
 import { Aio } from "../../../mod.ts";
 import type { WaitRef } from "../../../core/mod.ts";
 import type { AioFile } from "../../../mod.ts";
-import { type BellAnswer, type BellAsk, PollWatch, replace, Signal } from "./bells.ts";
+import { type BellAsk, PollWatch, replace, Signal } from "./bells.ts";
 import { HeldMethod } from "../held_method.ts";
+import { answering } from "../threads/answering.ts";
 
 const READ_BYTES = 64;
 
-const held = new HeldMethod();
-const replaced = new DisposableStack();
+let held = new HeldMethod();
+let replaced = new DisposableStack();
 let aio: Aio;
 let file: AioFile;
 let polls: PollWatch;
@@ -26,6 +27,9 @@ let polls: PollWatch;
 let writes = 0;
 
 async function attach({ token, file: fileToken }: BellAsk & { what: "attach" }) {
+  // Nothing is left of what the thread was attached to before.
+  held = new HeldMethod();
+  replaced = new DisposableStack();
   aio = await Aio.attach(token, {}, [held]);
   file = aio.attachFile(fileToken);
   const { libc } = backendOf(aio);
@@ -89,6 +93,8 @@ async function close(): Promise<void> {
 
 async function answer(ask: BellAsk): Promise<unknown> {
   switch (ask.what) {
+    case "begin":
+      return;
     case "attach":
       return await attach(ask);
     case "mute":
@@ -122,13 +128,4 @@ async function answer(ask: BellAsk): Promise<unknown> {
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<{ id: number; ask: BellAsk }>) => {
-  let reply: BellAnswer;
-  try {
-    reply = { id: data.id, value: await answer(data.ask) };
-  } catch (error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    reply = { id: data.id, error: `${name}: ${message}` };
-  }
-  self.postMessage(reply);
-};
+self.onmessage = answering(answer);
