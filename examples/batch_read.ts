@@ -11,7 +11,6 @@ if (path === undefined) throw new TypeError("Usage: batch_read.ts FILE");
 await using aio = await Aio.open();
 await using file = await aio.openFile(path);
 const step = Math.ceil(await file.size() / 8);
-
 const reads = aio.batch(() =>
   Array.from({ length: 8 }, (_, i) => {
     const read = { offset: i * step, page: aio.alloc(512), ret: new AioReturn() };
