@@ -190,7 +190,7 @@ export const EROFS = 30;
 export const ENOSYS = 38;
 /** Somebody called it off. */
 export const ECANCELED = 125;
-/** The file system does not have what is asked of it. */
+/** The file system does not have such an operation. */
 export const EOPNOTSUPP = 95;
 
 /**

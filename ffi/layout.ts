@@ -41,7 +41,7 @@ export const STATX = {
 /** Bytes of `struct statx`. */
 export const STATX_SIZE_BYTES = 256;
 
-/** What is asked of `statx(2)`, and where to look from. */
+/** The fields that `statx(2)` fills, and where it looks from. */
 export const STATX_FLAGS = {
   basicStats: 0x7ff,
   directAlign: 0x2000,

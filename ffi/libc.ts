@@ -3,7 +3,7 @@
  * means is for the layers above. The prototypes are in libc_symbols.ts.
  *
  * Three things are particular to the wire:
- * - `ssize_t` results are declared `i32`: no call is asked to transfer 2 GiB or more, and a result
+ * - `ssize_t` results are declared `i32`: no call transfers 2 GiB or more, and a result
  *   of 64 bits would cost a BigInt a call.
  * - `errno` is copied from its address by `memcpy`, right after a failed *synchronous* call and
  *   before anything else can run in this thread. After a `nonblocking` call it would be another
@@ -335,7 +335,7 @@ export class Libc {
 
   /**
    * The error of a synchronous call of this thread that failed, made through another table of symbols of
-   * the same library. To be asked at once, before any other call.
+   * the same library. Call it at once, before any other call.
    */
   lastErrno(): number {
     return this.#errno();

@@ -99,5 +99,5 @@ export const FILES_UPDATE_WORDS = { offset: 0, fdsLow: 2, fdsHigh: 3, size: 4 } 
 /** Bytes of `struct io_uring_clone_buffers`, whose first word is the ring to clone from (Linux 6.12). */
 export const CLONE_BUFFERS_SIZE_BYTES = 32;
 
-/** Where the kernel's memory of a ring begins, as `mmap(2)` is told: both queues, then the entries. */
+/** Where the kernel's memory of a ring begins, as an offset for `mmap(2)`: both queues, then the entries. */
 export const MAP_OFFSETS = { queues: 0n, entries: 0x10000000n } as const;

@@ -37,10 +37,10 @@ export function tryPerformCached(
 
 /** Most bytes that are copied in one submit: more would hold up the event loop. */
 const BYTES_MAX = 1024 * 1024;
-/** Most reads that are not tried after one that was in vain. */
+/** The most reads that skip the attempt after a miss. */
 const PAUSE_MAX = 64;
 
-/** Tries every read, and after each that was in vain leaves out twice as many. */
+/** Tries every read, and after each miss skips twice as many. */
 export class CachedTries {
   readonly #backend: MethodBackend;
   #bytesLeft = 0;

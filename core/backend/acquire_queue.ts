@@ -1,5 +1,5 @@
 /**
- * acquire_queue.ts: who awaits a handle, first come, first served.
+ * acquire_queue.ts: the tasks that await a handle, first come, first served.
  *
  * A handle is given to a function, not to a promise: only one may be handed out at a time, so its
  * user has to start it before anybody else gets on.

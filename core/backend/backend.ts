@@ -73,7 +73,7 @@ export class Backend extends Completer
   readonly pump: Pump;
   /** IOs that are prepared and not submitted. */
   readonly staging: Staging;
-  /** Who awaits a handle. */
+  /** The tasks that await a handle. */
   readonly acquireQueue: AcquireQueue;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
@@ -338,9 +338,9 @@ export class Backend extends Completer
     updateState(this.#words, base + HANDLE.state, SUBMITTED);
     this.#inFlight.append(handle);
     this.log?.io("debug3", handle, "submitted");
-    // Who awaited it while it was staged found nothing in flight to look for.
+    // A task that awaited it while it was staged found nothing in flight to look for.
     if (this.waiting.awaited > 0 || this.acquireQueue.length > 0) this.pump.start();
-    // Who waited for it to be submitted can help from now on.
+    // A thread that waited for it to be submitted can help from now on.
     if (this.#words[base + HANDLE.waiterMask] !== 0) {
       Atomics.notify(this.#words, base + HANDLE.state);
     }

@@ -1,5 +1,5 @@
 /**
- * abort.ts: being told once that a signal has aborted.
+ * abort.ts: calls a function once when a signal aborts.
  *
  * @module
  */

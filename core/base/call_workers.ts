@@ -73,7 +73,7 @@ interface CallWorker {
 let starting: CallWorker | null = null;
 const idle: CallWorker[] = [];
 const busy = new Set<CallWorker>();
-/** Those that are told to end, or will be when they are ready. */
+/** Those that end as soon as they are ready. */
 const ending = new Set<CallWorker>();
 /** Calls that no Worker has yet, the oldest first. */
 const queue: Waiting[] = [];

@@ -1,5 +1,5 @@
 /**
- * log_level.ts: how detailed a line of the log is, and who takes it.
+ * log_level.ts: how detailed a line of the log is, and the hook that takes it.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * options.ts: what `Aio.open()` may be told, the defaults, and the refusals.
+ * options.ts: the options of `Aio.open()`, their defaults, and the refusals.
  *
  * Every option is checked before anything is opened. What was given is {@linkcode AioOptions};
  * what is in force afterwards is {@linkcode EffectiveOptions}, shown as `aio.options`.
@@ -433,7 +433,7 @@ export function workersOption(
       ? before?.[name] ?? range.default
       : checkInteger(`workers.${name}`, one, range.min, range.max, call);
   };
-  // Who sets one bound only gets the other one to fit.
+  // If only one bound is given, adjust the other to it.
   const given = { min: read("min"), max: read("max") };
   const workers = {
     min: value?.min === undefined ? Math.min(given.min, given.max) : given.min,

@@ -3,7 +3,7 @@
  * answer.
  *
  * What is in flight goes on by itself, and its memory and descriptor stay until the kernel is done. But
- * once all who waited have given up, nothing of it keeps the event loop alive: timers and calls under
+ * once every waiter has given up, nothing of it keeps the event loop alive: timers and calls under
  * way are let go of. If the device answers while the thread still lives, the end comes all the same.
  *
  * @module
@@ -32,7 +32,7 @@ export class Patience {
   #isGivenUp = false;
   readonly #holds = new Set<Hold>();
 
-  /** Whether all who waited have given up. */
+  /** Whether every waiter has given up. */
   get isGivenUp(): boolean {
     return this.#isGivenUp;
   }

@@ -1,8 +1,8 @@
 /**
  * promise.ts: what becomes of a promise that a user's function returns where none can be waited for.
  *
- * Callbacks, hooks and batches end with their call. A promise is then a mistake to be told at once,
- * and its later rejection, which nobody could take, must not end the process.
+ * Callbacks, hooks and batches end with their call. A promise is then a mistake, reported at once;
+ * its later rejection, which nobody could take, must not end the process.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return "then" in value && typeof value.then === "function";
 }
 
-/** Takes the rejection of a promise whose mistake is told otherwise. */
+/** Takes the rejection of a promise whose mistake is reported elsewhere. */
 export function swallowRejection(promise: PromiseLike<unknown>): void {
   Promise.resolve(promise).then(undefined, () => {});
 }

@@ -186,8 +186,8 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
 }
 
 /**
- * A call that closes: executed by a Worker where the file system flushes at close, by a thread of the
- * pool where there is nothing to be told, or no Worker to be had.
+ * A call that closes: executed by a Worker where the file system flushes at close, by a thread of
+ * the pool where a close has nothing to report, or no Worker can be had.
  */
 async function closing(
   libc: Libc,

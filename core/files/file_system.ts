@@ -21,7 +21,7 @@ const LOCAL: ReadonlySet<number> = new Set(Object.values(LOCAL_MAGICS));
  * @returns bits of {@linkcode FILE_FLAGS}
  */
 export function fileSystemFlags(result: number, statfs: Uint8Array<ArrayBuffer>): number {
-  // On macOS it is not asked, and its closes stay as they are.
+  // macOS has no such call, and its closes stay as they are.
   if (result < 0) return Deno.build.os === "linux" ? FILE_FLAGS.flushesAtClose : 0;
   const magic = new DataView(statfs.buffer).getUint32(0, true);
   if (magic === FUSE_SUPER_MAGIC) return FILE_FLAGS.isFuse | FILE_FLAGS.flushesAtClose;

@@ -340,8 +340,8 @@ export class OpenFileTable {
   }
 
   /**
-   * Refuses an IO on a file that is being closed. The operation was set before, so that who closes
-   * the file sees it if this does not see the mark: see closing_fd.ts.
+   * Refuses an IO on a file that is being closed. The operation was set before, so that the thread that
+   * closes the file sees it if this one does not see the mark: see closing_fd.ts.
    *
    * @throws {Deno.errors.BadResource} naming the file
    */

@@ -50,7 +50,7 @@ export interface OpenRequest {
   readonly making: "maybe" | "new" | "never";
   /** `O_CREAT`. */
   readonly createFlag: number;
-  /** `O_EXCL`: only who makes the file opens it. */
+  /** `O_EXCL`: only the call that makes the file opens it. */
   readonly exclusiveFlag: number;
   /** Whether the file is cut to 0 bytes once nothing can refuse it any more. */
   readonly isToBeCut: boolean;

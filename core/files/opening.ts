@@ -83,7 +83,7 @@ export function* openingSteps<T>(
   let fileSystem = 0;
   try {
     stat = yield* get(calls.stat(found.fd, request.path));
-    // Only what is on no device can be special: others are not asked.
+    // Only a file on no device can be on a special file system: skip the call for others.
     if (stat.deviceMajor === 0) fileSystem = yield* get(calls.fileSystemFlags(found.fd));
     checkType(request.path, stat.mode);
     if (request.nonblockFlag !== 0) host.libc.changeFlags(found.fd, 0, request.nonblockFlag);
@@ -131,7 +131,7 @@ function entryOf(
   };
 }
 
-/** Undoes an opening. What fails of it is not told: why the file was refused is what counts. */
+/** Undoes an opening. Ignores its own failures: the reason of the refusal is what counts. */
 function* takeBack(
   calls: FileCalls,
   found: Found,

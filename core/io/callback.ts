@@ -54,7 +54,7 @@ export interface OperationData {
 export interface CallbackHandle {
   /** The number of the handle. */
   readonly id: number;
-  /** Who started the IO. */
+  /** The backend that started the IO. */
   readonly backendId: number;
   /** Where it is in its life. */
   readonly state: HandleState;
@@ -315,7 +315,7 @@ export class CallbackTable extends NameTable {
   }
 }
 
-/** Who changed a status, and left no other id, can put it into words. */
+/** The callback that changed a status, and left no other id, can put it into words. */
 function sign(
   result: AioResult,
   id: number,

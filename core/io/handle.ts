@@ -71,7 +71,7 @@ export interface StartOptions {
   readonly submit?: "now" | "endOfTurn";
 }
 
-/** Who a handle is charged to until it is reclaimed. */
+/** The owner that a handle is charged to until it is reclaimed. */
 export interface HandleOwner {
   /** The handle was acquired for this owner. */
   remember(handle: AioHandle): void;

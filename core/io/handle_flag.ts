@@ -31,7 +31,7 @@ export const BEGUN_BIT = 8;
 
 /**
  * Beside those of the issuer, too: the file is one of FUSE. io_uring takes such files for sockets, which
- * say when they are ready, and waits for the server within the submit, if it is not told to execute the
+ * say when they are ready, and waits for the server within the submit, unless the entry has it execute the
  * transfer elsewhere.
  */
 export const FUSE_BIT = 16;

@@ -48,7 +48,7 @@ export class InjectionPoints {
   hasCompletionHook = false;
 
   /**
-   * @param callbacks what is told of hooks that throw
+   * @param callbacks reports hooks that throw
    */
   constructor(callbacks: CallbackTable) {
     this.#callbacks = callbacks;
@@ -82,7 +82,7 @@ export class InjectionPoints {
   /**
    * Runs the hook of a place, if there is one.
    *
-   * @returns the raw result to go on with; null if the hook threw, which was told
+   * @returns the raw result to go on with; null if the hook threw, which is reported
    */
   run(point: InjectionPoint, handle: CallbackHandle, rawResult: number): number | null {
     const hook = this.#hooks.get(point);

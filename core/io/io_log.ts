@@ -5,8 +5,8 @@
  * io 12        |op readv|target file|state SUBMITTED       : staged
  * ```
  *
- * Who wants no log has no object of this class, and pays for a look at a null. Who wants one is
- * called in the middle of the core, so that a hook may look (`aio.ios()`), but neither wait nor
+ * Without a log there is no object of this class, and each place that would log pays for a look at a
+ * null. The hook runs in the middle of the core, so it may look (`aio.ios()`), but neither wait nor
  * start IO.
  *
  * @module

@@ -1,8 +1,8 @@
 /**
  * result.ts: the outcome of an IO, as a value.
  *
- * Callbacks distil what the system said into an {@linkcode AioResult}: a status, a number, and who
- * said so. Nobody throws for it until the issuer hands it to {@linkcode reportResult}, which asks
+ * Callbacks distil what the system said into an {@linkcode AioResult}: a status, a number, and
+ * the callback that said so. Nobody throws for it until the issuer hands it to {@linkcode reportResult}, which asks
  * the callback that set it for words.
  *
  * @module
@@ -57,7 +57,7 @@ export type ReportLevel = "error" | "warning" | "log";
 /** Bytes of target data, in words. */
 export const TARGET_DATA_WORDS = 6;
 
-/** Who can put a result into words: the Aio it came from. */
+/** Puts a result into words: the Aio it came from. */
 export interface ResultReporter {
   /** The error that a result stands for. */
   errorOf(result: AioResult, targetData: Int32Array): Error;

@@ -326,7 +326,7 @@ export class AioCore implements AsyncDisposable {
    * To be called before a descriptor is closed: what this thread has staged is submitted, and what any
    * thread has on its way to it is waited for, blocking. During the call no thread can start IO on it
    * (`Deno.errors.BadResource`); afterwards the number is yours to close, and may be another file's at
-   * once, so that threads which still use it have to be told. On a file of `openFile()` nothing can start
+   * once, so tell the threads that still use it. On a file of `openFile()` nothing can start
    * any more; those files do all this by themselves.
    *
    * @throws {RangeError} for what is no descriptor

@@ -10,7 +10,7 @@
  * other one (closing_mark.ts) is for any descriptor, and as long as the call: afterwards the number may
  * be another file's.
  *
- * An issuer writes the descriptor into its handle and then looks at the marks; who closes sets the
+ * An issuer writes the descriptor into its handle and then looks at the marks; the closer sets the
  * marks and then looks at the handles. Without a barrier on the path of an IO the closer may see the
  * issuer's stores late, until its store buffer drains. The closer sleeps 1 ms to cover that; closing
  * is rare enough to afford it.

@@ -110,7 +110,7 @@ function* awaitALittle(backend: Backend, calls: FileCalls, handle: AioHandle): S
 
 /**
  * Closes our own descriptor. Of a file that only has Deno's a duplicate is closed: closing Deno's does
- * not tell what went wrong. Where nothing was written there is nothing to be told.
+ * not tell what went wrong. Where nothing was written there is nothing to report.
  *
  * @returns 0, or -errno
  */

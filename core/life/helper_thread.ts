@@ -24,7 +24,7 @@ import { Arena } from "../memory/arena.ts";
 import { importLayers, layersWith } from "./layers.ts";
 import type { NamedModule } from "../base/named_module.ts";
 
-/** What a helper is told, by a message. */
+/** What a helper gets, in a message. */
 export interface HelperToken {
   /** The control memory. */
   readonly control: SharedArrayBuffer;

@@ -71,7 +71,7 @@ export async function openBackend(
   const layers = layersWith(above);
   const modules = await importModules(options.callbackModules);
   await initModules(modules);
-  // Before the methods are asked: without it there is none.
+  // Before the methods, as none works without it.
   const libc = openLibc(options.libraries.libc);
   const { method, reason } = orClose(libc, () => chooseMethod(options, methods));
   const parts = { options, method, libc, layers, modules, warn, log };

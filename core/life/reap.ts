@@ -165,7 +165,7 @@ function threadIn(control: Control, id: number): number {
 }
 
 /**
- * Says that this thread reaps a backend, if that one, or who reaped it until now, has died.
+ * Says that this thread reaps a backend, if that one, or its last reaper, has died.
  *
  * @returns false if the slot has no dead thread, or another thread was faster
  */

@@ -20,7 +20,7 @@ import { missingFlag, startOf } from "../base/own_threads.ts";
 import type { Patience } from "../base/patience.ts";
 import type { Control } from "../memory/shared_memory.ts";
 
-/** What such a thread is told. */
+/** What such a thread gets, in a message. */
 export interface ReaperToken {
   /** The control memory. */
   readonly control: SharedArrayBuffer;

@@ -1,5 +1,5 @@
 /**
- * resource_owner.ts: who a handle is charged to, so that none is lost when work is cut short.
+ * resource_owner.ts: the owners that handles are charged to, so that none is lost when work is cut short.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * unclosed.ts: an Aio that a test does not close shows itself to the sanitizers of `Deno.test`, and is
- * told when the tests of a file are over.
+ * reported when the tests of a file are over.
  *
  * The sanitizers count what Deno itself keeps for a program: resources, operations and timers. What an
  * Aio keeps is mostly memory and descriptors that they do not see. So each open Aio has an interval

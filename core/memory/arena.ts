@@ -52,7 +52,7 @@ export class Arena {
    * @param control the control memory, where the bookkeeping is
    * @param buffer the arena's memory
    * @param address where that is in this process
-   * @param backendId who takes runs through this object
+   * @param backendId the backend that takes runs through this object
    * @param threadId the same, for the lock
    * @param isThreadAlive asks the system whether another holder of the lock still runs
    */
@@ -85,7 +85,7 @@ export class Arena {
    * Takes a run of pages.
    *
    * @param bytes how many are needed, at least 1
-   * @param use who will give it back: the user by `aio.free()`, or the library
+   * @param use whether the user gives it back, by `aio.free()`, or the library
    * @param alignment of the first byte, a multiple of 4096 up to 65536
    * @returns the view, or null if there is no room. It is not cleared.
    */
@@ -107,7 +107,7 @@ export class Arena {
     return new Uint8Array(this.buffer, page * PAGE_SIZE_BYTES, bytes);
   }
 
-  /** Nobody but this module has such a view, so the one that was there last does again. */
+  /** Bounce views never leave this module, so the last view of a page can be used again. */
   #bounceView(page: number, bytes: number): Uint8Array<SharedArrayBuffer> {
     const known = this.#bounceViews.get(page);
     if (known !== undefined && known.byteLength === bytes) return known;

@@ -3,7 +3,7 @@
  *
  * The issuer's method knows who completes its own IO. A thread that completes another one's says so
  * first, in a word of the handle: if it dies half-way, whoever finds out goes on in its place, and
- * who takes over from a dead issuer leaves alone what a living thread is about.
+ * whoever takes over from a dead issuer leaves alone what a living thread is about.
  *
  * The word is the claimant's number and the low bits of the generation, so that it ends with the use
  * of the handle by itself: a claim that came too late says nothing about the next use.
@@ -38,7 +38,7 @@ export function claimantOf(words: Int32Array, base: number): number {
  * the other way round the claim could be one of the next use, which nobody has submitted yet.
  *
  * @param generationLow of which use
- * @param from who must have it until now; -1: nobody
+ * @param from the claimant that must have it until now; -1: none
  * @returns false if somebody else has it, or it is over meanwhile
  */
 export function tryClaim(

@@ -49,7 +49,7 @@ export const HEADER = {
   identityHigh: 13,
   /** Threads of the method's own that there can be: helper_thread.ts. Their records follow those of the backends. */
   helpers: 14,
-  /** Who closes a descriptor right now, one bit a backend: see closing_fd.ts. Looked at by every start. */
+  /** The backends that close a descriptor right now, one bit each: see closing_fd.ts. Every start looks here. */
   closings: 15,
   /** The open-file table's lock: the thread id of its holder, or 0. */
   filesLock: 16,
@@ -64,7 +64,7 @@ export const HEADER = {
 
 /** A backend: what other threads look at in the first line, then its own counters. */
 export const BACKEND = {
-  /** The thread id, or 0 where the slot is free; below 0: the thread id of who reaps it. */
+  /** The thread id, or 0 where the slot is free; below 0: the thread id of its reaper. */
   threadId: 0,
   /** 0 running, 1 parked, 2 rung. */
   parked: 1,
@@ -72,7 +72,7 @@ export const BACKEND = {
   doorbell: 2,
   /** How many of its IOs other backends have completed: it looks for them when this moves. */
   foreignCompletions: 3,
-  /** Who drains its completions: the thread id of the holder, or 0. */
+  /** The lock of its completions: the thread id of the holder, or 0. */
   completionLock: 4,
   /** What it waits for: see wait_event.ts. */
   waitEvent: 5,
@@ -142,7 +142,7 @@ export const FILE = {
   inodeLow: 3,
   inodeHigh: 4,
   flags: 5,
-  /** Who uses it, one bit a backend; 0: the slot is free. */
+  /** The backends that use it, one bit each; 0: the slot is free. */
   references: 6,
   /** 1 until it is open, and from the moment the last user closes it: no IO may start on it. */
   closing: 7,

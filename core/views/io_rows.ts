@@ -161,7 +161,7 @@ function copyRecord(words: Int32Array, base: number, copy: Int32Array): boolean 
 
 /**
  * The row of a copy. Between the two stores by which a use ends, its last state shows with the
- * generation of the next one, as it does in PostgreSQL: who waits for the IO must find it gone first.
+ * generation of the next one, as it does in PostgreSQL: whoever waits for the IO must find it gone first.
  */
 function rowOf(
   state: number,

@@ -84,9 +84,8 @@ export class Doorbells {
   /**
    * Says that this thread is awake, and takes back what rang meanwhile.
    *
-   * Who rang has changed the word and may not have written yet. Such a write wakes the next sleep for
-   * nothing, and is waited for before the descriptor is closed: else it could reach another file, that
-   * has the number by then.
+   * The ringer has changed the word and may not have written yet. Such a write wakes the next sleep for
+   * nothing. Closing waits for it: otherwise it could reach another file that has the number by then.
    *
    * @returns whose bell it was
    */

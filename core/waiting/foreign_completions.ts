@@ -21,7 +21,7 @@ export class ForeignCompletions {
 
   /**
    * @param control where the counters are
-   * @param doorbells wakes who sleeps
+   * @param doorbells wakes sleeping backends
    * @param id this backend
    */
   constructor(control: Control, doorbells: Doorbells, id: number) {

@@ -6,8 +6,8 @@
  * then sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the
  * event loop alive, and only that: with nothing awaited there is none.
  *
- * No wake-up is lost, because everybody does the two things in opposite order: the sleeper says that
- * it sleeps and then looks once more; who completes an IO stores its state and then looks who sleeps.
+ * No wake-up is lost, because both sides do their two steps in opposite order: the sleeper says that
+ * it sleeps and then looks once more; the completer stores the state and then looks for sleepers.
  * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
  * otherwise it is 100 ms, since a thread that dies half-way rings nobody. It is shorter where the
  * completions of the method wake nobody (sleep_bound.ts).
@@ -40,7 +40,7 @@ import type { WaitRef } from "../io/wait_ref.ts";
 const REVENTS_SHIFT = 16;
 /**
  * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
- * operations and blocking calls. Who opens more than that many Aios in one thread looks by timer.
+ * operations and blocking calls. With more Aios than that in one thread, the others look by timer.
  */
 const SLEEPS_MAX = 8;
 

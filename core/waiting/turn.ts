@@ -84,7 +84,7 @@ export class Turn {
   renew(now: number): void {
     // The time before was others', or nobody's: it tells nothing of how slow the IOs are.
     this.#lookedAt = now;
-    // Who waits for the next turn comes first.
+    // Those that wait for the next turn come first.
     if (this.#nextTurn.length === 0) this.#restart(now);
   }
 

@@ -64,7 +64,7 @@ export class Waiting {
   readonly #first: number;
   readonly #count: number;
   readonly #waitEventAt: number;
-  /** Who awaits each own handle first: nearly always the only one. */
+  /** The first waiter of each own handle: nearly always the only one. */
   readonly #waiters: (CompletionWaiter | null)[];
   /** The others, by handle. */
   readonly #moreWaiters = new Map<number, CompletionWaiter[]>();
@@ -112,7 +112,7 @@ export class Waiting {
     const state = Atomics.load(this.#words, base + HANDLE.state);
     if (this.#isRecycled(base, ref.generation)) return true;
     const handle = this.#host.handleOf(ref.index);
-    // Who names a use has seen it begin, so this one never did.
+    // A reference names a use that has begun. The handle is idle, so this one never did.
     if (state === IDLE) this.#refuseIdle(handle, ref.generation);
     if (state === SUBMITTED) this.#host.method.checkOne?.(this.#host, handle);
     return this.#noticeDone(handle, ref.generation);
@@ -295,7 +295,7 @@ export class Waiting {
     else more.push(waiter);
   }
 
-  /** Tells all who await an own handle that its IO is done. */
+  /** Tells all waiters of an own handle that its IO is done. */
   handOutWaiters(local: number): void {
     const waiter = this.#waiters[local]!;
     if (waiter === null) return;

@@ -25,7 +25,7 @@ const { SUBMITTED } = states;
 const { tryLock, unlock } = locks;
 const { HANDLE } = layout;
 
-/** After so many looks that found a lock taken, its holder is asked whether it lives. */
+/** After so many looks that found a lock taken, check whether its holder lives. */
 const LOOKS_UNTIL_ASKED = 64;
 const CANCEL_ATTEMPTS_MAX = 1000;
 const CANCEL_LOOKS_MAX = 100;
@@ -63,9 +63,9 @@ export class UringCompletions {
   readonly #taken: AioHandle[] = [];
   #takenCount = 0;
   #published = 0;
-  /** Has an own IO executed again that the kernel has given up without being asked; set by who submits. */
+  /** Executes an own IO again that the kernel gave up by itself; the submitting side sets it. */
   again: (handle: AioHandle) => void = (handle) => this.#backend.performSynchronously(handle);
-  /** Given up by the kernel without being asked. */
+  /** IOs that the kernel gave up by itself. */
   readonly #refused: AioHandle[] = [];
   #looksInVain = 0;
   /** How often in a row an IO was left in a ring. */
@@ -74,7 +74,7 @@ export class UringCompletions {
   /**
    * For a backend, whether it has a ring of its own or not.
    *
-   * @param backend who takes them
+   * @param backend takes them
    * @param calls of the system
    */
   constructor(backend: MethodBackend, calls: UringCalls) {
@@ -168,7 +168,7 @@ export class UringCompletions {
     if (userDataLow === NO_HANDLE) return null;
     const handle = this.#backend.handleOf(userDataLow);
     const { words, base } = handle;
-    // The kernel answers what was published before it was asked: there is no need for atomic loads.
+    // The kernel answers what was published before the submit: there is no need for atomic loads.
     if (words[base + HANDLE.generationLow] !== userDataHigh) return null;
     return words[base + HANDLE.state] === SUBMITTED ? handle : null;
   }
@@ -291,7 +291,7 @@ export class UringCompletions {
 
   /**
    * Nothing is completed here: a thread that takes over the dead one's slot, and so its number, would
-   * do that as the issuer, who it is not yet.
+   * do that as the issuer, which it is not yet.
    */
   #takeDead(ring: Ring): void {
     if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);

@@ -2,10 +2,11 @@
  * io_uring/files.ts: open files that a ring knows by number, so that the kernel need not look up their
  * descriptors for each IO.
  *
- * The number is the file's place in the table of open files. A ring keeps what it knows open, and being
- * told costs a system call, so it is told of a file only once its backend has used that often. Which
- * rings know a file stands in its record: who closes it has them forget it first. They do so at once,
- * as nothing is in flight on it any more; before Linux 6.14 they might not, and there none is told.
+ * The number is the file's place in the table of open files. A ring keeps the files that it knows
+ * open, and registering one costs a system call, so a ring registers a file only once its backend has
+ * used that often. The file's record says which rings know it: the closer has them forget it first.
+ * They do so at once, as nothing is in flight on it any more; before Linux 6.14 they might not, and
+ * there no ring registers files.
  *
  * @module
  */
@@ -73,7 +74,7 @@ export class RingFiles {
    * @param backend whose ring it is
    * @param calls of the system
    * @param ringFd the ring
-   * @param after so many IOs on a file the ring is told of it
+   * @param after IOs on a file until the ring registers it
    */
   constructor(backend: MethodBackend, calls: UringCalls, ringFd: number, after: number) {
     this.#backend = backend;

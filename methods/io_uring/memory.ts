@@ -47,7 +47,7 @@ export const SLOT = {
   pollfd: 18,
   /** Whether the ring can know files by number: 1 or 0. */
   hasFiles: 20,
-  /** What the kernel reads a descriptor from, when a ring is told of a file. */
+  /** Where the kernel reads a descriptor from when a ring registers a file. */
   fileDescriptor: 21,
   size: 32,
 } as const;
@@ -108,7 +108,7 @@ export function queueBytesAt(
 /**
  * Runs something with the completion lock of a backend, whose ring stays for as long.
  *
- * @param backend who runs it
+ * @param backend runs it
  * @param owner whose ring it is
  */
 export function withCompletionLock<T>(backend: MethodBackend, owner: number, use: () => T): T {

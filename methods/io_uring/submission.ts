@@ -65,8 +65,8 @@ export class UringSubmission {
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   /**
-   * The kernel goes on when this thread is terminated, and then nobody else may be left who holds what
-   * it writes to.
+   * The kernel keeps writing after this thread is terminated; this holds the memory in case no other
+   * thread does.
    */
   readonly #pinned: readonly PinnedMemory[];
   readonly #backlog = new UringBacklog();

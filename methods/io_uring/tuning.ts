@@ -18,15 +18,15 @@ export interface UringTuning {
    */
   readonly setupFlags: number;
   /**
-   * IOs on a file after which the ring is told of it, so that the kernel need not look its descriptor
-   * up: 641 and 623 thousand cached reads a second with and without, direct ones are equal. Being told
-   * and forgetting again takes as long as 150 reads save.
+   * IOs on a file after which the ring registers it, so that the kernel need not look its descriptor
+   * up: 641 and 623 thousand cached reads a second with and without, direct ones are equal. Registering
+   * and forgetting it takes as long as 150 reads save.
    */
   readonly fileUsesMin: number;
   /**
    * Reads in a row that were submitted alone and were in the page cache, after which the next is tried
-   * without the ring: 419 and 313 thousand a second with and without, for one task. Fewer would try more
-   * often in vain where files are read from the disk.
+   * without the ring: 419 and 313 thousand a second with and without, for one task. With fewer, more tries
+   * would miss where files are read from the disk.
    */
   readonly cachedReadsMin: number;
 }

@@ -1,7 +1,7 @@
 /**
  * io_worker.ts: one IO Worker: takes IOs out of the queue, executes them, sleeps when there are none.
  *
- * PostgreSQL 19's loop. Who takes an IO wakes another Worker if there is more, as long as Workers do
+ * PostgreSQL 19's loop. A Worker that takes an IO wakes another one if there is more, as long as Workers do
  * not wake up for nothing more often than they find IO: `wakeUps` and `ios`, both halved when one
  * reaches 4, so that only the last few count. Before it, each woke two, whether there was work or not.
  *

@@ -51,7 +51,7 @@ export const POOL = {
   running: 20,
   /** 1 from the first IO on: the least number of Workers is kept. */
   isStarted: 21,
-  /** The thread that starts Workers, by its id: the opener, or who took over from it; 0: none. */
+  /** The thread that starts Workers, by its id: the opener, or the thread that took over from it; 0: none. */
   keeper: 22,
   min: 32,
   max: 33,

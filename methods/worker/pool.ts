@@ -151,7 +151,7 @@ export class WorkerPool {
     this.#start();
   }
 
-  /** A Worker rings when it has joined in, and ends if it cannot: either way this is asked again. */
+  /** A Worker rings when it has joined in, and ends if it cannot: either way this runs again. */
   #isStarting(): boolean {
     for (const number of this.#workers.keys()) {
       if (Atomics.load(this.#words, this.#wordOf(number, WORKER.hasJoined)) === 0) return true;

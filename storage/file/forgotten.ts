@@ -16,12 +16,12 @@ export type Origin = () => string;
 export interface ForgottenFile {
   /** Its path. */
   readonly path: string;
-  /** Who opened it. */
+  /** The line that opened it. */
   readonly origin: Origin;
 }
 
 /**
- * Remembers who opens a file.
+ * Remembers the line that opens a file.
  *
  * @param verb what happens to the file
  * @param call the public function that is running

@@ -392,7 +392,7 @@ class FastTransfer implements WaitRef, CompletionWaiter {
     resolve(this.#outcome());
   }
 
-  /** The bytes, or a promise that rejects: its error tells who awaits it. */
+  /** The bytes, or a promise that rejects with the error. */
   #outcome(): number | Promise<number> {
     try {
       return this.#finish();
