@@ -1,6 +1,6 @@
 /**
- * batches.ts: the core in batches of 32 transfers of 4 KiB that are waited for, on a file of 1 GiB, with
- * the page cache in a known state: what the benchmarks of io_uring time.
+ * batches.ts: the core in batches of 32 transfers of 4 KiB that are waited for, on a file of 1 GiB,
+ * with the page cache in a known state: what the benchmarks of io_uring time.
  *
  * @module
  */
@@ -63,8 +63,8 @@ export function runBatches(
 }
 
 /**
- * Places in the file, the same ones each time: the upper bits of a linear congruential generator, whose
- * cost is that of fio's.
+ * Places in the file, the same ones each time: the upper bits of a linear congruential generator,
+ * whose cost is that of fio's.
  */
 class RandomOffsets {
   #state = 12345;

@@ -1,13 +1,14 @@
 /**
- * compare.ts: awaiting through this library beside what its users would take instead: 4 KiB at random
- * places of a 1 GiB file, in the page cache and past it.
+ * compare.ts: awaiting through this library beside what its users would take instead: 4 KiB at
+ * random places of a 1 GiB file, in the page cache and past it.
  *
- * Ours and theirs take turns, to and fro, each in a process of its own; before each timed run the page
- * cache is warmed, or dropped for direct I/O, and a run after which less than 99 % of the file was in
- * memory does not count. Prints a table of medians; a row falls short only if the ratio of its medians
- * and its best round do. Peers that are not installed are named and left out.
+ * Ours and theirs take turns, to and fro, each in a process of its own; before each timed run the
+ * page cache is warmed, or dropped for direct I/O, and a run after which less than 99 % of the file
+ * was in memory does not count. Prints a table of medians; a row falls short only if the ratio of
+ * its medians and its best round do. Peers that are not installed are named and left out.
  *
- * Run: deno task bench:compare [--rounds N] [--seconds N] [--dir DIR] [--only TEXT] [--json FILE] [--svg FILE]
+ * Run: deno task bench:compare [--rounds N] [--seconds N] [--dir DIR] [--only TEXT] [--json FILE]
+ * [--svg FILE]
  *
  * @module
  */
@@ -162,7 +163,10 @@ async function measureIdle(dir: string): Promise<number> {
   }
 }
 
-/** The longest pause of a 1 ms timer while the pool grows to 16, and of the constructor alone, in ms. */
+/**
+ * The longest pause of a 1 ms timer while the pool grows to 16, and of the constructor alone, in
+ * ms.
+ */
 async function measurePauses({ path, rounds }: Plan) {
   const pool: number[] = [];
   const alone: number[] = [];

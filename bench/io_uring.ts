@@ -1,9 +1,11 @@
 /**
- * io_uring.ts: the core on io_uring, in batches of 32 that are waited for, beside fio with the same.
+ * io_uring.ts: the core on io_uring, in batches of 32 that are waited for, beside fio with the
+ * same.
  *
  * 4 KiB at random places of a 1 GiB file. Ours and fio's alternate; before each timed run the page
- * cache is warmed, or dropped for direct I/O, and a round after which less than 99 % of the file was in
- * memory does not count. A row falls short only if the ratio of its medians and its best round do.
+ * cache is warmed, or dropped for direct I/O, and a round after which less than 99 % of the file
+ * was in memory does not count. A row falls short only if the ratio of its medians and its best
+ * round do.
  *
  * Run: deno task bench:io_uring [--rounds N] [--seconds N] [--dir DIR]
  *

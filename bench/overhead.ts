@@ -1,10 +1,10 @@
 /**
  * overhead.ts: what the library costs on top of the system call, and beside Deno's own files.
  *
- * Rows: the core's whole life cycle against a bare `preadv` through the same binding, and with three
- * idle threads attached against without; `readAtSync`
- * against `Deno.FsFile` seekSync + readSync; awaited `readAt` of one task against `Deno.FsFile`
- * seek + read; the heap after a million IOs; timer ticks kept while 32 tasks await cached reads.
+ * Rows: the core's whole life cycle against a bare `preadv` through the same binding, and with
+ * three idle threads attached against without; `readAtSync` against `Deno.FsFile` seekSync +
+ * readSync; awaited `readAt` of one task against `Deno.FsFile` seek + read; the heap after a
+ * million IOs; timer ticks kept while 32 tasks await cached reads.
  *
  * All reads are of 4 KiB at random places of a 1 GiB file in the page cache, which is read through
  * before each timed run. Contenders take turns; ratios are of the same round.
@@ -228,7 +228,9 @@ async function makeFile(path: string): Promise<void> {
   }
 }
 
-/** Reads all of the file, so that a timed run finds it in the page cache, whatever was reclaimed. */
+/**
+ * Reads all of the file, so that a timed run finds it in the page cache, whatever was reclaimed.
+ */
 function warmer(path: string): () => void {
   const chunk = new Uint8Array(CHUNK_BYTES);
   return () => {

@@ -1,5 +1,6 @@
 /**
- * page_cache.ts: warms and drops what the system keeps of a file in memory, and asks how much it is.
+ * page_cache.ts: warms and drops what the system keeps of a file in memory, and asks how much it
+ * is.
  *
  * @module
  */

@@ -34,7 +34,8 @@ export function figures(values: readonly number[]): Figures {
 }
 
 /**
- * Times contenders in turn: A B C, A B C, ... so that a machine that becomes slower is slower for all.
+ * Times contenders in turn: A B C, A B C, ... so that a machine that becomes slower is slower for
+ * all.
  *
  * @param contenders by name; each is warmed up first
  * @param rounds how many

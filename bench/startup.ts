@@ -1,12 +1,13 @@
 /**
- * startup.ts: what a whole process takes that opens an Aio and a file, reads 4 KiB and closes both, with
- * each method, beside one that calls `Deno.readFile`.
+ * startup.ts: what a whole process takes that opens an Aio and a file, reads 4 KiB and closes both,
+ * with each method, beside one that calls `Deno.readFile`.
  *
- * Each contender is a program of its own (startup/). They run in turn; a first run of each, which fills
- * Deno's caches of compiled modules, does not count. "whole" is from the start of the process until it is
- * gone, "processor" what the program says of its own threads at its end, both in ms: the median, and in
- * brackets the fastest and the slowest round. "to readFile" is the ratio to `Deno.readFile`, round by
- * round. Rows that read nothing show where the time goes: Deno itself, loading this module, opening.
+ * Each contender is a program of its own (startup/). They run in turn; a first run of each, which
+ * fills Deno's caches of compiled modules, does not count. "whole" is from the start of the process
+ * until it is gone, "processor" what the program says of its own threads at its end, both in ms:
+ * the median, and in brackets the fastest and the slowest round. "to readFile" is the ratio to
+ * `Deno.readFile`, round by round. Rows that read nothing show where the time goes: Deno itself,
+ * loading this module, opening.
  *
  * Run: deno task bench:startup [--rounds N] [--dir DIR]
  *

@@ -1,8 +1,8 @@
 /**
  * uring_choices.ts: each choice of the io_uring method with and without, side by side: registered
- * memory, files known by number, kernel threads for large submits, flags of the ring, lone cached reads
- * without it; how long a submit holds up the event loop; and what a thread that waits for one slow IO of
- * a busy backend costs that one.
+ * memory, files known by number, kernel threads for large submits, flags of the ring, lone cached
+ * reads without it; how long a submit holds up the event loop; and what a thread that waits for one
+ * slow IO of a busy backend costs that one.
  *
  * Run: deno task bench:choices [--rounds N] [--seconds N] [--dir DIR]
  *

@@ -8,8 +8,8 @@
  */
 
 /**
- * One row an error number, with its name and the C library's text (`errno(3)`, glibc 2.36). Linux has
- * 1 to 133; it gives 41 and 58 to no error.
+ * One row an error number, with its name and the C library's text (`errno(3)`, glibc 2.36). Linux
+ * has 1 to 133; it gives 41 and 58 to no error.
  */
 const ERRORS: readonly (readonly [number, string, string])[] = [
   [1, "EPERM", "Operation not permitted"],

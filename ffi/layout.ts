@@ -19,13 +19,20 @@ export const IOVEC_WORDS = {
   size: 4,
 } as const;
 
-/** Most bytes Linux transfers in one call (`MAX_RW_COUNT` with 4 KiB pages): the rest is left for the next. */
+/**
+ * Most bytes Linux transfers in one call (`MAX_RW_COUNT` with 4 KiB pages): the rest is left for
+ * the next.
+ */
 export const TRANSFER_BYTES_MAX = 0x7ffff000;
 
-/** Bytes of a page of memory; direct I/O is aligned at least to this where nothing else is known. */
+/**
+ * Bytes of a page of memory; direct I/O is aligned at least to this where nothing else is known.
+ */
 export const PAGE_SIZE_BYTES = 4096;
 
-/** `struct statx` (`<linux/stat.h>`, Linux 6.1 for the two alignments): the fields that are read. */
+/**
+ * `struct statx` (`<linux/stat.h>`, Linux 6.1 for the two alignments): the fields that are read.
+ */
 export const STATX = {
   mask: { type: "u32", offset: 0 },
   blockSize: { type: "u32", offset: 4 },
@@ -53,7 +60,10 @@ export const STATX_FLAGS = {
 export const STATFS_SIZE_BYTES = 120;
 /** The type of FUSE file systems (`<linux/magic.h>`). */
 export const FUSE_SUPER_MAGIC = 0x65735546;
-/** The types of file systems that need neither a block device nor a server, or bring their own devices. */
+/**
+ * The types of file systems that need neither a block device nor a server, or bring their own
+ * devices.
+ */
 export const LOCAL_MAGICS = {
   /** `<linux/magic.h>` */
   tmpfs: 0x01021994,
@@ -88,7 +98,9 @@ export const AT_FDCWD = -100;
 /** Closed on exec: a flag of `dup3(2)`. */
 export const O_CLOEXEC = 0o2000000;
 
-/** `struct stat` of macOS with 64-bit inodes (`<sys/stat.h>`; untested): the fields that are read. */
+/**
+ * `struct stat` of macOS with 64-bit inodes (`<sys/stat.h>`; untested): the fields that are read.
+ */
 export const STAT_DARWIN = {
   device: { type: "u32", offset: 0 },
   mode: { type: "u16", offset: 4 },
@@ -134,12 +146,18 @@ export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 /** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
 export const SYNC_FILE_RANGE_WRITE = 2;
 
-/** `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits each. */
+/**
+ * `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits
+ * each.
+ */
 export const POLLFD_WORDS = { fd: 0, events: 1, size: 2 } as const;
 /** Something can be read. */
 export const POLLIN = 1;
 
-/** Request of `ioctl(2)` that sets close-on-exec (macOS, where `fcntl` takes its argument elsewhere). */
+/**
+ * Request of `ioctl(2)` that sets close-on-exec (macOS, where `fcntl` takes its argument
+ * elsewhere).
+ */
 export const FIOCLEX_DARWIN = 0x20006601;
 
 /** Flags of `open(2)`, one table a platform; `direct` is 0 where the system has no such flag. */

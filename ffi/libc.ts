@@ -81,7 +81,10 @@ function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
 }
 
-/** The C library, opened by one thread. Made by {@linkcode openLibc}, given back by {@linkcode closeLibc}. */
+/**
+ * The C library, opened by one thread. Made by {@linkcode openLibc}, given back by
+ * {@linkcode closeLibc}.
+ */
 export class Libc {
   /** The path it was opened by, as a scoped `--allow-ffi` must spell it. */
   readonly path: string;
@@ -138,7 +141,8 @@ export class Libc {
   }
 
   /**
-   * `preadv2(2)` with `RWF_NOWAIT`: reads what is in memory already, without waiting for any device.
+   * `preadv2(2)` with `RWF_NOWAIT`: reads what is in memory already, without waiting for any
+   * device.
    *
    * @returns bytes; -1 if nothing is, or the system or the file system cannot say
    */
@@ -195,7 +199,11 @@ export class Libc {
     return this.#common.closeNonblocking(fd);
   }
 
-  /** `statx(2)` of an open file (macOS: `fstat(2)`) into a buffer of `STATX_SIZE_BYTES`. @returns 0, or -errno */
+  /**
+   * `statx(2)` of an open file (macOS: `fstat(2)`) into a buffer of `STATX_SIZE_BYTES`.
+   *
+   * @returns 0, or -errno
+   */
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number {
     const result = this.#system.stat(fd, into);
     return result < 0 ? -this.#errno() : result;
@@ -207,8 +215,8 @@ export class Libc {
   }
 
   /**
-   * `statx(2)` of what a path names, without following a link that it ends in. The path is not checked
-   * by Deno: only for what Deno opened a moment ago.
+   * `statx(2)` of what a path names, without following a link that it ends in. The path is not
+   * checked by Deno: only for what Deno opened a moment ago.
    *
    * @returns 0, or -errno; ENOSYS where the system has no such call
    */
@@ -249,7 +257,11 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
-  /** Adds and removes flags of an open file, such as `O_DIRECT` (`fcntl(2)`). @returns 0, or -errno */
+  /**
+   * Adds and removes flags of an open file, such as `O_DIRECT` (`fcntl(2)`).
+   *
+   * @returns 0, or -errno
+   */
   changeFlags(fd: number, added: number, removed: number): number {
     const result = this.#system.changeFlags(fd, added, removed);
     return result < 0 ? -this.#errno() : result;
@@ -266,7 +278,11 @@ export class Libc {
     return Number(await this.#common.lseekNonblocking(fd, 0n, SEEK_END));
   }
 
-  /** A counter that wakes `poll` (`eventfd(2)`), nonblocking, closed on exec. @returns the fd, or -errno */
+  /**
+   * A counter that wakes `poll` (`eventfd(2)`), nonblocking, closed on exec.
+   *
+   * @returns the fd, or -errno
+   */
   eventfd(): number {
     const result = this.#system.eventfd();
     return result < 0 ? -this.#errno() : result;
@@ -327,15 +343,17 @@ export class Libc {
     return this.#system.threadId();
   }
 
-  /** The address of a view's first byte. The view must be held for as long as the address is used. */
+  /**
+   * The address of a view's first byte. The view must be held for as long as the address is used.
+   */
   addressOf(view: Uint8Array): number {
     const bytes = view as Uint8Array<ArrayBuffer>;
     return Number(this.#address(bytes, bytes, 0n));
   }
 
   /**
-   * The error of a synchronous call of this thread that failed, made through another table of symbols of
-   * the same library. Call it at once, before any other call.
+   * The error of a synchronous call of this thread that failed, made through another table of
+   * symbols of the same library. Call it at once, before any other call.
    */
   lastErrno(): number {
     return this.#errno();
@@ -418,7 +436,8 @@ function openDarwin(path: string): Opened {
     system: {
       stat: (fd, into) => symbols.fstat(fd, into),
       statNonblocking: (fd, into) => symbols.fstatNonblocking(fd, into),
-      // Without them what was made for a refused opening stays, and closing takes place in this thread.
+      // Without them what was made for a refused opening stays, and closing takes place in this
+      // thread.
       statPath: () => -1,
       statPathNonblocking: () => Promise.resolve(-1),
       statFileSystem: () => -1,
@@ -468,7 +487,9 @@ export function openLibc(path?: string): Libc {
   return LIBRARIES.open(path, candidates);
 }
 
-/** Gives back what {@linkcode openLibc} returned; the last user of this thread unloads the library. */
+/**
+ * Gives back what {@linkcode openLibc} returned; the last user of this thread unloads the library.
+ */
 export function closeLibc(libc: Libc): void {
   LIBRARIES.close(libc);
 }

@@ -43,10 +43,11 @@ export class SharedLibraries<T extends SharedLibrary> {
   /**
    * Opens a library for one more user.
    *
-   * @param named the one path to take, from the option; undefined: the first of the candidates that is
-   * granted and can be loaded
+   * @param named the one path to take, from the option; undefined: the first of the candidates that
+   *   is granted and can be loaded
    * @throws {Deno.errors.NotCapable} if none is granted, naming the flag to add
-   * @throws {Deno.errors.NotFound} if none can be loaded, naming the remedy; `cause` has what was tried
+   * @throws {Deno.errors.NotFound} if none can be loaded, naming the remedy; `cause` has what was
+   *   tried
    */
   open(named: string | undefined, candidates: readonly string[] = []): T {
     const paths = named === undefined ? candidates : [named];

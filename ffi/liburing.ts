@@ -1,7 +1,7 @@
 /**
- * liburing.ts: the io_uring system calls, from liburing 2.3 or later, which return a number >= 0, or
- * -errno, by themselves. Nothing else of it is used: what it has as inline functions, such as filling
- * queue entries, has no symbol and is done in `methods/`.
+ * liburing.ts: the io_uring system calls, from liburing 2.3 or later, which return a number >= 0,
+ * or -errno, by themselves. Nothing else of it is used: what it has as inline functions, such as
+ * filling queue entries, has no symbol and is done in `methods/`.
  *
  * @module
  */
@@ -34,7 +34,9 @@ const SYMBOLS = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** Where liburing is looked for, in this order, by `Deno.build.arch`; there is none but on Linux. */
+/**
+ * Where liburing is looked for, in this order, by `Deno.build.arch`; there is none but on Linux.
+ */
 const CANDIDATES: Readonly<Record<string, readonly string[]>> = {
   x86_64: [
     "/lib/x86_64-linux-gnu/liburing.so.2",
@@ -58,7 +60,10 @@ const CANDIDATES: Readonly<Record<string, readonly string[]>> = {
 
 const NO_SIGNALS = 0n;
 
-/** liburing, opened by one thread. Made by {@linkcode openLiburing}, given back by {@linkcode closeLiburing}. */
+/**
+ * liburing, opened by one thread. Made by {@linkcode openLiburing}, given back by
+ * {@linkcode closeLiburing}.
+ */
 export class Liburing {
   /** The path it was opened by, as a scoped `--allow-ffi` must spell it. */
   readonly path: string;
@@ -72,7 +77,9 @@ export class Liburing {
     this.#enter = this.#library.symbols.io_uring_enter;
   }
 
-  /** Unloads the library. Nothing may be called afterwards; only {@linkcode closeLiburing} calls it. */
+  /**
+   * Unloads the library. Nothing may be called afterwards; only {@linkcode closeLiburing} calls it.
+   */
   unload(): void {
     this.#library.close();
   }
@@ -116,7 +123,10 @@ export function openLiburing(path?: string): Liburing {
   return LIBRARIES.open(path, liburingCandidates());
 }
 
-/** Gives back what {@linkcode openLiburing} returned; the last user of this thread unloads the library. */
+/**
+ * Gives back what {@linkcode openLiburing} returned; the last user of this thread unloads the
+ * library.
+ */
 export function closeLiburing(liburing: Liburing): void {
   LIBRARIES.close(liburing);
 }

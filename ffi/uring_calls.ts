@@ -44,7 +44,10 @@ export function openUringCalls(
   }
 }
 
-/** Gives back what {@linkcode openUringCalls} returned; the last user of this thread unloads the library. */
+/**
+ * Gives back what {@linkcode openUringCalls} returned; the last user of this thread unloads the
+ * library.
+ */
 export function closeUringCalls(calls: UringCalls): void {
   if (calls instanceof Liburing) closeLiburing(calls);
   else closeUringSyscalls(calls);

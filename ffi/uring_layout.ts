@@ -8,7 +8,10 @@
 /** Bytes of `struct io_uring_params`. */
 export const PARAMS_SIZE_BYTES = 120;
 
-/** `struct io_uring_params` in 32-bit words. The two offset tables begin at `sqOffsets` and `cqOffsets`. */
+/**
+ * `struct io_uring_params` in 32-bit words. The two offset tables begin at `sqOffsets` and
+ * `cqOffsets`.
+ */
 export const PARAMS_WORDS = {
   sqEntries: 0,
   cqEntries: 1,
@@ -21,7 +24,9 @@ export const PARAMS_WORDS = {
   size: 30,
 } as const;
 
-/** Where in the table of submission offsets each is; a value is in bytes from the start of the ring. */
+/**
+ * Where in the table of submission offsets each is; a value is in bytes from the start of the ring.
+ */
 export const SQ_OFFSETS = { head: 0, tail: 1, ringMask: 2, flags: 4, array: 6 } as const;
 
 /** The same for completions. */
@@ -74,7 +79,10 @@ export const URING_OP = {
 
 /** Flag of fsync: data only. */
 export const FSYNC_DATASYNC = 1;
-/** Flag of an entry, where it stands in the entry's first word: its file is a number that the ring knows. */
+/**
+ * Flag of an entry, where it stands in the entry's first word: its file is a number that the ring
+ * knows.
+ */
 export const SQE_FIXED_FILE = 1 << 0 << 8;
 /** The same: executed by a kernel thread at once. */
 export const SQE_ASYNC = 1 << 4 << 8;
@@ -96,8 +104,14 @@ export const FEATURE_SINGLE_MMAP = 1;
 export const REGISTER = { buffers: 0, files: 2, filesUpdate: 6, cloneBuffers: 30 } as const;
 /** `struct io_uring_files_update`, in 32-bit words. */
 export const FILES_UPDATE_WORDS = { offset: 0, fdsLow: 2, fdsHigh: 3, size: 4 } as const;
-/** Bytes of `struct io_uring_clone_buffers`, whose first word is the ring to clone from (Linux 6.12). */
+/**
+ * Bytes of `struct io_uring_clone_buffers`, whose first word is the ring to clone from (Linux
+ * 6.12).
+ */
 export const CLONE_BUFFERS_SIZE_BYTES = 32;
 
-/** Where the kernel's memory of a ring begins, as an offset for `mmap(2)`: both queues, then the entries. */
+/**
+ * Where the kernel's memory of a ring begins, as an offset for `mmap(2)`: both queues, then the
+ * entries.
+ */
 export const MAP_OFFSETS = { queues: 0n, entries: 0x10000000n } as const;

@@ -1,9 +1,11 @@
 /**
  * uring_syscalls.ts: the system calls of io_uring by their numbers, through `syscall(2)` of the C
- * library, so that no other library is needed. It returns -1 and sets `errno`, which is read at once.
+ * library, so that no other library is needed. It returns -1 and sets `errno`, which is read at
+ * once.
  *
- * The function is variadic; on x86-64 and aarch64 Linux whole numbers are passed to such a function as
- * to any other. The kernel looks at the lower half of a register where its parameter has 32 bits.
+ * The function is variadic; on x86-64 and aarch64 Linux whole numbers are passed to such a function
+ * as to any other. The kernel looks at the lower half of a register where its parameter has 32
+ * bits.
  *
  * @module
  */
@@ -68,7 +70,10 @@ export class UringSyscalls {
     this.#enter = this.#library.symbols.enter;
   }
 
-  /** Unloads the library. Nothing may be called afterwards; only {@linkcode closeUringSyscalls} calls it. */
+  /**
+   * Unloads the library. Nothing may be called afterwards; only {@linkcode closeUringSyscalls}
+   * calls it.
+   */
   unload(): void {
     this.#library.close();
     closeLibc(this.#libc);
@@ -115,7 +120,9 @@ export function openUringSyscalls(path?: string): UringSyscalls {
   }
 }
 
-/** Gives back what {@linkcode openUringSyscalls} returned; the last user of this thread unloads it. */
+/**
+ * Gives back what {@linkcode openUringSyscalls} returned; the last user of this thread unloads it.
+ */
 export function closeUringSyscalls(calls: UringSyscalls): void {
   LIBRARIES.close(calls);
 }

@@ -17,8 +17,8 @@ const { HANDLE } = layout;
 /**
  * Executes and completes a staged read if all of it is in memory.
  *
- * @param isContested whether other threads may execute it as soon as it is submitted; whoever claims it
- *   completes it then
+ * @param isContested whether other threads may execute it as soon as it is submitted; whoever
+ *   claims it completes it then
  * @returns false if it is not, or nobody can say: nothing has happened then
  */
 export function tryPerformCached(
@@ -61,7 +61,11 @@ export class CachedTries {
     this.#bytesLeft = BYTES_MAX;
   }
 
-  /** Executes a staged read if it is there. @returns whether it is over, or another thread executes it */
+  /**
+   * Executes a staged read if it is there.
+   *
+   * @returns whether it is over, or another thread executes it
+   */
   tryPerform(handle: AioHandle): boolean {
     if (!isBufferedRead(handle)) return false;
     if (this.#left > 0) {

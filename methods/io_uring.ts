@@ -1,6 +1,6 @@
 /**
- * io_uring.ts: the method that hands IOs to the kernel's io_uring, up to 32 by one system call, and takes
- * their completions from memory that the kernel shares.
+ * io_uring.ts: the method that hands IOs to the kernel's io_uring, up to 32 by one system call, and
+ * takes their completions from memory that the kernel shares.
  *
  * Each backend has a ring of its own, which every other thread can look after (io_uring/ring.ts,
  * io_uring/memory.ts). io_uring/setup.ts makes it, io_uring/probe.ts says whether the machine can,

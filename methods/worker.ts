@@ -2,10 +2,10 @@
  * worker.ts: the method that has a pool of Workers execute IO, for kernels and sandboxes without
  * io_uring.
  *
- * What is in the page cache is copied in the submit, by a call that does not wait. The rest goes into a
- * queue in shared memory, for the Workers to take out (worker/io_worker.ts), also while the first one is still
- * on its way. A thread executes IO only while it blocks for that IO anyway and no Worker would take it;
- * the flags of the IO say so.
+ * What is in the page cache is copied in the submit, by a call that does not wait. The rest goes
+ * into a queue in shared memory, for the Workers to take out (worker/io_worker.ts), also while the
+ * first one is still on its way. A thread executes IO only while it blocks for that IO anyway and
+ * no Worker would take it; the flags of the IO say so.
  *
  * @module
  */
@@ -92,7 +92,9 @@ class WorkerSubmission {
     return count;
   }
 
-  /** Sees to it that an IO comes to a Worker. Executes nothing: whoever awaits it comes here, too. */
+  /**
+   * Sees to it that an IO comes to a Worker. Executes nothing: whoever awaits it comes here, too.
+   */
   check(handle: AioHandle): void {
     if (isOutside(this.#words, handle.base)) {
       this.queue.leaveOutside(handle);
@@ -102,8 +104,8 @@ class WorkerSubmission {
   }
 
   /**
-   * Blocks for a moment, or executes an IO that no Worker would take: none runs, and the opener, which
-   * starts them, may be blocked in this very wait; or another thread has the queue's lock.
+   * Blocks for a moment, or executes an IO that no Worker would take: none runs, and the opener,
+   * which starts them, may be blocked in this very wait; or another thread has the queue's lock.
    */
   wait(handle: AioHandle): void {
     const words = this.#words;
@@ -179,8 +181,8 @@ export function poolOf(backend: MethodBackend): WorkerPool | null {
 /**
  * The method.
  *
- * @param triesCached whether reads are tried in the page cache before they go to the pool; not so for
- *   tests and benchmarks of the pool itself
+ * @param triesCached whether reads are tried in the page cache before they go to the pool; not so
+ *   for tests and benchmarks of the pool itself
  */
 export function createWorkerMethod(triesCached = true): IoMethod {
   return {

@@ -59,8 +59,9 @@ export let aioOf: (opened: OpenedBackend) => Aio;
  * Positioned, vectored, batched, direct, durable file I/O, shared by all threads of a program.
  *
  * Beside what is here it has all of `AioCore` (`./core`): `token`, for other threads; `options`,
- * `method` and `methodReason`, what is in force; `ios()`, `backends()` and `workers()`, what happens;
- * `adoptMemory()` and `setWorkers()`; and PostgreSQL's model, from `acquire()` to `reapBackend()`.
+ * `method` and `methodReason`, what is in force; `ios()`, `backends()` and `workers()`, what
+ * happens; `adoptMemory()` and `setWorkers()`; and PostgreSQL's model, from `acquire()` to
+ * `reapBackend()`.
  *
  * @example Write, make durable, read back
  * ```ts
@@ -299,17 +300,17 @@ export class Aio extends AioCore {
   /**
    * Memory for IO without a copy: page-aligned, in the arena. It is not cleared.
    *
-   * {@linkcode free} gives it back, or the end of a block: `using page = aio.alloc(8192)`, which does
-   * nothing after `free(page)` or {@linkcode close}. Use one of the two: a view that another thread
-   * frees is not known as freed here.
+   * {@linkcode free} gives it back, or the end of a block: `using page = aio.alloc(8192)`, which
+   * does nothing after `free(page)` or {@linkcode close}. Use one of the two: a view that another
+   * thread frees is not known as freed here.
    *
-   * Its buffer is a SharedArrayBuffer, which some APIs refuse (`TextDecoder`, `Response`): give those
-   * a copy, `view.slice()`.
+   * Its buffer is a SharedArrayBuffer, which some APIs refuse (`TextDecoder`, `Response`): give
+   * those a copy, `view.slice()`.
    *
    * @param bytes 1 to `arenaBytes`; 4096 at a time are taken
    * @throws {RangeError} for a size that no arena of this size could hold
-   * @throws {Deno.errors.Busy} if there is no such room left, naming the option; at the end of a block
-   *   while an IO uses the view
+   * @throws {Deno.errors.Busy} if there is no such room left, naming the option; at the end of a
+   *   block while an IO uses the view
    */
   alloc(bytes: number): Uint8Array<SharedArrayBuffer> & Disposable {
     return this.#disposable(calling(Aio.prototype.alloc, () => this.#alloc(bytes)));
@@ -366,15 +367,15 @@ export class Aio extends AioCore {
 
   /**
    * Ends the subsystem in this thread: refuses new IO, waits for its own IO in flight and for IO of
-   * others that it awaits, closes its files, then gives everything back. In the opener it ends new IO
-   * everywhere, and waits for what other threads have in flight; in an attached thread it detaches that
-   * thread. Calling it again does nothing.
+   * others that it awaits, closes its files, then gives everything back. In the opener it ends new
+   * IO everywhere, and waits for what other threads have in flight; in an attached thread it
+   * detaches that thread. Calling it again does nothing.
    *
-   * Files that are still open are closed, and a warning names them and the lines that opened them. A
-   * batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
+   * Files that are still open are closed, and a warning names them and the lines that opened them.
+   * A batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
    *
-   * @param options a signal to end the wait: what is in flight then keeps its memory and descriptors
-   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @param options a signal to end the wait: what is in flight then keeps its memory and
+   *   descriptors until the kernel is done, but no event loop alive, and the rest follows by itself
    * @throws {AioApiError} if a handle is handed out
    * @throws the signal's reason
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back

@@ -1,15 +1,15 @@
 /**
- * soak.ts: the load of threads_test.ts for as long as it takes to meet what happens once in ten million
- * times: 10^8 IOs by default, half an hour to an hour.
+ * soak.ts: the load of threads_test.ts for as long as it takes to meet what happens once in ten
+ * million times: 10^8 IOs by default, half an hour to an hour.
  *
  *     deno task soak [--method held|io_uring|worker|sync] [--handles N] [--ios N] [--seed N] [--minutes N]
  *
  * `--handles` is how many IOs a thread has at a time, and so the size of its ring; `deno task
  * soak:mapped` does the same with rings as kernels before Linux 6.5 have them.
  *
- * Prints a line every ten seconds. Fails if content was wrong, if nothing was done for half a minute
- * (a wake-up was lost), if the time limit (120 minutes) is over, or if handles, arena, descriptors or
- * threads are not what they were.
+ * Prints a line every ten seconds. Fails if content was wrong, if nothing was done for half a
+ * minute (a wake-up was lost), if the time limit (120 minutes) is over, or if handles, arena,
+ * descriptors or threads are not what they were.
  *
  * @module
  */
@@ -24,7 +24,10 @@ const THREADS = 4;
 const PROGRESS_MS = 10_000;
 const STALLED_MS = 30_000;
 const HANDLES = 16;
-/** What Deno itself opens once, such as when the first Worker ends, is there before anything is counted. */
+/**
+ * What Deno itself opens once, such as when the first Worker ends, is there before anything is
+ * counted.
+ */
 const WARM_UP_IOS = 60_000;
 /** The pool grows during the load, and has shrunk again when belongings are counted. */
 const WORKERS: WorkerPoolOptions = { min: 2, max: 8, idleTimeoutMs: 100 };

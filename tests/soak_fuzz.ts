@@ -1,11 +1,11 @@
 /**
- * soak_fuzz.ts: random programs of the whole core interface, in one thread (fuzz_test.ts) and in three
- * (fuzz_threads_test.ts) by turns, for as long as one wants.
+ * soak_fuzz.ts: random programs of the whole core interface, in one thread (fuzz_test.ts) and in
+ * three (fuzz_threads_test.ts) by turns, for as long as one wants.
  *
  *     deno task soak:fuzz [--method held|io_uring|worker|sync] [--seed N] [--minutes N] [--steps N]
  *
- * Without `--method` all that the machine has take turns. Prints a line every ten seconds, and fails
- * with the seed and the last steps of the first program that finds a fault.
+ * Without `--method` all that the machine has take turns. Prints a line every ten seconds, and
+ * fails with the seed and the last steps of the first program that finds a fault.
  *
  * @module
  */

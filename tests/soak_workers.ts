@@ -1,11 +1,11 @@
 /**
- * soak_workers.ts: the pool of the worker method for longer than the suite has time: 100,000 verified IOs
- * while Workers die, in each way, and a pool that is started and ended 200 times.
+ * soak_workers.ts: the pool of the worker method for longer than the suite has time: 100,000
+ * verified IOs while Workers die, in each way, and a pool that is started and ended 200 times.
  *
  *     deno task soak:workers [--ios N] [--cycles N] [--seed N]
  *
- * Fails if a byte was wrong, if anything was left, if threads or descriptors are not as before, or if the
- * last 180 cycles took more than 10 MiB of resident memory.
+ * Fails if a byte was wrong, if anything was left, if threads or descriptors are not as before, or
+ * if the last 180 cycles took more than 10 MiB of resident memory.
  *
  * @module
  */

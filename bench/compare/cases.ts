@@ -1,6 +1,6 @@
 /**
- * cases.ts: what compare.ts measures: groups of contenders that take turns on the same file in the same
- * state, and the rows that set one of them beside another.
+ * cases.ts: what compare.ts measures: groups of contenders that take turns on the same file in the
+ * same state, and the rows that set one of them beside another.
  *
  * @module
  */

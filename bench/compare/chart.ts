@@ -1,5 +1,6 @@
 /**
- * chart.ts: draws the comparison as an SVG by Vega-Lite, which is fetched from npm when it is first used.
+ * chart.ts: draws the comparison as an SVG by Vega-Lite, which is fetched from npm when it is first
+ * used.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * deno_file.ts: the peer `Deno.FsFile`, asynchronous: it has one position a file, so each task opens the
- * file for itself, seeks and reads.
+ * deno_file.ts: the peer `Deno.FsFile`, asynchronous: it has one position a file, so each task
+ * opens the file for itself, seeks and reads.
  *
  * Arguments: path, bytes of the file, tasks, bytes of a block.
  *

@@ -1,6 +1,6 @@
 /**
- * idle_pipe.ts: how much of a processor an IO takes that does not end: a read of an empty pipe, awaited
- * through the core.
+ * idle_pipe.ts: how much of a processor an IO takes that does not end: a read of an empty pipe,
+ * awaited through the core.
  *
  * Arguments: path of a FIFO, seconds. Prints the share of one processor.
  *

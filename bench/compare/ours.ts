@@ -29,7 +29,9 @@ export interface OursOrder {
   readonly hasSmallPages: boolean;
   /** Workers of the method `worker`; null: as many as it takes, by default. */
   readonly workers: number | null;
-  /** Whether Workers get cached reads, too, which the method `worker` else executes in the submit. */
+  /**
+   * Whether Workers get cached reads, too, which the method `worker` else executes in the submit.
+   */
   readonly isAllPooled: boolean;
   /** Whether the ticks of an interval are counted, too. */
   readonly ticks: boolean;

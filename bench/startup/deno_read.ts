@@ -1,6 +1,6 @@
 /**
- * deno_read.ts: a whole program: reads a file by `Deno.readFile`, if it is given one, and prints how many
- * ms of processor time that took, with Deno's own start.
+ * deno_read.ts: a whole program: reads a file by `Deno.readFile`, if it is given one, and prints
+ * how many ms of processor time that took, with Deno's own start.
  *
  * Arguments: path; none: nothing is read.
  *

@@ -1,6 +1,6 @@
 /**
- * ours.ts: a whole program: opens an Aio and a file, reads 4 KiB, closes both, and prints how many ms of
- * processor time that took, with Deno's own start.
+ * ours.ts: a whole program: opens an Aio and a file, reads 4 KiB, closes both, and prints how many
+ * ms of processor time that took, with Deno's own start.
  *
  * Arguments: method, path; none: the module is imported, and that is all.
  *

@@ -1,6 +1,6 @@
 /**
- * backend_parts.ts: what a backend is made of, put together by `open_aio.ts` in the opener and in every
- * thread that attaches.
+ * backend_parts.ts: what a backend is made of, put together by `open_aio.ts` in the opener and in
+ * every thread that attaches.
  *
  * @module
  */

@@ -1,17 +1,19 @@
 /**
- * call_workers.ts: calls of the C library executed by Workers, which know why a call failed: `errno`
- * belongs to the thread that made it, and a thread of Deno's pool cannot be asked for its own.
+ * call_workers.ts: calls of the C library executed by Workers, which know why a call failed:
+ * `errno` belongs to the thread that made it, and a thread of Deno's pool cannot be asked for its
+ * own.
  *
  * ```text
  * call ─► queue ─► a Worker that is idle, or the next one that is started ─► result, or -errno
  *                    └─ idle for a second, or the last Aio of the thread is closed: it ends
  * ```
  *
- * To start a Worker blocks this thread for some 30 ms. So it is kept for the next call, with the symbols
- * that it has opened, and only one is started at a time: the next when that is ready, if calls still
- * wait. Whether Workers keep the event loop alive depends on the calls alone: idle ones never do. The
- * Worker measures how long it is idle, as the sanitizers of `Deno.test` would report a timer of this
- * thread. Its program comes in a `data:` URL, which needs no permission to read modules.
+ * To start a Worker blocks this thread for some 30 ms. So it is kept for the next call, with the
+ * symbols that it has opened, and only one is started at a time: the next when that is ready, if
+ * calls still wait. Whether Workers keep the event loop alive depends on the calls alone: idle ones
+ * never do. The Worker measures how long it is idle, as the sanitizers of `Deno.test` would report
+ * a timer of this thread. Its program comes in a `data:` URL, which needs no permission to read
+ * modules.
  *
  * @module
  */

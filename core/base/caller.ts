@@ -1,8 +1,8 @@
 /**
  * caller.ts: errors begin with the line of whoever called this module.
  *
- * Most errors are made where an outcome is noticed: in the pump, in a callback of `node:fs`, deep in
- * a check. Their stacks show the module, and often not its caller at all. So every public call
+ * Most errors are made where an outcome is noticed: in the pump, in a callback of `node:fs`, deep
+ * in a check. Their stacks show the module, and often not its caller at all. So every public call
  * passes its errors through here, which captures the stack anew: of a blocking call from the call
  * outwards, of a promise along those who await it, which V8 follows from a microtask in that chain.
  * A call that succeeds pays nothing for it.
@@ -12,7 +12,9 @@
 
 import { AioInvariantError } from "./assert.ts";
 
-/** Under this symbol an error keeps the stack that it was made with, for whoever debugs this module. */
+/**
+ * Under this symbol an error keeps the stack that it was made with, for whoever debugs this module.
+ */
 const INNER_STACK = Symbol.for("deno-aio.innerStack");
 
 /** A function whose frame, with all above it, is cut off a stack. */
@@ -67,7 +69,9 @@ export async function called<T>(work: Promise<T>, signal?: AbortSignal): Promise
   }
 }
 
-/** One microtask later the caller awaits too, and {@linkcode called} lies between it and this one. */
+/**
+ * One microtask later the caller awaits too, and {@linkcode called} lies between it and this one.
+ */
 async function place(error: unknown, signal: AbortSignal | undefined): Promise<void> {
   await undefined;
   atCaller(error, called, signal);
@@ -76,12 +80,14 @@ async function place(error: unknown, signal: AbortSignal | undefined): Promise<v
 /** Where a call came from, such as `file:///a/main.ts:5:30`; null: unknown. */
 export type CallSite = () => string | null;
 
-/** The place in the first frame of a stack: `at main (file:///a/main.ts:5:30)`, or without a name. */
+/**
+ * The place in the first frame of a stack: `at main (file:///a/main.ts:5:30)`, or without a name.
+ */
 const PLACE = /^ +at (?:.* \(|async )?(.+:\d+:\d+)\)?$/m;
 
 /**
- * Remembers the caller of a public function that is running. The stack is put into words only when the
- * place is read.
+ * Remembers the caller of a public function that is running. The stack is put into words only when
+ * the place is read.
  *
  * @param call the public function
  */

@@ -10,7 +10,9 @@
 
 import { errnoName, errnoText } from "../../ffi/errno.ts";
 
-/** A rule of the subsystem was broken: a call in a state, or from a place, where it may not be made. */
+/**
+ * A rule of the subsystem was broken: a call in a state, or from a place, where it may not be made.
+ */
 export class AioApiError extends Error {
   /**
    * Made where the error is found.
@@ -94,7 +96,10 @@ export interface SystemErrorFields {
   bytesWritten?: number;
 }
 
-/** A failed system call's error: a `Deno.errors` class or {@linkcode AioSystemError}, with its fields. */
+/**
+ * A failed system call's error: a `Deno.errors` class or {@linkcode AioSystemError}, with its
+ * fields.
+ */
 export type SystemError = Error & SystemErrorFields;
 
 type ErrorClass = new (message: string, options?: ErrorOptions) => Error;

@@ -1,6 +1,6 @@
 /**
- * ffi_values.ts: what of the wire the layers above the core use: they import it from here, as only the
- * core and the methods know `ffi/`.
+ * ffi_values.ts: what of the wire the layers above the core use: they import it from here, as only
+ * the core and the methods know `ffi/`.
  *
  * @module
  */

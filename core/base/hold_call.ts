@@ -1,7 +1,7 @@
 /**
- * hold_call.ts: whether a nonblocking call keeps the event loop alive. Deno has that for its own calls,
- * but no public function for those of a library: this uses the one within. Where that is not there any
- * more, a call keeps the event loop alive until it ends.
+ * hold_call.ts: whether a nonblocking call keeps the event loop alive. Deno has that for its own
+ * calls, but no public function for those of a library: this uses the one within. Where that is not
+ * there any more, a call keeps the event loop alive until it ends.
  *
  * @module
  */
@@ -18,7 +18,9 @@ function inner(name: "refOpPromise" | "unrefOpPromise"): Act | null {
   return typeof act === "function" ? (promise) => Reflect.apply(act, core, [promise]) : null;
 }
 
-/** Has a nonblocking call, known by the promise that it returned, keep the event loop alive, or not. */
+/**
+ * Has a nonblocking call, known by the promise that it returned, keep the event loop alive, or not.
+ */
 export function holdCall(promise: Promise<unknown>): { ref(): void; unref(): void } {
   return {
     ref: () => inner("refOpPromise")?.(promise),

@@ -7,10 +7,10 @@
 import { shown } from "./errors.ts";
 
 /**
- * `"log"`: outcomes that `reportResult` was to log, threads that were reaped; `"debug2"`: waiting for
- * handles, descriptors and the end; `"debug3"`: the steps of each IO; `"debug4"`: each call of a callback,
- * each submit, each handle taken back, each sleep of the event loop and what ended it, each turn of the
- * event loop that ended with completions left.
+ * `"log"`: outcomes that `reportResult` was to log, threads that were reaped; `"debug2"`: waiting
+ * for handles, descriptors and the end; `"debug3"`: the steps of each IO; `"debug4"`: each call of
+ * a callback, each submit, each handle taken back, each sleep of the event loop and what ended it,
+ * each turn of the event loop that ended with completions left.
  */
 export type LogLevel = "log" | "debug2" | "debug3" | "debug4";
 

@@ -1,5 +1,6 @@
 /**
- * name_table.ts: names with small numbers, the same in every thread that adds them in the same order.
+ * name_table.ts: names with small numbers, the same in every thread that adds them in the same
+ * order.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * named_module.ts: how threads of our own find an object with functions, a layer or a method. Functions
- * cannot be posted, so such a thread gets the object's name and imports its module.
+ * named_module.ts: how threads of our own find an object with functions, a layer or a method.
+ * Functions cannot be posted, so such a thread gets the object's name and imports its module.
  *
  * @module
  */

@@ -1,13 +1,14 @@
 /**
  * off_thread.ts: calls of the C library that may block, executed by a thread of Deno's pool.
  *
- * That pool has 32 threads, which all file operations of the program share: 32 calls that hang would
- * stop `Deno.readFile` and the sleep of every pump. So only a few of ours run at a time.
+ * That pool has 32 threads, which all file operations of the program share: 32 calls that hang
+ * would stop `Deno.readFile` and the sleep of every pump. So only a few of ours run at a time.
  *
- * Such a call says that it failed, but not why: the error number stays with its thread. Where calling
- * again does no harm, a Worker does so to find it out (call_workers.ts). A close cannot be repeated: one
- * that can fail, or wait for a server, is made by a Worker in the first place. Closes of local files are
- * made here, as they have nothing to tell; the last close of a deleted file can take long.
+ * Such a call says that it failed, but not why: the error number stays with its thread. Where
+ * calling again does no harm, a Worker does so to find it out (call_workers.ts). A close cannot be
+ * repeated: one that can fail, or wait for a server, is made by a Worker in the first place. Closes
+ * of local files are made here, as they have nothing to tell; the last close of a deleted file can
+ * take long.
  *
  * @module
  */
@@ -49,8 +50,8 @@ export async function offThread(
 }
 
 /**
- * Executes a nonblocking call that may be made twice: the second time does what the first one did, or
- * fails as that did.
+ * Executes a nonblocking call that may be made twice: the second time does what the first one did,
+ * or fails as that did.
  *
  * @param call starts it
  * @param again the same, for a Worker to find out why it failed

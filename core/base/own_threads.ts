@@ -8,8 +8,8 @@
 import { LOOK_AGAIN_MS } from "./pauses.ts";
 
 /**
- * What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached, and a
- * compiled program has them in itself.
+ * What Deno wants for the modules of a Worker, if that was not granted; modules by URL are cached,
+ * and a compiled program has them in itself.
  *
  * @returns the flag; null: nothing is missing
  */
@@ -22,12 +22,12 @@ export function missingFlag(): string | null {
 }
 
 /**
- * The URL that a Worker of `node:worker_threads` begins with. The real module may come from a file or by
- * `http:`, which Node's Workers cannot load, so a `data:` URL imports it. If that fails the Worker posts
- * `{ kind: "failed", message, cause }`, both as texts.
+ * The URL that a Worker of `node:worker_threads` begins with. The real module may come from a file
+ * or by `http:`, which Node's Workers cannot load, so a `data:` URL imports it. If that fails the
+ * Worker posts `{ kind: "failed", message, cause }`, both as texts.
  *
- * @param module the real module's URL. `deno compile` does not follow it: an import that is written out
- *   beside the call has it embedded.
+ * @param module the real module's URL. `deno compile` does not follow it: an import that is written
+ *   out beside the call has it embedded.
  */
 export function startOf(module: string): URL {
   const source = `
@@ -42,8 +42,8 @@ import(${JSON.stringify(module)}).catch((cause) =>
 const GONE_LOOKS_MAX = 200;
 
 /**
- * Resolves when threads whose Workers have ended are gone: they go on for a moment, with descriptors and
- * memory of their own.
+ * Resolves when threads whose Workers have ended are gone: they go on for a moment, with
+ * descriptors and memory of their own.
  *
  * @param threads tells whether one still runs
  * @param threadIds as the system has them; 0: not known, and not waited for

@@ -2,9 +2,10 @@
  * patience.ts: whether anybody still waits for the end of a file or an Aio, whose device may never
  * answer.
  *
- * What is in flight goes on by itself, and its memory and descriptor stay until the kernel is done. But
- * once every waiter has given up, nothing of it keeps the event loop alive: timers and calls under
- * way are let go of. If the device answers while the thread still lives, the end comes all the same.
+ * What is in flight goes on by itself, and its memory and descriptor stay until the kernel is done.
+ * But once every waiter has given up, nothing of it keeps the event loop alive: timers and calls
+ * under way are let go of. If the device answers while the thread still lives, the end comes all
+ * the same.
  *
  * @module
  */

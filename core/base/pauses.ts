@@ -1,35 +1,38 @@
 /**
- * pauses.ts: how soon a thread that waits looks again by itself, and after how long it checks that the
- * other threads are alive.
+ * pauses.ts: how soon a thread that waits looks again by itself, and after how long it checks that
+ * the other threads are alive.
  *
  * Whatever a thread waits for wakes it: a bell, a notify, a descriptor. A thread that dies half-way
- * wakes nobody, though, and some changes are announced to nobody, so no sleep is without end. These are
- * the ends that mean the same everywhere; a pause that only one file knows a reason for is in that file.
+ * wakes nobody, though, and some changes are announced to nobody, so no sleep is without end. These
+ * are the ends that mean the same everywhere; a pause that only one file knows a reason for is in
+ * that file.
  *
  * @module
  */
 
 /**
  * To the next look, where another thread may have done what is waited for without a word. It is the
- * least that `poll(2)` and timers take, a thousand looks a second are well below 1 % of a processor, and
- * a wait that is 1 ms longer is rarely noticed.
+ * least that `poll(2)` and timers take, a thousand looks a second are well below 1 % of a
+ * processor, and a wait that is 1 ms longer is rarely noticed.
  */
 export const LOOK_AGAIN_MS = 1;
 
 /**
- * To the check whether the other threads are alive, which is a system call for each of them. A thread
- * that is busy is seldom silent for so long, so the check is rare; and IO of a thread that has died is
- * done again so soon that a user may take it for a slow disk.
+ * To the check whether the other threads are alive, which is a system call for each of them. A
+ * thread that is busy is seldom silent for so long, so the check is rare; and IO of a thread that
+ * has died is done again so soon that a user may take it for a slow disk.
  */
 export const CHECK_ALIVE_MS = 100;
 /** The same for whoever counts looks and does not read a clock. */
 export const LOOKS_UNTIL_CHECK = CHECK_ALIVE_MS / LOOK_AGAIN_MS;
 
 /**
- * To the next check of a thread that is known to be dead, and still has IO that the kernel, or another
- * thread, is about to let go of. That takes them about a millisecond.
+ * To the next check of a thread that is known to be dead, and still has IO that the kernel, or
+ * another thread, is about to let go of. That takes them about a millisecond.
  */
 export const CHECK_DEAD_AGAIN_MS = 2;
 
-/** To the next look at IO that nobody waits for any more: its memory should not be kept for long. */
+/**
+ * To the next look at IO that nobody waits for any more: its memory should not be kept for long.
+ */
 export const FORSAKEN_LOOK_MS = 20;

@@ -1,5 +1,6 @@
 /**
- * promise.ts: what becomes of a promise that a user's function returns where none can be waited for.
+ * promise.ts: what becomes of a promise that a user's function returns where none can be waited
+ * for.
  *
  * Callbacks, hooks and batches end with their call. A promise is then a mistake, reported at once;
  * its later rejection, which nobody could take, must not end the process.
@@ -7,7 +8,9 @@
  * @module
  */
 
-/** Whether a value can be awaited for something else than itself: a promise, or what acts as one. */
+/**
+ * Whether a value can be awaited for something else than itself: a promise, or what acts as one.
+ */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (value === null) return false;
   if (typeof value !== "object" && typeof value !== "function") return false;

@@ -30,8 +30,8 @@ export function unmarkClosing({ words }: Control, id: number): void {
 }
 
 /**
- * Refuses an IO whose descriptor is marked. Its operation is taken back, so that the closer does not
- * wait for it.
+ * Refuses an IO whose descriptor is marked. Its operation is taken back, so that the closer does
+ * not wait for it.
  *
  * @throws {Deno.errors.BadResource} naming what the IO is about, and the descriptor
  */

@@ -1,10 +1,11 @@
 /**
- * direct_io.ts: switches an open file to direct I/O and finds the alignment that its transfers need.
+ * direct_io.ts: switches an open file to direct I/O and finds the alignment that its transfers
+ * need.
  *
- * What the system says is not enough. An overlay (container images, live systems) takes the flag for
- * every file, and then fails every read, and even the close, where the file below has no direct I/O.
- * So a read shows whether there is any; where nothing may be read a seek does, as an overlay looks at
- * the file below for that, too. Neither shows the alignment: btrfs serves a misaligned
+ * What the system says is not enough. An overlay (container images, live systems) takes the flag
+ * for every file, and then fails every read, and even the close, where the file below has no direct
+ * I/O. So a read shows whether there is any; where nothing may be read a seek does, as an overlay
+ * looks at the file below for that, too. Neither shows the alignment: btrfs serves a misaligned
  * direct read from the page cache, without a word.
  *
  * @module
@@ -96,8 +97,8 @@ function setDirect(
   fd: number,
   stat: DirectStat,
 ): boolean {
-  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel takes
-  // the flag and serves them from the page cache all the same.
+  // Some files of a file system with direct I/O have none, such as compressed ones: the kernel
+  // takes the flag and serves them from the page cache all the same.
   const isDenied = stat.direct !== null && stat.direct.offset === 0;
   if (isDenied || request.directFlag === 0) return false;
   const result = libc.changeFlags(fd, request.directFlag, 0);
@@ -128,8 +129,8 @@ function* tryRead(
 }
 
 /**
- * What direct I/O needs of addresses and offsets. Where the system does not say, it is the block size of
- * the file system, which no device's logical blocks exceed.
+ * What direct I/O needs of addresses and offsets. Where the system does not say, it is the block
+ * size of the file system, which no device's logical blocks exceed.
  */
 function alignmentOf({ direct, blockBytes }: DirectStat): DirectAlignment {
   if (direct !== null && direct.offset > 0) {

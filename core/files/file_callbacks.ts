@@ -1,10 +1,10 @@
 /**
  * file_callbacks.ts: the callbacks of the layer nearest to the file: `fileReadv`, `fileWritev`, and
- * `fileSync` for all that moves no bytes. They turn what the system said into a status and keep the error
- * number.
+ * `fileSync` for all that moves no bytes. They turn what the system said into a status and keep the
+ * error number.
  *
- * Those of flushes, and of writes with the data 1 (a file opened with `O_DSYNC`), also keep that a flush
- * of the file has failed, and fail for it from then on: flush_error.ts.
+ * Those of flushes, and of writes with the data 1 (a file opened with `O_DSYNC`), also keep that a
+ * flush of the file has failed, and fail for it from then on: flush_error.ts.
  *
  * @module
  */
@@ -89,7 +89,10 @@ function reportOther(result: AioResult, target: TargetIdentity): Error {
   return systemError(result.errorData, `could not ${verb} ${target.describe()}`, { syscall });
 }
 
-/** Where in the file the IO was; null for an IO about another target, whose words mean something else. */
+/**
+ * Where in the file the IO was; null for an IO about another target, whose words mean something
+ * else.
+ */
 function rangeOf(
   targetData: Int32Array,
   target: TargetIdentity,

@@ -26,7 +26,10 @@ import type { Eventually } from "../base/steps.ts";
 export interface FileHost {
   /** The C library. */
   readonly libc: Libc;
-  /** Has a descriptor that stays open until all files are closed: what replaces one is closed quietly. */
+  /**
+   * Has a descriptor that stays open until all files are closed: what replaces one is closed
+   * quietly.
+   */
   readonly doorbells: { tryOpen(): number };
 }
 
@@ -60,7 +63,8 @@ export interface FileCalls {
    */
   close(fd: number, fileFlags: number): Eventually<number>;
   /**
-   * Closes Deno's descriptor. What closing says is lost: {@linkcode FileCalls.close} a duplicate first.
+   * Closes Deno's descriptor. What closing says is lost: {@linkcode FileCalls.close} a duplicate
+   * first.
    *
    * @param fileFlags bits of `FILE_FLAGS`
    */
@@ -214,8 +218,8 @@ function closeOff(
 }
 
 /**
- * `fs.close` blocks the event loop for as long as the system writes back. So another thread closes the
- * file, by putting another one in its place, and `fs.close` closes that.
+ * `fs.close` blocks the event loop for as long as the system writes back. So another thread closes
+ * the file, by putting another one in its place, and `fs.close` closes that.
  */
 async function closeDenosOff(
   { libc, doorbells }: FileHost,

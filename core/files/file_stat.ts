@@ -30,7 +30,10 @@ export interface FileStat {
   readonly deviceMajor: number;
   /** The device it is on. */
   readonly deviceMinor: number;
-  /** The block size of its file system, or another size that the system prefers for transfers, in bytes. */
+  /**
+   * The block size of its file system, or another size that the system prefers for transfers, in
+   * bytes.
+   */
   readonly blockBytes: number;
   /** What direct I/O needs of an address and of an offset; null if the system does not say. */
   readonly direct: { readonly memory: number; readonly offset: number } | null;

@@ -1,9 +1,9 @@
 /**
  * file_system.ts: what the type of a file system makes different for its files.
  *
- * On a server's file system close(2) writes back: it can fail, and wait for the server. There are many of
- * those (NFS, SMB, 9p, Ceph, AFS, FUSE, ...) and more to come, so the local ones are listed: whoever is on
- * no block device and not among them counts as a server's.
+ * On a server's file system close(2) writes back: it can fail, and wait for the server. There are
+ * many of those (NFS, SMB, 9p, Ceph, AFS, FUSE, ...) and more to come, so the local ones are
+ * listed: whoever is on no block device and not among them counts as a server's.
  *
  * @module
  */

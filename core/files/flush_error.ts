@@ -1,19 +1,19 @@
 /**
  * flush_error.ts: remembers that a flush of an open file has failed.
  *
- * Linux tells lost write-back once per open file description: to the flush that asks first, or to the
- * first write of a file opened with `O_DSYNC`. Every other one, at that moment or later, is answered
- * with success, though its data is lost as well. So the slot of each open file keeps the error number
- * of the first flush that failed, for all threads. From then on every flush of that file fails with it,
- * until the file is closed and opened again.
+ * Linux tells lost write-back once per open file description: to the flush that asks first, or to
+ * the first write of a file opened with `O_DSYNC`. Every other one, at that moment or later, is
+ * answered with success, though its data is lost as well. So the slot of each open file keeps the
+ * error number of the first flush that failed, for all threads. From then on every flush of that
+ * file fails with it, until the file is closed and opened again.
  *
  * ```text
  * the kernel tells A its error ─► A's callback keeps it ─► the state of A says that A is completed
  *     └─► the kernel answers B with 0 ─► B looks for flushes in flight, and finds A ─► B waits for A
  * ```
  *
- * The word holds the generation of the slot as well. So a callback that comes late says nothing about
- * the next file in the same slot.
+ * The word holds the generation of the slot as well. So a callback that comes late says nothing
+ * about the next file in the same slot.
  *
  * @module
  */
@@ -33,8 +33,8 @@ const ERRNO_MAX = 4095;
 const GENERATION_SHIFT = 32n;
 
 /**
- * Errors with which nothing was flushed and no report consumed: the call was not executed, or the file
- * has nothing to flush. After any other one the unsynced writes may be lost.
+ * Errors with which nothing was flushed and no report consumed: the call was not executed, or the
+ * file has nothing to flush. After any other one the unsynced writes may be lost.
  */
 const NOT_EXECUTED: readonly number[] = [
   errnos.EINTR,
@@ -114,8 +114,8 @@ function fileOfFd(control: Control, fd: number): FileSlot | null {
 }
 
 /**
- * Whether an IO may be executed once more after a thread that had begun to execute it has died: not if the
- * kernel may have told that thread the file's error.
+ * Whether an IO may be executed once more after a thread that had begun to execute it has died: not
+ * if the kernel may have told that thread the file's error.
  */
 export function mayRepeat(control: Control, base: number): boolean {
   const row = OPERATION_ROWS[Atomics.load(control.words, base + HANDLE.operation)] ?? null;
@@ -124,7 +124,9 @@ export function mayRepeat(control: Control, base: number): boolean {
   return !isDsync(control, fileOfFd(control, Atomics.load(control.words, base + HANDLE.fd)));
 }
 
-/** Whether an operation asks the kernel for the file's error: a flush, or a write with `O_DSYNC`. */
+/**
+ * Whether an operation asks the kernel for the file's error: a flush, or a write with `O_DSYNC`.
+ */
 function tellsLostWrites(operation: number, isDsync: boolean): boolean {
   const tells = OPERATION_ROWS[operation]?.tellsLostWrites;
   return tells === "always" || (tells === "ofDsyncFiles" && isDsync);
@@ -137,8 +139,8 @@ function isDsync(control: Control, file: FileSlot | null): boolean {
 
 /**
  * The flushes of an open file that are in flight in any thread. Those that overlapped a flush which
- * the kernel has just answered with success are among them, unless they are completed: then the file
- * keeps already what they heard.
+ * the kernel has just answered with success are among them, unless they are completed: then the
+ * file keeps already what they heard.
  *
  * @param file open
  * @param fd its descriptor
@@ -152,7 +154,8 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
     if (Atomics.load(words, backendAt + BACKEND.threadId) === 0) continue;
     for (let index = first; index < first + handlesPerBackend; index++) {
       const base = control.handleAt(index);
-      // The generation first: if the handle goes on meanwhile, the reference is of a use that is over.
+      // The generation first: if the handle goes on meanwhile, the reference is of a use that is
+      // over.
       const low = Atomics.load(words, base + HANDLE.generationLow);
       const high = Atomics.load(words, base + HANDLE.generationHigh);
       const state = Atomics.load(words, base + HANDLE.state);

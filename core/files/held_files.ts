@@ -1,6 +1,6 @@
 /**
- * held_files.ts: Deno's descriptors of files that this thread opened and is done with, and that other
- * threads still use.
+ * held_files.ts: Deno's descriptors of files that this thread opened and is done with, and that
+ * other threads still use.
  *
  * They stay open until the last user is done, as closing one drops the process's POSIX locks on the
  * file, and only this thread may close them, as Deno closes them once more when the thread ends. So
@@ -57,7 +57,11 @@ export class HeldFiles {
     void this.#host.files.over(slot).then(() => this.#closeHeld(denosFd));
   }
 
-  /** The last user of a file is in this thread after all: it closes it. @returns Deno's descriptor, or -1 */
+  /**
+   * The last user of a file is in this thread after all: it closes it.
+   *
+   * @returns Deno's descriptor, or -1
+   */
   take({ slot, generation }: FileSlot): number {
     for (const [denosFd, { slot: held }] of this.#held) {
       if (held.slot !== slot || held.generation !== generation) continue;
@@ -86,8 +90,8 @@ export class HeldFiles {
   }
 
   /**
-   * Closes all whose last user is done. The others stay held: whoever uses such a file goes on, and it is
-   * closed by this thread all the same, once that is over.
+   * Closes all whose last user is done. The others stay held: whoever uses such a file goes on, and
+   * it is closed by this thread all the same, once that is over.
    */
   async settle(): Promise<void> {
     for (const [denosFd, { slot }] of [...this.#held]) {

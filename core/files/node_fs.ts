@@ -1,6 +1,6 @@
 /**
- * node_fs.ts: `node:fs`, loaded when a thread first opens a file. Loading it takes as long as starting
- * an empty Worker does, and most threads that attach use files that others have opened.
+ * node_fs.ts: `node:fs`, loaded when a thread first opens a file. Loading it takes as long as
+ * starting an empty Worker does, and most threads that attach use files that others have opened.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * open_request.ts: what `openFile` is asked for, checked and in the system's terms. opening.ts does it.
+ * open_request.ts: what `openFile` is asked for, checked and in the system's terms. opening.ts does
+ * it.
  *
  * @module
  */
@@ -22,7 +23,9 @@ export interface OpenFileOptions {
   createNew?: boolean;
   /** Cut the file to 0 bytes; needs `write`. Default: false. */
   truncate?: boolean;
-  /** Permissions of a file that is made, less the process's umask. Default: 0o666. Range: 0..0o7777. */
+  /**
+   * Permissions of a file that is made, less the process's umask. Default: 0o666. Range: 0..0o7777.
+   */
   mode?: number;
   /**
    * Direct I/O: transfers go past the page cache and must be aligned (`file.alignment`).

@@ -1,19 +1,20 @@
 /**
- * opening.ts: opens a path: Deno's descriptor, what IO needs to know of the file, and a place in the
- * table of open files. Whatever is refused leaves the file as it was, and what was made is gone.
+ * opening.ts: opens a path: Deno's descriptor, what IO needs to know of the file, and a place in
+ * the table of open files. Whatever is refused leaves the file as it was, and what was made is
+ * gone.
  *
  * ```text
  * place in the table ─► open ─► type ─► direct I/O ─► own descriptor ─► entry in the table ─► cut
  *                        └──────── refused: closed, and removed if it was made ◄─┘
  * ```
  *
- * So nothing that changes a file comes before what may be refused: the file is opened without cutting
- * it, and made only by a call that fails if it is there, which says who made it.
+ * So nothing that changes a file comes before what may be refused: the file is opened without
+ * cutting it, and made only by a call that fails if it is there, which says who made it.
  *
- * The path goes through `node:fs`, so that Deno's `--allow-read` and `--allow-write` stay in force. Deno
- * closes that descriptor when the isolate ends that opened it. The main thread's lasts as long as the
- * program, so IO uses it. A Worker may end while other threads use the file, or execute IO that it
- * left behind: there IO uses a duplicate, and Deno's descriptor only stays open.
+ * The path goes through `node:fs`, so that Deno's `--allow-read` and `--allow-write` stay in force.
+ * Deno closes that descriptor when the isolate ends that opened it. The main thread's lasts as long
+ * as the program, so IO uses it. A Worker may end while other threads use the file, or execute IO
+ * that it left behind: there IO uses a duplicate, and Deno's descriptor only stays open.
  *
  * @module
  */
@@ -29,16 +30,24 @@ import { FILE_FLAGS, type OpenFileEntry } from "./file_table.ts";
 import type { OpenRequest } from "./open_request.ts";
 import { get, type Steps } from "../base/steps.ts";
 
-/** A file that others make and remove in turns: after so many tries it is made by whoever is first. */
+/**
+ * A file that others make and remove in turns: after so many tries it is made by whoever is first.
+ */
 const MAKE_ATTEMPTS_MAX = 10;
-/** How long to wait for whoever holds a lease; the system takes it away after 45 s, if not told otherwise. */
+/**
+ * How long to wait for whoever holds a lease; the system takes it away after 45 s, if not told
+ * otherwise.
+ */
 const LEASE_MS_MAX = 120_000;
 const LEASE_PAUSE_MS_MIN = 1;
 const LEASE_PAUSE_MS_MAX = 32;
 
 /** What an opening needs of its backend. */
 export interface OpeningHost extends FileHost {
-  /** Whether Deno's descriptors last as long as all threads that may use the file: {@linkcode IS_LASTING}. */
+  /**
+   * Whether Deno's descriptors last as long as all threads that may use the file:
+   * {@linkcode IS_LASTING}.
+   */
   readonly isLasting: boolean;
   /** Refuses to go on when the Aio was closed meanwhile. */
   checkOpen(path: string): void;
@@ -202,9 +211,9 @@ function* make(
 }
 
 /**
- * Opens, and waits for whoever holds a lease on the file (Samba, an NFS server): the system asks him to
- * let go, and then opens it. It would wait by itself without `O_NONBLOCK`, but then for ever for the
- * other end of a pipe.
+ * Opens, and waits for whoever holds a lease on the file (Samba, an NFS server): the system asks
+ * him to let go, and then opens it. It would wait by itself without `O_NONBLOCK`, but then for ever
+ * for the other end of a pipe.
  */
 function* openPatiently(
   host: OpeningHost,
@@ -216,7 +225,8 @@ function* openPatiently(
   let pauseMs = LEASE_PAUSE_MS_MIN;
   for (let waitedMs = 0;; waitedMs += pauseMs) {
     host.checkOpen(request.path);
-    // Where it takes the last descriptor, Deno ends the process as soon as it shows an error's stack.
+    // Where it takes the last descriptor, Deno ends the process as soon as it shows an error's
+    // stack.
     const spare = host.libc.eventfd();
     try {
       return yield* get(calls.open(path, request.flags | flags, request.mode));

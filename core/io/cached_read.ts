@@ -1,7 +1,8 @@
 /**
- * cached_read.ts: reads an IO's data out of the page cache, by a call that does not wait for any device:
- * `preadv2` with `RWF_NOWAIT`. Methods try it before they hand an IO over (methods/cached_reads.ts), and so
- * does an event loop that takes over from a dead thread (life/reap.ts).
+ * cached_read.ts: reads an IO's data out of the page cache, by a call that does not wait for any
+ * device: `preadv2` with `RWF_NOWAIT`. Methods try it before they hand an IO over
+ * (methods/cached_reads.ts), and so does an event loop that takes over from a dead thread
+ * (life/reap.ts).
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * completion_steps.ts: from the system's answer to an idle handle, step by step, on the words of one handle.
+ * completion_steps.ts: from the system's answer to an idle handle, step by step, on the words of
+ * one handle.
  *
  * ```text
  * submitted ─► completedIo ─► shared callbacks ─► completedShared      in whichever thread completes
@@ -100,8 +101,8 @@ function injectResult(injections: InjectionPoints, handle: AioHandle, result: Ai
 }
 
 /**
- * Wakes those who sleep on the state of a handle. After the state was stored, and only then: whoever
- * sets its bit later looks at the state itself.
+ * Wakes those who sleep on the state of a handle. After the state was stored, and only then:
+ * whoever sets its bit later looks at the state itself.
  *
  * @returns the backends that wait, one bit each: those that await are to be rung, too
  */
@@ -111,7 +112,10 @@ export function wakeWaiters(words: Int32Array, base: number): number {
   return mask;
 }
 
-/** Counts the outcome and gives it to the issuer; what its local callbacks make of it goes nowhere else. */
+/**
+ * Counts the outcome and gives it to the issuer; what its local callbacks make of it goes nowhere
+ * else.
+ */
 export function completeLocal(
   table: CallbackTable,
   handle: AioHandle,
@@ -141,7 +145,8 @@ export function completeLocal(
  * @returns the backends that wait for it, one bit each
  */
 export function makeIdle(words: Int32Array, base: number): number {
-  // 64 bits in two words. The high one moves once in 2^32 uses, and before the low one wraps around.
+  // 64 bits in two words. The high one moves once in 2^32 uses, and before the low one wraps
+  // around.
   const low = (words[base + HANDLE.generationLow]! + 1) | 0;
   if (low === 0) words[base + HANDLE.generationHigh]!++;
   words[base + HANDLE.generationLow] = low;

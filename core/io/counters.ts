@@ -53,8 +53,8 @@ export interface BackendCounters {
   /** The same because their memory may go away: the flag `"referencesLocal"`. */
   readonly synchronousByLocalMemory: number;
   /**
-   * The same for the method's reasons, or later: all IO with `sync`, reads from the page cache, and IO
-   * that a blocking wait executed as neither the kernel nor a Worker had it.
+   * The same for the method's reasons, or later: all IO with `sync`, reads from the page cache, and
+   * IO that a blocking wait executed as neither the kernel nor a Worker had it.
    */
   readonly synchronousByMethod: number;
   /** IOs that this backend issued and completed. */
@@ -73,7 +73,10 @@ export interface BackendCounters {
   readonly bytesWritten: number;
   /** Reads and writes that ended with fewer bytes than asked for, such as at the end of a file. */
   readonly shortTransfers: number;
-  /** IOs that files did again after EINTR or EAGAIN, and submits that the kernel had to be asked for again. */
+  /**
+   * IOs that files did again after EINTR or EAGAIN, and submits that the kernel had to be asked for
+   * again.
+   */
   readonly retries: number;
   /** IOs whose outcome was an error, as their shared callbacks put it. */
   readonly errors: number;
@@ -81,13 +84,15 @@ export interface BackendCounters {
   readonly sleeps: number;
   /** Sleeps that nothing ended before their time was over. */
   readonly sleepsTimedOut: number;
-  /** Sleeps that the bell of another thread ended: it had completed an IO, or had something else. */
+  /**
+   * Sleeps that the bell of another thread ended: it had completed an IO, or had something else.
+   */
   readonly bells: number;
   /** Of these bells, those after which the event loop found no IO done. */
   readonly bellsForNothing: number;
   /**
-   * From a bell to the look of the event loop for what was completed, in ms, of all bells together. With
-   * io_uring the kernel completes IO and rings no bell: nothing is measured then.
+   * From a bell to the look of the event loop for what was completed, in ms, of all bells together.
+   * With io_uring the kernel completes IO and rings no bell: nothing is measured then.
    */
   readonly wakeUpMs: number;
   /** How often the thread slept, blocking, in `waitSync()`, `acquire()` or a blocking transfer. */
@@ -96,7 +101,9 @@ export interface BackendCounters {
   readonly turnsEnded: number;
   /** Of these, those after which sockets and signals were looked at. */
   readonly breaks: number;
-  /** From the ends of these turns to the next ones, when those completions are handed out, in ms. */
+  /**
+   * From the ends of these turns to the next ones, when those completions are handed out, in ms.
+   */
   readonly turnWaitMs: number;
 }
 

@@ -103,7 +103,8 @@ export interface HandleHost {
 export let makeHandle: (host: HandleHost, index: number) => AioHandle;
 
 /**
- * One IO, from `aio.acquire()`: given a target, callbacks and buffers, then started, which consumes it.
+ * One IO, from `aio.acquire()`: given a target, callbacks and buffers, then started, which consumes
+ * it.
  */
 export class AioHandle implements CallbackHandle {
   /** The number of the handle, in all backends. */
@@ -301,7 +302,8 @@ export class AioHandle implements CallbackHandle {
   /**
    * Leaves numbers for the callbacks, such as which buffers the IO fills. State: handedOut, once.
    *
-   * @param values 1..`ioMaxCombineLimit` integers from 0 to 2^53 - 1, or any 64-bit ones as a BigUint64Array
+   * @param values 1..`ioMaxCombineLimit` integers from 0 to 2^53 - 1, or any 64-bit ones as a
+   *   BigUint64Array
    * @throws {RangeError} if there are none, too many, or one does not fit
    * @throws {AioApiError} if they were set before
    */
@@ -342,10 +344,11 @@ export class AioHandle implements CallbackHandle {
   }
 
   /**
-   * Says which memory to read into or write from. State: handedOut; a second call replaces the first.
+   * Says which memory to read into or write from. State: handedOut; a second call replaces the
+   * first.
    *
-   * @param buffers one view or up to `ioMaxCombineLimit`, none empty. Views of the arena or of adopted
-   *   memory; others only with the flag `"referencesLocal"`.
+   * @param buffers one view or up to `ioMaxCombineLimit`, none empty. Views of the arena or of
+   *   adopted memory; others only with the flag `"referencesLocal"`.
    * @throws {TypeError} for something else than a Uint8Array
    * @throws {RangeError} for an empty or too long list, an empty view, or over 2147479552 bytes
    */
@@ -402,14 +405,14 @@ export class AioHandle implements CallbackHandle {
   }
 
   /**
-   * Has the system begin to write a range of a file back, which makes a later flush shorter. Durable it
-   * is not. State before: handedOut with target; after: staged or later. Linux only; elsewhere it does
-   * nothing.
+   * Has the system begin to write a range of a file back, which makes a later flush shorter.
+   * Durable it is not. State before: handedOut with target; after: staged or later. Linux only;
+   * elsewhere it does nothing.
    *
    * @param fd the file
    * @param offset where the range begins, in bytes
-   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or more
-   *   as 0, and so flushes more than was asked for.
+   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or
+   *   more as 0, and so flushes more than was asked for.
    * @param options when to submit
    * @throws {AioApiError} in another state, without a target, or from a callback
    * @throws {RangeError} for a negative or unsafe offset, or such a length
@@ -419,10 +422,11 @@ export class AioHandle implements CallbackHandle {
   }
 
   /**
-   * Starts an operation by its name, which consumes the handle. State before: handedOut with target, and
-   * with an iovec where the operation has buffers; after: staged or later.
+   * Starts an operation by its name, which consumes the handle. State before: handedOut with
+   * target, and with an iovec where the operation has buffers; after: staged or later.
    *
-   * {@linkcode startReadv} and {@linkcode startWritev} do the same for one operation each, and faster.
+   * {@linkcode startReadv} and {@linkcode startWritev} do the same for one operation each, and
+   * faster.
    *
    * @param name of the operation
    * @param fd the file

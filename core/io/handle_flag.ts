@@ -24,15 +24,15 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
 };
 
 /**
- * Beside those of the issuer: a thread has begun to execute the IO by itself, and the operation is one of
- * those whose answer matters if that thread dies: all but reads.
+ * Beside those of the issuer: a thread has begun to execute the IO by itself, and the operation is
+ * one of those whose answer matters if that thread dies: all but reads.
  */
 export const BEGUN_BIT = 8;
 
 /**
- * Beside those of the issuer, too: the file is one of FUSE. io_uring takes such files for sockets, which
- * say when they are ready, and waits for the server within the submit, unless the entry has it execute the
- * transfer elsewhere.
+ * Beside those of the issuer, too: the file is one of FUSE. io_uring takes such files for sockets,
+ * which say when they are ready, and waits for the server within the submit, unless the entry has
+ * it execute the transfer elsewhere.
  */
 export const FUSE_BIT = 16;
 

@@ -15,22 +15,26 @@ import type { Control } from "../memory/shared_memory.ts";
 import type { WaitEvent } from "./wait_event.ts";
 
 /**
- * Whether a machine has a method. If so, `how` may say what it stands on; if not, `reason` says why, and
- * what would help, and `cause` may have the details, such as the libraries that were tried.
+ * Whether a machine has a method. If so, `how` may say what it stands on; if not, `reason` says
+ * why, and what would help, and `cause` may have the details, such as the libraries that were
+ * tried.
  */
 export type Availability =
   | { readonly ok: true; readonly how?: string }
   | { readonly ok: false; readonly reason: string; readonly cause?: unknown };
 
-/** Where reaping is called from: a wait that blocks anyway, or an event loop, which may not block. */
+/**
+ * Where reaping is called from: a wait that blocks anyway, or an event loop, which may not block.
+ */
 export type ReapingFrom = "wait" | "eventLoop";
 
 /** Wakes the event loops of backends. */
 export interface Doorbell {
   /**
-   * Ends the sleep of a backend's event loop, which then calls `checkOne`; does nothing if the loop is
-   * awake. Ring after the completion can be found. The method needs `hasCompletions`, too: the backend
-   * calls that after it says that it sleeps and before it does, so that no completion slips through.
+   * Ends the sleep of a backend's event loop, which then calls `checkOne`; does nothing if the loop
+   * is awake. Ring after the completion can be found. The method needs `hasCompletions`, too: the
+   * backend calls that after it says that it sleeps and before it does, so that no completion slips
+   * through.
    *
    * @param backendId of this thread or another
    */
@@ -55,17 +59,25 @@ export interface MethodBackend {
   readonly libc: Libc;
   /** The options in force. */
   readonly options: EffectiveOptions;
-  /** What a thread of the method's own imports to have the callbacks of all layers: by name and URL. */
+  /**
+   * What a thread of the method's own imports to have the callbacks of all layers: by name and URL.
+   */
   readonly layerModules: readonly { readonly name: string; readonly module: string }[];
   /**
-   * Marks a staged IO as submitted and in flight. State before: staged; after: submitted. A method that
-   * hands the IO to another thread or the kernel afterwards does so by an atomic store, which publishes
-   * the handle with it.
+   * Marks a staged IO as submitted and in flight. State before: staged; after: submitted. A method
+   * that hands the IO to another thread or the kernel afterwards does so by an atomic store, which
+   * publishes the handle with it.
    */
   prepareSubmit(handle: AioHandle): void;
-  /** Has the event loop call `checkOne` until none of its IOs is in flight, though nobody awaits one. */
+  /**
+   * Has the event loop call `checkOne` until none of its IOs is in flight, though nobody awaits
+   * one.
+   */
   keepLooking(): void;
-  /** Wakes backends for completions that they find by looking, such as those of a method's own thread. */
+  /**
+   * Wakes backends for completions that they find by looking, such as those of a method's own
+   * thread.
+   */
   readonly doorbells: Doorbell;
   /**
    * What this backend has done so far: see counters.ts.
@@ -80,8 +92,8 @@ export interface MethodBackend {
    */
   claim(handle: AioHandle): boolean;
   /**
-   * Executes a submitted IO in this thread and completes it. State before: submitted. One of another
-   * backend is claimed first, if it was not.
+   * Executes a submitted IO in this thread and completes it. State before: submitted. One of
+   * another backend is claimed first, if it was not.
    */
   performSynchronously(handle: AioHandle): void;
   /**
@@ -94,14 +106,17 @@ export interface MethodBackend {
    */
   processCompletion(handle: AioHandle, result: number): void;
   /**
-   * The first half of {@linkcode processCompletion}, for completions that are taken under a lock: the
-   * result is in the handle, so that nothing is lost if this thread ends before the second half. State
-   * before: submitted; after: completedIo.
+   * The first half of {@linkcode processCompletion}, for completions that are taken under a lock:
+   * the result is in the handle, so that nothing is lost if this thread ends before the second
+   * half. State before: submitted; after: completedIo.
    */
   storeCompletion(handle: AioHandle, result: number): void;
   /** The second half, without the lock: callbacks run. State before: completedIo. */
   publishCompletion(handle: AioHandle): void;
-  /** Whether a hook attached in this thread wants to see the completion of its IO: it is executed here then. */
+  /**
+   * Whether a hook attached in this thread wants to see the completion of its IO: it is executed
+   * here then.
+   */
   readonly completesHere: boolean;
   /** The object for a handle, of this backend or another. */
   handleOf(index: number): AioHandle;
@@ -110,7 +125,8 @@ export interface MethodBackend {
   /** The id of the target that stands for an open file. */
   readonly fileTargetId: number;
   /**
-   * Takes lines about each IO, those that threads of the method make among them; null: none are wanted.
+   * Takes lines about each IO, those that threads of the method make among them; null: none are
+   * wanted.
    *
    * @ignore
    */
@@ -142,12 +158,13 @@ export interface WorkerRow {
 /**
  * One way to execute IO.
  *
- * A backend that waits for IO sleeps. Something has to wake it when the IO is over, in one of four ways:
+ * A backend that waits for IO sleeps. Something has to wake it when the IO is over, in one of four
+ * ways:
  * - Another thread completes the IO, by `processCompletion` or as a helper, which wakes the issuer.
  *   `sleepMsMax` returns Infinity.
  * - A descriptor can be read then: `pollFd`.
- * - A thread of the method rings, and the backend looks: `MethodBackend.doorbells`, `hasCompletions`, and
- *   a `sleepMsMax` of Infinity.
+ * - A thread of the method rings, and the backend looks: `MethodBackend.doorbells`,
+ *   `hasCompletions`, and a `sleepMsMax` of Infinity.
  * - Nothing wakes it: the backend looks by itself as often as `sleepMsMax` says.
  *
  * A thread that blocks sleeps in `waitOne`; without one, in the core, for at most 1 ms at a time.
@@ -156,8 +173,8 @@ export interface IoMethod {
   /** Its name, as in the option `method`. */
   readonly name: string;
   /**
-   * The URL of a module that exports it, or one of its name, for a thread that takes over from dead ones
-   * (reapers.ts). Left out: whoever finds a dead thread does that in its own.
+   * The URL of a module that exports it, or one of its name, for a thread that takes over from dead
+   * ones (reapers.ts). Left out: whoever finds a dead thread does that in its own.
    */
   readonly module?: string;
   /** Asks the machine, opening nothing that stays open. */
@@ -168,14 +185,17 @@ export interface IoMethod {
    */
   readonly waitOnFdBeforeClose: boolean;
   /**
-   * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it, and
-   * nobody about to start.
+   * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it,
+   * and nobody about to start.
    *
    * @param backend of the thread that closes it
    * @param slot where it is in the table of open files
    */
   forgetFile?(backend: MethodBackend, slot: number): void;
-  /** Threads of its own that it may have, which complete IO and issue none: helper_thread.ts. 0..32, default 0. */
+  /**
+   * Threads of its own that it may have, which complete IO and issue none: helper_thread.ts. 0..32,
+   * default 0.
+   */
   readonly helpersMax?: number;
   /**
    * Bytes of shared memory that it needs.
@@ -206,26 +226,27 @@ export interface IoMethod {
   submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number;
   /**
    * Waits, blocking, until the IO is done or something else is worth a look; for IO of another
-   * backend it only looks. Called for IO that no other thread has claimed. Left out: the backend calls
-   * `checkOne` and sleeps, in turn.
+   * backend it only looks. Called for IO that no other thread has claimed. Left out: the backend
+   * calls `checkOne` and sleeps, in turn.
    */
   waitOne?(backend: MethodBackend, handle: AioHandle, generation: number): void;
   /**
-   * Looks for completions without blocking: of one IO, and, if that is an own one, of any others too.
+   * Looks for completions without blocking: of one IO, and, if that is an own one, of any others
+   * too.
    *
    * @param backend of the thread that looks
    * @param handle submitted; the oldest one of the backend where no certain one is waited for
    */
   checkOne?(backend: MethodBackend, handle: AioHandle): void;
   /**
-   * How long the backend may sleep, in ms, until it looks by itself. Called before each sleep, so it may
-   * depend on what is in flight. 0: look again at once. Infinity: whatever completes IO wakes it.
-   * Default: Infinity with a `pollFd`, else 1.
+   * How long the backend may sleep, in ms, until it looks by itself. Called before each sleep, so
+   * it may depend on what is in flight. 0: look again at once. Infinity: whatever completes IO
+   * wakes it. Default: Infinity with a `pollFd`, else 1.
    */
   sleepMsMax?(backend: MethodBackend): number;
   /**
-   * Asks for an own IO to be given up, which is completed all the same: with ECANCELED, or as if nobody
-   * had asked. State: submitted. May complete other IO.
+   * Asks for an own IO to be given up, which is completed all the same: with ECANCELED, or as if
+   * nobody had asked. State: submitted. May complete other IO.
    */
   cancelOne?(backend: MethodBackend, handle: AioHandle): void;
   /** A descriptor that can be read when own IO may be done, to sleep on; -1: none. */
@@ -244,9 +265,10 @@ export interface IoMethod {
     change: WorkerPoolOptions,
   ): Readonly<Required<WorkerPoolOptions>>;
   /**
-   * Takes an IO back that a thread had claimed (claim.ts) which died before it had a result, releases
-   * the claim and has the IO executed. State: submitted. May not block. Left out: whoever reaps the
-   * thread executes the IO itself. Not called for a flush that the thread had begun: that one fails.
+   * Takes an IO back that a thread had claimed (claim.ts) which died before it had a result,
+   * releases the claim and has the IO executed. State: submitted. May not block. Left out: whoever
+   * reaps the thread executes the IO itself. Not called for a flush that the thread had begun: that
+   * one fails.
    */
   redo?(backend: MethodBackend, handle: AioHandle, deadId: number): void;
   /**

@@ -1,6 +1,6 @@
 /**
- * operation.ts: how an operation is checked, defined on a handle, and executed in this thread. Which
- * there are is in operation_table.ts.
+ * operation.ts: how an operation is checked, defined on a handle, and executed in this thread.
+ * Which there are is in operation_table.ts.
  *
  * @module
  */
@@ -56,8 +56,8 @@ export function rowNamed(name: StartedName): OperationRow {
 }
 
 /**
- * Refuses what an operation does not take, and a length or flags that cannot be such. The offset is for
- * {@linkcode checkPosition}.
+ * Refuses what an operation does not take, and a length or flags that cannot be such. The offset is
+ * for {@linkcode checkPosition}.
  *
  * @throws {TypeError} for one too many, and for what is not a number
  * @throws {RangeError} for a number out of its range

@@ -1,7 +1,8 @@
 /**
- * operation_table.ts: the operations, one row each. What differs from one operation to the next is said
- * here: what a thread is blocked in, the words of its errors, which counters and columns of views it
- * moves, whether it may be executed once more after a death, and by which call a thread executes it.
+ * operation_table.ts: the operations, one row each. What differs from one operation to the next is
+ * said here: what a thread is blocked in, the words of its errors, which counters and columns of
+ * views it moves, whether it may be executed once more after a death, and by which call a thread
+ * executes it.
  *
  * A new operation is a name and a row here, its call in ffi/libc.ts, and its entry in
  * methods/io_uring/submission.ts, where the compiler finds that it is missing.
@@ -36,7 +37,9 @@ export type Perform = (libc: Libc, control: Control, base: number, iovec: Uint8A
 
 /** What the library knows of one operation. */
 export interface OperationRow {
-  /** Its number in the handle. The numbers go from 1 without a gap, and each stays its operation's. */
+  /**
+   * Its number in the handle. The numbers go from 1 without a gap, and each stays its operation's.
+   */
   readonly code: number;
   /** What a thread is blocked in while it executes the operation itself. */
   readonly waitEvent: OperationWaitEvent;
@@ -46,7 +49,9 @@ export interface OperationRow {
   readonly syscall: string;
   /** Where the bytes of its buffers go: `"in"` is a read. Null: it has no buffers. */
   readonly moves: "in" | "out" | null;
-  /** Whether it is about a range: an offset, and the length of its buffers or one that it is given. */
+  /**
+   * Whether it is about a range: an offset, and the length of its buffers or one that it is given.
+   */
   readonly range: boolean;
   /** Whether it takes flags. */
   readonly hasFlags: boolean;

@@ -1,6 +1,7 @@
 /**
- * refusals.ts: the errors of misused handles, in words. Apart from the functions that check, so that
- * those stay small enough for the compiler to inline them: that is worth a tenth of a cached read.
+ * refusals.ts: the errors of misused handles, in words. Apart from the functions that check, so
+ * that those stay small enough for the compiler to inline them: that is worth a tenth of a cached
+ * read.
  *
  * @module
  */

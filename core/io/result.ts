@@ -1,9 +1,9 @@
 /**
  * result.ts: the outcome of an IO, as a value.
  *
- * Callbacks distil what the system said into an {@linkcode AioResult}: a status, a number, and
- * the callback that said so. Nobody throws for it until the issuer hands it to {@linkcode reportResult}, which asks
- * the callback that set it for words.
+ * Callbacks distil what the system said into an {@linkcode AioResult}: a status, a number, and the
+ * callback that said so. Nobody throws for it until the issuer hands it to
+ * {@linkcode reportResult}, which asks the callback that set it for words.
  *
  * @module
  */
@@ -82,13 +82,14 @@ export class AioResult {
   /** What the last callback made of it: for files the bytes transferred. */
   result = 0;
   /**
-   * What kind of thing the IO was about, as the id of its target; 0 until the issuer has the outcome.
-   * It stays with the result, so that the target can describe itself whenever the result is reported.
+   * What kind of thing the IO was about, as the id of its target; 0 until the issuer has the
+   * outcome. It stays with the result, so that the target can describe itself whenever the result
+   * is reported.
    */
   targetId = 0;
   /**
-   * What the IO did, as the number of its operation: for whoever reports it. 0 until the issuer has the
-   * outcome, and for an IO that went well.
+   * What the IO did, as the number of its operation: for whoever reports it. 0 until the issuer has
+   * the outcome, and for an IO that went well.
    */
   operationId = 0;
 
@@ -115,7 +116,9 @@ export class AioResult {
  * thread notices the completion, so that it must live until then.
  */
 export class AioReturn {
-  /** The outcome, with what the local callbacks made of it; status `"unknown"` until it is known. */
+  /**
+   * The outcome, with what the local callbacks made of it; status `"unknown"` until it is known.
+   */
   readonly result: AioResult = new AioResult();
   /** What the IO was about, for `reportResult`. */
   readonly targetData: Int32Array = new Int32Array(TARGET_DATA_WORDS);

@@ -2,18 +2,18 @@
  * closing_fd.ts: what must be over before a descriptor is closed, in all backends.
  *
  * Threads share descriptors: an IO that is still on its way when a number is closed and used again
- * reads another file. So the descriptor is marked as being closed, whereupon no thread can start on it,
- * and then every IO on that number is waited for, in every thread and under every method: with `sync`
- * another thread may be about to make its system call.
+ * reads another file. So the descriptor is marked as being closed, whereupon no thread can start on
+ * it, and then every IO on that number is waited for, in every thread and under every method: with
+ * `sync` another thread may be about to make its system call.
  *
- * There are two marks. The one in the table of open files stays until another file takes the slot. The
- * other one (closing_mark.ts) is for any descriptor, and as long as the call: afterwards the number may
- * be another file's.
+ * There are two marks. The one in the table of open files stays until another file takes the slot.
+ * The other one (closing_mark.ts) is for any descriptor, and as long as the call: afterwards the
+ * number may be another file's.
  *
  * An issuer writes the descriptor into its handle and then looks at the marks; the closer sets the
- * marks and then looks at the handles. Without a barrier on the path of an IO the closer may see the
- * issuer's stores late, until its store buffer drains. The closer sleeps 1 ms to cover that; closing
- * is rare enough to afford it.
+ * marks and then looks at the handles. Without a barrier on the path of an IO the closer may see
+ * the issuer's stores late, until its store buffer drains. The closer sleeps 1 ms to cover that;
+ * closing is rare enough to afford it.
  *
  * @module
  */
@@ -42,8 +42,8 @@ export function closingFd(backend: Backend, fd: number): void {
 }
 
 /**
- * The same for a file whose last user is gone, so that no thread is about to start on it: submits what
- * is staged, waits for what is in flight, and has the method let go of it.
+ * The same for a file whose last user is gone, so that no thread is about to start on it: submits
+ * what is staged, waits for what is in flight, and has the method let go of it.
  *
  * @param slots where it is in the table of open files
  */
@@ -67,8 +67,8 @@ function waitForAllOn(backend: Backend, fd: number): void {
   for (let looks = 0;; looks++) {
     const handle = firstOn(backend, fd);
     if (handle === null) {
-      // Other threads may have completed them, and not told yet: whoever closes a file finds what came
-      // of its IO.
+      // Other threads may have completed them, and not told yet: whoever closes a file finds what
+      // came of its IO.
       backend.reclaimCompleted();
       return;
     }

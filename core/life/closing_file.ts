@@ -1,9 +1,11 @@
 /**
- * closing_file.ts: the end of an open file in one thread, and of its descriptors with the last user.
+ * closing_file.ts: the end of an open file in one thread, and of its descriptors with the last
+ * user.
  *
- * Closing any descriptor of a file drops the process's POSIX locks on it, and may block for as long as
- * the system writes back. So none is closed before the last user of the file is done, in whichever
- * thread, and then by another thread: by a Worker where closing can fail (call_workers.ts).
+ * Closing any descriptor of a file drops the process's POSIX locks on it, and may block for as long
+ * as the system writes back. So none is closed before the last user of the file is done, in
+ * whichever thread, and then by another thread: by a Worker where closing can fail
+ * (call_workers.ts).
  *
  * ```text
  * last user: IO on it is over ─► a duplicate, or ours, is closed: tells the error ─► slot free ─┐
@@ -41,8 +43,8 @@ export interface ClosingFile {
 }
 
 /**
- * Takes this thread's use of a file away, and closes the file if that was the last one. Everything is
- * given back, whatever fails.
+ * Takes this thread's use of a file away, and closes the file if that was the last one. Everything
+ * is given back, whatever fails.
  *
  * @throws what the system says of closing it
  */
@@ -109,8 +111,8 @@ function* awaitALittle(backend: Backend, calls: FileCalls, handle: AioHandle): S
 }
 
 /**
- * Closes our own descriptor. Of a file that only has Deno's a duplicate is closed: closing Deno's does
- * not tell what went wrong. Where nothing was written there is nothing to report.
+ * Closes our own descriptor. Of a file that only has Deno's a duplicate is closed: closing Deno's
+ * does not tell what went wrong. Where nothing was written there is nothing to report.
  *
  * @returns 0, or -errno
  */

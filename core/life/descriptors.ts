@@ -1,5 +1,6 @@
 /**
- * descriptors.ts: how one thread opens and closes files: the calls, and what it holds open for others.
+ * descriptors.ts: how one thread opens and closes files: the calls, and what it holds open for
+ * others.
  *
  * @module
  */

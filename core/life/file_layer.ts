@@ -1,6 +1,6 @@
 /**
- * file_layer.ts: the first layer: the callbacks nearest to the file, and the target `file`. Every Aio
- * has it.
+ * file_layer.ts: the first layer: the callbacks nearest to the file, and the target `file`. Every
+ * Aio has it.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * layers.ts: the layers of an Aio (layer.ts), in the order that decides the ids of callbacks and targets:
- * that of files, those of whoever opens the Aio; after them come the user's modules.
+ * layers.ts: the layers of an Aio (layer.ts), in the order that decides the ids of callbacks and
+ * targets: that of files, those of whoever opens the Aio; after them come the user's modules.
  *
  * @module
  */

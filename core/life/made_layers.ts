@@ -1,9 +1,10 @@
 /**
- * made_layers.ts: the layers of one thread, once they are made: whoever reaps or closes calls them here.
+ * made_layers.ts: the layers of one thread, once they are made: whoever reaps or closes calls them
+ * here.
  *
- * A layer's hook runs between two steps of the core, so it is refused what a callback is refused: to
- * wait, to start IO, to change handles. One that throws must keep nothing from being given back: its
- * error is a warning, and the core goes on.
+ * A layer's hook runs between two steps of the core, so it is refused what a callback is refused:
+ * to wait, to start IO, to change handles. One that throws must keep nothing from being given back:
+ * its error is a warning, and the core goes on.
  *
  * @module
  */

@@ -1,15 +1,16 @@
 /**
  * reap.ts: takes over what a thread left behind that ended without `close()`.
  *
- * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can be
- * in any state, and between any two stores. IO that was on its way is done again, from what its handle
- * says: whoever waits for it gets the data. This requires its memory to be shared; an IO on memory of the
- * dead thread alone ends with ECANCELED. A flush that the dead thread had begun to execute ends with EIO,
- * as the kernel's answer is lost (flush_error.ts). IO of others that the dead thread was about to complete
- * (claim.ts) is completed in its place; its shared callbacks may have run half-way, and run once more.
+ * `self.close()` cuts JavaScript in mid-function and `terminate()` gives no event, so a handle can
+ * be in any state, and between any two stores. IO that was on its way is done again, from what its
+ * handle says: whoever waits for it gets the data. This requires its memory to be shared; an IO on
+ * memory of the dead thread alone ends with ECANCELED. A flush that the dead thread had begun to
+ * execute ends with EIO, as the kernel's answer is lost (flush_error.ts). IO of others that the
+ * dead thread was about to complete (claim.ts) is completed in its place; its shared callbacks may
+ * have run half-way, and run once more.
  *
- * A reaper stores the negative of its thread id in the slot. If it dies, too, the next one begins anew:
- * each step is over for good once it is done, and can be repeated until then.
+ * A reaper stores the negative of its thread id in the slot. If it dies, too, the next one begins
+ * anew: each step is over for good once it is done, and can be repeated until then.
  *
  * @module
  */
@@ -53,7 +54,9 @@ import { reapersOf } from "./reapers.ts";
 
 /** The id of no thread: more than the system gives out. */
 const NO_THREAD = 0x7fff_ffff;
-/** Looks of a call of the user, 1 s of them, at another thread that completes IO of the dead one. */
+/**
+ * Looks of a call of the user, 1 s of them, at another thread that completes IO of the dead one.
+ */
 const BUSY_LOOKS_MAX = 1000;
 
 /** What reaping needs to know of threads. */
@@ -99,7 +102,8 @@ export function reapBackend(backend: Backend, id: number): void {
 }
 
 /**
- * Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next time.
+ * Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next
+ * time.
  *
  * @param from where it is called: in an event loop what may block is left to a thread of its own
  */
@@ -132,7 +136,8 @@ function goOn(backend: Backend, id: number): boolean {
 }
 
 /**
- * Sees to it that any thread can take over from a dead one, though its slot has this thread's number.
+ * Sees to it that any thread can take over from a dead one, though its slot has this thread's
+ * number.
  *
  * @returns false if the slot has no dead thread, or the system does not say which threads live
  */
@@ -181,7 +186,8 @@ export function tryTakeOver(control: Control, threads: Threads, id: number): boo
 function leftIn(control: Control, threads: Threads, id: number): number {
   const present = threadIn(control, id);
   if (present === 0) return 0;
-  // The number is this thread's own in a backend of another thread: that one had it before, and died.
+  // The number is this thread's own in a backend of another thread: that one had it before, and
+  // died.
   const isOwn = Math.abs(present) === threads.threadId();
   return isOwn || !threads.isThreadAlive(Math.abs(present)) ? present : 0;
 }
@@ -345,8 +351,9 @@ function finishAgain(backend: Backend, handle: AioHandle, result: number): void 
 }
 
 /**
- * Whether a dead thread had begun to execute an IO that nobody may execute once more. A flush is one: that
- * thread may have heard that writes are lost, which the kernel tells once. So the IO counts as failed.
+ * Whether a dead thread had begun to execute an IO that nobody may execute once more. A flush is
+ * one: that thread may have heard that writes are lost, which the kernel tells once. So the IO
+ * counts as failed.
  */
 function isLost({ control }: Backend, { words, base }: AioHandle): boolean {
   return (words[base + HANDLE.flags]! & BEGUN_BIT) !== 0 && !mayRepeat(control, base);

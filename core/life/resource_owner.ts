@@ -1,5 +1,6 @@
 /**
- * resource_owner.ts: the owners that handles are charged to, so that none is lost when work is cut short.
+ * resource_owner.ts: the owners that handles are charged to, so that none is lost when work is cut
+ * short.
  *
  * @module
  */
@@ -13,7 +14,9 @@ import { isThenable } from "../base/promise.ts";
 
 /** How a {@linkcode ResourceOwner} ends. */
 export interface ReleaseOptions {
-  /** True if it ends because of an error: leaks are then expected and not warned of. Default false. */
+  /**
+   * True if it ends because of an error: leaks are then expected and not warned of. Default false.
+   */
   readonly onError?: boolean;
 }
 
@@ -97,8 +100,8 @@ export class ResourceOwner implements Disposable {
     this.#dropReturns();
     const errors: unknown[] = [];
     for (const child of this.#children) attempt(errors, () => child.release(options));
-    // To submit one IO submits all that are staged, and those may be over by then. They are forgotten,
-    // and so this loop, which goes over the set as it is now, does not meet them.
+    // To submit one IO submits all that are staged, and those may be over by then. They are
+    // forgotten, and so this loop, which goes over the set as it is now, does not meet them.
     for (const handle of this.#handles) {
       this.#handles.delete(handle);
       attempt(errors, () => backend.releaseFromOwner(handle, options.onError === true));

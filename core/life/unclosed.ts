@@ -1,15 +1,16 @@
 /**
- * unclosed.ts: an Aio that a test does not close shows itself to the sanitizers of `Deno.test`, and is
- * reported when the tests of a file are over.
+ * unclosed.ts: an Aio that a test does not close shows itself to the sanitizers of `Deno.test`, and
+ * is reported when the tests of a file are over.
  *
- * The sanitizers count what Deno itself keeps for a program: resources, operations and timers. What an
- * Aio keeps is mostly memory and descriptors that they do not see. So each open Aio has an interval
- * that hardly ever fires and does not keep the event loop alive. Both sanitizers report it; with
- * `--trace-leaks` they show its stack, with the function below, whose name says what is wrong, and the
- * line that opened the Aio. Of all that Deno counts, only a stack shows a name that a module can set.
+ * The sanitizers count what Deno itself keeps for a program: resources, operations and timers. What
+ * an Aio keeps is mostly memory and descriptors that they do not see. So each open Aio has an
+ * interval that hardly ever fires and does not keep the event loop alive. Both sanitizers report
+ * it; with `--trace-leaks` they show its stack, with the function below, whose name says what is
+ * wrong, and the line that opened the Aio. Of all that Deno counts, only a stack shows a name that
+ * a module can set.
  *
- * The sanitizers may be off, and their report is short without that flag. So at the end a warning names
- * the line, too. A program that is no test ends without a word.
+ * The sanitizers may be off, and their report is short without that flag. So at the end a warning
+ * names the line, too. A program that is no test ends without a word.
  *
  * @module
  */

@@ -5,8 +5,8 @@
  * first, in a word of the handle: if it dies half-way, whoever finds out goes on in its place, and
  * whoever takes over from a dead issuer leaves alone what a living thread is about.
  *
- * The word is the claimant's number and the low bits of the generation, so that it ends with the use
- * of the handle by itself: a claim that came too late says nothing about the next use.
+ * The word is the claimant's number and the low bits of the generation, so that it ends with the
+ * use of the handle by itself: a claim that came too late says nothing about the next use.
  *
  * @module
  */
@@ -34,8 +34,8 @@ export function claimantOf(words: Int32Array, base: number): number {
 }
 
 /**
- * Claims one use of a handle. Its state is to be looked at after its generation was, and before this:
- * the other way round the claim could be one of the next use, which nobody has submitted yet.
+ * Claims one use of a handle. Its state is to be looked at after its generation was, and before
+ * this: the other way round the claim could be one of the next use, which nobody has submitted yet.
  *
  * @param generationLow of which use
  * @param from the claimant that must have it until now; -1: none
@@ -63,7 +63,11 @@ export function releaseClaim(words: Int32Array, base: number, dead: number): voi
   Atomics.compareExchange(words, base + HANDLE.claim, claim, 0);
 }
 
-/** As {@linkcode tryClaim}, for an IO that the method has, by default its present use. @returns false, too, if it has not */
+/**
+ * As {@linkcode tryClaim}, for an IO that the method has, by default its present use.
+ *
+ * @returns false, too, if it has not
+ */
 export function tryClaimSubmitted(
   words: Int32Array,
   base: number,

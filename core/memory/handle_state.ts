@@ -6,10 +6,10 @@
  *              └─ release ─► idle
  * ```
  *
- * One function changes a state: {@linkcode updateState}. It stores with a barrier only where another
- * thread goes by that very state: submitted, if the method has the IO; completedShared, if it was
- * completed for another backend; idle. The states between are published by the next such one. Each
- * barrier costs 30 ns of a cached read.
+ * One function changes a state: {@linkcode updateState}. It stores with a barrier only where
+ * another thread goes by that very state: submitted, if the method has the IO; completedShared, if
+ * it was completed for another backend; idle. The states between are published by the next such
+ * one. Each barrier costs 30 ns of a cached read.
  *
  * @module
  */
@@ -73,7 +73,10 @@ export const NEXT_STATES: readonly number[] = [
   /* completedLocal  */ 1 << IDLE,
 ];
 
-/** Which states may come before, as one bit each, by state. Frozen, the compiler knows what is in it. */
+/**
+ * Which states may come before, as one bit each, by state. Frozen, the compiler knows what is in
+ * it.
+ */
 const PRIOR_STATES: readonly number[] = Object.freeze(
   NEXT_STATES.map((_, state) =>
     NEXT_STATES.reduce((prior, next, from) => prior | (next >> state & 1) << from, 0)
@@ -81,7 +84,8 @@ const PRIOR_STATES: readonly number[] = Object.freeze(
 );
 
 /**
- * Changes the state of a handle: this and {@linkcode publishState} are the one place where that is done.
+ * Changes the state of a handle: this and {@linkcode publishState} are the one place where that is
+ * done.
  *
  * @param words the control memory
  * @param index where the handle's state word is

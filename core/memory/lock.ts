@@ -3,8 +3,8 @@
  *
  * Held for a handful of loads and stores only: nobody sleeps, calls the system or runs user code
  * while holding one. What a lock protects is written so that it is whole after every single store,
- * because a thread can end between any two of them. The lock on the ring of a dead thread is held for
- * longer, while the kernel lets go of its IO; it is only tried by others.
+ * because a thread can end between any two of them. The lock on the ring of a dead thread is held
+ * for longer, while the kernel lets go of its IO; it is only tried by others.
  *
  * @module
  */
@@ -12,7 +12,10 @@
 import { assert } from "../base/assert.ts";
 import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../base/pauses.ts";
 
-/** To sleep and be woken takes a hundred times as long as most holders keep a lock: some looks first. */
+/**
+ * To sleep and be woken takes a hundred times as long as most holders keep a lock: some looks
+ * first.
+ */
 const LOOKS = 200;
 
 /** Whether a thread of this process still runs. */

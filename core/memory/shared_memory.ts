@@ -20,7 +20,10 @@ import { alignUp } from "../../ffi/memory.ts";
 import { assert } from "../base/assert.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 
-/** Moves with every change of the layout, and so do tokens; threads of two versions cannot share memory. */
+/**
+ * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
+ * memory.
+ */
 export const LAYOUT_VERSION = 9;
 
 const MAGIC = 0x0a10_da7a;
@@ -39,7 +42,10 @@ export const HEADER = {
   iovecsPerHandle: 5,
   maxFiles: 6,
   arenaPages: 7,
-  /** Of all names of callbacks and targets, which every thread must match; 0 until the opener has made them. */
+  /**
+   * Of all names of callbacks and targets, which every thread must match; 0 until the opener has
+   * made them.
+   */
   namesHash: 8,
   openerBackend: 9,
   methodOffset: 10,
@@ -47,9 +53,15 @@ export const HEADER = {
   /** Random, so that a token of another Aio is noticed. */
   identityLow: 12,
   identityHigh: 13,
-  /** Threads of the method's own that there can be: helper_thread.ts. Their records follow those of the backends. */
+  /**
+   * Threads of the method's own that there can be: helper_thread.ts. Their records follow those of
+   * the backends.
+   */
   helpers: 14,
-  /** The backends that close a descriptor right now, one bit each: see closing_fd.ts. Every start looks here. */
+  /**
+   * The backends that close a descriptor right now, one bit each: see closing_fd.ts. Every start
+   * looks here.
+   */
   closings: 15,
   /** The open-file table's lock: the thread id of its holder, or 0. */
   filesLock: 16,
@@ -82,14 +94,19 @@ export const BACKEND = {
   bellsOwed: 10,
   /** The descriptor that it closes, plus 1, while its bit in the header's `closings` is set. */
   closingFd: 11,
-  /** When it was rung last while it slept: a double, in ms since 1970, by the clock of whoever rang. */
+  /**
+   * When it was rung last while it slept: a double, in ms since 1970, by the clock of whoever rang.
+   */
   rungAt: 12,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
   size: 64,
 } as const;
 
-/** A handle. `state` to `result` are read by everybody; the rest is its issuer's until it is submitted. */
+/**
+ * A handle. `state` to `result` are read by everybody; the rest is its issuer's until it is
+ * submitted.
+ */
 export const HANDLE = {
   state: 0,
   generationLow: 1,
@@ -121,15 +138,15 @@ export const HANDLE = {
   /** For the method. */
   method: 34,
   /**
-   * What an operation takes beside its offset and its buffers: a length of 64 bits, 8-byte aligned as
-   * the offset is, and flags. Reads and writes have neither, and leave what the last use wrote.
+   * What an operation takes beside its offset and its buffers: a length of 64 bits, 8-byte aligned
+   * as the offset is, and flags. Reads and writes have neither, and leave what the last use wrote.
    */
   argumentLow: 36,
   argumentHigh: 37,
   argumentFlags: 38,
   /**
-   * Three cache lines, two of which a read or a write touches: neighbours, perhaps of another backend,
-   * share none.
+   * Three cache lines, two of which a read or a write touches: neighbours, perhaps of another
+   * backend, share none.
    */
   size: 48,
 } as const;
@@ -157,7 +174,9 @@ export const FILE = {
   rings: 62,
   /** How many uses of the slot have ended: one less than `generation` while it is taken. */
   ends: 63,
-  /** 64 bits, 8-byte aligned: the error of the first flush that failed, 0: none; see flush_error.ts. */
+  /**
+   * 64 bits, 8-byte aligned: the error of the first flush that failed, 0: none; see flush_error.ts.
+   */
   flushErrorLow: 64,
   /** The generation that it belongs to. */
   flushErrorHigh: 65,

@@ -122,8 +122,8 @@ function readRow(
   const { words } = control;
   const base = control.handleAt(index);
   const owner = Math.floor(index / control.handlesPerBackend);
-  // Before the state: with a state of the last use and the generation of this one, both checks below
-  // would pass once this use has come to the same state, whatever was copied on the way.
+  // Before the state: with a state of the last use and the generation of this one, both checks
+  // below would pass once this use has come to the same state, whatever was copied on the way.
   const low = Atomics.load(words, base + HANDLE.generationLow);
   const high = Atomics.load(words, base + HANDLE.generationHigh);
   let isSeenAtEnd = false;
@@ -136,9 +136,9 @@ function readRow(
     if (Atomics.load(words, base + HANDLE.generationLow) !== low) return null;
     if (Atomics.load(words, base + HANDLE.generationHigh) !== high) return null;
     if (Atomics.load(words, base + HANDLE.state) !== state) continue;
-    // The generation moves before the last state ends: this may have been the last use's when it was
-    // read, and be this use's by now. So it takes two equal copies in a row: if it still was the last
-    // use's between them the first one is right, and else the second.
+    // The generation moves before the last state ends: this may have been the last use's when it
+    // was read, and be this use's by now. So it takes two equal copies in a row: if it still was
+    // the last use's between them the first one is right, and else the second.
     if (state !== COMPLETED_LOCAL || (isSeenAtEnd && isSame)) {
       return rowOf(state, copy, backendId, index, targets);
     }
@@ -161,7 +161,8 @@ function copyRecord(words: Int32Array, base: number, copy: Int32Array): boolean 
 
 /**
  * The row of a copy. Between the two stores by which a use ends, its last state shows with the
- * generation of the next one, as it does in PostgreSQL: whoever waits for the IO must find it gone first.
+ * generation of the next one, as it does in PostgreSQL: whoever waits for the IO must find it gone
+ * first.
  */
 function rowOf(
   state: number,

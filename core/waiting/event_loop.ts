@@ -7,9 +7,9 @@
 import { setImmediate } from "node:timers";
 
 /**
- * Deno's runtime looks for sockets and signals when it comes to rest, and otherwise at every 61st of its
- * steps, whether they did much or nothing. A turn of the event loop is a step, and an empty one takes
- * 1 µs; so many of them, wherever it stands, are enough.
+ * Deno's runtime looks for sockets and signals when it comes to rest, and otherwise at every 61st
+ * of its steps, whether they did much or nothing. A turn of the event loop is a step, and an empty
+ * one takes 1 µs; so many of them, wherever it stands, are enough.
  */
 const TURNS = 64;
 

@@ -1,8 +1,8 @@
 /**
  * sleep_bound.ts: how long a backend may sleep before it looks for completions by itself.
  *
- * Every sleep for IO, awaiting or blocking, has an end that the core chooses, for the sake of threads
- * that die. A method whose completions wake nobody needs an earlier one.
+ * Every sleep for IO, awaiting or blocking, has an end that the core chooses, for the sake of
+ * threads that die. A method whose completions wake nobody needs an earlier one.
  *
  * @module
  */

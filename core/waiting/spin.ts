@@ -1,11 +1,11 @@
 /**
- * spin.ts: for how long the pump looks for completions, once a turn of the event loop, before it sleeps
- * until one comes.
+ * spin.ts: for how long the pump looks for completions, once a turn of the event loop, before it
+ * sleeps until one comes.
  *
- * To sleep and be woken takes 40 to 90 µs, by way of another thread: longer than a fast disk needs. So
- * it is learnt how long IOs have taken of late, and while one takes less than 0.7 ms the pump stays
- * awake for twice the usual time between two completions. After slower ones it gives the next only a
- * moment.
+ * To sleep and be woken takes 40 to 90 µs, by way of another thread: longer than a fast disk needs.
+ * So it is learnt how long IOs have taken of late, and while one takes less than 0.7 ms the pump
+ * stays awake for twice the usual time between two completions. After slower ones it gives the next
+ * only a moment.
  *
  * @module
  */
@@ -70,7 +70,10 @@ export class Spin {
       Math.min(Math.max(limitMs, this.#shortestMs), this.#longestMs);
   }
 
-  /** Little's law: an IO takes as long as all in flight need to come, at the rate at which they come. */
+  /**
+   * Little's law: an IO takes as long as all in flight need to come, at the rate at which they
+   * come.
+   */
   #latencyMs(): number {
     return this.#usualMs / this.#count * this.#depth;
   }

@@ -7,10 +7,10 @@
  * theirs. The clock costs a tenth of a cached read, so it is looked at once per few IOs; more often
  * where IOs turn out to be slow.
  *
- * Timers run between two such turns, but Deno looks for sockets and signals only when its loop comes
- * to rest, or every 61st time around. So every 10 ms a turn ends with a break, in which the loop goes
- * around with nothing to do until they were looked at (event_loop.ts). How often that happens, and how
- * long completions wait for it, is recorded (wake_ups.ts).
+ * Timers run between two such turns, but Deno looks for sockets and signals only when its loop
+ * comes to rest, or every 61st time around. So every 10 ms a turn ends with a break, in which the
+ * loop goes around with nothing to do until they were looked at (event_loop.ts). How often that
+ * happens, and how long completions wait for it, is recorded (wake_ups.ts).
  *
  * @module
  */
@@ -72,7 +72,10 @@ export class Turn {
     this.#unitsLeft -= 1 + (bytes >> UNIT_BYTES_SHIFT);
   }
 
-  /** Counts an IO that was completed here: the kernel, which executed it, does not wait in this thread. */
+  /**
+   * Counts an IO that was completed here: the kernel, which executed it, does not wait in this
+   * thread.
+   */
   spendCompleted(bytes: number): void {
     this.#completed += 1 + (bytes >> UNIT_BYTES_SHIFT) * COMPLETED_PER_UNIT;
     if (this.#completed < COMPLETED_PER_UNIT) return;

@@ -32,7 +32,9 @@ export function formatRate(readBytes: number, figures: Figures): string {
     : `${short(reads / 1e3, WHOLE_THOUSANDS_FROM)} k/s`;
 }
 
-/** One line: what is read and how, then each who takes part; the last is compared with the first. */
+/**
+ * One line: what is read and how, then each who takes part; the last is compared with the first.
+ */
 function formatLine({ group, figures }: MeasuredGroup): string {
   const shown = group.contenders.flatMap(({ inVerdict }, i) =>
     inVerdict === undefined ? [] : [{ name: inVerdict, figures: figures[i]! }]

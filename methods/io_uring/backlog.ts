@@ -1,9 +1,9 @@
 /**
- * io_uring/backlog.ts: submitted IOs of one backend that its ring has not taken: it has no room for them, or
- * the kernel refuses it.
+ * io_uring/backlog.ts: submitted IOs of one backend that its ring has not taken: it has no room for
+ * them, or the kernel refuses it.
  *
- * The submit does not wait for either, as it may come from the event loop. The next look for completions
- * hands them over; a blocking wait executes its own.
+ * The submit does not wait for either, as it may come from the event loop. The next look for
+ * completions hands them over; a blocking wait executes its own.
  *
  * @module
  */

@@ -2,10 +2,10 @@
  * io_uring/cached_reads.ts: reads that are in the page cache, executed without the ring.
  *
  * A read that is submitted alone, with nothing else of its backend in flight, is one that somebody
- * waits for at once. If it is in the page cache, the kernel copies it within the submit anyway, and the
- * way through the ring is a quarter of its time. So where the last reads of that kind were there at
- * once, the next is tried by `preadv2` with `RWF_NOWAIT`. What that does not do in full is submitted as
- * ever: no read waits for a device in this thread, and none is shorter for it.
+ * waits for at once. If it is in the page cache, the kernel copies it within the submit anyway, and
+ * the way through the ring is a quarter of its time. So where the last reads of that kind were
+ * there at once, the next is tried by `preadv2` with `RWF_NOWAIT`. What that does not do in full is
+ * submitted as ever: no read waits for a device in this thread, and none is shorter for it.
  *
  * @module
  */
@@ -51,7 +51,11 @@ export class CachedReads {
     this.#hits = wasThere ? this.#hits + 1 : 0;
   }
 
-  /** Executes a staged candidate, if it may be expected to be there and is. @returns whether it is over */
+  /**
+   * Executes a staged candidate, if it may be expected to be there and is.
+   *
+   * @returns whether it is over
+   */
   tryPerform(handle: AioHandle): boolean {
     if (this.#hits < this.#hitsMin) return false;
     if (tryPerformCached(this.#backend, handle, false)) return true;

@@ -1,6 +1,6 @@
 /**
- * io_uring/completion.ts: how a thread takes completions: of its own ring, of other backends' rings, and of
- * those that dead threads left.
+ * io_uring/completion.ts: how a thread takes completions: of its own ring, of other backends'
+ * rings, and of those that dead threads left.
  *
  * @module
  */
@@ -34,12 +34,14 @@ const CANCEL_LOOKS_MAX = 100;
 const DEATH_ERRORS: readonly number[] = [-ECANCELED, -EFAULT, -EINTR];
 
 /**
- * An awaiting thread leaves such an IO so often to an issuer that lives. It looks once a millisecond, and a
- * thread that is dying needs a few.
+ * An awaiting thread leaves such an IO so often to an issuer that lives. It looks once a
+ * millisecond, and a thread that is dying needs a few.
  */
 const LEAVES_MAX = 100;
 
-/** Says that the issuer wants an IO given up: in a word that says so of this use of the handle only. */
+/**
+ * Says that the issuer wants an IO given up: in a word that says so of this use of the handle only.
+ */
 export function askCancel({ words, base }: AioHandle): void {
   words[base + HANDLE.method] = words[base + HANDLE.generationLow]!;
 }
@@ -101,8 +103,8 @@ export class UringCompletions {
   }
 
   /**
-   * Takes what the kernel has done of the own ring, but no more than was there at first. Whoever has
-   * the lock already does it otherwise.
+   * Takes what the kernel has done of the own ring, but no more than was there at first. Whoever
+   * has the lock already does it otherwise.
    *
    * @returns how many completions were taken
    */
@@ -117,7 +119,8 @@ export class UringCompletions {
   }
 
   /**
-   * The same of another backend's ring, which may be closing: nothing of it is touched without the lock.
+   * The same of another backend's ring, which may be closing: nothing of it is touched without the
+   * lock.
    *
    * @param executes whether this thread may execute what its issuer's death has ended
    */
@@ -174,8 +177,9 @@ export class UringCompletions {
   }
 
   /**
-   * Whether this look leaves an IO where it is: if its issuer is about to die, whoever reaps that executes
-   * the IO. An issuer that lives may never look, so what is still there after a while is taken.
+   * Whether this look leaves an IO where it is: if its issuer is about to die, whoever reaps that
+   * executes the IO. An issuer that lives may never look, so what is still there after a while is
+   * taken.
    */
   #isLeft(completion: Completion): boolean {
     const handle = DEATH_ERRORS.includes(completion.result) ? this.#handleOf(completion) : null;
@@ -233,8 +237,9 @@ export class UringCompletions {
   }
 
   /**
-   * Ends what a dead backend has in the kernel: cancels it and says in the handles what came of it. The
-   * core does the rest, and IO again that was cancelled for its issuer's death: it stays submitted.
+   * Ends what a dead backend has in the kernel: cancels it and says in the handles what came of it.
+   * The core does the rest, and IO again that was cancelled for its issuer's death: it stays
+   * submitted.
    *
    * @returns false if the kernel is not done with it yet
    */
@@ -261,8 +266,8 @@ export class UringCompletions {
   }
 
   /**
-   * Leaves a ring that has nothing in the kernel to the next thread of its slot. Once the Aio ends there
-   * is none, and all rings that nobody uses are closed.
+   * Leaves a ring that has nothing in the kernel to the next thread of its slot. Once the Aio ends
+   * there is none, and all rings that nobody uses are closed.
    */
   letGo(owner: number): void {
     const { control, options } = this.#backend;
@@ -290,8 +295,8 @@ export class UringCompletions {
   }
 
   /**
-   * Nothing is completed here: a thread that takes over the dead one's slot, and so its number, would
-   * do that as the issuer, which it is not yet.
+   * Nothing is completed here: a thread that takes over the dead one's slot, and so its number,
+   * would do that as the issuer, which it is not yet.
    */
   #takeDead(ring: Ring): void {
     if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);

@@ -1,12 +1,12 @@
 /**
- * io_uring/files.ts: open files that a ring knows by number, so that the kernel need not look up their
- * descriptors for each IO.
+ * io_uring/files.ts: open files that a ring knows by number, so that the kernel need not look up
+ * their descriptors for each IO.
  *
  * The number is the file's place in the table of open files. A ring keeps the files that it knows
- * open, and registering one costs a system call, so a ring registers a file only once its backend has
- * used that often. The file's record says which rings know it: the closer has them forget it first.
- * They do so at once, as nothing is in flight on it any more; before Linux 6.14 they might not, and
- * there no ring registers files.
+ * open, and registering one costs a system call, so a ring registers a file only once its backend
+ * has used that often. The file's record says which rings know it: the closer has them forget it
+ * first. They do so at once, as nothing is in flight on it any more; before Linux 6.14 they might
+ * not, and there no ring registers files.
  *
  * @module
  */
@@ -113,8 +113,8 @@ export class RingFiles {
   }
 
   /**
-   * The IO that this is for holds up whoever closes the file meanwhile, so that he finds in the record
-   * what is written there now.
+   * The IO that this is for holds up whoever closes the file meanwhile, so that he finds in the
+   * record what is written there now.
    */
   #learn(number: number, generation: number, fd: number): boolean {
     const { control, id } = this.#backend;

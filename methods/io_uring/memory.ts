@@ -1,13 +1,14 @@
 /**
- * io_uring/memory.ts: where the rings of all backends lie in the method's part of the control memory.
+ * io_uring/memory.ts: where the rings of all backends lie in the method's part of the control
+ * memory.
  *
  * ```text
  * method's part │ slot of backend 0 │ slot 1 │ … │ to a page │ entries 0 │ ring 0 │ entries 1 │ ring 1 │ …
  * ```
  *
- * A slot says where a backend's ring is, for the threads that look after it. The queues themselves lie
- * behind, each on pages of its own, unless the kernel is too old to take memory that it is brought:
- * then it maps them, and the slot has their addresses.
+ * A slot says where a backend's ring is, for the threads that look after it. The queues themselves
+ * lie behind, each on pages of its own, unless the kernel is too old to take memory that it is
+ * brought: then it maps them, and the slot has their addresses.
  *
  * @module
  */
@@ -26,7 +27,9 @@ const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 export const SLOT = {
   /** The ring's descriptor; 0: there is none. */
   fd: 0,
-  /** Whether a thread uses it; if none does it waits for the next one, or for the end of the Aio. */
+  /**
+   * Whether a thread uses it; if none does it waits for the next one, or for the end of the Aio.
+   */
   isUsed: 1,
   form: 2,
   sqEntries: 3,
@@ -93,7 +96,9 @@ export function slotAt(control: Control, backendId: number): number {
   return control.words[HEADER.methodOffset]! + backendId * SLOT.size;
 }
 
-/** Where the memory for a backend's queues is, in bytes of the control memory: entries, then ring. */
+/**
+ * Where the memory for a backend's queues is, in bytes of the control memory: entries, then ring.
+ */
 export function queueBytesAt(
   control: Control,
   backendId: number,

@@ -2,8 +2,8 @@
  * io_uring/ring.ts: one ring as one thread sees it: its words, and what is done with them.
  *
  * The submission side is its owner's alone. Completions are taken by whoever holds the owner's
- * completion lock. How many of its IOs are in the kernel or wait to be taken is the difference of two
- * counters that both sides keep anyway: each entry that is submitted gives one completion.
+ * completion lock. How many of its IOs are in the kernel or wait to be taken is the difference of
+ * two counters that both sides keep anyway: each entry that is submitted gives one completion.
  *
  * @module
  */
@@ -91,8 +91,8 @@ export class Ring {
   }
 
   /**
-   * Where the next entry is, in words of {@linkcode sqes}; there must be room. Its flags and its buffer
-   * are cleared, words that nobody uses are 0, and all others are to be set.
+   * Where the next entry is, in words of {@linkcode sqes}; there must be room. Its flags and its
+   * buffer are cleared, words that nobody uses are 0, and all others are to be set.
    */
   nextEntry(): number {
     const at = (this.#filled & (this.sqEntries - 1)) * SQE_WORDS.size;
@@ -101,7 +101,10 @@ export class Ring {
     return at;
   }
 
-  /** Fills an entry that gives up an IO: there must be room. Its completion is {@linkcode NO_HANDLE}'s. */
+  /**
+   * Fills an entry that gives up an IO: there must be room. Its completion is
+   * {@linkcode NO_HANDLE}'s.
+   */
   fillCancel(handleIndex: number, generationLow: number): void {
     const at = this.nextEntry();
     this.sqes[at + SQE_WORDS.opcode] = URING_OP.asyncCancel;
@@ -159,7 +162,9 @@ export class Ring {
     Atomics.store(this.words, this.#cqHead, (this.words[this.#cqHead]! + count) | 0);
   }
 
-  /** How many IOs the kernel has not done, of all that it took; entries it never took do not count. */
+  /**
+   * How many IOs the kernel has not done, of all that it took; entries it never took do not count.
+   */
   get inKernel(): number {
     const taken = Atomics.load(this.words, this.#sqHead);
     return (taken - Atomics.load(this.words, this.#cqTail)) | 0;

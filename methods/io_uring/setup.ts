@@ -1,9 +1,10 @@
 /**
  * io_uring/setup.ts: makes the ring of a backend's slot, in one of two forms, and ends it.
  *
- * From Linux 6.5 on the kernel accepts queue memory supplied by the caller, and so the queues lie in the
- * control memory, where every thread sees them. Before, they are the kernel's memory and mapped by
- * `mmap(2)`; threads look at them by their addresses, for which Deno wants `--allow-ffi` as a whole.
+ * From Linux 6.5 on the kernel accepts queue memory supplied by the caller, and so the queues lie
+ * in the control memory, where every thread sees them. Before, they are the kernel's memory and
+ * mapped by `mmap(2)`; threads look at them by their addresses, for which Deno wants `--allow-ffi`
+ * as a whole.
  *
  * @module
  */
@@ -62,9 +63,9 @@ function retire(memory: SharedArrayBuffer): void {
 }
 
 /**
- * Sees to it that a backend has a ring: that of the thread that had the slot before, or a new one. A
- * ring is not closed when its thread leaves: the kernel could still write to its memory, and that is
- * where the next one would be.
+ * Sees to it that a backend has a ring: that of the thread that had the slot before, or a new one.
+ * A ring is not closed when its thread leaves: the kernel could still write to its memory, and that
+ * is where the next one would be.
  *
  * @param form the one to make; null: shared where the kernel can, else mapped
  * @param flags of `io_uring_setup`, beside those that the form needs
@@ -223,7 +224,10 @@ function writeAddress(words: Int32Array, at: number, address: number): void {
   words[at + 1] = highWord(address);
 }
 
-/** Says in the slot where the queues are; the descriptor last, by which others know that there is a ring. */
+/**
+ * Says in the slot where the queues are; the descriptor last, by which others know that there is a
+ * ring.
+ */
 function describe(
   control: Control,
   id: number,
@@ -253,8 +257,9 @@ function describe(
 }
 
 /**
- * Registers the first part of the arena with a ring, so that the kernel need not look its pages up for
- * each IO: as a copy of another ring's registration where there is one, which locks nothing anew.
+ * Registers the first part of the arena with a ring, so that the kernel need not look its pages up
+ * for each IO: as a copy of another ring's registration where there is one, which locks nothing
+ * anew.
  */
 function registerArena(backend: MethodBackend, calls: UringCalls): void {
   const { control, id, options } = backend;
@@ -296,7 +301,11 @@ function tryRegister(
   return calls.register(fd, REGISTER.buffers, new Uint8Array(iovec.buffer), 1) >= 0;
 }
 
-/** Says that nobody uses a ring any more; it has nothing in the kernel. @returns whether the Aio ends */
+/**
+ * Says that nobody uses a ring any more; it has nothing in the kernel.
+ *
+ * @returns whether the Aio ends
+ */
 export function letGoOfRing(control: Control, id: number): boolean {
   Atomics.store(control.words, slotAt(control, id) + SLOT.isUsed, 0);
   return Atomics.load(control.words, HEADER.phase) === PHASE_CLOSING;

@@ -44,8 +44,9 @@ const SUBMIT_ATTEMPTS_MAX = 10;
 /** The same of a cancel, which may as well not happen. */
 const CANCEL_ATTEMPTS_MAX = 10;
 /**
- * With so many IOs in the kernel, further reads through the page cache are left to its threads: their
- * read-ahead waits for a place in the queue of the device, which a device that hangs gives to nobody.
+ * With so many IOs in the kernel, further reads through the page cache are left to its threads:
+ * their read-ahead waits for a place in the queue of the device, which a device that hangs gives to
+ * nobody.
  */
 const INLINE_READS_MAX = 64;
 
@@ -65,8 +66,8 @@ export class UringSubmission {
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   /**
-   * The kernel keeps writing after this thread is terminated; this holds the memory in case no other
-   * thread does.
+   * The kernel keeps writing after this thread is terminated; this holds the memory in case no
+   * other thread does.
    */
   readonly #pinned: readonly PinnedMemory[];
   readonly #backlog = new UringBacklog();
@@ -139,7 +140,9 @@ export class UringSubmission {
     this.#isCrowded = this.ring.outstanding >= INLINE_READS_MAX;
   }
 
-  /** Hands over what is left, as far as it goes now, and sees to it that the rest is not forgotten. */
+  /**
+   * Hands over what is left, as far as it goes now, and sees to it that the rest is not forgotten.
+   */
   #goOn(): void {
     this.#refill();
     if (this.#backlog.count > 0) this.#backend.keepLooking();
@@ -225,8 +228,8 @@ export class UringSubmission {
   }
 
   /**
-   * Of an operation that has no case above: the compiler refuses that, and if it comes to run all the same
-   * the kernel does. Without this the entry would be that of an older IO.
+   * Of an operation that has no case above: the compiler refuses that, and if it comes to run all
+   * the same the kernel does. Without this the entry would be that of an older IO.
    */
   #fillUnknown(at: number, _operation: never): void {
     this.#fillPlain(at, URING_OP.unknown, 0, 0);
@@ -282,7 +285,11 @@ export class UringSubmission {
     sqes[at + SQE_WORDS.opcode] = opcode;
   }
 
-  /** Hands the filled entries to the kernel. @returns how many of them, the last, it does not take now */
+  /**
+   * Hands the filled entries to the kernel.
+   *
+   * @returns how many of them, the last, it does not take now
+   */
   #enter(): number {
     const ring = this.ring;
     if (ring.filled === 0) return 0;
@@ -364,8 +371,8 @@ export class UringSubmission {
 }
 
 /**
- * The length of a range to be written back, in the 32 bits that an entry has for it. 0 is what is too long
- * for them: it means to the end of the file, so that more is written back, never less.
+ * The length of a range to be written back, in the 32 bits that an entry has for it. 0 is what is
+ * too long for them: it means to the end of the file, so that more is written back, never less.
  */
 function shortLength(words: Int32Array, base: number): number {
   return words[base + HANDLE.argumentHigh] === 0 ? words[base + HANDLE.argumentLow]! : 0;

@@ -1,6 +1,7 @@
 /**
- * worker/demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO waits, takes
- * over from an opener that has died, as its Workers end with it, and warns when no Worker comes.
+ * worker/demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO
+ * waits, takes over from an opener that has died, as its Workers end with it, and warns when no
+ * Worker comes.
  *
  * @module
  */

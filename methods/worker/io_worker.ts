@@ -1,9 +1,11 @@
 /**
- * io_worker.ts: one IO Worker: takes IOs out of the queue, executes them, sleeps when there are none.
+ * io_worker.ts: one IO Worker: takes IOs out of the queue, executes them, sleeps when there are
+ * none.
  *
- * PostgreSQL 19's loop. A Worker that takes an IO wakes another one if there is more, as long as Workers do
- * not wake up for nothing more often than they find IO: `wakeUps` and `ios`, both halved when one
- * reaches 4, so that only the last few count. Before it, each woke two, whether there was work or not.
+ * PostgreSQL 19's loop. A Worker that takes an IO wakes another one if there is more, as long as
+ * Workers do not wake up for nothing more often than they find IO: `wakeUps` and `ios`, both halved
+ * when one reaches 4, so that only the last few count. Before it, each woke two, whether there was
+ * work or not.
  *
  * Only the Worker with the highest number ends because it is idle, so numbers have no gaps and the
  * least number is kept.

@@ -73,5 +73,6 @@ try {
 } catch (error) {
   post("failed", error instanceof Error ? error.message : String(error), error);
 }
-// Its port would keep the thread for a while. process.exit() would never return in one that was terminated.
+// Its port would keep the thread for a while. process.exit() would never return in one that was
+// terminated.
 parentPort!.unref();

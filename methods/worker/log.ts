@@ -2,8 +2,8 @@
  * worker/log.ts: the lines of the log that IO Workers make, as the opener takes them.
  *
  * A Worker posts its lines before it tells the issuer that an IO is over. The opener takes what was
- * posted before each line of its own, so the lines about one IO of its are in order; and when a Worker
- * rings, as it may have nothing to say itself.
+ * posted before each line of its own, so the lines about one IO of its are in order; and when a
+ * Worker rings, as it may have nothing to say itself.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * worker/memory.ts: what the threads of the worker method share, in the method's part of the control
- * memory.
+ * worker/memory.ts: what the threads of the worker method share, in the method's part of the
+ * control memory.
  *
  * ```text
  * queue: lock, head, tail, idle set │ calls to the opener │ settings │ 32 IO Workers │ entries │
@@ -8,8 +8,8 @@
  *
  * The queue has an entry for each handle of the Aio, so it has room for every IO there can be.
  *
- * An IO Worker has a number from 0 to 31. Its record as a helper (core/life/helper_thread.ts) has its thread; here
- * is what wakes it.
+ * An IO Worker has a number from 0 to 31. Its record as a helper (core/life/helper_thread.ts) has
+ * its thread; here is what wakes it.
  *
  * @module
  */
@@ -32,11 +32,14 @@ export const POOL = {
   idle: 3,
   /** Workers that were chosen and have not looked into the queue since, one bit each. */
   waking: 4,
-  /** 1: IO was queued without a wake-up because a Worker was already waking. Cleared when the queue is empty. */
+  /**
+   * 1: IO was queued without a wake-up because a Worker was already waking. Cleared when the queue
+   * is empty.
+   */
   isOwed: 5,
   /**
-   * Backends with IO that found the lock taken, one bit each. Whoever gives the lock back looks here and
-   * puts that IO in.
+   * Backends with IO that found the lock taken, one bit each. Whoever gives the lock back looks
+   * here and puts that IO in.
    */
   outside: 6,
   /** Moves when the opener has something to do for the pool. */
@@ -51,7 +54,10 @@ export const POOL = {
   running: 20,
   /** 1 from the first IO on: the least number of Workers is kept. */
   isStarted: 21,
-  /** The thread that starts Workers, by its id: the opener, or the thread that took over from it; 0: none. */
+  /**
+   * The thread that starts Workers, by its id: the opener, or the thread that took over from it; 0:
+   * none.
+   */
   keeper: 22,
   min: 32,
   max: 33,
@@ -105,7 +111,9 @@ export function entryAt(control: Control, position: number): number {
   return poolAt(control) + POOL.queue + (position & (queueSize(control) - 1)) * ENTRY_WORDS;
 }
 
-/** What a handle's word for the method says while its present use waits outside the queue; never 0. */
+/**
+ * What a handle's word for the method says while its present use waits outside the queue; never 0.
+ */
 function outsideMark(generationLow: number): number {
   return generationLow | 1;
 }
@@ -117,8 +125,9 @@ export function markOutside(words: Int32Array, base: number): void {
 }
 
 /**
- * Whether an IO waits outside the queue. It may say so of one that is in it: of the generation before, or
- * because a thread died after putting it in. Two entries for one IO do no harm, as it is claimed once.
+ * Whether an IO waits outside the queue. It may say so of one that is in it: of the generation
+ * before, or because a thread died after putting it in. Two entries for one IO do no harm, as it is
+ * claimed once.
  */
 export function isOutside(words: Int32Array, base: number): boolean {
   const mark = outsideMark(Atomics.load(words, base + HANDLE.generationLow));

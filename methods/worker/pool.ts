@@ -1,10 +1,11 @@
 /**
- * worker/pool.ts: the IO Workers of an Aio, as its opener sees them: it starts them, replaces those that
- * die, and ends them all.
+ * worker/pool.ts: the IO Workers of an Aio, as its opener sees them: it starts them, replaces those
+ * that die, and ends them all.
  *
- * Workers are started by the opener alone, as a Worker ends with the thread that started it. The others
- * ask by a word that the opener waits for without keeping its event loop alive. To start one blocks the
- * opener for some 30 ms: one at a time, the next when the last has joined in, never inside a submit.
+ * Workers are started by the opener alone, as a Worker ends with the thread that started it. The
+ * others ask by a word that the opener waits for without keeping its event loop alive. To start one
+ * blocks the opener for some 30 ms: one at a time, the next when the last has joined in, never
+ * inside a submit.
  *
  * They are `node:worker_threads`, which let a program end while they sleep; Web Workers do not.
  *
@@ -30,7 +31,9 @@ const RETRY_PAUSE_MIN_MS = 100;
 const RETRY_PAUSE_MAX_MS = 10_000;
 /** After so many starts in a row that failed, 1.5 s of them, IO fails too instead of waiting. */
 const FAILURES_MAX = 5;
-/** A step that has waited so long for its turn is made at once: the thread looks for IO in a loop. */
+/**
+ * A step that has waited so long for its turn is made at once: the thread looks for IO in a loop.
+ */
 const OVERDUE_MS = 20;
 
 async function until(isSo: () => boolean): Promise<void> {
@@ -41,8 +44,8 @@ async function until(isSo: () => boolean): Promise<void> {
 const START = startOf(import.meta.resolve("./io_worker_main.ts"));
 
 /**
- * Never called. `deno compile`, `deno cache` and `deno info` follow an import that is written out, and so
- * take the Workers' modules along; the URL in `START` is computed.
+ * Never called. `deno compile`, `deno cache` and `deno info` follow an import that is written out,
+ * and so take the Workers' modules along; the URL in `START` is computed.
  */
 export function importIoWorker(): Promise<unknown> {
   return import("./io_worker_main.ts");

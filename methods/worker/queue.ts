@@ -3,8 +3,8 @@
  *
  * One Worker at a time is on its way, for all that went in since: it wakes the next one if there is
  * still more when it gets here. Where the processors are busy it takes a while to come, and each IO
- * that went in meanwhile would wake one more, which would find nothing: 32 Workers did half of what 8
- * do.
+ * that went in meanwhile would wake one more, which would find nothing: 32 Workers did half of what
+ * 8 do.
  *
  * A submit never waits: the queue has room for every handle, and IO that finds the lock taken waits
  * outside for whoever gives the lock back:
@@ -16,12 +16,12 @@
  * try the lock once more              look at the bits: any? take the lock again, put that IO in
  * ```
  *
- * Each does its two steps in opposite order, so one of them finds the other's. A holder that dies is
- * found by the submit that tries the lock, or by the issuer's next look (`bringIn`).
+ * Each does its two steps in opposite order, so one of them finds the other's. A holder that dies
+ * is found by the submit that tries the lock, or by the issuer's next look (`bringIn`).
  *
- * What the lock protects is whole after every single store: a Worker claims an IO before it takes it
- * out, so one that dies half-way leaves an entry that nobody can claim any more, which is skipped. Two
- * entries for one IO do no harm for the same reason.
+ * What the lock protects is whole after every single store: a Worker claims an IO before it takes
+ * it out, so one that dies half-way leaves an entry that nobody can claim any more, which is
+ * skipped. Two entries for one IO do no harm for the same reason.
  *
  * @module
  */
@@ -103,8 +103,8 @@ export class WorkerQueue {
   }
 
   /**
-   * Hands submitted IOs over, and wakes one Worker for all of them. Looks for the lock for a moment, and
-   * never sleeps for it.
+   * Hands submitted IOs over, and wakes one Worker for all of them. Looks for the lock for a
+   * moment, and never sleeps for it.
    *
    * @param handles of one backend: the first `count`
    */
@@ -124,7 +124,9 @@ export class WorkerQueue {
     this.bringIn();
   }
 
-  /** Leaves a submitted IO to whoever gives the lock back; {@linkcode bringIn} is to be called next. */
+  /**
+   * Leaves a submitted IO to whoever gives the lock back; {@linkcode bringIn} is to be called next.
+   */
   leaveOutside({ words, base, backendId }: AioHandle): void {
     markOutside(words, base);
     Atomics.or(words, this.#at + POOL.outside, 1 << backendId);
@@ -185,8 +187,8 @@ export class WorkerQueue {
   }
 
   /**
-   * Makes room by dropping entries of IOs that are over, or that are executed elsewhere, such as those
-   * that were cancelled while all Workers were stuck. The caller holds the lock.
+   * Makes room by dropping entries of IOs that are over, or that are executed elsewhere, such as
+   * those that were cancelled while all Workers were stuck. The caller holds the lock.
    */
   #dropOver(): void {
     const words = this.#words;
@@ -231,8 +233,8 @@ export class WorkerQueue {
   }
 
   /**
-   * The lowest idle Worker above a number, which is idle no more; -1: none, or one is on its way. The
-   * caller holds the lock.
+   * The lowest idle Worker above a number, which is idle no more; -1: none, or one is on its way.
+   * The caller holds the lock.
    */
   #choose(above: number): number {
     if (this.#words[this.#at + POOL.waking] !== 0) return -1;
@@ -250,7 +252,8 @@ export class WorkerQueue {
    * Takes an IO out for a Worker, or puts the Worker into the idle set if there is none.
    *
    * @param number of the Worker
-   * @param isSpreading whether it is to choose another one, if there is more, though nobody relies on that
+   * @param isSpreading whether it is to choose another one, if there is more, though nobody relies
+   *   on that
    * @param tryClaim takes over an IO
    * @param into filled
    */
@@ -286,7 +289,11 @@ export class WorkerQueue {
     this.#unlock();
   }
 
-  /** A Worker is on its way no more. @returns whether others relied on it. The caller holds the lock. */
+  /**
+   * A Worker is on its way no more.
+   *
+   * @returns whether others relied on it. The caller holds the lock.
+   */
   #arrive(number: number): boolean {
     const bit = 1 << number;
     const wasWoken = (Atomics.and(this.#words, this.#at + POOL.waking, ~bit) & bit) !== 0;
@@ -330,9 +337,9 @@ export class WorkerQueue {
   }
 
   /**
-   * Wakes one for what a thread that has died left in the queue. Whoever has the lock meanwhile puts IO
-   * in, and wakes one itself, or is a Worker: then it looks once more before it sleeps, or ends and comes
-   * here.
+   * Wakes one for what a thread that has died left in the queue. Whoever has the lock meanwhile
+   * puts IO in, and wakes one itself, or is a Worker: then it looks once more before it sleeps, or
+   * ends and comes here.
    */
   wakeForRest(): void {
     this.bringIn();

@@ -8,8 +8,8 @@ import { onAbort } from "../../core/inside.ts";
 import type { AioCore, WaitRef } from "../../core/mod.ts";
 
 /**
- * Awaits an IO that is given up when a signal aborts, if that is still possible. It is over in any case
- * when this resolves.
+ * Awaits an IO that is given up when a signal aborts, if that is still possible. It is over in any
+ * case when this resolves.
  */
 export async function waitOrCancel(
   aio: AioCore,

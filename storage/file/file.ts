@@ -35,8 +35,9 @@ export class AioFile implements AsyncDisposable, Disposable {
   /** Whether transfers go past the page cache. */
   readonly direct: boolean;
   /**
-   * With direct I/O: what addresses of buffers (`memory`) and offsets and lengths (`offset`) must be
-   * multiples of, in bytes: what the file system says (`STATX_DIOALIGN`), or its block size. Else 1.
+   * With direct I/O: what addresses of buffers (`memory`) and offsets and lengths (`offset`) must
+   * be multiples of, in bytes: what the file system says (`STATX_DIOALIGN`), or its block size.
+   * Else 1.
    */
   readonly alignment: Alignment;
   readonly #file: FileInside;
@@ -74,8 +75,8 @@ export class AioFile implements AsyncDisposable, Disposable {
   /**
    * Reads at an offset.
    *
-   * @param buffers filled one after another; views of `aio.alloc()` without a copy. They must not be
-   *   used until the promise settles.
+   * @param buffers filled one after another; views of `aio.alloc()` without a copy. They must not
+   *   be used until the promise settles.
    * @param offset in bytes from the start of the file
    * @param options a signal to end the wait
    * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it. What the
@@ -196,9 +197,9 @@ export class AioFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * As {@linkcode startReadv}, making the file durable. Its outcome is an error, too, if an earlier flush
-   * of the file has failed. It does not wait for those that it overlaps, as {@linkcode sync} does:
-   * whoever starts several takes the failure of one for the failure of all.
+   * As {@linkcode startReadv}, making the file durable. Its outcome is an error, too, if an earlier
+   * flush of the file has failed. It does not wait for those that it overlaps, as {@linkcode sync}
+   * does: whoever starts several takes the failure of one for the failure of all.
    *
    * @param handle handed out
    * @param options when to submit; `dataOnly`: only what reading the data back needs (`fdatasync`)
@@ -219,12 +220,13 @@ export class AioFile implements AsyncDisposable, Disposable {
   // --- the file itself ---
 
   /**
-   * Makes the file durable, its metadata too (`fsync`). It covers the writes whose promises resolved
-   * before the call.
+   * Makes the file durable, its metadata too (`fsync`). It covers the writes whose promises
+   * resolved before the call.
    *
    * The system tells lost writes once. So after a flush that failed, in whichever thread, all that
-   * overlapped it and all later ones reject, and {@linkcode close} too: open the file again and verify
-   * what was written since the last flush that resolved. With `dsync` a failed write counts, too.
+   * overlapped it and all later ones reject, and {@linkcode close} too: open the file again and
+   * verify what was written since the last flush that resolved. With `dsync` a failed write counts,
+   * too.
    *
    * @param options a signal to end the wait
    * @throws what the system says
@@ -233,7 +235,9 @@ export class AioFile implements AsyncDisposable, Disposable {
     return this.#flush({ operation: "fsync" }, options?.signal);
   }
 
-  /** As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`). */
+  /**
+   * As {@linkcode sync}, but of the metadata only what reading the data back needs (`fdatasync`).
+   */
   syncData(options?: TransferOptions): Promise<void> {
     return this.#flush({ operation: "fdatasync" }, options?.signal);
   }
@@ -253,8 +257,8 @@ export class AioFile implements AsyncDisposable, Disposable {
    * makes nothing durable. Linux only (`sync_file_range`); elsewhere it does nothing.
    *
    * @param offset where the range begins, in bytes
-   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or more
-   *   as 0, and so flushes more than was asked for.
+   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or
+   *   more as 0, and so flushes more than was asked for.
    * @throws {TypeError} or {RangeError} for what cannot be such a range
    * @throws what the system says
    */
@@ -337,11 +341,11 @@ export class AioFile implements AsyncDisposable, Disposable {
    * Closes the file: nothing can start on it any more, what was started ends first. The descriptor
    * is closed with its last user in any thread. Calling it again does nothing.
    *
-   * @param options a signal to end the wait: what is in flight then keeps its memory and the descriptor
-   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @param options a signal to end the wait: what is in flight then keeps its memory and the
+   *   descriptor until the kernel is done, but no event loop alive, and the rest follows by itself
    * @throws the signal's reason
-   * @throws what the system says, or the error of a flush that failed before, in whichever thread; the
-   *   file is closed all the same
+   * @throws what the system says, or the error of a flush that failed before, in whichever thread;
+   *   the file is closed all the same
    */
   close(options?: CloseOptions): Promise<void> {
     return called(this.#file.ending.close(options?.signal), options?.signal);
@@ -358,16 +362,16 @@ export class AioFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * {@linkcode close}, quiet about a failed flush that a call of this object has thrown already, and about
-   * a closing that whoever called it gave up.
+   * {@linkcode close}, quiet about a failed flush that a call of this object has thrown already,
+   * and about a closing that whoever called it gave up.
    */
   [Symbol.asyncDispose](): Promise<void> {
     return called(this.#file.ending.dispose());
   }
 
   /**
-   * {@linkcode closeSync}, for a block with `using`: quiet about a failed flush that a call of this object
-   * has thrown already.
+   * {@linkcode closeSync}, for a block with `using`: quiet about a failed flush that a call of this
+   * object has thrown already.
    *
    * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
    */

@@ -1,7 +1,7 @@
 /**
- * file_inside.ts: class {@linkcode FileInside}, an open file as storage sees it: what it is, how IO is
- * started on it, what must end before its descriptor may be closed. `AioFile` (file.ts) is its door
- * for users.
+ * file_inside.ts: class {@linkcode FileInside}, an open file as storage sees it: what it is, how IO
+ * is started on it, what must end before its descriptor may be closed. `AioFile` (file.ts) is its
+ * door for users.
  *
  * @module
  */
@@ -131,9 +131,9 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
   }
 
   /**
-   * Hands a handle down to this file, with its buffers set, and starts it: it gets the target `file`
-   * and the callback nearest to the file. Closing does not refuse it: what a user asked for before
-   * `close()` may still start, until the descriptor is closed.
+   * Hands a handle down to this file, with its buffers set, and starts it: it gets the target
+   * `file` and the callback nearest to the file. Closing does not refuse it: what a user asked for
+   * before `close()` may still start, until the descriptor is closed.
    */
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
     const isRead = direction === "read";

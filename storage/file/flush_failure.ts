@@ -1,10 +1,10 @@
 /**
  * flush_failure.ts: what an open file says once a flush of it has failed.
  *
- * The kernel tells lost write-back once; core/files/flush_error.ts keeps what it told. A flush that went well
- * may have overlapped another one, which heard the error in its place. So before a flush resolves, it
- * waits for those that are in flight in any thread, and then looks whether one has failed. Flushes that
- * begin later are not waited for.
+ * The kernel tells lost write-back once; core/files/flush_error.ts keeps what it told. A flush that
+ * went well may have overlapped another one, which heard the error in its place. So before a flush
+ * resolves, it waits for those that are in flight in any thread, and then looks whether one has
+ * failed. Flushes that begin later are not waited for.
  *
  * @module
  */
@@ -98,8 +98,8 @@ export class FlushFailure {
   }
 
   /**
-   * The end of the file's `close()`: it rejects after everything is closed if a flush has failed, so that
-   * whoever never flushed hears of it.
+   * The end of the file's `close()`: it rejects after everything is closed if a flush has failed,
+   * so that whoever never flushed hears of it.
    *
    * @param closed the closing itself
    */
@@ -127,8 +127,8 @@ export class FlushFailure {
   }
 
   /**
-   * The end of a block with `await using`. It stays quiet about a failure that a call of this object has
-   * thrown already: that error would be hidden in a SuppressedError.
+   * The end of a block with `await using`. It stays quiet about a failure that a call of this
+   * object has thrown already: that error would be hidden in a SuppressedError.
    *
    * @param closed what `close()` returned
    */

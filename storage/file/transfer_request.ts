@@ -1,6 +1,6 @@
 /**
- * transfer_request.ts: what a user asked for, and what the outcome of one IO means for it: go on, try
- * again, done, or an error in words.
+ * transfer_request.ts: what a user asked for, and what the outcome of one IO means for it: go on,
+ * try again, done, or an error in words.
  *
  * @module
  */
@@ -169,7 +169,9 @@ export function withProgress(request: TransferRequest, error: unknown): unknown 
   return Object.assign(error, { path, offset, length: cursor.total, bytesWritten: cursor.done });
 }
 
-/** Whether a buffer is one that a single IO can do; one that cannot is refused or split elsewhere. */
+/**
+ * Whether a buffer is one that a single IO can do; one that cannot is refused or split elsewhere.
+ */
 export function isOneIo(buffer: Uint8Array): boolean {
   return buffer.byteLength > 0 && buffer.byteLength <= TRANSFER_BYTES_MAX;
 }

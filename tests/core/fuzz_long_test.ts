@@ -1,4 +1,7 @@
-/** fuzz_long_test.ts: the random programs of fuzz_test.ts and fuzz_threads_test.ts, more and longer ones. */
+/**
+ * fuzz_long_test.ts: the random programs of fuzz_test.ts and fuzz_threads_test.ts, more and longer
+ * ones.
+ */
 
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";

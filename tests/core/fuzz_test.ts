@@ -1,8 +1,8 @@
 /**
- * fuzz_test.ts: random programs of the whole core interface in one thread, on every method, compared
- * with a model after each step (tests/support/fuzz). A failure tells the seed and the last steps;
- * `AIO_TEST_SEED=<that seed>` repeats them. With a method that executes IO elsewhere it depends on the
- * machine too when an IO is over, so that it may take a few tries.
+ * fuzz_test.ts: random programs of the whole core interface in one thread, on every method,
+ * compared with a model after each step (tests/support/fuzz). A failure tells the seed and the last
+ * steps; `AIO_TEST_SEED=<that seed>` repeats them. With a method that executes IO elsewhere it
+ * depends on the machine too when an IO is over, so that it may take a few tries.
  *
  * The canaries break one rule each, and the model has to notice.
  */
@@ -23,7 +23,9 @@ const RUNS = 4;
 const STEPS = 600;
 /** Within which a broken rule is found. */
 const CANARY_STEPS = 3000;
-/** A program that finds each of them: in others a broken core may loop before the model can look. */
+/**
+ * A program that finds each of them: in others a broken core may loop before the model can look.
+ */
 const CANARY_SEED = 1;
 
 for (const { name: method, ignore } of CORE_METHODS) {

@@ -1,6 +1,6 @@
 /**
- * extending_test.ts: the checklists of docs/extending.md, done in a copy of the checkout: what they show
- * is all that it takes.
+ * extending_test.ts: the checklists of docs/extending.md, done in a copy of the checkout: what they
+ * show is all that it takes.
  */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";

@@ -1,6 +1,7 @@
 /**
- * layout_test.ts: what docs/architecture.md draws of shared memory, and what docs/postgresql.md lists of
- * its fields, numbers and members, is what the code has. Canaries show that a wrong drawing is found.
+ * layout_test.ts: what docs/architecture.md draws of shared memory, and what docs/postgresql.md
+ * lists of its fields, numbers and members, is what the code has. Canaries show that a wrong
+ * drawing is found.
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";

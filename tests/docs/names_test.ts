@@ -1,6 +1,6 @@
 /**
- * names_test.ts: each name in backquotes on the pages is in the source, and what the pages list in whole
- * (counters, columns, numbers, members) they list as the source has it.
+ * names_test.ts: each name in backquotes on the pages is in the source, and what the pages list in
+ * whole (counters, columns, numbers, members) they list as the source has it.
  */
 
 import { assert, assertEquals, assertGreater } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * demo_long_test.ts: examples/demo.ts with all that it measures, with a file of its usual size, and with
- * little room.
+ * demo_long_test.ts: examples/demo.ts with all that it measures, with a file of its usual size, and
+ * with little room.
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";

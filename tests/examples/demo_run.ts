@@ -35,7 +35,9 @@ export function assertEmpty(dir: TempDir): void {
   assertEquals(Array.from(Deno.readDirSync(dir.path), ({ name }) => name), []);
 }
 
-/** A folder in which the demo makes a smaller file, which takes less long, where that can be had. */
+/**
+ * A folder in which the demo makes a smaller file, which takes less long, where that can be had.
+ */
 export async function littleRoom(): Promise<TempDir> {
   return tmpfsAvailable() ? await mountTmpfs(LITTLE_BYTES) : await tempDir();
 }
@@ -97,7 +99,9 @@ export function assertTableComplete(output: string): void {
 
 const RATE = String.raw`[\d,.]+ (?:k?/s|GB/s)`;
 
-/** Checks that an output begins with the verdict, followed by direct reads in a block of their own. */
+/**
+ * Checks that an output begins with the verdict, followed by direct reads in a block of their own.
+ */
 export function assertBeginsWithVerdict(output: string): void {
   const lines = output.split("\n");
   for (

@@ -1,6 +1,6 @@
 /**
- * demo_test.ts: examples/demo.ts: its verdict, what it leaves behind (nothing), and its refusals. Its
- * table, and a file of its usual size: demo_long_test.ts.
+ * demo_test.ts: examples/demo.ts: its verdict, what it leaves behind (nothing), and its refusals.
+ * Its table, and a file of its usual size: demo_long_test.ts.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * pg_checksums_refusal_long_test.ts: what examples/pg_checksums.ts refuses, each with a sentence of its
- * own, in the words of PostgreSQL's program where that refuses it too.
+ * pg_checksums_refusal_long_test.ts: what examples/pg_checksums.ts refuses, each with a sentence of
+ * its own, in the words of PostgreSQL's program where that refuses it too.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * pg_checksums_terminal_long_test.ts: examples/pg_checksums.ts in the hands of somebody at a terminal:
- * the progress bar, and Ctrl-C.
+ * pg_checksums_terminal_long_test.ts: examples/pg_checksums.ts in the hands of somebody at a
+ * terminal: the progress bar, and Ctrl-C.
  *
  * @module
  */

@@ -11,7 +11,10 @@ import * as errno from "../../ffi/errno.ts";
 /** Beyond the last number that Linux gives to an error. */
 const ERRNO_END = 134;
 
-/** What the C library says of an error number: its name, null for a number without one, and its text. */
+/**
+ * What the C library says of an error number: its name, null for a number without one, and its
+ * text.
+ */
 type Describe = (errno: number) => { name: string | null; text: string };
 
 /** Asks this machine's C library, where it can tell the names of errors: glibc from 2.32 on. */

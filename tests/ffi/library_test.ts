@@ -1,7 +1,7 @@
 /**
- * library_test.ts: what is said where a library cannot be opened: one sentence that names one path and
- * the remedy, with all that was tried in its cause. Each case runs in a process of its own, with
- * permissions and limits of its own.
+ * library_test.ts: what is said where a library cannot be opened: one sentence that names one path
+ * and the remedy, with all that was tried in its cause. Each case runs in a process of its own,
+ * with permissions and limits of its own.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * uring_calls_test.ts: the system calls of io_uring say the same through every library: a number from 0
- * on, or -errno, and the right one.
+ * uring_calls_test.ts: the system calls of io_uring say the same through every library: a number
+ * from 0 on, or -errno, and the right one.
  *
  * @module
  */

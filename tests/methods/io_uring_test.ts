@@ -1,6 +1,6 @@
 /**
- * io_uring_test.ts: what only io_uring has: rings in two forms and many sizes, that other threads look
- * after, and that outlive their threads.
+ * io_uring_test.ts: what only io_uring has: rings in two forms and many sizes, that other threads
+ * look after, and that outlive their threads.
  */
 
 import { assert, assertEquals } from "@std/assert";

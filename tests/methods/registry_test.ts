@@ -1,4 +1,6 @@
-/** registry_test.ts: the table of methods: complete, in order, and each keeps the interface's rules. */
+/**
+ * registry_test.ts: the table of methods: complete, in order, and each keeps the interface's rules.
+ */
 
 import {
   assert,

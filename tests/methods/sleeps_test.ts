@@ -78,7 +78,10 @@ function countersOf({ aio }: SlowIo): BackendCounters {
   return aio.backends()[0]!.counters;
 }
 
-/** Ends the IO from another thread, once this one has slept for it, blocking; after a minute in any case. */
+/**
+ * Ends the IO from another thread, once this one has slept for it, blocking; after a minute in any
+ * case.
+ */
 async function finishOnceAsleep({ aio, finishProgram }: SlowIo): Promise<Worker> {
   const { control } = backendOf(aio);
   const at = (control.backendAt(aio.backendId) + BACKEND.counters) / 2 + COUNTER.blockingSleeps;

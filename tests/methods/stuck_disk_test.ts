@@ -1,7 +1,7 @@
 /**
- * stuck_disk_test.ts: on a disk that stands still the event loop goes on: timers, abort signals, other
- * files. Where a call that blocks is made in the event loop's own thread, it stands until the disk is
- * thawed by another process, a minute later, and the test fails.
+ * stuck_disk_test.ts: on a disk that stands still the event loop goes on: timers, abort signals,
+ * other files. Where a call that blocks is made in the event loop's own thread, it stands until the
+ * disk is thawed by another process, a minute later, and the test fails.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -57,7 +57,9 @@ interface Plan {
   /** Whether the pool of Workers runs already. */
   readonly isWarm?: boolean;
   readonly writes: number;
-  /** Whether another thread has the lock of the queue, which every IO of the method goes through. */
+  /**
+   * Whether another thread has the lock of the queue, which every IO of the method goes through.
+   */
   readonly isLocked?: boolean;
 }
 
@@ -72,7 +74,11 @@ function startWrites(files: readonly AioFile[], count: number): Promise<number>[
   );
 }
 
-/** Opens an Aio and writes in it; with `stand` the disk stands still meanwhile. @returns its longest pause */
+/**
+ * Opens an Aio and writes in it; with `stand` the disk stands still meanwhile.
+ *
+ * @returns its longest pause
+ */
 async function write(
   path: string,
   plan: Plan,
@@ -168,7 +174,10 @@ for (const type of ["ext4", "xfs"] as const) {
 
 /** So far apart that none reads ahead into the next. */
 const READ_STRIDE_BYTES = 8 * BLOCK_BYTES;
-/** More than the device takes at once, so that whoever submits the next one in its own thread is stuck. */
+/**
+ * More than the device takes at once, so that whoever submits the next one in its own thread is
+ * stuck.
+ */
 const MANY_READS = 400;
 
 async function readFromStuckDevice(method: IoMethodName, count: number): Promise<void> {

@@ -1,4 +1,6 @@
-/** worker_long_test.ts: what worker_test.ts shows of a least number of Workers, with more of them. */
+/**
+ * worker_long_test.ts: what worker_test.ts shows of a least number of Workers, with more of them.
+ */
 
 import { testLeast } from "../support/workers/pool_size.ts";
 import { Prng, testSeed } from "../support/prng.ts";

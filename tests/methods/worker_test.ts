@@ -1,6 +1,6 @@
 /**
- * worker_test.ts: the pool of the worker method: when it grows, shrinks and ends, and what becomes of IO
- * whose Worker dies.
+ * worker_test.ts: the pool of the worker method: when it grows, shrinks and ends, and what becomes
+ * of IO whose Worker dies.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";

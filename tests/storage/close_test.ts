@@ -56,7 +56,7 @@ for (const [name, verb, run] of USES) {
     (method) =>
       withFile(method, async (file, path, aio) => {
         const check = async () => {
-          // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+          // deno-lint-ignore require-await -- so that what it throws is a rejection, too.
           const error = await assertRejects(async () => run(file), Deno.errors.BadResource);
           assertEquals(error.message, `Cannot ${verb} ${JSON.stringify(path)}: the file is closed`);
         };
@@ -92,7 +92,7 @@ testEachMethod(
       await aio.close();
       assert(aio.isClosed);
       for (const [name, run] of AIO_USES) {
-        // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+        // deno-lint-ignore require-await -- so that what it throws is a rejection, too.
         const error = await assertRejects(async () => run(aio, path), Deno.errors.BadResource);
         assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
       }

@@ -15,7 +15,9 @@ import { hasRings } from "../support/rings/uring.ts";
 /** Deno wants --allow-all for whatever lies below /dev. */
 const isBelowDev = Deno.env.get("AIO_TEST_DIR")?.startsWith("/dev/") ?? false;
 
-/** Methods that need no more than the C library; rings that are mapped want all of `--allow-ffi`. */
+/**
+ * Methods that need no more than the C library; rings that are mapped want all of `--allow-ffi`.
+ */
 const SCOPED_METHODS = METHODS_UNDER_TEST.filter(({ name }) =>
   name === "sync" || (name === "io_uring" && hasRings("shared"))
 );

@@ -1,6 +1,6 @@
 /**
- * saturation_test.ts: far more at once than there is room for, and everything else of a program beside
- * it: all are served, in order, and the program ends when it is done.
+ * saturation_test.ts: far more at once than there is room for, and everything else of a program
+ * beside it: all are served, in order, and the program ends when it is done.
  */
 
 import { assert, assertEquals } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * stack_test.ts: the stack of a failed call begins with the line that called it or awaits it, and has
- * no frame of this module, whoever noticed the failure.
+ * stack_test.ts: the stack of a failed call begins with the line that called it or awaits it, and
+ * has no frame of this module, whoever noticed the failure.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * user_test_long_test.ts: users' own `deno test`, with its sanitizers on, is content with a test that opens
- * and closes, and finds an Aio that is not closed; and many such in a row keep nothing.
+ * user_test_long_test.ts: users' own `deno test`, with its sanitizers on, is content with a test
+ * that opens and closes, and finds an Aio that is not closed; and many such in a row keep nothing.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * belongings.ts: what a program has taken of the system and of an Aio, to be the same again at the end.
+ * belongings.ts: what a program has taken of the system and of an Aio, to be the same again at the
+ * end.
  *
  * @module
  */
@@ -50,8 +51,8 @@ export function aioBelongingsOf(aio: Aio): AioBelongings {
 }
 
 /**
- * Threads of this process but those of Deno's pool, which ends one that had nothing to do for 10 s, and
- * starts one when it likes.
+ * Threads of this process but those of Deno's pool, which ends one that had nothing to do for 10 s,
+ * and starts one when it likes.
  */
 export function countThreads(): number {
   return [...Deno.readDirSync("/proc/self/task")].filter(({ name }) => {

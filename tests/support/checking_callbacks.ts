@@ -1,6 +1,6 @@
 /**
- * checking_callbacks.ts: a module of callbacks that checks pages as a buffer manager does when it has
- * read them, for the option `callbackModules`: every thread loads it.
+ * checking_callbacks.ts: a module of callbacks that checks pages as a buffer manager does when it
+ * has read them, for the option `callbackModules`: every thread loads it.
  *
  * ```text
  * page        │ magic 4 │ block 4 │ checksum 4 │ content 500 │      all zeros: a new page, valid too
@@ -78,7 +78,9 @@ function checksumOf(page: Uint8Array, block: number): number {
   return hash >>> 0;
 }
 
-/** The files of this thread's IOs in words, by slot and generation: `report` is given only these. */
+/**
+ * The files of this thread's IOs in words, by slot and generation: `report` is given only these.
+ */
 const fileNames = new Map<string, string>();
 
 function fileKey(targetData: Int32Array): string {

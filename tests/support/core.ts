@@ -34,7 +34,9 @@ export interface Warning {
   readonly cause: unknown;
 }
 
-/** An Aio, a file of {@linkcode FILE_BYTES} bytes opened for reading and writing, and what was said. */
+/**
+ * An Aio, a file of {@linkcode FILE_BYTES} bytes opened for reading and writing, and what was said.
+ */
 export interface Fixture extends AsyncDisposable {
   readonly aio: Aio;
   readonly held: HeldMethod;

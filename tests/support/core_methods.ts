@@ -1,14 +1,14 @@
 /**
- * core_methods.ts: one suite for every method that the core is tested with: `held`, and every method
- * of this version, ignored by name where the machine lacks it.
+ * core_methods.ts: one suite for every method that the core is tested with: `held`, and every
+ * method of this version, ignored by name where the machine lacks it.
  *
- * So that one test body fits all, `held` is here a {@linkcode LookedAtMethod}: IO stays in flight until
- * somebody looks for it, in `checkDone()`, in `waitSync()` or by awaiting it, whichever thread does. A
- * test that wants it to end otherwise calls `fixture.held` itself.
+ * So that one test body fits all, `held` is here a {@linkcode LookedAtMethod}: IO stays in flight
+ * until somebody looks for it, in `checkDone()`, in `waitSync()` or by awaiting it, whichever
+ * thread does. A test that wants it to end otherwise calls `fixture.held` itself.
  *
  * A rule that holds in every state runs on every method. One about IO that is staged cannot be seen
- * with `sync` (needs {@linkcode STAGING}); one about IO that stays in flight until the test lets it go
- * can be seen with `held` alone, so such tests call `openHeld()` and are named after it.
+ * with `sync` (needs {@linkcode STAGING}); one about IO that stays in flight until the test lets it
+ * go can be seen with `held` alone, so such tests call `openHeld()` and are named after it.
  *
  * @module
  */
@@ -94,8 +94,8 @@ export function testEachCoreMethod(
 }
 
 /**
- * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests of
- * a file that want the same options. Its handles are idle, but were used before.
+ * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests
+ * of a file that want the same options. Its handles are idle, but were used before.
  *
  * @param name what is shown, in words
  * @param fn gets an Aio with a file, and the method's name
@@ -143,9 +143,9 @@ export function methodsFor(method: string): readonly IoMethod[] {
 }
 
 /**
- * A held method that behaves as a ring of the kernel's would where the IO takes no time: who waits for
- * an IO ends it, and who looks for completions of its own thread takes all that there are. Submitting
- * rings the thread's own doorbell, as such a ring does.
+ * A held method that behaves as a ring of the kernel's would where the IO takes no time: who waits
+ * for an IO ends it, and who looks for completions of its own thread takes all that there are.
+ * Submitting rings the thread's own doorbell, as such a ring does.
  */
 export class LookedAtMethod extends HeldMethod {
   readonly #submitted = new Set<AioHandle>();

@@ -1,6 +1,6 @@
 /**
- * forgotten.ts: the warning of `aio.close()` about files left open, for tests that leave them open and
- * are about something else.
+ * forgotten.ts: the warning of `aio.close()` about files left open, for tests that leave them open
+ * and are about something else.
  *
  * @module
  */

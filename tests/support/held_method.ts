@@ -3,10 +3,10 @@
  * any result or by really performing them. With it a test sees what `sync` cannot show: staged and
  * submitted IOs, all handles in use, waiting, batches.
  *
- * What is held is read from shared memory alone: an IO is held while its state is submitted, and its
- * place in the order is a number in the handle's word for the method. So whoever is attached to the
- * same memory may list and release, whichever thread submitted. Only the counters of calls below are
- * the calling thread's own.
+ * What is held is read from shared memory alone: an IO is held while its state is submitted, and
+ * its place in the order is a number in the handle's word for the method. So whoever is attached to
+ * the same memory may list and release, whichever thread submitted. Only the counters of calls
+ * below are the calling thread's own.
  *
  * @module
  */

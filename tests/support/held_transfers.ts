@@ -14,8 +14,9 @@ import { assert, assertEquals } from "@std/assert";
 export const TURNS = 8;
 
 /**
- * Lets the event loop come around until all that is over was handed out, and what follows is submitted.
- * On a busy machine each IO that is over is handed out in a turn of its own, after other work.
+ * Lets the event loop come around until all that is over was handed out, and what follows is
+ * submitted. On a busy machine each IO that is over is handed out in a turn of its own, after other
+ * work.
  */
 export async function turn({ aio }: Fixture): Promise<void> {
   for (let i = 0; i < TURNS; i++) {

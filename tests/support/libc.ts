@@ -1,5 +1,6 @@
 /**
- * libc.ts: where this machine's C library is, for programs that are run with no more than its permission.
+ * libc.ts: where this machine's C library is, for programs that are run with no more than its
+ * permission.
  *
  * @module
  */

@@ -56,8 +56,8 @@ export interface SharedAioNeeds {
 const sharedAios = new Map<string, SharedAio<Shareable>>();
 
 /**
- * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests of
- * a file that want the same options.
+ * The same for a test that leaves its Aio as it found it: one Aio a method does for all such tests
+ * of a file that want the same options.
  *
  * @param name what is shown, in words
  * @param fn gets the Aio, and the method's name
@@ -92,7 +92,9 @@ function sharedAioOf(method: IoMethodName, options: AioOptions): SharedAio<Share
   return shared;
 }
 
-/** Opens an Aio with one method, and no more memory and Workers than tests need; those run already. */
+/**
+ * Opens an Aio with one method, and no more memory and Workers than tests need; those run already.
+ */
 export async function openAio(method: IoMethodName, options: AioOptions = {}): Promise<Aio> {
   const own = {
     method,

@@ -1,11 +1,12 @@
 /**
- * patience.ts: how long tests wait. No test goes by the clock: it waits for an event, and only gives up
- * after {@linkcode HANG_MS}, which no event takes on any machine. Speed belongs to `bench`.
+ * patience.ts: how long tests wait. No test goes by the clock: it waits for an event, and only
+ * gives up after {@linkcode HANG_MS}, which no event takes on any machine. Speed belongs to
+ * `bench`.
  *
- * Where a delay is the subject, its limit is a multiple of one that is measured beside it, on the same
- * busy machine: {@linkcode Patience} does so for the library's own patience. A thread that waits checks
- * after a hundred sleeps of 1 ms whether the other threads still live; those take longer where the
- * processors are busy elsewhere.
+ * Where a delay is the subject, its limit is a multiple of one that is measured beside it, on the
+ * same busy machine: {@linkcode Patience} does so for the library's own patience. A thread that
+ * waits checks after a hundred sleeps of 1 ms whether the other threads still live; those take
+ * longer where the processors are busy elsewhere.
  *
  * @module
  */

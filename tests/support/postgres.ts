@@ -198,7 +198,9 @@ async function makeTemplate(): Promise<Template> {
   return { folder, relationPaths };
 }
 
-/** Removes most of a database's catalogs: making so many small files is most of what a copy costs. */
+/**
+ * Removes most of a database's catalogs: making so many small files is most of what a copy costs.
+ */
 async function removeCatalogs(database: string): Promise<void> {
   const catalogs = Array.from(Deno.readDirSync(database), ({ name }) => name).sort()
     .filter((name) => /^\d/.test(name) && parseInt(name) < USER_RELATION_MIN);

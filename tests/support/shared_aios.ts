@@ -1,11 +1,11 @@
 /**
- * shared_aios.ts: Aios that the tests of one file share, as each costs milliseconds to open, and with
- * the method worker the start of a pool.
+ * shared_aios.ts: Aios that the tests of one file share, as each costs milliseconds to open, and
+ * with the method worker the start of a pool.
  *
- * They are opened before the first test of the file and closed after the last one: what is opened in
- * one test and used in the next would be a leak to the sanitizers. A test gets one with nothing under
- * way and has to leave it so: what it leaves behind fails that test, not the next one. Its memory and IO
- * that is still in flight are taken back for it.
+ * They are opened before the first test of the file and closed after the last one: what is opened
+ * in one test and used in the next would be a leak to the sanitizers. A test gets one with nothing
+ * under way and has to leave it so: what it leaves behind fails that test, not the next one. Its
+ * memory and IO that is still in flight are taken back for it.
  *
  * @module
  */

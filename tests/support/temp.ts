@@ -110,7 +110,9 @@ export function mountTmpfs(bytes: number): Promise<TempDir> {
   return mountFileSystem("tmpfs", `size=${bytes},mode=0777`);
 }
 
-/** The same of a file system that has no direct I/O. Only where {@linkcode tmpfsAvailable} says so. */
+/**
+ * The same of a file system that has no direct I/O. Only where {@linkcode tmpfsAvailable} says so.
+ */
 export function mountRamfs(): Promise<TempDir> {
   return mountFileSystem("ramfs", "mode=0777");
 }

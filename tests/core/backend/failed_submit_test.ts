@@ -1,6 +1,6 @@
 /**
- * failed_submit_test.ts: a method whose submit throws half-way. What it took stays its own, what it did
- * not take stays staged, and no batch stays open.
+ * failed_submit_test.ts: a method whose submit throws half-way. What it took stays its own, what it
+ * did not take stays staged, and no batch stays open.
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * call_workers_test.ts: Workers that execute calls of the C library: what a call returns, how many there
- * are, and when they end.
+ * call_workers_test.ts: Workers that execute calls of the C library: what a call returns, how many
+ * there are, and when they end.
  *
  * @module
  */

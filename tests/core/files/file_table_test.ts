@@ -1,4 +1,6 @@
-/** open_file_test.ts: the table of open files: slots, generations, users, the closing mark, paths. */
+/**
+ * open_file_test.ts: the table of open files: slots, generations, users, the closing mark, paths.
+ */
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";

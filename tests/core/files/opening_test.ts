@@ -1,6 +1,6 @@
 /**
- * opening_test.ts: what is refused while a file is opened leaves the file as it was, whatever refuses it
- * and however late, and what was made for it is gone.
+ * opening_test.ts: what is refused while a file is opened leaves the file as it was, whatever
+ * refuses it and however late, and what was made for it is gone.
  *
  * @module
  */

@@ -28,8 +28,8 @@ function testLayers(name: string, fn: (fixture: Fixture) => void | Promise<void>
 }
 
 /**
- * Starts a read with callbacks of our own, and waits for it. What the system said is replaced: a hook
- * also keeps the IO in this thread, whose `trace` and `hooks` its callbacks use.
+ * Starts a read with callbacks of our own, and waits for it. What the system said is replaced: a
+ * hook also keeps the IO in this thread, whose `trace` and `hooks` its callbacks use.
  */
 function run({ aio, file }: Fixture, ...names: string[]): { ref: WaitRef; ret: AioReturn } {
   const ret = new AioReturn();

@@ -1,6 +1,6 @@
 /**
- * counters_test.ts: what a backend has done so far, counted in shared memory: each counter by itself,
- * then what must hold after any mix of work.
+ * counters_test.ts: what a backend has done so far, counted in shared memory: each counter by
+ * itself, then what must hold after any mix of work.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -34,8 +34,8 @@ function testCounters(
 }
 
 /**
- * Runs something whose IOs end with these raw results, one after another; undefined: as they are. The
- * hook also keeps IO in this thread.
+ * Runs something whose IOs end with these raw results, one after another; undefined: as they are.
+ * The hook also keeps IO in this thread.
  */
 async function endingWith(
   { aio }: Fixture,

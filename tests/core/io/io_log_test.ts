@@ -1,6 +1,6 @@
 /**
- * io_log_test.ts: the lines of the log, in PostgreSQL's form and at each level, and what the hook that
- * takes them may do.
+ * io_log_test.ts: the lines of the log, in PostgreSQL's form and at each level, and what the hook
+ * that takes them may do.
  */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";

@@ -1,6 +1,7 @@
 /**
- * operation_test.ts: every operation of the table on every method, by `handle.start()`: what it does,
- * what `ios()` shows of it, and what of its operands is refused. A row without a case fails here.
+ * operation_test.ts: every operation of the table on every method, by `handle.start()`: what it
+ * does, what `ios()` shows of it, and what of its operands is refused. A row without a case fails
+ * here.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

@@ -1,4 +1,7 @@
-/** layer_hooks_test.ts: what layers are called for when a thread dies or a file closes: when, and how often. */
+/**
+ * layer_hooks_test.ts: what layers are called for when a thread dies or a file closes: when, and
+ * how often.
+ */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";

@@ -1,6 +1,6 @@
 /**
- * resource_owner_test.ts: who a handle is charged to. The rows of PostgreSQL's test_handle are here,
- * in the words of owners: a statement is an owner, a transaction the owner above it.
+ * resource_owner_test.ts: who a handle is charged to. The rows of PostgreSQL's test_handle are
+ * here, in the words of owners: a statement is an owner, a transaction the owner above it.
  */
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";

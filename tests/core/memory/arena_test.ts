@@ -1,4 +1,7 @@
-/** arena_test.ts: the arena's runs of pages: first fit, misuse of free, and random use against a model. */
+/**
+ * arena_test.ts: the arena's runs of pages: first fit, misuse of free, and random use against a
+ * model.
+ */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";

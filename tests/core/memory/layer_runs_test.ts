@@ -1,4 +1,7 @@
-/** layer_runs_test.ts: memory of the arena that belongs to a layer: where it lies, who finds and frees it. */
+/**
+ * layer_runs_test.ts: memory of the arena that belongs to a layer: where it lies, who finds and
+ * frees it.
+ */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";

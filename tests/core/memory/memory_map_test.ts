@@ -1,4 +1,6 @@
-/** memory_map_test.ts: which memory IO may use without being executed at once, and adopting more. */
+/**
+ * memory_map_test.ts: which memory IO may use without being executed at once, and adopting more.
+ */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fs from "node:fs";

@@ -1,7 +1,7 @@
 /**
  * pinned_memory_test.ts: memory that a Worker adopted outlives the Worker, as IO of it may still be
- * performed; and it is let go by `close()`. Each program runs in a process of its own, which looks at
- * its own map of memory.
+ * performed; and it is let go by `close()`. Each program runs in a process of its own, which looks
+ * at its own map of memory.
  */
 
 import { assertEquals } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * batchmode_test.ts: the peer's test_batchmode: what becomes of a batch that a statement leaves open.
- * Its case that a ROLLBACK does not warn is commented out there; here it is a test.
+ * batchmode_test.ts: the peer's test_batchmode: what becomes of a batch that a statement leaves
+ * open. Its case that a ROLLBACK does not warn is commented out there; here it is a test.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";

@@ -1,7 +1,8 @@
 /**
  * close_fd_test.ts: the peer's test_close_fd: a file is closed while a read of it is staged or in
- * flight. Closing submits what is staged, and waits where the method needs that; nobody complains, and
- * the read has the data of the file that it was started on, whatever gets the descriptor's number next.
+ * flight. Closing submits what is staged, and waits where the method needs that; nobody complains,
+ * and the read has the data of the file that it was started on, whatever gets the descriptor's
+ * number next.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";

@@ -1,4 +1,7 @@
-/** complete_foreign_long_test.ts: what complete_foreign_test.ts shows, with each way to wait for each end. */
+/**
+ * complete_foreign_long_test.ts: what complete_foreign_test.ts shows, with each way to wait for
+ * each end.
+ */
 
 import { testGone } from "./gone.ts";
 import { WAYS } from "./peer.ts";

@@ -1,9 +1,10 @@
 /**
- * complete_foreign_test.ts: the peer's test_complete_foreign: A starts a read and does not wait, or is
- * gone; B waits for it and gets the page. Who completes it depends on the method: with `held` it is B,
- * with `sync` it was A. A and B are the test's thread and a Worker, both ways round. The frames are
- * memory of whoever stays: in the peer, of the buffer pool. A pair waits in all ways, one after the
- * other, and one Worker is all tests' that leave it alive: it takes longer to start than all they do.
+ * complete_foreign_test.ts: the peer's test_complete_foreign: A starts a read and does not wait, or
+ * is gone; B waits for it and gets the page. Who completes it depends on the method: with `held` it
+ * is B, with `sync` it was A. A and B are the test's thread and a Worker, both ways round. The
+ * frames are memory of whoever stays: in the peer, of the buffer pool. A pair waits in all ways,
+ * one after the other, and one Worker is all tests' that leave it alive: it takes longer to start
+ * than all they do.
  */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
@@ -39,7 +40,9 @@ function completionsIn(logs: readonly string[], { index }: WaitRef): string[] {
   return logs.filter((line) => line.startsWith(`io ${index} `) && line.includes(": completed: "));
 }
 
-/** Whether an IO is logged as completed once, with a status, by whoever should have completed it. */
+/**
+ * Whether an IO is logged as completed once, with a status, by whoever should have completed it.
+ */
 function assertCompletedBy(
   method: string,
   ref: WaitRef,

@@ -1,6 +1,6 @@
 /**
- * generations.ts: handles at a given generation, and the check that generation_test.ts makes with one
- * of them, and generation_long_test.ts with several.
+ * generations.ts: handles at a given generation, and the check that generation_test.ts makes with
+ * one of them, and generation_long_test.ts with several.
  *
  * @module
  */
@@ -13,7 +13,9 @@ import type { Fixture } from "../../support/core.ts";
 import { expectedPages, makeFrames, outcomeOf, startPages, testPages, WAYS } from "./peer.ts";
 import type { StartSession } from "./session.ts";
 
-/** Sets the generation of the idle handle that the next `acquire()` takes, which nobody has claimed. */
+/**
+ * Sets the generation of the idle handle that the next `acquire()` takes, which nobody has claimed.
+ */
 export function setGeneration({ aio }: Fixture, generation: number): void {
   const { control } = backendOf(aio);
   const at = control.handleAt(0);

@@ -1,6 +1,6 @@
 /**
- * gone.ts: the check that complete_foreign_test.ts makes with one way to wait for each end of A, and
- * complete_foreign_long_test.ts with all.
+ * gone.ts: the check that complete_foreign_test.ts makes with one way to wait for each end of A,
+ * and complete_foreign_long_test.ts with all.
  *
  * @module
  */

@@ -2,8 +2,8 @@
  * handle_test.ts: the peer's test_handle, all eleven rows: handles that are got and not started.
  *
  * A statement, and so an implicit transaction, is `aio.withOwner()`. An explicit transaction is a
- * `ResourceOwner` that statements are below: COMMIT is its `release()`, ROLLBACK that with `onError`.
- * A savepoint is an owner between the two.
+ * `ResourceOwner` that statements are below: COMMIT is its `release()`, ROLLBACK that with
+ * `onError`. A savepoint is an owner between the two.
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";

@@ -1,7 +1,7 @@
 /**
  * inject_test.ts: the peer's test_inject: results that are shorter than what the system said, or
- * errors, put in by a hook. As the peer's hook does, it zeroes what was "not read", so that who takes
- * a short read for a whole one is found out.
+ * errors, put in by a hook. As the peer's hook does, it zeroes what was "not read", so that who
+ * takes a short read for a whole one is found out.
  */
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";

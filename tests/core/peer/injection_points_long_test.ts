@@ -1,7 +1,7 @@
 /**
- * injection_points_long_test.ts: the three places where a hook can step in: in which thread and state it is
- * called, that it can block, throw, and be taken away. The peer has one of the places (and one in its
- * workers), for the whole server; here a hook is its thread's.
+ * injection_points_long_test.ts: the three places where a hook can step in: in which thread and
+ * state it is called, that it can block, throw, and be taken away. The peer has one of the places
+ * (and one in its workers), for the whole server; here a hook is its thread's.
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";

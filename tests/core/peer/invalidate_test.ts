@@ -1,7 +1,7 @@
 /**
- * invalidate_test.ts: the peer's test_invalidate: what a read is about goes away while the read is on
- * its way. The peer's relations of three kinds (normal, unlogged, temporary) that are rolled back or
- * dropped are a file whose name is removed, or taken by another file, or that is cut.
+ * invalidate_test.ts: the peer's test_invalidate: what a read is about goes away while the read is
+ * on its way. The peer's relations of three kinds (normal, unlogged, temporary) that are rolled
+ * back or dropped are a file whose name is removed, or taken by another file, or that is cut.
  */
 
 import { assert, assertEquals } from "@std/assert";

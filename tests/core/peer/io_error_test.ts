@@ -1,8 +1,8 @@
 /**
- * io_error_test.ts: the peer's test_io_error: a page that the checker refuses is an error of its IO,
- * for pages in the arena and in plain memory, however the IO is waited for and however large it is.
- * The peer's three ways (a read by hand, a sequential scan, a scan by tuple ids) are a read of one
- * page, a scan of IOs one after another, and a read of several pages at once.
+ * io_error_test.ts: the peer's test_io_error: a page that the checker refuses is an error of its
+ * IO, for pages in the arena and in plain memory, however the IO is waited for and however large it
+ * is. The peer's three ways (a read by hand, a sequential scan, a scan by tuple ids) are a read of
+ * one page, a scan of IOs one after another, and a read of several pages at once.
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * io_method_test.ts: the peer's case io_method and of 003_initdb what makes sense here: it runs with
- * the method that was asked for, starts and stops. initdb itself has no counterpart.
+ * io_method_test.ts: the peer's case io_method and of 003_initdb what makes sense here: it runs
+ * with the method that was asked for, starts and stops. initdb itself has no counterpart.
  */
 
 import { assertEquals } from "@std/assert";

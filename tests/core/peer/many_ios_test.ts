@@ -1,6 +1,6 @@
 /**
- * many_ios_test.ts: more IOs than a batch takes, than there are handles, and than anybody waits for:
- * gaps of the peer's suite.
+ * many_ios_test.ts: more IOs than a batch takes, than there are handles, and than anybody waits
+ * for: gaps of the peer's suite.
  */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * peer.ts: what the tests of this folder share. They are the cases of PostgreSQL's own test suite of
- * its AIO (src/test/modules/test_aio), section by section, run against every method.
+ * peer.ts: what the tests of this folder share. They are the cases of PostgreSQL's own test suite
+ * of its AIO (src/test/modules/test_aio), section by section, run against every method.
  *
  * ```text
  * io_method, 003_initdb   io_method_test.ts         test_close_fd         close_fd_test.ts
@@ -10,16 +10,17 @@
  * test_complete_foreign   complete_foreign_test.ts
  * ```
  *
- * Beyond it, where it has gaps: injection_points_long_test.ts, generation_test.ts, many_ios_test.ts.
+ * Beyond it, where it has gaps: injection_points_long_test.ts, generation_test.ts,
+ * many_ios_test.ts.
  *
- * What takes the place of what: a session is a thread, a statement is an owner, a relation is a file
- * of 512-byte pages, its buffer manager is the callback `checkedPages`, a temporary table is plain
- * memory with the flag `"referencesLocal"`, the server log is `onLog`, a client's messages are
- * `onWarning` and what `reportResult()` throws.
+ * What takes the place of what: a session is a thread, a statement is an owner, a relation is a
+ * file of 512-byte pages, its buffer manager is the callback `checkedPages`, a temporary table is
+ * plain memory with the flag `"referencesLocal"`, the server log is `onLog`, a client's messages
+ * are `onWarning` and what `reportResult()` throws.
  *
  * Without a counterpart:
- * - test_startwait_io: who may start IO on a page that another one reads is the business of a buffer
- *   pool, which this version has not.
+ * - test_startwait_io: who may start IO on a page that another one reads is the business of a
+ *   buffer pool, which this version has not.
  * - test_checksum, test_ignore_checksum, test_checksum_createdb: statistics of a database, and a
  *   setting of its page checker, which is a stand-in here; catalogs and databases there are none.
  * - test_inject_worker, 002_io_workers: the method worker, which this version has not.

@@ -1,6 +1,7 @@
 /**
- * zero_test.ts: the peer's test_zero: invalid pages are zeroed instead of refused, if the reader wants
- * that, or its session has it set. The wish travels with the IO, and the warning goes to its issuer.
+ * zero_test.ts: the peer's test_zero: invalid pages are zeroed instead of refused, if the reader
+ * wants that, or its session has it set. The wish travels with the IO, and the warning goes to its
+ * issuer.
  */
 
 import { assertEquals, assertRejects } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * io_rows_changing_test.ts: what ios() shows while the IOs that it looks at go on, and while it is called within itself.
+ * io_rows_changing_test.ts: what ios() shows while the IOs that it looks at go on, and while it is
+ * called within itself.
  */
 
 import { assertEquals } from "@std/assert";

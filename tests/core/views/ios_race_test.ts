@@ -1,6 +1,7 @@
 /**
- * ios_race_test.ts: no row of the view of all IOs shows what never was, whatever other threads write
- * while it is read. Each check has canaries: the view without a part of its protocol must fail it.
+ * ios_race_test.ts: no row of the view of all IOs shows what never was, whatever other threads
+ * write while it is read. Each check has canaries: the view without a part of its protocol must
+ * fail it.
  *
  * @module
  */
@@ -104,7 +105,11 @@ class Replay {
     }
   }
 
-  /** Lists from a moment on, with so many writes before the loads of those numbers. @returns a fault */
+  /**
+   * Lists from a moment on, with so many writes before the loads of those numbers.
+   *
+   * @returns a fault
+   */
   list(list: ListIos, start: number, pauses: ReadonlyMap<number, number>): string | null {
     this.restart(start);
     const { load } = Atomics;
@@ -120,7 +125,9 @@ class Replay {
     }
   }
 
-  /** Right is what could be seen at one moment of the listing; nothing, if the handle was recycled. */
+  /**
+   * Right is what could be seen at one moment of the listing; nothing, if the handle was recycled.
+   */
   #judge(shown: string, start: number): string | null {
     const moments = this.still.slice(start, this.#done + 1);
     if (moments.includes(shown)) return null;

@@ -16,7 +16,11 @@ interface Found {
   readonly left?: number;
 }
 
-/** After looks that found completions, each so late after the one before. @returns when the last one was */
+/**
+ * After looks that found completions, each so late after the one before.
+ *
+ * @returns when the last one was
+ */
 function teach(spin: Spin, tookMs: number, { count = 1, left = 0 }: Found = {}): number {
   spin.begin(0);
   for (let i = 1; i <= LESSONS; i++) spin.learn(i * tookMs, count, left);

@@ -1,6 +1,7 @@
 /**
- * uring_cached_reads_test.ts: reads that are in the page cache go without the ring where that may be
- * expected of them, and through it as soon as one is not there, not alone, not in full or not a read.
+ * uring_cached_reads_test.ts: reads that are in the page cache go without the ring where that may
+ * be expected of them, and through it as soon as one is not there, not alone, not in full or not a
+ * read.
  */
 
 import { closeSync as closeFd, openSync as openFd } from "node:fs";

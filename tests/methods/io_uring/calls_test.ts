@@ -1,6 +1,6 @@
 /**
- * io_uring_calls_test.ts: io_uring by either library and with rings of either form: the whole suite runs
- * with liburing and the rings of this kernel, and again with the C library and mapped rings
+ * io_uring_calls_test.ts: io_uring by either library and with rings of either form: the whole suite
+ * runs with liburing and the rings of this kernel, and again with the C library and mapped rings
  * (`deno task test:mapped`); here is each of the four.
  */
 

@@ -1,6 +1,7 @@
 /**
- * uring_files_test.ts: files that a ring knows by number: after how many IOs it does, that what is read
- * is always what the descriptor says, and that whoever closes the file has all rings forget it.
+ * uring_files_test.ts: files that a ring knows by number: after how many IOs it does, that what is
+ * read is always what the descriptor says, and that whoever closes the file has all rings forget
+ * it.
  */
 
 import { assertEquals } from "@std/assert";

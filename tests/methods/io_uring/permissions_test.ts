@@ -1,6 +1,7 @@
 /**
- * io_uring_permissions_test.ts: what a program has to be granted for io_uring: its data and the C library
- * by its path, wherever the module comes from. With liburing's path, too, the calls go through that.
+ * io_uring_permissions_test.ts: what a program has to be granted for io_uring: its data and the C
+ * library by its path, wherever the module comes from. With liburing's path, too, the calls go
+ * through that.
  */
 
 import { assert, assertEquals } from "@std/assert";

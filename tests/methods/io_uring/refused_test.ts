@@ -1,6 +1,6 @@
 /**
- * io_uring_refused_test.ts: machines that refuse io_uring, for real: each in a process of its own, which
- * goes on with another method and says why.
+ * io_uring_refused_test.ts: machines that refuse io_uring, for real: each in a process of its own,
+ * which goes on with another method and says why.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";

@@ -1,6 +1,7 @@
 /**
- * worker_compile_test.ts: `deno compile` takes the modules of IO Workers along, by an import that it can
- * follow. What it embeds is what it lists; the program itself is not run, as that takes a download.
+ * worker_compile_test.ts: `deno compile` takes the modules of IO Workers along, by an import that
+ * it can follow. What it embeds is what it lists; the program itself is not run, as that takes a
+ * download.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * worker_program_test.ts: programs with the worker method: what they need, when they end, and what they
- * are told where Workers cannot be started.
+ * worker_program_test.ts: programs with the worker method: what they need, when they end, and what
+ * they are told where Workers cannot be started.
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";

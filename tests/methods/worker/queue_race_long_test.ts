@@ -1,4 +1,7 @@
-/** worker_queue_race_long_test.ts: threads that meet at the lock of the queue lose no IO, and wait for no other. */
+/**
+ * worker_queue_race_long_test.ts: threads that meet at the lock of the queue lose no IO, and wait
+ * for no other.
+ */
 
 import { assert, assertEquals } from "@std/assert";
 import { race } from "../../support/threads/queue_race.ts";

@@ -1,6 +1,6 @@
 /**
- * worker_waiters_test.ts: threads that wait for IO which its issuer executes in the submit, as it is in
- * the page cache, while no Worker runs: whoever claims it completes it, and only that one.
+ * worker_waiters_test.ts: threads that wait for IO which its issuer executes in the submit, as it
+ * is in the page cache, while no Worker runs: whoever claims it completes it, and only that one.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * aborted_memory_test.ts: reads that are aborted at random moments, with the collector forced
- * between: nothing that was given back is written to, though the kernel, or another thread, may be at
- * it for a while yet. A canary gives memory back too early, and is found. With more reads:
+ * between: nothing that was given back is written to, though the kernel, or another thread, may be
+ * at it for a while yet. A canary gives memory back too early, and is found. With more reads:
  * aborted_memory_long_test.ts.
  */
 

@@ -1,6 +1,6 @@
 /**
- * close_failures_test.ts: aio.close() gives everything back, whatever fails on the way, and then tells
- * all of it; what it had to close for its user it names.
+ * close_failures_test.ts: aio.close() gives everything back, whatever fails on the way, and then
+ * tells all of it; what it had to close for its user it names.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * direct_tried_test.ts: direct I/O is tried, as the system takes the flag where there is none, and its
- * alignment is never less than a block, as the system serves less from the page cache.
+ * direct_tried_test.ts: direct I/O is tried, as the system takes the flag where there is none, and
+ * its alignment is never less than a block, as the system serves less from the page cache.
  *
  * @module
  */

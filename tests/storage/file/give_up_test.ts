@@ -1,7 +1,7 @@
 /**
- * give_up_test.ts: whoever waits for the end of a file, or of the Aio, can give up when the device does
- * not answer: nothing keeps the event loop alive then, and if the device answers after all the rest
- * follows by itself.
+ * give_up_test.ts: whoever waits for the end of a file, or of the Aio, can give up when the device
+ * does not answer: nothing keeps the event loop alive then, and if the device answers after all the
+ * rest follows by itself.
  *
  * @module
  */

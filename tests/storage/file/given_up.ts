@@ -1,6 +1,6 @@
 /**
- * given_up.ts: the check that give_up_test.ts makes with some operations, and give_up_long_test.ts with
- * the others: a program that gives up a close ends, whatever hangs.
+ * given_up.ts: the check that give_up_test.ts makes with some operations, and give_up_long_test.ts
+ * with the others: a program that gives up a close ends, whatever hangs.
  *
  * @module
  */

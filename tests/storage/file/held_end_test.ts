@@ -1,5 +1,6 @@
 /**
- * held_end_test.ts: what becomes of IO in flight when its file closes, its view is freed or its signal aborts.
+ * held_end_test.ts: what becomes of IO in flight when its file closes, its view is freed or its
+ * signal aborts.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

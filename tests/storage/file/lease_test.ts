@@ -1,6 +1,6 @@
 /**
- * lease_test.ts: a file under a lease, as Samba and NFS servers take them, is opened when its holder
- * has let go, as `Deno.open` does; and a pipe holds up nobody.
+ * lease_test.ts: a file under a lease, as Samba and NFS servers take them, is opened when its
+ * holder has let go, as `Deno.open` does; and a pipe holds up nobody.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * lost_write_back_test.ts: a device that loses what the system writes back to it. The kernel tells that
- * once; here nobody whose flush overlapped it, or came later, is told that all went well.
+ * lost_write_back_test.ts: a device that loses what the system writes back to it. The kernel tells
+ * that once; here nobody whose flush overlapped it, or came later, is told that all went well.
  *
  * @module
  */
@@ -54,7 +54,9 @@ async function checkRejected(promise: Promise<unknown>): Promise<void> {
   assert(["ENOSPC", "EIO"].includes(error.code), error.message);
 }
 
-/** What was there is, and the disk is fine: the file is opened again, verified and written again. */
+/**
+ * What was there is, and the disk is fine: the file is opened again, verified and written again.
+ */
 async function checkRemedy({ disk, aio, path }: Fixture): Promise<void> {
   await disk.recover();
   const again = await aio.openFile(path, { read: true, write: true });

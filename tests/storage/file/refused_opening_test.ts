@@ -1,6 +1,6 @@
 /**
- * refused_opening_test.ts: openFile() that is refused leaves the file as it was, and what it made is
- * gone. What is refused later than these can show is in tests/core/files/opening_test.ts.
+ * refused_opening_test.ts: openFile() that is refused leaves the file as it was, and what it made
+ * is gone. What is refused later than these can show is in tests/core/files/opening_test.ts.
  *
  * @module
  */
@@ -94,7 +94,9 @@ async function testClosedMeanwhile(
   assertEquals(await contentIn(dir), isThere ? CONTENT : null);
 }
 
-/** Descriptors of a program that runs out of them: what Deno and an Aio need, and some to use up. */
+/**
+ * Descriptors of a program that runs out of them: what Deno and an Aio need, and some to use up.
+ */
 const DESCRIPTORS_MAX = 96;
 
 /** What a program has no descriptor left for, and the call that the system refuses. */
@@ -107,9 +109,10 @@ const LACKS = {
 type Lack = keyof typeof LACKS;
 
 /**
- * How a program takes what an opening needs. One descriptor is left for what an opening keeps in reserve
- * until the file is open: with none Deno itself ends the program. Where only the duplicate is to fail,
- * one more is left for the file, and as soon as that is open the one in reserve is beyond the limit.
+ * How a program takes what an opening needs. One descriptor is left for what an opening keeps in
+ * reserve until the file is open: with none Deno itself ends the program. Where only the duplicate
+ * is to fail, one more is left for the file, and as soon as that is open the one in reserve is
+ * beyond the limit.
  */
 const TAKINGS: Readonly<Record<Lack, string>> = {
   "the file": "leaveOne();",
@@ -173,7 +176,10 @@ function exhaustedProgram(
 /** The runtime itself may lack a descriptor, and ends then. */
 const RUNS_MAX = 5;
 
-/** A program that executes another one in a Worker. The main thread sleeps: it may need a descriptor. */
+/**
+ * A program that executes another one in a Worker. The main thread sleeps: it may need a
+ * descriptor.
+ */
 function inWorker(source: string): string {
   const program = `import { Aio } from ${JSON.stringify(LIBRARY_URL)};
     const isOver = await new Promise((resolve) => self.onmessage = ({ data }) => resolve(data));
@@ -199,7 +205,8 @@ async function testExhausted(
   const source = lack === "the file" ? program : inWorker(program);
   const run = () => runProgram(source, { shell: `ulimit -n ${DESCRIPTORS_MAX}` });
   let result = await run();
-  // A thread of the runtime that wants one in the wrong moment panics, which tells nothing of this module.
+  // A thread of the runtime that wants one in the wrong moment panics, which tells nothing of this
+  // module.
   for (let runs = 1; runs < RUNS_MAX && result.stderr.includes("Deno has panicked"); runs++) {
     result = await run();
   }

@@ -1,6 +1,6 @@
 /**
- * shared_descriptors_test.ts: a file that several threads use keeps every descriptor until the last of
- * them is done, whichever that is; then the thread that opened it closes Deno's own.
+ * shared_descriptors_test.ts: a file that several threads use keeps every descriptor until the last
+ * of them is done, whichever that is; then the thread that opened it closes Deno's own.
  *
  * @module
  */

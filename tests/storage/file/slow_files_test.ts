@@ -1,7 +1,7 @@
 /**
- * slow_files_test.ts: files on a file system that answers when it likes, or never: nothing of opening,
- * measuring, cutting and closing holds up the event loop, errors have their numbers, and whoever waits
- * for an end can give it up.
+ * slow_files_test.ts: files on a file system that answers when it likes, or never: nothing of
+ * opening, measuring, cutting and closing holds up the event loop, errors have their numbers, and
+ * whoever waits for an end can give it up.
  *
  * @module
  */

@@ -334,7 +334,9 @@ export function assertThrows<E extends Error = Error>(
 
 /** Asserts that a function returns a promise that rejects; resolves with the reason. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
-/** Asserts that a function's promise rejects with an error of a class, with a text in its message. */
+/**
+ * Asserts that a function's promise rejects with an error of a class, with a text in its message.
+ */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   ErrorClass: Constructor<E>,

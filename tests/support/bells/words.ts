@@ -1,5 +1,6 @@
 /**
- * words.ts: the words of shared memory that the tests of wake-ups look at, and a step between looks.
+ * words.ts: the words of shared memory that the tests of wake-ups look at, and a step between
+ * looks.
  *
  * @module
  */

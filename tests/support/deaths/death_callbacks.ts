@@ -1,6 +1,6 @@
 /**
- * death_callbacks.ts: a module of callbacks with one, `mortal`, that ends its thread in the middle of
- * an IO, once it was armed there. In all other threads it changes nothing.
+ * death_callbacks.ts: a module of callbacks with one, `mortal`, that ends its thread in the middle
+ * of an IO, once it was armed there. In all other threads it changes nothing.
  *
  * @module
  */

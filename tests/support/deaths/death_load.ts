@@ -1,7 +1,7 @@
 /**
- * death_load.ts: what each thread of `deaths.ts` does while it lives: it issues reads, publishes their
- * wait references, awaits its own and others', and completes whatever is held, or done by the kernel,
- * whoever issued it.
+ * death_load.ts: what each thread of `deaths.ts` does while it lives: it issues reads, publishes
+ * their wait references, awaits its own and others', and completes whatever is held, or done by the
+ * kernel, whoever issued it.
  *
  * @module
  */
@@ -70,8 +70,8 @@ export class Mailbox {
   }
 
   /**
-   * The Worker is about to be cut in mid-function, which is not the end: what is left of it can run for
-   * another turn of the event loop, or be cut there once more, with its own lists half-way.
+   * The Worker is about to be cut in mid-function, which is not the end: what is left of it can run
+   * for another turn of the event loop, or be cut there once more, with its own lists half-way.
    */
   setCut(lane: number): void {
     Atomics.store(this.#words, lane * LANE_WORDS, CUT);
@@ -88,7 +88,9 @@ export class Mailbox {
     this.setThreadId(lane, 0);
   }
 
-  /** The Worker runs. Said here and not in a message: one that ends at once may take those with it. */
+  /**
+   * The Worker runs. Said here and not in a message: one that ends at once may take those with it.
+   */
   setThreadId(lane: number, threadId: number): void {
     Atomics.store(this.#words, lane * LANE_WORDS + 3, threadId);
   }
@@ -153,9 +155,9 @@ interface Since {
 }
 
 /**
- * One thread's part in the load, and how long its waits take. What is not the library's fault does not
- * count: the time for which the event loop did not come around, for want of a processor or because it
- * started Workers. What blocks in the library counts as it is.
+ * One thread's part in the load, and how long its waits take. What is not the library's fault does
+ * not count: the time for which the event loop did not come around, for want of a processor or
+ * because it started Workers. What blocks in the library counts as it is.
  */
 export class Load {
   readonly #parts: LoadParts;

@@ -1,11 +1,12 @@
 /**
- * death_worker.ts: a Worker of `deaths.ts`: it takes part in the load, and ends when and as it was told.
+ * death_worker.ts: a Worker of `deaths.ts`: it takes part in the load, and ends when and as it was
+ * told.
  *
- * `terminate()` does not cut a thread that is busy: it ends when it comes back to its event loop. So one
- * that is to be terminated asks for it and goes to sleep there, in the middle of what it is at. It must
- * not sleep for long: the main thread may be blocked by just that, and could never terminate it. It
- * lets go then, and tries again. In the middle of a function there is no event loop, so once it was
- * terminated there it ends itself.
+ * `terminate()` does not cut a thread that is busy: it ends when it comes back to its event loop.
+ * So one that is to be terminated asks for it and goes to sleep there, in the middle of what it is
+ * at. It must not sleep for long: the main thread may be blocked by just that, and could never
+ * terminate it. It lets go then, and tries again. In the middle of a function there is no event
+ * loop, so once it was terminated there it ends itself.
  *
  * @module
  */
@@ -80,8 +81,8 @@ class End {
   }
 
   /**
-   * Right after one of the next atomic operations, whichever part of the library is at it: between any
-   * two of its stores that other threads go by.
+   * Right after one of the next atomic operations, whichever part of the library is at it: between
+   * any two of its stores that other threads go by.
    *
    * @param max how many of them there may be before
    */
@@ -101,7 +102,8 @@ class End {
 
   #afterOperation(args: readonly unknown[]): void {
     const [, , first, second] = args;
-    // A bell that will never ring (doorbell.ts), a descriptor that only this thread knew (file_table.ts).
+    // A bell that will never ring (doorbell.ts), a descriptor that only this thread knew
+    // (file_table.ts).
     if ((first === PARKED && second === RUNG) || first === NO_FD) this.#mailbox.noteLoss();
     this.atOnce();
   }

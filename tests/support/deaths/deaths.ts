@@ -1,7 +1,7 @@
 /**
- * deaths.ts: Workers that end without `close()`, each in its way and in the middle of something: one by
- * one, or as a load of one main thread and several of them at a time that issue, await and complete each
- * other's IO. The main thread takes part in it, so that somebody always lives.
+ * deaths.ts: Workers that end without `close()`, each in its way and in the middle of something:
+ * one by one, or as a load of one main thread and several of them at a time that issue, await and
+ * complete each other's IO. The main thread takes part in it, so that somebody always lives.
  *
  * @module
  */
@@ -86,7 +86,10 @@ export function mortalMethods(method: string, held: HeldMethod): readonly IoMeth
   return [createIoUringMethod(null, { ...DEFAULT_TUNING, inlineBytesMax: 0 })];
 }
 
-/** Opens an Aio for such Workers: with the callback that ends a thread, and IO that anybody completes. */
+/**
+ * Opens an Aio for such Workers: with the callback that ends a thread, and IO that anybody
+ * completes.
+ */
 export async function openMortal(
   method: MortalMethod = "held",
   maxBackends = BACKENDS,
@@ -103,8 +106,8 @@ export async function openMortal(
 }
 
 /**
- * Every way to end in the middle of everything, each about as often, in random order. So many as there
- * are things have each thing once, and each way, too.
+ * Every way to end in the middle of everything, each about as often, in random order. So many as
+ * there are things have each thing once, and each way, too.
  */
 export function randomFates(
   count: number,

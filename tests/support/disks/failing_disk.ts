@@ -1,6 +1,7 @@
 /**
- * failing_disk.ts: a file system whose device fails to write: an ext4 in a sparse image on a tmpfs that
- * is full. The page cache takes every write; writing it back fails with ENOSPC, and the kernel drops it.
+ * failing_disk.ts: a file system whose device fails to write: an ext4 in a sparse image on a tmpfs
+ * that is full. The page cache takes every write; writing it back fails with ENOSPC, and the kernel
+ * drops it.
  *
  * @module
  */
@@ -33,7 +34,10 @@ async function run(command: string, ...args: string[]): Promise<void> {
   if (code !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr.trim()}`);
 }
 
-/** Makes a disk that works until it is told to fail. Only where {@linkcode failingDiskAvailable} says so. */
+/**
+ * Makes a disk that works until it is told to fail. Only where {@linkcode failingDiskAvailable}
+ * says so.
+ */
 export async function makeFailingDisk(): Promise<FailingDisk> {
   await using made = new AsyncDisposableStack();
   const below = made.use(await mountTmpfs(TMPFS_BYTES));

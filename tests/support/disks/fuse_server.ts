@@ -1,9 +1,9 @@
 /**
- * fuse_server.ts: a file system in another process, that holds up any operation until a test lets it go,
- * or fails it: what slow, hung and broken network file systems do, without a clock.
+ * fuse_server.ts: a file system in another process, that holds up any operation until a test lets
+ * it go, or fails it: what slow, hung and broken network file systems do, without a clock.
  *
- * Every name in its folder is a file of 1 MiB, all bytes 7, that takes any write. The server speaks the
- * kernel's protocol (`/dev/fuse`) itself, so only root and that device are needed.
+ * Every name in its folder is a file of 1 MiB, all bytes 7, that takes any write. The server speaks
+ * the kernel's protocol (`/dev/fuse`) itself, so only root and that device are needed.
  *
  * @module
  */
@@ -213,7 +213,11 @@ export class FuseServer implements AsyncDisposable {
     }
   }
 
-  /** Lets all go that is held up of an operation, and holds it up no longer. @param errno 0: it succeeds */
+  /**
+   * Lets all go that is held up of an operation, and holds it up no longer.
+   *
+   * @param errno 0: it succeeds
+   */
   release(operation: FuseOperation, errno = 0): Promise<void> {
     return this.#order(`release ${operation} ${errno}`);
   }
@@ -242,8 +246,8 @@ export class FuseServer implements AsyncDisposable {
 }
 
 /**
- * One for the tests of a file, as its process takes longer to start than they do. It is mounted before
- * the first test and unmounted after the last one. Called while the tests are registered.
+ * One for the tests of a file, as its process takes longer to start than they do. It is mounted
+ * before the first test and unmounted after the last one. Called while the tests are registered.
  *
  * @returns for one test: it holds up and fails nothing
  */

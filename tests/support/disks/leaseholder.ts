@@ -1,6 +1,6 @@
 /**
- * leaseholder.ts: another process that holds a lease on a file (`fcntl(F_SETLEASE)`), as file servers
- * do: whoever opens the file has the kernel ask the holder to let go.
+ * leaseholder.ts: another process that holds a lease on a file (`fcntl(F_SETLEASE)`), as file
+ * servers do: whoever opens the file has the kernel ask the holder to let go.
  *
  * @module
  */
@@ -70,7 +70,9 @@ export class Leaseholder implements AsyncDisposable {
   }
 }
 
-/** Whether a lease can be taken here: on Linux, on a file of one's own, if the file system has them. */
+/**
+ * Whether a lease can be taken here: on Linux, on a file of one's own, if the file system has them.
+ */
 export function leasesAvailable(): boolean {
   return Deno.build.os === "linux";
 }

@@ -1,6 +1,7 @@
 /**
- * stuck_disk.ts: a file system in a file, on a loop device, that a test can freeze: writes to it then
- * block until it is thawed. A loop device on a file in it can be stuck as a whole, for reads as well.
+ * stuck_disk.ts: a file system in a file, on a loop device, that a test can freeze: writes to it
+ * then block until it is thawed. A loop device on a file in it can be stuck as a whole, for reads
+ * as well.
  *
  * @module
  */
@@ -64,7 +65,8 @@ export interface Frozen extends AsyncDisposable {
   /**
    * Lets it go on.
    *
-   * @returns whether it stood still until now; false: the limit was over, as this thread was stuck, too
+   * @returns whether it stood still until now; false: the limit was over, as this thread was stuck,
+   *   too
    */
   thaw(): Promise<boolean>;
 }
@@ -143,7 +145,10 @@ export interface InnerDevice extends AsyncDisposable {
   stick(): Promise<void>;
 }
 
-/** Makes one of a file with content, none of which is in memory. The content of its last page is lost. */
+/**
+ * Makes one of a file with content, none of which is in memory. The content of its last page is
+ * lost.
+ */
 export async function makeInnerDevice(content: string, bytes: number): Promise<InnerDevice> {
   const path = await run("losetup", "--find", "--show", content);
   const page = 4096;

@@ -1,6 +1,6 @@
 /**
- * fuzz_files.ts: the files of the random tests: one whose content is known and stays, one whose content
- * is zeros that only one pattern is written over, each opened any number of times.
+ * fuzz_files.ts: the files of the random tests: one whose content is known and stays, one whose
+ * content is zeros that only one pattern is written over, each opened any number of times.
  *
  * @module
  */
@@ -50,7 +50,8 @@ export class FuzzFiles {
   /** Opens one of them once more. */
   async open(aio: Aio, isWritten: boolean, prng: Prng): Promise<FuzzFile> {
     const path = isWritten ? this.#paths.written : this.#paths.read;
-    // What is written directly and through the page cache at once makes Linux fail a later flush (EIO).
+    // What is written directly and through the page cache at once makes Linux fail a later flush
+    // (EIO).
     const isDirect = isWritten ? this.#seed % 4 === 0 : prng.chance(1, 4);
     const direct = isDirect ? "optional" : "off";
     const file = await aio.openFile(path, { read: true, write: isWritten, direct });

@@ -1,9 +1,10 @@
 /**
- * fuzz_held.ts: the method that the random tests hold IO with: who waits for an IO ends it, or another
- * one first; who looks for one ends it now and then; and a step of the test ends any of them.
+ * fuzz_held.ts: the method that the random tests hold IO with: who waits for an IO ends it, or
+ * another one first; who looks for one ends it now and then; and a step of the test ends any of
+ * them.
  *
- * What is held has its number in the handle's word for the method, and it is gone before the IO is over.
- * So a thread that comes late never takes an IO for held that is executed in its start call.
+ * What is held has its number in the handle's word for the method, and it is gone before the IO is
+ * over. So a thread that comes late never takes an IO for held that is executed in its start call.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * fuzz_hooks.ts: hooks at the injection points, which come and go: they replace results, throw, and
- * try what no callback may do. What happens to an IO follows from its number alone, so that it does not
- * matter when it is completed.
+ * try what no callback may do. What happens to an IO follows from its number alone, so that it does
+ * not matter when it is completed.
  *
  * @module
  */

@@ -150,7 +150,10 @@ function throwIn(outcome: Outcome, callbackId: number, phase: CallbackPhase): vo
   outcome.result = 0;
 }
 
-/** What a callback makes of a result in `completeShared`; the file's own come from file_callbacks.ts. */
+/**
+ * What a callback makes of a result in `completeShared`; the file's own come from
+ * file_callbacks.ts.
+ */
 function complete(outcome: Outcome, { id, name, data }: Registered, asked: number): void {
   if (name === "throwInShared") throwIn(outcome, id, "completeShared");
   else if (name === "mark") mark(outcome, id, data);

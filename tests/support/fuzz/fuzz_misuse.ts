@@ -1,6 +1,6 @@
 /**
- * fuzz_misuse.ts: calls that must be refused, and must change nothing: one at random in whatever state
- * the backend is, and one from within each callback.
+ * fuzz_misuse.ts: calls that must be refused, and must change nothing: one at random in whatever
+ * state the backend is, and one from within each callback.
  *
  * @module
  */

@@ -242,7 +242,10 @@ export class FuzzModel {
     else this.#finish(io, generation, state);
   }
 
-  /** A state is the one that the steps have led to, or a later one that others may have brought about. */
+  /**
+   * A state is the one that the steps have led to, or a later one that others may have brought
+   * about.
+   */
   #verifyState(io: FuzzIo, state: number): void {
     const isRight = io.stage === "handedOut"
       ? state === HANDED_OUT

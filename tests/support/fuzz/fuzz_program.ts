@@ -1,6 +1,7 @@
 /**
- * fuzz_program.ts: a random program of the whole core interface in one thread: steps, and rests between
- * them in which promises settle. It ends when all that was started is over, and everything is back.
+ * fuzz_program.ts: a random program of the whole core interface in one thread: steps, and rests
+ * between them in which promises settle. It ends when all that was started is over, and everything
+ * is back.
  *
  * @module
  */
@@ -22,7 +23,9 @@ import { FuzzSteps } from "./fuzz_steps.ts";
 
 const STEPS_PER_REST = 30;
 const FILES_MAX = 5;
-/** Turns of the event loop until whoever waits for what is over has been told, with room to spare. */
+/**
+ * Turns of the event loop until whoever waits for what is over has been told, with room to spare.
+ */
 const IDLE_TURNS_MAX = 1000;
 /** How many of the last steps an error tells. */
 const STEPS_TOLD = 25;
@@ -81,7 +84,9 @@ export async function runProgram(
   return { steps, started, checked };
 }
 
-/** What is thrown from the event loop, where no step can catch it: it is a fault of the program's. */
+/**
+ * What is thrown from the event loop, where no step can catch it: it is a fault of the program's.
+ */
 class Uncaught implements Disposable {
   /** Rejects with the first. */
   readonly first: Promise<never>;

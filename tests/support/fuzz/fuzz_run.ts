@@ -81,7 +81,10 @@ function filesIn(dir: TempDir, seed: number): FuzzFiles {
   return new FuzzFiles({ read: dir.join("read"), written: dir.join("written") }, seed);
 }
 
-/** The descriptors of files in a folder, and of rings, that there are. Bells are of Deno's making, too. */
+/**
+ * The descriptors of files in a folder, and of rings, that there are. Bells are of Deno's making,
+ * too.
+ */
 function descriptorsOf({ path }: TempDir): string[] {
   return openDescriptors().filter((open) => open.startsWith(path) || open.includes("[io_uring]"));
 }

@@ -1,6 +1,6 @@
 /**
- * fuzz_steps.ts: what the random tests do to one backend: a step is one call or a few, and after each
- * the model is compared. Nothing is awaited in a step; `FuzzRun` rests between them.
+ * fuzz_steps.ts: what the random tests do to one backend: a step is one call or a few, and after
+ * each the model is compared. Nothing is awaited in a step; `FuzzRun` rests between them.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * fuzz_threads.ts: random programs in several threads at once, on one Aio. Each has the model of its
- * own backend; they share the files, leave wait references for each other, complete each other's IO
- * where the method does so, and attach and detach while the others go on.
+ * fuzz_threads.ts: random programs in several threads at once, on one Aio. Each has the model of
+ * its own backend; they share the files, leave wait references for each other, complete each
+ * other's IO where the method does so, and attach and detach while the others go on.
  *
  * @module
  */
@@ -77,7 +77,11 @@ class FuzzThread implements Disposable {
   }
 }
 
-/** Runs random programs in three threads. @throws what any of them finds, with its seed and steps */
+/**
+ * Runs random programs in three threads.
+ *
+ * @throws what any of them finds, with its seed and steps
+ */
 export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
   await using dir = await tempDir();
   const { parts, end } = await openFuzzed(dir, plan);

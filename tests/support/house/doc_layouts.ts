@@ -1,7 +1,7 @@
 /**
- * doc_layouts.ts: memory as a page draws it, compared with the constants of the code. A record is drawn
- * as its words and their names, `20..25 targetData`, two spaces between two of them, and its size; the
- * sections of a memory as one line each.
+ * doc_layouts.ts: memory as a page draws it, compared with the constants of the code. A record is
+ * drawn as its words and their names, `20..25 targetData`, two spaces between two of them, and its
+ * size; the sections of a memory as one line each.
  *
  * @module
  */

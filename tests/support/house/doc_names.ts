@@ -1,10 +1,11 @@
 /**
  * doc_names.ts: whether what the documentation has in backquotes is there.
  *
- * A name is a path, a task, or a piece of code: `handle.startReadv(fd, offset)` has six. Words that are
- * no code are a sentence (`no free IOs despite no in-flight IOs`) or the command line of another program,
- * and name nothing. Of a chain of names each member must be one of what stands before it, where that is
- * known: a class, an interface, a table, or the word that the pages use for an object of one.
+ * A name is a path, a task, or a piece of code: `handle.startReadv(fd, offset)` has six. Words that
+ * are no code are a sentence (`no free IOs despite no in-flight IOs`) or the command line of
+ * another program, and name nothing. Of a chain of names each member must be one of what stands
+ * before it, where that is known: a class, an interface, a table, or the word that the pages use
+ * for an object of one.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * doc_pages.ts: the pages of the documentation as the rules about them see them: blocks, tables, code
- * words and prose.
+ * doc_pages.ts: the pages of the documentation as the rules about them see them: blocks, tables,
+ * code words and prose.
  *
  * @module
  */
@@ -34,7 +34,10 @@ const FENCED = /^```[^]*?^```$/gm;
 const SPAN = /`([^`]+)`/g;
 const ROOT = new URL("../../../", import.meta.url);
 
-/** The README and the pages of `docs`; what changed and when is in the changelog, which they leave out. */
+/**
+ * The README and the pages of `docs`; what changed and when is in the changelog, which they leave
+ * out.
+ */
 export function readPages(): Page[] {
   const names = [...Deno.readDirSync(new URL("docs", ROOT))].map(({ name }) => name).sort();
   const paths = names.filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);

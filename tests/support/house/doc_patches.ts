@@ -1,9 +1,9 @@
 /**
  * doc_patches.ts: changes to files that a page shows as blocks of `diff`, and how they are made.
  *
- * The file is the last one that is named before the block. A block has one hunk or several, with `@@`
- * between them. A hunk has no line numbers: the lines that it shows of the file, those that begin with a
- * space or `-`, must be there once.
+ * The file is the last one that is named before the block. A block has one hunk or several, with
+ * `@@` between them. A hunk has no line numbers: the lines that it shows of the file, those that
+ * begin with a space or `-`, must be there once.
  *
  * @module
  */

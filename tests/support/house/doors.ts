@@ -125,7 +125,9 @@ export function findMachinery({ text }: Door): string[] {
   );
 }
 
-/** Comments with several tags in a line, which `deno doc` takes for text, or that forget parameters. */
+/**
+ * Comments with several tags in a line, which `deno doc` takes for text, or that forget parameters.
+ */
 export function findSqueezed({ names }: Door): string[] {
   return names.flatMap(({ name, members }) =>
     members.flatMap((member) => {

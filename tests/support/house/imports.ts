@@ -1,10 +1,10 @@
 /**
  * imports.ts: who imports whom. Takes the imports of each source file from Deno's own parser (the
  * one of `deno lint`, so only within `deno test`) and judges them by the rules of the house:
- * `mod.ts` -> storage, methods, core; `storage` -> two files of core, methods/registry; `methods` -> core, ffi;
- * `core` -> four files of ffi; `ffi` -> nothing. Never upward, no cycles. Within `core` the same holds
- * from floor to floor. Storage knows the core by its door for users, core/mod.ts, and by core/inside.ts,
- * which is for storage alone.
+ * `mod.ts` -> storage, methods, core; `storage` -> two files of core, methods/registry; `methods`
+ * -> core, ffi; `core` -> four files of ffi; `ffi` -> nothing. Never upward, no cycles. Within
+ * `core` the same holds from floor to floor. Storage knows the core by its door for users,
+ * core/mod.ts, and by core/inside.ts, which is for storage alone.
  *
  * @module
  */

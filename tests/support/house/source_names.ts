@@ -1,7 +1,7 @@
 /**
- * source_names.ts: the names that the sources have: words of the code, members of classes, interfaces and
- * tables, files, tasks. Taken from Deno's own parser, so comments do not count, and only within
- * `deno test`.
+ * source_names.ts: the names that the sources have: words of the code, members of classes,
+ * interfaces and tables, files, tasks. Taken from Deno's own parser, so comments do not count, and
+ * only within `deno test`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * voice_rules.ts: words that pages and comments do without, as their sentences say less clearly who does
- * what: "who" where "whoever" is meant, "nobody but", what "is asked" or "is told", "in vain". Each fault
- * is one line of text.
+ * voice_rules.ts: words that pages and comments do without, as their sentences say less clearly who
+ * does what: "who" where "whoever" is meant, "nobody but", what "is asked" or "is told", "in vain".
+ * Each fault is one line of text.
  *
  * @module
  */
@@ -15,8 +15,8 @@ interface Measure {
 }
 
 /**
- * "Who" is fine after those whom it is about (those who attach), and in a question, which follows a verb
- * (it says who sleeps) or is a heading.
+ * "Who" is fine after those whom it is about (those who attach), and in a question, which follows a
+ * verb (it says who sleeps) or is a heading.
  */
 const PEOPLE =
   "those|they|anybody|anyone|somebody|someone|everybody|everyone|nobody|people|readers|users";
@@ -52,7 +52,10 @@ export function findVoiceFaults(pages: readonly Page[]): string[] {
   });
 }
 
-/** The faults of the comments of sources. What a comment shows as code or in quotes is not its voice. */
+/**
+ * The faults of the comments of sources. What a comment shows as code or in quotes is not its
+ * voice.
+ */
 export function findCommentFaults(files: readonly SourceFile[]): string[] {
   return files.flatMap((file) => {
     const faults: string[] = [];

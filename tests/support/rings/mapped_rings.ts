@@ -1,6 +1,6 @@
 /**
- * mapped_rings.ts: io_uring as on kernels before Linux 6.5, which map their rings by themselves, and as
- * on machines without liburing. The import map beside it puts this in the place of
+ * mapped_rings.ts: io_uring as on kernels before Linux 6.5, which map their rings by themselves,
+ * and as on machines without liburing. The import map beside it puts this in the place of
  * `methods/io_uring.ts`, so that the whole suite runs with such rings: `deno task test:mapped`.
  *
  * @module
@@ -12,7 +12,10 @@ import { createIoUringMethod as create } from "../../../methods/io_uring.ts";
 import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import type { UringTuning } from "../../../methods/io_uring/tuning.ts";
 
-/** As that one, but where it would choose, the ring is mapped and the calls go through the C library. */
+/**
+ * As that one, but where it would choose, the ring is mapped and the calls go through the C
+ * library.
+ */
 export function createIoUringMethod(
   form: RingForm | null,
   tuning?: UringTuning,

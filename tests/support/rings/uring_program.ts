@@ -1,12 +1,12 @@
 /**
- * uring_program.ts: reads that are started and forgotten: nobody holds their handles, their buffers or
- * what they would have resolved, and what was freed is filled with sentinels (`sentinel.ts`) before the
- * kernel is done with them. Prints a {@linkcode UringReport} as JSON.
+ * uring_program.ts: reads that are started and forgotten: nobody holds their handles, their buffers
+ * or what they would have resolved, and what was freed is filled with sentinels (`sentinel.ts`)
+ * before the kernel is done with them. Prints a {@linkcode UringReport} as JSON.
  *
- * Arguments: what to read, the form of the ring, the path of a file, a seed, how many reads. `files` are read into
- * memory of all kinds; `pipes` stay in the kernel until all is forgotten and collected; `left` is the
- * same without an end: nobody closes anything. `canary` points a read at plain memory by force, so that
- * it must be found.
+ * Arguments: what to read, the form of the ring, the path of a file, a seed, how many reads.
+ * `files` are read into memory of all kinds; `pipes` stay in the kernel until all is forgotten and
+ * collected; `left` is the same without an end: nobody closes anything. `canary` points a read at
+ * plain memory by force, so that it must be found.
  *
  * @module
  */
@@ -120,7 +120,10 @@ function addressOfForgotten(aio: Aio): number {
   return backendOf(aio).libc.addressOf(new Uint8Array(READ_BYTES));
 }
 
-/** Where plain memory was and a sentinel is. Now and then somebody else is faster, and takes a place. */
+/**
+ * Where plain memory was and a sentinel is. Now and then somebody else is faster, and takes a
+ * place.
+ */
 function findReused(aio: Aio, sentinels: Sentinels): number {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const address = addressOfForgotten(aio);

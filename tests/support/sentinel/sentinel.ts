@@ -1,7 +1,7 @@
 /**
- * sentinel.ts: what finds an IO that writes to memory which is not its own any more. Whoever issues IO
- * forgets the memory and collects; then *sentinels* of the same sizes take whatever was freed, filled
- * with a pattern. A late write changes the pattern of one of them.
+ * sentinel.ts: what finds an IO that writes to memory which is not its own any more. Whoever issues
+ * IO forgets the memory and collects; then *sentinels* of the same sizes take whatever was freed,
+ * filled with a pattern. A late write changes the pattern of one of them.
  *
  * The parts are used by `sentinel_program.ts` and its Workers, `sentinel_worker.ts`, which need
  * `--v8-flags=--expose-gc`.

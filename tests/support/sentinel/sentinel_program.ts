@@ -1,7 +1,7 @@
 /**
- * sentinel_program.ts: several threads issue IO into all kinds of memory, forget it, and some of them
- * end; all memory that becomes free is filled with sentinels; only then is the IO performed, by the
- * main thread. Prints a {@linkcode SentinelReport} as JSON.
+ * sentinel_program.ts: several threads issue IO into all kinds of memory, forget it, and some of
+ * them end; all memory that becomes free is filled with sentinels; only then is the IO performed,
+ * by the main thread. Prints a {@linkcode SentinelReport} as JSON.
  *
  * Arguments: `threads` or `canary`, the path of the file, a seed. The canary points an IO at plain
  * memory by force, so that it must be found.

@@ -21,7 +21,9 @@ export interface LoadPlan {
 export interface LoadOrder extends LoadPlan {
   readonly number: number;
   readonly threads: number;
-  /** How many threads are done, what each has done so far, how many began, a wait reference a task. */
+  /**
+   * How many threads are done, what each has done so far, how many began, a wait reference a task.
+   */
   readonly mailbox: SharedArrayBuffer;
 }
 

@@ -1,6 +1,7 @@
 /**
- * load_worker.ts: one thread of `load.ts`: it issues reads and writes, alone and in batches, publishes
- * their wait references, awaits its own and others', and completes whatever is held, whoever issued it.
+ * load_worker.ts: one thread of `load.ts`: it issues reads and writes, alone and in batches,
+ * publishes their wait references, awaits its own and others', and completes whatever is held,
+ * whoever issued it.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * queue_race.ts: threads that put IO into the queue of the worker method and threads that take it out, as
- * fast as they can, so that they meet at its lock. Nothing is executed: whoever takes an IO makes its
- * handle free again.
+ * queue_race.ts: threads that put IO into the queue of the worker method and threads that take it
+ * out, as fast as they can, so that they meet at its lock. Nothing is executed: whoever takes an IO
+ * makes its handle free again.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * threads_check.ts: the check that threads_test.ts makes with few IOs and threads_long_test.ts with many.
+ * threads_check.ts: the check that threads_test.ts makes with few IOs and threads_long_test.ts with
+ * many.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * opened_pool.ts: an Aio whose IO all goes to the pool of the worker method, a file with known content,
- * and reads whose callbacks tell, or decide, what becomes of them (worker_faults.ts).
+ * opened_pool.ts: an Aio whose IO all goes to the pool of the worker method, a file with known
+ * content, and reads whose callbacks tell, or decide, what becomes of them (worker_faults.ts).
  *
  * @module
  */

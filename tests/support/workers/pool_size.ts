@@ -1,5 +1,6 @@
 /**
- * pool_size.ts: the check that worker_test.ts makes with few Workers, and worker_long_test.ts with many.
+ * pool_size.ts: the check that worker_test.ts makes with few Workers, and worker_long_test.ts with
+ * many.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * worker/pool.ts: the pool of the worker method, for tests: up before the first IO, so that IO really
- * goes through it, and looked into.
+ * worker/pool.ts: the pool of the worker method, for tests: up before the first IO, so that IO
+ * really goes through it, and looked into.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
 export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
 
 /**
- * One that stays, for an Aio that tests share: what a Worker has open would be a leak of the test during
- * which it is started.
+ * One that stays, for an Aio that tests share: what a Worker has open would be a leak of the test
+ * during which it is started.
  */
 export const ONE_WORKER: WorkerPoolOptions = { min: 1, max: 1 };
 
@@ -36,8 +36,8 @@ export function poolWord(aio: AioCore, word: number): number {
 }
 
 /**
- * Takes the lock of the queue as another thread would, which lives: one that Deno keeps for itself, as a
- * Worker would find that it takes its own lock twice. Gives it back when the result is called.
+ * Takes the lock of the queue as another thread would, which lives: one that Deno keeps for itself,
+ * as a Worker would find that it takes its own lock twice. Gives it back when the result is called.
  */
 export function lockQueue(aio: AioCore): () => void {
   const { control } = backendOf(aio);
@@ -62,8 +62,8 @@ export function startPool(aio: AioCore): void {
 }
 
 /**
- * Resolves when so many Workers run, by default the least number, and all are idle: one that looks for IO
- * has the lock of the queue, and who submits then does without.
+ * Resolves when so many Workers run, by default the least number, and all are idle: one that looks
+ * for IO has the lock of the queue, and who submits then does without.
  */
 export async function untilRunning(aio: AioCore, count = poolWord(aio, POOL.min)): Promise<void> {
   const isSo = () =>
