@@ -186,10 +186,24 @@ Deno.test("tidy: no file is too long", () => {
   assertEquals(rules.findLongFiles(BOUNDED), []);
 });
 
-Deno.test("tidy canary: one line too many is found", () => {
-  const long = (lines: number) => [sample("core/a.ts", "//\n".repeat(lines))];
-  assertEquals(rules.findLongFiles(long(rules.FILE_LINES_MAX)), []);
-  assertEquals(rules.findLongFiles(long(rules.FILE_LINES_MAX + 1)).length, 1);
+Deno.test("tidy canary: one line of code too many is found, lines of comment are not counted", () => {
+  const comments = "/**\n * a\n */\n\n// b\n".repeat(100);
+  const long = (lines: number) => [sample("core/a.ts", comments + "f(); /* c */\n".repeat(lines))];
+  assertEquals(rules.findLongFiles(long(rules.CODE_LINES_MAX)), []);
+  assertEquals(rules.findLongFiles(long(rules.CODE_LINES_MAX + 1)), [
+    `core/a.ts: ${rules.CODE_LINES_MAX + 1} lines of code, at most ${rules.CODE_LINES_MAX}`,
+  ]);
+});
+
+Deno.test("tidy canary: a wide line is found in each kind of comment, and only there", () => {
+  const wide = "x".repeat(rules.COMMENT_COLUMNS_MAX);
+  const find = (text: string) => rules.findWideComments([sample("core/a.ts", text)]).length;
+  for (const text of [`// ${wide}`, `/** ${wide} */`, `/**\n * ${wide}\n */`, `f(); // ${wide}`]) {
+    assertEquals(find(text), 1, text);
+  }
+  for (const text of [`f("${wide}");`, "// x", `// https://example.com/${wide}`]) {
+    assertEquals(find(text), 0, text);
+  }
 });
 
 Deno.test("tidy: no function is too long", () => {
