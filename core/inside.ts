@@ -1,6 +1,6 @@
 /**
- * inside.ts: what `storage` takes from the core beside what users have (`core/mod.ts`). It is the one
- * way in: storage imports no other file of the core, and no door for users exports this one.
+ * inside.ts: what `storage` takes from the core beside what users have (`core/mod.ts`). It is the
+ * one way in: storage imports no other file of the core, and no door for users exports this one.
  *
  * @module
  */

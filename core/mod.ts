@@ -1,7 +1,7 @@
 /**
  * PostgreSQL's model of asynchronous I/O, name for name: handles, wait references, batch mode,
- * callbacks, targets, resource owners. For those who build a buffer manager or a log on it; files as
- * Deno users know them are in the main module, whose `Aio` has all of {@linkcode AioCore}.
+ * callbacks, targets, resource owners. For those who build a buffer manager or a log on it; files
+ * as Deno users know them are in the main module, whose `Aio` has all of {@linkcode AioCore}.
  *
  * @example One read, with its status checked
  * ```ts

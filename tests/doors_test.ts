@@ -1,6 +1,6 @@
 /**
- * doors_test.ts: the doors for users are narrow, show nothing of the machinery, and begin with what a
- * new user wants. Beside each rule that could pass by finding nothing stands a canary.
+ * doors_test.ts: the doors for users are narrow, show nothing of the machinery, and begin with what
+ * a new user wants. Beside each rule that could pass by finding nothing stands a canary.
  *
  * @module
  */

@@ -195,6 +195,10 @@ Deno.test("tidy canary: one line of code too many is found, lines of comment are
   ]);
 });
 
+Deno.test("tidy: no line of comment is too long", () => {
+  assertEquals(rules.findWideComments(LIBRARY), []);
+});
+
 Deno.test("tidy canary: a wide line is found in each kind of comment, and only there", () => {
   const wide = "x".repeat(rules.COMMENT_COLUMNS_MAX);
   const find = (text: string) => rules.findWideComments([sample("core/a.ts", text)]).length;

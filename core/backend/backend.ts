@@ -260,7 +260,11 @@ export class Backend extends Completer
     Atomics.load(this.#words, base + HANDLE.state) === COMPLETED_SHARED;
   readonly #reclaim = (handle: AioHandle): void => this.reclaim(handle);
 
-  /** Takes back what other threads completed, told of or not, the oldest first. @returns how many */
+  /**
+   * Takes back what other threads completed, told of or not, the oldest first.
+   *
+   * @returns how many
+   */
   reclaimCompleted(): number {
     return this.#inFlight.takeEach(this.#isCompletedShared, this.#reclaim);
   }
@@ -275,7 +279,9 @@ export class Backend extends Completer
     this.#returns[handle.index - this.#first] = null;
   }
 
-  /** What an owner that ends does with a handle that it still has; on an error leaks are expected. */
+  /**
+   * What an owner that ends does with a handle that it still has; on an error leaks are expected.
+   */
   releaseFromOwner(handle: AioHandle, isOnError: boolean): void {
     this.#owners[handle.index - this.#first] = null;
     const state = this.#words[handle.base + HANDLE.state]!;

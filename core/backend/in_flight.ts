@@ -42,8 +42,8 @@ export class InFlight {
   }
 
   /**
-   * Hands on all that are as asked, the oldest first. Each is to be taken out by that, and no other:
-   * callbacks and hooks run meanwhile, which may start, wait for and give back nothing.
+   * Hands on all that are as asked, the oldest first. Each is to be taken out by that, and no
+   * other: callbacks and hooks run meanwhile, which may start, wait for and give back nothing.
    *
    * @returns how many there were
    */

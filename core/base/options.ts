@@ -103,8 +103,8 @@ export interface AioOptions {
    */
   effectiveIoConcurrency?: number;
   /**
-   * The arena, the memory that IO goes to and from without a copy. It is committed as it is used, on
-   * Linux by 2 MiB at a time.
+   * The arena, the memory that IO goes to and from without a copy. It is committed as it is used,
+   * on Linux by 2 MiB at a time.
    *
    * Default: 64 MiB. Range: 4096 bytes..4 GiB, a multiple of 4096. Methods: all.
    */
@@ -141,8 +141,8 @@ export interface AioOptions {
   spinMicroseconds?: number;
   /**
    * Modules that may export `callbacks`, `targets` and `verifiers`, each an object by name; every
-   * attached thread imports the same ones. A module may export `init(data)`: it is awaited once for each
-   * Aio in each thread, before the first callback runs, and gets a clone of `data`.
+   * attached thread imports the same ones. A module may export `init(data)`: it is awaited once for
+   * each Aio in each thread, before the first callback runs, and gets a clone of `data`.
    *
    * Default: none. Methods: all.
    */
@@ -207,7 +207,10 @@ export interface EffectiveOptions {
   readonly libraries: Readonly<LibraryPaths>;
 }
 
-/** `maxConcurrency` -1 means this many handles a backend: PostgreSQL's upper bound for its own choice. */
+/**
+ * `maxConcurrency` -1 means this many handles a backend: PostgreSQL's upper bound for its own
+ * choice.
+ */
 const MAX_CONCURRENCY_AUTO = 64;
 /** `WebAssembly.Memory` ends here. */
 const ARENA_BYTES_MAX = 4 * 1024 ** 3;

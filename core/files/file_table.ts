@@ -43,7 +43,10 @@ export const FILE_FLAGS = {
   isDenos: 16,
   /** Its file system is FUSE, which makes a submit wait: see handle_flag.ts. */
   isFuse: 32,
-  /** Its file system writes back when a descriptor is closed: closing can fail, or wait for a server. */
+  /**
+   * Its file system writes back when a descriptor is closed: closing can fail, or wait for a
+   * server.
+   */
   flushesAtClose: 64,
 } as const;
 
@@ -174,9 +177,9 @@ export class OpenFileTable {
   }
 
   /**
-   * Takes a slot for a file that is about to be opened, with one user: until {@linkcode publish} nobody
-   * else finds it. One that was closed is taken again as late as possible: until then its path is
-   * known, for whoever reports what became of an IO on it.
+   * Takes a slot for a file that is about to be opened, with one user: until {@linkcode publish}
+   * nobody else finds it. One that was closed is taken again as late as possible: until then its
+   * path is known, for whoever reports what became of an IO on it.
    *
    * @returns null if all are taken
    */
@@ -201,7 +204,9 @@ export class OpenFileTable {
     });
   }
 
-  /** The file of a reserved slot is open. The mark comes last: until then nobody looks at the rest. */
+  /**
+   * The file of a reserved slot is open. The mark comes last: until then nobody looks at the rest.
+   */
   publish({ slot }: FileSlot, entry: OpenFileEntry): void {
     const words = this.#words;
     const at = this.#at(slot);
@@ -258,7 +263,11 @@ export class OpenFileTable {
     return this.#locked(() => this.#removeUser(slot, this.#bit));
   }
 
-  /** The caller holds the lock. @returns whether that was the last one: its bit stays until the end */
+  /**
+   * The caller holds the lock.
+   *
+   * @returns whether that was the last one: its bit stays until the end
+   */
   #removeUser(slot: number, bit: number): boolean {
     const at = this.#at(slot);
     const others = this.#words[at + FILE.references]! & ~bit;
@@ -267,8 +276,8 @@ export class OpenFileTable {
       return false;
     }
     Atomics.store(this.#words, at + FILE.closing, CLOSING);
-    // If this thread dies before it closes it, a number is lost: whoever reaps it must not close one
-    // that is another file's by then.
+    // If this thread dies before it closes it, a number is lost: whoever reaps it must not close
+    // one that is another file's by then.
     Atomics.store(this.#words, at + FILE.fd, NO_FD);
     return true;
   }
@@ -276,10 +285,10 @@ export class OpenFileTable {
   /**
    * Takes a backend that has died away from all files.
    *
-   * @param closes whether the caller closes descriptors; if not, files stay the dead one's that have one
-   *   which is to be closed
-   * @returns the files that it was the last user of, to be freed, with the descriptors that are to be
-   *   closed before; -1 where it had begun to, or it is another thread's to close
+   * @param closes whether the caller closes descriptors; if not, files stay the dead one's that
+   *   have one which is to be closed
+   * @returns the files that it was the last user of, to be freed, with the descriptors that are to
+   *   be closed before; -1 where it had begun to, or it is another thread's to close
    */
   removeBackend(backendId: number, closes: boolean): { slot: number; fd: number }[] {
     const bit = 1 << backendId;
@@ -340,8 +349,8 @@ export class OpenFileTable {
   }
 
   /**
-   * Refuses an IO on a file that is being closed. The operation was set before, so that the thread that
-   * closes the file sees it if this one does not see the mark: see closing_fd.ts.
+   * Refuses an IO on a file that is being closed. The operation was set before, so that the thread
+   * that closes the file sees it if this one does not see the mark: see closing_fd.ts.
    *
    * @throws {Deno.errors.BadResource} naming the file
    */
@@ -373,7 +382,9 @@ export class OpenFileTable {
     return marked;
   }
 
-  /** What the table keeps of a file; null if it was closed. The path is the last 200 bytes of it. */
+  /**
+   * What the table keeps of a file; null if it was closed. The path is the last 200 bytes of it.
+   */
   entry(file: FileSlot): OpenFileEntry | null {
     const { slot, generation } = file;
     if (!Number.isInteger(slot) || slot < 0 || slot >= this.#maxFiles) return null;

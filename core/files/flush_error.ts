@@ -9,7 +9,7 @@
  *
  * ```text
  * the kernel tells A its error ─► A's callback keeps it ─► the state of A says that A is completed
- *     └─► the kernel answers B with 0 ─► B looks for flushes in flight, and finds A ─► B waits for A
+ *     └─► the kernel answers B with 0 ─► B looks for flushes in flight, finds A ─► B waits for A
  * ```
  *
  * The word holds the generation of the slot as well. So a callback that comes late says nothing

@@ -89,7 +89,9 @@ export interface AioCallbacks {
    * @returns what this callback makes of it; a new status is signed with this callback's id
    */
   completeShared?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
-  /** Called in the issuer when it notices the completion; its result goes to the return slot only. */
+  /**
+   * Called in the issuer when it notices the completion; its result goes to the return slot only.
+   */
   completeLocal?(handle: CallbackHandle, prior: AioResult, data: number): AioResult;
   /**
    * Says what a result that this callback set means; called by `reportResult`.
@@ -134,7 +136,9 @@ export class CallbackTable extends NameTable {
   hasStage = false;
   /** Whether any callback has a `completeLocal`. */
   hasLocal = false;
-  /** Reused for each IO: completions of one backend do not nest, as callbacks may complete nothing. */
+  /**
+   * Reused for each IO: completions of one backend do not nest, as callbacks may complete nothing.
+   */
   readonly sharedResult: AioResult = new AioResult();
   /** The same for local callbacks without a return slot. */
   readonly localResult: AioResult = new AioResult();
@@ -151,7 +155,11 @@ export class CallbackTable extends NameTable {
     this.#onThrown = onThrown;
   }
 
-  /** Adds callbacks under the next id. @throws {TypeError} if they are not right, or the name is taken */
+  /**
+   * Adds callbacks under the next id.
+   *
+   * @throws {TypeError} if they are not right, or the name is taken
+   */
   add(name: string, callbacks: AioCallbacks): void {
     const refuse = (why: string): never => {
       throw new TypeError(`Cannot register callback "${name}": ${why}`);
@@ -175,7 +183,10 @@ export class CallbackTable extends NameTable {
     this.hasLocal ||= callbacks.completeLocal !== undefined;
   }
 
-  /** Says that all there are now are this module's own: they never throw, and return what they were given. */
+  /**
+   * Says that all there are now are this module's own: they never throw, and return what they were
+   * given.
+   */
   trustAll(): void {
     this.#trusted = this.#callbacks.length - 1;
   }
@@ -373,7 +384,9 @@ export function loadResult(words: Int32Array, base: number, into: AioResult): vo
   into.result = words[base + HANDLE.result]!;
 }
 
-/** A hash of all names, by which threads notice that their tables differ (FNV-1a, 32 bits); never 0. */
+/**
+ * A hash of all names, by which threads notice that their tables differ (FNV-1a, 32 bits); never 0.
+ */
 export function hashNames(...tables: readonly (readonly string[])[]): number {
   let hash = 0x811c9dc5;
   for (const names of tables) {

@@ -3,8 +3,8 @@
  * one handle.
  *
  * ```text
- * submitted ─► completedIo ─► shared callbacks ─► completedShared      in whichever thread completes
- *              completedShared ─► local callbacks ─► completedLocal    in the issuer
+ * submitted ─► completedIo ─► shared callbacks ─► completedShared     in whichever thread completes
+ *              completedShared ─► local callbacks ─► completedLocal   in the issuer
  *              completedLocal ─► generation + 1 ─► idle ─► fields reset
  * ```
  *

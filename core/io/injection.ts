@@ -7,8 +7,8 @@
  * aio-before-reclaim                    in the issuer, before its local callbacks
  * ```
  *
- * A hook may block the thread, replace the raw result, or throw, which turns the IO into an error as
- * a callback that throws does. With none attached each place costs a look at a zero.
+ * A hook may block the thread, replace the raw result, or throw, which turns the IO into an error
+ * as a callback that throws does. With none attached each place costs a look at a zero.
  *
  * @module
  */

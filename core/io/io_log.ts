@@ -5,9 +5,9 @@
  * io 12        |op readv|target file|state SUBMITTED       : staged
  * ```
  *
- * Without a log there is no object of this class, and each place that would log pays for a look at a
- * null. The hook runs in the middle of the core, so it may look (`aio.ios()`), but neither wait nor
- * start IO.
+ * Without a log there is no object of this class, and each place that would log pays for a look at
+ * a null. The hook runs in the middle of the core, so it may look (`aio.ios()`), but neither wait
+ * nor start IO.
  *
  * @module
  */
@@ -42,7 +42,10 @@ export function openLog(receiver: LogReceiver | null, callbacks: CallbackTable):
 
 /** The log of one thread. */
 export class IoLog {
-  /** Has {@linkcode take} called with what other threads said before a line of this one; null: none do. */
+  /**
+   * Has {@linkcode take} called with what other threads said before a line of this one; null: none
+   * do.
+   */
   bringEarlier: (() => void) | null = null;
   readonly #hook: LogHook;
   readonly #level: number;

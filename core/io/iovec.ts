@@ -2,7 +2,8 @@
  * iovec.ts: the memory of one handle's IO, as the kernel wants it and as callbacks see it.
  *
  * The entries lie in the control memory. Of memory that may go away, which only an IO that is
- * executed in its start call can have, the views are kept, and their addresses taken at the last moment.
+ * executed in its start call can have, the views are kept, and their addresses taken at the last
+ * moment.
  *
  * @module
  */

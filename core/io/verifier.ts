@@ -1,9 +1,9 @@
 /**
  * verifier.ts: functions that say whether a page that was read is what was written.
  *
- * Like callbacks they are known by small numbers, because the thread that completes the read need not be
- * the one that wants the page. They run within a callback, so one that throws must not keep the IO from
- * being completed: its page is invalid.
+ * Like callbacks they are known by small numbers, because the thread that completes the read need
+ * not be the one that wants the page. They run within a callback, so one that throws must not keep
+ * the IO from being completed: its page is invalid.
  *
  * @module
  */
@@ -58,7 +58,8 @@ export class VerifierTable extends NameTable {
   /**
    * Has a verifier look at a page; never throws.
    *
-   * @returns `"ok"` for id 0; `"invalid"` if the verifier throws or returns anything else than a verdict
+   * @returns `"ok"` for id 0; `"invalid"` if the verifier throws or returns anything else than a
+   *   verdict
    */
   verify(id: number, bytes: Uint8Array, block: number): PageVerdict {
     const verifier = this.#verifiers[id];

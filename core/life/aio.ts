@@ -150,7 +150,8 @@ export class AioCore implements AsyncDisposable {
    *
    * @param owner charged with it until the IO is done
    * @param ret filled when the IO is done
-   * @throws {AioApiError} `API violation: Only one IO can be handed out` if one is, or from a callback
+   * @throws {AioApiError} `API violation: Only one IO can be handed out` if one is, or from a
+   *   callback
    * @throws {Deno.errors.BadResource} after {@linkcode close}
    */
   acquire(owner: ResourceOwner | null = null, ret: AioReturn | null = null): AioHandle {
@@ -195,7 +196,8 @@ export class AioCore implements AsyncDisposable {
   /**
    * Waits for an IO, blocking the thread. Submits what this backend has staged first.
    *
-   * @throws {AioApiError} for an own IO that is not started yet, a use that never began, or from a callback
+   * @throws {AioApiError} for an own IO that is not started yet, a use that never began, or from a
+   *   callback
    * @throws {TypeError} or {RangeError} for what is no wait reference of this Aio
    */
   waitSync(ref: WaitRef): void {
@@ -226,7 +228,9 @@ export class AioCore implements AsyncDisposable {
     return this.#backend.waiting.whenDone(ref, waiter);
   }
 
-  /** Whether an IO is done. Looks for completions but never blocks. Throws as {@linkcode waitSync}. */
+  /**
+   * Whether an IO is done. Looks for completions but never blocks. Throws as {@linkcode waitSync}.
+   */
   checkDone(ref: WaitRef): boolean {
     return this.#backend.waiting.checkDone(ref);
   }
@@ -240,8 +244,9 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * Has an own IO given up, if that is still possible: one that is only staged never starts, one in the
-   * kernel is cancelled there by io_uring. It is completed in any case: with ECANCELED, or as usual.
+   * Has an own IO given up, if that is still possible: one that is only staged never starts, one in
+   * the kernel is cancelled there by io_uring. It is completed in any case: with ECANCELED, or as
+   * usual.
    *
    * @throws {AioApiError} for another backend's IO, or from a callback
    */
@@ -286,8 +291,8 @@ export class AioCore implements AsyncDisposable {
    *
    * @param fn synchronous
    * @returns what it returned
-   * @throws {TypeError} if it returned a promise, whose rejection is then taken: a batch must not stay
-   *   open across turns
+   * @throws {TypeError} if it returned a promise, whose rejection is then taken: a batch must not
+   *   stay open across turns
    */
   batch<T>(fn: () => T): T {
     return this.#backend.staging.run(fn);
@@ -323,11 +328,11 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * To be called before a descriptor is closed: what this thread has staged is submitted, and what any
-   * thread has on its way to it is waited for, blocking. During the call no thread can start IO on it
-   * (`Deno.errors.BadResource`); afterwards the number is yours to close, and may be another file's at
-   * once, so tell the threads that still use it. On a file of `openFile()` nothing can start
-   * any more; those files do all this by themselves.
+   * To be called before a descriptor is closed: what this thread has staged is submitted, and what
+   * any thread has on its way to it is waited for, blocking. During the call no thread can start IO
+   * on it (`Deno.errors.BadResource`); afterwards the number is yours to close, and may be another
+   * file's at once, so tell the threads that still use it. On a file of `openFile()` nothing can
+   * start any more; those files do all this by themselves.
    *
    * @throws {RangeError} for what is no descriptor
    * @throws {AioApiError} from a callback
@@ -339,13 +344,13 @@ export class AioCore implements AsyncDisposable {
 
   /**
    * Ends the subsystem in this thread: refuses new IO, waits for its own IO in flight and for IO of
-   * others that it awaits, then gives everything back. In the opener it ends new IO everywhere, and waits
-   * for what other threads have in flight; in an attached thread it detaches that thread. A batch left
-   * open is closed, with the warning `open AIO batch at end of (sub-)transaction`. Calling it again does
-   * nothing.
+   * others that it awaits, then gives everything back. In the opener it ends new IO everywhere, and
+   * waits for what other threads have in flight; in an attached thread it detaches that thread. A
+   * batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
+   * Calling it again does nothing.
    *
-   * @param options a signal to end the wait: what is in flight then keeps its memory and descriptors
-   *   until the kernel is done, but no event loop alive, and the rest follows by itself
+   * @param options a signal to end the wait: what is in flight then keeps its memory and
+   *   descriptors until the kernel is done, but no event loop alive, and the rest follows by itself
    * @throws {AioApiError} if a handle is handed out
    * @throws the signal's reason
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
@@ -376,14 +381,17 @@ export class AioCore implements AsyncDisposable {
     this.#backend.staging.errorCleanup();
   }
 
-  /** The end of an `await using` block: {@linkcode close}, unless whoever called that gave it up. */
+  /**
+   * The end of an `await using` block: {@linkcode close}, unless whoever called that gave it up.
+   */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#patience.isGivenUp ? Promise.resolve() : this.close();
   }
 
   /**
-   * Takes over from a thread that ended without `close()`: IO that it had on its way is done again, so
-   * that whoever waits for it gets the data; its handles, files, memory and slot are free afterwards.
+   * Takes over from a thread that ended without `close()`: IO that it had on its way is done again,
+   * so that whoever waits for it gets the data; its handles, files, memory and slot are free
+   * afterwards.
    *
    * @param id its `backendId`
    * @throws {AioApiError} if its thread still runs, or nobody is in the slot
@@ -397,9 +405,9 @@ export class AioCore implements AsyncDisposable {
   // --- what there is ---
 
   /**
-   * The IOs of all backends that are not over, as PostgreSQL's view `pg_aios` shows them, in order of
-   * their handles. May be called at any time, in a callback too; waits for nobody. An IO that ended
-   * while it was looked at is left out.
+   * The IOs of all backends that are not over, as PostgreSQL's view `pg_aios` shows them, in order
+   * of their handles. May be called at any time, in a callback too; waits for nobody. An IO that
+   * ended while it was looked at is left out.
    */
   ios(): IoRow[] {
     return listIos(this.#backend.control, this.#backend.targets);
@@ -415,16 +423,17 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * The Workers that execute IO, with the method `worker`; none with others. May be called at any time, as
-   * {@linkcode ios}.
+   * The Workers that execute IO, with the method `worker`; none with others. May be called at any
+   * time, as {@linkcode ios}.
    */
   workers(): WorkerRow[] {
     return listWorkers(this.#backend);
   }
 
   /**
-   * Changes the pool of the method `worker` while it runs: what is not given stays as it is. More Workers
-   * come with the next IO that needs them, fewer are left when those that are too many have done their IO.
+   * Changes the pool of the method `worker` while it runs: what is not given stays as it is. More
+   * Workers come with the next IO that needs them, fewer are left when those that are too many have
+   * done their IO.
    *
    * @param change see {@linkcode WorkerPoolOptions}
    * @returns what is in force
@@ -440,8 +449,8 @@ export class AioCore implements AsyncDisposable {
    * must get along with slow, failed and half-done IO.
    *
    * - `"aio-after-staging"`: in the issuer, before the IO is submitted
-   * - `"aio-process-completion-before-shared"`: in whichever attached thread completes it (in this one
-   *   with the method `worker`); what it returns replaces the raw result, in bytes or -errno
+   * - `"aio-process-completion-before-shared"`: in whichever attached thread completes it (in this
+   *   one with the method `worker`); what it returns replaces the raw result, in bytes or -errno
    * - `"aio-before-reclaim"`: in the issuer, before its local callbacks
    *
    * A hook may block the thread. One that throws turns the IO into an error, as a callback does.
@@ -487,8 +496,9 @@ export class AioCore implements AsyncDisposable {
   }
 
   /**
-   * Takes shared memory into use for IO without a copy. It is held until {@linkcode close}. Adopt it
-   * before you fill it: Linux is asked for huge pages, from 2 MiB on, for what was not touched yet.
+   * Takes shared memory into use for IO without a copy. It is held until {@linkcode close}. Adopt
+   * it before you fill it: Linux is asked for huge pages, from 2 MiB on, for what was not touched
+   * yet.
    *
    * @throws {TypeError} if it is not a SharedArrayBuffer of fixed length
    */

@@ -1,6 +1,6 @@
 /**
- * callback_modules.ts: loads the modules of callbacks, targets and verifiers, the same ones in every
- * thread.
+ * callback_modules.ts: loads the modules of callbacks, targets and verifiers, the same ones in
+ * every thread.
  *
  * @module
  */
@@ -26,7 +26,11 @@ export interface CallbackModule {
   readonly data: unknown;
 }
 
-/** Imports the modules in their order. @throws {TypeError} if one cannot be, or exports something else */
+/**
+ * Imports the modules in their order.
+ *
+ * @throws {TypeError} if one cannot be, or exports something else
+ */
 export async function importModules(
   wanted: EffectiveOptions["callbackModules"],
 ): Promise<CallbackModule[]> {

@@ -1,6 +1,6 @@
 /**
- * closing_backend.ts: the end of an Aio in one thread: everything is given back, whatever fails on the
- * way, and then all errors are thrown.
+ * closing_backend.ts: the end of an Aio in one thread: everything is given back, whatever fails on
+ * the way, and then all errors are thrown.
  *
  * @module
  */

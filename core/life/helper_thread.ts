@@ -1,8 +1,9 @@
 /**
- * helper_thread.ts: a thread of a method's own, that executes and completes IO of backends and issues none.
+ * helper_thread.ts: a thread of a method's own, that executes and completes IO of backends and
+ * issues none.
  *
- * It has a record like a backend's, behind those, so that a claim names it (claim.ts) and whoever finds
- * it dead completes what it had claimed (reap.ts); but neither handles nor files.
+ * It has a record like a backend's, behind those, so that a claim names it (claim.ts) and whoever
+ * finds it dead completes what it had claimed (reap.ts); but neither handles nor files.
  *
  * @module
  */

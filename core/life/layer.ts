@@ -20,8 +20,8 @@ import type { Doorbells } from "../waiting/doorbell.ts";
 /** What a layer is made with, in one thread for one Aio. */
 export interface LayerHost {
   /**
-   * The thread's backend. In an IO Worker: its record, behind those of the backends. In a thread that
-   * only reaps: the dead one's.
+   * The thread's backend. In an IO Worker: its record, behind those of the backends. In a thread
+   * that only reaps: the dead one's.
    */
   readonly id: number;
   /** Handles, files and everything else that is shared. */
@@ -37,8 +37,8 @@ export interface LayerHost {
   /** Wakes threads that await something. */
   readonly bells: Doorbells;
   /**
-   * Makes a line of the log, or a warning. An IO Worker posts it to the opener; a thread that only reaps
-   * posts it to the thread that started it.
+   * Makes a line of the log, or a warning. An IO Worker posts it to the opener; a thread that only
+   * reaps posts it to the thread that started it.
    */
   say(level: LogLevel | "warning", text: string): void;
 }
@@ -52,17 +52,17 @@ export interface LayerParts {
   /** Its verifiers by name: likewise. */
   readonly verifiers?: Readonly<Record<string, PageVerifier>>;
   /**
-   * Takes a thread that died out of what the layer shares: its handles are over, its files are still
-   * open. Called in whichever thread reaps, and again if that one dies half-way, so that each step of it
-   * can be repeated. May not block, wait or start IO.
+   * Takes a thread that died out of what the layer shares: its handles are over, its files are
+   * still open. Called in whichever thread reaps, and again if that one dies half-way, so that each
+   * step of it can be repeated. May not block, wait or start IO.
    *
    * @param deadId the thread's backend; an IO Worker's is behind those
    */
   reapBackend?(deadId: number): void;
   /**
    * Forgets a file whose last user is done with it: no IO is on it, and none can start. Called in
-   * whichever thread closes it, more than once if that one dies half-way, and for files that the layer
-   * knows nothing of. May not block, wait or start IO.
+   * whichever thread closes it, more than once if that one dies half-way, and for files that the
+   * layer knows nothing of. May not block, wait or start IO.
    *
    * @param slot the file's place in the table of open files, which another file may have afterwards
    */
@@ -76,8 +76,8 @@ export interface Layer<Parts extends LayerParts = LayerParts> {
   /** The module that exports it. */
   readonly module: URL;
   /**
-   * Called once for each Aio in each thread. It may not touch what threads share: the thread's slot may
-   * be one of a dead thread that is still to be reaped.
+   * Called once for each Aio in each thread. It may not touch what threads share: the thread's slot
+   * may be one of a dead thread that is still to be reaped.
    */
   make(host: LayerHost): Parts;
 }

@@ -1,6 +1,6 @@
 /**
- * open_aio.ts: puts an Aio together: checks the machine, chooses the method, makes the shared memory,
- * loads the callback modules.
+ * open_aio.ts: puts an Aio together: checks the machine, chooses the method, makes the shared
+ * memory, loads the callback modules.
  *
  * @module
  */
@@ -191,7 +191,11 @@ function makeAttached(
   return backend;
 }
 
-/** With no slot free: one whose thread has died. @returns its number, still to be reaped; -1: none */
+/**
+ * With no slot free: one whose thread has died.
+ *
+ * @returns its number, still to be reaped; -1: none
+ */
 function takeDeadSlot(control: Control, libc: Libc): number {
   const count = control.words[HEADER.maxBackends]!;
   for (let id = 0; id < count; id++) {
@@ -345,8 +349,8 @@ function warnByDefault(message: string, cause?: unknown): void {
 }
 
 /**
- * A hook that throws must not cut the core short: its error goes where uncaught ones go. So does that
- * of an asynchronous hook.
+ * A hook that throws must not cut the core short: its error goes where uncaught ones go. So does
+ * that of an asynchronous hook.
  */
 function guardHook<A extends unknown[]>(hook: (...args: A) => unknown): (...args: A) => void {
   return (...args) => {

@@ -20,7 +20,9 @@ import type { ReaperMessage, ReaperToken } from "./reapers.ts";
 import { Control } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 
-/** To the next look at other threads that complete IO of the dead one. Nobody waits for this thread. */
+/**
+ * To the next look at other threads that complete IO of the dead one. Nobody waits for this thread.
+ */
 const PAUSE_MS = 10;
 
 function isMethod(value: object): value is IoMethod {

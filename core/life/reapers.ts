@@ -1,11 +1,11 @@
 /**
  * reapers.ts: threads that take over from dead ones, for a thread that has an event loop to see to.
  *
- * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. An event
- * loop leaves what may block to a Worker, which does it and ends (reaper_main.ts). The Worker takes over
- * the dead one's slot, as every reaper does, so all others see that a living thread is at it, and if it
- * dies they go on in its place. Nothing depends on the event loop that started it: that thread may block
- * for the very IO meanwhile.
+ * To reap may block for as long as a device takes: IO is executed again, descriptors are closed. An
+ * event loop leaves what may block to a Worker, which does it and ends (reaper_main.ts). The Worker
+ * takes over the dead one's slot, as every reaper does, so all others see that a living thread is
+ * at it, and if it dies they go on in its place. Nothing depends on the event loop that started it:
+ * that thread may block for the very IO meanwhile.
  *
  * @module
  */
@@ -53,7 +53,9 @@ export interface ReaperMessage {
 /** The thread's first module. */
 const START = startOf(import.meta.resolve("./reaper_main.ts"));
 
-/** Never called. `deno compile` and its like follow an import that is written out: worker/pool.ts. */
+/**
+ * Never called. `deno compile` and its like follow an import that is written out: worker/pool.ts.
+ */
 export function importReaper(): Promise<unknown> {
   return import("./reaper_main.ts");
 }
@@ -117,8 +119,8 @@ export class Reapers {
   /**
    * Has a thread of its own reap a backend. While this one closes, that is left to others.
    *
-   * @returns false if there can be no such thread: without the permission to read this library's modules,
-   *   or with a method that has none
+   * @returns false if there can be no such thread: without the permission to read this library's
+   *   modules, or with a method that has none
    */
   tryStart(id: number): boolean {
     const { control, arena, options, layerModules: layers, log } = this.#host;

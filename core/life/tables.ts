@@ -1,6 +1,6 @@
 /**
- * tables.ts: the callbacks, targets and verifiers of one thread, the same ones under the same ids in every
- * thread.
+ * tables.ts: the callbacks, targets and verifiers of one thread, the same ones under the same ids
+ * in every thread.
  *
  * @module
  */
@@ -42,7 +42,8 @@ export interface TablesParts {
 }
 
 /**
- * Makes the layers and the tables: what the layers have, then what the modules have, in their order.
+ * Makes the layers and the tables: what the layers have, then what the modules have, in their
+ * order.
  *
  * @param parts what the thread hands in
  * @param host what the layers are made with

@@ -76,7 +76,9 @@ export class Arena {
     return this.pages.count * PAGE_SIZE_BYTES;
   }
 
-  /** All of it in words: for what layers share. A view of a large arena is made when it is needed. */
+  /**
+   * All of it in words: for what layers share. A view of a large arena is made when it is needed.
+   */
   get words(): Int32Array<SharedArrayBuffer> {
     return this.#words ??= new Int32Array(this.buffer);
   }
@@ -188,7 +190,10 @@ export class Arena {
     });
   }
 
-  /** Whether a handle of any backend, from its iovec being set until its result is there, uses the range. */
+  /**
+   * Whether a handle of any backend, from its iovec being set until its result is there, uses the
+   * range.
+   */
   isInUse(offset: number, bytes: number): boolean {
     const { words, handleCount } = this.control;
     const from = this.address + offset;

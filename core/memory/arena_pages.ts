@@ -2,11 +2,11 @@
  * arena_pages.ts: which pages of the arena are taken, for what and by whom.
  *
  * The bookkeeping is one word a page in the control memory: the first page of a run holds the run's
- * length, its owner and its use, all other words are 0. Taking and giving back a run is thereby a single
- * store, and a thread that dies between any two stores leaves the arena whole.
+ * length, its owner and its use, all other words are 0. Taking and giving back a run is thereby a
+ * single store, and a thread that dies between any two stores leaves the arena whole.
  *
- * The lock is held to take and to give back. Looking needs none: no word inside a run is ever written,
- * so a walk from run to run meets each run that is there during the whole walk.
+ * The lock is held to take and to give back. Looking needs none: no word inside a run is ever
+ * written, so a walk from run to run meets each run that is there during the whole walk.
  *
  * @module
  */

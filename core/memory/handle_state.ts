@@ -2,8 +2,9 @@
  * handle_state.ts: the eight states of a handle and which may follow which.
  *
  * ```text
- * idle ─► handedOut ─► defined ─► staged ─► submitted ─► completedIo ─► completedShared ─► completedLocal ─► idle
- *              └─ release ─► idle
+ * idle ─► handedOut ─► defined ─► staged ─► submitted ──────────┐
+ *              └─ release ─► idle                               │
+ * idle ◄─ completedLocal ◄─ completedShared ◄─ completedIo ◄────┘
  * ```
  *
  * One function changes a state: {@linkcode updateState}. It stores with a barrier only where

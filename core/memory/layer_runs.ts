@@ -2,7 +2,8 @@
  * layer_runs.ts: memory of the arena that belongs to a layer: it stays when the thread that took it
  * leaves or dies, until the layer gives it back.
  *
- * It comes from the top of the arena, so the pages that are registered with the kernel are left to IO.
+ * It comes from the top of the arena, so the pages that are registered with the kernel are left to
+ * IO.
  *
  * ```text
  * free ─► making ───────────────► layer ──────────────────────► ending ─────────────► free
@@ -11,10 +12,11 @@
  *         that thread dies                                      no thread reaps
  * ```
  *
- * A thread that reaps finds the runs of a layer and takes the dead thread out of them. Whoever gives a
- * run back cannot see that another thread has just found it. So the pages stay taken while any thread
- * reaps, and the last one that does so frees them: first a reaper's slot says that it reaps, then it
- * looks at the words; a run's word first says that it ends, then somebody looks at the slots.
+ * A thread that reaps finds the runs of a layer and takes the dead thread out of them. Whoever
+ * gives a run back cannot see that another thread has just found it. So the pages stay taken while
+ * any thread reaps, and the last one that does so frees them: first a reaper's slot says that it
+ * reaps, then it looks at the words; a run's word first says that it ends, then somebody looks at
+ * the slots.
  *
  * @module
  */
@@ -59,8 +61,8 @@ export class LayerRuns {
    * Takes memory for the layer.
    *
    * @param bytes how many are needed, at least 1
-   * @param init writes what other threads go by before any of them can find the run, which is not cleared.
-   *   If it throws, the memory is free again.
+   * @param init writes what other threads go by before any of them can find the run, which is not
+   *   cleared. If it throws, the memory is free again.
    * @returns null if there is no room
    */
   tryTake(bytes: number, init: (run: ArenaRun) => void): ArenaRun | null {
@@ -128,7 +130,9 @@ function runAt(page: number, count: number): ArenaRun {
   return { offset: page * PAGE_SIZE_BYTES, bytes: count * PAGE_SIZE_BYTES };
 }
 
-/** Frees the runs that layers have given back, unless a thread reaps; called when one has reaped. */
+/**
+ * Frees the runs that layers have given back, unless a thread reaps; called when one has reaped.
+ */
 export function freeEnded({ pages, control }: Arena): void {
   const ended: number[] = [];
   pages.each((page, word) => {

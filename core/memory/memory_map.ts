@@ -1,5 +1,6 @@
 /**
- * memory_map.ts: which memory the kernel may be pointed at, where it is, and in pages of which size.
+ * memory_map.ts: which memory the kernel may be pointed at, where it is, and in pages of which
+ * size.
  *
  * The kernel writes to an address long after the call that gave it, so that address must not go
  * away: it lies in the arena or in shared memory that was adopted. Both are held here, and the
@@ -30,8 +31,8 @@ const RECENT_VIEWS = 64;
 const RECENT_SHIFT = 12;
 
 /**
- * Has memory that is touched from now on consist of huge pages, if the system has some. Small ones lie
- * anywhere, and a device takes each piece of an IO by itself.
+ * Has memory that is touched from now on consist of huge pages, if the system has some. Small ones
+ * lie anywhere, and a device takes each piece of an IO by itself.
  */
 export function preferHugePages(libc: Libc, memory: SharedArrayBuffer, address: number): void {
   if (memory.byteLength < HUGE_PAGE_BYTES) return;
@@ -64,8 +65,8 @@ export class MemoryMap {
   /** Adopted memory is this thread's alone, so it must outlive it: others may be at IO in it. */
   readonly #pinned: PinnedMemory[] = [];
   /**
-   * Asking a view for its buffer leaves compiled code, and views are used again and again: those last
-   * used, each where its place in memory says.
+   * Asking a view for its buffer leaves compiled code, and views are used again and again: those
+   * last used, each where its place in memory says.
    */
   readonly #recentViews: (Uint8Array | null)[] = new Array(RECENT_VIEWS).fill(null);
   readonly #recentAddresses = new Float64Array(RECENT_VIEWS);

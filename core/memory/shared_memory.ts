@@ -6,7 +6,7 @@
  * transfer, resize or detach it, which is what the kernel needs of it.
  *
  * ```text
- * control │ header │ backends │ handles │ iovecs │ handle data │ open files │ arena pages │ method │
+ * control │ header │ backends │ handles │ iovecs │ handle data │ open files │ arena pages │ method
  * ```
  *
  * Everything is a row of 32-bit words. A field that two threads write independently has a word of

@@ -2,8 +2,8 @@
  * doorbell.ts: how one thread wakes another that sleeps in `poll`.
  *
  * Each backend has an eventfd, made when it first goes to sleep, and a word that says whether it
- * sleeps: 0 running, 1 parked, 2 rung. Ringing costs a system call only if somebody is asleep. A bell
- * that comes too late costs its owner one look around, nothing else.
+ * sleeps: 0 running, 1 parked, 2 rung. Ringing costs a system call only if somebody is asleep. A
+ * bell that comes too late costs its owner one look around, nothing else.
  *
  * @module
  */
@@ -76,7 +76,10 @@ export class Doorbells {
     return fd;
   }
 
-  /** Says that this thread is about to sleep. What it waits for must be looked at once more after this. */
+  /**
+   * Says that this thread is about to sleep. What it waits for must be looked at once more after
+   * this.
+   */
   park(): void {
     Atomics.store(this.#control.words, this.#wordOf(this.#id), PARKED);
   }
@@ -84,8 +87,9 @@ export class Doorbells {
   /**
    * Says that this thread is awake, and takes back what rang meanwhile.
    *
-   * The ringer has changed the word and may not have written yet. Such a write wakes the next sleep for
-   * nothing. Closing waits for it: otherwise it could reach another file that has the number by then.
+   * The ringer has changed the word and may not have written yet. Such a write wakes the next sleep
+   * for nothing. Closing waits for it: otherwise it could reach another file that has the number by
+   * then.
    *
    * @returns whose bell it was
    */
@@ -120,7 +124,10 @@ export class Doorbells {
     return this.#libc.read(fd, this.#counterBytes) === COUNTER_BYTES ? this.#counter[0]! : 0;
   }
 
-  /** @returns whether all writes that are owed to a doorbell came; one of a thread that died never does */
+  /**
+   * @returns whether all writes that are owed to a doorbell came; one of a thread that died never
+   * does
+   */
   #tryTakeAll(fd: number, owed: number): boolean {
     for (let attempt = 0; owed > 0 && attempt < READ_ATTEMPTS_MAX; attempt++) {
       owed -= this.#read(fd);
@@ -143,7 +150,8 @@ export class Doorbells {
   #tryRing(id: number): boolean {
     const { words } = this.#control;
     if (Atomics.compareExchange(words, this.#wordOf(id), PARKED, RUNG) !== PARKED) return false;
-    // Read once the sleep is over. A sleep that ends before this store finds the time of an earlier bell.
+    // Read once the sleep is over. A sleep that ends before this store finds the time of an earlier
+    // bell.
     this.#times[this.#timeAt(id)] = ORIGIN_MS + performance.now();
     const fd = Atomics.load(words, this.#control.backendAt(id) + BACKEND.doorbell);
     if (fd > 0) this.#libc.write(fd, this.#one);
@@ -163,8 +171,8 @@ export class Doorbells {
   }
 
   /**
-   * Wakes and closes the doorbell of a backend that has died: its sleep, in a thread of Deno's pool,
-   * outlives it.
+   * Wakes and closes the doorbell of a backend that has died: its sleep, in a thread of Deno's
+   * pool, outlives it.
    */
   closeFor(id: number): void {
     const { words } = this.#control;

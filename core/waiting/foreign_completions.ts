@@ -1,8 +1,9 @@
 /**
  * foreign_completions.ts: IOs that one backend issued and another one completed.
  *
- * The issuer finds them by a counter word of its own, so that it does not look at all its handles for
- * nothing; whoever completes moves that counter, and wakes everybody who may be asleep for the IO.
+ * The issuer finds them by a counter word of its own, so that it does not look at all its handles
+ * for nothing; whoever completes moves that counter, and wakes everybody who may be asleep for the
+ * IO.
  *
  * @module
  */

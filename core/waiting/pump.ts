@@ -1,16 +1,16 @@
 /**
  * pump.ts: how awaiting code learns of completions that other threads bring about.
  *
- * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the pump
- * looks for completions once per turn of the event loop for as long as that is worth it (spin.ts), and
- * then sleeps in one nonblocking `poll` on its doorbell and what the method has. That call keeps the
- * event loop alive, and only that: with nothing awaited there is none.
+ * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the
+ * pump looks for completions once per turn of the event loop for as long as that is worth it
+ * (spin.ts), and then sleeps in one nonblocking `poll` on its doorbell and what the method has.
+ * That call keeps the event loop alive, and only that: with nothing awaited there is none.
  *
- * No wake-up is lost, because both sides do their two steps in opposite order: the sleeper says that
- * it sleeps and then looks once more; the completer stores the state and then looks for sleepers.
- * For IO of another backend, which that one may complete without telling, the sleep is 1 ms at most;
- * otherwise it is 100 ms, since a thread that dies half-way rings nobody. It is shorter where the
- * completions of the method wake nobody (sleep_bound.ts).
+ * No wake-up is lost, because both sides do their two steps in opposite order: the sleeper says
+ * that it sleeps and then looks once more; the completer stores the state and then looks for
+ * sleepers. For IO of another backend, which that one may complete without telling, the sleep is 1
+ * ms at most; otherwise it is 100 ms, since a thread that dies half-way rings nobody. It is shorter
+ * where the completions of the method wake nobody (sleep_bound.ts).
  *
  * @module
  */
@@ -57,7 +57,9 @@ export interface PumpHost extends BoundedSleeper {
   readonly wakeUps: WakeUps;
   /** How many own IOs are in flight. */
   readonly inFlightCount: number;
-  /** Takes back own handles that other backends completed, and looks for completions of the method. */
+  /**
+   * Takes back own handles that other backends completed, and looks for completions of the method.
+   */
   collect(): void;
   /** Whether own IOs were completed that were not taken back yet. */
   hasUncollected(): boolean;
@@ -126,7 +128,10 @@ export class Pump {
     setImmediate(this.#run);
   }
 
-  /** To be called when an own IO is over: the last one ends the sleep, so that the event loop can end. */
+  /**
+   * To be called when an own IO is over: the last one ends the sleep, so that the event loop can
+   * end.
+   */
   noticeCompletion(): void {
     this.#completions++;
     this.noticeIdle();
@@ -149,8 +154,8 @@ export class Pump {
   }
 
   /**
-   * Says whether anybody waits for the IO on a descriptor, or for any IO at all. While nobody does, what
-   * is in flight is looked after now and then, but lets the event loop end.
+   * Says whether anybody waits for the IO on a descriptor, or for any IO at all. While nobody does,
+   * what is in flight is looked after now and then, but lets the event loop end.
    */
   forsake(fd: number | "all", isForsaken: boolean): void {
     if (fd === "all") this.#isAllForsaken = isForsaken;
@@ -274,7 +279,8 @@ export class Pump {
     const { doorbells, libc } = this.#host;
     const fd = sleeps < SLEEPS_MAX ? doorbells.tryOpen() : -1;
     if (fd < 0) {
-      // Without a doorbell nobody rings. Only the event loop calls this, so no caller would get an error.
+      // Without a doorbell nobody rings. Only the event loop calls this, so no caller would get an
+      // error.
       const ms = this.#bounded(LOOK_AGAIN_MS);
       this.#sleepUntil(new Promise((resolve) => setTimeout(resolve, ms, "time")), ms);
       return;

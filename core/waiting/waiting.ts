@@ -101,7 +101,10 @@ export class Waiting {
     return this.isDone(ref);
   }
 
-  /** Whether an IO is done; lets the method look for its completion, and takes it back if it is ours. */
+  /**
+   * Whether an IO is done; lets the method look for its completion, and takes it back if it is
+   * ours.
+   */
   isDone(ref: WaitRef): boolean {
     checkWaitRef(ref, this.#host.control.handleCount);
     const base = this.#host.control.handleAt(ref.index);
@@ -118,7 +121,9 @@ export class Waiting {
     return this.#noticeDone(handle, ref.generation);
   }
 
-  /** Whether an own handle was taken back and not used again, as nearly all are that are waited for. */
+  /**
+   * Whether an own handle was taken back and not used again, as nearly all are that are waited for.
+   */
   #isOwnOver({ index, generation }: WaitRef, base: number): boolean {
     const isOwn = index >= this.#first && index < this.#first + this.#count;
     // What this thread wrote itself needs no atomic load.
@@ -195,7 +200,10 @@ export class Waiting {
     if (rounds % LOOKS_UNTIL_CHECK === 0) this.#host.reapDead();
   }
 
-  /** Whether the method can bring an IO about: it has it, and no other thread is about to complete it. */
+  /**
+   * Whether the method can bring an IO about: it has it, and no other thread is about to complete
+   * it.
+   */
   canHelp(handle: AioHandle): boolean {
     const { words, base } = handle;
     const { method } = this.#host;
@@ -206,7 +214,9 @@ export class Waiting {
     return claimant < 0 || claimant === this.#host.id;
   }
 
-  /** @returns whether the method waited for it, or found completions: else this thread has to sleep */
+  /**
+   * @returns whether the method waited for it, or found completions: else this thread has to sleep
+   */
   #help(handle: AioHandle, generation: number): boolean {
     if (!this.canHelp(handle)) return false;
     const { method } = this.#host;

@@ -1,14 +1,15 @@
 /**
- * wake_ups.ts: what the waiting of one thread is recorded in, so that a late wake-up has an explanation:
- * counters for everybody to read (counters.ts), and two kinds of lines of the log for whoever wants each.
+ * wake_ups.ts: what the waiting of one thread is recorded in, so that a late wake-up has an
+ * explanation: counters for everybody to read (counters.ts), and two kinds of lines of the log for
+ * whoever wants each.
  *
  * ```text
  * slept 4.92 of at most 100 ms, until a bell 0.08 ms ago: 1 done, 2 left
  * turn over: 31 handed out in the next, 0.21 ms later
  * ```
  *
- * The clock is the one that the pump and the turn read anyway, and whoever rings reads it once more. It
- * is not read for an IO that nobody slept for, and so never for a cached read.
+ * The clock is the one that the pump and the turn read anyway, and whoever rings reads it once
+ * more. It is not read for an IO that nobody slept for, and so never for a cached read.
  *
  * @module
  */
@@ -17,8 +18,9 @@ import { COUNTER } from "../io/counters.ts";
 import type { IoLog } from "../io/io_log.ts";
 
 /**
- * What ended a sleep of an event loop: the bell of another thread, the same if it was meant for an earlier
- * sleep, this thread itself, the descriptor of the method, or nothing before its time was over.
+ * What ended a sleep of an event loop: the bell of another thread, the same if it was meant for an
+ * earlier sleep, this thread itself, the descriptor of the method, or nothing before its time was
+ * over.
  */
 export type SleepEnd = "bell" | "lateBell" | "self" | "descriptor" | "time";
 

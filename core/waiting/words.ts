@@ -1,13 +1,15 @@
 /**
- * words.ts: how a thread waits for a word of shared memory, blocking or awaiting, and how the others wake
- * it. The locks and queues of layers are made of this.
+ * words.ts: how a thread waits for a word of shared memory, blocking or awaiting, and how the
+ * others wake it. The locks and queues of layers are made of this.
  *
  * Another word has a bit for each backend that waits. No wake-up is lost, because both sides do two
- * things in opposite order: a waiter sets its bit and then looks at the word once more; whoever changes
- * the word does so and then looks at the bits. So a change that nobody waits for costs one load.
+ * things in opposite order: a waiter sets its bit and then looks at the word once more; whoever
+ * changes the word does so and then looks at the bits. So a change that nobody waits for costs one
+ * load.
  *
- * A wait ends when the word no longer holds a value. Another thread may have brought the value back by
- * the time the waiter looks, and the wait also ends when the Aio closes: a waiter looks, and waits again.
+ * A wait ends when the word no longer holds a value. Another thread may have brought the value back
+ * by the time the waiter looks, and the wait also ends when the Aio closes: a waiter looks, and
+ * waits again.
  *
  * @module
  */
@@ -33,13 +35,15 @@ export interface WaitWord {
 export interface WordWaitsHost extends BoundedSleeper {
   /** Wakes and sleeps. */
   readonly doorbells: Doorbells;
-  /** Decides whether a waiter may be told now or in the next turn. */
+  /** Decides whether a waiter is called now or in the next turn. */
   readonly turn: Turn;
   /** Throws if the call is made from a callback. */
   checkNotInCallback(call: string): void;
   /** Records sleeps. */
   readonly wakeUps: { blocks(): void };
-  /** Takes back own handles that other backends completed, and looks for completions of the method. */
+  /**
+   * Takes back own handles that other backends completed, and looks for completions of the method.
+   */
   collect(): void;
   /** Looks for changes while somebody awaits one. */
   readonly pump: { start(): void; noticeIdle(): void };
@@ -54,8 +58,8 @@ interface PendingWait {
 }
 
 /**
- * Wakes all who wait for a word that was changed, by an atomic store before this call. May be called in
- * a callback or a hook of a layer.
+ * Wakes all threads that wait for a word that was changed, by an atomic store before this call. May
+ * be called in a callback or a hook of a layer.
  *
  * @param bells of this thread
  */
@@ -90,8 +94,8 @@ export class WordWaits {
   }
 
   /**
-   * Blocks until a word does not hold a value. Submits what this backend has staged first, and completes
-   * its IO meanwhile, since that may be what changes the word.
+   * Blocks until a word does not hold a value. Submits what this backend has staged first, and
+   * completes its IO meanwhile, since that may be what changes the word.
    *
    * @throws {AioApiError} from a callback
    */
@@ -111,10 +115,11 @@ export class WordWaits {
   }
 
   /**
-   * Has a waiter told when a word does not hold a value, or this Aio closes. Submits what this backend has
-   * staged at the end of the turn.
+   * Has a waiter told when a word does not hold a value, or this Aio closes. Submits what this
+   * backend has staged at the end of the turn.
    *
-   * @returns true if the word does not hold it now and the turn is not over: the waiter is then not told
+   * @returns true if the word does not hold it now and the turn is not over: the waiter is then not
+   *   told
    * @throws {AioApiError} from a callback
    * @throws {Deno.errors.BadResource} if this Aio has closed
    */
@@ -139,7 +144,7 @@ export class WordWaits {
     if (!this.whenChanged(word, value, { completed: resolve })) await promise;
   }
 
-  /** Gives up: the waiter is not told any more. */
+  /** Gives up: does not call the waiter any more. */
   forget(waiter: CompletionWaiter): void {
     this.#pending = this.#pending.filter((wait) => wait.waiter !== waiter);
     this.#host.pump.noticeIdle();

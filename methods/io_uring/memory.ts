@@ -3,7 +3,7 @@
  * memory.
  *
  * ```text
- * method's part │ slot of backend 0 │ slot 1 │ … │ to a page │ entries 0 │ ring 0 │ entries 1 │ ring 1 │ …
+ * slot of backend 0 │ slot 1 │ … │ to a page │ entries 0 │ ring 0 │ entries 1 │ ring 1 │ …
  * ```
  *
  * A slot says where a backend's ring is, for the threads that look after it. The queues themselves

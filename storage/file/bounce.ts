@@ -9,7 +9,9 @@
 
 import { alignUp, type Arena, LOOK_AGAIN_MS, onAbort, PAGE_SIZE_BYTES } from "../../core/inside.ts";
 
-/** Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once. */
+/**
+ * Most bytes of one bounced piece: enough to keep any disk busy, little enough for many at once.
+ */
 const BOUNCE_BYTES_MAX = 1024 * 1024;
 /** At least this many pieces have room at the same time. */
 const BOUNCE_PIECES_MIN = 4;

@@ -46,7 +46,9 @@ import {
 } from "./transfer_request.ts";
 import { becameSmaller, ViewCursor } from "./view_cursor.ts";
 
-/** Calls back by a microtask, and takes less for it than a promise that is resolved from outside. */
+/**
+ * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
+ */
 const AT_ONCE = Promise.resolve();
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };

@@ -1,6 +1,6 @@
 /**
- * shared_cores.ts: Aios with a file that the tests of one test file share. Each test has the file with
- * its first content, opened for that test.
+ * shared_cores.ts: Aios with a file that the tests of one test file share. Each test has the file
+ * with its first content, opened for that test.
  *
  * @module
  */

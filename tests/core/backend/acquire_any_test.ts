@@ -1,6 +1,6 @@
 /**
- * acquire_any_test.ts: `acquire()` with all handles in use waits until any of its IOs is over: not for
- * a certain one, and whoever brings it about.
+ * acquire_any_test.ts: `acquire()` with all handles in use waits until any of its IOs is over: not
+ * for a certain one, and whoever brings it about.
  */
 
 import { assert, assertEquals } from "@std/assert";

@@ -1,4 +1,7 @@
-/** cancel_test.ts: giving up an IO: in the kernel, before it is submitted, or not at all; it is done in any case. */
+/**
+ * cancel_test.ts: giving up an IO: in the kernel, before it is submitted, or not at all; it is done
+ * in any case.
+ */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";

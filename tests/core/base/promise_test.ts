@@ -1,6 +1,6 @@
 /**
- * promise_test.ts: functions of the user's that return a promise where none can be waited for. It is
- * told at once where it is a mistake, and its rejection never ends the process.
+ * promise_test.ts: functions of the user's that return a promise where none can be waited for. It
+ * is told at once where it is a mistake, and its rejection never ends the process.
  */
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";

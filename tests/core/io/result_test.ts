@@ -1,4 +1,6 @@
-/** result_test.ts: outcomes as values, and how they are raised: reportResult and the file callbacks. */
+/**
+ * result_test.ts: outcomes as values, and how they are raised: reportResult and the file callbacks.
+ */
 
 import {
   assert,
@@ -46,8 +48,8 @@ function outcome(fixture: Fixture, status: ResultStatus, raw = 5): AioReturn {
 }
 
 /**
- * Runs something whose IO ends with a raw result of the test's. The hook that says so also keeps the IO
- * in this thread, whose `hooks` its callbacks use.
+ * Runs something whose IO ends with a raw result of the test's. The hook that says so also keeps
+ * the IO in this thread, whose `hooks` its callbacks use.
  */
 function endingWith<T>({ aio }: Fixture, raw: number, fn: () => T): T {
   aio.attachInjectionPoint("aio-process-completion-before-shared", () => raw);

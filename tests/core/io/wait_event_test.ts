@@ -1,6 +1,6 @@
 /**
- * wait_event_test.ts: what a thread is blocked in, as another thread sees it. The main thread looks,
- * a Worker is blocked, and each test ends by letting it go on.
+ * wait_event_test.ts: what a thread is blocked in, as another thread sees it. The main thread
+ * looks, a Worker is blocked, and each test ends by letting it go on.
  */
 
 import { assert, assertEquals } from "@std/assert";

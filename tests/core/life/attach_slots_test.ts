@@ -1,6 +1,6 @@
 /**
- * attach_slots_test.ts: which slot a thread gets that attaches: one of a thread that died if no other
- * is free, all of it as new; and what becomes of a slot whose thread then cannot be attached.
+ * attach_slots_test.ts: which slot a thread gets that attaches: one of a thread that died if no
+ * other is free, all of it as new; and what becomes of a slot whose thread then cannot be attached.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";

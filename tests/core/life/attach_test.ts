@@ -1,6 +1,6 @@
 /**
- * attach_test.ts: several threads on one Aio: attaching and leaving, each other's files, waiting for
- * and completing each other's IO.
+ * attach_test.ts: several threads on one Aio: attaching and leaving, each other's files, waiting
+ * for and completing each other's IO.
  */
 
 import { assertEquals, assertRejects } from "@std/assert";

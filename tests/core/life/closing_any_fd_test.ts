@@ -1,6 +1,6 @@
 /**
- * closing_any_fd_test.ts: descriptors that no file of the table has, closed by one thread while others
- * are about to use them.
+ * closing_any_fd_test.ts: descriptors that no file of the table has, closed by one thread while
+ * others are about to use them.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

@@ -1,7 +1,7 @@
 /**
- * closing_fd_test.ts: what must be over before a descriptor is closed, in all threads, and what can no
- * longer start on it. Which IO is waited for, and that another one is not, is seen with `held` alone,
- * where IO stays in flight.
+ * closing_fd_test.ts: what must be over before a descriptor is closed, in all threads, and what can
+ * no longer start on it. Which IO is waited for, and that another one is not, is seen with `held`
+ * alone, where IO stays in flight.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -194,7 +194,8 @@ for (const holding of ["stage", "read"] as const) {
     await untilDead(backendOf(fixture.aio).libc, threadId);
     aio.closingFd(file.fd);
     assert(aio.checkDone(ref));
-    // What was submitted can be completed by whoever waits; what was not needs the dead to be found.
+    // What was submitted can be completed by whoever waits; what was not needs the dead to be
+    // found.
     assertEquals(stateOf(fixture, ref), holding === "stage" ? "idle" : "completedShared");
     assertEquals(aio.backends().length, holding === "stage" ? 1 : 2);
   });

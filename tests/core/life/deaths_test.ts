@@ -1,8 +1,9 @@
 /**
- * deaths_test.ts: Workers die in the middle of a load, in every way and in the middle of everything,
- * from a printed seed: who waits goes on, what is read is verified, and at the end everything is back
- * where it was. A canary shows that it would not end if nobody took over from the dead. Each way in the
- * middle of each thing: death_cases_long_test.ts one by one, deaths_long_test.ts in a load, hundreds.
+ * deaths_test.ts: Workers die in the middle of a load, in every way and in the middle of
+ * everything, from a printed seed: who waits goes on, what is read is verified, and at the end
+ * everything is back where it was. A canary shows that it would not end if nobody took over from
+ * the dead. Each way in the middle of each thing: death_cases_long_test.ts one by one,
+ * deaths_long_test.ts in a load, hundreds.
  */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";

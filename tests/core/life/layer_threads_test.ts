@@ -1,7 +1,7 @@
 /**
- * layer_threads_test.ts: four threads share a layer's words in the arena, and the one that took the memory
- * dies in the middle of what only one may do at a time: the others go on. A canary shows that they would
- * not if the layer did nothing for the dead.
+ * layer_threads_test.ts: four threads share a layer's words in the arena, and the one that took the
+ * memory dies in the middle of what only one may do at a time: the others go on. A canary shows
+ * that they would not if the layer did nothing for the dead.
  */
 
 import { assertEquals } from "@std/assert";

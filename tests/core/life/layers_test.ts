@@ -1,4 +1,7 @@
-/** layers_test.ts: the layers above the core, in every thread: their ids, what they say, the ones refused. */
+/**
+ * layers_test.ts: the layers above the core, in every thread: their ids, what they say, the ones
+ * refused.
+ */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";

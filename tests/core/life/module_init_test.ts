@@ -1,4 +1,7 @@
-/** module_init_test.ts: callback modules that begin with data of their own: when, how often, with what. */
+/**
+ * module_init_test.ts: callback modules that begin with data of their own: when, how often, with
+ * what.
+ */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AioCore } from "../../../core/life/aio.ts";

@@ -1,6 +1,6 @@
 /**
- * owner_end_test.ts: resource owners that end with several IOs staged. To submit one submits all, and
- * with most methods some are over by then.
+ * owner_end_test.ts: resource owners that end with several IOs staged. To submit one submits all,
+ * and with most methods some are over by then.
  */
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";

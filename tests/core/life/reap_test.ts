@@ -1,5 +1,6 @@
 /**
- * reap_test.ts: threads that end without `close()`, each holding something else, and what becomes of it.
+ * reap_test.ts: threads that end without `close()`, each holding something else, and what becomes
+ * of it.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

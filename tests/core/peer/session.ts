@@ -35,8 +35,8 @@ export interface Told {
 export const GATE_WORDS = { calls: 0, isOpen: 1, size: 2 } as const;
 
 /**
- * Memory by which a hook in another thread and the test know of each other. The gate opens at the end
- * of its scope, so that a test that fails does not wait for a thread that waits for the test.
+ * Memory by which a hook in another thread and the test know of each other. The gate opens at the
+ * end of its scope, so that a test that fails does not wait for a thread that waits for the test.
  */
 export class Gate implements Disposable {
   /** What is posted to the session. */
@@ -72,8 +72,8 @@ const MODULE = new URL("./session_worker.ts", import.meta.url);
 export type StartSession = (party: Party) => Promise<Session>;
 
 /**
- * Starts one thread for the sessions of all tests of a file, one after the other: a thread takes longer
- * to start than they do. Called while the tests are registered.
+ * Starts one thread for the sessions of all tests of a file, one after the other: a thread takes
+ * longer to start than they do. Called while the tests are registered.
  *
  * @returns starts a session that leaves in peace
  */

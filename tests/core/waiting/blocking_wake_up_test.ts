@@ -1,5 +1,6 @@
 /**
- * blocking_wake_up_test.ts: each way in which a thread that sleeps, blocking, is woken up, with a canary for each link.
+ * blocking_wake_up_test.ts: each way in which a thread that sleeps, blocking, is woken up, with a
+ * canary for each link.
  */
 
 import { assertEquals } from "@std/assert";
@@ -78,7 +79,9 @@ const SLEEPS: readonly Sleep[] = [...STATE_SLEEPS, {
 /** Which link is cut: nobody notifies, or who sleeps has not said so in the waiter mask. */
 type Cut = "none" | "notify" | "waiter bit";
 
-/** Long enough that the main thread sleeps by then; if it does not, the next attempt gives it more. */
+/**
+ * Long enough that the main thread sleeps by then; if it does not, the next attempt gives it more.
+ */
 const UNTIL_ASLEEP_MS = 20;
 const ATTEMPTS_MAX = 20;
 

@@ -1,7 +1,7 @@
 /**
- * sleep_bound_test.ts: how long a backend sleeps that has to look for completions by itself, in each
- * way to sleep, and what ends such a sleep. The methods here find an IO done at a look of the backend's;
- * nobody announces it, unless a test says so.
+ * sleep_bound_test.ts: how long a backend sleeps that has to look for completions by itself, in
+ * each way to sleep, and what ends such a sleep. The methods here find an IO done at a look of the
+ * backend's; nobody announces it, unless a test says so.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";

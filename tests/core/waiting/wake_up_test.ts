@@ -1,7 +1,7 @@
 /**
- * wake_up_test.ts: who is woken by whom. Each bell of the waiting protocol has a test, and a canary:
- * the same scenario with that bell switched off must fail, or the test would show nothing. The sleeps
- * last long here (bells.ts), so that nobody wakes up by himself.
+ * wake_up_test.ts: who is woken by whom. Each bell of the waiting protocol has a test, and a
+ * canary: the same scenario with that bell switched off must fail, or the test would show nothing.
+ * The sleeps last long here (bells.ts), so that nobody wakes up by himself.
  */
 
 import { assertEquals } from "@std/assert";
@@ -178,7 +178,9 @@ Deno.test("held: canary: without the bell for oneself it is not looked after", a
 
 // --- a completion just before the sleep ---
 
-/** Calls `before` when the pump has looked and is about to say that it sleeps: the first time only. */
+/**
+ * Calls `before` when the pump has looked and is about to say that it sleeps: the first time only.
+ */
 function beforeParking(
   { aio }: Stage,
   before: () => void,

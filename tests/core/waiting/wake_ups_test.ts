@@ -1,6 +1,7 @@
 /**
- * wake_ups_test.ts: what is recorded of sleeps, bells and turns, in the counters of `aio.backends()` and
- * in the log. Where times are the subject, the clock moves by what the test says.
+ * wake_ups_test.ts: what is recorded of sleeps, bells and turns, in the counters of
+ * `aio.backends()` and in the log. Where times are the subject, the clock moves by what the test
+ * says.
  */
 
 import { assert, assertEquals } from "@std/assert";

@@ -1,4 +1,7 @@
-/** words_test.ts: waiting for a word of shared memory, blocking and by bell, and waking those who do. */
+/**
+ * words_test.ts: waiting for a word of shared memory, blocking and by bell, and waking those who
+ * do.
+ */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CHECK_ALIVE_MS } from "../../../core/base/pauses.ts";

@@ -1,7 +1,7 @@
 /**
- * io_uring_fault_test.ts: what the kernel may do to a ring, and a program must not notice: calls that
- * are interrupted, that find it busy, that take a part only or nothing at all, completions that find no
- * place, and IO that is given up unasked.
+ * io_uring_fault_test.ts: what the kernel may do to a ring, and a program must not notice: calls
+ * that are interrupted, that find it busy, that take a part only or nothing at all, completions
+ * that find no place, and IO that is given up unasked.
  */
 
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";

@@ -1,7 +1,7 @@
 /**
- * io_uring_lifetime_test.ts: IO that outlives who started it: nobody holds its handle, its memory or its
- * thread any more. Nothing is written to memory that has become something else's, and whoever waits
- * gets what there is to get.
+ * io_uring_lifetime_test.ts: IO that outlives who started it: nobody holds its handle, its memory
+ * or its thread any more. Nothing is written to memory that has become something else's, and
+ * whoever waits gets what there is to get.
  */
 
 import { assert, assertEquals } from "@std/assert";

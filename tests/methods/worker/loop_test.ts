@@ -1,6 +1,6 @@
 /**
- * worker_loop_test.ts: awaited IO of the worker method is executed by a Worker, whatever state the pool
- * and its queue are in; a thread executes IO itself only where it blocks for it.
+ * worker_loop_test.ts: awaited IO of the worker method is executed by a Worker, whatever state the
+ * pool and its queue are in; a thread executes IO itself only where it blocks for it.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";

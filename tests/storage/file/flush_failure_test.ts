@@ -1,6 +1,6 @@
 /**
- * flush_failure_test.ts: once a flush of a file has failed, no other one of it resolves, in any thread
- * and by any method, until the file is opened again.
+ * flush_failure_test.ts: once a flush of a file has failed, no other one of it resolves, in any
+ * thread and by any method, until the file is opened again.
  *
  * @module
  */

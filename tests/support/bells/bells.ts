@@ -1,9 +1,10 @@
 /**
- * bells.ts: what the tests of the doorbells need: methods that are replaced for a while, sleeps that
- * last long and are written down, and a Worker whose bells can be switched off (`bells_worker.ts`).
+ * bells.ts: what the tests of the doorbells need: methods that are replaced for a while, sleeps
+ * that last long and are written down, and a Worker whose bells can be switched off
+ * (`bells_worker.ts`).
  *
- * Every sleep of the library has an end, so a bell that is lost only delays. Here the sleeps last so
- * long that only a bell can have ended them.
+ * Every sleep of the library has an end, so a bell that is lost only delays. Here the sleeps last
+ * so long that only a bell can have ended them.
  *
  * @module
  */
@@ -102,7 +103,9 @@ export class PollWatch implements Disposable {
 /** What became of a sleep in `Atomics.wait`. */
 export type SleepOutcome = "ok" | "not-equal" | "timed-out";
 
-/** Has the first blocking sleep of this thread on one word last until it is woken, if it ever is. */
+/**
+ * Has the first blocking sleep of this thread on one word last until it is woken, if it ever is.
+ */
 export class SleepWatch implements Disposable {
   /** How each sleep on that word ended; the first is `"timed-out"` only where its bell was lost. */
   readonly outcomes: SleepOutcome[] = [];
@@ -212,7 +215,10 @@ export type BellAsk =
 
 const MODULE = new URL("./bells_worker.ts", import.meta.url);
 
-/** A Worker of one test, attached to its Aio. It is closed with the scope, and its thread ends if it is its own. */
+/**
+ * A Worker of one test, attached to its Aio. It is closed with the scope, and its thread ends if it
+ * is its own.
+ */
 export class BellWorker implements AsyncDisposable {
   readonly #thread: AskedThread<BellAsk>;
   readonly #hasOwnThread: boolean;
@@ -306,8 +312,8 @@ export interface StageOptions {
 }
 
 /**
- * Starts threads for the Workers of a file's tests that leave them alive: a thread takes longer to start
- * than they do. Called while the tests are registered.
+ * Starts threads for the Workers of a file's tests that leave them alive: a thread takes longer to
+ * start than they do. Called while the tests are registered.
  *
  * @param count most Workers of a test
  * @returns opens a stage; at its end everybody who still sleeps is woken

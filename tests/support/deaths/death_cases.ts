@@ -1,6 +1,6 @@
 /**
- * death_cases.ts: the checks that death_cases_test.ts makes with each thing that a thread can be in the
- * middle of, and death_cases_long_test.ts in each way to end.
+ * death_cases.ts: the checks that death_cases_test.ts makes with each thing that a thread can be in
+ * the middle of, and death_cases_long_test.ts in each way to end.
  *
  * @module
  */

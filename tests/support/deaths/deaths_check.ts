@@ -1,5 +1,6 @@
 /**
- * deaths_check.ts: the check that deaths_test.ts makes with few deaths and deaths_long_test.ts with many.
+ * deaths_check.ts: the check that deaths_test.ts makes with few deaths and deaths_long_test.ts with
+ * many.
  *
  * @module
  */
@@ -32,7 +33,9 @@ interface DeathsPlan {
 
 /** So many before, for what only the first ones take. */
 const WARM_UP_DEATHS = 4;
-/** In units of what passes before the library asks who lives: about a second on a machine at rest. */
+/**
+ * In units of what passes before the library asks who lives: about a second on a machine at rest.
+ */
 const PATIENCES_MAX = 10;
 /** An event loop has a Worker take over, and that one may die, too. */
 const STARTS_MAX = 2;
@@ -40,8 +43,8 @@ const STARTS_MAX = 2;
 const POOL_THREADS_MAX = 4;
 
 /**
- * What the machine has for this process; elsewhere than on Linux nothing is known. Rings do not count:
- * the first thread of a slot makes one, and it stays.
+ * What the machine has for this process; elsewhere than on Linux nothing is known. Rings do not
+ * count: the first thread of a slot makes one, and it stays.
  */
 function resources(): { descriptors: number; threads: number } {
   if (Deno.build.os !== "linux") return { descriptors: 0, threads: 0 };

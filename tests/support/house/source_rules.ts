@@ -51,7 +51,9 @@ export function findLongFiles(files: readonly SourceFile[], linesMax = CODE_LINE
   });
 }
 
-/** Lines of comment that are too long to read. One with a URL, which has no place to break, may be. */
+/**
+ * Lines of comment that are too long to read. One with a URL, which has no place to break, may be.
+ */
 export function findWideComments(
   files: readonly SourceFile[],
   columnsMax = COMMENT_COLUMNS_MAX,

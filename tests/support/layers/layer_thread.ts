@@ -1,6 +1,6 @@
 /**
- * layer_thread.ts: a Worker that attaches to a test's Aio with the layers that it is told, and does what
- * it is asked.
+ * layer_thread.ts: a Worker that attaches to a test's Aio with the layers that it is told, and does
+ * what it is asked.
  *
  * @module
  */
@@ -85,7 +85,9 @@ export class LayerThread implements AsyncDisposable {
     await untilDead(libc, threadId);
   }
 
-  /** Has it end itself while it reaps another one, in the layer's hook, and waits until it is gone. */
+  /**
+   * Has it end itself while it reaps another one, in the layer's hook, and waits until it is gone.
+   */
   async dieReaping(aio: Aio, dead: number): Promise<void> {
     const { control, libc } = backendOf(aio);
     const id = await this.ask<number>({ what: "id" });

@@ -22,8 +22,8 @@ export const hooks: {
 } = {};
 
 /**
- * The layer. Its callback `spy` says so, its callback `raise` sets the word to 1 that the handle data
- * names, and wakes whoever waits for it.
+ * The layer. Its callback `spy` says so, its callback `raise` sets the word to 1 that the handle
+ * data names, and wakes whoever waits for it.
  */
 export const spyLayer: Layer = {
   name: "spy",

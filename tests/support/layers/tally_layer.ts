@@ -1,7 +1,7 @@
 /**
- * tally_layer.ts: a layer as a pool or a log will be one, in little: words that all threads share, a turn
- * that one of them has at a time and that is waited for, a mark that each IO leaves, and what becomes of
- * all this when a thread dies.
+ * tally_layer.ts: a layer as a pool or a log will be one, in little: words that all threads share,
+ * a turn that one of them has at a time and that is waited for, a mark that each IO leaves, and
+ * what becomes of all this when a thread dies.
  *
  * @module
  */

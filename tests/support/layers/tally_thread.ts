@@ -1,6 +1,6 @@
 /**
- * tally_thread.ts: what each of the threads does that share the words of tally_layer.ts: it takes the
- * turn, blocking or awaiting, and reads, and looks whether its IO has left its mark.
+ * tally_thread.ts: what each of the threads does that share the words of tally_layer.ts: it takes
+ * the turn, blocking or awaiting, and reads, and looks whether its IO has left its mark.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * uring.ts: what the tests of io_uring need: an Aio with rings of one form, the ring of any backend as
- * the kernel shows it, system calls that fail, pipes whose reads stay in the kernel for as long as a
- * test wants, and a Worker that has such reads when it ends (`uring_worker.ts`).
+ * uring.ts: what the tests of io_uring need: an Aio with rings of one form, the ring of any backend
+ * as the kernel shows it, system calls that fail, pipes whose reads stay in the kernel for as long
+ * as a test wants, and a Worker that has such reads when it ends (`uring_worker.ts`).
  *
  * @module
  */
@@ -161,7 +161,9 @@ export function cancelIn(
   return result;
 }
 
-/** Has rings of this thread made with so many entries at most, as where the kernel gives no more. */
+/**
+ * Has rings of this thread made with so many entries at most, as where the kernel gives no more.
+ */
 export function smallRings(entriesMax: number): Disposable {
   return replaceCalls((real) => ({
     setup: (entries, params) => real.setup(Math.min(entries, entriesMax), params),

@@ -1,5 +1,6 @@
 /**
- * asked_thread.ts: a Worker that is asked for one thing after the other, by messages, and answers each.
+ * asked_thread.ts: a Worker that is asked for one thing after the other, by messages, and answers
+ * each.
  *
  * @module
  */
@@ -52,8 +53,8 @@ export class AskedThread<Ask> {
 }
 
 /**
- * Starts one for all tests of a file that leave it alive, one after the other: a thread takes longer to
- * start than they do. Called while the tests are registered.
+ * Starts one for all tests of a file that leave it alive, one after the other: a thread takes
+ * longer to start than they do. Called while the tests are registered.
  *
  * @param module what it starts with
  * @param first what it is asked first: it answers once it has begun

@@ -29,8 +29,8 @@ const MODULE = new URL("./attached_worker.ts", import.meta.url);
 export type StartWorker = (aio: Aio, file: AioFile) => Promise<AttachedWorker>;
 
 /**
- * Starts one thread for all Workers of a file's tests that leave it alive, one after the other: a thread
- * takes longer to start than they do. Called while the tests are registered.
+ * Starts one thread for all Workers of a file's tests that leave it alive, one after the other: a
+ * thread takes longer to start than they do. Called while the tests are registered.
  */
 export function shareThread(): StartWorker {
   const threadOf = shareAskedThread<Ask>(MODULE, { what: "begin" });

@@ -1,6 +1,6 @@
 /**
- * attached_worker.ts: the Worker of `attached.ts`. It attaches with the token it is sent, and does one
- * thing a message.
+ * attached_worker.ts: the Worker of `attached.ts`. It attaches with the token it is sent, and does
+ * one thing a message.
  *
  * @module
  */
@@ -79,7 +79,9 @@ function tryReadFd(fd: number, bytes: number, gate: Int32Array): string | null {
   }
 }
 
-/** Ends the thread in the start call of a read, which is staged by then. The answer comes before. */
+/**
+ * Ends the thread in the start call of a read, which is staged by then. The answer comes before.
+ */
 function dieStaged(id: number, offset: number, bytes: number): void {
   const handle = aio.acquire();
   const value = handle.waitRef();
