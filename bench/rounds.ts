@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What every benchmark here is told by its arguments, for `parseArgs` of `node:util`. */
+/** The arguments of every benchmark here, for `parseArgs` of `node:util`. */
 export const ROUND_OPTIONS = {
   /** How many rounds. */
   rounds: { type: "string", default: "9" },

@@ -12,7 +12,7 @@ import { onCache, runBatches } from "./batches.ts";
 import type { PageCache } from "./page_cache.ts";
 import { figures, ratios } from "./rounds.ts";
 
-/** What the thread that waits is told. */
+/** The orders of the thread that waits. */
 export interface SlowOrder {
   readonly token: AioToken;
   readonly ref: WaitRef;

@@ -32,7 +32,7 @@ export async function drawChart(
   bars: readonly Bar[],
   subtitle: readonly string[],
 ): Promise<string> {
-  // By variables, so that nobody fetches them who only checks the types.
+  // By variables, so that checking the types does not fetch them.
   const vega: Vega = await import(VEGA);
   const vegaLite: VegaLite = await import(VEGA_LITE);
   const values = bars.map(({ what, peer, ratio, wanted }, order) => ({

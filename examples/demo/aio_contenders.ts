@@ -24,9 +24,9 @@ const POOL_GROWS_MS = 700;
 export interface AioContenders {
   /** The method that `"auto"` takes. */
   readonly best: string;
-  /** Who reads from the page cache. */
+  /** Contenders that read from the page cache. */
   readonly buffered: ByManner;
-  /** Who reads past it; empty where the file system has no direct I/O. */
+  /** Contenders that read past it; empty where the file system has no direct I/O. */
   readonly direct: ByManner;
   /** What cannot take part and why, in sentences. */
   readonly notes: readonly string[];

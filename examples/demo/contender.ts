@@ -46,14 +46,14 @@ export interface Group {
   readonly isDirect: boolean;
   /** Bytes of one read. */
   readonly readBytes: number;
-  /** Who takes part. */
+  /** Its contenders. */
   readonly contenders: readonly Contender[];
 }
 
 /** How reads are waited for; every contender of a group does it the same way. */
 export type Manner = "tasks" | "oneTask" | "blocking";
 
-/** Who takes part, by manner. */
+/** Contenders by manner. */
 export type ByManner = Readonly<Record<Manner, Contender[]>>;
 
 /** How many tasks read at once. */
@@ -81,7 +81,7 @@ export function offsetsOf(workload: Workload): NextOffset {
   };
 }
 
-/** Has tasks read one after another each, all at once; `read` is told the number of its task. */
+/** Has tasks read one after another each, all at once; `read` gets the number of its task. */
 export async function runTasks(
   count: number,
   until: number,

@@ -53,7 +53,7 @@ class PositionedFile {
  *
  * @param workload what is read
  * @param resources closes what is opened here
- * @returns who takes part, by manner; the first of each is the measure
+ * @returns the contenders by manner; the first of each is the measure
  */
 export async function denoContenders(
   workload: Workload,

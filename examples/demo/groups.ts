@@ -1,5 +1,6 @@
 /**
- * groups.ts: the whole programme of the demo: which workloads, who takes part in which group.
+ * groups.ts: the whole programme of the demo: which workloads, and which contenders are in
+ * which group.
  *
  * @module
  */

@@ -49,7 +49,7 @@ export class CacheWarmer {
 /**
  * Measures a contender.
  *
- * @param contender who
+ * @param contender what reads
  * @param durationMs for how long
  */
 export async function measure(contender: Contender, durationMs: number): Promise<Figures> {

@@ -1,6 +1,6 @@
 /**
  * verdict.ts: what the demo says first: one line for each way of reading, with the reads a second
- * of each who takes part. Reads past the page cache stand apart, compared with each other alone.
+ * of each contender. Reads past the page cache stand apart, compared with each other alone.
  *
  * @module
  */
@@ -33,7 +33,7 @@ export function formatRate(readBytes: number, figures: Figures): string {
 }
 
 /**
- * One line: what is read and how, then each who takes part; the last is compared with the first.
+ * One line: what is read and how, then each contender; the last is compared with the first.
  */
 function formatLine({ group, figures }: MeasuredGroup): string {
   const shown = group.contenders.flatMap(({ inVerdict }, i) =>

@@ -109,7 +109,7 @@ class PieceReader {
   #start(source: Source, extent: Extent): void {
     const buffer = this.#idleBuffers.pop()!;
     const done = this.#readAndVerify(source, extent, buffer);
-    done.catch(() => {}); // Whoever waits for it, when its turn comes, is told.
+    done.catch(() => {}); // The wait for it, when its turn comes, throws.
     this.#underWay.push({ buffer, done });
   }
 

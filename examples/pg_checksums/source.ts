@@ -42,7 +42,7 @@ export class Source {
     this.#extentsLeft = extentCount;
     this.#blockSize = options.blockSize;
     this.#opened = aio.openFile(file.path, { direct: options.direct ? "optional" : "off" });
-    this.#opened.catch(() => {}); // Whoever reads is told.
+    this.#opened.catch(() => {}); // Reading throws it.
   }
 
   /**

@@ -10,7 +10,14 @@ import { findCommentFaults, findVoiceFaults } from "../support/house/voice_rules
 
 const ROOT = new URL("../../", import.meta.url);
 /** Folders of sources whose comments were read for it; each ends with a slash. */
-const READ_FOLDERS: readonly string[] = ["core/", "ffi/", "methods/", "storage/"];
+const READ_FOLDERS: readonly string[] = [
+  "bench/",
+  "core/",
+  "examples/",
+  "ffi/",
+  "methods/",
+  "storage/",
+];
 
 function sourcesIn(folder: string): SourceFile[] {
   return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) => {
