@@ -10,7 +10,7 @@ import { liburingCandidates } from "../../../ffi/liburing.ts";
 import { existsSync } from "node:fs";
 import { LIBC } from "../../support/libc.ts";
 import { canHideFiles, hidingFiles } from "../../support/disks/namespace.ts";
-import { LIBRARY_URL, runProgram } from "../../support/program.ts";
+import { METHODS_URL, runProgram } from "../../support/program.ts";
 
 const isLinux = Deno.build.os === "linux" && Deno.build.arch === "x86_64";
 const isRoot = isLinux && Deno.uid() === 0;
@@ -54,7 +54,7 @@ const REFUSE = `
 `;
 
 const REPORT = `
-  const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+  const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
   await using aio = await Aio.open({ arenaBytes: 65536 });
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, "goes on");
@@ -107,7 +107,7 @@ Deno.test({
     // The libraries stay open meanwhile: to load one takes a descriptor, too.
     const source = `
       await using aio = await Aio.open({ method: "io_uring", arenaBytes: 65536 });
-      const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+      const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
       const open = [];
       try { for (;;) open.push(Deno.openSync("/dev/null")); } catch {}
       const { reason } = availableMethods().find(({ name }) => name === "io_uring");
@@ -125,7 +125,7 @@ Deno.test({
   ignore: ignore || !isRoot,
   async fn() {
     const source = `
-      const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+      const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
       const { symbols } = Deno.dlopen("libc.so.6", {
         setresuid: { parameters: ["u32", "u32", "u32"], result: "i32" },
       });
@@ -148,7 +148,7 @@ Deno.test({
   ignore: ignore || (INSTALLED !== undefined && !canHideFiles),
   async fn() {
     const source = `
-      const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+      const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
       await using aio = await Aio.open({ arenaBytes: 65536 });
       const liburing = ${JSON.stringify(LIBURING)};
       const [named] = availableMethods({ libraries: { liburing } });
@@ -191,7 +191,7 @@ Deno.test({
   ignore,
   async fn() {
     const source = `
-      const { availableMethods } = await import(${JSON.stringify(LIBRARY_URL)});
+      const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
       const libraries = { liburing: "/opt/liburing.so.2" };
       console.log(availableMethods({ libraries }).find(({ name }) => name === "io_uring").reason);
     `;
