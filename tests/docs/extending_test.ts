@@ -12,7 +12,15 @@ import { HANG_MS } from "../support/patience.ts";
 import { type ChildResult, runChild, type TempDir, tempDir } from "../support/temp.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const COPIED = ["core", "ffi", "methods", "storage", "tests/support", "tests/core"];
+const COPIED = [
+  "core",
+  "ffi",
+  "methods",
+  "storage",
+  "tests/support",
+  "tests/core",
+  "tests/storage",
+];
 const RING = "methods/io_uring/submission.ts";
 const CASES = "tests/core/io/operation_test.ts";
 /** A stranger's measure. */
@@ -36,10 +44,19 @@ async function copyWith(patches: readonly Patch[]): Promise<TempDir> {
     await Deno.copyFile(new URL(path, ROOT), dir.join(path));
   }
   for (const patch of patches) {
-    const text = await Deno.readTextFile(dir.join(patch.path));
+    const text = await readIfThere(dir.join(patch.path));
     await Deno.writeTextFile(dir.join(patch.path), patched(text, patch));
   }
   return dir;
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
 }
 
 /** Runs Deno in such a copy. */
@@ -105,6 +122,90 @@ Deno.test({
   },
 });
 
+// --- a method ---
+
+const METHOD = checklist("Add a method");
+/** Operations, and rules of the core. */
+const METHOD_TESTS = [
+  "tests/core/io/operation_test.ts",
+  "tests/core/backend/batch_test.ts",
+];
+
+Deno.test("docs/extending.md: a method is two files of the library", () => {
+  assertEquals(METHOD.map(({ path }) => path), ["methods/inline.ts", "methods/registry.ts"]);
+});
+
+Deno.test({
+  name: "docs/extending.md: its method passes the tests of every method",
+  ignore: !isLinux,
+  async fn() {
+    const test = ["test", "-A", "--filter", "/^inline:/", ...METHOD_TESTS];
+    const { code, stdout } = await runWith(METHOD, ...test);
+    assertEquals(code, 0, stdout);
+    assertStringIncludes(stdout, 'inline: start("fsync") is executed by the system');
+  },
+});
+
+Deno.test({
+  name: "docs/extending.md canary: a method that fails each IO fails those tests",
+  ignore: !isLinux,
+  async fn() {
+    const wrong = METHOD.map(({ path, hunks }) => ({
+      path,
+      hunks: hunks.map(([before, after]) =>
+        [
+          before,
+          after.replace(
+            "backend.performSynchronously(handle)",
+            "backend.processCompletion(handle, -5)",
+          ),
+        ] as const
+      ),
+    }));
+    const test = ["test", "-A", "--no-check", "--filter", "/^inline: start/", METHOD_TESTS[0]!];
+    const { code, stdout } = await runWith(wrong, ...test);
+    assertEquals(code, 1, stdout);
+  },
+});
+
+// --- a layer ---
+
+const LAYER = checklist("Add a layer");
+
+Deno.test("docs/extending.md: a layer is two files of the library, and its test", () => {
+  const paths = LAYER.map(({ path }) => path);
+  assertEquals(paths, ["storage/blank.ts", "storage/layers.ts", "tests/storage/blank_test.ts"]);
+});
+
+Deno.test({
+  name: "docs/extending.md: its layer runs on every method",
+  ignore: !isLinux,
+  async fn() {
+    const { code, stdout, stderr } = await runWith(
+      LAYER,
+      "test",
+      "-A",
+      "tests/storage/blank_test.ts",
+    );
+    assertEquals(code, 0, stdout + stderr);
+    for (const method of ["held", "worker", "sync"]) {
+      assertStringIncludes(stdout, `${method}: refuseBlank fails a read of zeros, and no other`);
+    }
+  },
+});
+
+Deno.test({
+  name: "docs/extending.md canary: a layer that is not in the list is not there",
+  ignore: !isLinux,
+  async fn() {
+    const without = LAYER.filter(({ path }) => path !== "storage/layers.ts");
+    const test = ["test", "-A", "--no-check", "tests/storage/blank_test.ts"];
+    const { code, stdout } = await runWith(without, ...test);
+    assertEquals(code, 1, stdout);
+    assertStringIncludes(stdout, "refuseBlank");
+  },
+});
+
 // --- changes that a page shows ---
 
 Deno.test("patchesOf() takes the file that is named last, and each hunk", () => {
@@ -122,4 +223,10 @@ Deno.test("patched() refuses what is not there, or twice", () => {
   for (const text of ["a\nolder\nb\n", "a\nold\nold\nold\n"]) {
     assertThrows(() => patched(text, patch), Error, "what the page shows of it");
   }
+});
+
+Deno.test("patched() makes a file of nothing but new lines, and refuses to change what is not there", () => {
+  assertEquals(patched(null, { path: "a.ts", hunks: [["", "a\n\nb"]] }), "a\n\nb\n");
+  const change = { path: "a.ts", hunks: [["old", "new"]] } as const;
+  assertThrows(() => patched(null, change), Error, "a.ts is not there");
 });

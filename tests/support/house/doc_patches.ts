@@ -3,7 +3,7 @@
  *
  * The file is the last one that is named before the block. A block has one hunk or several, with
  * `@@` between them. A hunk has no line numbers: the lines that it shows of the file, those that
- * begin with a space or `-`, must be there once.
+ * begin with a space or `-`, must be there once. A block of nothing but `+` is a new file.
  *
  * @module
  */
@@ -35,8 +35,20 @@ function hunkOf(text: string): readonly [before: string, after: string] {
   return [without("+"), without("-")];
 }
 
-/** What a file is after a change. @throws if what a hunk shows is not there, or more than once */
-export function patched(text: string, { path, hunks }: Patch): string {
+/**
+ * What a file is after a change.
+ *
+ * @param text what it was; null: there was no such file
+ * @throws if what a hunk shows is not there, or more than once
+ */
+export function patched(text: string | null, { path, hunks }: Patch): string {
+  if (text === null) {
+    const [hunk] = hunks;
+    if (hunks.length !== 1 || hunk![0] !== "") {
+      throw new Error(`${path} is not there to be changed`);
+    }
+    return `${hunk![1]}\n`;
+  }
   return hunks.reduce((left, [before, after]) => {
     const parts = left.split(`\n${before}\n`);
     if (parts.length !== 2) {
