@@ -261,7 +261,19 @@ testSharedCores("a handle takes four callbacks and refuses the fifth", (fixture)
   fixture.aio.acquire().release();
 });
 
-for (const id of [0, 4, 63, 64, -1, 1.5, NaN, "fileReadv"]) {
+testSharedCores(
+  "handle.registerCallbacks() of the first id that is none is out of range",
+  ({ aio }) => {
+    const id = backendOf(aio).callbacks.names.length;
+    const handle = aio.acquire();
+    const error = assertThrows(() => handle.registerCallbacks(id), RangeError);
+    assertEquals(error.message, `callback ${id} is out of range`);
+    handle.registerCallbacks(id - 1);
+    handle.release();
+  },
+);
+
+for (const id of [0, 63, 64, -1, 1.5, NaN, "fileReadv"]) {
   testSharedCores(`handle.registerCallbacks(${Deno.inspect(id)}) is out of range`, (fixture) => {
     const handle = fixture.aio.acquire();
     const error = assertThrows(() => handle.registerCallbacks(wrong<number>(id)), RangeError);

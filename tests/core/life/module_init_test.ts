@@ -126,9 +126,10 @@ Deno.test("sync: a module without data gets undefined", async () => {
 testEachCoreMethod("verifiers have ids in the order of layers, modules, keys", async (test) => {
   await using fixture = await test.open(options(makeData()), [spyLayer]);
   const { verifiers } = hosts.at(-1)!;
-  assertEquals(["spies", "even"].map((name) => verifiers.idOf(name)), [1, 2]);
+  const even = verifiers.idOf("even");
+  assertEquals(even - verifiers.idOf("spies"), 1);
   const page = new Uint8Array(1);
-  assertEquals([4, 5].map((block) => verifiers.verify(2, page, block)), ["ok", "badChecksum"]);
+  assertEquals([4, 5].map((block) => verifiers.verify(even, page, block)), ["ok", "badChecksum"]);
   assertEquals(fixture.messages(), []);
 });
 

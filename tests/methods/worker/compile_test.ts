@@ -42,7 +42,7 @@ Deno.test("worker: deno compile embeds the modules of IO Workers", async () => {
   await using dir = await tempDir();
   const listed = await compile(dir);
   // A folder that is embedded as a whole is not listed by its files.
-  assert(/ io_worker_main\.ts | methods\/\* /.test(listed), listed);
+  assert(/ io_worker_main\.ts | worker\/\* | methods\/\* /.test(listed), listed);
   assert(/ helper_thread\.ts | life\/\* | core\/\* /.test(listed), listed);
 });
 
