@@ -1,5 +1,6 @@
 /**
- * layer.ts: what a part above the core adds to every thread: its callbacks and targets.
+ * layer.ts: what a part above the core adds to every thread: its callbacks, targets and
+ * verifiers, and what it does when a thread dies or a file closes.
  *
  * Functions cannot be posted. So a thread that opens or attaches hands in the layers that it has
  * imported itself. IO Workers and reapers, which no user writes, import them by URL (layers.ts).
@@ -28,11 +29,11 @@ export interface LayerHost {
   readonly control: Control;
   /** The memory that IO goes to, and that layers share. */
   readonly arena: Arena;
-  /** What of it belongs to the layer. */
+  /** The parts of it that belong to the layer. */
   readonly runs: LayerRuns;
   /** The open files of all threads. */
   readonly files: OpenFileTable;
-  /** The verifiers of all layers and modules: there when `make` has run in all layers. */
+  /** The verifiers of all layers and modules; complete once every layer is made. */
   readonly verifiers: VerifierTable;
   /** Wakes threads that await something. */
   readonly bells: Doorbells;
@@ -52,17 +53,18 @@ export interface LayerParts {
   /** Its verifiers by name: likewise. */
   readonly verifiers?: Readonly<Record<string, PageVerifier>>;
   /**
-   * Takes a thread that died out of what the layer shares: its handles are over, its files are
-   * still open. Called in whichever thread reaps, and again if that one dies half-way, so that each
-   * step of it can be repeated. May not block, wait or start IO.
+   * Takes a dead thread out of what the layer shares. The thread's handles are idle, its files are
+   * still open. Whichever thread reaps calls this, and the next one calls it again if that thread
+   * dies half-way, so each step must be one that can be repeated. It may not block, wait or start
+   * IO.
    *
-   * @param deadId the thread's backend; an IO Worker's is behind those
+   * @param deadId the dead thread's backend; the ids of IO Workers follow those of backends
    */
   reapBackend?(deadId: number): void;
   /**
-   * Forgets a file whose last user is done with it: no IO is on it, and none can start. Called in
-   * whichever thread closes it, more than once if that one dies half-way, and for files that the
-   * layer knows nothing of. May not block, wait or start IO.
+   * Forgets a file whose last user is done with it: no IO is on it, and none can start. Whichever
+   * thread closes the file calls this, the next one again if that thread dies half-way, also for
+   * files that the layer knows nothing of. It may not block, wait or start IO.
    *
    * @param slot the file's place in the table of open files, which another file may have afterwards
    */
@@ -76,8 +78,8 @@ export interface Layer<Parts extends LayerParts = LayerParts> {
   /** The module that exports it. */
   readonly module: URL;
   /**
-   * Called once for each Aio in each thread. It may not touch what threads share: the thread's slot
-   * may be one of a dead thread that is still to be reaped.
+   * Makes the layer's part of one thread, once for each Aio in each thread. It may not touch what
+   * threads share, because the thread may have taken the slot of a dead one and not reaped it yet.
    */
   make(host: LayerHost): Parts;
 }

@@ -10,7 +10,7 @@ import { importNamed, type NamedModule } from "../base/named_module.ts";
 import { fileLayer } from "./file_layer.ts";
 import type { Layer } from "./layer.ts";
 
-/** Most layers: the number of one has five bits (arena.ts). */
+/** Most layers: a layer's number has five bits (arena_pages.ts). */
 export const LAYERS_MAX = 32;
 
 /** All layers of an Aio: that of files, then those of whoever opens it. */
@@ -28,7 +28,7 @@ export function modulesOf(layers: readonly Layer[]): readonly NamedModule[] {
     .map(({ name, module }) => ({ name, module: module.href }));
 }
 
-/** The layers that {@linkcode modulesOf} told a thread of our own. */
+/** Imports what {@linkcode modulesOf} names, in a thread of our own. */
 export function importLayers(modules: readonly NamedModule[]): Promise<readonly Layer[]> {
   return Promise.all(modules.map((one) => importNamed(one, isLayer)));
 }

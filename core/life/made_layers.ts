@@ -1,10 +1,9 @@
 /**
- * made_layers.ts: the layers of one thread, once they are made: whoever reaps or closes calls them
- * here.
+ * made_layers.ts: the layers of one thread once they are made, for whoever reaps or closes files.
  *
- * A layer's hook runs between two steps of the core, so it is refused what a callback is refused:
- * to wait, to start IO, to change handles. One that throws must keep nothing from being given back:
- * its error is a warning, and the core goes on.
+ * A layer's hook runs between two steps of the core. So it may not do what a callback may not do:
+ * wait, start IO, change handles. If it throws, the error is a warning and the core goes on,
+ * because a fault of a layer must not keep handles, files and memory from being free again.
  *
  * @module
  */

@@ -35,7 +35,7 @@ export interface TablesParts {
   readonly layers: readonly Layer[];
   /** The user's modules. */
   readonly modules: readonly CallbackModule[];
-  /** Takes warnings, and what a callback throws where no caller can catch it; never throws. */
+  /** Takes warnings, and what a callback throws where no caller would get it; never throws. */
   readonly warn: (message: string, cause?: unknown) => void;
   /** Takes lines about each IO; null: none are wanted. */
   readonly log: LogReceiver | null;

@@ -2,8 +2,8 @@
  * layer_runs.ts: memory of the arena that belongs to a layer: it stays when the thread that took it
  * leaves or dies, until the layer gives it back.
  *
- * It comes from the top of the arena, so the pages that are registered with the kernel are left to
- * IO.
+ * It comes from the top of the arena and so leaves the pages that are registered with the kernel
+ * to IO.
  *
  * ```text
  * free ─► making ───────────────► layer ──────────────────────► ending ─────────────► free
@@ -12,11 +12,11 @@
  *         that thread dies                                      no thread reaps
  * ```
  *
- * A thread that reaps finds the runs of a layer and takes the dead thread out of them. Whoever
- * gives a run back cannot see that another thread has just found it. So the pages stay taken while
- * any thread reaps, and the last one that does so frees them: first a reaper's slot says that it
- * reaps, then it looks at the words; a run's word first says that it ends, then somebody looks at
- * the slots.
+ * A reaper walks the runs of each layer and takes the dead thread out of them. Whoever gives a run
+ * back does not see that a reaper has just found it. So the pages stay taken while any thread
+ * reaps, and the last reaper frees them. No run slips through, because both sides do two things in
+ * opposite order: a reaper marks the slot and then looks at the words; whoever gives a run back
+ * marks its word and then looks at the slots.
  *
  * @module
  */

@@ -58,8 +58,8 @@ interface PendingWait {
 }
 
 /**
- * Wakes all threads that wait for a word that was changed, by an atomic store before this call. May
- * be called in a callback or a hook of a layer.
+ * Wakes all backends that wait for a word. The caller has changed the word before, by an atomic
+ * operation; it may be a callback, or a hook of a layer.
  *
  * @param bells of this thread
  */
@@ -98,9 +98,10 @@ export class WordWaits {
    * completes its IO meanwhile, since that may be what changes the word.
    *
    * @throws {AioApiError} from a callback
+   * @throws {Deno.errors.BadResource} if this Aio has closed
    */
   waitSync(word: WaitWord, value: number): void {
-    this.#host.checkNotInCallback("waitSync");
+    this.#check("waitSync");
     this.#host.staging.submit();
     const at = this.#host.control.backendAt(this.#host.id) + BACKEND.waitEvent;
     for (let looks = 1; !this.#hasChanged(word, value); looks++) {
@@ -115,17 +116,15 @@ export class WordWaits {
   }
 
   /**
-   * Has a waiter told when a word does not hold a value, or this Aio closes. Submits what this
+   * Calls a waiter when a word does not hold a value, or when this Aio closes. Submits what this
    * backend has staged at the end of the turn.
    *
-   * @returns true if the word does not hold it now and the turn is not over: the waiter is then not
-   *   told
+   * @returns true if the word does not hold the value now and the turn is not over: no call follows
    * @throws {AioApiError} from a callback
    * @throws {Deno.errors.BadResource} if this Aio has closed
    */
   whenChanged(word: WaitWord, value: number, waiter: CompletionWaiter): boolean {
-    this.#host.checkNotInCallback("wait");
-    if (this.#isEnded) throw new Deno.errors.BadResource("Cannot wait: aio is closed");
+    this.#check("wait");
     this.#host.staging.submitAtEndOfTurn();
     const { turn } = this.#host;
     if (!this.#hasChanged(word, value)) {
@@ -144,13 +143,17 @@ export class WordWaits {
     if (!this.whenChanged(word, value, { completed: resolve })) await promise;
   }
 
-  /** Gives up: does not call the waiter any more. */
+  /** Gives up: no call follows. */
   forget(waiter: CompletionWaiter): void {
     this.#pending = this.#pending.filter((wait) => wait.waiter !== waiter);
     this.#host.pump.noticeIdle();
   }
 
-  /** Tells those whose word has changed. @returns how many */
+  /**
+   * Calls the waiters whose word has changed.
+   *
+   * @returns how many
+   */
   look(): number {
     const before = this.#pending.length;
     const pending: PendingWait[] = [];
@@ -167,10 +170,15 @@ export class WordWaits {
     return this.#pending.some(({ word, value }) => this.#hasChanged(word, value));
   }
 
-  /** Tells all, and refuses new ones: this Aio closes. */
+  /** Calls all waiters, and refuses new ones: this Aio closes. */
   end(): void {
     this.#isEnded = true;
     for (const { waiter } of this.#pending.splice(0)) this.#host.turn.handOut(waiter);
+  }
+
+  #check(call: string): void {
+    this.#host.checkNotInCallback(call);
+    if (this.#isEnded) throw new Deno.errors.BadResource("Cannot wait: aio is closed");
   }
 
   /** The bit goes in before the word is looked at, so that no change slips through. */

@@ -10,7 +10,7 @@ import { RUN_MAKING } from "../../../core/memory/arena_pages.ts";
 import { type ArenaRun, freeEnded, LayerRuns } from "../../../core/memory/layer_runs.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { AioInvariantError } from "../../../core/base/assert.ts";
-import type { Fixture } from "../../support/core.ts";
+import { type Fixture, openSync } from "../../support/core.ts";
 import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { LayerThread } from "../../support/layers/layer_thread.ts";
 import { hooks, hosts, spyLayer } from "../../support/layers/spy_layer.ts";
@@ -219,6 +219,17 @@ testSharedCores(
     assertEquals(arena.freeBytes, arena.bytes);
   },
 );
+
+Deno.test("sync: a layer's run may end with an arena of 4 GiB", async () => {
+  await using fixture = await openSync({ arenaBytes: 4 * 1024 ** 3 });
+  const { arena } = backendOf(fixture.aio);
+  const runs = new LayerRuns(arena, LAYER);
+  const run = runs.tryTake(PAGE, ({ offset, bytes }) => {
+    arena.words[(offset + bytes) / Int32Array.BYTES_PER_ELEMENT - 1] = 77;
+  })!;
+  assertEquals([run.offset + run.bytes, arena.words.at(-1)], [4 * 1024 ** 3, 77]);
+  assertEquals(runs.giveBack(run), true);
+});
 
 testEachCoreMethod("a layer's run outlives the thread that took it", async (test) => {
   await using fixture = await test.open({}, [spyLayer]);

@@ -291,6 +291,7 @@ testEachCoreMethod("close() ends the waits for words, and later ones are refused
   assertEquals(Atomics.load(word.words, word.index), 0);
   const error = await assertRejects(() => waits.changed(word, 0), Deno.errors.BadResource);
   assertEquals(error.message, "Cannot wait: aio is closed");
+  assertThrows(() => waits.waitSync(word, 0), Deno.errors.BadResource, error.message);
 });
 
 // --- both ---
