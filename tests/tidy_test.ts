@@ -26,7 +26,7 @@ const PRINTING_FUNCTION = "core/life/open_aio.ts#warnByDefault";
 
 /** Files of the tests that read the clock, with the reason. Speed is measured in `bench`. */
 const CLOCKS: Readonly<Record<string, string>> = {
-  "tests/methods/stuck_disk_test.ts":
+  "tests/support/disks/stuck_writes.ts":
     "Pauses on a stuck disk are compared with those on a good one.",
   "tests/support/deaths/death_load.ts":
     "Its waits are compared with the patience measured beside them.",

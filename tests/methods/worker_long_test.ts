@@ -1,10 +1,15 @@
 /**
- * worker_long_test.ts: what worker_test.ts shows of a least number of Workers, with more of them.
+ * worker_long_test.ts: what worker_test.ts shows of a least number of Workers, with more of them,
+ * and of Workers that are replaced, with every way to end.
  */
 
+import { FAULTS } from "./fixtures/worker_faults.ts";
 import { testLeast } from "../support/workers/pool_size.ts";
+import { testReplaced } from "../support/workers/replaced.ts";
 import { Prng, testSeed } from "../support/prng.ts";
 
 const random = new Prng(testSeed());
 
-for (const count of [random.between(9, 16), random.between(17, 31), 32]) testLeast(count);
+for (const count of [random.between(4, 16), random.between(17, 31), 32]) testLeast(count);
+
+for (const how of Object.keys(FAULTS) as (keyof typeof FAULTS)[]) testReplaced(how);

@@ -11,25 +11,41 @@ import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { AioApiError } from "../../core/mod.ts";
 import type { Aio, AioFile } from "../../storage/mod.ts";
-import { openAio, testEachMethod } from "../support/methods.ts";
+import { openAio, testEachMethod, testSharedAios } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
 import { countDescriptorsOf } from "../support/program.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
 
-async function withFile(
-  method: IoMethodName,
-  use: (file: AioFile, path: string, aio: Aio) => Promise<void>,
-): Promise<void> {
+const OPTIONS = { arenaBytes: 65_536, maxConcurrency: 4 };
+
+type Use = (file: AioFile, path: string, aio: Aio, method: IoMethodName) => Promise<void>;
+
+async function withFile(aio: Aio, method: IoMethodName, use: Use): Promise<void> {
   await using dir = await tempDir();
   const path = dir.join("file");
   await writeRandomFile(path, 100_000, 1);
-  await using aio = await openAio(method, { arenaBytes: 65_536, maxConcurrency: 4 });
   await using file = await aio.openFile(path, { read: true, write: true });
-  await use(file, path, aio);
-  await aio.close();
+  await use(file, path, aio, method);
+  await file.close();
   if (isLinux) assertEquals(countDescriptorsOf(path), 0, "descriptors");
+}
+
+/** Registers a test for each method that gets a file, and leaves the Aio open. */
+function testFile(name: string, use: Use, isPossible = true): void {
+  testSharedAios(name, (aio, method) => withFile(aio, method, use), {
+    options: OPTIONS,
+    isPossible,
+  });
+}
+
+/** The same, which closes the Aio. */
+function testEnd(name: string, use: Use): void {
+  testEachMethod(name, async (method) => {
+    await using aio = await openAio(method, OPTIONS);
+    await withFile(aio, method, use);
+  });
 }
 
 /** Every call that uses the file, with the verb of its refusal. */
@@ -50,26 +66,33 @@ const USES: readonly (readonly [string, string, (file: AioFile) => unknown])[] =
   ["token", "share", (file) => file.token],
 ];
 
-for (const [name, verb, run] of USES) {
-  testEachMethod(
-    `${name} of a closed file is BadResource`,
-    (method) =>
-      withFile(method, async (file, path, aio) => {
-        const check = async () => {
-          // deno-lint-ignore require-await -- so that what it throws is a rejection, too.
-          const error = await assertRejects(async () => run(file), Deno.errors.BadResource);
-          assertEquals(error.message, `Cannot ${verb} ${JSON.stringify(path)}: the file is closed`);
-        };
-        const closing = file.close();
-        await check();
-        await closing;
-        await check();
-        assert(file.isClosed);
-        await aio.close();
-        await check();
-      }),
-  );
+/** Whether a use of a closed file is refused. */
+async function checkRefused(
+  [name, verb, run]: (typeof USES)[number],
+  file: AioFile,
+  path: string,
+): Promise<void> {
+  // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+  const error = await assertRejects(async () => run(file), Deno.errors.BadResource);
+  const message = `Cannot ${verb} ${JSON.stringify(path)}: the file is closed`;
+  assertEquals(error.message, message, name);
 }
+
+for (const use of USES) {
+  testFile(`${use[0]} of a closed file is BadResource`, async (file, path) => {
+    const closing = file.close();
+    await checkRefused(use, file, path);
+    await closing;
+    await checkRefused(use, file, path);
+    assert(file.isClosed);
+  });
+}
+
+testEnd("every call of a file that aio.close() closed is BadResource", async (file, path, aio) => {
+  await aio.close();
+  assert(file.isClosed);
+  for (const use of USES) await checkRefused(use, file, path);
+});
 
 /** Every call of an Aio, with its name in the refusal. */
 const AIO_USES: readonly (readonly [string, (aio: Aio, path: string) => unknown])[] = [
@@ -85,173 +108,140 @@ const AIO_USES: readonly (readonly [string, (aio: Aio, path: string) => unknown]
   ["submitStaged", (aio) => aio.submitStaged()],
 ];
 
-testEachMethod(
-  "every call of a closed Aio is BadResource by its name",
-  (method) =>
-    withFile(method, async (_file, path, aio) => {
-      await aio.close();
-      assert(aio.isClosed);
-      for (const [name, run] of AIO_USES) {
-        // deno-lint-ignore require-await -- so that what it throws is a rejection, too.
-        const error = await assertRejects(async () => run(aio, path), Deno.errors.BadResource);
-        assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
-      }
-    }),
-);
+testEnd("every call of a closed Aio is BadResource by its name", async (_file, path, aio) => {
+  await aio.close();
+  assert(aio.isClosed);
+  for (const [name, run] of AIO_USES) {
+    // deno-lint-ignore require-await -- so that what it throws is a rejection, as with the others.
+    const error = await assertRejects(async () => run(aio, path), Deno.errors.BadResource);
+    assertEquals(error.message, `Cannot call ${name}(): aio is closed`);
+  }
+});
 
-testEachMethod(
-  "close() lets what was started end",
-  (method) =>
-    withFile(method, async (file, path) => {
-      const buffers = Array.from({ length: 50 }, () => new Uint8Array(20_000));
-      const reads = buffers.map((buffer, i) => file.readAt(buffer, i));
-      const write = file.writeAt(new Uint8Array(50_000).fill(9), 100_000);
-      const others = [file.sync(), file.truncate(200_000)];
-      const closing = file.close();
-      assert(file.isClosed);
-      const done = await Promise.all([...reads, write, ...others, closing]);
-      assertEquals(done.slice(0, 51), [...new Array(50).fill(20_000), 50_000]);
-      for (const [i, buffer] of buffers.entries()) assertEquals(buffer, contentAt(1, i, 20_000));
-      const content = await Deno.readFile(path);
-      assertEquals(content.length, 200_000);
-      assertEquals(content.slice(100_000, 150_000), new Uint8Array(50_000).fill(9));
-    }),
-);
+testFile("close() lets what was started end", async (file, path) => {
+  const buffers = Array.from({ length: 50 }, () => new Uint8Array(20_000));
+  const reads = buffers.map((buffer, i) => file.readAt(buffer, i));
+  const write = file.writeAt(new Uint8Array(50_000).fill(9), 100_000);
+  const others = [file.sync(), file.truncate(200_000)];
+  const closing = file.close();
+  assert(file.isClosed);
+  const done = await Promise.all([...reads, write, ...others, closing]);
+  assertEquals(done.slice(0, 51), [...new Array(50).fill(20_000), 50_000]);
+  for (const [i, buffer] of buffers.entries()) assertEquals(buffer, contentAt(1, i, 20_000));
+  const content = await Deno.readFile(path);
+  assertEquals(content.length, 200_000);
+  assertEquals(content.slice(100_000, 150_000), new Uint8Array(50_000).fill(9));
+});
 
-testEachMethod(
-  "close() keeps the descriptor until the last operation ends",
-  (method) =>
-    withFile(method, async (file, path) => {
-      const reads = Array.from({ length: 20 }, () => file.readAt(new Uint8Array(60_000), 0));
-      const closing = file.close();
-      const isOpen = countDescriptorsOf(path) === 1;
-      await Promise.all([...reads, closing]);
-      assert(isOpen);
-      assertEquals(countDescriptorsOf(path), 0);
-    }),
-  isLinux,
-);
+testFile("close() keeps the descriptor until the last operation ends", async (file, path) => {
+  const reads = Array.from({ length: 20 }, () => file.readAt(new Uint8Array(60_000), 0));
+  const closing = file.close();
+  const isOpen = countDescriptorsOf(path) === 1;
+  await Promise.all([...reads, closing]);
+  assert(isOpen);
+  assertEquals(countDescriptorsOf(path), 0);
+}, isLinux);
 
-testEachMethod(
-  "close() twice does nothing more, at once or later",
-  (method) =>
-    withFile(method, async (file, path) => {
-      const { fd } = file;
-      await Promise.all([file.close(), file.close()]);
-      const successor = fs.openSync(path, "r"); // Takes the same number.
-      assertEquals(successor, fd);
-      await file.close();
-      file.closeSync();
-      await file[Symbol.asyncDispose]();
-      assertEquals(fs.readSync(successor, new Uint8Array(5)), 5);
-      fs.closeSync(successor);
-    }),
-);
+testEnd("close() twice does nothing more, at once or later", async (file, path) => {
+  const { fd } = file;
+  await Promise.all([file.close(), file.close()]);
+  const successor = fs.openSync(path, "r"); // Takes the same number.
+  assertEquals(successor, fd);
+  await file.close();
+  file.closeSync();
+  await file[Symbol.asyncDispose]();
+  assertEquals(fs.readSync(successor, new Uint8Array(5)), 5);
+  fs.closeSync(successor);
+});
 
-testEachMethod(
-  "closeSync() closes, and again does nothing",
-  (method) =>
-    withFile(method, async (file, path) => {
-      file.closeSync();
-      assert(file.isClosed);
-      if (isLinux) assertEquals(countDescriptorsOf(path), 0);
-      file.closeSync();
-      await file.close();
-    }),
-);
+testFile("closeSync() closes, and again does nothing", async (file, path) => {
+  file.closeSync();
+  assert(file.isClosed);
+  if (isLinux) assertEquals(countDescriptorsOf(path), 0);
+  file.closeSync();
+  await file.close();
+});
 
-testEachMethod(
+testFile(
   "closeSync() with operations pending is Busy, and works when they are done",
-  (method) =>
-    withFile(method, async (file, path) => {
-      const pending = [file.size(), file.size()];
-      const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
-      assertEquals(
-        error.message,
-        `Cannot close ${JSON.stringify(path)} at once while 2 operations are pending: ` +
-          "await close() instead",
-      );
-      assert(!file.isClosed);
-      await Promise.all(pending);
-      file.closeSync();
-    }),
+  async (file, path) => {
+    const pending = [file.size(), file.size()];
+    const error = assertThrows(() => file.closeSync(), Deno.errors.Busy);
+    assertEquals(
+      error.message,
+      `Cannot close ${JSON.stringify(path)} at once while 2 operations are pending: ` +
+        "await close() instead",
+    );
+    assert(!file.isClosed);
+    await Promise.all(pending);
+    file.closeSync();
+  },
 );
 
-testEachMethod(
-  "aio.close() closes files, and settles all that is pending",
-  (method) =>
-    withFile(method, async (file, path, aio) => {
-      const other = await aio.openFile(path);
-      const pending = [
-        ...Array.from({ length: 30 }, (_, i) => file.readAt(new Uint8Array(30_000), i)),
-        ...Array.from({ length: 30 }, (_, i) => file.writeAt(new Uint8Array(30_000), i)),
-        file.sync(),
-        file.size(),
-        file.truncate(50),
-        other.readAt(new Uint8Array(5), 0),
-      ];
-      const settled = Promise.allSettled(pending);
-      const closing = aio.close();
-      assert(aio.isClosed);
-      await closing;
-      assert(file.isClosed && other.isClosed);
-      for (const outcome of await settled) {
-        if (outcome.status === "fulfilled") continue;
-        assert(outcome.reason instanceof Deno.errors.BadResource, `${outcome.reason}`);
-      }
-      assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
-    }),
-);
+testEnd("aio.close() closes files, and settles all that is pending", async (file, path, aio) => {
+  const other = await aio.openFile(path);
+  const pending = [
+    ...Array.from({ length: 30 }, (_, i) => file.readAt(new Uint8Array(30_000), i)),
+    ...Array.from({ length: 30 }, (_, i) => file.writeAt(new Uint8Array(30_000), i)),
+    file.sync(),
+    file.size(),
+    file.truncate(50),
+    other.readAt(new Uint8Array(5), 0),
+  ];
+  const settled = Promise.allSettled(pending);
+  const closing = aio.close();
+  assert(aio.isClosed);
+  await closing;
+  assert(file.isClosed && other.isClosed);
+  for (const outcome of await settled) {
+    if (outcome.status === "fulfilled") continue;
+    assert(outcome.reason instanceof Deno.errors.BadResource, `${outcome.reason}`);
+  }
+  assertEquals([backendOf(aio).idleCount, backendOf(aio).arena.freeBytes], [4, 65_536]);
+});
 
-testEachMethod(
-  "aio.close() while a file is being opened lets go of it",
-  (method) =>
-    withFile(method, async (_file, path, aio) => {
-      const opening = aio.openFile(path);
-      const outcome = assertRejects(() => opening, Deno.errors.BadResource, "aio");
-      await Promise.all([aio.close(), outcome]);
-    }),
-);
+testEnd("aio.close() while a file is being opened lets go of it", async (_file, path, aio) => {
+  const opening = aio.openFile(path);
+  const outcome = assertRejects(() => opening, Deno.errors.BadResource, "aio");
+  await Promise.all([aio.close(), outcome]);
+});
 
-testEachMethod(
+testEnd(
   "aio.close() twice is the same close, and several may wait for it",
-  (method) =>
-    withFile(method, async (file, _path, aio) => {
-      const closings = [aio.close(), aio.close(), aio[Symbol.asyncDispose]()];
-      assert(aio.isClosed);
-      await Promise.all(closings);
-      assert(file.isClosed);
-      await aio.close();
-    }),
+  async (file, _path, aio) => {
+    const closings = [aio.close(), aio.close(), aio[Symbol.asyncDispose]()];
+    assert(aio.isClosed);
+    await Promise.all(closings);
+    assert(file.isClosed);
+    await aio.close();
+  },
 );
 
-testEachMethod(
+testEnd(
   "aio.close() with a handle handed out is refused, and works afterwards",
-  (method) =>
-    withFile(method, async (file, _path, aio) => {
-      const handle = aio.acquire();
-      const error = await assertRejects(() => aio.close(), AioApiError);
-      assertEquals(
-        error.message,
-        "Cannot close aio while a handle is handed out: start or release it first",
-      );
-      assert(!aio.isClosed);
-      handle.release();
-      assertEquals(await file.readAt(new Uint8Array(5), 0), 5);
-      await aio.close();
-    }),
+  async (file, _path, aio) => {
+    const handle = aio.acquire();
+    const error = await assertRejects(() => aio.close(), AioApiError);
+    assertEquals(
+      error.message,
+      "Cannot close aio while a handle is handed out: start or release it first",
+    );
+    assert(!aio.isClosed);
+    handle.release();
+    assertEquals(await file.readAt(new Uint8Array(5), 0), 5);
+    await aio.close();
+  },
 );
 
-testEachMethod(
+testFile(
   "one Aio's close() leaves another's files alone",
-  (method) =>
-    withFile(method, async (file, path, aio) => {
-      await using other = await openAio(method);
-      await using otherFile = await other.openFile(path);
-      await aio.close();
-      assert(file.isClosed);
-      const buffer = new Uint8Array(10);
-      assertEquals(await otherFile.readAt(buffer, 7), 10);
-      assertEquals(buffer, contentAt(1, 7, 10));
-    }),
+  async (otherFile, path, _other, method) => {
+    await using aio = await openAio(method);
+    await using file = await aio.openFile(path);
+    await aio.close();
+    assert(file.isClosed);
+    const buffer = new Uint8Array(10);
+    assertEquals(await otherFile.readAt(buffer, 7), 10);
+    assertEquals(buffer, contentAt(1, 7, 10));
+  },
 );

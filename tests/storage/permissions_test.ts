@@ -7,7 +7,9 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LIBC_NAMES, LIBC_PATHS } from "../support/libc.ts";
-import { METHODS_UNDER_TEST, testEachMethod } from "../support/methods.ts";
+import type { AioOptions } from "../../core/mod.ts";
+import { type MethodProgram, testMethodProgram } from "../support/method_program.ts";
+import { METHODS_UNDER_TEST } from "../support/methods.ts";
 import { foldersOf, runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp.ts";
 import { hasRings } from "../support/rings/uring.ts";
@@ -61,89 +63,91 @@ Deno.test("there is a C library to be granted, in one of the usual places", () =
   assert(LIBC_PATHS.length > 0, LIBC_NAMES.join(", "));
 });
 
-/** Tells what opening says, or "opened". */
-const TELL_OPEN = `
-  try {
-    await using aio = await Aio.open(JSON.parse(Deno.args[0]));
-    console.log("opened", aio.method);
-  } catch (error) {
-    console.log(error.name, error.message);
-  }`;
+/** Prints what opening says, or "opened". */
+function tellOpening(options: AioOptions, flags: readonly string[]): MethodProgram {
+  const body = `
+    try {
+      await using aio = await Aio.open({ method, ...${JSON.stringify(options)} });
+      print("opened", aio.method);
+    } catch (error) {
+      print(error.name, error.message);
+    }`;
+  return { body, options: { flags } };
+}
 
-testEachMethod("Aio.open() without --allow-ffi names the flag, with the path", async (method) => {
-  await using dir = await tempDir();
-  const flags = [`--allow-read=${dir.path}`];
-  const result = await runProgram(TELL_OPEN, { flags, args: [JSON.stringify({ method })] });
-  assertEquals([result.code, result.stderr], [0, ""]);
-  assertEquals(
-    result.stdout,
-    `NotCapable Cannot open the C library without permission: run again with ` +
-      `--allow-ffi=${LIBC_NAMES[0]}\n`,
-  );
-});
+testMethodProgram(
+  "Aio.open() without --allow-ffi names the flag, with the path",
+  (dir) => tellOpening({}, [`--allow-read=${dir.path}`]),
+  (lines) =>
+    assertEquals(lines, [
+      `NotCapable Cannot open the C library without permission: run again with ` +
+      `--allow-ffi=${LIBC_NAMES[0]}`,
+    ]),
+);
 
-testEachMethod("Aio.open() with --allow-ffi for another library names the flag", async (method) => {
-  const flags = ["--allow-ffi=/nowhere/lib.so"];
-  const result = await runProgram(TELL_OPEN, { flags, args: [JSON.stringify({ method })] });
-  assertStringIncludes(result.stdout, `NotCapable Cannot open the C library without permission`);
-  assertStringIncludes(result.stdout, `--allow-ffi=${LIBC_NAMES[0]}`);
-});
-
-testEachMethod(
-  "Aio.open() with the option libraries.libc names that path's flag",
-  async (method) => {
-    const libc = "/nowhere/libc.so.6";
-    const options = JSON.stringify({ method, libraries: { libc } });
-    const refused = await runProgram(TELL_OPEN, { flags: ["--allow-ffi=/other"], args: [options] });
-    assertStringIncludes(refused.stdout, `--allow-ffi=${libc}`);
-    const missing = await runProgram(TELL_OPEN, {
-      flags: [`--allow-ffi=${libc}`],
-      args: [options],
-    });
-    assertEquals(
-      missing.stdout,
-      `NotFound Cannot find the C library at ${libc}: ` +
-        `correct the option "libraries.libc", or leave it out\n`,
-    );
+testMethodProgram(
+  "Aio.open() with --allow-ffi for another library names the flag",
+  () => tellOpening({}, ["--allow-ffi=/nowhere/lib.so"]),
+  ([line]) => {
+    assertStringIncludes(line!, `NotCapable Cannot open the C library without permission`);
+    assertStringIncludes(line!, `--allow-ffi=${LIBC_NAMES[0]}`);
   },
 );
 
-testEachMethod(
+const NOWHERE = "/nowhere/libc.so.6";
+
+testMethodProgram(
+  "Aio.open() with the option libraries.libc names that path's flag",
+  () => tellOpening({ libraries: { libc: NOWHERE } }, ["--allow-ffi=/other"]),
+  ([line]) => assertStringIncludes(line!, `--allow-ffi=${NOWHERE}`),
+);
+
+testMethodProgram(
+  "Aio.open() with the option libraries.libc names that path if nothing is there",
+  () => tellOpening({ libraries: { libc: NOWHERE } }, [`--allow-ffi=${NOWHERE}`]),
+  (lines) =>
+    assertEquals(lines, [
+      `NotFound Cannot find the C library at ${NOWHERE}: ` +
+      `correct the option "libraries.libc", or leave it out`,
+    ]),
+);
+
+testMethodProgram(
   "openFile() outside what is granted is NotCapable, inside is fine",
-  async (method) => {
-    await using inside = await tempDir();
-    await using outside = await tempDir();
-    await Deno.writeTextFile(inside.join("file"), "hello");
-    await Deno.writeTextFile(outside.join("file"), "secret");
-    const program = `
-    const [method, inside, outside] = Deno.args;
-    await using aio = await Aio.open({ method });
-    const tell = async (path, options) => {
-      try {
-        await using file = await aio.openFile(path, options);
-        console.log("opened");
-      } catch (error) {
-        console.log(error.name);
-      }
-      try {
-        aio.openFileSync(path, options).closeSync();
-        console.log("opened");
-      } catch (error) {
-        console.log(error.name);
-      }
-    };
-    await tell(inside + "/file");
-    await tell(inside + "/file", { write: true });
-    await tell(outside + "/file");
-    await tell(inside + "/../" + outside.split("/").pop() + "/file");
-    await tell(new URL("file://" + outside + "/file"));`;
-    const readable = [inside.path, ...foldersOf(method)];
+  async (dir) => {
+    for (const name of ["inside", "outside"]) {
+      await Deno.mkdir(dir.join(name));
+      await Deno.writeTextFile(dir.join(name, "file"), "hello");
+    }
+    const body = `
+      const [inside, outside] = Deno.args;
+      await using aio = await Aio.open({ method });
+      const tell = async (path, options) => {
+        try {
+          await using file = await aio.openFile(path, options);
+          print("opened");
+        } catch (error) {
+          print(error.name);
+        }
+        try {
+          aio.openFileSync(path, options).closeSync();
+          print("opened");
+        } catch (error) {
+          print(error.name);
+        }
+      };
+      await tell(inside + "/file");
+      await tell(inside + "/file", { write: true });
+      await tell(outside + "/file");
+      await tell(inside + "/../outside/file");
+      await tell(new URL("file://" + outside + "/file"));`;
+    const readable = [dir.join("inside"), ...foldersOf("worker")];
     const flags = [`--allow-read=${readable.join()}`, `--allow-ffi`];
-    const args = [method, inside.path, outside.path];
-    const result = await runProgram(program, { flags, args });
-    assertEquals([result.code, result.stderr], [0, ""]);
+    return { body, options: { flags, args: [dir.join("inside"), dir.join("outside")] } };
+  },
+  (lines) => {
     const expected = ["opened", "NotCapable", "NotCapable", "NotCapable", "NotCapable"];
-    assertEquals(result.stdout.trim().split("\n"), expected.flatMap((line) => [line, line]));
+    assertEquals(lines, expected.flatMap((line) => [line, line]));
   },
   !isBelowDev,
 );

@@ -76,7 +76,7 @@ export function testSharedAios(
       ignore,
       async fn() {
         await fn(shared!.take().aio, method);
-        await shared!.giveBack();
+        shared!.giveBack();
       },
     });
   }

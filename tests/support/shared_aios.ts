@@ -2,10 +2,8 @@
  * shared_aios.ts: Aios that the tests of one file share, as each costs milliseconds to open, and
  * with the method worker the start of a pool.
  *
- * They are opened before the first test of the file and closed after the last one: what is opened
- * in one test and used in the next would be a leak to the sanitizers. A test gets one with nothing
- * under way and has to leave it so: what it leaves behind fails that test, not the next one. Its
- * memory and IO that is still in flight are taken back for it.
+ * A test gets one with nothing under way and has to leave it so: what it leaves behind fails that
+ * test, not the next one. Its memory and IO that is still in flight are taken back for it.
  *
  * @module
  */
@@ -13,6 +11,7 @@
 import { backendOf } from "../../core/inside.ts";
 import { INJECTION_POINTS } from "../../core/io/result.ts";
 import type { Aio } from "../../storage/aio.ts";
+import { shareAmongTests } from "./shared.ts";
 
 /** What is shared: an Aio, and what belongs to it. */
 export interface Shareable extends AsyncDisposable {
@@ -21,7 +20,8 @@ export interface Shareable extends AsyncDisposable {
 
 /** One that is shared. */
 export class SharedAio<T extends Shareable> {
-  #shared: T | null = null;
+  readonly #sharedOf: () => T;
+  #isUnfit = false;
 
   /**
    * Called while the tests of a file are registered.
@@ -29,25 +29,21 @@ export class SharedAio<T extends Shareable> {
    * @param open opens it, before the first test
    */
   constructor(open: () => Promise<T>) {
-    Deno.test.beforeAll(async () => {
-      this.#shared = await open();
-    });
-    Deno.test.afterAll(async () => await this.#shared?.[Symbol.asyncDispose]());
+    this.#sharedOf = shareAmongTests(open);
   }
 
   /** For one test. */
   take(): T {
-    if (this.#shared !== null) return this.#shared;
-    throw new Error("An earlier test has left the shared aio unfit: see there");
+    if (this.#isUnfit) throw new Error("An earlier test has left the shared aio unfit: see there");
+    return this.#sharedOf();
   }
 
   /** After the test. Throws if it left what may not be left; no other test gets the Aio then. */
-  async giveBack(): Promise<void> {
-    const shared = this.take();
-    const left = shared.aio.isClosed ? "that is closed" : takeBack(shared.aio);
+  giveBack(): void {
+    const { aio } = this.take();
+    const left = aio.isClosed ? "that is closed" : takeBack(aio);
     if (left === "") return;
-    this.#shared = null;
-    await shared[Symbol.asyncDispose]();
+    this.#isUnfit = true;
     throw new Error(`The test leaves a shared aio ${left}`);
   }
 }

@@ -45,7 +45,7 @@ export class SharedCore {
       ...core,
       file,
       [Symbol.asyncDispose]: async () => {
-        await this.#shared.giveBack();
+        this.#shared.giveBack();
         if (!file.isClosed) await file[Symbol.asyncDispose]();
       },
     };

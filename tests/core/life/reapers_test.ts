@@ -7,19 +7,27 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
-import { fuseAvailable, FuseServer } from "../../support/disks/fuse_server.ts";
+import { fuseAvailable, type FuseServer, shareFuse } from "../../support/disks/fuse_server.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
+import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
 
 const BYTES = 100;
-const OPTIONS = { maxBackends: 2 };
+const OPTIONS = { maxBackends: 2, workers: ONE_WORKER };
 const ALL_SEVENS = new Uint8Array(BYTES).fill(7);
 
-function testOnFuse(name: string, fn: Parameters<typeof testEachMethod>[1]): void {
-  testEachMethod(name, fn, fuseAvailable());
+const takeServer = shareFuse();
+
+/** Registers a test for each method that gets a slow file system. */
+function testOnFuse(
+  name: string,
+  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
+): void {
+  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
 }
 
 /** Has a thread attach, do something and die. @returns what it did */
@@ -53,8 +61,7 @@ async function untilFree(aio: Aio): Promise<void> {
   await until(() => aio.backends().length === 1, "the dead thread's slot is free");
 }
 
-testOnFuse("wait() for slow IO of a thread that died holds up nothing", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("wait() for slow IO of a thread that died holds up nothing", async (server, method) => {
   await using aio = await openAio(method, OPTIONS);
   await using file = await aio.openFile(server.join("file"));
   const ref = await runDeath(aio, file, dieStaged);
@@ -71,8 +78,7 @@ testOnFuse("wait() for slow IO of a thread that died holds up nothing", async (m
   await untilFree(aio);
 });
 
-testOnFuse("the slow closing of a dead thread's file holds up nothing", async (method) => {
-  await using server = await FuseServer.start();
+testOnFuse("the slow closing of a dead thread's file holds up nothing", async (server, method) => {
   await using dir = await tempDir();
   await Deno.writeFile(dir.join("data"), new Uint8Array(BYTES));
   await using aio = await openAio(method, OPTIONS);
@@ -89,26 +95,27 @@ testOnFuse("the slow closing of a dead thread's file holds up nothing", async (m
   assertEquals(backendOf(aio).files.count, 1);
 });
 
-testOnFuse("close() waits for slow IO of a dead thread, unless it is given up", async (method) => {
-  await using server = await FuseServer.start();
-  await using aio = await openAio(method, OPTIONS);
-  const file = await aio.openFile(server.join("file"));
-  await runDeath(aio, file, dieStaged);
-  await server.hold("READ");
-  const controller = new AbortController();
-  const given = assertRejects(() => aio.close({ signal: controller.signal }), Error, "enough");
-  await server.untilHeld("READ");
-  await someTurns();
-  controller.abort(new Error("enough"));
-  await given;
-  await server.release("READ");
-  await aio.close();
-});
+testOnFuse(
+  "close() waits for slow IO of a dead thread, unless it is given up",
+  async (server, method) => {
+    await using aio = await openAio(method, OPTIONS);
+    const file = await aio.openFile(server.join("file"));
+    await runDeath(aio, file, dieStaged);
+    await server.hold("READ");
+    const controller = new AbortController();
+    const given = assertRejects(() => aio.close({ signal: controller.signal }), Error, "enough");
+    await server.untilHeld("READ");
+    await someTurns();
+    controller.abort(new Error("enough"));
+    await given;
+    await server.release("READ");
+    await aio.close();
+  },
+);
 
 testOnFuse(
   "attach() in the place of a dead thread with slow IO holds up nothing",
-  async (method) => {
-    await using server = await FuseServer.start();
+  async (server, method) => {
     await using aio = await openAio(method, OPTIONS);
     await using file = await aio.openFile(server.join("file"));
     await runDeath(aio, file, dieStaged);

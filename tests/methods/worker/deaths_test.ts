@@ -9,10 +9,10 @@ import { assert } from "@std/assert";
 import { describeSeed, Prng, testSeed } from "../../support/prng.ts";
 import { runDeaths, testWorkerDeaths } from "../../support/deaths/worker_deaths.ts";
 
-testWorkerDeaths(1500);
+testWorkerDeaths(750);
 
 Deno.test("worker canary: a byte that is wrong is found", async () => {
   const seed = testSeed();
-  const { wrong } = await runDeaths(500, new Prng(seed), "terminate", { isSpoilt: true });
+  const { wrong } = await runDeaths(100, new Prng(seed), "terminate", { isSpoilt: true });
   assert(wrong > 0, describeSeed(seed));
 });

@@ -7,10 +7,9 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import type { SystemError } from "../../../core/mod.ts";
 import { Aio, type AioFile } from "../../../storage/mod.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { testSharedAios } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
 import { countDescriptorsOf } from "../../support/program.ts";
 import {
@@ -41,26 +40,19 @@ const isDirectHere = FOUND_ALIGNMENT !== null;
 /** What disks want; where the tests run without one, no test uses it. */
 const UNIT = FOUND_ALIGNMENT ?? 512;
 
-async function withDirect(
-  method: IoMethodName,
-  bytes: number,
-  use: (aio: Aio, file: AioFile, path: string) => Promise<void>,
-): Promise<void> {
-  await using dir = await tempDir();
-  const path = dir.join("file");
-  await writeRandomFile(path, bytes, SEED);
-  await using aio = await openAio(method);
-  await using file = await aio.openFile(path, { read: true, write: true, direct: "required" });
-  assert(file.direct);
-  await use(aio, file, path);
-}
-
 function testDirect(
   name: string,
   bytes: number,
   use: (aio: Aio, file: AioFile, path: string) => Promise<void>,
 ): void {
-  testEachMethod(name, (method) => withDirect(method, bytes, use), isDirectHere);
+  testSharedAios(name, async (aio) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    await writeRandomFile(path, bytes, SEED);
+    await using file = await aio.openFile(path, { read: true, write: true, direct: "required" });
+    assert(file.direct);
+    await use(aio, file, path);
+  }, { isPossible: isDirectHere });
 }
 
 testDirect(
@@ -277,10 +269,9 @@ testDirect(
   },
 );
 
-testEachMethod(
+testSharedAios(
   "openFile() with direct required on a file system without is NotSupported",
-  async (method) => {
-    await using aio = await openAio(method);
+  async (aio) => {
     const message = `Cannot open "${PROC_FILE}" for direct I/O as its file system has none; ` +
       'pass direct: "optional" to go through the page cache then: Operation not supported (EOPNOTSUPP)';
     const options = { direct: "required" } as const;
@@ -295,13 +286,12 @@ testEachMethod(
     const sync = assertThrows(() => aio.openFileSync(PROC_FILE, options), Deno.errors.NotSupported);
     assertEquals(sync.message, message);
   },
-  isLinux,
+  { isPossible: isLinux },
 );
 
-testEachMethod(
+testSharedAios(
   "openFile() with direct optional on a file system without is buffered",
-  async (method) => {
-    await using aio = await openAio(method);
+  async (aio) => {
     const options = { direct: "optional" } as const;
     for (
       const file of [await aio.openFile(PROC_FILE, options), aio.openFileSync(PROC_FILE, options)]
@@ -313,12 +303,11 @@ testEachMethod(
       await file.close();
     }
   },
-  isLinux,
+  { isPossible: isLinux },
 );
 
-testEachMethod("openFile() with direct is not hidden by another error", async (method) => {
+testSharedAios("openFile() with direct is not hidden by another error", async (aio) => {
   await using dir = await tempDir();
-  await using aio = await openAio(method);
   for (const direct of ["required", "optional"] as const) {
     const path = dir.join("none");
     const error = await assertRejects(
@@ -328,15 +317,14 @@ testEachMethod("openFile() with direct is not hidden by another error", async (m
     assertEquals([error.code, error.path], ["ENOENT", path]);
     assertEquals(countDescriptorsOf(path), 0);
   }
-}, isLinux);
+}, { isPossible: isLinux });
 
 /** File systems that hold files but know no O_DIRECT: only root can have one. */
 for (const direct of ["optional", "required"] as const) {
-  testEachMethod(
+  testSharedAios(
     `openFile() with direct ${direct} and createNew, where there is none`,
-    async (method) => {
+    async (aio) => {
       await using disk = await mountRamfs();
-      await using aio = await openAio(method);
       const path = disk.join("file");
       const options = { read: true, write: true, createNew: true, direct };
       if (direct === "required") {
@@ -352,15 +340,14 @@ for (const direct of ["optional", "required"] as const) {
       assertEquals(other.direct, false);
       other.closeSync();
     },
-    isLinux && tmpfsAvailable(),
+    { isPossible: isLinux && tmpfsAvailable() },
   );
 }
 
-testEachMethod(
+testSharedAios(
   "a direct file on tmpfs wants whole blocks, though the system would take anything",
-  async (method) => {
+  async (aio) => {
     await using disk = await mountTmpfs(1024 * 1024);
-    await using aio = await openAio(method);
     const path = disk.join("file");
     await writeRandomFile(path, 10_000, SEED);
     await using file = await aio.openFile(path, { read: true, write: true, direct: "optional" });
@@ -371,5 +358,5 @@ testEachMethod(
     assertEquals(buffer, contentAt(SEED, 4096, 4096));
     await assertRejects(() => file.readAt(buffer, 512), RangeError, "multiples of 4096");
   },
-  isLinux && tmpfsAvailable(),
+  { isPossible: isLinux && tmpfsAvailable() },
 );

@@ -12,7 +12,8 @@ import type { FileStat } from "../../../core/files/file_stat.ts";
 import { FILE_FLAGS } from "../../../core/files/file_table.ts";
 import { runStepsSync } from "../../../core/base/steps.ts";
 import type { Aio, AioFile, OpenFileOptions } from "../../../storage/mod.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { testSharedAios } from "../../support/methods.ts";
+import { shareAmongTests } from "../../support/shared.ts";
 import {
   btrfsAvailable,
   mountBtrfs,
@@ -30,6 +31,10 @@ function contents(): Record<string, Uint8Array> {
   const { full, short } = FILES;
   return { full, short, empty: new Uint8Array() };
 }
+
+const overlay = shareAmongTests(() => mountOverlay(contents()), overlayAvailable());
+const overlayOnRamfs = shareAmongTests(() => mountOverlay({}, "ramfs"), overlayAvailable());
+const btrfs = shareAmongTests(mountBtrfs, btrfsAvailable());
 
 type Open = (path: string, options: OpenFileOptions) => AioFile | Promise<AioFile>;
 
@@ -49,11 +54,10 @@ async function hasFlag(file: AioFile): Promise<boolean> {
 }
 
 for (const name of ["full", "short", "empty"] as const) {
-  testEachMethod(
+  testSharedAios(
     `direct "optional" is buffered on an overlay without direct I/O, for a file that is ${name}`,
-    async (method) => {
-      await using disk = await mountOverlay(contents());
-      await using aio = await openAio(method);
+    async (aio) => {
+      const disk = overlay();
       const content = contents()[name]!;
       for (const open of waysOf(aio)) {
         const file = await open(disk.join(name), { direct: "optional" });
@@ -65,14 +69,13 @@ for (const name of ["full", "short", "empty"] as const) {
         await file.close();
       }
     },
-    overlayAvailable(),
+    { isPossible: overlayAvailable() },
   );
 
-  testEachMethod(
+  testSharedAios(
     `direct "required" is refused on an overlay without direct I/O, for a file that is ${name}`,
-    async (method) => {
-      await using disk = await mountOverlay(contents());
-      await using aio = await openAio(method);
+    async (aio) => {
+      const disk = overlay();
       const path = disk.join(name);
       const options = { direct: "required" } as const;
       const message = `Cannot open ${JSON.stringify(path)} for direct I/O as its file system has ` +
@@ -89,17 +92,16 @@ for (const name of ["full", "short", "empty"] as const) {
       assertEquals(thrown.message, message);
       assertEquals(countDescriptorsOf(path), 0);
     },
-    overlayAvailable(),
+    { isPossible: overlayAvailable() },
   );
 }
 
-testEachMethod(
+testSharedAios(
   "direct is tried on a file that is opened for writing only, too",
-  async (method) => {
-    await using disk = await mountOverlay(contents(), "ramfs");
-    await using aio = await openAio(method);
+  async (aio, method) => {
+    const disk = overlayOnRamfs();
     for (const [i, open] of waysOf(aio).entries()) {
-      const path = disk.join(`new${i}`);
+      const path = disk.join(`new_${method}_${i}`);
       const options = { write: true, create: true } as const;
       const file = await open(path, { ...options, direct: "optional" });
       assertEquals([file.direct, await hasFlag(file)], [false, false]);
@@ -110,14 +112,13 @@ testEachMethod(
       await assertRejects(refused, Deno.errors.NotSupported, REMEDY);
     }
   },
-  overlayAvailable(),
+  { isPossible: overlayAvailable() },
 );
 
-testEachMethod(
+testSharedAios(
   "a direct file on btrfs has its block size as alignment, with data or without",
-  async (method) => {
-    await using disk = await mountBtrfs();
-    await using aio = await openAio(method);
+  async (aio) => {
+    const disk = btrfs();
     const path = disk.join("file");
     const options = { read: true, write: true, create: true, direct: "required" } as const;
     for (const open of waysOf(aio)) {
@@ -132,7 +133,7 @@ testEachMethod(
       await full.close();
     }
   },
-  btrfsAvailable(),
+  { isPossible: btrfsAvailable() },
 );
 
 // --- what a file system may say ---

@@ -16,13 +16,9 @@ import {
 import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
-import { testEachMethod, testSharedAios } from "../../support/methods.ts";
-import {
-  countDescriptorsOf,
-  foldersOf,
-  openDescriptors,
-  runProgram,
-} from "../../support/program.ts";
+import { testMethodProgram } from "../../support/method_program.ts";
+import { testSharedAios } from "../../support/methods.ts";
+import { countDescriptorsOf, foldersOf, openDescriptors } from "../../support/program.ts";
 import { isRoot, type TempDir, tempDir } from "../../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
@@ -222,81 +218,78 @@ testSharedAios("openFile() of a device is refused", async (aio) => {
   }
 }, { isPossible: isLinux });
 
-testEachMethod("openFile() refuses a FIFO without waiting for its other end", async (method) => {
-  await using dir = await tempDir();
-  const path = dir.join("fifo");
-  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
-  assert(success);
-  const program = `
-    const aio = await Aio.open({ method: ${JSON.stringify(method)} });
-    for (const options of [{}, { write: true }, { read: true, write: true }]) {
-      for (const name of ["openFile", "openFileSync"]) {
-        try {
-          await aio[name](Deno.args[0], options);
-          console.log("opened");
-        } catch (error) {
-          console.log(error.code);
+testMethodProgram(
+  "openFile() refuses a FIFO without waiting for its other end",
+  async (dir) => {
+    const { success } = await new Deno.Command("mkfifo", { args: [dir.join("fifo")] }).output();
+    assert(success);
+    const body = `
+      const aio = await Aio.open({ method });
+      for (const options of [{}, { write: true }, { read: true, write: true }]) {
+        for (const name of ["openFile", "openFileSync"]) {
+          try {
+            await aio[name](Deno.args[0], options);
+            print("opened");
+          } catch (error) {
+            print(error.code);
+          }
         }
       }
-    }
-    await aio.close();`;
-  const result = await runProgram(program, { args: [path] });
-  assertEquals(result.timedOut, false, `it hangs after: ${result.stdout}`);
-  assertEquals([result.code, result.stderr], [0, ""]);
-  const codes = result.stdout.trim().split("\n");
-  assertEquals(codes.length, 6);
-  // Without a reader the system itself refuses to open a FIFO for writing only.
-  for (const code of codes) assert(["ESPIPE", "ENXIO"].includes(code), code);
-  assertEquals([codes[0], codes[5]], ["ESPIPE", "ESPIPE"]);
-}, isLinux);
-
-testEachMethod(
-  "openFile() without permission of the system is PermissionDenied",
-  async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    await Deno.writeTextFile(path, "hello");
-    await Deno.chmod(path, 0);
-    const program = `
-    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
-    try {
-      await aio.openFile(Deno.args[0]);
-    } catch (error) {
-      const { code, errno, syscall, path, cause } = error;
-      console.log(error instanceof Deno.errors.PermissionDenied, cause instanceof Error);
-      console.log(error.message);
-      console.log(code, errno, syscall, path === Deno.args[0]);
-    }`;
-    // Root without its privileges still owns the file, and is held off by the file's mode.
-    const wrapper = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
-    const result = await runProgram(program, { args: [path], ...(isRoot() ? { wrapper } : {}) });
-    assertEquals(result.stderr, "");
-    assertEquals(
-      result.stdout,
-      `true true\nCannot open ${JSON.stringify(path)}: Permission denied (EACCES)\n` +
-        "EACCES 13 open true\n",
-    );
+      await aio.close();`;
+    return { body, options: { args: [dir.join("fifo")] } };
+  },
+  (codes) => {
+    assertEquals(codes.length, 6);
+    // Without a reader the system itself refuses to open a FIFO for writing only.
+    for (const code of codes) assert(["ESPIPE", "ENXIO"].includes(code), code);
+    assertEquals([codes[0], codes[5]], ["ESPIPE", "ESPIPE"]);
   },
   isLinux,
 );
 
-testEachMethod(
+testMethodProgram(
+  "openFile() without permission of the system is PermissionDenied",
+  async (dir) => {
+    const path = dir.join("file");
+    await Deno.writeTextFile(path, "hello");
+    await Deno.chmod(path, 0);
+    const body = `
+      await using aio = await Aio.open({ method });
+      try {
+        await aio.openFile(Deno.args[0]);
+      } catch (error) {
+        const { code, errno, syscall, path, cause } = error;
+        print(error instanceof Deno.errors.PermissionDenied, cause instanceof Error);
+        print(error.message);
+        print(code, errno, syscall, path === Deno.args[0]);
+      }`;
+    // Root without its privileges still owns the file, and is held off by the file's mode.
+    const wrapper = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
+    return { body, options: { args: [path], ...(isRoot() ? { wrapper } : {}) } };
+  },
+  (lines, path) => {
+    const message = `Cannot open ${JSON.stringify(`${path}/file`)}: Permission denied (EACCES)`;
+    assertEquals(lines, ["true true", message, "EACCES 13 open true"]);
+  },
+  isLinux,
+);
+
+testMethodProgram(
   "openFile() beyond Deno's own permission is NotCapable, from Deno",
-  async (method) => {
-    await using dir = await tempDir();
+  async (dir) => {
     await Deno.writeTextFile(dir.join("file"), "hello");
-    const program = `
-    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
-    const [path] = Deno.args;
-    const tell = (error) => console.log(error.name, error.message);
-    await aio.openFile(path).catch(tell);
-    try { aio.openFileSync(path); } catch (error) { tell(error); }
-    await aio.openFile(path, { write: true }).catch(tell);
-    await aio.openFile(path, { direct: "optional" }).catch(tell);`;
-    const flags = ["--allow-ffi", ...foldersOf(method).map((folder) => `--allow-read=${folder}`)];
-    const result = await runProgram(program, { args: [dir.join("file")], flags });
-    assertEquals([result.code, result.stderr], [0, ""]);
-    const lines = result.stdout.trim().split("\n");
+    const body = `
+      await using aio = await Aio.open({ method });
+      const [path] = Deno.args;
+      const tell = (error) => print(error.name, error.message);
+      await aio.openFile(path).catch(tell);
+      try { aio.openFileSync(path); } catch (error) { tell(error); }
+      await aio.openFile(path, { write: true }).catch(tell);
+      await aio.openFile(path, { direct: "optional" }).catch(tell);`;
+    const folders = foldersOf("worker").map((folder) => `--allow-read=${folder}`);
+    return { body, options: { args: [dir.join("file")], flags: ["--allow-ffi", ...folders] } };
+  },
+  (lines) => {
     assertEquals(lines.length, 4);
     for (const line of lines) assertStringIncludes(line, "NotCapable Requires ");
     assertStringIncludes(lines[0]!, "--allow-read");
@@ -304,34 +297,29 @@ testEachMethod(
   },
 );
 
-testEachMethod(
+testMethodProgram(
   "openFile() with no descriptor left is EMFILE, and works again after",
-  async (method) => {
-    await using dir = await tempDir();
+  async (dir) => {
     await Deno.writeTextFile(dir.join("file"), "hello");
-    const program = `
-    await using aio = await Aio.open({ method: ${JSON.stringify(method)} });
-    const files = [];
-    const errors = [];
-    while (errors.length < 10) {
-      try {
-        files.push(await aio.openFile(Deno.args[0]));
-      } catch (error) {
-        errors.push([error.name, error.code, error.errno, error.syscall, error.path].join(" "));
+    const body = `
+      await using aio = await Aio.open({ method });
+      const files = [];
+      const errors = [];
+      while (errors.length < 10) {
+        try {
+          files.push(await aio.openFile(Deno.args[0]));
+        } catch (error) {
+          errors.push([error.name, error.code, error.errno, error.syscall, error.path].join(" "));
+        }
       }
-    }
-    while (files.length > 10) await files.pop().close();
-    for (let i = 0; i < 5; i++) files.push(aio.openFileSync(Deno.args[0]));
-    console.log([...new Set(errors)].join("; "), files.length);
-    for (const file of files) file.closeSync();`;
-    const result = await runProgram(program, { args: [dir.join("file")], shell: "ulimit -n 80" });
-    assertEquals([result.code, result.stderr], [0, ""]);
-    const [told = "", count = ""] = result.stdout.trim().split(/ (?=\d+$)/);
-    assertEquals(count, "15");
-    for (const error of told.split("; ")) {
-      assertEquals(error, `AioSystemError EMFILE 24 open ${dir.join("file")}`);
-    }
+      while (files.length > 10) await files.pop().close();
+      for (let i = 0; i < 5; i++) files.push(aio.openFileSync(Deno.args[0]));
+      print(files.length);
+      for (const error of new Set(errors)) print(error);
+      for (const file of files) file.closeSync();`;
+    return { body, options: { args: [dir.join("file")], shell: "ulimit -n 80" } };
   },
+  (lines, path) => assertEquals(lines, ["15", `AioSystemError EMFILE 24 open ${path}/file`]),
   isLinux,
 );
 

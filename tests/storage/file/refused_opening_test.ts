@@ -10,7 +10,7 @@ import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
 import { LIBC } from "../../support/libc.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { openAio, testEachMethod, testSharedAios } from "../../support/methods.ts";
 import { LIBRARY_URL, runProgram } from "../../support/program.ts";
 import { runChild } from "../../support/temp.ts";
 import { mountRamfs, type TempDir, tempDir, tmpfsAvailable } from "../../support/temp.ts";
@@ -55,23 +55,21 @@ async function assertRefused(
 }
 
 for (const [way, options, isThere] of WAYS) {
-  testEachMethod(`openFile() with ${way} beyond maxFiles changes nothing`, async (method) => {
+  testSharedAios(`openFile() with ${way} beyond maxFiles changes nothing`, async (aio) => {
     await using dir = await tempDir();
-    await using aio = await openAio(method, { maxFiles: 1 });
     await Deno.writeTextFile(dir.join("other"), "");
     await using _only = await aio.openFile(dir.join("other"));
     await assertRefused(aio, dir, options, isThere, Deno.errors.Busy);
-  });
+  }, { options: { maxFiles: 1 } });
 
-  testEachMethod(
+  testSharedAios(
     `openFile() with ${way} and direct I/O where there is none changes nothing`,
-    async (method) => {
+    async (aio) => {
       await using dir = await mountRamfs();
-      await using aio = await openAio(method);
       const direct = { ...options, direct: "required" } as const;
       await assertRefused(aio, dir, direct, isThere, Deno.errors.NotSupported);
     },
-    tmpfsAvailable(),
+    { isPossible: tmpfsAvailable() },
   );
 
   testEachMethod(
@@ -120,7 +118,6 @@ const TAKINGS: Readonly<Record<Lack, string>> = {
   "the duplicate that a Worker needs": `
     leaveOne();
     const reserve = leaveOne();
-    const { open, openSync } = fs;
     fs.open = (path, flags, mode, callback) => {
       open(path, flags, mode, (error, fd) => {
         if (error === null) limit(reserve);
@@ -134,16 +131,17 @@ const TAKINGS: Readonly<Record<Lack, string>> = {
     };`,
 };
 
+/** What is opened, and how. */
+type Opening = readonly [path: string, options: OpenFileOptions];
+
 /** A program that tells what became of its openings, and how many descriptors they left behind. */
 function exhaustedProgram(
   method: IoMethodName,
-  path: string,
-  options: OpenFileOptions,
+  openings: readonly Opening[],
   lack: Lack,
 ): string {
   return `
     import fs from "node:fs";
-    const [path, options] = ${JSON.stringify([path, options])};
     const symbols = { setrlimit: { parameters: ["i32", "buffer"], result: "i32" } };
     const libc = Deno.dlopen(${JSON.stringify(LIBC)}, symbols);
     const RLIMIT_NOFILE = 7;
@@ -156,20 +154,23 @@ function exhaustedProgram(
     const aio = await Aio.open({ method: ${JSON.stringify(method)} });
     await (await aio.openFile(Deno.execPath())).close(); // From now on there is a doorbell.
     const before = countOpen();
-    const taken = [];
-    try { for (;;) taken.push(fs.openSync("/dev/null")); } catch { /* None is left. */ }
-    const leaveOne = () => {
-      const fd = taken.pop();
-      fs.closeSync(fd);
-      return fd;
-    };
-    ${TAKINGS[lack]}
-    await aio.openFile(path, options).catch(tell);
-    limit(${DESCRIPTORS_MAX});
-    try { aio.openFileSync(path, options); } catch (error) { tell(error); }
-    limit(${DESCRIPTORS_MAX});
-    for (const fd of taken) fs.closeSync(fd);
-    console.log("left behind:", countOpen() - before);
+    const { open, openSync } = fs;
+    for (const [path, options] of ${JSON.stringify(openings)}) {
+      const taken = [];
+      try { for (;;) taken.push(openSync("/dev/null")); } catch { /* None is left. */ }
+      const leaveOne = () => {
+        const fd = taken.pop();
+        fs.closeSync(fd);
+        return fd;
+      };
+      ${TAKINGS[lack]}
+      await aio.openFile(path, options).catch(tell);
+      limit(${DESCRIPTORS_MAX});
+      try { aio.openFileSync(path, options); } catch (error) { tell(error); }
+      limit(${DESCRIPTORS_MAX});
+      for (const fd of taken) fs.closeSync(fd);
+      console.log("left behind:", countOpen() - before);
+    }
     await aio.close();`;
 }
 
@@ -194,14 +195,16 @@ function inWorker(source: string): string {
     worker.terminate();`;
 }
 
-async function testExhausted(
-  method: IoMethodName,
-  [_, options, isThere]: (typeof WAYS)[number],
-  lack: Lack,
-): Promise<void> {
-  await using dir = await tempDir();
-  const path = await prepare(dir, isThere);
-  const program = exhaustedProgram(method, path, options, lack);
+async function testExhausted(method: IoMethodName, lack: Lack): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const dirs: TempDir[] = [];
+  const openings: Opening[] = [];
+  for (const [, options, isThere] of WAYS) {
+    const dir = stack.use(await tempDir());
+    dirs.push(dir);
+    openings.push([await prepare(dir, isThere), options]);
+  }
+  const program = exhaustedProgram(method, openings, lack);
   const source = lack === "the file" ? program : inWorker(program);
   const run = () => runProgram(source, { shell: `ulimit -n ${DESCRIPTORS_MAX}` });
   let result = await run();
@@ -211,27 +214,29 @@ async function testExhausted(
     result = await run();
   }
   assertEquals([result.code, result.stderr], [0, ""]);
-  const why = `Cannot open ${JSON.stringify(path)}: Too many open files (EMFILE)`;
-  const told = `EMFILE ${LACKS[lack]} ${why}`;
-  assertEquals(result.stdout.trim().split("\n"), [told, told, "left behind: 0"]);
-  assertEquals(await contentIn(dir), isThere ? CONTENT : null);
-}
-
-for (const way of WAYS) {
-  for (const lack of Object.keys(LACKS) as Lack[]) {
-    testEachMethod(
-      `openFile() with ${way[0]} and no descriptor left for ${lack} changes nothing`,
-      (method) => testExhausted(method, way, lack),
-      Deno.build.os === "linux",
-    );
+  const expected = openings.flatMap(([path]) => {
+    const why = `Cannot open ${JSON.stringify(path)}: Too many open files (EMFILE)`;
+    const told = `EMFILE ${LACKS[lack]} ${why}`;
+    return [told, told, "left behind: 0"];
+  });
+  assertEquals(result.stdout.trim().split("\n"), expected);
+  for (const [i, [way, , isThere]] of WAYS.entries()) {
+    assertEquals(await contentIn(dirs[i]!), isThere ? CONTENT : null, way);
   }
 }
 
-testEachMethod(
+for (const lack of Object.keys(LACKS) as Lack[]) {
+  testEachMethod(
+    `openFile() in each way with no descriptor left for ${lack} changes nothing`,
+    (method) => testExhausted(method, lack),
+    Deno.build.os === "linux",
+  );
+}
+
+testSharedAios(
   "openFile() with truncate or create of a pipe leaves the pipe",
-  async (method) => {
+  async (aio) => {
     await using dir = await tempDir();
-    await using aio = await openAio(method);
     const path = dir.join("file");
     await runChild([path], { command: "mkfifo" });
     for (const [, options] of WAYS) {
@@ -240,12 +245,11 @@ testEachMethod(
     }
     assertEquals((await Deno.lstat(path)).isFifo, true);
   },
-  Deno.build.os === "linux",
+  { isPossible: Deno.build.os === "linux" },
 );
 
-testEachMethod("openFile() with truncate cuts the file before it resolves", async (method) => {
+testSharedAios("openFile() with truncate cuts the file before it resolves", async (aio) => {
   await using dir = await tempDir();
-  await using aio = await openAio(method);
   const path = await prepare(dir, true);
   const options = { read: true, write: true, truncate: true };
   await using file = await aio.openFile(path, options);

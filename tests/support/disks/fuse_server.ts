@@ -10,6 +10,7 @@
 
 import { LIBC_CANDIDATES } from "../../../ffi/libc_paths.ts";
 import { LineProcess } from "../line_process.ts";
+import { shareAmongTests } from "../shared.ts";
 
 /** Operations that can be held up or failed, by their numbers in the protocol. */
 const OPERATIONS = {
@@ -246,22 +247,16 @@ export class FuseServer implements AsyncDisposable {
 }
 
 /**
- * One for the tests of a file, as its process takes longer to start than they do. It is mounted
- * before the first test and unmounted after the last one. Called while the tests are registered.
+ * One for the tests of a file, as `shared.ts` has it.
  *
  * @returns for one test: it holds up and fails nothing
  */
 export function shareFuse(): () => Promise<FuseServer> {
-  let server: FuseServer | null = null;
-  if (fuseAvailable()) {
-    Deno.test.beforeAll(async () => {
-      server = await FuseServer.start();
-    });
-    Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
-  }
+  const serverOf = shareAmongTests(FuseServer.start, fuseAvailable());
   return async () => {
-    await server!.reset();
-    return server!;
+    const server = serverOf();
+    await server.reset();
+    return server;
   };
 }
 

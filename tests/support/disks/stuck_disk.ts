@@ -8,6 +8,7 @@
 
 import { join } from "@std/path";
 import { HANG_MS, until } from "../patience.ts";
+import { shareAmongTests } from "../shared.ts";
 import { isRoot, tempDir } from "../temp.ts";
 
 /** A file system that can be made. */
@@ -96,6 +97,11 @@ export async function makeDisk(type: DiskType): Promise<Disk> {
     freeze: () => freeze(path),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+/** One for the tests of a file, which each use names of their own on it: as `shared.ts` has it. */
+export function shareDisk(type: DiskType): () => Disk {
+  return shareAmongTests(() => makeDisk(type), diskAvailable(type));
 }
 
 /** Another process thaws it: when it is told to, when this one ends, or when the limit is over. */

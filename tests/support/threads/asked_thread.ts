@@ -5,6 +5,8 @@
  * @module
  */
 
+import { shareAmongTests } from "../shared.ts";
+
 /** What the Worker gets. */
 export interface Question<Ask> {
   readonly id: number;
@@ -53,19 +55,21 @@ export class AskedThread<Ask> {
 }
 
 /**
- * Starts one for all tests of a file that leave it alive, one after the other: a thread takes
- * longer to start than they do. Called while the tests are registered.
+ * One for all tests of a file that leave it alive, one after the other: as `shared.ts` has it.
  *
  * @param module what it starts with
  * @param first what it is asked first: it answers once it has begun
- * @returns the thread, in a test
  */
 export function shareAskedThread<Ask>(module: URL, first: Ask): () => AskedThread<Ask> {
-  let thread: AskedThread<Ask> | null = null;
-  Deno.test.beforeAll(async () => {
-    thread = new AskedThread<Ask>(module);
+  const shared = shareAmongTests(async () => {
+    const thread = new AskedThread<Ask>(module);
     await thread.ask(first);
+    return {
+      thread,
+      async [Symbol.asyncDispose]() {
+        await Promise.resolve(thread.terminate());
+      },
+    };
   });
-  Deno.test.afterAll(() => thread?.terminate());
-  return () => thread!;
+  return () => shared().thread;
 }

@@ -12,7 +12,7 @@ import { Aio, type AioFile, type AioOptions } from "../../../mod.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
 import { gateAt } from "../../methods/fixtures/worker_faults.ts";
 import { contentAt, tempDir, writeRandomFile } from "../temp.ts";
-import { SMALL_POOL } from "./worker_pool.ts";
+import { ONE_WORKER } from "./worker_pool.ts";
 
 const FILE_BYTES = 65_536;
 /** Of the content of the file. */
@@ -40,7 +40,7 @@ export async function open(options: AioOptions = {}, triesCached = false): Promi
   const own: AioOptions = {
     method: "worker",
     arenaBytes: 1024 * 1024,
-    workers: SMALL_POOL,
+    workers: ONE_WORKER,
     onWarning: (message) => warnings.push(message),
     callbackModules: [FAULTS_MODULE],
     ...options,
