@@ -1,6 +1,6 @@
 /**
  * slow_io.ts: what it costs a busy backend that another thread waits for one slow IO of it: a read
- * of a pipe that nobody writes to.
+ * of a pipe that stays empty.
  *
  * @module
  */

@@ -6,9 +6,8 @@
  */
 
 import { assertEquals, assertGreater, assertNotEquals } from "@std/assert";
-import { join, relative } from "@std/path";
-import { readFileSync } from "node:fs";
 import * as imports from "./support/house/imports.ts";
+import { listSources, readSource, ROOT } from "./support/house/source_files.ts";
 import * as rules from "./support/house/source_rules.ts";
 import { runChild, tempDir } from "./support/temp.ts";
 
@@ -38,34 +37,16 @@ const CLOCKS: Readonly<Record<string, string>> = {
   "tests/tidy_test.ts": "Samples for the check of this rule.",
 };
 
-const ROOT = join(import.meta.dirname ?? ".", "..");
 const FOLDERS = [...imports.LIBRARY_FOLDERS, "tests", "examples", "bench"];
 
-function listSources(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].flatMap((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory) return entry.name === "node_modules" ? [] : listSources(path);
-    return entry.isFile && entry.name.endsWith(".ts") ? [path] : [];
-  });
-}
-
-function readSource(path: string): imports.SourceFile {
-  return {
-    path: relative(ROOT, path).replaceAll("\\", "/"),
-    text: readFileSync(path, "utf8"),
-  };
-}
-
 function readExports(): string[] {
-  const config: unknown = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
+  const config: unknown = JSON.parse(readSource("deno.json").text);
   const { exports } = config as { exports: Record<string, string> };
   return Object.values(exports).map((path) => path.replace(/^\.\//, ""));
 }
 
-const FILES = [
-  join(ROOT, "mod.ts"),
-  ...FOLDERS.flatMap((folder) => listSources(join(ROOT, folder))),
-].map(readSource).sort((a, b) => a.path < b.path ? -1 : 1);
+const FILES = ["mod.ts", ...FOLDERS.flatMap((folder) => listSources(`${folder}/`))].map(readSource)
+  .sort((a, b) => a.path < b.path ? -1 : 1);
 const LIBRARY = FILES.filter(({ path }) => imports.isLibrary(path));
 const BOUNDED = FILES.filter(({ path }) => !path.startsWith("bench/"));
 const EDGES = FILES.flatMap(imports.importsOf);
@@ -330,7 +311,7 @@ Deno.test("tidy: importing any export needs no permission", async () => {
   const paths = readExports();
   assertEquals(paths.includes("mod.ts"), true);
   for (const path of paths) {
-    const { code, stderr } = await importCode(join(ROOT, path));
+    const { code, stderr } = await importCode(new URL(path, ROOT).href);
     assertEquals(code, 0, `${path}: ${stderr}`);
   }
 });

@@ -2,10 +2,9 @@
  * pauses.ts: how soon a thread that waits looks again by itself, and after how long it checks that
  * the other threads are alive.
  *
- * Whatever a thread waits for wakes it: a bell, a notify, a descriptor. A thread that dies half-way
- * wakes nobody, though, and some changes are announced to nobody, so no sleep is without end. These
- * are the ends that mean the same everywhere; a pause that only one file knows a reason for is in
- * that file.
+ * Whatever a thread waits for wakes it: a bell, a notify, a descriptor. But a thread that dies
+ * half-way wakes no other, and some changes wake no thread either. So every sleep has an end. Those
+ * that mean the same everywhere are here; a pause that only one file has a reason for is there.
  *
  * @module
  */
@@ -32,7 +31,5 @@ export const LOOKS_UNTIL_CHECK = CHECK_ALIVE_MS / LOOK_AGAIN_MS;
  */
 export const CHECK_DEAD_AGAIN_MS = 2;
 
-/**
- * To the next look at IO that nobody waits for any more: its memory should not be kept for long.
- */
+/** To the next look at IO that was given up: it still holds its memory. */
 export const FORSAKEN_LOOK_MS = 20;

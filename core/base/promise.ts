@@ -3,7 +3,7 @@
  * for.
  *
  * Callbacks, hooks and batches end with their call. A promise is then a mistake, reported at once;
- * its later rejection, which nobody could take, must not end the process.
+ * its later rejection must not end the process, as no caller is left to take it.
  *
  * @module
  */

@@ -177,9 +177,9 @@ export class OpenFileTable {
   }
 
   /**
-   * Takes a slot for a file that is about to be opened, with one user: until {@linkcode publish}
-   * nobody else finds it. One that was closed is taken again as late as possible: until then its
-   * path is known, for whoever reports what became of an IO on it.
+   * Takes a slot for a file that is about to be opened, with one user. No other thread finds it
+   * before {@linkcode publish}. A slot whose file was closed is taken again as late as possible,
+   * because its path still serves reports of IO on that file.
    *
    * @returns null if all are taken
    */

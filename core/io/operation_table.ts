@@ -82,13 +82,7 @@ export const OPERATIONS = {
     hasFlags: false,
     tellsLostWrites: "never",
     mayRepeat: true,
-    perform: (libc: Libc, control: Control, base: number, iovec: Uint8Array): number =>
-      libc.preadv(
-        fdOf(control, base),
-        iovec,
-        iovecLengthOf(control, base),
-        offsetOf(control, base),
-      ),
+    perform: transfer("preadv"),
   },
   /** Writes the handle's iovec. */
   writev: {
@@ -101,13 +95,7 @@ export const OPERATIONS = {
     hasFlags: false,
     tellsLostWrites: "ofDsyncFiles",
     mayRepeat: true,
-    perform: (libc: Libc, control: Control, base: number, iovec: Uint8Array): number =>
-      libc.pwritev(
-        fdOf(control, base),
-        iovec,
-        iovecLengthOf(control, base),
-        offsetOf(control, base),
-      ),
+    perform: transfer("pwritev"),
   },
   /** Makes a file's data and metadata durable. */
   fsync: {
@@ -186,9 +174,12 @@ function fdOf({ words }: Control, base: number): number {
   return words[base + HANDLE.fd]!;
 }
 
-/** How many entries its iovec has. */
-function iovecLengthOf({ words }: Control, base: number): number {
-  return words[base + HANDLE.iovecLength]!;
+/** Has a thread move the bytes of the iovec, by one of the two system calls. */
+function transfer(call: "preadv" | "pwritev"): Perform {
+  return (libc, control, base, iovec) => {
+    const count = control.words[base + HANDLE.iovecLength]!;
+    return libc[call](fdOf(control, base), iovec, count, offsetOf(control, base));
+  };
 }
 
 /** Where in the file it begins, as a system call takes it. */

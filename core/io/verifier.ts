@@ -37,7 +37,7 @@ export class VerifierTable extends NameTable {
   readonly #warn: (message: string, cause?: unknown) => void;
 
   /**
-   * Made by the core, not by users: an empty table.
+   * An empty table.
    *
    * @param warn takes what a verifier throws
    */

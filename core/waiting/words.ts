@@ -79,8 +79,6 @@ export class WordWaits {
   #isEnded = false;
 
   /**
-   * Made by the core, not by users.
-   *
    * @param host the backend
    */
   constructor(host: WordWaitsHost) {

@@ -1,7 +1,7 @@
 /** decisions_test.ts: each paragraph of docs/decisions.md has a reason, a cost and what shows it. */
 
 import { assertEquals, assertGreater } from "@std/assert";
-import { readPage } from "../support/house/doc_pages.ts";
+import { readSource } from "../support/house/source_files.ts";
 
 const PARTS: readonly (readonly [string, RegExp])[] = [
   ["reason", /\bbecause\b/i],
@@ -34,7 +34,7 @@ function findFaults(decisions: readonly Decision[]): string[] {
 }
 
 Deno.test("docs/decisions.md: each paragraph has a reason, a cost and what shows it", () => {
-  const decisions = decisionsOf(readPage("docs/decisions.md").text);
+  const decisions = decisionsOf(readSource("docs/decisions.md").text);
   assertGreater(decisions.length, 50);
   assertEquals(findFaults(decisions), []);
 });

@@ -5,13 +5,12 @@
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { dirname } from "@std/path";
-import { readPage } from "../support/house/doc_pages.ts";
 import { type Patch, patched, patchesOf } from "../support/house/doc_patches.ts";
 import { isLibrary } from "../support/house/imports.ts";
+import { listFiles, readSource, ROOT } from "../support/house/source_files.ts";
 import { HANG_MS } from "../support/patience.ts";
 import { type ChildResult, runChild, type TempDir, tempDir } from "../support/temp.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const COPIED = [
   "core",
   "ffi",
@@ -29,17 +28,16 @@ const LIBRARY_FILES_MAX = 4;
 const CHILD_HANG_MS = 4 * HANG_MS;
 const isLinux = Deno.build.os === "linux";
 
-/** The files of a folder, from the root. */
-function listFiles(folder: string): string[] {
-  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) =>
-    isDirectory ? listFiles(`${folder}/${name}`) : [`${folder}/${name}`]
-  );
-}
-
 /** A copy of the checkout with some changes. */
 async function copyWith(patches: readonly Patch[]): Promise<TempDir> {
   const dir = await tempDir();
-  for (const path of ["mod.ts", "deno.json", ...COPIED.flatMap(listFiles)]) {
+  for (
+    const path of [
+      "mod.ts",
+      "deno.json",
+      ...COPIED.flatMap((folder) => listFiles(`${folder}/`)),
+    ]
+  ) {
     await Deno.mkdir(dirname(dir.join(path)), { recursive: true });
     await Deno.copyFile(new URL(path, ROOT), dir.join(path));
   }
@@ -67,7 +65,7 @@ async function runWith(patches: readonly Patch[], ...args: string[]): Promise<Ch
 
 /** The changes that a checklist shows. */
 function checklist(heading: string): Patch[] {
-  const { text } = readPage("docs/extending.md");
+  const { text } = readSource("docs/extending.md");
   const from = text.indexOf(`\n## ${heading}\n`);
   assert(from >= 0, heading);
   const to = text.indexOf("\n## ", from + 1);

@@ -2,9 +2,9 @@
 
 import { assertEquals, assertGreater } from "@std/assert";
 import { existsSync } from "node:fs";
-import { type Page, readPage, tablesOf } from "../support/house/doc_pages.ts";
+import { type Page, tablesOf } from "../support/house/doc_pages.ts";
+import { readSource, ROOT } from "../support/house/source_files.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const COLUMNS = ["guaranteed", "shown by", "the record so far"];
 const SECTIONS = ["Durability", "Lifetimes", "Threads that die", "Permissions", "The event loop"];
 
@@ -25,7 +25,7 @@ function findFaults(page: Page): string[] {
 }
 
 Deno.test("docs/guarantees.md: each line names tests that are there, and a record", () => {
-  const page = readPage("docs/guarantees.md");
+  const page = readSource("docs/guarantees.md");
   assertEquals(findFaults(page), []);
   const headings = tablesOf(page).map(({ heading }) => heading);
   for (const section of SECTIONS) assertEquals(headings.includes(section), true, section);

@@ -24,9 +24,10 @@ import {
 } from "../../core/memory/shared_memory.ts";
 import { IOVEC_WORDS, PAGE_SIZE_BYTES, POLLFD_WORDS } from "../../ffi/layout.ts";
 import { findRecordFaults, numbersOf } from "../support/house/doc_layouts.ts";
-import { blockAfter, readPage } from "../support/house/doc_pages.ts";
+import { blockAfter } from "../support/house/doc_pages.ts";
+import { readSource } from "../support/house/source_files.ts";
 
-const PAGE = readPage("docs/architecture.md");
+const PAGE = readSource("docs/architecture.md");
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 /** Words of a double, as each counter is one. */
 const DOUBLE_WORDS = 2;
@@ -128,7 +129,7 @@ Deno.test("docs/architecture.md: it says how many bytes a handle takes", () => {
       .exec(PAGE.text) ?? [];
   assertEquals(Number(usual), handleBytes(ioMaxCombineLimit));
   assertEquals(Number(large), handleBytes(Number(most)));
-  assertMatch(readPage("docs/tuning.md").text, new RegExp(`: ${handleBytes(16)} bytes a handle`));
+  assertMatch(readSource("docs/tuning.md").text, new RegExp(`: ${handleBytes(16)} bytes a handle`));
 });
 
 /** The bits of a word that a drawing gives to a name: from, to. */

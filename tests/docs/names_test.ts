@@ -15,36 +15,29 @@ import {
   type CodeSpan,
   codeSpansOf,
   type Page,
-  readPage,
   readPages,
   tableWith,
   wordsOf,
 } from "../support/house/doc_pages.ts";
+import { listFiles, readSource } from "../support/house/source_files.ts";
 import { patchesOf } from "../support/house/doc_patches.ts";
-import type { SourceFile } from "../support/house/imports.ts";
 import { OUTSIDE_NAMES, PROGRAMS, SYSTEM_FOLDERS } from "../support/house/outside_names.ts";
 import { namesOf } from "../support/house/source_names.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 /** Whose words are names: the tests themselves may use any. */
 const NAMING = /^(mod\.ts|(core|ffi|methods|storage|bench|examples|tests\/support)\/.*\.ts)$/;
 /** Lists of others' names. */
 const HOUSE = "tests/support/house/";
 
-/** All paths, folders with and without the slash at their end. */
-function listPaths(folder = ""): string[] {
-  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) => {
-    if (name === ".git" || name === "node_modules") return [];
-    const path = folder + name;
-    return isDirectory ? [path, `${path}/`, ...listPaths(`${path}/`)] : [path];
-  });
+/** A path, and its folders with and without the slash at their end. */
+function withFolders(path: string): string[] {
+  const folders = path.split("/").slice(0, -1).map((_, i, names) =>
+    names.slice(0, i + 1).join("/")
+  );
+  return [...folders.flatMap((folder) => [folder, `${folder}/`]), path];
 }
 
-function readSource(path: string): SourceFile {
-  return { path, text: Deno.readTextFileSync(new URL(path, ROOT)) };
-}
-
-const PATHS = listPaths();
+const PATHS = [...new Set(listFiles().flatMap(withFolders))];
 const SOURCES = PATHS.filter((path) => NAMING.test(path) && !path.startsWith(HOUSE));
 const CONFIG = JSON.parse(readSource("deno.json").text);
 const NAMED: Named = {
@@ -137,8 +130,8 @@ Deno.test("docs: each outside name is on a page, has a reason, and needs its ent
 
 // --- lists that are whole ---
 
-const DEBUGGING = readPage("docs/debugging.md");
-const POSTGRESQL = readPage("docs/postgresql.md");
+const DEBUGGING = readSource("docs/debugging.md");
+const POSTGRESQL = readSource("docs/postgresql.md");
 
 /** Tables of a page that list all that an interface has, by heading and column. */
 const WHOLE = [

@@ -5,10 +5,9 @@
 
 import { assertEquals } from "@std/assert";
 import { readPages } from "../support/house/doc_pages.ts";
-import type { SourceFile } from "../support/house/imports.ts";
+import { listSources, readSource } from "../support/house/source_files.ts";
 import { findCommentFaults, findVoiceFaults } from "../support/house/voice_rules.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 /** Folders of sources whose comments were read for it; each ends with a slash. */
 const READ_FOLDERS: readonly string[] = [
   "bench/",
@@ -19,21 +18,12 @@ const READ_FOLDERS: readonly string[] = [
   "storage/",
 ];
 
-function sourcesIn(folder: string): SourceFile[] {
-  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) => {
-    const path = folder + name;
-    if (isDirectory) return sourcesIn(`${path}/`);
-    if (!name.endsWith(".ts")) return [];
-    return [{ path, text: Deno.readTextFileSync(new URL(path, ROOT)) }];
-  });
-}
-
 Deno.test("voice: pages say who does what", () => {
   assertEquals(findVoiceFaults(readPages()), []);
 });
 
 Deno.test("voice: comments say who does what", () => {
-  assertEquals(findCommentFaults(READ_FOLDERS.flatMap(sourcesIn)), []);
+  assertEquals(findCommentFaults(READ_FOLDERS.flatMap(listSources).map(readSource)), []);
 });
 
 const WRONG = [

@@ -5,10 +5,10 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { AioSystemError, type SystemError } from "../../core/base/errors.ts";
 import { backendOf } from "../../core/inside.ts";
 import type { AioFile } from "../../storage/mod.ts";
 import type { Fixture } from "./core.ts";
+import { errorOf } from "./system_errors.ts";
 
 /** Where the answer of the system is replaced. */
 export const POINT = "aio-process-completion-before-shared";
@@ -17,16 +17,9 @@ export const POINT = "aio-process-completion-before-shared";
 export const REMEDY =
   "open it again and verify what was written since the last sync() that resolved";
 
-/** Waits for a promise that must reject with an error of the system. */
-export async function rejection(promise: Promise<unknown>): Promise<SystemError> {
-  const outcome = await promise.then(() => null, (error: SystemError) => error);
-  assert(outcome instanceof AioSystemError, `${outcome}`);
-  return outcome;
-}
-
 /** Closes a file whose flush has failed, and checks what that says. */
 export async function checkCloses({ file }: { file: AioFile }, code: string): Promise<void> {
-  const closed = await rejection(file.close());
+  const closed = await errorOf(file.close());
   const what = `Closed ${JSON.stringify(file.path)}, but an earlier flush of it failed: `;
   assert(closed.message.startsWith(what), closed.message);
   assert(closed.message.endsWith(`(${code}); ${REMEDY}`), closed.message);

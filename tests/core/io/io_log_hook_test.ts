@@ -5,7 +5,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
-import type { LogHook, LogLevel } from "../../../core/base/log_level.ts";
+import type { LogHook } from "../../../core/base/log_level.ts";
 import type { AioOptions } from "../../../core/base/options.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import {
@@ -18,16 +18,9 @@ import {
 } from "../../support/core.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
+import { keeping, type Line } from "../../support/log_lines.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
-
-/** A line and its level. */
-type Line = [message: string, level: LogLevel];
-
-/** Options that keep what is said. */
-function keeping(lines: Line[], logLevel: LogLevel): AioOptions {
-  return { logLevel, onLog: (message, level) => lines.push([message, level]) };
-}
 
 /** Runs something while errors that nobody takes are kept instead of ending the test. */
 async function keepingErrors<T>(errors: unknown[], fn: () => T | Promise<T>): Promise<T> {

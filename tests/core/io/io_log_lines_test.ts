@@ -4,21 +4,12 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { LogLevel } from "../../../core/base/log_level.ts";
-import type { AioOptions } from "../../../core/base/options.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { completeShared, NOBODY_THREW } from "../../../core/io/completion_steps.ts";
 import { IoLog } from "../../../core/io/io_log.ts";
 import { openHeld, startRead } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
-
-/** A line and its level. */
-type Line = [message: string, level: LogLevel];
-
-/** Options that keep what is said. */
-function keeping(lines: Line[], logLevel: LogLevel): AioOptions {
-  return { logLevel, onLog: (message, level) => lines.push([message, level]) };
-}
+import { keeping, type Line } from "../../support/log_lines.ts";
 
 testEachCoreMethod("a batch, its submit and each handle taken back are told", async ({ open }) => {
   const lines: Line[] = [];

@@ -7,7 +7,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { IoLog } from "../../../core/io/io_log.ts";
-import { LOG_LEVELS, type LogHook, type LogLevel } from "../../../core/base/log_level.ts";
+import { LOG_LEVELS, type LogHook } from "../../../core/base/log_level.ts";
 import type { AioOptions } from "../../../core/base/options.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -15,17 +15,10 @@ import { Aio } from "../../../storage/aio.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { FILE_BYTES, openHeld, openSync, startOn, startRead, wrong } from "../../support/core.ts";
 import { reset } from "../fixtures/layers.ts";
+import { keeping, type Line } from "../../support/log_lines.ts";
 
 const EIO = 5;
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
-
-/** A line and its level. */
-type Line = [message: string, level: LogLevel];
-
-/** Options that keep what is said. */
-function keeping(lines: Line[], logLevel: LogLevel): AioOptions {
-  return { logLevel, onLog: (message, level) => lines.push([message, level]) };
-}
 
 /** The beginning of a line about a read of handle 0. */
 function io0(state: string): string {

@@ -4,7 +4,6 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { backendOf } from "../../../core/inside.ts";
 import {
   COMPLETED_IO,
   COMPLETED_LOCAL,
@@ -12,34 +11,15 @@ import {
   SUBMITTED,
 } from "../../../core/memory/handle_state.ts";
 import { makeIdle } from "../../../core/io/completion_steps.ts";
-import { type IoRow, type IoRowState, listIos } from "../../../core/views/io_rows.ts";
+import { type IoRow, listIos } from "../../../core/views/io_rows.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
 import { type Control, createControl, HANDLE } from "../../../core/memory/shared_memory.ts";
 import { defineTarget, TargetTable } from "../../../core/io/target.ts";
-import { type Fixture, openHeld, startRead } from "../../support/core.ts";
+import { openHeld, startRead } from "../../support/core.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
+import { ios, onlyIo, STATES } from "../../support/listed_ios.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
-const STATES: readonly IoRowState[] = [
-  "HANDED_OUT",
-  "DEFINED",
-  "STAGED",
-  "SUBMITTED",
-  "COMPLETED_IO",
-  "COMPLETED_SHARED",
-  "COMPLETED_LOCAL",
-];
-
-function ios({ aio }: Fixture): IoRow[] {
-  return listIos(backendOf(aio).control, backendOf(aio).targets);
-}
-
-/** The only row there is. */
-function onlyIo(fixture: Fixture): IoRow {
-  const rows = ios(fixture);
-  assertEquals(rows.length, 1);
-  return rows[0]!;
-}
 
 /** Control memory of our own, with targets by name after `"invalid"`. */
 function makeControl(maxBackends = 1, maxConcurrency = 1): Control {

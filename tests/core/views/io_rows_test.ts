@@ -15,21 +15,14 @@ import {
   IDLE,
   SUBMITTED,
 } from "../../../core/memory/handle_state.ts";
-import { type IoRow, type IoRowState, listIos } from "../../../core/views/io_rows.ts";
+import { type IoRow, listIos } from "../../../core/views/io_rows.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import { type Fixture, openHeld, pokeState, startRead } from "../../support/core.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
+import { ios, onlyIo, STATES } from "../../support/listed_ios.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
-const STATES: readonly IoRowState[] = [
-  "HANDED_OUT",
-  "DEFINED",
-  "STAGED",
-  "SUBMITTED",
-  "COMPLETED_IO",
-  "COMPLETED_SHARED",
-  "COMPLETED_LOCAL",
-];
+
 const RESULTS = ["UNKNOWN", "OK", "PARTIAL", "WARNING", "ERROR"] as const;
 /** All fields but the first four, of a handle that is still being prepared. */
 const NOTHING_YET = {
@@ -45,17 +38,6 @@ const NOTHING_YET = {
   fLocalmem: null,
   fBuffered: null,
 };
-
-function ios({ aio }: Fixture): IoRow[] {
-  return listIos(backendOf(aio).control, backendOf(aio).targets);
-}
-
-/** The only row there is. */
-function onlyIo(fixture: Fixture): IoRow {
-  const rows = ios(fixture);
-  assertEquals(rows.length, 1);
-  return rows[0]!;
-}
 
 /** Sets words of a handle, whatever may follow what. */
 function poke(

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { AioSystemError, type SystemError } from "../../../core/mod.ts";
+import { AioSystemError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { testMethodProgram } from "../../support/method_program.ts";
 import { testSharedAios } from "../../support/methods.ts";
@@ -19,6 +19,7 @@ import {
   tmpfsAvailable,
   writeRandomFile,
 } from "../../support/temp.ts";
+import { errorOf } from "../../support/system_errors.ts";
 
 const isLinux = Deno.build.os === "linux";
 const DISK_BYTES = 65_536;
@@ -47,13 +48,6 @@ function testDir(
     await using dir = await tempDir();
     await use(aio, dir);
   }, isPossible);
-}
-
-/** What a promise rejects with. */
-async function errorOf(promise: Promise<unknown>): Promise<SystemError> {
-  const error = await assertRejects(() => promise, AioSystemError);
-  assert("code" in error && "errno" in error && "syscall" in error);
-  return error as SystemError;
 }
 
 /** Runs a test on a file system that is full after 64 KiB. */

@@ -24,9 +24,9 @@ import {
   completeOwn,
   openDurable,
   POINT,
-  rejection,
   REMEDY,
 } from "../../support/flush_failures.ts";
+import { errorOf } from "../../support/system_errors.ts";
 
 const EIO = 5;
 const ENOSPC = 28;
@@ -59,7 +59,7 @@ async function checkFailsAlways({ file }: { file: AioFile }, code: string): Prom
     assert(error.message.endsWith(`(${code}); close it, ${REMEDY}`), error.message);
     assertEquals([error.code, error.syscall, error.path], [code, syscall, file.path]);
   };
-  for (const [syscall, flush] of AWAITED) check(await rejection(flush(file)), syscall);
+  for (const [syscall, flush] of AWAITED) check(await errorOf(flush(file)), syscall);
   for (const [syscall, flush] of BLOCKING) {
     check(assertThrows(() => flush(file), AioSystemError) as SystemError, syscall);
   }
@@ -72,7 +72,7 @@ for (const [operation, at] of [["fsync", 0], ["fdatasync", 1], ["flush_range", 2
       const { aio, file } = fixture;
       await file.sync();
       failNext(aio, operation, ENOSPC);
-      const error = await rejection(AWAITED[at]![1](file));
+      const error = await errorOf(AWAITED[at]![1](file));
       assertEquals([error.code, error.syscall], ["ENOSPC", AWAITED[at]![0]]);
       await checkFailsAlways(fixture, "ENOSPC");
       // Transfers go on: what is there can be saved elsewhere.
@@ -101,9 +101,9 @@ testSharedCores("a failed syncSync() fails all later flushes, and closeSync()", 
 testSharedCores("the first error stays, whatever later flushes hear", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", ENOSPC);
-  assertEquals((await rejection(file.sync())).code, "ENOSPC");
+  assertEquals((await errorOf(file.sync())).code, "ENOSPC");
   failNext(aio, "fsync", EIO);
-  await rejection(file.sync());
+  await errorOf(file.sync());
   await checkFailsAlways(fixture, "ENOSPC");
   await checkCloses(fixture, "ENOSPC");
 });
@@ -124,7 +124,7 @@ testSharedCores("a flush that was not executed fails alone", async (fixture) => 
 testSharedCores("one of two sync() at once that fails fails both", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", EIO);
-  const errors = await Promise.all([file.sync(), file.sync()].map(rejection));
+  const errors = await Promise.all([file.sync(), file.sync()].map(errorOf));
   assertEquals(errors.map(({ code }) => code), ["EIO", "EIO"]);
   await checkCloses(fixture, "EIO");
 });
@@ -133,7 +133,7 @@ testSharedCores("another opening of the same file fails by itself", async (fixtu
   const { aio, file } = fixture;
   const other = await aio.openFile(file.path, { read: true, write: true });
   failNext(aio, "fsync", EIO);
-  await rejection(other.sync());
+  await errorOf(other.sync());
   // The system tells each opening once, so this one asks it.
   await file.sync();
   await checkCloses({ file: other }, "EIO");
@@ -142,7 +142,7 @@ testSharedCores("another opening of the same file fails by itself", async (fixtu
 testSharedCores("the slot's next file is not blamed for the one before", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fsync", EIO);
-  await rejection(file.sync());
+  await errorOf(file.sync());
   await checkCloses(fixture, "EIO");
   for (let i = 0; i < 3; i++) {
     const next = await aio.openFile(file.path, { write: true });
@@ -153,7 +153,7 @@ testSharedCores("the slot's next file is not blamed for the one before", async (
 
 testSharedCores("await using is quiet about a failure that sync() threw", async (fixture) => {
   const { aio, file } = fixture;
-  const thrown = await rejection((async () => {
+  const thrown = await errorOf((async () => {
     await using opened = await aio.openFile(file.path, { write: true });
     failNext(aio, "fsync", EIO);
     await opened.sync();
@@ -168,21 +168,21 @@ testEachMethod("aio.close() tells failed flushes that no call has thrown", async
   const open = (name: string) => aio.openFile(dir.join(name), { write: true, create: true });
   const [thrown, file] = [await open("thrown"), await open("other")];
   failNext(aio, "fsync", EIO);
-  await rejection(thrown.sync());
+  await errorOf(thrown.sync());
   failNext(aio, "fsync", ENOSPC);
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
   file.startFsync(handle);
   await aio.wait(ref);
-  const closed = await rejection(aio.close());
+  const closed = await errorOf(aio.close());
   assertEquals([closed.code, closed.path], ["ENOSPC", file.path]);
   assertEquals([file.isClosed, thrown.isClosed], [true, true]);
 });
 
 testSharedCores("await using tells a failure that only the core has seen", async (fixture) => {
   const { aio, file } = fixture;
-  const thrown = await rejection((async () => {
+  const thrown = await errorOf((async () => {
     await using opened = await aio.openFile(file.path, { write: true });
     failNext(aio, "fsync", EIO);
     const ret = new AioReturn();
@@ -198,7 +198,7 @@ testSharedCores("await using tells a failure that only the core has seen", async
 testSharedCores("startFsync() has an error after a flush that failed", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "fdatasync", EIO);
-  await rejection(file.syncData());
+  await errorOf(file.syncData());
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);
   const ref = handle.waitRef();
@@ -219,9 +219,9 @@ testSharedCores("a failed write counts as a failed flush with dsync", async (fix
   const { aio } = fixture;
   const file = await openDurable(fixture);
   failNext(aio, "writev", EIO);
-  assertEquals((await rejection(file.writeAt(new Uint8Array(10), 0))).syscall, "pwritev");
+  assertEquals((await errorOf(file.writeAt(new Uint8Array(10), 0))).syscall, "pwritev");
   await checkFailsAlways({ file }, "EIO");
-  const later = await rejection(file.writeAt(new Uint8Array(10), 0));
+  const later = await errorOf(file.writeAt(new Uint8Array(10), 0));
   assertEquals([later.code, later.syscall, later.path], ["EIO", "pwritev", file.path]);
   assertThrows(() => file.writeAtSync(new Uint8Array(10), 0), AioSystemError, "EIO");
   assertEquals(await file.readAt(new Uint8Array(10), 0), 10);
@@ -231,7 +231,7 @@ testSharedCores("a failed write counts as a failed flush with dsync", async (fix
 testSharedCores("a failed write fails alone without dsync", async (fixture) => {
   const { aio, file } = fixture;
   failNext(aio, "writev", EIO);
-  await rejection(file.writeAt(new Uint8Array(10), 0));
+  await errorOf(file.writeAt(new Uint8Array(10), 0));
   await file.writeAt(new Uint8Array(10), 0);
   await file.sync();
   file.syncDataSync();
@@ -242,8 +242,8 @@ testSharedCores("a write fails with dsync after a flush that failed", async (fix
   const { aio } = fixture;
   const file = await openDurable(fixture);
   failNext(aio, "fsync", ENOSPC);
-  await rejection(file.sync());
-  assertEquals((await rejection(file.writeAt(new Uint8Array(10), 0))).code, "ENOSPC");
+  await errorOf(file.sync());
+  assertEquals((await errorOf(file.writeAt(new Uint8Array(10), 0))).code, "ENOSPC");
   assertThrows(() => file.writeAtSync(new Uint8Array(10), 0), AioSystemError, "ENOSPC");
   await checkCloses({ file }, "ENOSPC");
 });
@@ -271,7 +271,7 @@ Deno.test("held: a flush that a thread had begun when it died counts as failed",
   const ours = file.sync();
   await completeOwn(fixture);
   assert(await settles(ours.catch(() => {})));
-  assertEquals((await rejection(ours)).code, "EIO");
+  assertEquals((await errorOf(ours)).code, "EIO");
   assert(aio.checkDone(ref));
   await checkCloses(fixture, "EIO");
 });

@@ -7,14 +7,8 @@ import { AioSystemError, type SystemError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { openHeld } from "../../support/core.ts";
-import {
-  checkCloses,
-  heldIos,
-  openDurable,
-  POINT,
-  rejection,
-  REMEDY,
-} from "../../support/flush_failures.ts";
+import { checkCloses, heldIos, openDurable, POINT, REMEDY } from "../../support/flush_failures.ts";
+import { errorOf } from "../../support/system_errors.ts";
 
 const EIO = 5;
 
@@ -43,12 +37,12 @@ for (const [outcome, raw] of SETTLING) {
     held.complete(aio, firstIo!, raw);
     if (raw === 0) await second;
     else {
-      const errors = await Promise.all([first, second].map(rejection));
+      const errors = await Promise.all([first, second].map(errorOf));
       assertEquals(errors.map(({ syscall }) => syscall), ["fsync", "fdatasync"]);
     }
     held.complete(aio, thirdIo!, 0);
     if (raw === 0) return void await Promise.all([first, third]);
-    await rejection(third);
+    await errorOf(third);
     await checkCloses(fixture, "EIO");
   });
 
@@ -63,7 +57,7 @@ for (const [outcome, raw] of SETTLING) {
     else assertThrows(() => file.syncDataSync(), AioSystemError, "EIO");
     assertEquals(held.waits, [firstIo]);
     if (raw === 0) return await first;
-    await rejection(first);
+    await errorOf(first);
     await checkCloses(fixture, "EIO");
   });
 
@@ -81,7 +75,7 @@ for (const [outcome, raw] of SETTLING) {
       assertEquals(await Promise.all([first, second]), [10, 10]);
       return await file.close();
     }
-    const [, error] = await Promise.all([first, second].map(rejection));
+    const [, error] = await Promise.all([first, second].map(errorOf));
     assertEquals(error!.syscall, "pwritev");
     await checkCloses({ file }, "EIO");
   });
@@ -99,7 +93,7 @@ for (const [outcome, raw] of SETTLING) {
     held.complete(aio, theirIo!, raw);
     if (raw === 0) return void await Promise.all([ours, theirs]);
     const [error] = await Promise.all([
-      rejection(ours),
+      errorOf(ours),
       assertRejects(() => theirs, Error, `(EIO); close it, ${REMEDY}`),
     ]);
     assertEquals(error.code, "EIO");
@@ -128,7 +122,7 @@ Deno.test("held: sync() that is aborted ends at once, and its error is kept all 
   const later = file.sync();
   const [laterIo] = await heldIos(fixture, 1);
   held.complete(aio, laterIo!, 0);
-  assertEquals((await rejection(later)).code, "EIO");
+  assertEquals((await errorOf(later)).code, "EIO");
   await checkCloses(fixture, "EIO");
 });
 

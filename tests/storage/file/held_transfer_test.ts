@@ -7,10 +7,11 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { AioSystemError, type SystemError } from "../../../core/mod.ts";
+import type { SystemError } from "../../../core/mod.ts";
 import { fileContent, type Fixture } from "../../support/core.ts";
 import { contentAt } from "../../support/prng.ts";
 import { complete, heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
+import { errorOf } from "../../support/system_errors.ts";
 
 const EINTR = 4;
 const EIO = 5;
@@ -23,12 +24,6 @@ const TRIES_MAX = 5_000;
 /** A buffer in the arena, and one that is bounced. */
 function buffersOf(fixture: Fixture, bytes: number): Uint8Array[] {
   return [fixture.aio.alloc(bytes), new Uint8Array(bytes)];
-}
-
-async function errorOf(promise: Promise<unknown>): Promise<SystemError> {
-  const error = await assertRejects(() => promise, AioSystemError);
-  assert("code" in error && "errno" in error && "syscall" in error);
-  return error as SystemError;
 }
 
 Deno.test("held: reads of one turn are submitted together at its end", () =>

@@ -6,6 +6,7 @@
  */
 
 import { lineAt } from "./imports.ts";
+import { listFiles, readSource } from "./source_files.ts";
 
 /** A page, by its path from the root of the checkout. */
 export interface Page {
@@ -32,21 +33,14 @@ export interface Table {
 
 const FENCED = /^```[^]*?^```$/gm;
 const SPAN = /`([^`]+)`/g;
-const ROOT = new URL("../../../", import.meta.url);
 
 /**
  * The README and the pages of `docs`; what changed and when is in the changelog, which they leave
  * out.
  */
 export function readPages(): Page[] {
-  const names = [...Deno.readDirSync(new URL("docs", ROOT))].map(({ name }) => name).sort();
-  const paths = names.filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
-  return ["README.md", ...paths].map(readPage);
-}
-
-/** One page. */
-export function readPage(path: string): Page {
-  return { path, text: Deno.readTextFileSync(new URL(path, ROOT)) };
+  const paths = listFiles("docs/").filter((path) => path.endsWith(".md")).sort();
+  return ["README.md", ...paths].map(readSource);
 }
 
 /** The block that follows a sentence. @returns its text, without the fences */

@@ -45,6 +45,24 @@ export function visitSource(
   Deno.lint.runPlugin({ name: "tidy", rules: { tidy: { create } } }, file.path, file.text);
 }
 
+/** A comment of a file, as the parser has it. */
+export interface Comment {
+  /** What stands between the signs that make it one. */
+  readonly value: string;
+  readonly range: Deno.lint.Range;
+}
+
+/** The comments of a file, in order. */
+export function commentsOf(file: SourceFile): readonly Comment[] {
+  let comments: readonly Comment[] = [];
+  visitSource(file, (context) => ({
+    "Program:exit"() {
+      comments = context.sourceCode.getAllComments();
+    },
+  }));
+  return comments;
+}
+
 /** The line of a position in a text, from 1. */
 export function lineAt(text: string, position: number): number {
   let line = 1;

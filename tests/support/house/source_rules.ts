@@ -6,7 +6,7 @@
  * @module
  */
 
-import { isLibrary, lineAt, type SourceFile, visitSource } from "./imports.ts";
+import { commentsOf, isLibrary, lineAt, type SourceFile, visitSource } from "./imports.ts";
 
 /** A file with more lines of code than this should be two. */
 export const CODE_LINES_MAX = 350;
@@ -14,22 +14,6 @@ export const CODE_LINES_MAX = 350;
 export const COMMENT_COLUMNS_MAX = 100;
 /** A function longer than this should be two. */
 export const FUNCTION_LINES_MAX = 70;
-
-/** A part of a file, as the parser has it. */
-interface Comment {
-  readonly value: string;
-  readonly range: Deno.lint.Range;
-}
-
-function commentsOf(file: SourceFile): readonly Comment[] {
-  let comments: readonly Comment[] = [];
-  visitSource(file, (context) => ({
-    "Program:exit"() {
-      comments = context.sourceCode.getAllComments();
-    },
-  }));
-  return comments;
-}
 
 /** How many lines of a file have code on them. */
 export function countCodeLines(file: SourceFile): number {

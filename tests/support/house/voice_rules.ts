@@ -7,7 +7,7 @@
  */
 
 import { type Page, proseOf } from "./doc_pages.ts";
-import { lineAt, type SourceFile, visitSource } from "./imports.ts";
+import { commentsOf, lineAt, type SourceFile } from "./imports.ts";
 
 interface Measure {
   readonly pattern: RegExp;
@@ -57,19 +57,10 @@ export function findVoiceFaults(pages: readonly Page[]): string[] {
  * voice.
  */
 export function findCommentFaults(files: readonly SourceFile[]): string[] {
-  return files.flatMap((file) => {
-    const faults: string[] = [];
-    visitSource(file, (context) => ({
-      "Program:exit"() {
-        for (const comment of context.sourceCode.getAllComments()) {
-          const text = comment.value.replaceAll(/^[ *]+/gm, " ").replaceAll(
-            /`[^`]*`|"[^"\n]*"/g,
-            "",
-          );
-          faults.push(...findIn(file.path, text, lineAt(file.text, comment.range[0])));
-        }
-      },
-    }));
-    return faults;
-  });
+  return files.flatMap((file) =>
+    commentsOf(file).flatMap(({ value, range: [start] }) => {
+      const text = value.replaceAll(/^[ *]+/gm, " ").replaceAll(/`[^`]*`|"[^"\n]*"/g, "");
+      return findIn(file.path, text, lineAt(file.text, start));
+    })
+  );
 }
