@@ -10,6 +10,6 @@ import { Prng, testSeed } from "../support/prng.ts";
 
 const random = new Prng(testSeed());
 
-for (const count of [random.between(4, 16), random.between(17, 31), 32]) testLeast(count);
+for (const count of [1, random.between(4, 16), random.between(17, 31), 32]) testLeast(count);
 
 for (const how of Object.keys(FAULTS) as (keyof typeof FAULTS)[]) testReplaced(how);

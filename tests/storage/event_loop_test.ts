@@ -9,6 +9,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { hangs } from "../support/patience.ts";
 import { runProgram } from "../support/program.ts";
+import { testProgramEnds } from "../support/program_ends.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
 
 const TASKS = 32;
@@ -59,29 +60,8 @@ testEachMethod(
   },
 );
 
-const ENDINGS: readonly (readonly [string, string])[] = [
-  ["with all closed", "await file.close(); await aio.close();"],
-  ["with nothing closed and nothing in flight", ""],
-  ["with a promise nobody awaits", "file.readAt(new Uint8Array(10), 0);"],
-  ["with a batch left open", "aio.enterBatchmode();"],
-  ["with a handle handed out", "aio.tryAcquire();"],
-];
-
-for (const [what, ending] of ENDINGS) {
-  testEachMethod(`a process ends by itself ${what}`, async (method) => {
-    await using dir = await tempDir();
-    await writeRandomFile(dir.join("file"), 65_536, 1);
-    const program = `
-      const aio = await Aio.open({ method: ${JSON.stringify(method)} });
-      const file = await aio.openFile(Deno.args[0]);
-      await file.readAt(new Uint8Array(10), 0);
-      ${ending}
-      console.log("end");`;
-    const result = await runProgram(program, { args: [dir.join("file")] });
-    assertEquals([result.timedOut, result.code], [false, 0]);
-    assertEquals([result.stdout, result.stderr], ["end\n", ""]);
-  });
-}
+testProgramEnds("with all closed", "await file.close(); await aio.close();");
+testProgramEnds("with a promise nobody awaits", "file.readAt(new Uint8Array(10), 0);");
 
 testEachMethod("a write that a program does not await is done before it ends", async (method) => {
   await using dir = await tempDir();

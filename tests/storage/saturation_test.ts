@@ -1,6 +1,6 @@
 /**
  * saturation_test.ts: far more at once than there is room for, and everything else of a program
- * beside it: all are served, in order, and the program ends when it is done.
+ * beside it: all are served, in order. How such a program ends: saturation_long_test.ts.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -8,7 +8,6 @@ import { backendOf } from "../../core/inside.ts";
 import { replace } from "../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { HANG_MS, hangs, until } from "../support/patience.ts";
-import { runProgram } from "../support/program.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
 import { openUring, Pipe, startRawRead, testEachForm } from "../support/rings/uring.ts";
 
@@ -110,24 +109,3 @@ testEachForm(
     await Promise.all(awaited);
   },
 );
-
-const ENDINGS = [
-  ["ends by itself once the last promise is settled", "await Promise.all(reads);", 0],
-  ["ends by itself without awaiting them", "", 0],
-  ["ends at once by Deno.exit() in the middle", "await reads[0]; Deno.exit(7);", 7],
-  ["ends at once by an uncaught error", "await reads[0]; throw new Error('enough');", 1],
-] as const;
-
-for (const [what, ending, expected] of ENDINGS) {
-  testEachMethod(`a program with 1000 reads ${what}`, async (method) => {
-    await using dir = await tempDir();
-    await writeRandomFile(dir.join("file"), FILE_BYTES, FILE_SEED);
-    const program = `
-      const aio = await Aio.open({ method: ${JSON.stringify(method)}, maxConcurrency: 8 });
-      const file = await aio.openFile(Deno.args[0]);
-      const reads = Array.from({ length: 1000 }, (_, i) => file.readAt(new Uint8Array(4096), i));
-      ${ending}`;
-    const result = await runProgram(program, { args: [dir.join("file")] });
-    assertEquals([result.timedOut, result.code], [false, expected]);
-  });
-}

@@ -7,7 +7,7 @@
 
 import { assertEquals } from "./assert/assert.ts";
 import { METHODS_UNDER_TEST, testEachMethod } from "./methods.ts";
-import { type ProgramOptions, runProgram } from "./program.ts";
+import { type ProgramOptions, runLackingDescriptors, runProgram } from "./program.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
 /** What a program does, and how it runs. */
@@ -16,6 +16,8 @@ export interface MethodProgram {
   readonly body: string;
   /** How it runs. */
   readonly options?: ProgramOptions;
+  /** Whether it runs out of descriptors. */
+  readonly lacksDescriptors?: boolean;
 }
 
 /** A program that keeps apart what is printed for each method. */
@@ -52,8 +54,9 @@ export function testMethodProgram(
   let outcome: Promise<{ lines: Record<string, readonly string[]>; path: string }> | null = null;
   const run = async () => {
     await using dir = await tempDir();
-    const { body, options } = await prepare(dir);
-    const { code, stdout, stderr, timedOut } = await runProgram(sourceOf(body), options);
+    const { body, options, lacksDescriptors = false } = await prepare(dir);
+    const runOne = lacksDescriptors ? runLackingDescriptors : runProgram;
+    const { code, stdout, stderr, timedOut } = await runOne(sourceOf(body), options);
     assertEquals([timedOut, code, stderr], [false, 0, ""], stdout);
     return { lines: JSON.parse(stdout), path: dir.path };
   };

@@ -1,79 +1,12 @@
 /**
  * give_up_disk_test.ts: whoever waits for the end of a file, or of the Aio, can give up when a disk
  * stands still with a write in flight: the event loop comes to its end, and the write to its own
- * when the disk goes on. give_up_test.ts shows the rest with a file system of its own.
+ * when the disk goes on. give_up_test.ts shows the rest with a file system of its own, and
+ * give_up_disk_long_test.ts the same on XFS.
  *
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
-import type { IoMethodName } from "../../../methods/mod.ts";
-import { LineProcess } from "../../support/line_process.ts";
-import { METHODS_UNDER_TEST } from "../../support/methods.ts";
-import { until } from "../../support/patience.ts";
-import { LIBRARY_URL } from "../../support/program.ts";
-import { diskAvailable, type DiskType, isStuck, makeDisk } from "../../support/disks/stuck_disk.ts";
+import { testCloseGivenUp } from "../../support/disks/given_up.ts";
 
-/** What is closed. */
-type Closed = "file" | "aio";
-
-/** A program that gives up a close, and goes on where its event loop would end. */
-const PROGRAM = `
-import { Aio } from ${JSON.stringify(LIBRARY_URL)};
-const [path, method, closed] = Deno.args;
-const told = () => Deno.stdin.read(new Uint8Array(8));
-const aio = await Aio.open({ method, onWarning: () => {} });
-const file = await aio.openFile(path, { read: true, write: true });
-const closing = closed === "file" ? file : aio;
-await file.readAt(new Uint8Array(1), 0); // With the method worker it has a Worker started.
-console.log("ready");
-await told();
-const written = file.writeAt(new TextEncoder().encode("new"), 0);
-const controller = new AbortController();
-const close = closing.close({ signal: controller.signal });
-await told();
-controller.abort(new Error("given up"));
-await close.then(() => console.log("closed"), (error) => console.log(error.message));
-addEventListener("unload", () => console.log("ended"));
-addEventListener("beforeunload", async (event) => {
-  event.preventDefault();
-  console.log("nothing left to do");
-  await told();
-  await closing.close();
-  console.log("wrote", await written);
-}, { once: true });
-`;
-
-async function testGivenUp(type: DiskType, method: IoMethodName, closed: Closed): Promise<void> {
-  await using disk = await makeDisk(type);
-  const path = disk.join("file");
-  await Deno.writeTextFile(path, "old content");
-  await using program = new LineProcess(PROGRAM, [path, method, closed]);
-  assertEquals(await program.nextLine(), "ready");
-  await using frozen = await disk.freeze();
-  await program.say("write");
-  await until(() => isStuck(program.pid), "the write waits for the disk");
-  await program.say("give up");
-  assertEquals(await program.nextLine(), "given up");
-  assertEquals(await program.nextLine(), "nothing left to do");
-  assert(await frozen.thaw(), "the disk went on before it was told to");
-  await program.say("go on");
-  assertEquals(await program.nextLine(), "wrote 3");
-  assertEquals(await program.nextLine(), "ended");
-  assertEquals(await Deno.readTextFile(path), "new content");
-}
-
-for (const { name: method, ignore } of METHODS_UNDER_TEST) {
-  // A write with this method blocks the program itself.
-  if (method === "sync") continue;
-  for (const type of ["ext4", "xfs"] as const) {
-    for (const closed of ["file", "aio"] as const) {
-      Deno.test({
-        name: `${method}: ${closed}.close() with a write to a frozen ${type} can be given up, ` +
-          "lets the program end, and the write is made",
-        ignore: ignore || !diskAvailable(type),
-        fn: () => testGivenUp(type, method, closed),
-      });
-    }
-  }
-}
+testCloseGivenUp("ext4");

@@ -317,7 +317,8 @@ testMethodProgram(
       print(files.length);
       for (const error of new Set(errors)) print(error);
       for (const file of files) file.closeSync();`;
-    return { body, options: { args: [dir.join("file")], shell: "ulimit -n 80" } };
+    const options = { args: [dir.join("file")], shell: "ulimit -n 80" };
+    return { body, options, lacksDescriptors: true };
   },
   (lines, path) => assertEquals(lines, ["15", `AioSystemError EMFILE 24 open ${path}/file`]),
   isLinux,

@@ -11,7 +11,7 @@ import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
 import { LIBC } from "../../support/libc.ts";
 import { openAio, testEachMethod, testSharedAios } from "../../support/methods.ts";
-import { LIBRARY_URL, runProgram } from "../../support/program.ts";
+import { LIBRARY_URL, runLackingDescriptors } from "../../support/program.ts";
 import { runChild } from "../../support/temp.ts";
 import { mountRamfs, type TempDir, tempDir, tmpfsAvailable } from "../../support/temp.ts";
 
@@ -174,9 +174,6 @@ function exhaustedProgram(
     await aio.close();`;
 }
 
-/** The runtime itself may lack a descriptor, and ends then. */
-const RUNS_MAX = 5;
-
 /**
  * A program that executes another one in a Worker. The main thread sleeps: it may need a
  * descriptor.
@@ -206,13 +203,8 @@ async function testExhausted(method: IoMethodName, lack: Lack): Promise<void> {
   }
   const program = exhaustedProgram(method, openings, lack);
   const source = lack === "the file" ? program : inWorker(program);
-  const run = () => runProgram(source, { shell: `ulimit -n ${DESCRIPTORS_MAX}` });
-  let result = await run();
-  // A thread of the runtime that wants one in the wrong moment panics, which tells nothing of this
-  // module.
-  for (let runs = 1; runs < RUNS_MAX && result.stderr.includes("Deno has panicked"); runs++) {
-    result = await run();
-  }
+  const options = { shell: `ulimit -n ${DESCRIPTORS_MAX}` };
+  const result = await runLackingDescriptors(source, options);
   assertEquals([result.code, result.stderr], [0, ""]);
   const expected = openings.flatMap(([path]) => {
     const why = `Cannot open ${JSON.stringify(path)}: Too many open files (EMFILE)`;

@@ -15,6 +15,7 @@
  */
 
 import { join } from "@std/path";
+import { PART_VARIABLE } from "./part.ts";
 import { type Counts, TestOutput, type TestReport } from "./test_output.ts";
 
 const ROOT = join(import.meta.dirname ?? ".", "..", "..", "..");
@@ -27,6 +28,8 @@ const FILE_MS_MAX = 15 * 60_000;
 
 /** What to run. */
 export interface TestPlan {
+  /** Which part of the suite; empty: all. */
+  readonly part: string;
   /** Options of `deno test`. */
   readonly options: readonly string[];
   /** Test files. */
@@ -49,6 +52,7 @@ export function planOf(args: readonly string[]): TestPlan {
   const isWanted = (path: string) =>
     part === undefined || LONG_FILE.test(path) === (part === "--long");
   return {
+    part: part?.slice(2) ?? "",
     options: args.filter((arg) => arg.startsWith("-") && !parts.includes(arg)),
     files: (paths.length > 0 ? paths : ["tests"]).flatMap(listTests).filter(isWanted),
   };
@@ -68,12 +72,12 @@ async function readLines(
 }
 
 /** Runs one file. Types are not checked: `deno task tidy` does that. */
-async function runFile(file: string, options: readonly string[]): Promise<TestReport> {
+async function runFile(file: string, { part, options }: TestPlan): Promise<TestReport> {
   const args = ["test", "-A", "--no-check", ...options, file];
   // Both streams in one, as the lines of a Worker that dies come in the middle of its test.
   const child = new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" 2>&1', Deno.execPath(), ...args],
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", [PART_VARIABLE]: part },
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -96,12 +100,12 @@ function show(file: string, { ignored, noise, failure }: TestReport): void {
 }
 
 /** Runs all, so many files at a time. */
-async function run({ files, options }: TestPlan): Promise<Counts> {
+async function run(plan: TestPlan): Promise<Counts> {
   const total: Counts = { passed: 0, failed: 0, ignored: 0 };
-  const left = [...files].reverse();
+  const left = [...plan.files].reverse();
   const lane = async () => {
     for (let file = left.pop(); file !== undefined; file = left.pop()) {
-      const report = await runFile(file, options);
+      const report = await runFile(file, plan);
       show(file, report);
       total.passed += report.counts.passed;
       total.failed += report.counts.failed;

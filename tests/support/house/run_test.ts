@@ -77,6 +77,7 @@ Deno.test("planOf() divides the suite into a quick and a long part", () => {
   assertEquals(quick.filter((file) => file.endsWith("_long_test.ts")), []);
   assertEquals([...quick, ...long].sort(), [...all].sort());
   assertEquals(planOf(["--filter=/x/", "--quick", "tests/tidy_test.ts"]), {
+    part: "quick",
     options: ["--filter=/x/"],
     files: ["tests/tidy_test.ts"],
   });

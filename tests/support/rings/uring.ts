@@ -24,6 +24,7 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import { replace } from "../bells/bells.ts";
 import { openMethod } from "../core_methods.ts";
 import type { Fixture } from "../core.ts";
+import { isQuickPart } from "../house/part.ts";
 import { tempDir } from "../temp.ts";
 import { ringMethod } from "./ring_method.ts";
 
@@ -61,8 +62,15 @@ function kernelFeatures(): number {
 
 const FEATURES = kernelFeatures();
 
+/** Those that a run is about: the quick part leaves the mapped form to `deno task test:mapped`. */
+function formsUnderTest(): readonly RingForm[] {
+  if (!isQuickPart()) return FORMS;
+  return [hasRings("shared") ? "shared" : "mapped"];
+}
+
 /**
- * Registers a test for each form of ring, ignored by name where the machine lacks it.
+ * Registers a test for each form of ring that the run is about, ignored by name where the machine
+ * lacks it.
  *
  * @param features that the kernel must have for it, as bits
  * @param isPossible whether the machine has what else it takes
@@ -73,7 +81,7 @@ export function testEachForm(
   features = 0,
   isPossible = true,
 ): void {
-  for (const form of FORMS) {
+  for (const form of formsUnderTest()) {
     Deno.test({
       name: `io_uring: ${name} (${form} ring)`,
       ignore: !isPossible || !hasRings(form) || (FEATURES & features) !== features,
