@@ -8,6 +8,8 @@
  * @module
  */
 
+import { readSource } from "./source_files.ts";
+
 /** The change of one file. */
 export interface Patch {
   /** The file, from the root of the checkout. */
@@ -16,6 +18,8 @@ export interface Patch {
   readonly hunks: readonly (readonly [before: string, after: string])[];
 }
 
+/** The page with the checklists. */
+const EXTENDING = "docs/extending.md";
 const BLOCK = /^```diff\n([^]*?)^```$/gm;
 const FILE = /`([\w/]+\.ts)`/g;
 
@@ -58,4 +62,13 @@ export function patched(text: string | null, { path, hunks }: Patch): string {
     }
     return parts.join(`\n${after}\n`);
   }, text);
+}
+
+/** The changes that a checklist of docs/extending.md shows. */
+export function checklist(heading: string): Patch[] {
+  const { text } = readSource(EXTENDING);
+  const from = text.indexOf(`\n## ${heading}\n`);
+  if (from < 0) throw new Error(`${EXTENDING} has no checklist "${heading}"`);
+  const to = text.indexOf("\n## ", from + 1);
+  return patchesOf(text.slice(from, to < 0 ? undefined : to));
 }
