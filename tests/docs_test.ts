@@ -1,41 +1,37 @@
-/** What the pages of the documentation say of options, and their programs, hold. */
+/**
+ * docs_test.ts: what the pages of the documentation say of options holds, their programs run, and
+ * their links lead somewhere.
+ *
+ * @module
+ */
 
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { effectiveOptions } from "../core/base/options.ts";
-import { blocksOf, readPage, runInClone } from "./support/clone.ts";
+import { readPage, runInClone } from "./support/clone.ts";
 
-/** A program, and what the page says that it prints. */
-const PRINTS = /```ts\n((?:(?!```)[^])*)```\n\nprints\n\n```text\n([^]*?)```/g;
+/** A program, with what the page says below it that it prints, if it says so. */
+const PROGRAM = /```ts\n((?:(?!```)[^])*)```(?:\n\nprints\n\n```text\n([^]*?)```)?/g;
+/** What a program says in its lines that it prints. */
+const SAID = /console\.log\(.*; \/\/ (.*)$/gm;
 
 /** The system chooses the numbers of descriptors. */
 function anyDescriptor(text: string): string {
   return text.replaceAll(/descriptor \d+/g, "descriptor 0");
 }
 
-Deno.test("docs/debugging.md: what its programs print is what stands below them", async () => {
-  const programs = Array.from((await readPage("docs/debugging.md")).matchAll(PRINTS));
-  assertGreater(programs.length, 0);
-  for (const [, program, output] of programs) {
-    const { stdout } = await runInClone(program!);
-    assertEquals(anyDescriptor(stdout), anyDescriptor(output!));
-  }
-});
-
 for (const path of ["docs/tuning.md", "docs/debugging.md"]) {
-  Deno.test(`${path}: its programs run, and print what they say`, async () => {
-    const programs = blocksOf(await readPage(path), "ts").filter((text) =>
-      text.includes("import ")
-    );
+  Deno.test(`${path}: its programs run, and print what they and the page say`, async () => {
+    const programs = Array.from((await readPage(path)).matchAll(PROGRAM))
+      .filter(([, program]) => program!.includes("import "));
     assertGreater(programs.length, 0);
-    for (const program of programs) {
-      const { code, stdout, stderr } = await runInClone(program);
-      assertEquals([code, stderr], [0, ""], program);
-      const said = Array.from(
-        program.matchAll(/console\.log\(.*; \/\/ (.*)$/gm),
-        ([, text]) => text,
-      );
-      assertEquals(stdout.split("\n").slice(0, said.length), said, program);
+    const { code, stderr, outputs } = await runInClone(programs.map(([, program]) => program!));
+    assertEquals([code, stderr], [0, ""], outputs.join("\n"));
+    for (const [i, [, program, below]] of programs.entries()) {
+      const said = Array.from(program!.matchAll(SAID), ([, text]) => text);
+      assertEquals(outputs[i]!.split("\n").slice(0, said.length), said, program);
+      if (below !== undefined) assertEquals(anyDescriptor(outputs[i]!), anyDescriptor(below));
     }
+    if (path === "docs/debugging.md") assert(programs.some(([, , below]) => below !== undefined));
   });
 }
 

@@ -5,10 +5,9 @@
  * @module
  */
 
-import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { existsSync } from "node:fs";
-import { testEachMethod } from "./support/methods.ts";
+import { testMethodProgram } from "./support/method_program.ts";
 import { type ChildResult, runChild, type TempDir, tempDir } from "./support/temp.ts";
 
 const ROOT = join(import.meta.dirname ?? ".", "..");
@@ -55,6 +54,7 @@ async function runOutside(
   args: readonly string[],
 ): Promise<ChildResult> {
   const flags = [
+    "--quiet", // Of what it downloads.
     "--no-prompt",
     "--no-config",
     "--no-lock",
@@ -69,67 +69,58 @@ async function runOutside(
   });
 }
 
-testEachMethod("import by URL: a program reads and writes a file through Aio", async (method) => {
-  await using server = serveCheckout();
-  await using dir = await tempDir();
-  await Deno.writeTextFile(dir.join("data"), CONTENT);
-  await Deno.writeTextFile(
-    dir.join("program.ts"),
-    `import { Aio } from "http://${server.host}/mod.ts";
-    await using aio = await Aio.open({ method: "${method}", workers: { min: 1 } });
-    await using source = await aio.openFile("data");
-    const buffer = new Uint8Array(await source.size());
-    const count = await source.readAt(buffer, 0);
-    await using target = await aio.openFile("copy", { write: true, create: true });
-    await target.writeAt(buffer.subarray(0, count), 0);
-    while (aio.method === "worker" && aio.workers().length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    await target.writeAt(buffer.subarray(0, count), 0);
-    console.log(new TextDecoder().decode(buffer.subarray(0, count)));`,
-  );
-  const result = await runOutside(dir, server.host, "program.ts", []);
-  assertEquals(result.code, 0, result.stderr);
-  assertEquals(result.stdout, `${CONTENT}\n`);
-  assertEquals(await Deno.readTextFile(dir.join("copy")), CONTENT);
-  assertGreater(server.served.length, 10);
-});
+testMethodProgram(
+  "import by URL: a program reads and writes a file through Aio",
+  async (dir) => {
+    await Deno.writeTextFile(dir.join("data"), CONTENT);
+    const body = `
+      await using aio = await Aio.open({ method, workers: { min: 1 } });
+      await using source = await aio.openFile("data");
+      const buffer = new Uint8Array(await source.size());
+      const count = await source.readAt(buffer, 0);
+      await using target = await aio.openFile(method, { write: true, create: true });
+      await target.writeAt(buffer.subarray(0, count), 0);
+      while (aio.method === "worker" && aio.workers().length === 0) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      await target.writeAt(buffer.subarray(0, count), 0);
+      print(new TextDecoder().decode(buffer.subarray(0, count)), await Deno.readTextFile(method));`;
+    const run = async (source: string) => {
+      await using server = serveCheckout();
+      const program = `import { Aio } from "http://${server.host}/mod.ts";\n${source}`;
+      await Deno.writeTextFile(dir.join("program.ts"), program);
+      const result = await runOutside(dir, server.host, "program.ts", []);
+      assertGreater(server.served.length, 10);
+      return result;
+    };
+    return { body, run };
+  },
+  (lines) => assertEquals(lines, [`${CONTENT} ${CONTENT}`]),
+);
 
-Deno.test("import by URL: every export loads", async () => {
+/** An example that is given the path of a file, with what it prints of it. */
+const EXAMPLE = ["basic_read.ts", "came by URL"] as const;
+
+Deno.test("import by URL: every export loads, and an example runs", async () => {
   await using server = serveCheckout();
   await using dir = await tempDir();
   const config: unknown = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
   const { exports } = config as { exports: Record<string, string> };
   const urls = Object.values(exports).map((path) => new URL(path, `http://${server.host}/`).href);
+  const [example, printed] = EXAMPLE;
   const lines = urls.map((url, i) => `import * as m${i} from "${url}";`);
+  lines.push(`import "http://${server.host}/examples/${example}";`);
   const counts = urls.map((_, i) => `Object.keys(m${i}).length > 0`);
   await Deno.writeTextFile(
     dir.join("program.ts"),
     `${lines.join("\n")}\nconsole.log([${counts.join(", ")}].every(Boolean));`,
   );
-  const result = await runOutside(dir, server.host, "program.ts", []);
+  await Deno.writeTextFile(dir.join("data"), CONTENT);
+  const result = await runOutside(dir, server.host, "program.ts", ["data"]);
   assertEquals(result.code, 0, result.stderr);
-  assertEquals(result.stdout, "true\n");
+  assertStringIncludes(result.stdout, printed);
+  assert(result.stdout.endsWith("\ntrue\n"), result.stdout);
 });
-
-/** Examples that are given the path of a file, with what each prints of it. */
-const EXAMPLES: readonly (readonly [name: string, printed: string])[] = [
-  ["basic_read.ts", "came by URL"],
-];
-
-for (
-  const [name, printed] of EXAMPLES.filter(([name]) => existsSync(join(ROOT, "examples", name)))
-) {
-  Deno.test(`import by URL: examples/${name} runs`, async () => {
-    await using server = serveCheckout();
-    await using dir = await tempDir();
-    await Deno.writeTextFile(dir.join("data"), CONTENT);
-    const url = `http://${server.host}/examples/${name}`;
-    const result = await runOutside(dir, server.host, url, ["data"]);
-    assertEquals(result.code, 0, result.stderr);
-    assertStringIncludes(result.stdout, printed);
-  });
-}
 
 Deno.test("import by URL: the server of this test gives nothing but sources", async () => {
   await using server = serveCheckout();

@@ -1,7 +1,10 @@
-/** The README's example runs as it stands, and what the README names is there. */
+/**
+ * readme_test.ts: the README's examples run as they stand, and what the README names is there.
+ *
+ * @module
+ */
 
 import { assertEquals, assertExists } from "@std/assert";
-
 import { blocksOf, readPage, runInClone } from "./support/clone.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -9,17 +12,7 @@ const README = await readPage("README.md");
 
 const EXAMPLES = blocksOf(README, "ts");
 
-async function outputOf(source: string): Promise<string> {
-  const { code, stdout, stderr } = await runInClone(source);
-  assertEquals([code, stderr], [0, ""]);
-  return stdout;
-}
-
-Deno.test("README: the first example runs in a clone as it stands, and prints what it says", async () => {
-  assertEquals(await outputOf(EXAMPLES[0]!), "page seven\n");
-});
-
-Deno.test("README: the example of appending loses nothing", async () => {
+Deno.test("README: the first example runs as it stands, and that of appending loses nothing", async () => {
   const append = EXAMPLES.find((source) => source.includes("function append"));
   assertExists(append);
   const program = [
@@ -30,8 +23,10 @@ Deno.test("README: the example of appending loses nothing", async () => {
     append,
     `console.log(await Deno.readTextFile("log"));`,
   ];
+  const { code, stderr, outputs } = await runInClone([EXAMPLES[0]!, program.join("\n")]);
+  assertEquals([code, stderr], [0, ""]);
   const lines = Array.from({ length: 10 }, (_, i) => `line ${i}\n`);
-  assertEquals(await outputOf(program.join("\n")), `${lines.join("")}\n`);
+  assertEquals(outputs, ["page seven\n", `${lines.join("")}\n`]);
 });
 
 Deno.test("README: every task that it names exists", async () => {

@@ -1,13 +1,15 @@
 /**
  * usage_patterns_test.ts: the examples of the core layer's usage patterns: basic_read.ts,
- * batch_read.ts and vectored_read.ts; and what holds for all small examples.
+ * batch_read.ts and vectored_read.ts; and what holds for all small examples. The failures of each,
+ * and files of other lengths: usage_patterns_long_test.ts.
  *
  * @module
  */
 
-import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
-import { examplePath, runFreely, runOnFile, UNREADABLE } from "./example_run.ts";
+import { examplePath, runOnFile } from "./example_run.ts";
+import { PAGE_BYTES, SEED, testBlocks, testFailures } from "./small_examples.ts";
 
 const SMALL_EXAMPLES = [
   "basic_read.ts",
@@ -16,12 +18,6 @@ const SMALL_EXAMPLES = [
   "layered_callbacks.ts",
 ];
 const LINES_LIMIT = 40;
-const PAGE_BYTES = 8192;
-const SEED = 7;
-
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-}
 
 for (const name of SMALL_EXAMPLES) {
   Deno.test(`${name} is short, and handles every status`, async () => {
@@ -31,31 +27,9 @@ for (const name of SMALL_EXAMPLES) {
       assertStringIncludes(text, `case "${status}":`);
     }
   });
-
-  Deno.test(`${name} tells how it is used`, async () => {
-    const { code, stderr } = await runFreely(name, []);
-    assertStringIncludes(stderr, `Usage: ${name} FILE`);
-    assertEquals(code, 1);
-  });
-
-  Deno.test(`${name} names a file that is not there`, async () => {
-    await using dir = await tempDir();
-    const { code, stdout, stderr } = await runOnFile(name, dir.join("absent"));
-    assertMatch(stderr, /NotFound: .*absent.*ENOENT/);
-    assertEquals(stdout, "");
-    assertEquals(code, 1);
-  });
-
-  Deno.test({
-    name: `${name} ends with the system's error where a read fails`,
-    ignore: Deno.build.os !== "linux",
-    fn: async () => {
-      const { code, stderr } = await runFreely(name, [UNREADABLE]);
-      assertMatch(stderr, /could not read bytes 0\.\.\d+ in file "\/proc\/self\/mem": .*EIO/);
-      assertEquals(code, 1);
-    },
-  });
 }
+
+testFailures("basic_read.ts");
 
 Deno.test("basic_read.ts prints the first 8192 bytes, and nothing else", async () => {
   await using dir = await tempDir();
@@ -67,17 +41,6 @@ Deno.test("basic_read.ts prints the first 8192 bytes, and nothing else", async (
   assertEquals(stderr, "");
   assertEquals(code, 0);
 });
-
-for (const text of ["", "short\n"]) {
-  Deno.test(`basic_read.ts prints all of a file of ${text.length} bytes`, async () => {
-    await using dir = await tempDir();
-    await Deno.writeTextFile(dir.join("data"), text);
-    const { code, stdout, stderr } = await runOnFile("basic_read.ts", dir.join("data"));
-    assertEquals(stdout, text);
-    assertEquals(stderr, "");
-    assertEquals(code, 0);
-  });
-}
 
 Deno.test("batch_read.ts shows eight places, and where the file ends", async () => {
   await using dir = await tempDir();
@@ -94,21 +57,4 @@ Deno.test("batch_read.ts shows eight places, and where the file ends", async () 
   assertEquals(code, 0);
 });
 
-for (const bytes of [4 * PAGE_BYTES, 2 * PAGE_BYTES + 100, PAGE_BYTES, 1]) {
-  Deno.test(`vectored_read.ts prints the SHA-256 of the blocks of ${bytes} bytes`, async () => {
-    await using dir = await tempDir();
-    await writeRandomFile(dir.join("data"), bytes, SEED);
-    const { code, stdout, stderr } = await runOnFile("vectored_read.ts", dir.join("data"));
-    const expected: string[] = [];
-    for (let offset = 0; offset < bytes; offset += PAGE_BYTES) {
-      const block = contentAt(SEED, offset, Math.min(PAGE_BYTES, bytes - offset));
-      const hash = await sha256(block);
-      expected.push(
-        `block ${offset / PAGE_BYTES}: ${block.length} bytes, SHA-256 ${hash}\n`,
-      );
-    }
-    assertEquals(stdout, expected.join(""));
-    assertEquals(stderr, "");
-    assertEquals(code, 0);
-  });
-}
+testBlocks(2 * PAGE_BYTES + 100);

@@ -5,79 +5,75 @@
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { LIBC_NAMES, LIBC_PATHS } from "../support/libc.ts";
 import type { AioOptions } from "../../core/mod.ts";
 import { type MethodProgram, testMethodProgram } from "../support/method_program.ts";
-import { METHODS_UNDER_TEST } from "../support/methods.ts";
-import { foldersOf, runProgram } from "../support/program.ts";
-import { tempDir } from "../support/temp.ts";
+import { foldersOf } from "../support/program.ts";
 import { hasRings } from "../support/rings/uring.ts";
 
 /** Deno wants --allow-all for whatever lies below /dev. */
 const isBelowDev = Deno.env.get("AIO_TEST_DIR")?.startsWith("/dev/") ?? false;
 
 /**
- * Methods that need no more than the C library; rings that are mapped want all of `--allow-ffi`.
+ * Whether a method needs no more than the C library: Workers load the module, and rings that are
+ * mapped want all of `--allow-ffi`.
  */
-const SCOPED_METHODS = METHODS_UNDER_TEST.filter(({ name }) =>
-  name === "sync" || (name === "io_uring" && hasRings("shared"))
-);
+const isScoped = (method: string) =>
+  method === "sync" || (method === "io_uring" && hasRings("shared"));
 
 const ROUND_TRIP = `
-  const [method, dir] = Deno.args;
+  const [dir] = Deno.args;
   await using aio = await Aio.open({ method });
-  const options = { read: true, write: true, create: true };
-  await using file = await aio.openFile(dir + "/file", options);
+  const path = dir + "/" + method;
+  await using file = await aio.openFile(path, { read: true, write: true, create: true });
   await file.writeAt(new TextEncoder().encode("hello"), 4096);
   await file.sync();
   await file.syncData();
   await file.truncate(5000);
   const buffer = new Uint8Array(5);
   await file.readAt(buffer, 4096);
-  await using direct = await aio.openFile(dir + "/file", { direct: "optional" });
+  await using direct = await aio.openFile(path, { direct: "optional" });
   direct.readAtSync(new Uint8Array(4096), 0);
-  console.log(new TextDecoder().decode(buffer), await file.size());`;
+  print(new TextDecoder().decode(buffer), await file.size());`;
 
-for (const { name: method, ignore } of SCOPED_METHODS) {
-  for (const libc of LIBC_PATHS) {
-    Deno.test({
-      name: `${method}: a program with --allow-ffi=${libc} alone, and its data, does everything`,
-      ignore: ignore || isBelowDev,
-      async fn() {
-        await using dir = await tempDir();
-        const flags = [
-          `--allow-read=${dir.path}`,
-          `--allow-write=${dir.path}`,
-          `--allow-ffi=${libc}`,
-        ];
-        const result = await runProgram(ROUND_TRIP, { flags, args: [method, dir.path] });
-        assertEquals([result.stderr, result.stdout], ["", "hello 5000\n"]);
-        assertEquals(result.code, 0);
-      },
-    });
-  }
+for (const libc of LIBC_PATHS) {
+  testMethodProgram(
+    `a program with --allow-ffi=${libc} alone, and its data, does everything, or hears what it lacks`,
+    (dir) => {
+      const data = [`--allow-read=${dir.path}`, `--allow-write=${dir.path}`];
+      const flags = [...data, `--allow-ffi=${libc}`];
+      return { body: ROUND_TRIP, options: { flags, args: [dir.path] } };
+    },
+    (lines, _, method) => {
+      if (isScoped(method)) return assertEquals(lines, ["hello 5000"]);
+      assertMatch(lines.join(), /^threw Not\w+: .*: run again with --allow-(read|ffi)/);
+    },
+    !isBelowDev,
+  );
 }
 
 Deno.test("there is a C library to be granted, in one of the usual places", () => {
   assert(LIBC_PATHS.length > 0, LIBC_NAMES.join(", "));
 });
 
-/** Prints what opening says, or "opened". */
-function tellOpening(options: AioOptions, flags: readonly string[]): MethodProgram {
+/** Prints what each opening says, or "opened". */
+function tellOpenings(flags: readonly string[], ...options: readonly AioOptions[]): MethodProgram {
   const body = `
-    try {
-      await using aio = await Aio.open({ method, ...${JSON.stringify(options)} });
-      print("opened", aio.method);
-    } catch (error) {
-      print(error.name, error.message);
+    for (const options of ${JSON.stringify(options)}) {
+      try {
+        await using aio = await Aio.open({ method, ...options });
+        print("opened", aio.method);
+      } catch (error) {
+        print(error.name, error.message);
+      }
     }`;
   return { body, options: { flags } };
 }
 
 testMethodProgram(
   "Aio.open() without --allow-ffi names the flag, with the path",
-  (dir) => tellOpening({}, [`--allow-read=${dir.path}`]),
+  (dir) => tellOpenings([`--allow-read=${dir.path}`], {}),
   (lines) =>
     assertEquals(lines, [
       `NotCapable Cannot open the C library without permission: run again with ` +
@@ -85,31 +81,27 @@ testMethodProgram(
     ]),
 );
 
-testMethodProgram(
-  "Aio.open() with --allow-ffi for another library names the flag",
-  () => tellOpening({}, ["--allow-ffi=/nowhere/lib.so"]),
-  ([line]) => {
-    assertStringIncludes(line!, `NotCapable Cannot open the C library without permission`);
-    assertStringIncludes(line!, `--allow-ffi=${LIBC_NAMES[0]}`);
-  },
-);
-
 const NOWHERE = "/nowhere/libc.so.6";
+const UNGRANTED = "/other/libc.so.6";
 
 testMethodProgram(
-  "Aio.open() with the option libraries.libc names that path's flag",
-  () => tellOpening({ libraries: { libc: NOWHERE } }, ["--allow-ffi=/other"]),
-  ([line]) => assertStringIncludes(line!, `--allow-ffi=${NOWHERE}`),
-);
-
-testMethodProgram(
-  "Aio.open() with the option libraries.libc names that path if nothing is there",
-  () => tellOpening({ libraries: { libc: NOWHERE } }, [`--allow-ffi=${NOWHERE}`]),
-  (lines) =>
-    assertEquals(lines, [
+  "Aio.open() with --allow-ffi for one library names another's flag, and what is not there",
+  () => {
+    const [nowhere, ungranted] = [NOWHERE, UNGRANTED].map((libc) => ({ libraries: { libc } }));
+    return tellOpenings([`--allow-ffi=${NOWHERE}`], {}, ungranted!, nowhere!);
+  },
+  (lines) => {
+    assertEquals(lines.length, 3);
+    assertStringIncludes(lines[0]!, `NotCapable Cannot open the C library without permission`);
+    assertStringIncludes(lines[0]!, `--allow-ffi=${LIBC_NAMES[0]}`);
+    assertStringIncludes(lines[1]!, `NotCapable`);
+    assertStringIncludes(lines[1]!, `--allow-ffi=${UNGRANTED}`);
+    assertEquals(
+      lines[2],
       `NotFound Cannot find the C library at ${NOWHERE}: ` +
-      `correct the option "libraries.libc", or leave it out`,
-    ]),
+        `correct the option "libraries.libc", or leave it out`,
+    );
+  },
 );
 
 testMethodProgram(

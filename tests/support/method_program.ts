@@ -7,8 +7,8 @@
 
 import { assertEquals } from "./assert/assert.ts";
 import { METHODS_UNDER_TEST, testEachMethod } from "./methods.ts";
-import { type ProgramOptions, runLackingDescriptors, runProgram } from "./program.ts";
-import { type TempDir, tempDir } from "./temp.ts";
+import { type ProgramOptions, runProgram } from "./program.ts";
+import { type ChildResult, type TempDir, tempDir } from "./temp.ts";
 
 /** What a program does, and how it runs. */
 export interface MethodProgram {
@@ -16,8 +16,8 @@ export interface MethodProgram {
   readonly body: string;
   /** How it runs. */
   readonly options?: ProgramOptions;
-  /** Whether it runs out of descriptors. */
-  readonly lacksDescriptors?: boolean;
+  /** Runs its text in another way than {@linkcode runProgram}. */
+  readonly run?: (source: string, options?: ProgramOptions) => Promise<ChildResult>;
 }
 
 /** A program that keeps apart what is printed for each method. */
@@ -42,26 +42,25 @@ function sourceOf(body: string): string {
  *
  * @param name what is shown, in words
  * @param prepare is called once, with a folder that is there while the program runs
- * @param check gets the lines that the program printed for the method, and the folder's path
+ * @param check gets the lines that the program printed for the method, the folder's path, and the method
  * @param isPossible whether the machine has what the program needs beside the method
  */
 export function testMethodProgram(
   name: string,
   prepare: (dir: TempDir) => MethodProgram | Promise<MethodProgram>,
-  check: (lines: readonly string[], path: string) => void,
+  check: (lines: readonly string[], path: string, method: string) => void,
   isPossible = true,
 ): void {
   let outcome: Promise<{ lines: Record<string, readonly string[]>; path: string }> | null = null;
   const run = async () => {
     await using dir = await tempDir();
-    const { body, options, lacksDescriptors = false } = await prepare(dir);
-    const runOne = lacksDescriptors ? runLackingDescriptors : runProgram;
-    const { code, stdout, stderr, timedOut } = await runOne(sourceOf(body), options);
+    const { body, options, run = runProgram } = await prepare(dir);
+    const { code, stdout, stderr, timedOut } = await run(sourceOf(body), options);
     assertEquals([timedOut, code, stderr], [false, 0, ""], stdout);
     return { lines: JSON.parse(stdout), path: dir.path };
   };
   testEachMethod(name, async (method) => {
     const { lines, path } = await (outcome ??= run());
-    check(lines[method]!, path);
+    check(lines[method]!, path, method);
   }, isPossible);
 }

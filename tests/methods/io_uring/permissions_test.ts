@@ -1,7 +1,9 @@
 /**
- * io_uring_permissions_test.ts: what a program has to be granted for io_uring: its data and the C
+ * permissions_test.ts: what a program has to be granted for io_uring: its data and the C
  * library by its path, wherever the module comes from. With liburing's path, too, the calls go
  * through that.
+ *
+ * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -12,6 +14,7 @@ import { LIBC } from "../../support/libc.ts";
 import { contentAt, runChild, type TempDir, tempDir } from "../../support/temp.ts";
 import { hasRings } from "../../support/rings/uring.ts";
 
+const LIBRARY = import.meta.resolve("../../../mod.ts");
 const ROOT = join(import.meta.dirname ?? ".", "../../..");
 const SEED = 2604;
 const BYTES = 100_000;
@@ -58,7 +61,7 @@ interface Report {
   readonly synchronous: number;
 }
 
-/** Runs it with these permissions alone. */
+/** Runs it with these permissions alone; what it downloads stays in the folder. */
 async function run(
   dir: TempDir,
   library: string,
@@ -75,16 +78,14 @@ async function run(
     "--no-prompt",
   ];
   const args = ["run", "--no-config", "--no-lock", ...granted, ...flags, dir.join("program.ts")];
-  const env = { DENO_DIR: dir.join("cache") };
-  const { code, stdout, stderr } = await runChild([...args, method, dir.path], { env });
+  const options = library === LIBRARY ? {} : { env: { DENO_DIR: dir.join("cache") } };
+  const { code, stdout, stderr } = await runChild([...args, method, dir.path], options);
   assertEquals(code, 0, stderr);
   assertEquals(await Deno.readFile(dir.join("copy")), contentAt(SEED, 0, BYTES));
   const report: Report = JSON.parse(stdout);
   assertEquals([report.transferred, report.isSame], [[BYTES, BYTES], true]);
   return report;
 }
-
-const LIBRARY = import.meta.resolve("../../../mod.ts");
 
 for (
   const [library, granted] of [["the C library", [LIBC]], ["liburing", [LIBC, LIBURING]]] as const

@@ -18,7 +18,12 @@ import { AioSystemError, type SystemError } from "../../../core/mod.ts";
 import type { Aio, OpenFileOptions } from "../../../storage/mod.ts";
 import { testMethodProgram } from "../../support/method_program.ts";
 import { testSharedAios } from "../../support/methods.ts";
-import { countDescriptorsOf, foldersOf, openDescriptors } from "../../support/program.ts";
+import {
+  countDescriptorsOf,
+  foldersOf,
+  openDescriptors,
+  runLackingDescriptors,
+} from "../../support/program.ts";
 import { isRoot, type TempDir, tempDir } from "../../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
@@ -318,7 +323,7 @@ testMethodProgram(
       for (const error of new Set(errors)) print(error);
       for (const file of files) file.closeSync();`;
     const options = { args: [dir.join("file")], shell: "ulimit -n 80" };
-    return { body, options, lacksDescriptors: true };
+    return { body, options, run: runLackingDescriptors };
   },
   (lines, path) => assertEquals(lines, ["15", `AioSystemError EMFILE 24 open ${path}/file`]),
   isLinux,

@@ -1,5 +1,6 @@
 /**
- * run_test.ts: `deno task test` says what fails, and nothing of what passes.
+ * run_test.ts: `deno task test` says what fails, and nothing of what passes. A run in which
+ * everything passes: run_long_test.ts.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { planOf, summarize } from "./run.ts";
 import { TestOutput, type TestReport } from "./test_output.ts";
-import { type ChildResult, runChild, tempDir } from "../temp.ts";
+import { runFiles } from "./run_of.ts";
 
 function read(output: string, code = 0): TestReport {
   const all = new TestOutput();
@@ -90,25 +91,6 @@ Deno.test("summarize() gives the counts as deno test does", () => {
     summarize({ ...counts, failed: 1 }, 0),
     "FAILED | 12 passed | 1 failed | 3 ignored (0s)",
   );
-});
-
-async function runFiles(files: Readonly<Record<string, string>>): Promise<ChildResult> {
-  await using dir = await tempDir();
-  await Deno.writeTextFile(dir.join("deno.json"), "{}");
-  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(dir.join(name), text);
-  const program = new URL("./run.ts", import.meta.url).pathname;
-  const config = new URL("../../../deno.json", import.meta.url).pathname;
-  return await runChild(["run", "-A", "--config", config, program, dir.path]);
-}
-
-Deno.test("run.ts prints one line where all tests pass", async () => {
-  const { code, stdout, stderr } = await runFiles({
-    "a_test.ts": 'Deno.test("one", () => {});',
-    "b_long_test.ts": 'Deno.test("two", () => {});',
-    "c.ts": "throw new Error('no test');",
-  });
-  assertEquals([code, stderr], [0, ""]);
-  assertEquals(stdout.replace(/\d+s/, "0s"), "ok | 2 passed | 0 failed | 0 ignored (0s)\n");
 });
 
 Deno.test("run.ts prints what fails, and fails", async () => {
