@@ -13,12 +13,17 @@ import {
   tempDir,
   tmpfsAvailable,
 } from "../support/temp.ts";
-import { runFreely } from "./example_run.ts";
+import { examplePath, runFreely } from "./example_run.ts";
 
 export const MIB = 1024 * 1024;
 /** Of the table. */
 export const WIDTH_MAX = 100;
 export const SHORT = "--seconds=1";
+/** The exit code after Ctrl-C. */
+export const EXIT_INTERRUPTED = 130;
+/** When a process that does not end is killed. */
+export const GIVE_UP_MS = 60_000;
+const ACT_DELAY_MS = 10;
 
 export const METHODS = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
 /** Of a folder with little room: the demo takes a quarter of it. */
@@ -137,4 +142,32 @@ export async function checkTemporary(dir: TempDir): Promise<void> {
   assertEquals([...readTable(stdout)], [], "the table is behind --all");
   assertMatch(stderr, /^Making a temporary file of \d+ MiB\n(\d\/\d .*\n){4,6}$/);
   assertEmpty(dir);
+}
+
+/** Runs the demo, and does something once it has said something on standard error. */
+export async function actWhen(
+  dir: TempDir,
+  args: readonly string[],
+  said: RegExp,
+  act: (child: Deno.ChildProcess) => void | Promise<void>,
+): Promise<{ status: Deno.CommandStatus; stderr: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-lock", "-A", examplePath("demo.ts"), ...args],
+    env: { TMPDIR: dir.path, NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), GIVE_UP_MS);
+  let stderr = "";
+  let isDone = false;
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+    stderr += text;
+    if (isDone || !said.test(stderr)) continue;
+    isDone = true;
+    await new Promise((resolve) => setTimeout(resolve, ACT_DELAY_MS));
+    await act(child);
+  }
+  clearTimeout(timer);
+  return { status: await child.status, stderr };
 }

@@ -1,59 +1,32 @@
 /**
  * demo_test.ts: examples/demo.ts: its verdict, what it leaves behind (nothing), and its refusals.
- * Its table, and a file of its usual size: demo_long_test.ts.
+ * Its table, a file of its usual size or one that it is given, a terminal, and other ends than
+ * Ctrl-C: demo_long_test.ts.
  *
  * @module
  */
 
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertRejects,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examples/demo/table.ts";
 import { FileProblem, SampleFile } from "../../examples/demo/sample_file.ts";
 import { parseCommand, UsageError } from "../../examples/demo/options.ts";
 import { formatVerdict } from "../../examples/demo/verdict.ts";
-import { type TempDir, tempDir, writeRandomFile } from "../support/temp.ts";
+import { tempDir, writeRandomFile } from "../support/temp.ts";
 import {
-  assertBeginsWithVerdict,
+  actWhen,
   assertEmpty,
   checkTemporary,
+  EXIT_INTERRUPTED,
   littleRoom,
   MIB,
   runDemo,
   SHORT,
   WIDTH_MAX,
 } from "./demo_run.ts";
-import { examplePath, runFreely } from "./example_run.ts";
-
-/** When a process that does not end is killed. */
-const GIVE_UP_MS = 60_000;
-const ACT_DELAY_MS = 10;
-const EXIT_INTERRUPTED = 130;
-/** What the key sends to a terminal. */
-const CTRL_C = 3;
 
 Deno.test("demo.ts makes a file, begins with its verdict, and removes the file", async () => {
   await using dir = await littleRoom();
   await checkTemporary(dir);
-});
-
-Deno.test("demo.ts reads a given file, and leaves it as it is", async () => {
-  await using dir = await tempDir();
-  await using other = await tempDir();
-  const path = other.join("a file with a very long name, of which only the start is told");
-  await writeRandomFile(path, MIB + 12_345, 1);
-  const before = [await Deno.readFile(path), (await Deno.stat(path)).mtime];
-  const { code, stdout, stderr } = await runDemo(dir, [SHORT, path]);
-  assertEquals(code, 0, stderr);
-  assertBeginsWithVerdict(stdout);
-  assertStringIncludes(stdout, '\nRead: "a file with a very…", 1 MiB, ');
-  assertEquals([await Deno.readFile(path), (await Deno.stat(path)).mtime], before);
-  assertEmpty(dir);
 });
 
 /** Refused files, by what makes them and the sentence that refuses them. */
@@ -85,28 +58,6 @@ Deno.test("demo.ts says nothing but that sentence of a file that it refuses", as
   assertMatch(stderr, /^There is no file ".*data"\n$/);
   assertEquals(stdout, "");
   assertEquals(code, 1);
-  assertEmpty(dir);
-});
-
-Deno.test("demo.ts says in one sentence that a temporary file cannot be made", async () => {
-  await using dir = await tempDir();
-  const env = { TMPDIR: dir.join("absent") };
-  const { code, stdout, stderr } = await runFreely("demo.ts", [], { env });
-  assertMatch(stderr, /^A temporary file cannot be made: [^\n]* TMPDIR\n$/);
-  assertEquals(stdout, "");
-  assertEquals(code, 1);
-});
-
-Deno.test("demo.ts refuses a wrong command line with 2, and --help helps", async () => {
-  await using dir = await tempDir();
-  const refused = await runDemo(dir, ["--fast"]);
-  assertEquals(refused.stderr, "Unknown option '--fast'; see --help\n");
-  assertEquals(refused.stdout, "");
-  assertEquals(refused.code, 2);
-  const helped = await runDemo(dir, ["--help"]);
-  assertStringIncludes(helped.stdout, "Usage: deno task demo [--all] [FILE]\n");
-  assertEquals(helped.stderr, "");
-  assertEquals(helped.code, 0);
   assertEmpty(dir);
 });
 
@@ -186,54 +137,11 @@ Deno.test("demo's wrap() breaks a long text between words, at the width of the t
   assertEquals(lines.map((line) => line.length), [99, 96, 56]);
 });
 
-/** Runs the demo, and does something once it has said something on standard error. */
-async function actWhen(
-  dir: TempDir,
-  args: readonly string[],
-  said: RegExp,
-  act: (child: Deno.ChildProcess) => void | Promise<void>,
-): Promise<{ status: Deno.CommandStatus; stderr: string }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-lock", "-A", examplePath("demo.ts"), ...args],
-    env: { TMPDIR: dir.path, NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), GIVE_UP_MS);
-  let stderr = "";
-  let isDone = false;
-  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
-    stderr += text;
-    if (isDone || !said.test(stderr)) continue;
-    isDone = true;
-    await new Promise((resolve) => setTimeout(resolve, ACT_DELAY_MS));
-    await act(child);
-  }
-  clearTimeout(timer);
-  return { status: await child.status, stderr };
-}
-
-/** When it is interrupted, where its file is, and what it has said then. */
-const INTERRUPTED = [
-  ["makes its file", tempDir, /^Making/],
-  ["blocks", littleRoom, /^3\/\d/m],
-] as const;
-
-for (const [when, makeDir, said] of INTERRUPTED) {
-  Deno.test(`demo.ts removes its file after Ctrl-C while it ${when}`, async () => {
-    await using dir = await makeDir();
-    const { status } = await actWhen(dir, [SHORT], said, (child) => child.kill("SIGINT"));
-    assertEquals(status.signal, null);
-    assertEquals(status.code, EXIT_INTERRUPTED);
-    assertEmpty(dir);
-  });
-}
-
-Deno.test("demo.ts removes its file when it is terminated", async () => {
-  await using dir = await littleRoom();
-  const { status } = await actWhen(dir, [SHORT], /^1\/\d/m, (child) => child.kill("SIGTERM"));
-  assertEquals(status.code, 128 + 15);
+Deno.test("demo.ts removes its file after Ctrl-C", async () => {
+  await using dir = await tempDir();
+  const { status } = await actWhen(dir, [SHORT], /^Making/, (child) => child.kill("SIGINT"));
+  assertEquals(status.signal, null);
+  assertEquals(status.code, EXIT_INTERRUPTED);
   assertEmpty(dir);
 });
 
@@ -244,49 +152,4 @@ Deno.test("demo.ts leaves a given file where it is after Ctrl-C", async () => {
   const { status } = await actWhen(dir, args, /^1\/6/m, (child) => child.kill("SIGINT"));
   assertEquals(status.code, EXIT_INTERRUPTED);
   assertEquals((await Deno.stat(dir.join("data"))).size, MIB);
-});
-
-Deno.test("demo.ts says so if the file becomes shorter meanwhile", async () => {
-  await using dir = await tempDir();
-  const path = dir.join("data");
-  await writeRandomFile(path, MIB, 1);
-  const cut = () => Deno.truncate(path, MIB / 2);
-  const { status, stderr } = await actWhen(dir, [SHORT, path], /^1\/6/m, cut);
-  assertMatch(stderr, /\nRead \d+ of \d+ bytes: ".*data" became shorter meanwhile\n$/);
-  assertEquals(status.code, 1);
-});
-
-Deno.test({
-  name: "demo.ts writes one line of progress on a terminal again and again, and takes it away",
-  ignore: Deno.build.os !== "linux",
-  fn: async () => {
-    await using dir = await littleRoom();
-    const command = [Deno.execPath(), "run", "--no-lock", "-A", examplePath("demo.ts"), SHORT];
-    const child = new Deno.Command("script", {
-      args: ["-q", "-e", "-c", command.map((word) => `'${word}'`).join(" "), "/dev/null"],
-      env: { TMPDIR: dir.path, NO_COLOR: "1" },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const timer = setTimeout(() => child.kill("SIGKILL"), GIVE_UP_MS);
-    const keyboard = child.stdin.getWriter();
-    let shown = "";
-    let isSent = false;
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      shown += text;
-      if (isSent || !shown.includes("2/")) continue;
-      isSent = true;
-      await keyboard.write(new Uint8Array([CTRL_C]));
-    }
-    const { code } = await child.status;
-    clearTimeout(timer);
-    await keyboard.close();
-    // deno-lint-ignore no-control-regex -- a terminal is told by control sequences
-    assertMatch(shown, /\r\x1b\[2K1\/\d 4 KiB at random, 32 at a time: Deno\.FsFile/);
-    assert(shown.endsWith("\r\x1b[2K"), shown);
-    assert(!shown.includes("\n"), shown);
-    assertEquals(code, EXIT_INTERRUPTED);
-    assertEmpty(dir);
-  },
 });

@@ -1,6 +1,7 @@
 /**
  * pg_checksums_refusal_long_test.ts: what examples/pg_checksums.ts refuses, each with a sentence of
- * its own, in the words of PostgreSQL's program where that refuses it too.
+ * its own, in the words of PostgreSQL's program where that refuses it too. A running cluster:
+ * pg_checksums_test.ts.
  *
  * @module
  */
@@ -13,7 +14,6 @@ import {
   copyCluster,
   editControlFile,
   postgresAvailable,
-  pretendRunning,
   runPgChecksums,
 } from "../support/postgres.ts";
 import { type ChildResult, isRoot, runChild, tempDir } from "../support/temp.ts";
@@ -42,13 +42,6 @@ function assertRefused(result: ChildResult, sentence: string, code = 1): void {
   assertEquals(result.stdout, "");
   assertEquals(result.code, code);
 }
-
-testRefusal("refuses a cluster that is running", async (cluster) => {
-  await pretendRunning(cluster);
-  const result = await runProgram([cluster.data]);
-  assertRefused(result, 'cluster must be shut down: its state is "in production"');
-  assertEquals((await runPgChecksums([cluster.data])).code, result.code);
-});
 
 testRefusal("checks a cluster that was shut down in recovery", async (cluster) => {
   const edit = (view: DataView) => view.setUint32(STATE_OFFSET, SHUT_DOWN_IN_RECOVERY, true);

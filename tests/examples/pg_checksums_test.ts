@@ -1,25 +1,28 @@
 /**
  * pg_checksums_test.ts: examples/pg_checksums.ts gives the figures, the verdict, the messages and
- * the exit code of PostgreSQL's own program, on a real cluster, whole and damaged in known ways.
+ * the exit code of PostgreSQL's own program, on a real cluster, whole and damaged. Each method and
+ * each kind of damage: pg_checksums_long_test.ts. Other refusals:
+ * pg_checksums_refusal_long_test.ts.
  *
  * @module
  */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { dirname, join } from "@std/path";
-import { availableMethods } from "../../methods/mod.ts";
-import { type Cluster, postgresAvailable, sharedCluster } from "../support/postgres.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  postgresAvailable,
+  pretendRunning,
+  runPgChecksums,
+  sharedCluster,
+} from "../support/postgres.ts";
 import {
   assertSameAsOriginal,
-  BLOCKS_PER_SEGMENT,
   errorCount,
   flipBit,
-  overwrite,
   PAGE_BYTES,
   readPage,
+  runJson,
   runProgram,
   testCopy,
-  withChecksum,
 } from "./pg_checksums/program.ts";
 
 Deno.test({
@@ -31,25 +34,6 @@ Deno.test({
     assertEquals(result.stderr, "");
     assertMatch(result.stdout, /^Bad checksums: {2}0$/m);
   },
-});
-
-for (const { name, ok } of availableMethods()) {
-  Deno.test({
-    name: `pg_checksums reports the same as the C tool with --method ${name}`,
-    ignore: !postgresAvailable || !ok,
-    fn: async () => {
-      const result = await assertSameAsOriginal(await sharedCluster(), ["--method", name]);
-      assertEquals(result.code, 0);
-    },
-  });
-}
-
-testCopy("pg_checksums finds one flipped bit", async (cluster) => {
-  await flipBit(cluster.file("accounts"), 834 * PAGE_BYTES + 5000);
-  const result = await assertSameAsOriginal(cluster);
-  assertEquals(result.code, 1);
-  assertEquals(errorCount(result), 1);
-  assertStringIncludes(result.stderr, `in file "${cluster.file("accounts")}", block 834: `);
 });
 
 testCopy("pg_checksums finds bad pages in several files and forks", async (cluster) => {
@@ -66,97 +50,6 @@ testCopy("pg_checksums finds bad pages in several files and forks", async (clust
   assertEquals(errorCount(result), 8);
 });
 
-testCopy("pg_checksums finds a bad page in a tablespace", async (cluster) => {
-  await flipBit(cluster.file("far_away"), 7 * PAGE_BYTES + 7);
-  const result = await assertSameAsOriginal(cluster);
-  assertEquals(errorCount(result), 1);
-  assertStringIncludes(result.stderr, "/pg_tblspc/");
-});
-
-testCopy("pg_checksums names bad pages in the order of files and blocks", async (cluster) => {
-  for (const block of [900, 3, 700]) {
-    await flipBit(cluster.file("accounts"), block * PAGE_BYTES + 99);
-  }
-  await flipBit(cluster.file("pg_database"), 99);
-  await flipBit(cluster.file("far_away"), 99);
-  const { stderr } = await runProgram([cluster.data]);
-  const places = Array.from(
-    stderr.matchAll(/file "(.*)", block (\d+)/g),
-    ([, path, block]) => [path, Number(block)],
-  );
-  assertEquals(places, [
-    [cluster.file("pg_database"), 0],
-    [cluster.file("accounts"), 3],
-    [cluster.file("accounts"), 700],
-    [cluster.file("accounts"), 900],
-    [cluster.file("far_away"), 0],
-  ]);
-});
-
-testCopy("pg_checksums numbers the pages of a later segment from its place", async (cluster) => {
-  const page = await readPage(cluster.file("accounts"), 10);
-  const segment = cluster.file("accounts", ".3");
-  await Deno.writeFile(segment, new Uint8Array());
-  for (let block = 0; block < 200; block++) {
-    const right = withChecksum(page, 3 * BLOCKS_PER_SEGMENT + block);
-    await overwrite(segment, block * PAGE_BYTES, right);
-  }
-  assertEquals((await assertSameAsOriginal(cluster)).code, 0);
-
-  // Right in the first segment, wrong in this one.
-  await overwrite(segment, 150 * PAGE_BYTES, withChecksum(page, 150));
-  const result = await assertSameAsOriginal(cluster);
-  assertEquals(errorCount(result), 1);
-  assertStringIncludes(result.stderr, `in file "${segment}", block 150: `);
-});
-
-testCopy("pg_checksums counts new pages and does not check them", async (cluster) => {
-  const garbage = new Uint8Array(PAGE_BYTES).fill(0xa5);
-  garbage.fill(0, 14, 16); // pd_upper
-  const { size } = await Deno.stat(cluster.file("accounts"));
-  await overwrite(cluster.file("accounts"), size, new Uint8Array(PAGE_BYTES));
-  await overwrite(cluster.file("accounts"), size + PAGE_BYTES, garbage);
-  const whole = await runProgram([(await sharedCluster()).data]);
-  const result = await assertSameAsOriginal(cluster);
-  assertEquals(result.code, 0);
-  assertEquals(blocksScanned(result.stdout), blocksScanned(whole.stdout) + 2);
-});
-
-function blocksScanned(stdout: string): number {
-  return Number(/^Blocks scanned: +(\d+)$/m.exec(stdout)?.[1]);
-}
-
-testCopy("pg_checksums leaves out temporary files and files without pages", async (cluster) => {
-  const database = dirname(cluster.file("accounts"));
-  const tablespace = dirname(dirname(cluster.file("far_away")));
-  await Deno.mkdir(join(cluster.data, "base", "pgsql_tmp"), { recursive: true });
-  await Deno.mkdir(join(tablespace, "pgsql_tmp"), { recursive: true });
-  const files = [
-    join(cluster.data, "base", "pgsql_tmp", "pgsql_tmp4711.0"),
-    join(tablespace, "pgsql_tmp", "pgsql_tmp4711.1"),
-    join(database, "pgsql_tmp4712"),
-    join(database, "pg_internal.init"),
-    join(database, "pg_internal.init.4713"),
-    join(database, ".DS_Store"),
-    join(cluster.data, "global", "PG_VERSION"),
-    join(cluster.data, "stray"),
-  ];
-  for (const file of files) await Deno.writeTextFile(file, "no page");
-  const whole = await runProgram([(await sharedCluster()).data]);
-  const result = await assertSameAsOriginal(cluster);
-  assertEquals(result.stdout, whole.stdout);
-  assertEquals(result.code, 0);
-});
-
-testCopy("pg_checksums counts empty files and files of other names", async (cluster) => {
-  const database = dirname(cluster.file("accounts"));
-  await Deno.writeFile(join(database, "99999"), new Uint8Array());
-  await Deno.writeFile(join(database, "other"), await readPage(cluster.file("accounts"), 0));
-  await Deno.mkdir(join(database, "folder"));
-  await Deno.writeFile(join(database, "folder", "t3_77"), new Uint8Array(3 * PAGE_BYTES));
-  assertEquals((await assertSameAsOriginal(cluster)).code, 0);
-});
-
 testCopy("pg_checksums stops at a file that ends in the middle of a page", async (cluster) => {
   const path = cluster.file("accounts");
   await flipBit(path, 5 * PAGE_BYTES);
@@ -169,58 +62,6 @@ testCopy("pg_checksums stops at a file that ends in the middle of a page", async
     result.stderr,
     `could not read block 300 in file "${path}": read 1000 of 8192`,
   );
-});
-
-testCopy("pg_checksums finds the same with --direct", async (cluster) => {
-  await flipBit(cluster.file("accounts"), 834 * PAGE_BYTES + 5000);
-  await flipBit(cluster.file("accounts", "_vm"), 4000);
-  assertEquals(errorCount(await assertSameAsOriginal(cluster, ["--direct"])), 2);
-
-  await Deno.truncate(cluster.file("accounts", "_vm"), 1000);
-  const result = await assertSameAsOriginal(cluster, ["--direct"]);
-  assertStringIncludes(result.stderr, `_vm": read 1000 of 8192`);
-});
-
-/** The document that `--json` prints. */
-interface Document {
-  verdict: string;
-  filesScanned: number;
-  blocksScanned: number;
-  badChecksums: number;
-  bytesScanned: number;
-  badPages: { file: string; block: number; calculated: number; stored: number }[];
-  dataChecksumVersion?: number;
-  message?: string;
-  method?: string;
-  direct?: boolean;
-  seconds?: number;
-  megabytesPerSecond: number;
-}
-
-async function runJson(cluster: Cluster): Promise<{ document: Document; code: number }> {
-  const { stdout, code } = await runProgram(["--json", cluster.data]);
-  return { document: JSON.parse(stdout), code };
-}
-
-Deno.test({
-  name: "pg_checksums --json prints one document with figures, verdict and speed",
-  ignore: !postgresAvailable,
-  fn: async () => {
-    const cluster = await sharedCluster();
-    const text = await runProgram([cluster.data]);
-    const { document, code } = await runJson(cluster);
-    assertEquals(code, 0);
-    assertEquals(document.verdict, "intact");
-    assertEquals(document.badPages, []);
-    assertEquals(document.badChecksums, 0);
-    assertEquals(document.dataChecksumVersion, 1);
-    assertEquals(document.blocksScanned, blocksScanned(text.stdout));
-    assertEquals(document.bytesScanned, document.blocksScanned * PAGE_BYTES);
-    assertEquals(document.direct, false);
-    assert(document.seconds! > 0);
-    const megabytes = document.bytesScanned / 1e6;
-    assertEquals(document.megabytesPerSecond, megabytes / document.seconds!);
-  },
 });
 
 testCopy("pg_checksums --json lists the bad pages", async (cluster) => {
@@ -241,13 +82,11 @@ testCopy("pg_checksums --json lists the bad pages", async (cluster) => {
   );
 });
 
-testCopy("pg_checksums --json tells why a check failed, after the bad pages", async (cluster) => {
-  const path = cluster.file("pg_database");
-  await flipBit(path, 8);
-  await Deno.truncate(cluster.file("accounts"), 1);
-  const { document, code } = await runJson(cluster);
+testCopy("pg_checksums refuses a cluster that is running", async (cluster) => {
+  await pretendRunning(cluster);
+  const { code, stdout, stderr } = await runProgram([cluster.data]);
+  const sentence = 'cluster must be shut down: its state is "in production"';
+  assertEquals([stdout, stderr], ["", `pg_checksums: error: ${sentence}\n`]);
+  assertEquals((await runPgChecksums([cluster.data])).code, code);
   assertEquals(code, 1);
-  assertEquals(document.verdict, "failed");
-  assertEquals(document.badPages.map(({ file }) => file), [path]);
-  assertStringIncludes(document.message!, "read 1 of 8192");
 });

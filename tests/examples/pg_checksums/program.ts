@@ -105,3 +105,25 @@ export function withChecksum(page: Uint8Array, blockNumber: number): Uint8Array 
   new DataView(copy.buffer).setUint16(8, checksum, true);
   return copy;
 }
+
+/** The document that `--json` prints. */
+export interface Document {
+  verdict: string;
+  filesScanned: number;
+  blocksScanned: number;
+  badChecksums: number;
+  bytesScanned: number;
+  badPages: { file: string; block: number; calculated: number; stored: number }[];
+  dataChecksumVersion?: number;
+  message?: string;
+  method?: string;
+  direct?: boolean;
+  seconds?: number;
+  megabytesPerSecond: number;
+}
+
+/** Runs the program with `--json`. */
+export async function runJson(cluster: Cluster): Promise<{ document: Document; code: number }> {
+  const { stdout, code } = await runProgram(["--json", cluster.data]);
+  return { document: JSON.parse(stdout), code };
+}
