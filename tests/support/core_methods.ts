@@ -69,6 +69,8 @@ export interface CoreNeeds {
 export interface SharedCoreNeeds extends CoreNeeds {
   /** The options of the Aio, in addition. */
   readonly options?: AioOptions;
+  /** Its layers, in addition. */
+  readonly layers?: readonly Layer[];
 }
 
 /**
@@ -106,13 +108,10 @@ export function testSharedCores(
   fn: (fixture: Fixture, method: string) => void | Promise<void>,
   needs: SharedCoreNeeds = {},
 ): void {
-  for (const { name: method, ignore: isLacking } of CORE_METHODS) {
-    if (needs.only?.includes(method) === false) continue;
-    const ignore = isLacking || needs.isPossible === false;
-    const core = ignore ? null : SharedCore.of(method, openShared, needs.options);
+  for (const { method, core } of sharedCores(needs)) {
     Deno.test({
       name: `${method}: ${name}`,
-      ignore,
+      ignore: core === null,
       async fn() {
         await using fixture = await core!.take();
         await fn(fixture, method);
@@ -121,8 +120,69 @@ export function testSharedCores(
   }
 }
 
-function openShared(method: string, options: AioOptions = {}): Promise<Fixture> {
-  return openCore(method, { workers: ONE_WORKER, ...options });
+/**
+ * The same for tests of which one part is done for all methods at once, by the first of them: such
+ * as one thread that is attached to all their Aios and dies.
+ *
+ * @param name what is shown, in words
+ * @param prepare is called once, with the Aios of all methods
+ * @param check gets one of them afterwards, and the method's name
+ * @param needs where it does not run everywhere, and the options of its Aio
+ */
+export function testCoresAtOnce(
+  name: string,
+  prepare: (fixtures: readonly Fixture[]) => Promise<void>,
+  check: (fixture: Fixture, method: string) => void | Promise<void>,
+  needs: SharedCoreNeeds = {},
+): void {
+  const all = sharedCores(needs);
+  const run = async () => {
+    const taken = new Map<string, Fixture>();
+    for (const { method, core } of all) {
+      if (core !== null) taken.set(method, await core.take());
+    }
+    const prepared = prepare([...taken.values()]);
+    const faults = new Map<string, unknown>();
+    for (const [method, own] of taken) {
+      try {
+        await using fixture = own;
+        await prepared;
+        await check(fixture, method);
+      } catch (error) {
+        faults.set(method, error);
+      }
+    }
+    return faults;
+  };
+  let outcome: ReturnType<typeof run> | null = null;
+  for (const { method, core } of all) {
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore: core === null,
+      async fn() {
+        const faults = await (outcome ??= run());
+        if (faults.has(method)) throw faults.get(method);
+      },
+    });
+  }
+}
+
+/** The shared Aios of the methods that such a test is registered for; null: it cannot run. */
+function sharedCores(needs: SharedCoreNeeds): { method: string; core: SharedCore | null }[] {
+  const methods = CORE_METHODS.filter(({ name }) => needs.only?.includes(name) !== false);
+  return methods.map(({ name: method, ignore }) => {
+    const isPossible = !ignore && needs.isPossible !== false;
+    const core = isPossible ? SharedCore.of(method, openShared, needs.options, needs.layers) : null;
+    return { method, core };
+  });
+}
+
+function openShared(
+  method: string,
+  options: AioOptions,
+  layers: readonly Layer[],
+): Promise<Fixture> {
+  return openCore(method, { workers: ONE_WORKER, ...options }, layers);
 }
 
 /** Opens an Aio and a file; the method is one of {@linkcode CORE_METHODS}. */

@@ -6,11 +6,16 @@
  */
 
 import type { AioOptions } from "../../core/base/options.ts";
+import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture } from "./core.ts";
 import { SharedAio } from "./shared_aios.ts";
 
-/** Opens an Aio of a method, and a file. */
-export type OpenCore = (method: string, options?: AioOptions) => Promise<Fixture>;
+/** Opens an Aio of a method with layers, and a file. */
+export type OpenCore = (
+  method: string,
+  options: AioOptions,
+  layers: readonly Layer[],
+) => Promise<Fixture>;
 
 const CONTENT = fileContent(0, FILE_BYTES);
 const cores = new Map<string, SharedCore>();
@@ -23,11 +28,19 @@ export class SharedCore {
     this.#shared = new SharedAio(open);
   }
 
-  /** That of a method with these options. Called while the tests of a file are registered. */
-  static of(method: string, open: OpenCore, options: AioOptions = {}): SharedCore {
-    const key = `${method} ${JSON.stringify(options)}`;
+  /**
+   * That of a method with these options and layers. Called while the tests of a file are
+   * registered.
+   */
+  static of(
+    method: string,
+    open: OpenCore,
+    options: AioOptions = {},
+    layers: readonly Layer[] = [],
+  ): SharedCore {
+    const key = `${method} ${JSON.stringify(options)} ${layers.map(({ name }) => name)}`;
     const core = cores.get(key) ?? new SharedCore(async () => {
-      const opened = await open(method, options);
+      const opened = await open(method, options, layers);
       await opened.file.close();
       return opened;
     });

@@ -1,6 +1,6 @@
 /**
  * layer_hooks_test.ts: what layers are called for when a thread dies or a file closes: when, and
- * how often.
+ * how often. A thread dies for all methods at once: it takes longer to start than all the tests.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -9,8 +9,14 @@ import { AioApiError } from "../../../core/base/errors.ts";
 import { IDLE } from "../../../core/memory/handle_state.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { FAULTS } from "../../methods/fixtures/worker_faults.ts";
+import type { Aio } from "../../../mod.ts";
 import type { Fixture } from "../../support/core.ts";
-import { type CoreTest, testEachCoreMethod } from "../../support/core_methods.ts";
+import {
+  type CoreTest,
+  testCoresAtOnce,
+  testEachCoreMethod,
+  testSharedCores,
+} from "../../support/core_methods.ts";
 import { LayerThread } from "../../support/layers/layer_thread.ts";
 import { hooks, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
@@ -18,33 +24,60 @@ import { until } from "../../support/patience.ts";
 const DEAD = 1;
 const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.meta.url);
 
+const LAYERS = [spyLayer];
+
+/** Has a test run, and ends its hooks with it. */
+async function withHooks(fn: () => void | Promise<void>): Promise<void> {
+  try {
+    await fn();
+  } finally {
+    hooks.reapBackend = hooks.closingFile = undefined;
+  }
+}
+
 /** Registers a test for each method, whose hooks end with it. */
 function testHooks(
   name: string,
-  fn: (test: CoreTest) => Promise<void>,
-  needs?: Parameters<typeof testEachCoreMethod>[2],
+  fn: (fixture: Fixture) => void | Promise<void>,
 ): void {
-  testEachCoreMethod(
+  const needs = { layers: LAYERS };
+  testSharedCores(`layers: ${name}`, (fixture) => withHooks(() => fn(fixture)), needs);
+}
+
+/** The same for one that needs an Aio of its own. */
+function testOwnHooks(
+  name: string,
+  only: string,
+  fn: (test: CoreTest) => Promise<void>,
+): void {
+  testEachCoreMethod(`layers: ${name}`, (test) => withHooks(() => fn(test)), { only: [only] });
+}
+
+/**
+ * The same for one that finds a thread dead, which was attached as {@linkcode DEAD}.
+ *
+ * @param prepare what the thread did before
+ */
+function testHooksOfDead(
+  name: string,
+  prepare: Prepare,
+  fn: (fixture: Fixture) => void | Promise<void>,
+): void {
+  testCoresAtOnce(
     `layers: ${name}`,
-    async (test) => {
-      try {
-        await fn(test);
-      } finally {
-        hooks.reapBackend = hooks.closingFile = undefined;
-      }
-    },
-    needs,
+    (fixtures) => LayerThread.dieIn(fixtures, LAYERS, prepare),
+    (fixture) => withHooks(() => fn(fixture)),
+    { layers: LAYERS },
   );
 }
 
-/** Has a thread die that is attached as {@linkcode DEAD}. */
-async function leaveDead(
-  { aio, file }: Fixture,
-  prepare: (thread: LayerThread) => Promise<unknown> = () => Promise.resolve(),
-): Promise<void> {
-  await using thread = await LayerThread.start(aio, file, [spyLayer]);
-  await prepare(thread);
-  await thread.die(aio);
+type Prepare = (thread: LayerThread, fixture: Fixture) => Promise<unknown>;
+
+const doNothing: Prepare = () => Promise.resolve();
+
+/** Has it open the fixture's file. @returns the slot */
+function openFile(thread: LayerThread, { file }: Fixture): Promise<number> {
+  return thread.ask<number>({ what: "openFile", path: file.path });
 }
 
 function statesOf({ aio }: Fixture, id: number): number[] {
@@ -56,16 +89,15 @@ function statesOf({ aio }: Fixture, id: number): number[] {
   );
 }
 
-testHooks(
+testHooksOfDead(
   "reapBackend() comes after the dead thread's handles and before its files",
-  async (test) => {
-    await using fixture = await test.open({}, [spyLayer]);
-    const { aio, file } = fixture;
-    await leaveDead(fixture, async (thread) => {
-      await thread.ask({ what: "openFile", path: file.path });
-      await thread.ask({ what: "read", callback: "spy" });
-      await thread.ask({ what: "acquire" });
-    });
+  async (thread, fixture) => {
+    await openFile(thread, fixture);
+    await thread.ask({ what: "read", callback: "spy" });
+    await thread.ask({ what: "acquire" });
+  },
+  (fixture) => {
+    const { aio } = fixture;
     const { files } = backendOf(aio);
     const seen: unknown[] = [];
     hooks.reapBackend = (_host, deadId) => {
@@ -78,13 +110,11 @@ testHooks(
   },
 );
 
-testHooks(
+testHooksOfDead(
   "reapBackend() is called again by whoever goes on for a reaper that died",
-  async (test) => {
-    await using fixture = await test.open({}, [spyLayer]);
-    const { aio, file } = fixture;
-    await leaveDead(fixture);
-    await using reaper = await LayerThread.start(aio, file, [spyLayer]);
+  doNothing,
+  async ({ aio, file }) => {
+    await using reaper = await LayerThread.start(aio, file, LAYERS);
     await reaper.dieReaping(aio, DEAD);
     const seen: number[] = [];
     hooks.reapBackend = (_host, deadId) => seen.push(deadId);
@@ -94,25 +124,23 @@ testHooks(
   },
 );
 
-testHooks(
+testOwnHooks(
   "reapBackend() is called by a thread that takes the slot of the dead one",
+  "held",
   async (test) => {
-    await using fixture = await test.open({ maxBackends: 2 }, [spyLayer]);
+    await using fixture = await test.open({ maxBackends: 2 }, LAYERS);
     const { aio, file } = fixture;
-    await leaveDead(fixture, (thread) => thread.ask({ what: "acquire" }));
-    await using thread = await LayerThread.start(aio, file, [spyLayer]);
+    await LayerThread.dieIn([fixture], LAYERS, (thread) => thread.ask({ what: "acquire" }));
+    await using thread = await LayerThread.start(aio, file, LAYERS);
     assertEquals(await thread.ask({ what: "reaped" }), [DEAD]);
   },
-  { only: ["held"] },
 );
 
-testHooks(
+testHooksOfDead(
   "what one says in a thread that only reaps is in the log of the thread that started it",
-  async (test) => {
-    await using fixture = await test.open({}, [spyLayer]);
-    const { aio, file, logs } = fixture;
-    // It may block to close that, so another thread does it.
-    await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
+  // It may block to close that, so another thread does it.
+  openFile,
+  async ({ aio, logs }) => {
     const reap = () => {
       backendOf(aio).reapDead("eventLoop");
       return aio.backends().length === 1;
@@ -123,24 +151,23 @@ testHooks(
   },
 );
 
-testHooks("one that throws is a warning, and the dead thread is taken over from", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
-  const { aio, file, warnings } = fixture;
-  await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
-  const cause = new Error("not today");
-  hooks.reapBackend = () => {
-    throw cause;
-  };
-  aio.reapBackend(DEAD);
-  const message = 'The layer "spy" failed in reapBackend(), and may keep what it should not';
-  assertEquals(warnings, [{ message, cause }]);
-  assertEquals([aio.backends().length, backendOf(aio).files.count], [1, 1]);
-});
+testHooksOfDead(
+  "one that throws is a warning, and the dead thread is taken over from",
+  openFile,
+  ({ aio, warnings }) => {
+    const cause = new Error("not today");
+    hooks.reapBackend = () => {
+      throw cause;
+    };
+    aio.reapBackend(DEAD);
+    const message = 'The layer "spy" failed in reapBackend(), and may keep what it should not';
+    assertEquals(warnings, [{ message, cause }]);
+    assertEquals([aio.backends().length, backendOf(aio).files.count], [1, 1]);
+  },
+);
 
-testHooks("a hook may not start IO or wait", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
+testHooksOfDead("a hook may not start IO or wait", doNothing, (fixture) => {
   const { aio } = fixture;
-  await leaveDead(fixture);
   const ref = aio.acquire().waitRef();
   let count = 0;
   hooks.reapBackend = () => {
@@ -154,8 +181,7 @@ testHooks("a hook may not start IO or wait", async (test) => {
   backendOf(aio).handleOf(ref.index).release();
 });
 
-testHooks("closingFile() comes before the slot of a file goes, once", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
+testHooks("closingFile() comes before the slot of a file goes, once", async (fixture) => {
   const { aio, file } = fixture;
   const { files } = backendOf(aio);
   const seen: unknown[] = [];
@@ -174,8 +200,7 @@ testHooks("closingFile() comes before the slot of a file goes, once", async (tes
   }
 });
 
-testHooks("closingFile() waits for the last user of the file", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
+testHooks("closingFile() waits for the last user of the file", async (fixture) => {
   const { aio, file } = fixture;
   const seen: number[] = [];
   hooks.closingFile = (_host, slot) => seen.push(slot);
@@ -188,20 +213,22 @@ testHooks("closingFile() waits for the last user of the file", async (test) => {
   assertEquals(seen, [token.slot]);
 });
 
-testHooks("closingFile() is called for the files of a thread that died", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
-  const { aio, file } = fixture;
-  await leaveDead(fixture, (thread) => thread.ask({ what: "openFile", path: file.path }));
-  const { files } = backendOf(aio);
-  const seen: unknown[] = [];
-  hooks.closingFile = (_host, slot) => seen.push([slot, files.count]);
-  aio.reapBackend(DEAD);
-  // The slot of the fixture's file is 0, and that one is open.
-  assertEquals(seen, [[1, 2]]);
-});
+/** The slot of the file that the dead thread had open, for each Aio. */
+const slots = new Map<Aio, number>();
 
-testHooks("a file whose closingFile() throws is closed", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
+testHooksOfDead(
+  "closingFile() is called for the files of a thread that died",
+  async (thread, fixture) => slots.set(fixture.aio, await openFile(thread, fixture)),
+  ({ aio }) => {
+    const { files } = backendOf(aio);
+    const seen: unknown[] = [];
+    hooks.closingFile = (_host, slot) => seen.push([slot, files.count]);
+    aio.reapBackend(DEAD);
+    assertEquals(seen, [[slots.get(aio), 2]]);
+  },
+);
+
+testHooks("a file whose closingFile() throws is closed", async (fixture) => {
   const { aio, file } = fixture;
   hooks.closingFile = () => {
     throw new Error("not today");
@@ -214,9 +241,9 @@ testHooks("a file whose closingFile() throws is closed", async (test) => {
   assertEquals(backendOf(aio).files.count, 1);
 });
 
-testHooks("reapBackend() is called for an IO Worker that died", async (test) => {
+testOwnHooks("reapBackend() is called for an IO Worker that died", "worker", async (test) => {
   const options = { workers: { min: 1, max: 1 }, callbackModules: [FAULTS_MODULE] };
-  await using fixture = await test.open(options, [spyLayer]);
+  await using fixture = await test.open(options, LAYERS);
   const { aio, file } = fixture;
   const seen: number[] = [];
   hooks.reapBackend = (_host, deadId) => seen.push(deadId);
@@ -228,4 +255,4 @@ testHooks("reapBackend() is called for an IO Worker that died", async (test) => 
   await aio.wait(ref);
   await until(() => seen.length > 0, "the IO Worker is taken over from");
   assertEquals(seen, [aio.options.maxBackends]);
-}, { only: ["worker"] });
+});

@@ -12,13 +12,24 @@ import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { LAYERS } from "../../../storage/layers.ts";
 import { type Fixture, openHeld } from "../../support/core.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
-import { LayerThread } from "../../support/layers/layer_thread.ts";
-import { hosts, otherLayer, spyLayer } from "../../support/layers/spy_layer.ts";
+import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
+import { shareLayerThread } from "../../support/layers/layer_thread.ts";
+import { hostOf, hosts, otherLayer, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
 
 const MODULE = new URL("../fixtures/more_layers.ts", import.meta.url);
 const READ_BYTES = 64;
+const LAYERS_UNDER_TEST = [spyLayer];
+
+const startThread = shareLayerThread();
+
+/** Registers a test for each method that shares its Aio with the spy. */
+function testSpied(
+  name: string,
+  fn: (fixture: Fixture, method: string) => void | Promise<void>,
+): void {
+  testSharedCores(`layers: ${name}`, fn, { layers: LAYERS_UNDER_TEST });
+}
 
 /** Lines of the log that the spy said of IO. */
 function spiedIos({ logs }: Fixture): string[] {
@@ -47,12 +58,11 @@ testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys
   assertEquals([aio.targetId("file"), targets[1]! - targets[0]!], [1, 1]);
 });
 
-testEachCoreMethod("layers: a callback runs in whichever thread completes the IO", async (test) => {
-  await using fixture = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
+testSpied("a callback runs in whichever thread completes the IO", async (fixture, method) => {
   const { index } = await readSpied(fixture);
   // An IO Worker posts what it says.
   const { aio } = fixture;
-  const completer = test.method === "worker" ? aio.options.maxBackends : aio.backendId;
+  const completer = method === "worker" ? aio.options.maxBackends : aio.backendId;
   await until(() => spiedIos(fixture).length > 0, "the opener's log has the line");
   assertEquals(spiedIos(fixture), [`spy: IO ${index} in ${completer}`]);
 });
@@ -69,10 +79,8 @@ testEachCoreMethod("layers: make() runs once for each Aio in each thread", async
   }
 });
 
-testEachCoreMethod("layers: an attached thread uses those that it hands in", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
-  const { aio, file } = fixture;
-  await using thread = await LayerThread.start(aio, file, [spyLayer]);
+testSpied("an attached thread uses those that it hands in", async ({ aio, file }) => {
+  await using thread = await startThread(aio, file, [spyLayer]);
   const ref = await thread.ask<WaitRef>({ what: "read", callback: "spy" });
   await thread.ask({ what: "await", ref });
   assert(aio.checkDone(ref));
@@ -85,11 +93,9 @@ for (
     ["a layer less", []],
   ] as const
 ) {
-  testEachCoreMethod(`layers: attach() with ${name} is refused`, async (test) => {
-    await using fixture = await test.open({}, [spyLayer]);
-    const { aio, file } = fixture;
+  testSpied(`attach() with ${name} is refused`, async ({ aio, file }) => {
     await assertRejects(
-      () => LayerThread.start(aio, file, layers),
+      () => startThread(aio, file, layers),
       Error,
       "TypeError: Cannot attach with other callbacks than the opener has: let both load the same " +
         "callbackModules and import the same version of this module",
@@ -101,25 +107,20 @@ for (
 Deno.test("layers: attach() with the same layers in another order is refused", async () => {
   await using fixture = await openHeld({}, undefined, [spyLayer, otherLayer]);
   const { aio, file } = fixture;
-  const attached = LayerThread.start(aio, file, [otherLayer, spyLayer]);
+  const attached = startThread(aio, file, [otherLayer, spyLayer]);
   await assertRejects(() => attached, Error, "Cannot attach with other callbacks");
 });
 
-testEachCoreMethod("layers: what one says as a warning goes to onWarning", async (test) => {
-  await using fixture = await test.open({}, [spyLayer]);
-  hosts.at(-1)!.say("warning", "beware");
+testSpied("what one says as a warning goes to onWarning", (fixture) => {
+  hostOf(backendOf(fixture.aio)).say("warning", "beware");
   assertEquals(fixture.messages(), ["beware"]);
 });
 
-testEachCoreMethod(
-  "layers: what one says goes nowhere where the level is not wanted",
-  async (test) => {
-    await using fixture = await test.open({ workers: { min: 1, max: 1 } }, [spyLayer]);
-    const lines = fixture.logs.length;
-    hosts.at(-1)!.say("debug2", "details");
-    assertEquals(fixture.logs.length, lines);
-  },
-);
+testSpied("what one says goes nowhere where the level is not wanted", ({ aio, logs }) => {
+  const lines = logs.length;
+  hostOf(backendOf(aio)).say("debug2", "details");
+  assertEquals(logs.length, lines);
+});
 
 testEachCoreMethod(
   "layers: every target describes itself at any time, whatever its data",

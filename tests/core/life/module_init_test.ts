@@ -8,12 +8,17 @@ import { AioCore } from "../../../core/life/aio.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { syncMethod } from "../../../methods/sync.ts";
 import { type BeginsData, begun } from "../fixtures/begins.ts";
-import { testEachCoreMethod } from "../../support/core_methods.ts";
-import { LayerThread } from "../../support/layers/layer_thread.ts";
-import { hosts, spyLayer } from "../../support/layers/spy_layer.ts";
+import {
+  testCoresAtOnce,
+  testEachCoreMethod,
+  testSharedCores,
+} from "../../support/core_methods.ts";
+import { LayerThread, shareLayerThread } from "../../support/layers/layer_thread.ts";
+import { hostOf, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
 
 const BEGINS = new URL("../fixtures/begins.ts", import.meta.url);
+const startThread = shareLayerThread();
 const WORKERS = { min: 1, max: 1 };
 
 function makeData(more: Partial<BeginsData> = {}): BeginsData {
@@ -23,6 +28,10 @@ function makeData(more: Partial<BeginsData> = {}): BeginsData {
 function options(data: BeginsData) {
   return { workers: WORKERS, callbackModules: [{ url: BEGINS, data }] };
 }
+
+/** Of the Aios that tests share. */
+const SHARED_DATA = makeData();
+const SHARED = { options: options(SHARED_DATA), layers: [spyLayer] };
 
 testEachCoreMethod(
   "init() of a module is over before Aio.open() is, and gets a clone",
@@ -49,46 +58,48 @@ testEachCoreMethod(
     await using _two = await test.open(options(data));
     assertEquals(count(), 2 * each);
     const { aio, file } = one;
-    await using thread = await LayerThread.start(aio, file, []);
+    await using thread = await startThread(aio, file, []);
     assertEquals(count(), 2 * each + 1);
     await thread.ask({ what: "id" });
   },
 );
 
-testEachCoreMethod("init() of a module is called in a thread that only reaps", async (test) => {
-  const data = makeData();
-  await using fixture = await test.open(options(data), [spyLayer]);
-  const { aio, file } = fixture;
-  await using thread = await LayerThread.start(aio, file, [spyLayer]);
-  // It may block to close that, so another thread does it.
-  await thread.ask({ what: "openFile", path: file.path });
-  await thread.die(aio);
-  const before = Atomics.load(data.count, 0);
-  await until(() => {
-    backendOf(aio).reapDead("eventLoop");
-    return aio.backends().length === 1;
-  }, "the dead thread is taken over from");
-  assertEquals(Atomics.load(data.count, 0), before + 1);
-}, { only: ["sync", "worker", "io_uring"] });
+testCoresAtOnce(
+  "init() of a module is called in a thread that only reaps",
+  (fixtures) =>
+    LayerThread.dieIn(
+      fixtures,
+      SHARED.layers,
+      // It may block to close that, so another thread does it.
+      (thread, { file }) => thread.ask({ what: "openFile", path: file.path }),
+    ),
+  async ({ aio }) => {
+    const before = Atomics.load(SHARED_DATA.count, 0);
+    await until(() => {
+      backendOf(aio).reapDead("eventLoop");
+      return aio.backends().length === 1;
+    }, "the dead thread is taken over from");
+    assertEquals(Atomics.load(SHARED_DATA.count, 0), before + 1);
+  },
+  { ...SHARED, only: ["sync", "worker", "io_uring"] },
+);
 
-testEachCoreMethod(
+testSharedCores(
   "attach() of a thread whose init() fails is refused, and takes no slot",
-  async (test) => {
-    const data = makeData();
-    await using fixture = await test.open(options(data));
-    const { aio, file } = fixture;
+  async ({ aio, file }) => {
     const token = {
       ...aio.token,
       options: {
         ...aio.options,
-        callbackModules: [{ url: BEGINS.href, data: { ...data, fails: true } }],
+        callbackModules: [{ url: BEGINS.href, data: { ...SHARED_DATA, fails: true } }],
       },
     };
-    const attached = LayerThread.startWith(token, file.token, []);
+    const attached = startThread({ token }, file, SHARED.layers);
     const message = `TypeError: Cannot begin with the callback module ${BEGINS.href}: not today`;
     await assertRejects(() => attached, Error, message);
     assertEquals(aio.backends().length, 1);
   },
+  SHARED,
 );
 
 Deno.test("sync: Aio.open() with a module whose init() fails is refused", async () => {
@@ -123,15 +134,14 @@ Deno.test("sync: a module without data gets undefined", async () => {
 
 // --- verifiers ---
 
-testEachCoreMethod("verifiers have ids in the order of layers, modules, keys", async (test) => {
-  await using fixture = await test.open(options(makeData()), [spyLayer]);
-  const { verifiers } = hosts.at(-1)!;
+testSharedCores("verifiers have ids in the order of layers, modules, keys", (fixture) => {
+  const { verifiers } = hostOf(backendOf(fixture.aio));
   const even = verifiers.idOf("even");
   assertEquals(even - verifiers.idOf("spies"), 1);
   const page = new Uint8Array(1);
   assertEquals([4, 5].map((block) => verifiers.verify(even, page, block)), ["ok", "badChecksum"]);
   assertEquals(fixture.messages(), []);
-});
+}, SHARED);
 
 /** IO Workers are Workers, too: with those the pool would not start. */
 const OTHERS_IN_WORKERS = `
@@ -142,6 +152,6 @@ testEachCoreMethod("attach() with other verifiers than the opener has is refused
   const url = new URL(`data:text/javascript,${encodeURIComponent(OTHERS_IN_WORKERS)}`);
   await using fixture = await test.open({ workers: WORKERS, callbackModules: [url] });
   const { aio, file } = fixture;
-  const attached = LayerThread.start(aio, file, []);
+  const attached = startThread(aio, file, []);
   await assertRejects(() => attached, Error, "Cannot attach with other callbacks");
 }, { only: ["held", "sync", "io_uring"] });

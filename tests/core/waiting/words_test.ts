@@ -1,6 +1,7 @@
 /**
  * words_test.ts: waiting for a word of shared memory, blocking and by bell, and waking those who
- * do.
+ * do. One Worker is the other thread of all tests that leave it alive, and where it dies it does so
+ * for all methods at once.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -8,46 +9,76 @@ import { CHECK_ALIVE_MS } from "../../../core/base/pauses.ts";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { Aio } from "../../../mod.ts";
-import { comes, PollWatch } from "../../support/bells/bells.ts";
+import { comes, PollWatch, replace } from "../../support/bells/bells.ts";
 import { type Fixture, startRead } from "../../support/core.ts";
-import { type CoreTest, STAGING, testEachCoreMethod } from "../../support/core_methods.ts";
-import { LayerThread } from "../../support/layers/layer_thread.ts";
-import { changeWord, hooks, hosts, spyLayer, wordAt } from "../../support/layers/spy_layer.ts";
+import {
+  type SharedCoreNeeds,
+  STAGING,
+  testCoresAtOnce,
+  testEachCoreMethod,
+  testSharedCores,
+} from "../../support/core_methods.ts";
+import { LayerThread, shareLayerThread } from "../../support/layers/layer_thread.ts";
+import { changeWord, hooks, hostOf, spyLayer, wordAt } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
 import { type WaitWord, wakeWord, type WordWaits } from "../../../core/waiting/words.ts";
 import type { LayerHost } from "../../../core/life/layer.ts";
 
-const WORKERS = { min: 1, max: 1 };
+const startThread = shareLayerThread();
+
+const LAYERS = [spyLayer];
 const READ_BYTES = 64;
 
 /** An Aio with a word of the arena, which is 0. */
-interface Scene extends AsyncDisposable {
+interface Scene {
   readonly fixture: Fixture;
   readonly aio: Aio;
   readonly waits: WordWaits;
   readonly word: WaitWord;
   /** Of the main thread. */
   readonly host: LayerHost;
-  /** Starts another thread. */
+  /** Attaches another thread. */
   start(): Promise<LayerThread>;
 }
 
-async function open(test: CoreTest): Promise<Scene> {
-  const fixture = await test.open({ workers: WORKERS }, [spyLayer]);
+/** Has a test run with a word. */
+async function withScene(
+  fixture: Fixture,
+  fn: (scene: Scene) => void | Promise<void>,
+): Promise<void> {
   const { aio, file } = fixture;
-  const host = hosts.at(-1)!;
+  const host = hostOf(backendOf(aio));
   const run = host.runs.tryTake(1, () => {})!;
   const word = wordAt(host, run.offset / Int32Array.BYTES_PER_ELEMENT);
   for (const at of [word.index, word.waiters]) Atomics.store(word.words, at, 0);
-  return {
-    fixture,
-    aio,
-    waits: backendOf(aio).wordWaits,
-    word,
-    host,
-    start: () => LayerThread.start(aio, file, [spyLayer]),
-    [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
-  };
+  const waits = backendOf(aio).wordWaits;
+  await fn({ fixture, aio, waits, word, host, start: () => startThread(aio, file, LAYERS) });
+  if (!aio.isClosed) host.runs.giveBack(run);
+}
+
+/** Registers a test for each method that gets a word. */
+function testWords(
+  name: string,
+  fn: (scene: Scene) => void | Promise<void>,
+  needs: SharedCoreNeeds = {},
+): void {
+  testSharedCores(name, (fixture) => withScene(fixture, fn), { ...needs, layers: LAYERS });
+}
+
+/** The same for one that finds a thread dead. */
+function testWordsOfDead(name: string, fn: (scene: Scene) => void | Promise<void>): void {
+  testCoresAtOnce(
+    name,
+    (fixtures) => LayerThread.dieIn(fixtures, LAYERS),
+    async (fixture) => {
+      try {
+        await withScene(fixture, fn);
+      } finally {
+        hooks.reapBackend = undefined;
+      }
+    },
+    { layers: LAYERS },
+  );
 }
 
 function bitsOf({ words, waiters }: WaitWord): number {
@@ -56,17 +87,15 @@ function bitsOf({ words, waiters }: WaitWord): number {
 
 // --- blocking ---
 
-testEachCoreMethod(
+testWords(
   "waitSync() of a word that holds another value returns at once",
-  async (test) => {
-    await using scene = await open(test);
+  (scene) => {
     scene.waits.waitSync(scene.word, 1);
     assertEquals(bitsOf(scene.word), 0);
   },
 );
 
-testEachCoreMethod("waitSync() of a word sleeps until another thread changes it", async (test) => {
-  await using scene = await open(test);
+testWords("waitSync() of a word sleeps until another thread changes it", async (scene) => {
   const { waits, word } = scene;
   await using thread = await scene.start();
   const changed = thread.ask({ what: "changeWhenWaited", index: word.index, value: 5 });
@@ -75,8 +104,7 @@ testEachCoreMethod("waitSync() of a word sleeps until another thread changes it"
   await changed;
 });
 
-testEachCoreMethod("a thread that blocks for a word shows so", async (test) => {
-  await using scene = await open(test);
+testWords("a thread that blocks for a word shows so", async (scene) => {
   const { aio, word, host } = scene;
   await using thread = await scene.start();
   const waited = thread.ask({ what: "waitWord", index: word.index, value: 0 });
@@ -86,10 +114,9 @@ testEachCoreMethod("a thread that blocks for a word shows so", async (test) => {
   assertEquals(aio.backends()[1]!.waitEvent, null);
 });
 
-testEachCoreMethod(
+testWords(
   "waitSync() of a word completes own IO, which may be what changes it",
-  async (test) => {
-    await using scene = await open(test);
+  (scene) => {
     const { aio, fixture, waits, word } = scene;
     const handle = aio.acquire();
     const ref = handle.waitRef();
@@ -103,8 +130,7 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod("waitSync() of a word submits what is staged first", async (test) => {
-  await using scene = await open(test);
+testWords("waitSync() of a word submits what is staged first", async (scene) => {
   const { aio, fixture, waits, word } = scene;
   aio.enterBatchmode();
   const { ref } = startRead(fixture);
@@ -115,34 +141,27 @@ testEachCoreMethod("waitSync() of a word submits what is staged first", async (t
   await aio.wait(ref);
 }, { only: STAGING });
 
-testEachCoreMethod(
+testWordsOfDead(
   "waitSync() of a word that a dead thread was to change ends by itself",
-  async (test) => {
-    await using scene = await open(test);
-    const { aio, waits, word } = scene;
-    await using thread = await scene.start();
-    await thread.die(aio);
+  ({ waits, word }) => {
     hooks.reapBackend = (host) => changeWord(host, word, 7);
     waits.waitSync(word, 0);
-    hooks.reapBackend = undefined;
     assertEquals(Atomics.load(word.words, word.index), 7);
   },
 );
 
 // --- awaiting ---
 
-testEachCoreMethod("whenChanged() of a word that holds another value is true", async (test) => {
-  await using scene = await open(test);
+testWords("whenChanged() of a word that holds another value is true", (scene) => {
   const { waits, word } = scene;
   const completed = () => assertEquals("told", "not told");
   assertEquals(waits.whenChanged(word, 1, { completed }), true);
   assertEquals([waits.count, bitsOf(word)], [0, 0]);
 });
 
-testEachCoreMethod(
+testWords(
   "an awaited word that another thread changes ends the sleep by its bell",
-  async (test) => {
-    await using scene = await open(test);
+  async (scene) => {
     const { aio, waits, word } = scene;
     await using thread = await scene.start();
     using watch = new PollWatch(backendOf(aio).libc);
@@ -155,10 +174,9 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod(
+testWords(
   "canary: a word that is changed without a bell does not end the sleep",
-  async (test) => {
-    await using scene = await open(test);
+  async (scene) => {
     const { aio, waits, word, host } = scene;
     await using thread = await scene.start();
     using watch = new PollWatch(backendOf(aio).libc);
@@ -171,10 +189,9 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod(
+testWords(
   "an awaited word that its own thread changes ends the sleep by its bell",
-  async (test) => {
-    await using scene = await open(test);
+  async (scene) => {
     const { aio, waits, word, host } = scene;
     using watch = new PollWatch(backendOf(aio).libc);
     const changed = waits.changed(word, 0);
@@ -185,23 +202,21 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod("a change right before the sleep is seen", async (test) => {
-  await using scene = await open(test);
+testWords("a change right before the sleep is seen", async (scene) => {
   const { aio, waits, word, host } = scene;
   const { doorbells } = backendOf(aio);
   using watch = new PollWatch(backendOf(aio).libc);
   const park = doorbells.park.bind(doorbells);
-  doorbells.park = () => {
+  using _changing = replace(doorbells, "park", () => {
     Atomics.store(word.words, word.index, 1);
     park();
-  };
+  });
   await waits.changed(word, 0);
   assertEquals(watch.polls, []);
   wakeWord(host.bells, word);
 });
 
-testEachCoreMethod("all tasks of a thread that await one word are told", async (test) => {
-  await using scene = await open(test);
+testWords("all tasks of a thread that await one word are told", async (scene) => {
   const { waits, word } = scene;
   await using thread = await scene.start();
   const all = Promise.all([1, 2, 3].map(() => waits.changed(word, 0)));
@@ -211,10 +226,9 @@ testEachCoreMethod("all tasks of a thread that await one word are told", async (
   assertEquals(waits.count, 0);
 });
 
-testEachCoreMethod(
+testWords(
   "a word that has its value back is awaited on, and its next change told",
-  async (test) => {
-    await using scene = await open(test);
+  async (scene) => {
     const { aio, waits, word, host } = scene;
     await using thread = await scene.start();
     using watch = new PollWatch(backendOf(aio).libc);
@@ -230,10 +244,9 @@ testEachCoreMethod(
   },
 );
 
-testEachCoreMethod(
+testWords(
   "awaiting a word submits what is staged at the end of the turn",
-  async (test) => {
-    await using scene = await open(test);
+  async (scene) => {
     const { aio, fixture, waits, word, host } = scene;
     aio.enterBatchmode();
     const { ref } = startRead(fixture);
@@ -250,22 +263,16 @@ testEachCoreMethod(
   { only: STAGING },
 );
 
-testEachCoreMethod(
+testWordsOfDead(
   "an awaited word that a dead thread was to change ends by itself",
-  async (test) => {
-    await using scene = await open(test);
-    const { aio, waits, word } = scene;
-    await using thread = await scene.start();
-    await thread.die(aio);
+  async ({ waits, word }) => {
     hooks.reapBackend = (host) => changeWord(host, word, 7);
     await waits.changed(word, 0);
-    hooks.reapBackend = undefined;
     assertEquals(Atomics.load(word.words, word.index), 7);
   },
 );
 
-testEachCoreMethod("forget() ends the sleep, and the waiter is not told", async (test) => {
-  await using scene = await open(test);
+testWords("forget() ends the sleep, and the waiter is not told", async (scene) => {
   const { aio, waits, word, host } = scene;
   using watch = new PollWatch(backendOf(aio).libc);
   const told: string[] = [];
@@ -282,25 +289,23 @@ testEachCoreMethod("forget() ends the sleep, and the waiter is not told", async 
 });
 
 testEachCoreMethod("close() ends the waits for words, and later ones are refused", async (test) => {
-  await using scene = await open(test);
-  const { aio, fixture, waits, word } = scene;
-  const changed = waits.changed(word, 0);
-  await fixture.file.close();
-  await aio.close();
-  await changed;
-  assertEquals(Atomics.load(word.words, word.index), 0);
-  const error = await assertRejects(() => waits.changed(word, 0), Deno.errors.BadResource);
-  assertEquals(error.message, "Cannot wait: aio is closed");
-  assertThrows(() => waits.waitSync(word, 0), Deno.errors.BadResource, error.message);
+  await using opened = await test.open({}, LAYERS);
+  await withScene(opened, async ({ aio, fixture, waits, word }) => {
+    const changed = waits.changed(word, 0);
+    await fixture.file.close();
+    await aio.close();
+    await changed;
+    assertEquals(Atomics.load(word.words, word.index), 0);
+    const error = await assertRejects(() => waits.changed(word, 0), Deno.errors.BadResource);
+    assertEquals(error.message, "Cannot wait: aio is closed");
+    assertThrows(() => waits.waitSync(word, 0), Deno.errors.BadResource, error.message);
+  });
 });
 
 // --- both ---
 
-testEachCoreMethod("a hook of a layer may wake, but not wait", async (test) => {
-  await using scene = await open(test);
+testWordsOfDead("a hook of a layer may wake, but not wait", (scene) => {
   const { aio, waits, word } = scene;
-  await using thread = await scene.start();
-  await thread.die(aio);
   let count = 0;
   hooks.reapBackend = (host) => {
     const completed = () => {};
@@ -316,12 +321,10 @@ testEachCoreMethod("a hook of a layer may wake, but not wait", async (test) => {
     changeWord(host, word, 1);
   };
   aio.reapBackend(1);
-  hooks.reapBackend = undefined;
   assertEquals([count, Atomics.load(word.words, word.index)], [2, 1]);
 });
 
-testEachCoreMethod("wakeWord() rings those who wait for the word, once", async (test) => {
-  await using scene = await open(test);
+testWords("wakeWord() rings those who wait for the word, once", (scene) => {
   const { word, host } = scene;
   const rung: number[] = [];
   const bells = Object.create(host.bells);

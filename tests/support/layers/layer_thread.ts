@@ -6,16 +6,19 @@
  */
 
 import type { WaitRef } from "../../../core/mod.ts";
-import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
+import type { Aio, AioToken, FileToken } from "../../../mod.ts";
 import type { Layer } from "../../../core/life/layer.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import type { Fixture } from "../core.ts";
 import { untilDead } from "../patience.ts";
+import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 import { modulesOf } from "../../../core/life/layers.ts";
 import type { NamedModule } from "../../../core/base/named_module.ts";
 
 /** What the Worker can be asked. */
 export type LayerAsk =
+  | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken; layers: readonly NamedModule[] }
   | { what: "read"; callback: string }
   | { what: "await"; ref: WaitRef }
@@ -26,76 +29,127 @@ export type LayerAsk =
   | { what: "change" | "changeWhenWaited" | "store" | "waitWord"; index: number; value: number }
   | { what: "id" | "reaped" | "close" };
 
-/** What it answers. */
-export type LayerAnswer = { value: unknown } | { error: string };
+const MODULE = new URL("./layer_thread_worker.ts", import.meta.url);
 
-/** A Worker of one test; it is closed and ended with the scope. */
+/** An Aio and a file, or their tokens. */
+interface Attachable {
+  readonly aio: { readonly token: AioToken };
+  readonly file: { readonly token: FileToken };
+}
+
+/** Starts a thread that is attached to an Aio with layers, and has the file. */
+export type StartLayerThread = (
+  aio: Attachable["aio"],
+  file: Attachable["file"],
+  layers: readonly Layer[],
+) => Promise<LayerThread>;
+
+/**
+ * Starts one Worker for all threads of a file's tests that leave it alive, one after the other: a
+ * Worker takes longer to start than they do. Called while the tests are registered.
+ */
+export function shareLayerThread(): StartLayerThread {
+  const threadOf = shareAskedThread<LayerAsk>(MODULE, { what: "begin" });
+  return (aio, file, layers) => LayerThread.start(aio, file, layers, threadOf());
+}
+
+/** A thread of one test. It is closed with the scope, and its Worker ends if it is its own. */
 export class LayerThread implements AsyncDisposable {
-  readonly #worker = new Worker(import.meta.resolve("./layer_thread_worker.ts"), {
-    type: "module",
-  });
+  readonly #thread: AskedThread<LayerAsk>;
+  readonly #hasOwnWorker: boolean;
   #isOver = false;
 
-  private constructor() {}
-
-  /** Starts one and attaches it. */
-  static start(aio: Aio, file: AioFile, layers: readonly Layer[]): Promise<LayerThread> {
-    return LayerThread.startWith(aio.token, file.token, layers);
+  private constructor(shared: AskedThread<LayerAsk> | null) {
+    this.#thread = shared ?? new AskedThread(MODULE);
+    this.#hasOwnWorker = shared === null;
   }
 
-  /** The same with tokens. */
-  static async startWith(
-    token: AioToken,
-    file: FileToken,
+  /**
+   * Starts one and attaches it.
+   *
+   * @param shared a Worker that outlives it; null: it gets one of its own
+   */
+  static async start(
+    aio: Attachable["aio"],
+    file: Attachable["file"],
     layers: readonly Layer[],
+    shared: AskedThread<LayerAsk> | null = null,
   ): Promise<LayerThread> {
-    const thread = new LayerThread();
+    const thread = new LayerThread(shared);
     try {
-      await thread.ask({ what: "attach", token, file, layers: modulesOf(layers) });
+      await thread.#attach({ aio, file }, layers);
       return thread;
     } catch (error) {
-      thread.terminate();
+      if (shared === null) thread.terminate();
       throw error;
     }
   }
 
-  /** Asks for something, one at a time; resolves with what came of it. */
-  ask<T>(ask: LayerAsk): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#worker.onmessage = ({ data }: MessageEvent<LayerAnswer>) => {
-      if ("error" in data) reject(new Error(data.error));
-      else resolve(data.value as T);
-    };
-    this.#worker.postMessage(ask);
-    return promise;
+  /**
+   * Attaches one thread to several Aios, and has it die as it is, until it is gone.
+   *
+   * @param prepare what it does before in each of them
+   */
+  static async dieIn(
+    fixtures: readonly Fixture[],
+    layers: readonly Layer[],
+    prepare: (thread: LayerThread, fixture: Fixture) => Promise<unknown> = async () => {},
+  ): Promise<void> {
+    const thread = new LayerThread(null);
+    try {
+      for (const fixture of fixtures) {
+        await thread.#attach(fixture, layers);
+        await prepare(thread, fixture);
+      }
+      await thread.die(fixtures.at(-1)!.aio);
+    } finally {
+      thread.terminate();
+    }
   }
 
-  /** Ends it as it is. */
+  async #attach({ aio, file }: Attachable, layers: readonly Layer[]): Promise<void> {
+    const { token } = aio;
+    await this.ask({ what: "attach", token, file: file.token, layers: modulesOf(layers) });
+  }
+
+  /** Asks for something; resolves with what came of it. */
+  ask<T>(ask: LayerAsk): Promise<T> {
+    return this.#thread.ask(ask);
+  }
+
+  /** Ends its Worker as it is. */
   terminate(): void {
+    this.#ownWorker.terminate();
+  }
+
+  /** The Worker, which is about to end. */
+  get #ownWorker(): AskedThread<LayerAsk> {
+    if (!this.#hasOwnWorker) throw new Error("The Worker of this thread is shared");
     this.#isOver = true;
-    this.#worker.terminate();
+    return this.#thread;
   }
 
   /** Ends it as it is, and waits until its thread is gone. */
   async die(aio: Aio): Promise<void> {
-    const { control, libc } = backendOf(aio);
-    const id = await this.ask<number>({ what: "id" });
-    const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
+    const threadId = await this.#threadIdIn(aio);
     this.terminate();
-    await untilDead(libc, threadId);
+    await untilDead(backendOf(aio).libc, threadId);
   }
 
   /**
    * Has it end itself while it reaps another one, in the layer's hook, and waits until it is gone.
    */
   async dieReaping(aio: Aio, dead: number): Promise<void> {
-    const { control, libc } = backendOf(aio);
+    const threadId = await this.#threadIdIn(aio);
+    this.#ownWorker.tell({ what: "reapAndDie", id: dead });
+    await untilDead(backendOf(aio).libc, threadId);
+    this.terminate();
+  }
+
+  async #threadIdIn(aio: Aio): Promise<number> {
+    const { control } = backendOf(aio);
     const id = await this.ask<number>({ what: "id" });
-    const threadId = Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
-    this.#isOver = true;
-    this.#worker.postMessage({ what: "reapAndDie", id: dead } satisfies LayerAsk);
-    await untilDead(libc, threadId);
-    this.#worker.terminate();
+    return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -103,7 +157,7 @@ export class LayerThread implements AsyncDisposable {
     try {
       await this.ask({ what: "close" });
     } finally {
-      this.terminate();
+      if (this.#hasOwnWorker) this.terminate();
     }
   }
 }

@@ -16,8 +16,9 @@ import { LAYERS } from "../../../storage/layers.ts";
 import { methodsFor } from "../core_methods.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { hangs } from "../patience.ts";
+import { answering } from "../threads/answering.ts";
 import { changeWord, hooks, hosts, reaped, wordAt } from "./spy_layer.ts";
-import type { LayerAnswer, LayerAsk } from "./layer_thread.ts";
+import type { LayerAsk } from "./layer_thread.ts";
 
 const READ_BYTES = 64;
 
@@ -54,7 +55,11 @@ function changeWhenWaited(index: number, value: number): void {
 
 async function answer(ask: LayerAsk): Promise<unknown> {
   switch (ask.what) {
+    case "begin":
+      return;
     case "attach": {
+      // Nothing is left of what the thread was attached to before.
+      reaped.length = 0;
       const layers = [...LAYERS, ...await importLayers(ask.layers)];
       const methods = methodsFor(ask.token.method);
       aio = aioOf(await attachBackend(ask.token, methods, {}, layers));
@@ -83,8 +88,7 @@ async function answer(ask: LayerAsk): Promise<unknown> {
     case "alloc":
       return aio.alloc(READ_BYTES).byteOffset;
     case "openFile":
-      await aio.openFile(ask.path);
-      return;
+      return (await aio.openFile(ask.path)).token.slot;
     case "takeRun":
       return takeRun(ask.bytes, ask.mark);
     case "reapAndDie":
@@ -100,13 +104,4 @@ async function answer(ask: LayerAsk): Promise<unknown> {
   }
 }
 
-self.onmessage = async ({ data }: MessageEvent<LayerAsk>) => {
-  let reply: LayerAnswer;
-  try {
-    reply = { value: await answer(data) };
-  } catch (error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    reply = { error: `${name}: ${message}` };
-  }
-  self.postMessage(reply);
-};
+self.onmessage = answering(answer);

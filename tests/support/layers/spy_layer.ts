@@ -7,10 +7,16 @@
 import { defineCallbacks } from "../../../core/io/callback.ts";
 import { defineTarget } from "../../../core/io/target.ts";
 import type { Layer, LayerHost } from "../../../core/life/layer.ts";
+import type { Backend } from "../../../core/inside.ts";
 import { type WaitWord, wakeWord } from "../../../core/waiting/words.ts";
 
 /** What the layer was made with in this thread, one entry an Aio. */
 export const hosts: LayerHost[] = [];
+
+/** What the layer was made with for one Aio. */
+export function hostOf({ control }: Backend): LayerHost {
+  return hosts.find((host) => host.control === control)!;
+}
 
 /** The threads that this one has taken out of the layer. */
 export const reaped: number[] = [];
