@@ -1,11 +1,12 @@
 /**
  * fuzz_long_test.ts: the random programs of fuzz_test.ts and fuzz_threads_test.ts, more and longer
- * ones.
+ * ones, and a canary more.
  */
 
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
+import { testThreadsCanary } from "../support/fuzz/fuzz_threads_canary.ts";
 import { testSeed } from "../support/prng.ts";
 
 const RUNS = 30;
@@ -37,3 +38,5 @@ for (const { name: method, ignore } of CORE_METHODS) {
     },
   });
 }
+
+testThreadsCanary("another thread's read ends with an error that there was not");

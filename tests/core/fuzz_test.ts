@@ -19,7 +19,7 @@ import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { testSeed } from "../support/prng.ts";
 
 /** Each with options of its own: one handle or 40, with the log or without, … */
-const RUNS = 4;
+const RUNS = 2;
 const STEPS = 600;
 /** Within which a broken rule is found. */
 const CANARY_STEPS = 3000;

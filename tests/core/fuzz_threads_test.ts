@@ -4,54 +4,30 @@
  * detaching. A failure tells the seeds and the last steps; `AIO_TEST_SEED=<the run's seed>` has the
  * same programs run again, but not the same order among the threads.
  *
- * The canaries break a rule in one thread, which another one has to notice.
+ * The canary breaks a rule in one thread, which another one has to notice; another canary is in
+ * fuzz_long_test.ts.
  */
 
-import { backendOf } from "../../core/inside.ts";
-import { assert, AssertionError, assertRejects } from "@std/assert";
-import type { AioHandle } from "../../core/io/handle.ts";
-import { EIO } from "../../ffi/errno.ts";
-import type { Aio } from "../../storage/aio.ts";
-import { replace } from "../support/bells/bells.ts";
 import { CORE_METHODS } from "../support/core_methods.ts";
-import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
+import { fuzzThreads, FuzzWorkers } from "../support/fuzz/fuzz_threads.ts";
+import { testThreadsCanary } from "../support/fuzz/fuzz_threads_canary.ts";
 import { testSeed } from "../support/prng.ts";
+import { shareAmongTests } from "../support/shared.ts";
 
-const STEPS = 400;
+const STEPS = 250;
 const ROUNDS = 2;
-const CANARY_STEPS = 3000;
+
+const workersOf = shareAmongTests(() => Promise.resolve(new FuzzWorkers()));
 
 for (const { name: method, ignore } of CORE_METHODS) {
   Deno.test({
     name: `${method}: random programs in three threads find everything as it should be`,
     ignore,
-    fn: async () =>
-      void await fuzzThreads({ method, seed: testSeed(), steps: STEPS, rounds: ROUNDS }),
+    async fn() {
+      const plan = { method, seed: testSeed(), steps: STEPS, rounds: ROUNDS };
+      await fuzzThreads(plan, workersOf());
+    },
   });
 }
 
-/** Has this thread say something of the IO of others instead of performing it. */
-function endOthers(aio: Aio, resultOf: (handle: AioHandle) => number): Disposable {
-  const backend = backendOf(aio);
-  const perform = backend.performSynchronously.bind(backend);
-  return replace(backend, "performSynchronously", (handle) => {
-    if (handle.backendId === backend.id) perform(handle);
-    else backend.processCompletion(handle, resultOf(handle));
-  });
-}
-
-const CANARIES: Readonly<Record<string, (aio: Aio) => Disposable>> = {
-  // Of a flush that failed its file would tell, too.
-  "another thread's read ends with an error that there was not": (aio) =>
-    endOthers(aio, ({ operation, length }) => operation === "readv" ? -EIO : length),
-  "another thread's IO is said to be done, but is not": (aio) =>
-    endOthers(aio, ({ length }) => length),
-};
-
-for (const [name, sabotage] of Object.entries(CANARIES)) {
-  Deno.test(`held: fuzz canary: it is found when ${name}`, async () => {
-    const plan = { method: "held", seed: testSeed(), steps: CANARY_STEPS, rounds: 1, sabotage };
-    const fault = await assertRejects(() => fuzzThreads(plan), Error);
-    assert(fault instanceof AssertionError && fault.message.includes("thread"), fault.stack);
-  });
-}
+testThreadsCanary("another thread's IO is said to be done, but is not");

@@ -6,4 +6,4 @@
 
 import { testThreads } from "../support/threads/threads_check.ts";
 
-testThreads({ held: 2_000, sync: 2_000, worker: 500, io_uring: 1_000 });
+testThreads({ held: 1_000, sync: 1_000, worker: 300, io_uring: 500 });

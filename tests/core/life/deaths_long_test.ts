@@ -4,4 +4,4 @@
 
 import { testDeaths } from "../../support/deaths/deaths_check.ts";
 
-testDeaths({ held: 500, io_uring: 200 });
+testDeaths({ held: { deaths: 500 }, io_uring: { deaths: 200 } });

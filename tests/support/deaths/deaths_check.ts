@@ -100,18 +100,19 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   );
 }
 
+/** How many deaths a method sees, and in the middle of what; by default of everything there is. */
+export interface DeathsOf {
+  readonly deaths: number;
+  readonly holdings?: readonly Holding[];
+}
+
 /** Registers the check for each method, with so many deaths. */
-export function testDeaths(counts: Readonly<Record<MortalMethod, number>>): void {
-  const plans: readonly DeathsPlan[] = [
-    { method: "held", deaths: counts.held, holdings: HOLDINGS },
-    // What the kernel has is nothing that a thread could perform by itself.
-    {
-      method: "io_uring",
-      deaths: counts.io_uring,
-      holdings: HOLDINGS.filter((one) => one !== "claim"),
-    },
-  ];
-  for (const plan of plans) {
+export function testDeaths(plans: Readonly<Record<MortalMethod, DeathsOf>>): void {
+  const held = { method: "held", holdings: HOLDINGS, ...plans.held } as const;
+  // What the kernel has is nothing that a thread could perform by itself.
+  const holdings = HOLDINGS.filter((one) => one !== "claim");
+  const ioUring = { method: "io_uring", holdings, ...plans.io_uring } as const;
+  for (const plan of [held, ioUring]) {
     Deno.test({
       name:
         `${plan.method}: ${plan.deaths} threads die in the middle of everything, who waits goes on`,

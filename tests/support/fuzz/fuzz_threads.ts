@@ -56,33 +56,48 @@ export interface FuzzThreadsPlan {
   readonly sabotage?: (aio: Aio) => Disposable;
 }
 
-/** A thread that was given an order. */
-class FuzzThread implements Disposable {
-  readonly answer: Promise<FuzzThreadAnswer>;
-  readonly #worker = new Worker(new URL("./fuzz_worker.ts", import.meta.url), { type: "module" });
+/** The Workers that run such programs beside the opener, one program after the other. */
+export class FuzzWorkers implements Disposable, AsyncDisposable {
+  readonly #workers = Array.from(
+    { length: THREADS - 1 },
+    () => new Worker(new URL("./fuzz_worker.ts", import.meta.url), { type: "module" }),
+  );
 
-  constructor(order: FuzzThreadOrder) {
-    const { promise, resolve, reject } = Promise.withResolvers<FuzzThreadAnswer>();
-    this.answer = promise;
-    this.#worker.onmessage = ({ data }) => resolve(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      reject(new Error(`thread ${order.number} has ended: ${event.message}`));
-    };
-    this.#worker.postMessage(order);
+  /** Gives each its order; resolves with what they say at the end. */
+  run(orders: readonly FuzzThreadOrder[]): Promise<FuzzThreadAnswer[]> {
+    return Promise.all(this.#workers.map((worker, i) => answerOf(worker, orders[i]!)));
   }
 
   [Symbol.dispose](): void {
-    this.#worker.terminate();
+    for (const worker of this.#workers) worker.terminate();
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve(this[Symbol.dispose]());
+  }
+}
+
+function answerOf(worker: Worker, order: FuzzThreadOrder): Promise<FuzzThreadAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<FuzzThreadAnswer>();
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.onerror = (event) => {
+    event.preventDefault();
+    reject(new Error(`thread ${order.number} has ended: ${event.message}`));
+  };
+  worker.postMessage(order);
+  return promise;
 }
 
 /**
  * Runs random programs in three threads.
  *
+ * @param shared Workers that outlive it; null: it starts and ends some of its own
  * @throws what any of them finds, with its seed and steps
  */
-export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
+export async function fuzzThreads(
+  plan: FuzzThreadsPlan,
+  shared: FuzzWorkers | null = null,
+): Promise<FuzzReport> {
   await using dir = await tempDir();
   const { parts, end } = await openFuzzed(dir, plan);
   const { aio, prng, content } = parts;
@@ -104,11 +119,13 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
       rounds: plan.rounds,
       steps: Math.ceil(plan.steps / plan.rounds),
     };
-    using stack = new DisposableStack();
-    const threads = Array.from({ length: THREADS - 1 }, (_, i) => {
-      const seed = (plan.seed + (i + 1) * SEED_STEP) >>> 0;
-      return stack.use(new FuzzThread({ ...order, number: i + 1, seed }));
-    });
+    using ownWorkers = shared === null ? new FuzzWorkers() : null;
+    const others = (shared ?? ownWorkers)!.run(
+      Array.from({ length: THREADS - 1 }, (_, i) => {
+        const seed = (plan.seed + (i + 1) * SEED_STEP) >>> 0;
+        return { ...order, number: i + 1, seed };
+      }),
+    );
     const own = runProgram(
       {
         ...parts,
@@ -120,7 +137,7 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
       plan.steps,
       plan.sabotage,
     );
-    const answers = await answersOf(aio, own, threads);
+    const answers = await answersOf(aio, own, others);
     const faults = answers.flatMap(({ fault }) => fault ?? []);
     assertEquals(faults, [], describeSeed(plan.seed));
     for (const { file } of files) await file.close();
@@ -138,13 +155,13 @@ export async function fuzzThreads(plan: FuzzThreadsPlan): Promise<FuzzReport> {
 async function answersOf(
   aio: Aio,
   own: Promise<FuzzReport>,
-  threads: readonly FuzzThread[],
+  others: Promise<FuzzThreadAnswer[]>,
 ): Promise<FuzzThreadAnswer[]> {
-  const answers = Promise.all([own, ...threads.map(({ answer }) => answer)]);
+  const answers = Promise.all([own, others]);
   const isOver = await settles(answers);
   const state = () => JSON.stringify([aio.ios(), aio.backends()]);
   assert(isOver, `Not over in ${HANG_MS / 1000} s: ${isOver ? "" : state()}`);
-  return (await answers).slice(1) as FuzzThreadAnswer[];
+  return (await answers)[1];
 }
 
 function sumOf(reports: readonly FuzzReport[]): FuzzReport {

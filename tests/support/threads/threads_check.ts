@@ -11,17 +11,22 @@ import { openMethod } from "../core_methods.ts";
 import { missingBelongings, quietBelongings } from "../belongings.ts";
 import { testSeed } from "../prng.ts";
 import { METHODS_UNDER_TEST } from "../methods.ts";
-import { type LoadAnswer, startLoad } from "./load.ts";
+import { shareAmongTests } from "../shared.ts";
+import { type LoadAnswer, type RunningLoad, startLoad } from "./load.ts";
 
 const THREADS = 4;
 const TIME_LIMIT_MS = 180_000;
 /** Options of every Aio here. */
 const OPTIONS = { maxBackends: THREADS + 1, maxConcurrency: 16 };
 
-async function checkLoad(fixture: Fixture, iosPerThread: number): Promise<LoadAnswer[]> {
+async function checkLoad(
+  fixture: Fixture,
+  iosPerThread: number,
+  loadOf: () => RunningLoad,
+): Promise<LoadAnswer[]> {
   const { aio, file } = fixture;
   const seed = testSeed();
-  await using load = startLoad(THREADS);
+  const load = loadOf();
   const runLoad = (ios: number) =>
     load.run({ token: aio.token, file: file.token, method: aio.method, ios, seed }, TIME_LIMIT_MS);
   // What Deno starts for its first Workers stays.
@@ -45,23 +50,25 @@ export interface ThreadIos {
   readonly io_uring: number;
 }
 
-/** Registers the check for each method. */
+/** Registers the check for each method; the same Workers are the threads of all. */
 export function testThreads(ios: ThreadIos): void {
+  const loadOf = shareAmongTests(() => Promise.resolve(startLoad(THREADS)));
+
   Deno.test("held: four threads issue, await and complete each other's IO", async () => {
     await using fixture = await openHeld(OPTIONS);
-    const answers = await checkLoad(fixture, ios.held);
+    const answers = await checkLoad(fixture, ios.held, loadOf);
     for (const { performed } of answers) assert(performed > 0);
   });
 
   Deno.test("sync: four threads issue IO and await each other's", async () => {
     await using fixture = await openSync(OPTIONS);
-    await checkLoad(fixture, ios.sync);
+    await checkLoad(fixture, ios.sync, loadOf);
   });
 
   Deno.test("worker: four threads have more than the queue holds, and await each other's IO", async () => {
     const workers = { min: 2, max: 2, launchIntervalMs: 0 };
     await using fixture = await openMethod("worker", { ...OPTIONS, maxConcurrency: 64, workers });
-    await checkLoad(fixture, ios.worker);
+    await checkLoad(fixture, ios.worker, loadOf);
   });
 
   for (const maxConcurrency of [8, 1024]) {
@@ -71,7 +78,7 @@ export function testThreads(ios: ThreadIos): void {
       ignore: METHODS_UNDER_TEST.some(({ name, ignore }) => name === "io_uring" && ignore),
       async fn() {
         await using fixture = await openSync({ ...OPTIONS, method: "io_uring", maxConcurrency });
-        await checkLoad(fixture, ios.io_uring);
+        await checkLoad(fixture, ios.io_uring, loadOf);
       },
     });
   }

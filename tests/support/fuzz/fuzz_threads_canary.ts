@@ -1,0 +1,45 @@
+/**
+ * fuzz_threads_canary.ts: canaries of the random programs in several threads: each breaks a rule in
+ * one thread, which another one has to notice.
+ *
+ * @module
+ */
+
+import { assert, AssertionError, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { EIO } from "../../../ffi/errno.ts";
+import type { Aio } from "../../../storage/aio.ts";
+import { replace } from "../bells/bells.ts";
+import { testSeed } from "../prng.ts";
+import { fuzzThreads } from "./fuzz_threads.ts";
+
+const STEPS = 3000;
+
+/** Has this thread say something of the IO of others instead of performing it. */
+function endOthers(aio: Aio, resultOf: (handle: AioHandle) => number): Disposable {
+  const backend = backendOf(aio);
+  const perform = backend.performSynchronously.bind(backend);
+  return replace(backend, "performSynchronously", (handle) => {
+    if (handle.backendId === backend.id) perform(handle);
+    else backend.processCompletion(handle, resultOf(handle));
+  });
+}
+
+const CANARIES = {
+  // Of a flush that failed its file would tell, too.
+  "another thread's read ends with an error that there was not": (aio: Aio) =>
+    endOthers(aio, ({ operation, length }) => operation === "readv" ? -EIO : length),
+  "another thread's IO is said to be done, but is not": (aio: Aio) =>
+    endOthers(aio, ({ length }) => length),
+};
+
+/** Registers that it is found when a rule is broken. */
+export function testThreadsCanary(name: keyof typeof CANARIES): void {
+  const sabotage = CANARIES[name];
+  Deno.test(`held: fuzz canary: it is found when ${name}`, async () => {
+    const plan = { method: "held", seed: testSeed(), steps: STEPS, rounds: 1, sabotage };
+    const fault = await assertRejects(() => fuzzThreads(plan), Error);
+    assert(fault instanceof AssertionError && fault.message.includes("thread"), fault.stack);
+  });
+}
