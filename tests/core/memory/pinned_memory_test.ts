@@ -1,7 +1,7 @@
 /**
  * pinned_memory_test.ts: memory that a Worker adopted outlives the Worker, as IO of it may still be
- * performed; and it is let go by `close()`. Each program runs in a process of its own, which looks
- * at its own map of memory.
+ * performed; and it is let go by `close()`. One program does all that, one after the other, in a
+ * process that looks at its own map of memory.
  */
 
 import { assertEquals } from "@std/assert";
@@ -45,7 +45,7 @@ const WORKER = `
     else self.postMessage(await begin(data));
   };`;
 
-/** What the programs have in common; each has a function `run` that prints what it found. */
+/** What the parts of the program have in common. */
 const COMMON = `
   import { backendOf } from ${JSON.stringify(INSIDE_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
@@ -98,128 +98,123 @@ const COMMON = `
     return { worker, ...await ask(worker, { token: aio.token, file: file.token, ...how }) };
   };`;
 
-interface Ran {
-  readonly code: number;
-  readonly stderr: string;
-  readonly found: unknown;
-}
-
-/** Runs a program that prints what it found. */
-async function run(source: string, path: string, ...args: string[]): Promise<Ran> {
-  const program = `${COMMON}\n${source}`;
-  const result = await runProgram(program, {
-    flags: FLAGS,
-    args: [path, ...args],
-    timeLimitMs: 60_000,
-  });
-  const { code, stderr, stdout } = result;
-  return { code, stderr, found: stdout === "" ? null : JSON.parse(stdout) };
-}
-
-function testOnLinux(name: string, fn: (path: string) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore: !IS_LINUX,
-    async fn() {
-      await using dir = await tempDir();
-      await writeRandomFile(dir.join("data"), READ_BYTES, FILE_SEED);
-      await fn(dir.join("data"));
-    },
-  });
-}
-
 /** A Worker ends with an IO into its memory; the main thread has it performed. */
 const OUTLIVES = `
-  const [path, ending, state] = Deno.args;
-  const opened = await open(path);
-  const { aio, file } = opened;
-  const { worker, address, ref } = await start(opened, {
-    doesAdopt: true,
-    doesRead: true,
-    isStaged: state === "staged",
-  });
-  await end(aio, worker, ending);
-  const wasMapped = await isKept(address);
-  const before = bytesAt(address).every((byte) => byte === 7);
-  aio.waitSync(ref);
-  const row = aio.ios().find(({ ioId }) => ioId === ref.index);
-  const after = [...bytesAt(address)];
-  const expected = [...Deno.readFileSync(path)];
-  await file.close();
-  await aio.close();
-  console.log(JSON.stringify({
-    wasMapped,
-    before,
-    isRead: after.every((byte, i) => byte === expected[i]),
-    row: row === undefined ? null : [row.state, row.result, row.rawResult],
-  }));`;
-
-for (const ending of ["terminate", "self.close"]) {
-  for (const state of ["staged", "submitted"]) {
-    testOnLinux(`held: a ${state} read into adopted memory outlives ${ending}`, async (path) => {
-      const isSubmitted = state === "submitted";
-      assertEquals(await run(OUTLIVES, path, ending, state), {
-        code: 0,
-        stderr: "",
-        found: {
-          wasMapped: true,
-          before: true,
-          isRead: true,
-          // One that was staged is reaped, with everything of the dead thread.
-          row: isSubmitted ? ["COMPLETED_SHARED", "OK", READ_BYTES] : null,
-        },
-      });
+  const outlives = async (ending, state) => {
+    const opened = await open(path);
+    const { aio, file } = opened;
+    const { worker, address, ref } = await start(opened, {
+      doesAdopt: true,
+      doesRead: true,
+      isStaged: state === "staged",
     });
-  }
-}
+    await end(aio, worker, ending);
+    const wasMapped = await isKept(address);
+    const before = bytesAt(address).every((byte) => byte === 7);
+    aio.waitSync(ref);
+    const row = aio.ios().find(({ ioId }) => ioId === ref.index);
+    const after = [...bytesAt(address)];
+    const expected = [...Deno.readFileSync(path)];
+    await file.close();
+    await aio.close();
+    return {
+      wasMapped,
+      before,
+      isRead: after.every((byte, i) => byte === expected[i]),
+      row: row === undefined ? null : [row.state, row.result, row.rawResult],
+    };
+  };`;
 
 /** A Worker ends that adopted its memory, or did not. */
 const ENDS = `
-  const [path, adopts] = Deno.args;
-  const opened = await open(path);
-  const doesAdopt = adopts === "adopted";
-  const { worker, address } = await start(opened, { doesAdopt });
-  const wasMapped = isMapped(address);
-  await end(opened.aio, worker, "terminate");
-  const isMappedStill = doesAdopt ? await isKept(address) : !(await isLetGo(address));
-  await opened.file.close();
-  await opened.aio.close();
-  console.log(JSON.stringify({ wasMapped, isMappedStill }));`;
-
-testOnLinux("held: adopted memory stays mapped after terminate()", async (path) => {
-  const found = { wasMapped: true, isMappedStill: true };
-  assertEquals(await run(ENDS, path, "adopted"), { code: 0, stderr: "", found });
-});
-
-testOnLinux(
-  "held canary: memory that nobody adopted is unmapped after terminate()",
-  async (path) => {
-    const found = { wasMapped: true, isMappedStill: false };
-    assertEquals(await run(ENDS, path, "plain"), { code: 0, stderr: "", found });
-  },
-);
+  const ends = async (doesAdopt) => {
+    const opened = await open(path);
+    const { worker, address } = await start(opened, { doesAdopt });
+    const wasMapped = isMapped(address);
+    await end(opened.aio, worker, "terminate");
+    const isMappedStill = doesAdopt ? await isKept(address) : !(await isLetGo(address));
+    await opened.file.close();
+    await opened.aio.close();
+    return { wasMapped, isMappedStill };
+  };`;
 
 /** A Worker that lives on closes, then the main thread does. */
 const CLOSES = `
-  const [path] = Deno.args;
-  const opened = await open(path);
-  const { worker, address } = await start(opened, { doesAdopt: true });
-  const isTheirsKept = await isKept(address, worker);
-  await ask(worker, "close");
-  const isTheirsLetGo = await isLetGo(address, worker);
-  const ownAddress = (() => {
-    const memory = new SharedArrayBuffer(${MEMORY_BYTES});
-    opened.aio.adoptMemory(memory);
-    return backendOf(opened.aio).libc.addressOf(new Uint8Array(memory, 4096));
-  })();
-  const isOwnKept = await isKept(ownAddress);
-  await opened.file.close();
-  await opened.aio.close();
-  const isOwnLetGo = await isLetGo(ownAddress);
-  worker.terminate();
-  console.log(JSON.stringify({ isTheirsKept, isTheirsLetGo, isOwnKept, isOwnLetGo }));`;
+  const closes = async () => {
+    const opened = await open(path);
+    const { worker, address } = await start(opened, { doesAdopt: true });
+    const isTheirsKept = await isKept(address, worker);
+    await ask(worker, "close");
+    const isTheirsLetGo = await isLetGo(address, worker);
+    const ownAddress = (() => {
+      const memory = new SharedArrayBuffer(${MEMORY_BYTES});
+      opened.aio.adoptMemory(memory);
+      return backendOf(opened.aio).libc.addressOf(new Uint8Array(memory, 4096));
+    })();
+    const isOwnKept = await isKept(ownAddress);
+    await opened.file.close();
+    await opened.aio.close();
+    const isOwnLetGo = await isLetGo(ownAddress);
+    worker.terminate();
+    return { isTheirsKept, isTheirsLetGo, isOwnKept, isOwnLetGo };
+  };`;
 
-testOnLinux("held: adopted memory is let go by close() in a thread that lives on", async (path) => {
-  const found = { isTheirsKept: true, isTheirsLetGo: true, isOwnKept: true, isOwnLetGo: true };
-  assertEquals(await run(CLOSES, path), { code: 0, stderr: "", found });
-});
+/** What a part of the program is to find, and how it is called, by the name of its test. */
+const PARTS: Record<string, { readonly call: string; readonly found: unknown }> = {};
+
+for (const ending of ["terminate", "self.close"]) {
+  for (const state of ["staged", "submitted"]) {
+    PARTS[`held: a ${state} read into adopted memory outlives ${ending}`] = {
+      call: `outlives("${ending}", "${state}")`,
+      found: {
+        wasMapped: true,
+        before: true,
+        isRead: true,
+        // One that was staged is reaped, with everything of the dead thread.
+        row: state === "submitted" ? ["COMPLETED_SHARED", "OK", READ_BYTES] : null,
+      },
+    };
+  }
+}
+PARTS["held: adopted memory stays mapped after terminate()"] = {
+  call: "ends(true)",
+  found: { wasMapped: true, isMappedStill: true },
+};
+PARTS["held canary: memory that nobody adopted is unmapped after terminate()"] = {
+  call: "ends(false)",
+  found: { wasMapped: true, isMappedStill: false },
+};
+PARTS["held: adopted memory is let go by close() in a thread that lives on"] = {
+  call: "closes()",
+  found: { isTheirsKept: true, isTheirsLetGo: true, isOwnKept: true, isOwnLetGo: true },
+};
+
+/** Runs all parts. @returns what each found */
+async function run(): Promise<Record<string, unknown>> {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("data"), READ_BYTES, FILE_SEED);
+  const calls = Object.entries(PARTS).map(([name, { call }]) =>
+    `found[${JSON.stringify(name)}] = await ${call};`
+  );
+  const program = `
+    const [path] = Deno.args;
+    ${[COMMON, OUTLIVES, ENDS, CLOSES].join("\n")}
+    const found = {};
+    ${calls.join("\n")}
+    console.log(JSON.stringify(found));`;
+  const args = [dir.join("data")];
+  const options = { flags: FLAGS, args, timeLimitMs: 60_000 };
+  const { code, stderr, stdout } = await runProgram(program, options);
+  assertEquals([code, stderr], [0, ""]);
+  return JSON.parse(stdout);
+}
+
+let outcome: ReturnType<typeof run> | null = null;
+
+for (const [name, { found }] of Object.entries(PARTS)) {
+  Deno.test({
+    name,
+    ignore: !IS_LINUX,
+    fn: async () => assertEquals((await (outcome ??= run()))[name], found),
+  });
+}
