@@ -42,6 +42,12 @@ export interface SentinelAnswer {
 }
 
 /** What the program prints. */
+export interface SentinelReports {
+  readonly threads: SentinelReport;
+  readonly canary: SentinelReport;
+}
+
+/** What was done and found. */
 export interface SentinelReport {
   /** IOs that were held until their issuer had ended or collected, and then performed. */
   readonly performed: number;

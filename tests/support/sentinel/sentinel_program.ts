@@ -1,10 +1,10 @@
 /**
  * sentinel_program.ts: several threads issue IO into all kinds of memory, forget it, and some of
  * them end; all memory that becomes free is filled with sentinels; only then is the IO performed,
- * by the main thread. Prints a {@linkcode SentinelReport} as JSON.
+ * by the main thread. Before, a canary points an IO at plain memory by force, so that it must be
+ * found. Prints {@linkcode SentinelReports} as JSON.
  *
- * Arguments: `threads` or `canary`, the path of the file, a seed. The canary points an IO at plain
- * memory by force, so that it must be found.
+ * Arguments: the path of the file, a seed, how many rounds.
  *
  * @module
  */
@@ -26,12 +26,13 @@ import {
   type SentinelAnswer,
   type SentinelOrder,
   type SentinelReport,
+  type SentinelReports,
   Sentinels,
 } from "./sentinel.ts";
 
-const ROUNDS = 3;
 const ENDINGS: readonly Ending[] = ["close", "terminate", "selfClose"];
-const SENTINEL_BYTES = 4 * 1_048_576;
+/** Of each size, twice in each round: in all rounds. */
+const SENTINEL_BYTES = 12 * 1_048_576;
 const CANARY_BYTES = 65_536;
 const COLLECT_EVERY_BYTES = 16 * 1_048_576;
 const CANARY_BYTES_MAX = 256 * 1_048_576;
@@ -64,15 +65,15 @@ class Sentinel {
   }
 
   /** One Worker of each ending. */
-  async round(): Promise<void> {
+  async round(sentinelBytes: number): Promise<void> {
     const workers = await Promise.all(ENDINGS.map((ending) => this.#startWorker(ending)));
     const { plain } = issueAndForget(this.#aio, this.#file, this.#random, 2);
     this.#aio.submitStaged();
-    this.#sentinels.addOfEachSize(SENTINEL_BYTES);
+    this.#sentinels.addOfEachSize(sentinelBytes);
     await this.#endSome(workers);
     collect();
     // What the dead ones had is free by now, as far as it will ever be.
-    this.#sentinels.addOfEachSize(SENTINEL_BYTES);
+    this.#sentinels.addOfEachSize(sentinelBytes);
     this.#performAll();
     backendOf(this.#aio).reapDead();
     await Promise.all(plain);
@@ -185,22 +186,37 @@ function answerOf<T>(worker: Worker, message: SentinelOrder | "end"): Promise<T>
   return promise;
 }
 
-async function main(): Promise<void> {
-  const [mode, path, seed] = Deno.args;
+/** Runs one thing with an Aio of its own. */
+async function report(
+  path: string,
+  seed: number,
+  run: (sentinel: Sentinel) => Promise<void>,
+): Promise<SentinelReport> {
   const held = new HeldMethod();
   const options = { method: "held", arenaBytes: 32 * 1_048_576, maxBackends: 8 };
   const aio = await Aio.open(options, [held]);
-  const file = await aio.openFile(path!);
-  const sentinel = new Sentinel(aio, file, held, Number(seed));
-  if (mode === "canary") {
-    if (!sentinel.canary()) throw new Error("No sentinel came where the memory had been");
-  } else {
-    for (let round = 0; round < ROUNDS; round++) await sentinel.round();
-  }
-  const report = sentinel.report();
+  const file = await aio.openFile(path);
+  const sentinel = new Sentinel(aio, file, held, seed);
+  await run(sentinel);
+  const found = sentinel.report();
   await file.close();
   await aio.close();
-  Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(report)));
+  return found;
+}
+
+async function main(): Promise<void> {
+  const [path, seed, rounds] = Deno.args;
+  const canary = await report(path!, 1, (sentinel) => {
+    if (!sentinel.canary()) throw new Error("No sentinel came where the memory had been");
+    return Promise.resolve();
+  });
+  const threads = await report(path!, Number(seed), async (sentinel) => {
+    for (let round = 0; round < Number(rounds); round++) {
+      await sentinel.round(SENTINEL_BYTES / Number(rounds));
+    }
+  });
+  const reports: SentinelReports = { threads, canary };
+  Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(reports)));
 }
 
 if (import.meta.main) await main();
