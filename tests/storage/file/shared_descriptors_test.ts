@@ -84,9 +84,9 @@ async function withOther(
   assertEquals(backendOf(aio).files.count, 0);
 }
 
-/** How often the file is open, but for the lock's own. */
+/** How often the file is open, but for the two of the lock. */
 function descriptorsOf(path: string): number {
-  return countDescriptorsOf(path) - 1;
+  return countDescriptorsOf(path) - 2;
 }
 
 testShared(
