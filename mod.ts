@@ -21,7 +21,14 @@
  */
 
 export { Aio, AioFile } from "./storage/mod.ts";
-export type { Alignment, DirectMode, OpenFileOptions, TransferOptions } from "./storage/mod.ts";
+export type {
+  Alignment,
+  DirectMode,
+  FileTransfer,
+  ManyTransfersError,
+  OpenFileOptions,
+  TransferOptions,
+} from "./storage/mod.ts";
 export { AioApiError, AioInvariantError, AioSystemError } from "./core/mod.ts";
 export type {
   AioOptions,

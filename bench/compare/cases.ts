@@ -43,6 +43,7 @@ export interface Peers {
 export const BLOCK_BYTES = 4096;
 const TASKS = 32;
 const CACHED = "ours, arena";
+const MANY = "ours, readAtMany";
 const PLAIN = "ours, plain memory";
 const OURS = "ours";
 const POOL = "ours, pool";
@@ -69,6 +70,7 @@ function plainOrder(path: string, fileBytes: number): OursOrder {
     direct: false,
     writes: false,
     isPlain: false,
+    isMany: false,
     isSequential: false,
     hasSmallPages: false,
     workers: null,
@@ -110,6 +112,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       direct: false,
       contenders: {
         [CACHED]: own(CACHED),
+        [MANY]: own(MANY, { isMany: true }),
         [PLAIN]: own(PLAIN, { isPlain: true }),
         [POOL]: own(POOL, { method: "worker" }),
         [FIO]: withFio(false, TASKS),
@@ -124,6 +127,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         { what: "32 tasks await readAt, page cache", ours: CACHED, peer: DENO_FILE, wanted: 8 },
         { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE_IN_DENO, wanted: 20 },
         { what: "32 tasks await readAt, page cache", ours: CACHED, peer: NODE, wanted: 2 },
+        { what: "readAtMany of 32, page cache", ours: MANY, peer: FIO, wanted: 1.1 },
         { what: "32 tasks, plain Uint8Array, page cache", ours: PLAIN, peer: FIO, wanted: 0.7 },
         { what: "worker: 32 tasks, page cache", ours: POOL, peer: DENO_FILE, wanted: 3 },
       ],

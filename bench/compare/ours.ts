@@ -23,6 +23,8 @@ export interface OursOrder {
   readonly writes: boolean;
   /** Plain memory of each task, which goes through bounce buffers; else that of the arena. */
   readonly isPlain: boolean;
+  /** All tasks' blocks by one call, which one task awaits again and again. */
+  readonly isMany: boolean;
   /** One block after another instead of random ones. */
   readonly isSequential: boolean;
   /** The arena in pages of 4 KiB, which lie anywhere, instead of huge ones. */
@@ -59,6 +61,20 @@ const nextOffset = order.isSequential
 const operation = writes
   ? (task: number) => file.writeAt(buffers[task]!, nextOffset())
   : (task: number) => file.readAt(buffers[task]!, nextOffset());
+
+/** @returns reads all blocks at the next offsets, by one call */
+function manyReads(): () => Promise<unknown> {
+  const list = buffers.map((buffer) => ({ buffer, offset: 0 }));
+  return () => {
+    for (const transfer of list) transfer.offset = nextOffset();
+    return file.readAtMany(list);
+  };
+}
+
+async function runMany(seconds: number) {
+  const { iops, cpuUs, ...latencies } = await runTasks(1, seconds, manyReads());
+  return { ...latencies, iops: iops * tasks, cpuUs: cpuUs / tasks };
+}
 
 /** What the system is asked for counts for memory that nobody has touched yet. */
 function takeSmallPages(): void {
@@ -97,6 +113,7 @@ async function runTicking(seconds: number) {
   return { ...result, ticksKept: ticks / (seconds * 1000 / TICK_MS) };
 }
 
-await serveRuns((seconds: number) =>
-  order.ticks ? runTicking(seconds) : runTasks(tasks, seconds, operation)
-);
+await serveRuns((seconds: number) => {
+  if (order.isMany) return runMany(seconds);
+  return order.ticks ? runTicking(seconds) : runTasks(tasks, seconds, operation);
+});

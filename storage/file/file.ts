@@ -12,6 +12,7 @@ import { type Alignment, misalignment } from "./alignment.ts";
 import type { FileInside } from "./file_inside.ts";
 import { checkSize, type TransferOptions } from "./file_parts.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
+import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
 // A constant of this module's own: V8 folds it, and loads an imported one anew at each use.
@@ -113,6 +114,37 @@ export class AioFile implements AsyncDisposable, Disposable {
     return called(flushedWrite(this.#file, written), options?.signal);
   }
 
+  /**
+   * Reads at many offsets: one submit for up to 32, and one promise.
+   *
+   * @param transfers buffers and offsets, each as for {@linkcode readAt}
+   * @param options a signal to end the wait
+   * @returns the bytes of each, in the order of the list, when all have ended
+   * @throws as {@linkcode readAt}. What cannot be read by its arguments is refused before anything
+   *   starts. If some fail the error is that of the first, with its `index`, and the `results` of
+   *   all: their bytes, or null for those that failed.
+   */
+  readAtMany(transfers: readonly FileTransfer[], options?: TransferOptions): Promise<number[]> {
+    return called(this.#transferMany("read", transfers, options), options?.signal);
+  }
+
+  /**
+   * Writes at many offsets: one submit for up to 32, and one promise.
+   *
+   * @param transfers buffers and offsets, each as for {@linkcode writeAt}; those that overlap are
+   *   written in no order
+   * @param options a signal to end the wait
+   * @returns the bytes of each: all
+   * @throws as {@linkcode readAtMany}
+   */
+  writeAtMany(transfers: readonly FileTransfer[], options?: TransferOptions): Promise<number[]> {
+    const written = this.#transferMany("write", transfers, options);
+    return called(
+      this.#file.isDurable ? flushedWrite(this.#file, written) : written,
+      options?.signal,
+    );
+  }
+
   /** As {@linkcode readAt}, blocking the thread. */
   readAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
     return this.#transferSync("read", buffers, offset);
@@ -171,6 +203,22 @@ export class AioFile implements AsyncDisposable, Disposable {
     } catch (error) {
       const { readAt, writeAt } = AioFile.prototype;
       return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
+    }
+  }
+
+  #transferMany(
+    direction: Direction,
+    transfers: readonly FileTransfer[],
+    options: TransferOptions | undefined,
+  ): Promise<number[]> {
+    const file = this.#file;
+    const signal = options?.signal;
+    try {
+      signal?.throwIfAborted();
+      file.checkOpen(direction);
+      return file.transfers.takeMany().start(file, direction, transfers, signal);
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 

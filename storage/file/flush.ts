@@ -119,13 +119,13 @@ function cannotSync({ path }: FlushFile): string {
   return `Cannot sync ${shown(path)}`;
 }
 
-/** Awaits a write of a file opened with `O_DSYNC`, which is a flush as well. @returns its bytes */
-export async function flushedWrite(file: FlushFile, written: Promise<number>): Promise<number> {
+/** Awaits a write of a file opened with `O_DSYNC`, which is a flush as well. @returns its value */
+export async function flushedWrite<T>(file: FlushFile, written: Promise<T>): Promise<T> {
   file.begin();
   try {
-    const bytes = await written;
+    const done = await written;
     await file.flushFailure.settle(cannotWrite(file), "pwritev");
-    return bytes;
+    return done;
   } catch (error) {
     throw file.flushFailure.noteTold(error);
   } finally {

@@ -1,10 +1,9 @@
 /**
  * transfer.ts: how `readAt` and `writeAt` become IOs of the core.
  *
- * Most transfers are one IO: one buffer, room for it, a handle at hand. They take the fast path, a
- * reused object that is wait reference, return slot and waiter in one, and one promise. Everything
- * else (several buffers, splits, short transfers, retries, waiting for handles or space, signals)
- * takes the slow path, an async function.
+ * Most transfers are one IO: one buffer, room for it, a handle at hand. They take the fast path
+ * (fast_transfer.ts). Everything else (several buffers, splits, short transfers, retries, waiting
+ * for handles or space, signals) takes the slow path, an async function.
  *
  * Buffers in the arena or in adopted memory go straight to the kernel. All others are bounced,
  * except in the blocking calls on buffered files: there the kernel is done with the memory when the
@@ -19,20 +18,20 @@ import {
   backendOf,
   called,
   COUNTER,
-  isAligned,
   TRANSFER_BYTES_MAX,
 } from "../../core/inside.ts";
 import {
   type AioCore,
   type AioHandle,
   AioReturn,
-  type CompletionWaiter,
   invalidWaitRef,
   type StartOptions,
   type WaitRef,
 } from "../../core/mod.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
+import { FastTransfer } from "./fast_transfer.ts";
+import { ManyTransfer } from "./many_transfer.ts";
 import {
   advance,
   closedMeanwhile,
@@ -44,12 +43,7 @@ import {
   type TransferRequest,
   withProgress,
 } from "./transfer_request.ts";
-import { becameSmaller, ViewCursor } from "./view_cursor.ts";
-
-/**
- * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
- */
-const AT_ONCE = Promise.resolve();
+import { ViewCursor } from "./view_cursor.ts";
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 
@@ -62,6 +56,7 @@ export class Transfers {
   /** Where bytes are bounced. */
   readonly space: BounceSpace;
   readonly #pool: FastTransfer[] = [];
+  readonly #manyPool: ManyTransfer[] = [];
   /** Those that go straight to and from the user's memory, in pieces. */
   readonly #straight = new Set<TransferRequest>();
   /** For the blocking calls, which do not nest. */
@@ -94,24 +89,20 @@ export class Transfers {
     buffer: Uint8Array,
     offset: number,
   ): Promise<number> | null {
-    const { backend } = this;
-    const bytes = buffer.byteLength;
-    if (backend.hasHandedOut || backend.acquireQueue.length > 0) return null;
-    const bounce = this.isStraight(buffer) ? null : this.#tryBounce(file, bytes);
-    if (bounce === undefined || bytes > TRANSFER_BYTES_MAX) return null;
     const transfer = this.#pool.pop() ?? new FastTransfer(this);
-    if (transfer.tryStart(file, direction, buffer, bounce, offset)) return transfer.settle();
-    if (bounce !== null) this.space.giveBack(bounce);
+    if (transfer.tryStart(file, direction, buffer, offset)) return transfer.settle();
     this.#pool.push(transfer);
     return null;
   }
 
-  /** @returns undefined if there is no room, or the transfer needs more than one piece */
-  #tryBounce(file: TransferFile, bytes: number): Uint8Array<SharedArrayBuffer> | undefined {
-    if (bytes > this.space.pieceBytesMax || !isAligned(bytes, file.alignment.offset)) {
-      return undefined;
-    }
-    return this.space.tryTake(bytes, file.alignment.memory) ?? undefined;
+  /** Takes an object for the transfers of one call. */
+  takeMany(): ManyTransfer {
+    return this.#manyPool.pop() ?? new ManyTransfer(this);
+  }
+
+  /** Takes it back. */
+  recycleMany(many: ManyTransfer): void {
+    this.#manyPool.push(many);
   }
 
   /**
@@ -315,125 +306,6 @@ export class Transfers {
     return outcomeOf(ret);
   }
 }
-
-/** A transfer of one buffer as one IO; made once and used again. */
-class FastTransfer implements WaitRef, CompletionWaiter {
-  index = 0;
-  generation = 0;
-  readonly #transfers: Transfers;
-  readonly #ret = new AioReturn();
-  #file: TransferFile | null = null;
-  #direction: Direction = "read";
-  #buffer: Uint8Array | null = null;
-  #bytes = 0;
-  #bounce: Uint8Array<SharedArrayBuffer> | null = null;
-  #offset = 0;
-  #resolve: (bytes: number | Promise<number>) => void = ignore;
-
-  constructor(transfers: Transfers) {
-    this.#transfers = transfers;
-  }
-
-  /** One function for all its promises. */
-  readonly #keep = (resolve: (bytes: number | Promise<number>) => void): void => {
-    this.#resolve = resolve;
-  };
-
-  /** @returns false if no handle is free */
-  tryStart(
-    file: TransferFile,
-    direction: Direction,
-    buffer: Uint8Array,
-    bounce: Uint8Array<SharedArrayBuffer> | null,
-    offset: number,
-  ): boolean {
-    let handle: AioHandle | null = null;
-    try {
-      handle = this.#transfers.backend.tryAcquire(null, this.#ret);
-      if (handle === null) return false;
-      handle.waitRef(this);
-      if (bounce !== null && direction === "write") bounce.set(buffer);
-      handle.setIovec(bounce ?? buffer);
-      file.start(direction, handle, offset, END_OF_TURN);
-    } catch (error) {
-      if (handle?.state === "handedOut") handle.release();
-      if (bounce !== null) this.#transfers.space.giveBack(bounce);
-      throw error;
-    }
-    file.begin();
-    this.#file = file;
-    this.#direction = direction;
-    this.#buffer = buffer;
-    this.#bytes = bounce === null ? buffer.byteLength : bounce.byteLength;
-    this.#bounce = bounce;
-    this.#offset = offset;
-    return true;
-  }
-
-  /** The promise of the bytes. @throws if the IO is over already, and failed */
-  settle(): Promise<number> {
-    const { waiting } = this.#transfers.backend;
-    // What is in the page cache is there once this turn's IOs were submitted.
-    if (!this.#file!.direct && waiting.isStaged(this)) return AT_ONCE.then(this.#afterSubmit);
-    if (waiting.whenDone(this, this)) return this.#settleNow();
-    return new Promise(this.#keep);
-  }
-
-  readonly #afterSubmit = (): number | Promise<number> =>
-    this.#transfers.backend.waiting.whenDone(this, this)
-      ? this.#outcome()
-      : new Promise(this.#keep);
-
-  #settleNow(): Promise<number> {
-    const bytes = this.#finish();
-    return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
-  }
-
-  completed(): void {
-    const resolve = this.#resolve;
-    resolve(this.#outcome());
-  }
-
-  /** The bytes, or a promise that rejects with the error. */
-  #outcome(): number | Promise<number> {
-    try {
-      return this.#finish();
-    } catch (error) {
-      return called(Promise.reject(error));
-    }
-  }
-
-  /** Takes the outcome; the object is free for another transfer afterwards. */
-  #finish(): number | Promise<number> {
-    const file = this.#file!;
-    const buffer = this.#buffer!;
-    const bounce = this.#bounce;
-    const direction = this.#direction;
-    const offset = this.#offset;
-    const outcome = outcomeOf(this.#ret);
-    const bytes = this.#bytes;
-    this.#file = null;
-    this.#buffer = null;
-    this.#bounce = null;
-    this.#resolve = ignore;
-    this.#transfers.recycle(this);
-    try {
-      if (bounce !== null && direction === "read" && outcome > 0) {
-        if (buffer.byteLength !== bytes) throw becameSmaller("read");
-        buffer.set(outcome === bytes ? bounce : bounce.subarray(0, outcome));
-      }
-    } finally {
-      if (bounce !== null) this.#transfers.space.giveBack(bounce);
-      file.end();
-    }
-    if (outcome === bytes) return outcome;
-    const transfers = this.#transfers;
-    const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
-    return typeof rest === "number" ? rest : transfers.runSlowly(rest);
-  }
-}
-
-function ignore(): void {}
 
 /** Prepares and starts a handle for one piece. */
 function startPiece(

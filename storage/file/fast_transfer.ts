@@ -1,0 +1,228 @@
+/**
+ * fast_transfer.ts: a transfer of one buffer as one IO: a reused object that is wait reference,
+ * return slot and waiter in one, and one promise. How such an IO is started, and how its bytes are
+ * taken out of the bounce space, serves many transfers of one call, too (many_transfer.ts).
+ *
+ * @module
+ */
+
+import { type Backend, called, isAligned, TRANSFER_BYTES_MAX } from "../../core/inside.ts";
+import {
+  type AioHandle,
+  AioReturn,
+  type CompletionWaiter,
+  type StartOptions,
+  type WaitRef,
+} from "../../core/mod.ts";
+import type { BounceSpace } from "./bounce.ts";
+import {
+  type Direction,
+  outcomeOf,
+  type TransferFile,
+  type TransferRequest,
+} from "./transfer_request.ts";
+import { becameSmaller } from "./view_cursor.ts";
+
+/**
+ * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
+ */
+export const AT_ONCE: Promise<void> = Promise.resolve();
+
+const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
+
+/** What a fast transfer needs of all transfers: `Transfers` in transfer.ts. */
+export interface TransferHost {
+  /** Has the handles. */
+  readonly backend: Backend;
+  /** Where bytes are bounced. */
+  readonly space: BounceSpace;
+  /** Whether the kernel may be pointed at a view while nobody holds it. */
+  isStraight(view: Uint8Array): boolean;
+  /** What there is to do after an IO that was short, failed or interrupted. */
+  restOf(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+    outcome: number,
+    isStraight: boolean,
+  ): TransferRequest | number;
+  /** Does a transfer in as many IOs as it takes. */
+  runSlowly(request: TransferRequest): Promise<number>;
+}
+
+/**
+ * Starts a transfer of one buffer as one IO, if that is possible right now.
+ *
+ * @param ret takes the outcome
+ * @param ref is filled: what to wait for
+ * @returns the bounce space that it takes, or null if it goes straight to the buffer; undefined if
+ *   it takes more than one IO, or there is no handle or room now
+ */
+export function tryStartOne(
+  transfers: TransferHost,
+  file: TransferFile,
+  direction: Direction,
+  buffer: Uint8Array,
+  offset: number,
+  ret: AioReturn,
+  ref: WaitRef,
+): Uint8Array<SharedArrayBuffer> | null | undefined {
+  const { backend, space } = transfers;
+  if (backend.hasHandedOut || backend.acquireQueue.length > 0) return undefined;
+  const bounce = transfers.isStraight(buffer)
+    ? null
+    : tryBounce(transfers, file, buffer.byteLength);
+  if (bounce === undefined || buffer.byteLength > TRANSFER_BYTES_MAX) return undefined;
+  let handle: AioHandle | null = null;
+  try {
+    handle = backend.tryAcquire(null, ret);
+    if (handle !== null) {
+      handle.waitRef(ref);
+      if (bounce !== null && direction === "write") bounce.set(buffer);
+      handle.setIovec(bounce ?? buffer);
+      file.start(direction, handle, offset, END_OF_TURN);
+      return bounce;
+    }
+  } catch (error) {
+    if (handle?.state === "handedOut") handle.release();
+    if (bounce !== null) space.giveBack(bounce);
+    throw error;
+  }
+  if (bounce !== null) space.giveBack(bounce);
+  return undefined;
+}
+
+/** @returns undefined if there is no room, or the transfer needs more than one piece */
+function tryBounce(
+  { space }: TransferHost,
+  { alignment }: TransferFile,
+  bytes: number,
+): Uint8Array<SharedArrayBuffer> | undefined {
+  if (bytes > space.pieceBytesMax || !isAligned(bytes, alignment.offset)) return undefined;
+  return space.tryTake(bytes, alignment.memory) ?? undefined;
+}
+
+/**
+ * Takes what was read out of the bounce space, and gives that back.
+ *
+ * @throws {TypeError} if the buffer has become smaller meanwhile
+ */
+export function takeBounced(
+  { space }: TransferHost,
+  direction: Direction,
+  buffer: Uint8Array,
+  bounce: Uint8Array<SharedArrayBuffer>,
+  outcome: number,
+): void {
+  try {
+    if (direction === "write" || outcome <= 0) return;
+    if (buffer.byteLength !== bounce.byteLength) throw becameSmaller("read");
+    buffer.set(outcome === bounce.byteLength ? bounce : bounce.subarray(0, outcome));
+  } finally {
+    space.giveBack(bounce);
+  }
+}
+
+/** A transfer of one buffer as one IO; made once and used again. */
+export class FastTransfer implements WaitRef, CompletionWaiter {
+  index = 0;
+  generation = 0;
+  readonly #transfers: TransferHost & { recycle(transfer: FastTransfer): void };
+  readonly #ret = new AioReturn();
+  #file: TransferFile | null = null;
+  #direction: Direction = "read";
+  #buffer: Uint8Array | null = null;
+  #bytes = 0;
+  #bounce: Uint8Array<SharedArrayBuffer> | null = null;
+  #offset = 0;
+  #resolve: (bytes: number | Promise<number>) => void = ignore;
+
+  constructor(transfers: TransferHost & { recycle(transfer: FastTransfer): void }) {
+    this.#transfers = transfers;
+  }
+
+  /** One function for all its promises. */
+  readonly #keep = (resolve: (bytes: number | Promise<number>) => void): void => {
+    this.#resolve = resolve;
+  };
+
+  /** @returns false if it takes more than one IO, or there is no handle or room for it now */
+  tryStart(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+  ): boolean {
+    const bounce = tryStartOne(this.#transfers, file, direction, buffer, offset, this.#ret, this);
+    if (bounce === undefined) return false;
+    file.begin();
+    this.#file = file;
+    this.#direction = direction;
+    this.#buffer = buffer;
+    this.#bytes = bounce === null ? buffer.byteLength : bounce.byteLength;
+    this.#bounce = bounce;
+    this.#offset = offset;
+    return true;
+  }
+
+  /** The promise of the bytes. @throws if the IO is over already, and failed */
+  settle(): Promise<number> {
+    const { waiting } = this.#transfers.backend;
+    // What is in the page cache is there once this turn's IOs were submitted.
+    if (!this.#file!.direct && waiting.isStaged(this)) return AT_ONCE.then(this.#afterSubmit);
+    if (waiting.whenDone(this, this)) return this.#settleNow();
+    return new Promise(this.#keep);
+  }
+
+  readonly #afterSubmit = (): number | Promise<number> =>
+    this.#transfers.backend.waiting.whenDone(this, this)
+      ? this.#outcome()
+      : new Promise(this.#keep);
+
+  #settleNow(): Promise<number> {
+    const bytes = this.#finish();
+    return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
+  }
+
+  completed(): void {
+    const resolve = this.#resolve;
+    resolve(this.#outcome());
+  }
+
+  /** The bytes, or a promise that rejects with the error. */
+  #outcome(): number | Promise<number> {
+    try {
+      return this.#finish();
+    } catch (error) {
+      return called(Promise.reject(error));
+    }
+  }
+
+  /** Takes the outcome; the object is free for another transfer afterwards. */
+  #finish(): number | Promise<number> {
+    const file = this.#file!;
+    const buffer = this.#buffer!;
+    const bounce = this.#bounce;
+    const direction = this.#direction;
+    const offset = this.#offset;
+    const outcome = outcomeOf(this.#ret);
+    const bytes = this.#bytes;
+    this.#file = null;
+    this.#buffer = null;
+    this.#bounce = null;
+    this.#resolve = ignore;
+    this.#transfers.recycle(this);
+    try {
+      if (bounce !== null) takeBounced(this.#transfers, direction, buffer, bounce, outcome);
+    } finally {
+      file.end();
+    }
+    if (outcome === bytes) return outcome;
+    const transfers = this.#transfers;
+    const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
+    return typeof rest === "number" ? rest : transfers.runSlowly(rest);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,293 @@
+/**
+ * many_transfer.ts: how `readAtMany` and `writeAtMany` become IOs: many transfers of one file, one
+ * submit, one promise, and no object an IO, as the slots of a finished call serve the next.
+ *
+ * All are checked before the first one starts. Each that is one IO takes the fast path, as long as
+ * there are handles and room; the others take the slow path of transfer.ts, one by one. The promise
+ * settles when all have ended, so that the buffers are the caller's again whatever came of them.
+ *
+ * @module
+ */
+
+import { checkEnd, shown } from "../../core/inside.ts";
+import { AioReturn, type CompletionWaiter, invalidWaitRef, type WaitRef } from "../../core/mod.ts";
+import { type AddressOf, misalignment } from "./alignment.ts";
+import { AT_ONCE, takeBounced, type TransferHost, tryStartOne } from "./fast_transfer.ts";
+import {
+  type Direction,
+  isOneIo,
+  outcomeOf,
+  type TransferFile,
+  type TransferRequest,
+  transferRequest,
+} from "./transfer_request.ts";
+
+/** One of many transfers. */
+export interface FileTransfer {
+  /** What is filled or written. It must not be used, or change, until the promise settles. */
+  readonly buffer: Uint8Array;
+  /** In bytes from the start of the file. */
+  readonly offset: number;
+}
+
+/** What the error of one of many transfers tells beside what it tells alone. */
+export interface ManyTransfersError extends Error {
+  /** Which one failed: the first in the list. */
+  readonly index: number;
+  /** The bytes of each; null: it failed, too. */
+  readonly results: readonly (number | null)[];
+}
+
+/** The file of many transfers. */
+export interface ManyTransfersFile extends TransferFile {
+  /** Where memory is that the kernel may keep. */
+  readonly addressOf: AddressOf;
+  /** Refuses a transfer that the file was not opened for, or that has no place in any file. */
+  checkAccess(direction: Direction, offset: number): void;
+}
+
+/** Does what is not one IO, and takes the object of a call back. */
+interface ManyTransferHost extends TransferHost {
+  recycleMany(many: ManyTransfer): void;
+}
+
+/** Which way one of the transfers goes: as one IO, as several, or it has ended already. */
+const FAST = 0;
+const SLOW = 1;
+const ENDED = 2;
+
+/** What became of the transfers of one call. */
+interface Outcome {
+  /** By place in the list; null: it failed. */
+  readonly results: (number | null)[];
+  /** Errors, by place in the list. */
+  readonly errors: Map<number, unknown>;
+  /** What is left of those that are not one IO, by place in the list. */
+  readonly requests: Map<number, TransferRequest>;
+}
+
+/** The transfers of one call; made once and used again. */
+export class ManyTransfer implements CompletionWaiter {
+  readonly #transfers: ManyTransferHost;
+  // By place in the list, and kept for the next call.
+  readonly #ways: number[] = [];
+  readonly #refs: WaitRef[] = [];
+  readonly #returns: AioReturn[] = [];
+  readonly #bounces: (Uint8Array<SharedArrayBuffer> | null)[] = [];
+  #list: readonly FileTransfer[] = [];
+  #file: ManyTransfersFile | null = null;
+  #direction: Direction = "read";
+  #signal: AbortSignal | undefined = undefined;
+  #outcome: Outcome | null = null;
+  #unsettled = 0;
+  #resolve: (results: number[] | Promise<number[]>) => void = ignore;
+
+  /** @param transfers all of this thread */
+  constructor(transfers: ManyTransferHost) {
+    this.#transfers = transfers;
+  }
+
+  /**
+   * Starts them all.
+   *
+   * @throws {TypeError} or {RangeError} for one that cannot be done; nothing has started then
+   */
+  start(
+    file: ManyTransfersFile,
+    direction: Direction,
+    list: readonly FileTransfer[],
+    signal: AbortSignal | undefined,
+  ): Promise<number[]> {
+    if (!Array.isArray(list)) {
+      throw new TypeError(
+        `Cannot ${direction} ${shown(file.path)}: pass a list of { buffer, offset }: got ${
+          shown(list)
+        }`,
+      );
+    }
+    this.#file = file;
+    this.#direction = direction;
+    this.#signal = signal;
+    this.#list = list;
+    const results: number[] = new Array(list.length).fill(0);
+    this.#outcome = { results, errors: new Map(), requests: new Map() };
+    for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
+    file.begin();
+    for (let i = 0; i < list.length; i++) {
+      if (this.#ways[i] === FAST) this.#start(i);
+    }
+    return AT_ONCE.then(this.#afterSubmit);
+  }
+
+  /** Refuses what cannot be done, and tells what is one IO from what is not. */
+  #check(i: number): number {
+    const file = this.#file!;
+    const direction = this.#direction;
+    try {
+      const transfer: unknown = this.#list[i];
+      if (typeof transfer !== "object" || transfer === null) {
+        throw new TypeError(
+          `Cannot ${direction} ${shown(file.path)}: a transfer is { buffer, offset }: got ${
+            shown(transfer)
+          }`,
+        );
+      }
+      const { buffer, offset } = this.#list[i]!;
+      file.checkAccess(direction, offset);
+      if (this.#isOneIo(buffer, offset)) return FAST;
+      this.#goSlowly(i);
+      return SLOW;
+    } catch (error) {
+      if (error instanceof Error) error.message += ` (transfer ${i} of ${this.#list.length})`;
+      throw error;
+    }
+  }
+
+  #isOneIo(buffer: Uint8Array, offset: number): boolean {
+    if (this.#signal !== undefined || !(buffer instanceof Uint8Array) || !isOneIo(buffer)) {
+      return false;
+    }
+    checkEnd(this.#direction, offset, buffer.byteLength);
+    const { direct, alignment, addressOf } = this.#file!;
+    return !direct || misalignment(alignment, buffer, offset, addressOf) === null;
+  }
+
+  #goSlowly(i: number): void {
+    const { buffer, offset } = this.#list[i]!;
+    const file = this.#file!;
+    const { addressOf } = file;
+    const request = transferRequest(
+      file,
+      this.#direction,
+      buffer,
+      offset,
+      addressOf,
+      this.#signal,
+    );
+    this.#outcome!.requests.set(i, request);
+  }
+
+  /** What finds no handle, or no room, takes the slow path. Others may have started: no throw. */
+  #start(i: number): void {
+    const { buffer, offset } = this.#list[i]!;
+    const ret = this.#returns[i] ??= new AioReturn();
+    const ref = this.#refs[i] ??= invalidWaitRef();
+    try {
+      const direction = this.#direction;
+      const bounce = tryStartOne(this.#transfers, this.#file!, direction, buffer, offset, ret, ref);
+      if (bounce === undefined) {
+        this.#goSlowly(i);
+        this.#ways[i] = SLOW;
+      } else this.#bounces[i] = bounce;
+    } catch (error) {
+      this.#fail(i, error);
+    }
+  }
+
+  #fail(i: number, error: unknown): void {
+    this.#ways[i] = ENDED;
+    this.#outcome!.results[i] = null;
+    this.#outcome!.errors.set(i, error);
+  }
+
+  readonly #afterSubmit = (): number[] | Promise<number[]> => {
+    const { waiting } = this.#transfers.backend;
+    // One more than there are: those that end meanwhile must not end the call too early.
+    this.#unsettled = 1;
+    for (let i = 0; i < this.#list.length; i++) {
+      if (this.#ways[i] === FAST && !waiting.whenDone(this.#refs[i]!, this)) this.#unsettled++;
+    }
+    if (--this.#unsettled === 0) return this.#finish();
+    return new Promise(this.#keep);
+  };
+
+  /** One function for all its promises. */
+  readonly #keep = (resolve: (results: number[] | Promise<number[]>) => void): void => {
+    this.#resolve = resolve;
+  };
+
+  completed(): void {
+    if (--this.#unsettled > 0) return;
+    const resolve = this.#resolve;
+    resolve(this.#finish());
+  }
+
+  /** All that took the fast path are over. The object is free for another call afterwards. */
+  #finish(): number[] | Promise<number[]> {
+    const file = this.#file!;
+    const outcome = this.#outcome!;
+    const signal = this.#signal;
+    for (let i = 0; i < this.#list.length; i++) {
+      if (this.#ways[i] === FAST) this.#take(i, outcome);
+    }
+    this.#file = null;
+    this.#list = [];
+    this.#outcome = null;
+    this.#signal = undefined;
+    this.#resolve = ignore;
+    const transfers = this.#transfers;
+    transfers.recycleMany(this);
+    if (outcome.requests.size > 0) return runRest(transfers, file, outcome, signal);
+    file.end();
+    if (outcome.errors.size > 0) return Promise.reject(failed(outcome, signal));
+    return outcome.results as number[];
+  }
+
+  #take(i: number, outcome: Outcome): void {
+    const { buffer, offset } = this.#list[i]!;
+    const bounce = this.#bounces[i]!;
+    const transfers = this.#transfers;
+    const direction = this.#direction;
+    const done = outcomeOf(this.#returns[i]!);
+    this.#bounces[i] = null;
+    try {
+      if (bounce !== null) takeBounced(transfers, direction, buffer, bounce, done);
+      const isStraight = bounce === null;
+      const rest = done === buffer.byteLength
+        ? done
+        : transfers.restOf(this.#file!, direction, buffer, offset, done, isStraight);
+      if (typeof rest === "number") outcome.results[i] = rest;
+      else outcome.requests.set(i, rest);
+    } catch (error) {
+      this.#fail(i, error);
+    }
+  }
+}
+
+/** Does what is not one IO. */
+async function runRest(
+  transfers: TransferHost,
+  file: ManyTransfersFile,
+  outcome: Outcome,
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const { results, errors, requests } = outcome;
+  const run = async ([i, request]: [number, TransferRequest]) => {
+    try {
+      results[i] = await transfers.runSlowly(request);
+    } catch (error) {
+      results[i] = null;
+      errors.set(i, error);
+    }
+  };
+  try {
+    await Promise.all(Array.from(requests, run));
+  } finally {
+    file.end();
+  }
+  if (errors.size > 0) throw failed(outcome, signal);
+  return results as number[];
+}
+
+/** The error of the first that failed, which tells of the others, too. */
+function failed({ errors, results }: Outcome, signal: AbortSignal | undefined): unknown {
+  const index = Math.min(...errors.keys());
+  const error = errors.get(index);
+  // The reason of an abort is the user's own object.
+  if (!(error instanceof Error) || error === signal?.reason) return error;
+  const done = results.length - errors.size;
+  error.message += `: transfer ${index} of ${results.length}, of which ${done} were done`;
+  return Object.assign(error, { index, results });
+}
+
+function ignore(): void {}

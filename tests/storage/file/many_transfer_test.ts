@@ -1,0 +1,256 @@
+/**
+ * many_transfer_test.ts: `readAtMany` and `writeAtMany`: many transfers, one promise, whatever
+ * each of them is like.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import type { Aio, AioFile, AioOptions, FileTransfer, ManyTransfersError } from "../../../mod.ts";
+import { openAio, testEachMethod, testSharedAios } from "../../support/methods.ts";
+import { POINT } from "../../support/flush_failures.ts";
+import { contentAt, Prng } from "../../support/prng.ts";
+import { tempDir, writeRandomFile } from "../../support/temp.ts";
+
+const SEED = 7;
+const FILE_BYTES = 1_000_000;
+const EIO = 5;
+
+interface Opened {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  readonly path: string;
+}
+
+async function withFile(aio: Aio, use: (opened: Opened) => Promise<void>): Promise<void> {
+  await using dir = await tempDir();
+  const path = dir.join("file");
+  await writeRandomFile(path, FILE_BYTES, SEED);
+  await using file = await aio.openFile(path, { read: true, write: true });
+  const free = backendOf(aio).arena.freeBytes;
+  await use({ aio, file, path });
+  assertEquals(backendOf(aio).arena.freeBytes, free, "all space is given back");
+  assertEquals(aio.ios(), []);
+}
+
+function testFile(
+  name: string,
+  use: (opened: Opened) => Promise<void>,
+  options: AioOptions = {},
+): void {
+  testSharedAios(name, (aio) => withFile(aio, use), { options });
+}
+
+function checkReads(list: readonly FileTransfer[], results: readonly number[]): void {
+  for (const [i, { buffer, offset }] of list.entries()) {
+    const expected = Math.max(0, Math.min(buffer.length, FILE_BYTES - offset));
+    assertEquals(results[i], expected, `transfer ${i}`);
+    assertEquals(new Uint8Array(buffer.subarray(0, expected)), contentAt(SEED, offset, expected));
+  }
+}
+
+testFile("readAtMany() fills all buffers, of the arena and plain", async ({ aio, file }) => {
+  const memory = aio.alloc(8192);
+  const list = Array.from({ length: 32 }, (_, i) => ({
+    buffer: i % 2 === 0 ? memory.subarray(i * 256, i * 256 + 256) : new Uint8Array(300),
+    offset: i * 7_777,
+  }));
+  checkReads(list, await file.readAtMany(list));
+  aio.free(memory);
+});
+
+testFile("readAtMany() of an empty list resolves with one", async ({ file }) => {
+  assertEquals(await file.readAtMany([]), []);
+  assertEquals(await file.writeAtMany([]), []);
+});
+
+testFile("readAtMany() tells which reads met the end of the file", async ({ file }) => {
+  const at = (offset: number) => ({ buffer: new Uint8Array(100), offset });
+  const list = [at(0), at(FILE_BYTES - 40), at(FILE_BYTES), at(FILE_BYTES + 5), at(50)];
+  const results = await file.readAtMany(list);
+  assertEquals(results, [100, 40, 0, 0, 100]);
+  checkReads(list, results);
+});
+
+testFile(
+  "readAtMany() takes empty buffers, and what is larger than a bounce piece",
+  async ({ file }) => {
+    const list = [
+      { buffer: new Uint8Array(0), offset: 5 },
+      { buffer: new Uint8Array(600_000), offset: 1_000 },
+      { buffer: new Uint8Array(10), offset: 3 },
+    ];
+    checkReads(list, await file.readAtMany(list));
+  },
+);
+
+testFile(
+  "readAtMany() reads more than there are handles and room for",
+  async ({ file }) => {
+    const prng = new Prng(SEED);
+    const list = Array.from({ length: 500 }, () => ({
+      buffer: new Uint8Array(prng.between(1, 2_000)),
+      offset: prng.below(FILE_BYTES),
+    }));
+    checkReads(list, await file.readAtMany(list));
+  },
+  { maxConcurrency: 4, arenaBytes: 65_536 },
+);
+
+testFile("readAtMany() many times at once, and one after another", async ({ file }) => {
+  for (let round = 0; round < 3; round++) {
+    const lists = Array.from({ length: 20 }, (_, i) =>
+      Array.from({ length: i }, (_, j) => ({
+        buffer: new Uint8Array(50),
+        offset: (i * 100 + j) * 50 + round,
+      })));
+    const results = await Promise.all(lists.map((list) => file.readAtMany(list)));
+    for (const [i, list] of lists.entries()) checkReads(list, results[i]!);
+  }
+});
+
+testFile(
+  "writeAtMany() writes all, and readAtMany() reads them back",
+  async ({ aio, file, path }) => {
+    const memory = aio.alloc(4096);
+    memory.set(contentAt(1, 0, 4096));
+    const list = Array.from({ length: 40 }, (_, i) => ({
+      buffer: i % 3 === 0 ? memory.subarray(i * 100, i * 100 + 100) : contentAt(i, 0, 100),
+      offset: 2_000_000 + i * 100,
+    }));
+    assertEquals(await file.writeAtMany(list), list.map(() => 100));
+    const content = await Deno.readFile(path);
+    for (const { buffer, offset } of list) {
+      assertEquals(content.subarray(offset, offset + 100), new Uint8Array(buffer));
+    }
+    aio.free(memory);
+  },
+);
+
+testFile("32 transfers of readAtMany() are one submit", async ({ aio, file }) => {
+  const memory = aio.alloc(4096);
+  const list = Array.from({ length: 32 }, (_, i) => ({
+    buffer: memory.subarray(i * 128, i * 128 + 128),
+    offset: i * 5_000,
+  }));
+  const counters = () => aio.backends()[0]!.counters;
+  const before = counters();
+  checkReads(list, await file.readAtMany(list));
+  assertEquals(counters().started - before.started, 32);
+  // Where a method executes each IO in its start, there is none.
+  assert(counters().submissions - before.submissions <= 1);
+  aio.free(memory);
+});
+
+const GOOD: FileTransfer = { buffer: new Uint8Array(10), offset: 0 };
+const WRONG:
+  readonly (readonly [what: string, transfer: unknown, Class: typeof TypeError, text: string])[] = [
+    ["no object", 5, TypeError, "a transfer is { buffer, offset }: got 5"],
+    ["no buffer", { offset: 0 }, TypeError, "undefined"],
+    ["a buffer that is none", { buffer: [1], offset: 0 }, TypeError, "Array"],
+    ["a negative offset", { buffer: new Uint8Array(1), offset: -1 }, RangeError, "-1"],
+    ["an offset that is none", { buffer: new Uint8Array(1) }, TypeError, "undefined"],
+  ];
+
+for (const [what, transfer, Class, text] of WRONG) {
+  testFile(`readAtMany() with ${what} is refused before anything starts`, async ({ aio, file }) => {
+    const before = aio.backends()[0]!.counters.started;
+    const list = [GOOD, transfer, GOOD] as FileTransfer[];
+    const error = await assertRejects(() => file.readAtMany(list), Class, text);
+    assert(error.message.endsWith(" (transfer 1 of 3)"), error.message);
+    assertEquals(aio.backends()[0]!.counters.started, before);
+  });
+}
+
+testFile("readAtMany() of no list is refused", async ({ file }) => {
+  const list: unknown = GOOD;
+  await assertRejects(
+    () => file.readAtMany(list as FileTransfer[]),
+    TypeError,
+    "pass a list of { buffer, offset }",
+  );
+});
+
+testFile(
+  "readAtMany() of a closed file is refused, with an empty list too",
+  async ({ aio, path }) => {
+    const file = await aio.openFile(path);
+    await file.close();
+    await assertRejects(() => file.readAtMany([]), Deno.errors.BadResource, "the file is closed");
+    await assertRejects(() => file.readAtMany([GOOD]), Deno.errors.BadResource, "is closed");
+  },
+);
+
+testFile(
+  "writeAtMany() of a file that was opened for reading is refused",
+  async ({ aio, path }) => {
+    await using file = await aio.openFile(path);
+    await assertRejects(() => file.writeAtMany([GOOD]), Deno.errors.BadResource, 'without "write"');
+  },
+);
+
+testFile(
+  "the error of readAtMany() tells the first that failed, and of the others",
+  async ({ aio, file }) => {
+    const list = Array.from({ length: 6 }, (_, i) => ({
+      buffer: new Uint8Array(100),
+      offset: i * 1_000,
+    }));
+    aio.attachInjectionPoint(POINT, (handle) => {
+      const { offset = 0 } = handle.operationData ?? {};
+      return offset === 2_000 || offset === 4_000 ? -EIO : undefined;
+    });
+    using _point = { [Symbol.dispose]: () => aio.detachInjectionPoint(POINT) };
+    const error = await assertRejects(() => file.readAtMany(list)) as ManyTransfersError;
+    assertEquals(Reflect.get(error, "code"), "EIO");
+    assert(error.message.endsWith(": transfer 2 of 6, of which 4 were done"), error.message);
+    assertEquals([error.index, error.results], [2, [100, 100, null, 100, null, 100]]);
+    assertEquals(Reflect.get(error, "offset"), 2_000);
+  },
+);
+
+testFile("readAtMany() with a signal rejects with its reason, as it is", async ({ file }) => {
+  const list = Array.from({ length: 3 }, () => ({ buffer: new Uint8Array(10), offset: 0 }));
+  const controller = new AbortController();
+  assertEquals(await file.readAtMany(list, { signal: controller.signal }), [10, 10, 10]);
+  const reason = new Error("not wanted");
+  const reading = file.readAtMany(list, { signal: controller.signal });
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => reading), reason);
+  assertEquals([reason.message, Object.keys(reason)], ["not wanted", []]);
+  const again = file.readAtMany(list, { signal: controller.signal });
+  assertStrictEquals(await assertRejects(() => again), reason);
+});
+
+testFile(
+  "readAtMany() of a direct file reads over its end, and refuses what is misaligned",
+  async ({ aio, path }) => {
+    await using file = await aio.openFile(path, { direct: "optional" });
+    const { offset: unit } = file.alignment;
+    const last = FILE_BYTES - FILE_BYTES % unit;
+    const at = (offset: number, bytes = unit) => ({ buffer: new Uint8Array(bytes), offset });
+    const list = [at(0), at(4 * unit), at(last, 2 * unit), { buffer: aio.alloc(4096), offset: 0 }];
+    checkReads(list, await file.readAtMany(list));
+    aio.free(list[3]!.buffer);
+    if (!file.direct) return;
+    const wrong = [at(0), at(unit + 1)];
+    const error = await assertRejects(() => file.readAtMany(wrong), RangeError, "offset");
+    assert(error.message.endsWith(" (transfer 1 of 2)"), error.message);
+  },
+);
+
+testEachMethod("file.close() waits for the transfers of readAtMany()", async (method) => {
+  await using aio = await openAio(method);
+  await withFile(aio, async ({ path }) => {
+    const file = await aio.openFile(path);
+    const list = Array.from({ length: 100 }, (_, i) => ({
+      buffer: new Uint8Array(1_000),
+      offset: i * 1_000,
+    }));
+    const reading = file.readAtMany(list);
+    const closing = file.close();
+    checkReads(list, await reading);
+    await closing;
+  });
+});
