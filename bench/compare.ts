@@ -4,11 +4,12 @@
  *
  * Ours and theirs take turns, to and fro, each in a process of its own; before each timed run the
  * page cache is warmed, or dropped for direct I/O, and a run after which less than 99 % of the file
- * was in memory does not count. Prints a table of medians; a row falls short only if the ratio of
- * its medians and its best round do. Peers that are not installed are named and left out.
+ * was in memory does not count. Prints what the machine is, and a table of medians; a row falls
+ * short only if the ratio of its medians and its best round do. Peers that are not installed are
+ * named and left out.
  *
- * Run: deno task bench:compare [--rounds N] [--seconds N] [--dir DIR] [--only TEXT] [--json FILE]
- * [--svg FILE]
+ * Run: deno task bench:compare [--quick] [--rounds N] [--seconds N] [--dir DIR] [--only TEXT]
+ * [--json FILE] [--svg FILE]
  *
  * @module
  */
@@ -27,6 +28,7 @@ import {
 } from "./compare/cases.ts";
 import type { Contender, RunResult } from "./compare/contender.ts";
 import { hasFio } from "./fio.ts";
+import { describeMachine } from "./machine.ts";
 import type { PageCache } from "./page_cache.ts";
 import { type Figures, figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
@@ -46,6 +48,11 @@ interface Outcome {
   readonly what: string;
   readonly peer: string;
   readonly wanted: number;
+  /** Wanted at most, of {@linkcode processor}. */
+  readonly processorMax: number;
+  /** Processor time an IO, ours over theirs: of the medians, and the best round. */
+  readonly processor: number;
+  readonly processorMin: number;
   readonly blockBytes: number;
   /** Of the medians. */
   readonly ratio: number;
@@ -95,11 +102,15 @@ function outcomeOf(row: Row, runs: Map<string, Runs>): Outcome | null {
   });
   const [a, b] = [pairs.map(([one]) => one), pairs.map(([, other]) => other)];
   const each = ratios(a.map(({ iops }) => iops), b.map(({ iops }) => iops));
+  const processors = ratios(a.map(({ cpuUs }) => cpuUs), b.map(({ cpuUs }) => cpuUs));
   const [ours, peer] = [medianOf(a), medianOf(b)];
   return {
     what: row.what,
     peer: row.peer,
     wanted: row.wanted,
+    processorMax: row.processorMax ?? Infinity,
+    processor: ours.cpuUs / peer.cpuUs,
+    processorMin: processors.min,
     blockBytes: row.blockBytes ?? BLOCK_BYTES,
     ratio: ours.iops / peer.iops,
     roundMin: each.min,
@@ -127,11 +138,20 @@ function tableOf(outcomes: readonly Outcome[]) {
     ratio: number(row.ratio, 2),
     rounds: `${number(row.roundMin, 2)} to ${number(row.roundMax, 2)}`,
     wanted: row.wanted,
-    short: row.ratio < row.wanted && row.roundMax < row.wanted ? "yes" : "",
+    processor: number(row.processor, 2),
+    "at most": row.processorMax === Infinity ? "" : row.processorMax,
+    short: shortOf(row),
     "ours: IOPS, rate, p50/p99, CPU an IO": side(row.ours, row.blockBytes),
     "theirs": side(row.theirs, row.blockBytes),
     counted: row.rounds,
   }));
+}
+
+/** In what a row falls short: its medians and its best round do. */
+function shortOf(row: Outcome): string {
+  const isSlow = row.ratio < row.wanted && row.roundMax < row.wanted;
+  const isCostly = row.processor > row.processorMax && row.processorMin > row.processorMax;
+  return [isSlow ? "rate" : "", isCostly ? "processor" : ""].filter((it) => it !== "").join(", ");
 }
 
 /** The share of a 10 ms interval's ticks that come beside 32 tasks, by method. */
@@ -204,21 +224,24 @@ async function findNode(): Promise<string | null> {
   }
 }
 
-function describeMachine(): string[] {
-  const processors = `${navigator.hardwareConcurrency} processors`;
-  const system = `${Deno.build.os} ${
-    Deno.osRelease().split(".", 2).join(".")
-  }, ${Deno.build.arch}, ${processors}`;
+/** Two lines below a chart. */
+function legendOf(machine: string): string[] {
   return [
-    `4 KiB at random places of a 1 GiB file. ${system}, Deno ${Deno.version.deno}.`,
+    `4 KiB at random places of a 1 GiB file. ${machine}.`,
     "Black marks: what is wanted at least. Medians of alternating rounds.",
   ];
 }
+
+/** Fewer and shorter rounds, for a first look: about three minutes. */
+const QUICK = { rounds: "3", seconds: "0.4" } as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       ...ROUND_OPTIONS,
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      quick: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       json: { type: "string" },
       svg: { type: "string" },
@@ -226,8 +249,16 @@ async function main(): Promise<void> {
   });
   const peers = await findPeers();
   await withFile(values.dir, async (path, cache) => {
-    const rounds = Number(values.rounds);
-    const plan: Plan = { path, cache, rounds, seconds: Number(values.seconds) };
+    const machine = await describeMachine(values.dir);
+    console.log(machine);
+    const { rounds, seconds } = ROUND_OPTIONS;
+    const usual = values.quick ? QUICK : { rounds: rounds.default, seconds: seconds.default };
+    const plan: Plan = {
+      path,
+      cache,
+      rounds: Number(values.rounds ?? usual.rounds),
+      seconds: Number(values.seconds ?? usual.seconds),
+    };
     const outcomes: Outcome[] = [];
     for (const group of groupsOn(path, FILE_BYTES, peers)) {
       if (!group.name.includes(values.only)) continue;
@@ -241,12 +272,12 @@ async function main(): Promise<void> {
     console.table(tableOf(outcomes));
     const rest = values.only === "" ? await measureRest(plan, values.dir) : {};
     if (values.json !== undefined) {
-      const report = { machine: describeMachine(), outcomes, ...rest };
+      const report = { machine, outcomes, ...rest };
       await Deno.writeTextFile(values.json, JSON.stringify(report, null, 2) + "\n");
     }
     if (values.svg !== undefined) {
       const bars: Bar[] = outcomes;
-      await Deno.writeTextFile(values.svg, await drawChart(bars, describeMachine()) + "\n");
+      await Deno.writeTextFile(values.svg, await drawChart(bars, legendOf(machine)) + "\n");
     }
   });
 }

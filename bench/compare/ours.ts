@@ -23,6 +23,8 @@ export interface OursOrder {
   readonly writes: boolean;
   /** Plain memory of each task, which goes through bounce buffers; else that of the arena. */
   readonly isPlain: boolean;
+  /** Each read with what a user's loop has beside it: a look at the clock and a random number. */
+  readonly isUsers: boolean;
   /** All tasks' blocks by one call, which one task awaits again and again. */
   readonly isMany: boolean;
   /** One block after another instead of random ones. */
@@ -60,7 +62,21 @@ const nextOffset = order.isSequential
   : randomOffsets(fileBytes / blockBytes, blockBytes);
 const operation = writes
   ? (task: number) => file.writeAt(buffers[task]!, nextOffset())
+  : order.isUsers
+  ? (task: number) => readAsUser(buffers[task]!)
   : (task: number) => file.readAt(buffers[task]!, nextOffset());
+/** The longest read of a user's loop, in ms. */
+let longestMs = 0;
+
+async function readAsUser(buffer: Uint8Array): Promise<number> {
+  const start = performance.now();
+  const bytes = await file.readAt(
+    buffer,
+    Math.floor(Math.random() * fileBytes / blockBytes) * blockBytes,
+  );
+  longestMs = Math.max(longestMs, performance.now() - start);
+  return bytes;
+}
 
 /** @returns reads all blocks at the next offsets, by one call */
 function manyReads(): () => Promise<unknown> {
