@@ -55,6 +55,8 @@ interface SystemCalls {
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
   flushRange(fd: number, offset: bigint, length: bigint): number;
+  pause: Pause | null;
+  openProc(path: Uint8Array<ArrayBuffer>): number;
   probeThread(threadId: number): number;
   seccompMode(): number;
   adviseHugePages(memory: Uint8Array<ArrayBuffer>): number;
@@ -70,6 +72,13 @@ type CachedRead = (
   count: number,
   offset: bigint,
   flags: number,
+) => number;
+
+type Pause = (
+  pollfds: Uint8Array<ArrayBuffer>,
+  count: bigint,
+  time: Uint8Array<ArrayBuffer>,
+  signals: bigint,
 ) => number;
 
 /** Where `lseek(2)` counts from: the end of the file. */
@@ -136,8 +145,8 @@ export class Libc {
   }
 
   /** `preadv(2)` of one entry off this thread. @returns bytes, or -1: which error is not known */
-  preadvNonblocking(fd: number, iovec: Uint8Array<ArrayBuffer>, offset: bigint): Promise<number> {
-    return this.#common.preadvNonblocking(fd, iovec, 1, offset);
+  preadvNonblocking(fd: number, iovec: Uint8Array, offset: bigint): Promise<number> {
+    return this.#common.preadvNonblocking(fd, iovec as Uint8Array<ArrayBuffer>, 1, offset);
   }
 
   /**
@@ -311,6 +320,32 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
+  /** Whether there is {@linkcode ppoll}: macOS has none. */
+  get hasPpoll(): boolean {
+    return this.#system.pause !== null;
+  }
+
+  /**
+   * `ppoll(2)`, blocking: as {@linkcode poll}, but its longest time is a `struct timespec`.
+   *
+   * @param count as a BigInt, so that a call makes none
+   * @returns how many are ready, 0 after the time, or -1: a signal, or no memory
+   */
+  ppoll(pollfds: Uint8Array<ArrayBuffer>, count: bigint, time: Uint8Array<ArrayBuffer>): number {
+    return this.#system.pause!(pollfds, count, time, 0n);
+  }
+
+  /**
+   * Opens a file of `/proc` for reading, closed on exec: one about this process, which Deno's
+   * permissions do not name.
+   *
+   * @returns the fd, or -errno
+   */
+  openProc(path: `/proc/self/${string}`): number {
+    const result = this.#system.openProc(cString(path));
+    return result < 0 ? -this.#errno() : result;
+  }
+
   /** `poll(2)` off this thread. @returns how many are ready, 0 after the timeout, or -1 */
   pollNonblocking(
     pollfds: Uint8Array<SharedArrayBuffer>,
@@ -420,6 +455,8 @@ function openLinux(path: string): Opened {
       mapShared: (fd, offset, length) =>
         symbols.mmap(0n, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset),
       unmap: (address, length) => symbols.munmap(address, length),
+      pause: symbols.ppoll,
+      openProc: (name) => symbols.open(name, O_CLOEXEC),
       probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
@@ -460,6 +497,8 @@ function openDarwin(path: string): Opened {
       // Only rings of io_uring are mapped.
       mapShared: () => MAP_FAILED,
       unmap: () => -1,
+      pause: null,
+      openProc: () => -1,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),

@@ -175,6 +175,16 @@ export const LINUX_SYMBOLS = {
     result: "usize", /* void * */
   },
   munmap: { parameters: ["usize", /* void * */ "usize" /* size_t */], result: "i32" },
+  ppoll: {
+    parameters: [
+      "buffer", /* struct pollfd * */
+      "u64", /* nfds_t */
+      "buffer", /* const struct timespec * */
+      "usize", /* const sigset_t *, none */
+    ],
+    result: "i32",
+  },
+  open: { parameters: ["buffer", /* const char *path */ "i32" /* int flags */], result: "i32" },
   gettid: { parameters: [], result: "i32" /* pid_t */ },
   errnoLocation: { name: "__errno_location", parameters: [], result: "usize" /* int * */ },
 } as const satisfies Deno.ForeignLibraryInterface;

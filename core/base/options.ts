@@ -134,9 +134,18 @@ export interface AioOptions {
    */
   workers?: WorkerPoolOptions;
   /**
-   * Longest time to look for completions before the event loop sleeps; 0 has it sleep at once.
+   * Longest time that the thread waits for IO, blocking, where its event loop has nothing else to
+   * do; 0 has the event loop sleep at once instead.
    *
-   * Default: adaptive. Range: 0..1000 µs. Methods: io_uring, worker.
+   * Default: adaptive, at most 200. Range: 0..1000 µs. Methods: io_uring, worker.
+   */
+  dozeMicroseconds?: number;
+  /**
+   * The former name of `dozeMicroseconds`, which wins where both are given.
+   *
+   * Default: that of `dozeMicroseconds`. Range: 0..1000 µs. Methods: io_uring, worker.
+   *
+   * @deprecated use `dozeMicroseconds`
    */
   spinMicroseconds?: number;
   /**
@@ -199,8 +208,8 @@ export interface EffectiveOptions {
   readonly pageSize: number;
   /** The pool of the worker method. */
   readonly workers: Readonly<Required<WorkerPoolOptions>>;
-  /** Longest time to look for completions before sleeping, in µs; null: adaptive. */
-  readonly spinMicroseconds: number | null;
+  /** Longest time to wait for IO, blocking, in an idle event loop, in µs; null: adaptive. */
+  readonly dozeMicroseconds: number | null;
   /** The callback modules, as absolute URLs, and what each thread's `init()` gets a clone of. */
   readonly callbackModules: readonly { readonly url: string; readonly data: unknown }[];
   /** Where the libraries are, if not in the usual places. */
@@ -249,6 +258,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(
     "registeredBytes",
     "pageSize",
     "workers",
+    "dozeMicroseconds",
     "spinMicroseconds",
     "callbackModules",
     "libraries",
@@ -309,12 +319,17 @@ export function effectiveOptions(given: AioOptions = {}): EffectiveOptions {
     maxFiles: integerOption("maxFiles", given.maxFiles),
     pageSize: pageSizeOption(given.pageSize),
     workers: workersOption(given.workers),
-    spinMicroseconds: given.spinMicroseconds === undefined
-      ? null
-      : checkInteger("spinMicroseconds", given.spinMicroseconds, 0, 1000),
+    dozeMicroseconds: dozeOption(given),
     callbackModules: callbackModulesOption(given.callbackModules),
     libraries: librariesOption(given.libraries),
   };
+}
+
+/** Under its former name, too. */
+function dozeOption(given: AioOptions): number | null {
+  const name = given.dozeMicroseconds === undefined ? "spinMicroseconds" : "dozeMicroseconds";
+  const value = given[name];
+  return value === undefined ? null : checkInteger(name, value, 0, 1000);
 }
 
 function integerOption(name: keyof typeof INTEGER_OPTIONS, value: number | undefined): number {

@@ -22,7 +22,12 @@ export const LOOK_AGAIN_MS = 1;
  * has died is done again so soon that a user may take it for a slow disk.
  */
 export const CHECK_ALIVE_MS = 100;
-/** The same for whoever counts looks and does not read a clock. */
+/**
+ * The same where the kernel completes all that is awaited and no other thread is attached: none can
+ * die half-way, and one that attaches meanwhile is known from the next look on.
+ */
+export const ALONE_MS = 1000;
+/** {@linkcode CHECK_ALIVE_MS} for whoever counts looks and does not read a clock. */
 export const LOOKS_UNTIL_CHECK = CHECK_ALIVE_MS / LOOK_AGAIN_MS;
 
 /**

@@ -41,7 +41,10 @@ export const COUNTER = {
   turnsEnded: 20,
   breaks: 21,
   turnWaitMs: 22,
-  size: 23,
+  dozes: 23,
+  dozesTimedOut: 24,
+  dozesForOthers: 25,
+  size: 26,
 } as const;
 
 /** What a backend has done since its thread attached. */
@@ -105,6 +108,12 @@ export interface BackendCounters {
    * From the ends of these turns to the next ones, when those completions are handed out, in ms.
    */
   readonly turnWaitMs: number;
+  /** How often the thread waited for IO, blocking, in an event loop that had nothing else to do. */
+  readonly dozes: number;
+  /** Of these, those that nothing ended before their time. */
+  readonly dozesTimedOut: number;
+  /** Of these, those that sockets, signals or other threads ended. */
+  readonly dozesForOthers: number;
 }
 
 const RESULT_ERROR = STATUS_NAMES.indexOf("error");

@@ -36,6 +36,7 @@ import {
   HEADER,
   PHASE_OPEN,
 } from "../memory/shared_memory.ts";
+import { restPoll } from "../waiting/rest_poll.ts";
 import { sleepMs } from "../base/sleep.ts";
 import { makeTables, type TablesParts } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "../memory/token.ts";
@@ -241,6 +242,7 @@ async function finish(
     backend = make(foundation);
     ATTACHED.set(identityKey(backend.control), markOpen(foundation.warn));
     await foundation.method.initBackend?.(backend);
+    await restPoll.find(backend.libc, backend.control, backend.id);
     joinCallWorkers();
     return backend;
   } catch (error) {

@@ -24,7 +24,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 9;
+export const LAYOUT_VERSION = 10;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -100,8 +100,14 @@ export const BACKEND = {
   rungAt: 12,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
-  size: 64,
+  /** What its event loop rests in, as the kernel tells it: an iovec, the text (rest_poll.ts). */
+  restIovec: 80,
+  restText: 84,
+  size: 96,
 } as const;
+
+/** Bytes of {@linkcode BACKEND.restText}: enough for a system call's number and one argument. */
+export const REST_TEXT_BYTES = 48;
 
 /**
  * A handle. `state` to `result` are read by everybody; the rest is its issuer's until it is

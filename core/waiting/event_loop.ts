@@ -11,12 +11,12 @@ import { setImmediate } from "node:timers";
  * of its steps, whether they did much or nothing. A turn of the event loop is a step, and an empty
  * one takes 1 µs; so many of them, wherever it stands, are enough.
  */
-const TURNS = 64;
+export const TURNS_TO_LOOK = 64;
 
 /** Resolves when the event loop has gone around that often, without coming to rest. */
 export function goAround(): Promise<void> {
   return new Promise((resolve) => {
-    let left = TURNS;
+    let left = TURNS_TO_LOOK;
     const next = () => {
       if (--left > 0) setImmediate(next);
       else resolve();

@@ -2,15 +2,17 @@
  * pump.ts: how awaiting code learns of completions that other threads bring about.
  *
  * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the
- * pump looks for completions once per turn of the event loop for as long as that is worth it
- * (spin.ts), and then sleeps in one nonblocking `poll` on its doorbell and what the method has.
- * That call keeps the event loop alive, and only that: with nothing awaited there is none.
+ * pump looks for completions once per turn of the event loop, and dozes where nothing else has work
+ * (doze.ts), for as long as that is worth it (doze_bound.ts). Then it sleeps in one nonblocking
+ * `poll` on its doorbell and what the method has. That call keeps the event loop alive, and only
+ * that: with nothing awaited there is none.
  *
  * No wake-up is lost, because both sides do their two steps in opposite order: the sleeper says
  * that it sleeps and then looks once more; the completer stores the state and then looks for
  * sleepers. For IO of another backend, which that one may complete without telling, the sleep is 1
- * ms at most; otherwise it is 100 ms, since a thread that dies half-way rings nobody. It is shorter
- * where the completions of the method wake nobody (sleep_bound.ts).
+ * ms at most; otherwise it is 100 ms, since a thread that dies half-way rings nobody, or 1 s where
+ * there is no other thread. It is shorter where the completions of the method wake nobody
+ * (sleep_bound.ts).
  *
  * @module
  */
@@ -24,14 +26,17 @@ import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { DEFINED } from "../memory/handle_state.ts";
 import {
+  ALONE_MS,
   CHECK_ALIVE_MS,
   CHECK_DEAD_AGAIN_MS,
   FORSAKEN_LOOK_MS,
   LOOK_AGAIN_MS,
 } from "../base/pauses.ts";
 import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
+import { DozeTurns, dozing, type Sleeper } from "./doze.ts";
+import { DozeBound } from "./doze_bound.ts";
+import { restPoll } from "./rest_poll.ts";
 import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
-import { Spin } from "./spin.ts";
 import type { CompletionWaiter, Turn } from "./turn.ts";
 import { Sleep, type SleepEnd, type WakeUps } from "./wake_ups.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
@@ -75,13 +80,14 @@ interface ForeignWait {
 }
 
 /** The pump of one backend. */
-export class Pump {
+export class Pump implements Sleeper {
   readonly #host: PumpHost;
   /** In shared memory: a thread that dies leaves its sleep behind, in a thread of Deno's pool. */
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
   #foreign: ForeignWait[] = [];
-  readonly #spin: Spin;
+  readonly #bound: DozeBound;
+  readonly #turns = new DozeTurns();
   /** Own IOs that were completed, and how many of them the last look knew of. */
   #completions = 0;
   #seenCompletions = 0;
@@ -103,7 +109,7 @@ export class Pump {
    */
   constructor(host: PumpHost) {
     this.#host = host;
-    this.#spin = new Spin(host.options.spinMicroseconds);
+    this.#bound = new DozeBound(host.options.dozeMicroseconds);
     const { control, id } = host;
     const at = (control.backendAt(id) + BACKEND.pollfds) * Int32Array.BYTES_PER_ELEMENT;
     this.#pollfd = new Int32Array(control.buffer, at, 2 * POLLFD_WORDS.size);
@@ -124,7 +130,8 @@ export class Pump {
     if (this.#endSleep !== null) this.#endSleep();
     if (this.#isRunning || !this.#isBusy()) return;
     this.#isRunning = true;
-    this.#spin.begin(performance.now());
+    dozing.add(this);
+    this.#bound.begin(performance.now());
     setImmediate(this.#run);
   }
 
@@ -147,6 +154,7 @@ export class Pump {
    * `close()`, with no own IO in flight.
    */
   async settled(): Promise<void> {
+    await restPoll.settled();
     while (this.#isRunning) {
       if (!this.#isBusy()) this.#ringSelf();
       await (this.#parked ?? new Promise((resolve) => setImmediate(resolve)));
@@ -204,11 +212,50 @@ export class Pump {
     this.#learn(now);
     if (!this.#isBusy()) {
       this.#isRunning = false;
+      dozing.delete(this);
       return;
     }
-    if (this.#isToSpin(now)) setImmediate(this.#run);
-    else this.#park(now);
+    // Of other backends' IO nothing is known, and it is theirs to look for.
+    const awakeMs = this.#host.inFlightCount > 0 ? this.#bound.left(now) : 0;
+    if (awakeMs <= 0) return this.#park(now);
+    this.#doze(now, awakeMs);
+    setImmediate(this.#run);
   };
+
+  /** Dozes if nothing else has anything to do, and looks what there is then. */
+  #doze(now: number, longestMs: number): void {
+    const { libc, turn } = this.#host;
+    let awakeSince = now;
+    if (this.#turns.isIdle(now) && !turn.isNextWanted && libc.hasPpoll) {
+      const end = dozing.doze(libc, boundedMs(this.#host, longestMs));
+      this.#host.wakeUps.dozed(end);
+      if (end === "eventLoop" || restPoll.fd < 0) this.#turns.owe();
+      awakeSince = performance.now();
+      turn.renew(awakeSince);
+      this.#look();
+      this.#learn(awakeSince);
+    }
+    this.#turns.begin(awakeSince);
+  }
+
+  /** See {@linkcode Sleeper.lieDown}. */
+  lieDown(pollfds: Int32Array, at: number): boolean {
+    const { doorbells } = this.#host;
+    pollfds[at + POLLFD_WORDS.fd] = doorbells.tryOpen();
+    pollfds[at + POLLFD_WORDS.events] = POLLIN;
+    const next = at + POLLFD_WORDS.size;
+    pollfds[next + POLLFD_WORDS.fd] = pollFdOf(this.#host);
+    pollfds[next + POLLFD_WORDS.events] = POLLIN;
+    // One that sleeps already is rung as before, and its pollfds are polled twice.
+    if (this.#parked !== null) return true;
+    doorbells.park();
+    return !this.#hasNews();
+  }
+
+  /** See {@linkcode Sleeper.getUp}. */
+  getUp(): void {
+    if (this.#parked === null) this.#host.doorbells.unpark();
+  }
 
   #recordSleep(now: number, found: number): void {
     const { wakeUps, doorbells, inFlightCount, wordWaits } = this.#host;
@@ -226,12 +273,7 @@ export class Pump {
     const count = this.#completions - this.#seenCompletions;
     if (count === 0) return;
     this.#seenCompletions = this.#completions;
-    this.#spin.learn(now, count, this.#host.inFlightCount);
-  }
-
-  /** Of other backends' IO nothing is known, and it is theirs to look for. */
-  #isToSpin(now: number): boolean {
-    return this.#host.inFlightCount > 0 && this.#spin.isWorthwhile(now);
+    this.#bound.learn(now, count, this.#host.inFlightCount);
   }
 
   /** Has it look for dead threads again soon: one is not taken over from yet. */
@@ -299,6 +341,7 @@ export class Pump {
     sleeps++;
     const ms = this.#sleepMs();
     this.#sleepUntil(libc.pollNonblocking(this.#pollfdBytes, 2, ms).then(this.#polled), ms);
+    restPoll.ask(libc, this.#host.control, this.#host.id);
   }
 
   readonly #polled = (ready: number): SleepEnd => {
@@ -325,7 +368,9 @@ export class Pump {
   #sleepMs(): number {
     // Whoever changes a word rings, whatever the method does.
     if (!this.#isIoAwaited()) return CHECK_ALIVE_MS;
-    return this.#bounded(this.#foreign.length > 0 ? LOOK_AGAIN_MS : CHECK_ALIVE_MS);
+    if (this.#foreign.length > 0) return this.#bounded(LOOK_AGAIN_MS);
+    const isAlone = !this.#host.hasOthers && pollFdOf(this.#host) >= 0;
+    return this.#bounded(isAlone ? ALONE_MS : CHECK_ALIVE_MS);
   }
 
   /** Whole milliseconds, which is what the system and timers take. */

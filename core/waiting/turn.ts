@@ -104,6 +104,11 @@ export class Turn {
     return this.#isOver || this.#nextTurn.length > 0;
   }
 
+  /** Whether completions wait for the next turn, so that the event loop has something to do. */
+  get isNextWanted(): boolean {
+    return this.#nextTurn.length > 0;
+  }
+
   #look(): void {
     const now = performance.now();
     const units = this.#unitsPerLook - this.#unitsLeft;

@@ -14,6 +14,7 @@
  * @module
  */
 
+import type { DozeEnd } from "./doze.ts";
 import { COUNTER } from "../io/counters.ts";
 import type { IoLog } from "../io/io_log.ts";
 
@@ -66,6 +67,14 @@ export class WakeUps {
   /** Records that this thread sleeps, blocking. */
   blocks(): void {
     this.#counters[COUNTER.blockingSleeps]!++;
+  }
+
+  /** Records a doze of this thread. */
+  dozed(end: DozeEnd): void {
+    const counters = this.#counters;
+    counters[COUNTER.dozes]!++;
+    if (end === "time") counters[COUNTER.dozesTimedOut]!++;
+    else if (end === "eventLoop") counters[COUNTER.dozesForOthers]!++;
   }
 
   /** Records a sleep of the event loop, after the look that followed it. */

@@ -21,6 +21,7 @@ import {
   HANDLE,
   handleBytes,
   HEADER,
+  REST_TEXT_BYTES,
 } from "../../core/memory/shared_memory.ts";
 import { IOVEC_WORDS, PAGE_SIZE_BYTES, POLLFD_WORDS } from "../../ffi/layout.ts";
 import { findRecordFaults, numbersOf } from "../support/house/doc_layouts.ts";
@@ -38,6 +39,8 @@ const WIDTHS: Readonly<Record<string, number>> = {
   rungAt: DOUBLE_WORDS,
   pollfds: 2 * POLLFD_WORDS.size,
   counters: COUNTER.size * DOUBLE_WORDS,
+  restIovec: IOVEC_WORDS.size,
+  restText: REST_TEXT_BYTES / WORD_BYTES,
   callbackIds: CALLBACKS_MAX,
   callbackData: CALLBACKS_MAX,
   targetData: TARGET_DATA_WORDS,

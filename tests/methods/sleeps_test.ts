@@ -33,7 +33,7 @@ interface SlowIo extends AsyncDisposable {
 const LAYERS = new URL("../core/fixtures/layers.ts", import.meta.url);
 
 /** So that the event loop sleeps at once. */
-const OPTIONS: AioOptions = { spinMicroseconds: 0, arenaBytes: 1024 * 1024 };
+const OPTIONS: AioOptions = { dozeMicroseconds: 0, arenaBytes: 1024 * 1024 };
 
 async function openUring(): Promise<SlowIo> {
   await using opened = new AsyncDisposableStack();

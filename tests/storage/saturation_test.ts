@@ -89,7 +89,7 @@ testEachForm(
     let ended = 0;
     const awaited: Promise<void>[] = [];
     for (let i = 0; i < AIOS; i++) {
-      const options = { maxBackends: 1, spinMicroseconds: 0, arenaBytes: 65_536 };
+      const options = { maxBackends: 1, dozeMicroseconds: 0, arenaBytes: 65_536 };
       const fixture = stack.use(await openUring(form, options));
       const { libc } = backendOf(fixture.aio);
       if (i === 0) {

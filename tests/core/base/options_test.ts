@@ -20,7 +20,7 @@ const INTEGERS: readonly IntegerOption[] = [
   { name: "ioCombineLimit", min: 1, max: 128 },
   { name: "effectiveIoConcurrency", min: 0, max: 1000 },
   { name: "maxFiles", min: 1, max: 65536 },
-  { name: "spinMicroseconds", min: 0, max: 1000 },
+  { name: "dozeMicroseconds", min: 0, max: 1000 },
   { name: "workers.min", min: 1, max: 32 },
   { name: "workers.max", min: 1, max: 32 },
   { name: "workers.idleTimeoutMs", min: 0, max: TIMEOUT_MS_MAX },
@@ -68,7 +68,7 @@ Deno.test("effectiveOptions() gives every default", () => {
     maxFiles: 1024,
     pageSize: 8192,
     workers: { min: 2, max: 8, idleTimeoutMs: 60_000, launchIntervalMs: 100 },
-    spinMicroseconds: null,
+    dozeMicroseconds: null,
     callbackModules: [],
     libraries: {},
   });

@@ -14,6 +14,7 @@ import {
   handleBytes,
   HEADER,
   LAYOUT_VERSION,
+  REST_TEXT_BYTES,
 } from "../../../core/memory/shared_memory.ts";
 
 const CACHE_LINE_WORDS = 16;
@@ -24,6 +25,8 @@ const WIDTHS: Readonly<Record<string, number>> = {
   callbackIds: 4,
   callbackData: 4,
   targetData: 6,
+  restIovec: 4,
+  restText: REST_TEXT_BYTES / 4,
   path: FILE_PATH_BYTES / 4,
 };
 
@@ -115,7 +118,9 @@ const PINNED = {
     closingFd: 11,
     rungAt: 12,
     counters: 16,
-    size: 64,
+    restIovec: 80,
+    restText: 84,
+    size: 96,
   },
   HANDLE: {
     state: 0,
@@ -169,8 +174,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 9", () => {
-  assertEquals(LAYOUT_VERSION, 9);
+Deno.test("layout: every offset and size is the one of layout version 10", () => {
+  assertEquals(LAYOUT_VERSION, 10);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

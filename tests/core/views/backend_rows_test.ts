@@ -48,6 +48,9 @@ const NOTHING_DONE: BackendCounters = {
   turnsEnded: 0,
   breaks: 0,
   turnWaitMs: 0,
+  dozes: 0,
+  dozesTimedOut: 0,
+  dozesForOthers: 0,
 };
 
 type Counts = Pick<BackendRow, "handedOut" | "staged" | "inFlight" | "idle">;

@@ -130,8 +130,8 @@ for (const [boundMs, sleptMs] of [[Infinity, LOOK_AGAIN_MS], [0, 0]] as const) {
 
 Deno.test("held: IO that nobody waits for any more is looked at more often if the method wants that", async () => {
   const methods = [boundedBy(Infinity, 1e9), boundedBy(1, 1e9)] as const;
-  await using rare = await openHeld({ spinMicroseconds: 0 }, methods[0]);
-  await using often = await openHeld({ spinMicroseconds: 0 }, methods[1]);
+  await using rare = await openHeld({ dozeMicroseconds: 0 }, methods[0]);
+  await using often = await openHeld({ dozeMicroseconds: 0 }, methods[1]);
   for (const fixture of [rare, often]) {
     startRead(fixture);
     backendOf(fixture.aio).pump.forsake("all", true);

@@ -263,7 +263,7 @@ Deno.test("held: the log has a line of each sleep, at level debug4", async () =>
   const onLog = (line: string, level: LogLevel) => {
     if (line.startsWith("slept")) lines.push([line.replaceAll(/\d+\.\d+/g, "N"), level]);
   };
-  await using fixture = await openHeld({ spinMicroseconds: 0, logLevel: "debug4", onLog });
+  await using fixture = await openHeld({ dozeMicroseconds: 0, logLevel: "debug4", onLog });
   const { aio, held } = fixture;
   using watch = new PollWatch(backendOf(aio).libc);
   const { ref } = startRead(fixture);
@@ -338,11 +338,31 @@ Deno.test("WakeUps.turned() makes a line, and says whether there was a break", (
   ]);
 });
 
+Deno.test("WakeUps.dozed() counts dozes by what ended them, and makes no line", () => {
+  const { wakeUps, counters, lines } = recordOf();
+  for (const end of ["news", "time", "eventLoop", "time"] as const) wakeUps.dozed(end);
+  assertEquals(lines, []);
+  assertEquals(Array.from(counters.subarray(COUNTER.dozes)), [4, 2, 1]);
+});
+
 Deno.test("WakeUps makes no line where the log is not as detailed", () => {
   const { wakeUps, counters, lines } = recordOf("debug3");
   wakeUps.slept(sleepOf("time"));
   wakeUps.turned(1, 0.25, true);
   wakeUps.blocks();
   assertEquals(lines, []);
-  assertEquals(Array.from(counters.subarray(COUNTER.sleeps)), [1, 1, 0, 0, 0, 1, 1, 1, 0.25]);
+  assertEquals(Array.from(counters.subarray(COUNTER.sleeps)), [
+    1,
+    1,
+    0,
+    0,
+    0,
+    1,
+    1,
+    1,
+    0.25,
+    0,
+    0,
+    0,
+  ]);
 });

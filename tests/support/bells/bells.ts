@@ -309,6 +309,8 @@ export interface StageOptions {
   readonly isLong?: (timeoutMs: number) => boolean;
   /** Handles of each backend; default: 8. */
   readonly maxConcurrency?: number;
+  /** Longest doze; default: 0, as most is about sleeping. */
+  readonly dozeMicroseconds?: number;
 }
 
 /**
@@ -330,9 +332,8 @@ async function openStage(
   threads: readonly (() => AskedThread<BellAsk>)[],
 ): Promise<Stage> {
   const { workers: count = 0, mortals = 0, held = new HeldMethod(), maxConcurrency = 8 } = options;
-  // It is about sleeping, so nobody stays awake.
-  const quiet = { spinMicroseconds: 0 };
-  const fixture = await openHeld({ maxBackends: 4, maxConcurrency, ...quiet }, held);
+  const { dozeMicroseconds = 0 } = options;
+  const fixture = await openHeld({ maxBackends: 4, maxConcurrency, dozeMicroseconds }, held);
   const { aio, file } = fixture;
   const workers: BellWorker[] = [];
   while (workers.length < count) {

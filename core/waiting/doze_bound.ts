@@ -1,6 +1,6 @@
 /**
- * spin.ts: for how long the pump looks for completions, once a turn of the event loop, before it
- * sleeps until one comes.
+ * doze_bound.ts: for how long the pump stays awake and dozes before it sleeps until something
+ * comes, and how long one doze may be.
  *
  * To sleep and be woken takes 40 to 90 µs, by way of another thread: longer than a fast disk needs.
  * So it is learnt how long IOs have taken of late, and while one takes less than 0.7 ms the pump
@@ -10,7 +10,9 @@
  * @module
  */
 
-/** The longest time to stay awake, whatever the option says. */
+import { DOZE_MS_MAX } from "./doze.ts";
+
+/** The longest time to stay awake. */
 const LONGEST_MS = 1;
 /** Where IOs take longer than this, to be woken costs little beside them. */
 const QUICK_MS = 0.7;
@@ -21,8 +23,9 @@ const USUAL_TIMES_MAX = 2;
 /** The weight of what is known beside one more IO. */
 const MEMORY = 8;
 
-/** The spin of one pump. */
-export class Spin {
+/** What one pump has learnt. */
+export class DozeBound {
+  readonly #dozeMs: number;
   readonly #longestMs: number;
   readonly #shortestMs: number;
   /** From one look that found completions to the next, or from the first IO in flight. */
@@ -36,11 +39,12 @@ export class Spin {
   /**
    * Made by the pump.
    *
-   * @param maxMicroseconds the option `spinMicroseconds`; null: as long as it is worth it
+   * @param maxMicroseconds the option `dozeMicroseconds`; null: as is worth it
    */
   constructor(maxMicroseconds: number | null) {
-    this.#longestMs = maxMicroseconds === null ? LONGEST_MS : maxMicroseconds / 1000;
-    this.#shortestMs = Math.min(SHORTEST_MS, this.#longestMs);
+    this.#dozeMs = maxMicroseconds === null ? DOZE_MS_MAX : maxMicroseconds / 1000;
+    this.#longestMs = this.#dozeMs === 0 ? 0 : Math.max(LONGEST_MS, this.#dozeMs);
+    this.#shortestMs = Math.min(SHORTEST_MS, this.#dozeMs);
   }
 
   /** Something is in flight again, from now on. */
@@ -63,11 +67,15 @@ export class Spin {
     this.#since = now;
   }
 
-  /** Whether to look once more before sleeping. */
-  isWorthwhile(now: number): boolean {
+  /**
+   * How long the next doze may be, in ms.
+   *
+   * @returns 0 or less: none, it is time to sleep
+   */
+  left(now: number): number {
     const limitMs = this.#latencyMs() < QUICK_MS ? USUAL_TIMES_MAX * this.#usualMs : 0;
-    return now - this.#since <
-      Math.min(Math.max(limitMs, this.#shortestMs), this.#longestMs);
+    const awakeMs = Math.min(Math.max(limitMs, this.#shortestMs), this.#longestMs);
+    return Math.min(awakeMs - (now - this.#since), this.#dozeMs);
   }
 
   /**

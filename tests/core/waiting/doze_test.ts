@@ -1,0 +1,337 @@
+/**
+ * doze_test.ts: a thread that dozes hears every bell, and its event loop goes on with whatever else
+ * it has. Canaries show what is not heard where a bell is switched off. The dozes last long here,
+ * so that only what should end one has ended it.
+ */
+
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { dozing, type Sleeper } from "../../../core/waiting/doze.ts";
+import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
+import { sleepMs } from "../../../core/base/sleep.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { POLLFD_WORDS, POLLIN } from "../../../ffi/layout.ts";
+import { closeLibc, openLibc } from "../../../ffi/libc.ts";
+import { replace, shareStages, type Stage, whenTold } from "../../support/bells/bells.ts";
+import { DozeWatch, findRest, knowRest, stayAwake } from "../../support/bells/dozes.ts";
+import { openHeld, startRead } from "../../support/core.ts";
+import { hangs } from "../../support/patience.ts";
+
+const openStage = shareStages(1);
+const DOZE = { dozeMicroseconds: 1000 } as const;
+const isLinux = Deno.build.os === "linux";
+
+// --- bells ---
+
+/** The other thread completes an IO of this one while it dozes. @returns how the dozes ended */
+async function dozeUntilPerformed(isOn: boolean): Promise<readonly number[]> {
+  // Nothing but a bell: the answer of the other thread ends a doze, too.
+  using _rest = knowRest(-1);
+  await using stage = await openStage({ workers: 1, ...DOZE });
+  const { aio, fixture, workers } = stage;
+  const worker = workers[0]!;
+  const { ref } = startRead(fixture);
+  if (!isOn) await worker.ask({ what: "mute", id: aio.backendId });
+  const { signal, answer } = whenTold(worker, { what: "perform", ref });
+  const tell = () => {
+    if (!signal.isDone) signal.tell();
+  };
+  using watch = new DozeWatch(backendOf(aio).libc, tell, isOn);
+  await aio.wait(ref);
+  await answer;
+  return watch.results;
+}
+
+Deno.test({
+  name: "held: the owner's bell ends a doze",
+  ignore: !isLinux,
+  async fn() {
+    const results = await dozeUntilPerformed(true);
+    assertGreater(results.at(-1)!, 0);
+  },
+});
+
+Deno.test({
+  name: "held: canary: without the owner's bell a doze lasts as long as it may",
+  ignore: !isLinux,
+  async fn() {
+    const results = await dozeUntilPerformed(false);
+    assertEquals(results.filter((result) => result > 0), []);
+  },
+});
+
+/** The other thread completes it right before this one says that it sleeps, or right after. */
+async function dozeAfterPerformed(isLooked: boolean): Promise<readonly number[]> {
+  // Nothing but a bell: the answer of the other thread ends a doze, too.
+  using _rest = knowRest(-1);
+  await using stage = await openStage({ workers: 1, ...DOZE });
+  const { aio, fixture, workers } = stage;
+  const { ref } = startRead(fixture);
+  const { signal, answer } = whenTold(workers[0]!, { what: "perform", ref });
+  const backend = backendOf(aio);
+  const park = backend.doorbells.park.bind(backend.doorbells);
+  using _park = replace(backend.doorbells, "park", () => {
+    if (!signal.isDone) signal.tellAndWait();
+    park();
+  });
+  using _look = isLooked ? null : replace(backend, "hasUncollected", () => false);
+  using watch = new DozeWatch(backend.libc, () => {}, isLooked);
+  await aio.wait(ref);
+  await answer;
+  return watch.results;
+}
+
+Deno.test({
+  name: "held: an IO completed before this thread says that it sleeps is found by the second look",
+  ignore: !isLinux,
+  fn: async () => assertEquals(await dozeAfterPerformed(true), []),
+});
+
+Deno.test({
+  name: "held: canary: without the second look such an IO is slept through",
+  ignore: !isLinux,
+  async fn() {
+    const results = await dozeAfterPerformed(false);
+    assertEquals(results[0], 0);
+  },
+});
+
+// --- several Aios ---
+
+Deno.test({
+  name: "held: a thread dozes for all its Aios at once",
+  ignore: !isLinux,
+  async fn() {
+    await using stage = await openStage({ workers: 1, ...DOZE });
+    await using other = await openHeld(DOZE);
+    using _rest = knowRest(-1);
+    const { aio, fixture, workers } = stage;
+    // Both wait; the one whose IO is completed is not the one that dozes.
+    const { ref } = startRead(fixture);
+    const own = startRead(other);
+    const { signal, answer } = whenTold(workers[0]!, { what: "perform", ref });
+    const tell = () => {
+      if (!signal.isDone) signal.tell();
+    };
+    assert(backendOf(aio).libc === backendOf(other.aio).libc, "a thread has one C library");
+    using watch = new DozeWatch(backendOf(aio).libc, tell, true);
+    const awaited = other.aio.wait(own.ref);
+    await aio.wait(ref);
+    // The other one still waits.
+    watch[Symbol.dispose]();
+    await answer;
+    assertGreater(watch.results.at(-1)!, 0);
+    other.held.perform(other.aio, own.ref);
+    await awaited;
+  },
+});
+
+// --- whatever else the event loop has ---
+
+/** An IO that no thread completes, while something else comes to pass. */
+async function besideDozes(stage: Stage, other: () => Promise<unknown>): Promise<void> {
+  const { aio, fixture, held } = stage;
+  const { ref } = startRead(fixture);
+  const awaited = aio.wait(ref);
+  await other();
+  held.perform(aio, ref);
+  await awaited;
+}
+
+const ROUNDS = 20;
+
+/** @returns how many dozes there were while a byte went through a socket, so many times */
+async function dozesBesideSocket(isRestKnown: boolean): Promise<number> {
+  await using stage = await openStage({ workers: 0, ...DOZE });
+  const { libc } = backendOf(stage.aio);
+  const ppoll = libc.ppoll.bind(libc);
+  // Without it, and without the turns that are then owed.
+  const silent = libc.eventfd();
+  using _rest = knowRest(isRestKnown ? await findRest(stage.aio) : silent);
+  using _awake = stayAwake();
+  let dozes = 0;
+  using _ppoll = replace(libc, "ppoll", (...args) => {
+    dozes++;
+    return ppoll(...args);
+  });
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [server, client] = await Promise.all([
+    listener.accept(),
+    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+  ]);
+  using _server = server;
+  using _client = client;
+  let sum = 0;
+  await besideDozes(stage, async () => {
+    const bytes = new Uint8Array(1);
+    for (let i = 0; i < ROUNDS; i++) {
+      const reading = server.read(bytes);
+      const before = dozes;
+      await client.write(new Uint8Array([i]));
+      await reading;
+      sum += dozes - before;
+    }
+  });
+  libc.close(silent);
+  return sum;
+}
+
+Deno.test({
+  name: "held: a socket that can be read ends a doze, and is looked at before the next",
+  ignore: !isLinux,
+  async fn() {
+    const dozes = await dozesBesideSocket(true);
+    // The write and the read need a turn each that another doze may come before.
+    assert(dozes <= 4 * ROUNDS, `${dozes} dozes in ${ROUNDS} rounds`);
+  },
+});
+
+Deno.test({
+  name: "held: canary: without what the event loop rests in, a socket waits for many dozes",
+  ignore: !isLinux,
+  async fn() {
+    const dozes = await dozesBesideSocket(false);
+    assert(dozes > 8 * ROUNDS, `${dozes} dozes in ${ROUNDS} rounds`);
+  },
+});
+
+/** Turns of the event loop between two dozes of an IO that takes long. */
+async function turnsBetweenDozes(isRestKnown: boolean): Promise<number[]> {
+  await using stage = await openStage({ workers: 0, ...DOZE });
+  const { aio } = stage;
+  using _rest = knowRest(isRestKnown ? await findRest(aio) : -1);
+  using _awake = stayAwake();
+  const turns: number[] = [];
+  let count = 0;
+  const { turn } = backendOf(aio);
+  const renew = turn.renew.bind(turn);
+  using _renew = replace(turn, "renew", (now) => {
+    count++;
+    renew(now);
+  });
+  const { libc } = backendOf(aio);
+  using _ppoll = replace(libc, "ppoll", () => {
+    turns.push(count);
+    count = 0;
+    return 0;
+  });
+  await besideDozes(stage, async () => {
+    const isHanging = hangs();
+    while (turns.length < 5 && !isHanging()) await new Promise((r) => setTimeout(r, 1));
+  });
+  return turns.slice(1);
+}
+
+Deno.test({
+  name:
+    "held: where it is not known what the event loop rests in, it goes around between two dozes",
+  ignore: !isLinux,
+  async fn() {
+    for (const turns of await turnsBetweenDozes(false)) assert(turns > TURNS_TO_LOOK, `${turns}`);
+  },
+});
+
+Deno.test({
+  name: "held: where it is known what the event loop rests in, one doze follows another",
+  ignore: !isLinux,
+  async fn() {
+    const turns = await turnsBetweenDozes(true);
+    assert(turns.some((count) => count < TURNS_TO_LOOK), `${turns}`);
+  },
+});
+
+Deno.test({
+  name: "held: no thread dozes after a turn in which something else had work",
+  ignore: !isLinux,
+  async fn() {
+    await using stage = await openStage({ workers: 0, ...DOZE });
+    const { aio, fixture, held } = stage;
+    using _awake = stayAwake();
+    let dozes = 0;
+    using _ppoll = replace(backendOf(aio).libc, "ppoll", () => {
+      dozes++;
+      return 0;
+    });
+    const { ref } = startRead(fixture);
+    let turns = 0;
+    const work = () => {
+      sleepMs(1);
+      if (++turns < 20) setImmediate(work);
+      else held.perform(aio, ref);
+    };
+    setImmediate(work);
+    await aio.wait(ref);
+    assertEquals(dozes, 0);
+  },
+});
+
+Deno.test({
+  name: "held: no thread dozes while completions wait for their turn",
+  ignore: !isLinux,
+  async fn() {
+    await using stage = await openStage({ workers: 0, ...DOZE });
+    const { aio, fixture, held } = stage;
+    using _awake = stayAwake();
+    const { ref } = startRead(fixture);
+    const last = startRead(fixture);
+    const { turn, libc } = backendOf(aio);
+    let dozes = 0;
+    using _ppoll = replace(libc, "ppoll", () => {
+      if (turn.isNextWanted) dozes++;
+      return 0;
+    });
+    // The turn is over, so that the completion is handed out after a look for sockets.
+    const awaited = aio.wait(ref);
+    await new Promise((resolve) => setImmediate(resolve));
+    sleepMs(20);
+    turn.spend(1024 * 1024);
+    held.perform(aio, ref);
+    await awaited;
+    assertEquals(dozes, 0);
+    held.perform(aio, last.ref);
+    await aio.wait(last.ref);
+  },
+});
+
+// --- Dozing itself ---
+
+/** One that waits for nothing. */
+class Still implements Sleeper {
+  isUp = true;
+
+  constructor(readonly hasNews: boolean) {}
+
+  lieDown(pollfds: Int32Array, at: number): boolean {
+    this.isUp = false;
+    for (let i = 0; i < 2; i++) {
+      pollfds[at + i * POLLFD_WORDS.size + POLLFD_WORDS.fd] = -1;
+      pollfds[at + i * POLLFD_WORDS.size + POLLFD_WORDS.events] = POLLIN;
+    }
+    return !this.hasNews;
+  }
+
+  getUp(): void {
+    this.isUp = true;
+  }
+}
+
+Deno.test({
+  name: "Dozing does not doze where one of many has news, and has all get up",
+  ignore: !isLinux,
+  fn() {
+    const libc = openLibc();
+    try {
+      const many = Array.from({ length: 40 }, (_, i) => new Still(i === 30));
+      let polls = 0;
+      using _ppoll = replace(libc, "ppoll", () => ++polls && 0);
+      for (const one of many) dozing.add(one);
+      assertEquals(dozing.doze(libc, 0.1), "news");
+      assertEquals([polls, many.every(({ isUp }) => isUp)], [0, true]);
+      dozing.delete(many[30]!);
+      assertEquals(dozing.doze(libc, 0.1), "time");
+      assertEquals([polls, many.every(({ isUp }) => isUp)], [1, true]);
+      for (const one of many) dozing.delete(one);
+    } finally {
+      closeLibc(libc);
+    }
+  },
+});
