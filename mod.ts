@@ -27,14 +27,15 @@ export type {
   FileTransfer,
   ManyTransfersError,
   OpenFileOptions,
+  ReadOptions,
   TransferOptions,
+  WriteOptions,
 } from "./storage/mod.ts";
 export { AioApiError, AioInvariantError, AioSystemError } from "./core/mod.ts";
 export type {
   AioOptions,
   AioToken,
   AttachOptions,
-  BackendCounters,
   BackendRow,
   CloseOptions,
   EffectiveOptions,

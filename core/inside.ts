@@ -13,8 +13,11 @@ export {
   alignUp,
   EAGAIN,
   EINTR,
+  EOPNOTSUPP,
   isAligned,
   PAGE_SIZE_BYTES,
+  RWF_DONTCACHE,
+  RWF_DSYNC,
   TRANSFER_BYTES_MAX,
 } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";

@@ -215,5 +215,9 @@ function darwinOpenFlags(): OpenFlags {
   };
 }
 
+/** `pwritev2(2)`: the write is durable when it returns, as of a file opened with `O_DSYNC`. */
+export const RWF_DSYNC = 2;
 /** `preadv2(2)`: only what takes no waiting. */
 export const RWF_NOWAIT = 8;
+/** Both: what it brings into the page cache does not stay there; since Linux 6.14. */
+export const RWF_DONTCACHE = 0x80;

@@ -1,6 +1,7 @@
 /**
  * libc.ts: the C library: thin calls that return a number >= 0, or -errno. No policy: what a result
- * means is for the layers above. The prototypes are in libc_symbols.ts.
+ * means is for the layers above. The prototypes, and what differs by system, are in
+ * libc_symbols.ts.
  *
  * Three things are particular to the wire:
  * - `ssize_t` results are declared `i32`: no call transfers 2 GiB or more, and a result
@@ -13,77 +14,20 @@
  * @module
  */
 
+import { EOPNOTSUPP } from "./errno.ts";
+import { MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
 import {
-  AT_FDCWD,
-  EFD_CLOEXEC,
-  EFD_NONBLOCK,
-  F_DUPFD_CLOEXEC,
-  F_GETFL,
-  F_SETFL,
-  FIOCLEX_DARWIN,
-  MADV_HUGEPAGE,
-  MAP_FAILED,
-  MAP_SHARED_POPULATE,
-  O_CLOEXEC,
-  PR_GET_SECCOMP,
-  PROT_READ_WRITE,
-  RWF_NOWAIT,
-  SECCOMP_MODE_FILTER,
-  STATX_FLAGS,
-  SYNC_FILE_RANGE_WRITE,
-} from "./layout.ts";
+  type CommonSymbols,
+  type FlaggedTransfer,
+  openDarwin,
+  openLinux,
+  type SystemCalls,
+} from "./libc_symbols.ts";
 import { libcCandidates } from "./libc_paths.ts";
-import { DARWIN_SYMBOLS, LINUX_SYMBOLS, type SYMBOLS } from "./libc_symbols.ts";
 import { SharedLibraries } from "./library.ts";
-
-type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
-
-/** The calls that differ by system, behind one shape. Each returns >= 0 or -1 with errno set. */
-interface SystemCalls {
-  stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
-  statNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
-  statPath(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
-  statPathNonblocking(
-    path: Uint8Array<ArrayBuffer>,
-    into: Uint8Array<ArrayBuffer>,
-  ): Promise<number>;
-  replaceNonblocking(fd: number, by: number): Promise<number>;
-  statFileSystem(fd: number, into: Uint8Array<ArrayBuffer>): number;
-  statFileSystemNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
-  readonly readCached: CachedRead | null;
-  duplicate(fd: number): number;
-  changeFlags(fd: number, added: number, removed: number): number;
-  eventfd(): number;
-  flushRange(fd: number, offset: bigint, length: bigint): number;
-  pause: Pause | null;
-  openProc(path: Uint8Array<ArrayBuffer>): number;
-  probeThread(threadId: number): number;
-  seccompMode(): number;
-  adviseHugePages(memory: Uint8Array<ArrayBuffer>): number;
-  mapShared(fd: number, offset: bigint, length: bigint): bigint;
-  unmap(address: bigint, length: bigint): number;
-  threadId(): number;
-  errnoLocation(): bigint;
-}
-
-type CachedRead = (
-  fd: number,
-  iovec: Uint8Array<ArrayBuffer>,
-  count: number,
-  offset: bigint,
-  flags: number,
-) => number;
-
-type Pause = (
-  pollfds: Uint8Array<ArrayBuffer>,
-  count: bigint,
-  time: Uint8Array<ArrayBuffer>,
-  signals: bigint,
-) => number;
 
 /** Where `lseek(2)` counts from: the end of the file. */
 export const SEEK_END = 2;
-const EMPTY_PATH = new Uint8Array(1);
 const ERRNO_SIZE_BYTES = 4n;
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
@@ -106,7 +50,7 @@ export class Libc {
   readonly #pwritev: CommonSymbols["pwritev"];
   readonly #fsync: CommonSymbols["fsync"];
   readonly #fdatasync: CommonSymbols["fdatasync"];
-  readonly #readCached: CachedRead | null;
+  readonly #readCached: FlaggedTransfer | null;
   readonly #copyFrom: CommonSymbols["copyFrom"];
   readonly #address: CommonSymbols["address"];
   readonly #common: CommonSymbols;
@@ -160,6 +104,33 @@ export class Libc {
     return read === null
       ? -1
       : read(fd, iovec as Uint8Array<ArrayBuffer>, count, offset, RWF_NOWAIT);
+  }
+
+  /**
+   * `preadv2(2)`: as {@linkcode preadv}, with flags, such as `RWF_DONTCACHE`.
+   *
+   * @returns bytes, or -errno: EOPNOTSUPP for what the system or the file system does not know
+   */
+  preadv2(fd: number, iovec: Uint8Array, count: number, offset: bigint, flags: number): number {
+    return this.#flagged(this.#readCached, fd, iovec, count, offset, flags);
+  }
+
+  /** `pwritev2(2)`: as {@linkcode pwritev}, with flags. See {@linkcode preadv2}. */
+  pwritev2(fd: number, iovec: Uint8Array, count: number, offset: bigint, flags: number): number {
+    return this.#flagged(this.#system.writeFlagged, fd, iovec, count, offset, flags);
+  }
+
+  #flagged(
+    transfer: FlaggedTransfer | null,
+    fd: number,
+    iovec: Uint8Array,
+    count: number,
+    offset: bigint,
+    flags: number,
+  ): number {
+    if (transfer === null) return -EOPNOTSUPP;
+    const result = transfer(fd, iovec as Uint8Array<ArrayBuffer>, count, offset, flags);
+    return result < 0 ? -this.#errno() : result;
   }
 
   /** `pwritev(2)`: writes the first `count` entries of `iovec`. @returns bytes, or -errno */
@@ -414,96 +385,6 @@ export class Libc {
     this.#copyFrom(this.#errnoBytes, this.#errnoAddress, ERRNO_SIZE_BYTES);
     return this.#errnoWord[0]!;
   }
-}
-
-interface Opened {
-  readonly library: { close(): void };
-  readonly symbols: CommonSymbols;
-  readonly system: SystemCalls;
-}
-
-function openLinux(path: string): Opened {
-  const library = Deno.dlopen(path, LINUX_SYMBOLS);
-  const { symbols } = library;
-  const mask = STATX_FLAGS.basicStats | STATX_FLAGS.directAlign;
-  return {
-    library,
-    symbols,
-    system: {
-      stat: (fd, into) => symbols.statx(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
-      statNonblocking: (fd, into) =>
-        symbols.statxNonblocking(fd, EMPTY_PATH, STATX_FLAGS.atEmptyPath, mask, into),
-      statPath: (name, into) =>
-        symbols.statx(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
-      statPathNonblocking: (name, into) =>
-        symbols.statxNonblocking(AT_FDCWD, name, STATX_FLAGS.atSymlinkNoFollow, mask, into),
-      statFileSystem: symbols.fstatfs,
-      statFileSystemNonblocking: symbols.fstatfsNonblocking,
-      replaceNonblocking: (fd, by) => symbols.dup3Nonblocking(by, fd, O_CLOEXEC),
-      readCached: symbols.preadv2,
-      duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
-      changeFlags(fd, added, removed) {
-        const present = symbols.fcntl(fd, F_GETFL, 0);
-        return present < 0 ? present : symbols.fcntl(fd, F_SETFL, (present | added) & ~removed);
-      },
-      eventfd: () => symbols.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
-      flushRange: (fd, offset, length) =>
-        symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE),
-      seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
-      adviseHugePages: (memory) =>
-        symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
-      mapShared: (fd, offset, length) =>
-        symbols.mmap(0n, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset),
-      unmap: (address, length) => symbols.munmap(address, length),
-      pause: symbols.ppoll,
-      openProc: (name) => symbols.open(name, O_CLOEXEC),
-      probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
-      threadId: () => symbols.gettid(),
-      errnoLocation: () => symbols.errnoLocation(),
-    },
-  };
-}
-
-function openDarwin(path: string): Opened {
-  const library = Deno.dlopen(path, DARWIN_SYMBOLS);
-  const { symbols } = library;
-  return {
-    library,
-    symbols,
-    system: {
-      stat: (fd, into) => symbols.fstat(fd, into),
-      statNonblocking: (fd, into) => symbols.fstatNonblocking(fd, into),
-      // Without them what was made for a refused opening stays, and closing takes place in this
-      // thread.
-      statPath: () => -1,
-      statPathNonblocking: () => Promise.resolve(-1),
-      statFileSystem: () => -1,
-      statFileSystemNonblocking: () => Promise.resolve(-1),
-      replaceNonblocking: () => Promise.resolve(-1),
-      readCached: null,
-      duplicate(fd) {
-        const duplicate = symbols.dup(fd);
-        if (duplicate >= 0) symbols.ioctl(duplicate, BigInt(FIOCLEX_DARWIN));
-        return duplicate;
-      },
-      // Of the flags that could be changed this module uses none on macOS, and it has no eventfd.
-      changeFlags: () => 0,
-      eventfd: () => -1,
-      // There is no such call; it is a hint, and leaving it out changes no outcome.
-      flushRange: () => 0,
-      seccompMode: () => 0,
-      // There is no such advice; it is a hint, too.
-      adviseHugePages: () => 0,
-      // Only rings of io_uring are mapped.
-      mapShared: () => MAP_FAILED,
-      unmap: () => -1,
-      pause: null,
-      openProc: () => -1,
-      probeThread: () => 0,
-      threadId: () => symbols.threadNumber(symbols.threadSelf()),
-      errnoLocation: () => symbols.errnoLocation(),
-    },
-  };
 }
 
 const LIBRARIES = new SharedLibraries<Libc>({

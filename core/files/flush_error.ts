@@ -2,10 +2,10 @@
  * flush_error.ts: remembers that a flush of an open file has failed.
  *
  * Linux tells lost write-back once per open file description: to the flush that asks first, or to
- * the first write of a file opened with `O_DSYNC`. Every other one, at that moment or later, is
- * answered with success, though its data is lost as well. So the slot of each open file keeps the
- * error number of the first flush that failed, for all threads. From then on every flush of that
- * file fails with it, until the file is closed and opened again.
+ * the first durable write. Every other one, at that moment or later, is answered with success,
+ * though its data is lost as well. So the slot of each open file keeps the error number of the
+ * first flush that failed, for all threads. From then on every flush of that file fails with it,
+ * until the file is closed and opened again.
  *
  * ```text
  * the kernel tells A its error ─► A's callback keeps it ─► the state of A says that A is completed
@@ -19,6 +19,7 @@
  */
 
 import * as errnos from "../../ffi/errno.ts";
+import { RWF_DSYNC } from "../../ffi/layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
 import type { CallbackHandle } from "../io/callback.ts";
 import { COMPLETED_IO, SUBMITTED } from "../memory/handle_state.ts";
@@ -120,16 +121,25 @@ function fileOfFd(control: Control, fd: number): FileSlot | null {
 export function mayRepeat(control: Control, base: number): boolean {
   const row = OPERATION_ROWS[Atomics.load(control.words, base + HANDLE.operation)] ?? null;
   if (row === null || !row.mayRepeat) return false;
-  if (row.tellsLostWrites !== "ofDsyncFiles") return true;
-  return !isDsync(control, fileOfFd(control, Atomics.load(control.words, base + HANDLE.fd)));
+  if (row.tellsLostWrites !== "whenDurable") return true;
+  const file = fileOfFd(control, Atomics.load(control.words, base + HANDLE.fd));
+  return !isDsync(control, file) && !hasDsync(control, base);
 }
 
 /**
- * Whether an operation asks the kernel for the file's error: a flush, or a write with `O_DSYNC`.
+ * Whether an IO asks the kernel for the file's error: a flush, or a write that is durable.
+ *
+ * @param isDsync whether the file was opened with `O_DSYNC`
  */
-function tellsLostWrites(operation: number, isDsync: boolean): boolean {
+function tellsLostWrites(control: Control, base: number, isDsync: boolean): boolean {
+  const operation = Atomics.load(control.words, base + HANDLE.operation);
   const tells = OPERATION_ROWS[operation]?.tellsLostWrites;
-  return tells === "always" || (tells === "ofDsyncFiles" && isDsync);
+  return tells === "always" || (tells === "whenDurable" && (isDsync || hasDsync(control, base)));
+}
+
+/** Whether a write is durable by itself. */
+function hasDsync({ words }: Control, base: number): boolean {
+  return (Atomics.load(words, base + HANDLE.argumentFlags) & RWF_DSYNC) !== 0;
 }
 
 function isDsync(control: Control, file: FileSlot | null): boolean {
@@ -161,7 +171,7 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
       const state = Atomics.load(words, base + HANDLE.state);
       if (state < SUBMITTED || state > COMPLETED_IO) continue;
       if (Atomics.load(words, base + HANDLE.fd) !== fd) continue;
-      if (!tellsLostWrites(Atomics.load(words, base + HANDLE.operation), isDurable)) continue;
+      if (!tellsLostWrites(control, base, isDurable)) continue;
       refs.push({ index, generation: fromWords(low, high) });
     }
   }

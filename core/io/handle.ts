@@ -430,8 +430,9 @@ export class AioHandle implements CallbackHandle {
    *
    * @param name of the operation
    * @param fd the file
-   * @param operands what it takes: an `offset`, and a `length` if it has no buffers, for `"readv"`,
-   *   `"writev"` and `"flush_range"`; nothing for `"fsync"` and `"fdatasync"`
+   * @param operands what it takes: an `offset` for `"readv"`, `"writev"` and `"flush_range"`, a
+   *   `length` for `"flush_range"`, `flags` of `preadv2(2)` and `pwritev2(2)` for `"readv"` and
+   *   `"writev"`; nothing for `"fsync"` and `"fdatasync"`
    * @param options when to submit
    * @throws {TypeError} for an unknown name, an operand that the operation does not take or lacks
    * @throws as {@linkcode startReadv}
@@ -473,6 +474,7 @@ export class AioHandle implements CallbackHandle {
   ): void {
     this.#checkStart(call, fd, offset);
     this.#checkBuffers(call, offset);
+    this.words[this.base + HANDLE.argumentFlags] = 0;
     defineOperation(this.words, this.base, op, fd, offset);
     this.#host.stage(this, options !== undefined && options.submit === "endOfTurn");
   }

@@ -134,7 +134,7 @@ export function defineOperation(
   words[base + HANDLE.rawResult] = 0;
 }
 
-/** Writes what only some operations have: reads and writes of a file leave these words alone. */
+/** Writes what only some operations have: reads and writes of a file have no length. */
 export function defineArguments(
   words: Int32Array,
   base: number,

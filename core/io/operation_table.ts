@@ -57,9 +57,10 @@ export interface OperationRow {
   readonly hasFlags: boolean;
   /**
    * Whether its error may tell that earlier writes are lost, which the system tells once
-   * (files/flush_error.ts): never, always, or for files opened with `O_DSYNC` only.
+   * (files/flush_error.ts): never, always, or where it is durable itself: by `O_DSYNC` of the file,
+   * or the flag `RWF_DSYNC`.
    */
-  readonly tellsLostWrites: "never" | "always" | "ofDsyncFiles";
+  readonly tellsLostWrites: "never" | "always" | "whenDurable";
   /**
    * Whether another thread may execute it once more where the first one has died half-way: what was
    * executed twice ends, and answers, as what was executed once.
@@ -79,7 +80,7 @@ export const OPERATIONS = {
     syscall: "preadv",
     moves: "in",
     range: true,
-    hasFlags: false,
+    hasFlags: true,
     tellsLostWrites: "never",
     mayRepeat: true,
     perform: transfer("preadv"),
@@ -92,8 +93,8 @@ export const OPERATIONS = {
     syscall: "pwritev",
     moves: "out",
     range: true,
-    hasFlags: false,
-    tellsLostWrites: "ofDsyncFiles",
+    hasFlags: true,
+    tellsLostWrites: "whenDurable",
     mayRepeat: true,
     perform: transfer("pwritev"),
   },
@@ -178,7 +179,12 @@ function fdOf({ words }: Control, base: number): number {
 function transfer(call: "preadv" | "pwritev"): Perform {
   return (libc, control, base, iovec) => {
     const count = control.words[base + HANDLE.iovecLength]!;
-    return libc[call](fdOf(control, base), iovec, count, offsetOf(control, base));
+    const flags = control.words[base + HANDLE.argumentFlags]!;
+    const fd = fdOf(control, base);
+    const offset = offsetOf(control, base);
+    return flags === 0
+      ? libc[call](fd, iovec, count, offset)
+      : libc[`${call}2`](fd, iovec, count, offset, flags);
   };
 }
 

@@ -241,6 +241,7 @@ export class UringSubmission {
     const iovecAt = handle.iovec.at;
     const { sqes } = this.ring;
     const count = words[base + HANDLE.iovecLength]!;
+    sqes[at + SQE_WORDS.operationFlags] = words[base + HANDLE.argumentFlags]!;
     this.#bytes += words[base + HANDLE.length]!;
     const isLong = this.#bytes > this.#inlineBytesMax;
     const isSlow = isLong || (words[base + HANDLE.flags]! & FUSE_BIT) !== 0;

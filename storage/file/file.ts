@@ -10,13 +10,27 @@ import * as inside from "../../core/inside.ts";
 import type { AioHandle, CloseOptions, FileToken, StartOptions } from "../../core/mod.ts";
 import { type Alignment, misalignment } from "./alignment.ts";
 import type { FileInside } from "./file_inside.ts";
-import { checkSize, type TransferOptions } from "./file_parts.ts";
-import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
+import {
+  checkSize,
+  type ReadOptions,
+  type TransferOptions,
+  type WriteOptions,
+} from "./file_parts.ts";
+import { type FlaggedFile, flagsOf } from "./flagged_file.ts";
+import {
+  durableWrite,
+  durableWriteSync,
+  type Flush,
+  flush,
+  flushedWrite,
+  flushedWriteSync,
+  flushSync,
+} from "./flush.ts";
 import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
-// A constant of this module's own: V8 folds it, and loads an imported one anew at each use.
-const { checkEnd } = inside;
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { checkEnd, RWF_DSYNC } = inside;
 
 /** Opens the door of an open file. */
 export let aioFileOf: (file: FileInside) => AioFile;
@@ -79,7 +93,7 @@ export class AioFile implements AsyncDisposable, Disposable {
    * @param buffers filled one after another; views of `aio.alloc()` without a copy. They must not
    *   be used until the promise settles.
    * @param offset in bytes from the start of the file
-   * @param options a signal to end the wait
+   * @param options a signal to end the wait; `cache: "drop"`: without keeping it in the page cache
    * @returns the bytes read; fewer than asked only at the end of the file, 0 behind it. What the
    *   buffer holds behind them is undefined.
    * @throws {TypeError} for a buffer that is no Uint8Array, or whose memory was transferred
@@ -90,7 +104,7 @@ export class AioFile implements AsyncDisposable, Disposable {
   readAt(
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
-    options?: TransferOptions,
+    options?: ReadOptions,
   ): Promise<number> {
     return this.#transfer("read", buffers, offset, options);
   }
@@ -100,31 +114,45 @@ export class AioFile implements AsyncDisposable, Disposable {
    *
    * @param buffers written one after another; they must not change until the promise settles
    * @param offset in bytes from the start of the file
-   * @param options a signal to end the wait
+   * @param options a signal to end the wait; `durable: true`: the promise resolves when the data is
+   *   durable; `cache: "drop"`: without keeping it in the page cache
    * @returns the bytes written: all
    * @throws as {@linkcode readAt}; an error of the system tells `bytesWritten` too
    */
   writeAt(
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
-    options?: TransferOptions,
+    options?: WriteOptions,
   ): Promise<number> {
     const written = this.#transfer("write", buffers, offset, options);
-    if (!this.#file.isDurable) return written;
-    return called(flushedWrite(this.#file, written), options?.signal);
+    return this.#isDurable(options) ? this.#durable(written, options) : written;
+  }
+
+  /** Whether a write is a flush as well. */
+  #isDurable(options: WriteOptions | undefined): boolean {
+    return this.#file.isDurable || options?.durable === true;
+  }
+
+  /** Awaits a write that is one. */
+  #durable<T>(written: Promise<T>, options: WriteOptions | undefined): Promise<T> {
+    const file = this.#file;
+    if (options?.durable !== true) return called(flushedWrite(file, written), options?.signal);
+    const flagged = file.withFlags(RWF_DSYNC);
+    const { aio } = file.transfers;
+    return called(durableWrite(aio, file, flagged, written, options.signal), options.signal);
   }
 
   /**
    * Reads at many offsets: one submit for up to 32, and one promise.
    *
    * @param transfers buffers and offsets, each as for {@linkcode readAt}
-   * @param options a signal to end the wait
+   * @param options as for {@linkcode readAt}
    * @returns the bytes of each, in the order of the list, when all have ended
    * @throws as {@linkcode readAt}. What cannot be read by its arguments is refused before anything
    *   starts. If some fail the error is that of the first, with its `index`, and the `results` of
    *   all: their bytes, or null for those that failed.
    */
-  readAtMany(transfers: readonly FileTransfer[], options?: TransferOptions): Promise<number[]> {
+  readAtMany(transfers: readonly FileTransfer[], options?: ReadOptions): Promise<number[]> {
     return called(this.#transferMany("read", transfers, options), options?.signal);
   }
 
@@ -133,73 +161,94 @@ export class AioFile implements AsyncDisposable, Disposable {
    *
    * @param transfers buffers and offsets, each as for {@linkcode writeAt}; those that overlap are
    *   written in no order
-   * @param options a signal to end the wait
+   * @param options as for {@linkcode writeAt}
    * @returns the bytes of each: all
    * @throws as {@linkcode readAtMany}
    */
-  writeAtMany(transfers: readonly FileTransfer[], options?: TransferOptions): Promise<number[]> {
+  writeAtMany(transfers: readonly FileTransfer[], options?: WriteOptions): Promise<number[]> {
     const written = this.#transferMany("write", transfers, options);
-    return called(
-      this.#file.isDurable ? flushedWrite(this.#file, written) : written,
-      options?.signal,
-    );
+    return this.#isDurable(options)
+      ? this.#durable(written, options)
+      : called(written, options?.signal);
   }
 
   /** As {@linkcode readAt}, blocking the thread. */
-  readAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
-    return this.#transferSync("read", buffers, offset);
+  readAtSync(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: Omit<ReadOptions, "signal">,
+  ): number {
+    return this.#transferSync("read", buffers, offset, options);
   }
 
   /** As {@linkcode writeAt}, blocking the thread. */
-  writeAtSync(buffers: Uint8Array | readonly Uint8Array[], offset: number): number {
-    const write = () => this.#transferSync("write", buffers, offset);
-    if (!this.#file.isDurable) return write();
-    return calling(AioFile.prototype.writeAtSync, () => flushedWriteSync(this.#file, write));
+  writeAtSync(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: Omit<WriteOptions, "signal">,
+  ): number {
+    const file = this.#file;
+    const write = () => this.#transferSync("write", buffers, offset, options);
+    if (!this.#isDurable(options)) return write();
+    return calling(AioFile.prototype.writeAtSync, () => {
+      if (options?.durable !== true) return flushedWriteSync(file, write);
+      const flagged = file.withFlags(RWF_DSYNC);
+      return durableWriteSync(file.transfers.aio, file, flagged, write);
+    });
   }
 
   #transferSync(
     direction: Direction,
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
+    options: WriteOptions | undefined,
   ): number {
-    const file = this.#file;
     try {
-      const { transfers } = file;
-      file.checkAccess(direction, offset);
+      const { transfers, addressOf } = this.#file;
+      this.#file.checkAccess(direction, offset);
+      const file = this.#flagged(direction, options);
       if (!file.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
         checkEnd(direction, offset, buffers.byteLength);
         const isStraight = transfers.isStraight(buffers);
         return transfers.runOneSync(file, direction, buffers, offset, isStraight);
       }
-      return transfers.runSync(transferRequest(file, direction, buffers, offset, file.addressOf));
+      return transfers.runSync(transferRequest(file, direction, buffers, offset, addressOf));
     } catch (error) {
       const { readAtSync, writeAtSync } = AioFile.prototype;
       throw atCaller(error, direction === "read" ? readAtSync : writeAtSync);
     }
   }
 
+  /** The file, with transfers that have the flags of their options. */
+  #flagged(direction: Direction, options: WriteOptions | undefined): FileInside | FlaggedFile {
+    const file = this.#file;
+    const flags = flagsOf(options, direction, file);
+    return flags === 0 ? file : file.withFlags(flags);
+  }
+
   #transfer(
     direction: Direction,
     buffers: Uint8Array | readonly Uint8Array[],
     offset: number,
-    options: TransferOptions | undefined,
+    options: WriteOptions | undefined,
   ): Promise<number> {
-    const file = this.#file;
+    const { transfers } = this.#file;
     const signal = options?.signal;
     try {
+      const file = options === undefined ? this.#file : this.#flagged(direction, options);
       if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
         file.checkAccess(direction, offset);
         checkEnd(direction, offset, buffers.byteLength);
         const { alignment, addressOf } = file;
         if (!file.direct || misalignment(alignment, buffers, offset, addressOf) === null) {
-          const fast = file.transfers.tryFast(file, direction, buffers, offset);
+          const fast = transfers.tryFast(file, direction, buffers, offset);
           if (fast !== null) return fast;
         }
       }
       signal?.throwIfAborted();
       file.checkAccess(direction, offset);
       const request = transferRequest(file, direction, buffers, offset, file.addressOf, signal);
-      return file.transfers.runSlowly(request);
+      return transfers.runSlowly(request);
     } catch (error) {
       const { readAt, writeAt } = AioFile.prototype;
       return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
@@ -209,14 +258,14 @@ export class AioFile implements AsyncDisposable, Disposable {
   #transferMany(
     direction: Direction,
     transfers: readonly FileTransfer[],
-    options: TransferOptions | undefined,
+    options: WriteOptions | undefined,
   ): Promise<number[]> {
-    const file = this.#file;
     const signal = options?.signal;
     try {
       signal?.throwIfAborted();
-      file.checkOpen(direction);
-      return file.transfers.takeMany().start(file, direction, transfers, signal);
+      this.#file.checkOpen(direction);
+      const file = this.#flagged(direction, options);
+      return this.#file.transfers.takeMany().start(file, direction, transfers, signal);
     } catch (error) {
       return Promise.reject(error);
     }

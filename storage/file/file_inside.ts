@@ -9,6 +9,7 @@
 import * as inside from "../../core/inside.ts";
 import {
   type Backend,
+  DURABLE_WRITE,
   type FileCallForms,
   type FileSlot,
   identityOf,
@@ -20,13 +21,14 @@ import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { type AioFileParts, type FileIo, fileIo } from "./file_parts.ts";
 import type { Flush, FlushFile } from "./flush.ts";
+import { FlaggedFile } from "./flagged_file.ts";
 import { FlushFailure } from "./flush_failure.ts";
 import type { ForgottenFile, Origin } from "./forgotten.ts";
 import type { Transfers } from "./transfer.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { checkOffset, FILE_FLAGS, handDown } = inside;
+const { checkOffset, FILE_FLAGS, handDown, RWF_DSYNC } = inside;
 
 /** An open file, of one thread. */
 export class FileInside implements TransferFile, FlushFile, ForgottenFile {
@@ -52,10 +54,16 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
   readonly origin: Origin;
   /** Where memory is that the kernel may keep. */
   readonly addressOf: AddressOf;
+  /** Names the device that it is on. */
+  readonly device: string;
   readonly #backend: Backend;
   readonly #slot: FileSlot;
   readonly #flags: number;
   readonly #identity: FileIo;
+  /** The same for writes that are durable by themselves. */
+  readonly #durableIdentity: FileIo;
+  /** By flags of `preadv2(2)` and `pwritev2(2)`: this file with transfers that have them. */
+  readonly #flagged = new Map<number, FlaggedFile>();
 
   /**
    * For one opening of a file.
@@ -77,10 +85,12 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
     this.ending = new FileEnd(descriptors, closing, this.flushFailure, parts.onClosed);
     this.origin = parts.origin;
     this.addressOf = (view) => backend.memory.addressOf(view);
+    this.device = `${entry.deviceMajor}:${entry.deviceMinor}`;
     this.#backend = backend;
     this.#slot = slot;
     this.#flags = entry.flags;
     this.#identity = fileIo(aio, parts);
+    this.#durableIdentity = { ...this.#identity, callbackData: DURABLE_WRITE };
   }
 
   /** Whether `close()` was called. */
@@ -134,12 +144,32 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
    * Hands a handle down to this file, with its buffers set, and starts it: it gets the target
    * `file` and the callback nearest to the file. Closing does not refuse it: what a user asked for
    * before `close()` may still start, until the descriptor is closed.
+   *
+   * @param flags of `preadv2(2)` or `pwritev2(2)`
    */
-  start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
+  start(
+    direction: Direction,
+    handle: AioHandle,
+    offset: number,
+    options?: StartOptions,
+    flags = 0,
+  ): void {
     const isRead = direction === "read";
-    handDown(handle, this.#identity, offset, isRead ? this.#identity.readv : this.#identity.writev);
-    if (isRead) handle.startReadv(this.fd, offset, options);
+    const identity = (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
+    handDown(handle, identity, offset, isRead ? identity.readv : identity.writev);
+    if (flags !== 0) handle.start(isRead ? "readv" : "writev", this.fd, { offset, flags }, options);
+    else if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
+  }
+
+  /** This file, with transfers that have flags. */
+  withFlags(flags: number): FlaggedFile {
+    let flagged = this.#flagged.get(flags);
+    if (flagged === undefined) {
+      flagged = new FlaggedFile(this, flags, this.transfers.refusedFlags);
+      this.#flagged.set(flags, flagged);
+    }
+    return flagged;
   }
 
   /** The same for a flush. */

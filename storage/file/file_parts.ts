@@ -28,6 +28,26 @@ export interface TransferOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What `readAt` takes. */
+export interface ReadOptions extends TransferOptions {
+  /**
+   * `"drop"`: what the read brings into the page cache does not stay there (`RWF_DONTCACHE`, since
+   * Linux 6.14). Where the system or the file system does not know that, and past the page cache,
+   * it changes nothing. Default: `"keep"`.
+   */
+  readonly cache?: "keep" | "drop" | undefined;
+}
+
+/** What `writeAt` takes. */
+export interface WriteOptions extends ReadOptions {
+  /**
+   * The promise resolves when the data is durable, with the metadata that reading it back needs, as
+   * after `syncData()`: by one call (`RWF_DSYNC`), or by a write and a flush where the system does
+   * not know that. A failure counts as a failed flush. Default: false.
+   */
+  readonly durable?: boolean | undefined;
+}
+
 /** The ids that a file's IO is registered with. */
 export interface FileIds {
   /** The callbacks of reads. */

@@ -133,7 +133,54 @@ export async function flushedWrite<T>(file: FlushFile, written: Promise<T>): Pro
   }
 }
 
+/**
+ * Awaits a write that is to be durable by itself: it is, or a flush follows.
+ *
+ * @param flagged says which, once the write is done
+ * @returns its value
+ */
+export async function durableWrite<T>(
+  aio: AioCore,
+  file: FlushFile,
+  flagged: { readonly isFlushOwed: boolean },
+  written: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  file.begin();
+  try {
+    const done = await written;
+    if (!flagged.isFlushOwed) {
+      await file.flushFailure.settle(cannotWrite(file), "pwritev");
+      return done;
+    }
+    const flushed = run(aio, file, { operation: "fdatasync" }, signal);
+    await (signal === undefined ? flushed : abortable(flushed, signal));
+    return done;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  } finally {
+    file.end();
+  }
+}
+
 /** The same, blocking. */
+export function durableWriteSync(
+  aio: AioCore,
+  file: FlushFile,
+  flagged: { readonly isFlushOwed: boolean },
+  write: () => number,
+): number {
+  try {
+    const bytes = write();
+    if (flagged.isFlushOwed) flushSync(aio, file, { operation: "fdatasync" });
+    else file.flushFailure.settleSync(cannotWrite(file), "pwritev");
+    return bytes;
+  } catch (error) {
+    throw file.flushFailure.noteTold(error);
+  }
+}
+
+/** As {@linkcode flushedWrite}, blocking. */
 export function flushedWriteSync(file: FlushFile, write: () => number): number {
   try {
     const bytes = write();

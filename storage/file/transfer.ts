@@ -31,6 +31,7 @@ import {
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
 import { FastTransfer } from "./fast_transfer.ts";
+import type { RefusedFlags } from "./flagged_file.ts";
 import { ManyTransfer } from "./many_transfer.ts";
 import {
   advance,
@@ -55,6 +56,8 @@ export class Transfers {
   readonly backend: Backend;
   /** Where bytes are bounced. */
   readonly space: BounceSpace;
+  /** Flags that a device does not know. */
+  readonly refusedFlags: RefusedFlags = new Map();
   readonly #pool: FastTransfer[] = [];
   readonly #manyPool: ManyTransfer[] = [];
   /** Those that go straight to and from the user's memory, in pieces. */
@@ -237,7 +240,7 @@ export class Transfers {
     isStraight: boolean,
   ): TransferRequest | number {
     const cursor = new ViewCursor([buffer]);
-    const request = { file, direction, cursor, offset, isStraight };
+    const request: TransferRequest = { file, direction, cursor, offset, isStraight };
     if (outcome > 0) cursor.advance(outcome);
     return isEnd(request, outcome, this.#countRetry(outcome, 0)) ? cursor.done : request;
   }

@@ -9,6 +9,7 @@ import {
   checkEnd,
   EAGAIN,
   EINTR,
+  EOPNOTSUPP,
   isAligned,
   shown,
   systemError,
@@ -37,6 +38,14 @@ export interface TransferFile {
   begin(): void;
   /** The end of what `begin` counted. */
   end(): void;
+  /**
+   * Gives up what a transfer should have been beside where it goes, as the system has refused
+   * that.
+   *
+   * @param before how often that has happened to this transfer
+   * @returns whether the same call is worth another try
+   */
+  giveUpRefused?(before: number): boolean;
 }
 
 /** One transfer that a user asked for. */
@@ -53,6 +62,8 @@ export interface TransferRequest {
   readonly isStraight: boolean;
   /** Ends the wait for it. */
   readonly signal?: AbortSignal | undefined;
+  /** How often the system has refused what it should have been beside where it goes. */
+  refusals?: number;
 }
 
 /**
@@ -130,6 +141,10 @@ export function isRetry(outcome: number): boolean {
 export function isEnd(request: TransferRequest, outcome: number, retries: number): boolean {
   const { direction, cursor, file, offset } = request;
   if (isRetry(outcome) && retries <= RETRIES_MAX) return false;
+  if (outcome === -EOPNOTSUPP && file.giveUpRefused?.(request.refusals ?? 0) === true) {
+    request.refusals = (request.refusals ?? 0) + 1;
+    return false;
+  }
   if (outcome < 0) throw withProgress(request, transferError(request, -outcome));
   if (cursor.remaining === 0) return true;
   if (direction === "read") {
