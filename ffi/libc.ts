@@ -29,6 +29,8 @@ import { SharedLibraries } from "./library.ts";
 /** Where `lseek(2)` counts from: the end of the file. */
 export const SEEK_END = 2;
 const ERRNO_SIZE_BYTES = 4n;
+/** As much of a link as anybody here compares. */
+const LINK_BYTES_MAX = 256;
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
@@ -315,6 +317,13 @@ export class Libc {
   openProc(path: `/proc/self/${string}`): number {
     const result = this.#system.openProc(cString(path));
     return result < 0 ? -this.#errno() : result;
+  }
+
+  /** What a link of `/proc` about this process names; null: there is no such link. */
+  readProcLink(path: `/proc/self/${string}`): string | null {
+    const into = new Uint8Array(LINK_BYTES_MAX);
+    const bytes = this.#system.readLink(cString(path), into);
+    return bytes < 0 ? null : new TextDecoder().decode(into.subarray(0, bytes));
   }
 
   /** `poll(2)` off this thread. @returns how many are ready, 0 after the timeout, or -1 */

@@ -178,10 +178,7 @@ export const LINUX_SYMBOLS = {
   },
   preadv2: FLAGGED_TRANSFER,
   pwritev2: FLAGGED_TRANSFER,
-  prctl: {
-    parameters: ["i32", /* int operation */ "u64", "u64", "u64", "u64"],
-    result: "i32",
-  },
+  prctl: { parameters: ["i32", /* int operation */ "u64", "u64", "u64", "u64"], result: "i32" },
   madvise: {
     parameters: ["buffer", /* void * */ "usize", /* size_t */ "i32" /* int advice */],
     result: "i32",
@@ -206,6 +203,10 @@ export const LINUX_SYMBOLS = {
       "usize", /* const sigset_t *, none */
     ],
     result: "i32",
+  },
+  readlink: {
+    parameters: ["buffer", /* const char *path */ "buffer", /* char * */ "usize" /* size_t */],
+    result: "i32", /* ssize_t, below 2^31 */
   },
   open: { parameters: ["buffer", /* const char *path */ "i32" /* int flags */], result: "i32" },
   gettid: { parameters: [], result: "i32" /* pid_t */ },
@@ -256,6 +257,7 @@ export interface SystemCalls {
   flushRange(fd: number, offset: bigint, length: bigint): number;
   pause: Pause | null;
   openProc(path: Uint8Array<ArrayBuffer>): number;
+  readLink(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
   probeThread(threadId: number): number;
   seccompMode(): number;
   adviseHugePages(memory: Uint8Array<ArrayBuffer>): number;
@@ -328,6 +330,7 @@ export function openLinux(path: string): Opened {
       unmap: (address, length) => symbols.munmap(address, length),
       pause: symbols.ppoll,
       openProc: (name) => symbols.open(name, O_CLOEXEC),
+      readLink: (name, into) => symbols.readlink(name, into, BigInt(into.byteLength)),
       probeThread: (threadId) => symbols.tgkill(Deno.pid, threadId, 0),
       threadId: () => symbols.gettid(),
       errnoLocation: () => symbols.errnoLocation(),
@@ -372,6 +375,7 @@ export function openDarwin(path: string): Opened {
       unmap: () => -1,
       pause: null,
       openProc: () => -1,
+      readLink: () => -1,
       probeThread: () => 0,
       threadId: () => symbols.threadNumber(symbols.threadSelf()),
       errnoLocation: () => symbols.errnoLocation(),

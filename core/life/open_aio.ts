@@ -76,7 +76,7 @@ export async function openBackend(
   const libc = openLibc(options.libraries.libc);
   const { method, reason } = orClose(libc, () => chooseMethod(options, methods));
   const parts = { options, method, libc, layers, modules, warn, log };
-  const backend = await finish(parts, (foundation) => {
+  const backend = await joinIn(parts, (foundation) => {
     const { control, arena } = createMemory(foundation);
     const id = claimSlot(control, libc.threadId());
     assert(id === 0, "The opener is not backend 0");
@@ -133,7 +133,7 @@ export async function attachBackend(
   await makeRoom(foundation, control, token.arena);
   // It may have taken a while.
   orClose(libc, () => checkAttachable(control));
-  const backend = await finish(
+  const backend = await joinIn(
     foundation,
     (foundation) => makeAttached(foundation, control, token.arena),
   );
@@ -233,7 +233,7 @@ export function leave(backend: Backend): void {
 }
 
 /** Makes the backend and lets the method join in; gives everything back if either fails. */
-async function finish(
+async function joinIn(
   foundation: Foundation,
   make: (foundation: Foundation) => Backend,
 ): Promise<Backend> {

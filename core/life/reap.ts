@@ -51,6 +51,7 @@ import { LOOK_AGAIN_MS } from "../base/pauses.ts";
 import { BACKEND, type Control, HANDLE } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
 import { reapersOf } from "./reapers.ts";
+import { closeRestFile } from "../waiting/rest_poll.ts";
 
 /** The id of no thread: more than the system gives out. */
 const NO_THREAD = 0x7fff_ffff;
@@ -91,7 +92,7 @@ export function reapBackend(backend: Backend, id: number): void {
   if (!tryTakeOver(control, libc, id)) {
     throw new AioApiError(`Cannot reap backend ${id}: another thread does it`);
   }
-  for (let looks = 0; !finishReaping(backend, id); looks++) {
+  for (let looks = 0; !tryReapRest(backend, id); looks++) {
     if (looks >= BUSY_LOOKS_MAX) {
       throw new AioApiError(
         `Cannot reap backend ${id} yet: another thread is completing IO of it, try again later`,
@@ -112,7 +113,7 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   for (let id = 0; id < control.threadCount; id++) {
     if (id === backend.id || (from === "eventLoop" && reapersOf(backend).isAt(id))) continue;
     if (!tryTakeOver(control, libc, id)) continue;
-    if (!finishReaping(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
+    if (!tryReapRest(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
     const { maxBackends } = backend.options;
     const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
     log?.say("log", `reaped ${what}: its thread has died`);
@@ -132,7 +133,7 @@ function goOn(backend: Backend, id: number): boolean {
     return false;
   }
   if (tryLetGo(control, libc, id) && reapersOf(backend).tryStart(id)) return false;
-  return tryTakeOver(control, libc, id) && finishReaping(backend, id, "wait");
+  return tryTakeOver(control, libc, id) && tryReapRest(backend, id, "wait");
 }
 
 /**
@@ -197,7 +198,7 @@ function leftIn(control: Control, threads: Threads, id: number): number {
  *
  * @returns false if another thread still completes IO of the dead one: to be tried again
  */
-export function finishReaping(
+export function tryReapRest(
   backend: Backend,
   id: number,
   from: ReapingFrom = "wait",
@@ -208,7 +209,7 @@ export function finishReaping(
   return true;
 }
 
-/** As {@linkcode finishReaping}, but the slot stays taken. */
+/** As {@linkcode tryReapRest}, but the slot stays taken. */
 export function reapBelongings(
   backend: Backend,
   id: number,
@@ -239,6 +240,7 @@ export function reapBelongings(
   unmarkClosing(control, id);
   arena.giveBackAllOf(id);
   backend.doorbells.closeFor(id);
+  closeRestFile(libc, control, id);
   return true;
 }
 

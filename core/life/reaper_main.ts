@@ -15,7 +15,7 @@ import type { LogLevel } from "../base/log_level.ts";
 import { importModules, initModules } from "./callback_modules.ts";
 import type { IoMethod } from "../io/method.ts";
 import { makeBackend } from "./open_aio.ts";
-import { finishReaping, tryTakeOver } from "./reap.ts";
+import { tryReapRest, tryTakeOver } from "./reap.ts";
 import type { ReaperMessage, ReaperToken } from "./reapers.ts";
 import { Control } from "../memory/shared_memory.ts";
 import { sleepMs } from "../base/sleep.ts";
@@ -47,7 +47,7 @@ async function reap(token: ReaperToken): Promise<boolean> {
     const layers = layersWith(above);
     const foundation = { options, method, libc, layers, modules, warn, log };
     const backend = makeBackend(foundation, control, token.arena, id);
-    while (!finishReaping(backend, id)) sleepMs(PAUSE_MS);
+    while (!tryReapRest(backend, id)) sleepMs(PAUSE_MS);
     backend.memory.release();
     return true;
   } finally {

@@ -21,6 +21,8 @@ const CALLS: Readonly<Record<string, ReadonlySet<string>>> = {
   x86_64: new Set(["232", "281", "441"]),
   aarch64: new Set(["22", "441"]),
 };
+/** So many numbers in a row that are no descriptors are taken for the end of them. */
+const GAP_MAX = 256;
 const ATTEMPTS_AT_ONCE = 16;
 const ATTEMPTS_MAX = 64;
 
@@ -69,18 +71,22 @@ export class RestPoll {
   ask(libc: Libc, control: Control, backendId: number): void {
     if (!this.#isWanted || this.#asking !== null) return;
     this.#attemptsLeft--;
-    const file = libc.openProc(`/proc/self/task/${libc.threadId()}/syscall`);
+    const at = control.backendAt(backendId);
+    const threadId = libc.threadId();
+    // A thread that is terminated in the call never knows the descriptor: its reaper looks for it.
+    Atomics.store(control.words, at + BACKEND.restFile, -threadId);
+    const file = libc.openProc(`/proc/self/task/${threadId}/syscall`);
+    Atomics.store(control.words, at + BACKEND.restFile, Math.max(file, 0));
     if (file < 0) {
       this.#attemptsLeft = 0;
       return;
     }
-    const at = control.backendAt(backendId);
     const text = bytesAt(control, at + BACKEND.restText, REST_TEXT_BYTES);
     const iovec = bytesAt(control, at + BACKEND.restIovec, IOVEC_SIZE_BYTES);
     writeIovec(control.words, at + BACKEND.restIovec, libc.addressOf(text), REST_TEXT_BYTES);
     this.#asking = libc.preadvNonblocking(file, iovec, 0n).then((bytes) => {
       this.#asking = null;
-      libc.close(file);
+      closeRestFile(libc, control, backendId);
       const line = new TextDecoder().decode(text.slice(0, Math.max(bytes, 0)));
       this.#fd = restingOn(line, Deno.build.arch);
     });
@@ -88,6 +94,25 @@ export class RestPoll {
 
   get #isWanted(): boolean {
     return this.#fd < 0 && this.#attemptsLeft > 0;
+  }
+}
+
+/** Closes the file that a backend reads, or read or was about to open when its thread died. */
+export function closeRestFile(libc: Libc, control: Control, backendId: number): void {
+  const at = control.backendAt(backendId) + BACKEND.restFile;
+  const file = Atomics.exchange(control.words, at, 0);
+  if (file > 0) libc.close(file);
+  else if (file < 0) closeAllOf(libc, -file);
+}
+
+/** Closes whatever a dead thread has opened for {@linkcode RestPoll} and could not keep. */
+function closeAllOf(libc: Libc, threadId: number): void {
+  const end = `/task/${threadId}/syscall`;
+  for (let fd = 3, gap = 0; gap < GAP_MAX; fd++) {
+    const link = libc.readProcLink(`/proc/self/fd/${fd}`);
+    gap = link === null ? gap + 1 : 0;
+    // The kernel adds a word to the name of what is gone.
+    if (link !== null && link.split(" ")[0]!.endsWith(end)) libc.close(fd);
   }
 }
 

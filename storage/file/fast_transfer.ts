@@ -181,7 +181,7 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
       : new Promise(this.#keep);
 
   #settleNow(): Promise<number> {
-    const bytes = this.#finish();
+    const bytes = this.#takeOutcome();
     return typeof bytes === "number" ? Promise.resolve(bytes) : bytes;
   }
 
@@ -193,14 +193,14 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
   /** The bytes, or a promise that rejects with the error. */
   #outcome(): number | Promise<number> {
     try {
-      return this.#finish();
+      return this.#takeOutcome();
     } catch (error) {
       return called(Promise.reject(error));
     }
   }
 
   /** Takes the outcome; the object is free for another transfer afterwards. */
-  #finish(): number | Promise<number> {
+  #takeOutcome(): number | Promise<number> {
     const file = this.#file!;
     const buffer = this.#buffer!;
     const bounce = this.#bounce;

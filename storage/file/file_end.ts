@@ -87,10 +87,10 @@ export class FileEnd {
     const { pump } = this.#descriptors.backend;
     const { fd } = this.#file;
     const hold = { ref: () => pump.forsake(fd, false), unref: () => pump.forsake(fd, true) };
-    await this.patience.holding(hold, this.#finish()).finally(hold.ref);
+    await this.patience.holding(hold, this.#closeWhenIdle()).finally(hold.ref);
   }
 
-  async #finish(): Promise<void> {
+  async #closeWhenIdle(): Promise<void> {
     if (this.#pending > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
     const { awaited } = fileCalls(this.#descriptors.backend, this.patience);
     try {

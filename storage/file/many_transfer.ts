@@ -197,7 +197,7 @@ export class ManyTransfer implements CompletionWaiter {
     for (let i = 0; i < this.#list.length; i++) {
       if (this.#ways[i] === FAST && !waiting.whenDone(this.#refs[i]!, this)) this.#unsettled++;
     }
-    if (--this.#unsettled === 0) return this.#finish();
+    if (--this.#unsettled === 0) return this.#takeOutcome();
     return new Promise(this.#keep);
   };
 
@@ -209,11 +209,11 @@ export class ManyTransfer implements CompletionWaiter {
   completed(): void {
     if (--this.#unsettled > 0) return;
     const resolve = this.#resolve;
-    resolve(this.#finish());
+    resolve(this.#takeOutcome());
   }
 
   /** All that took the fast path are over. The object is free for another call afterwards. */
-  #finish(): number[] | Promise<number[]> {
+  #takeOutcome(): number[] | Promise<number[]> {
     const file = this.#file!;
     const outcome = this.#outcome!;
     const signal = this.#signal;

@@ -2,9 +2,10 @@
  * rest_poll_test.ts: what the event loop of a thread rests in is found out, in each thread.
  */
 
-import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { restingOn, RestPoll, restPoll } from "../../../core/waiting/rest_poll.ts";
+import { assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { closeRestFile, restingOn, RestPoll, restPoll } from "../../../core/waiting/rest_poll.ts";
 import { backendOf } from "../../../core/inside.ts";
+import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { findRest } from "../../support/bells/dozes.ts";
 import { openSync } from "../../support/core.ts";
@@ -78,5 +79,41 @@ Deno.test({
     rest.ask(libc, control, id);
     await rest.settled();
     assertEquals([rest.fd, asked], [-1, 1]);
+  },
+});
+
+Deno.test({
+  name: "closeRestFile() closes the file that a dead thread was about to read, once",
+  ignore: !isLinux,
+  async fn() {
+    await using fixture = await openSync();
+    const { libc, control, id } = backendOf(fixture.aio);
+    const dead = id + 1;
+    const fd = libc.openProc("/proc/self/status");
+    control.words[control.backendAt(dead) + BACKEND.restFile] = fd;
+    closeRestFile(libc, control, dead);
+    assertThrows(() => Deno.readLinkSync(`/proc/self/fd/${fd}`), Deno.errors.NotFound);
+    assertEquals(control.words[control.backendAt(dead) + BACKEND.restFile], 0);
+    closeRestFile(libc, control, dead);
+  },
+});
+
+Deno.test({
+  name: "closeRestFile() finds the file that a thread was opening when it died",
+  ignore: !isLinux,
+  async fn() {
+    await using fixture = await openSync();
+    const { libc, control, id } = backendOf(fixture.aio);
+    const dead = id + 1;
+    const threadId = libc.threadId();
+    const fds = [1, 2].map(() => libc.openProc(`/proc/self/task/${threadId}/syscall`));
+    const other = libc.openProc("/proc/self/status");
+    control.words[control.backendAt(dead) + BACKEND.restFile] = -threadId;
+    closeRestFile(libc, control, dead);
+    for (const fd of fds) {
+      assertThrows(() => Deno.readLinkSync(`/proc/self/fd/${fd}`), Deno.errors.NotFound);
+    }
+    assertStringIncludes(Deno.readLinkSync(`/proc/self/fd/${other}`), "status");
+    libc.close(other);
   },
 });
