@@ -36,7 +36,7 @@ import {
   HEADER,
   PHASE_OPEN,
 } from "../memory/shared_memory.ts";
-import { restPoll } from "../waiting/rest_poll.ts";
+import { closeRestFile, restPoll } from "../waiting/rest_poll.ts";
 import { sleepMs } from "../base/sleep.ts";
 import { makeTables, type TablesParts } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "../memory/token.ts";
@@ -228,6 +228,7 @@ export function leave(backend: Backend): void {
   ATTACHED.get(key)?.remove();
   ATTACHED.delete(key);
   backend.memory.release();
+  closeRestFile(libc, control, id);
   Atomics.store(control.words, control.backendAt(id) + BACKEND.threadId, 0);
   closeLibc(libc);
 }

@@ -100,11 +100,8 @@ export const BACKEND = {
   rungAt: 12,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
-  /**
-   * The file that tells what its event loop rests in, while it is read; below 0: it is being
-   * opened, by this thread id; else 0 (rest_poll.ts).
-   */
-  restFile: 79,
+  /** The thread that has the file open which tells what its event loop rests in; else 0. */
+  restReader: 79,
   /** Where it is read to: an iovec, and the text. */
   restIovec: 80,
   restText: 84,

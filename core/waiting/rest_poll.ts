@@ -74,10 +74,10 @@ export class RestPoll {
     const at = control.backendAt(backendId);
     const threadId = libc.threadId();
     // A thread that is terminated in the call never knows the descriptor: its reaper looks for it.
-    Atomics.store(control.words, at + BACKEND.restFile, -threadId);
+    Atomics.store(control.words, at + BACKEND.restReader, threadId);
     const file = libc.openProc(`/proc/self/task/${threadId}/syscall`);
-    Atomics.store(control.words, at + BACKEND.restFile, Math.max(file, 0));
     if (file < 0) {
+      Atomics.store(control.words, at + BACKEND.restReader, 0);
       this.#attemptsLeft = 0;
       return;
     }
@@ -86,7 +86,8 @@ export class RestPoll {
     writeIovec(control.words, at + BACKEND.restIovec, libc.addressOf(text), REST_TEXT_BYTES);
     this.#asking = libc.preadvNonblocking(file, iovec, 0n).then((bytes) => {
       this.#asking = null;
-      closeRestFile(libc, control, backendId);
+      libc.close(file);
+      Atomics.store(control.words, at + BACKEND.restReader, 0);
       const line = new TextDecoder().decode(text.slice(0, Math.max(bytes, 0)));
       this.#fd = restingOn(line, Deno.build.arch);
     });
@@ -97,16 +98,14 @@ export class RestPoll {
   }
 }
 
-/** Closes the file that a backend reads, or read or was about to open when its thread died. */
+/**
+ * Closes what a thread had opened, for {@linkcode RestPoll}, when it died: known by its name, as
+ * the thread may not have come to know the descriptor, or have closed it already.
+ */
 export function closeRestFile(libc: Libc, control: Control, backendId: number): void {
-  const at = control.backendAt(backendId) + BACKEND.restFile;
-  const file = Atomics.exchange(control.words, at, 0);
-  if (file > 0) libc.close(file);
-  else if (file < 0) closeAllOf(libc, -file);
-}
-
-/** Closes whatever a dead thread has opened for {@linkcode RestPoll} and could not keep. */
-function closeAllOf(libc: Libc, threadId: number): void {
+  const at = control.backendAt(backendId) + BACKEND.restReader;
+  const threadId = Atomics.load(control.words, at);
+  if (threadId === 0) return;
   const end = `/task/${threadId}/syscall`;
   for (let fd = 3, gap = 0; gap < GAP_MAX; fd++) {
     const link = libc.readProcLink(`/proc/self/fd/${fd}`);
@@ -114,6 +113,7 @@ function closeAllOf(libc: Libc, threadId: number): void {
     // The kernel adds a word to the name of what is gone.
     if (link !== null && link.split(" ")[0]!.endsWith(end)) libc.close(fd);
   }
+  Atomics.store(control.words, at, 0);
 }
 
 function bytesAt({ buffer }: Control, word: number, bytes: number): Uint8Array<SharedArrayBuffer> {

@@ -118,7 +118,7 @@ const PINNED = {
     closingFd: 11,
     rungAt: 12,
     counters: 16,
-    restFile: 79,
+    restReader: 79,
     restIovec: 80,
     restText: 84,
     size: 96,

@@ -53,6 +53,16 @@ function resources(): { descriptors: number; threads: number } {
   return { descriptors: descriptors.length, threads: Number(threads) };
 }
 
+/** What they are, to be compared where there are too many. */
+function descriptorKinds(): string {
+  const kinds = new Map<string, number>();
+  for (const path of openDescriptors()) {
+    const kind = path.replace(/\d+/g, "N");
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  return [...kinds].map(([kind, count]) => `${count} ${kind}`).sort().join(", ");
+}
+
 /** What the subsystem has. */
 function belongings({ aio }: Fixture) {
   const { words } = backendOf(aio).control;
@@ -76,6 +86,7 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   const start = belongings(fixture);
   await runLoad(fixture, randomFates(WARM_UP_DEATHS, random, holdings), seed + 1);
   const before = resources();
+  const kinds = descriptorKinds();
 
   const fates = randomFates(count, random, holdings);
   const deaths = await runLoad(fixture, fates, seed);
@@ -96,7 +107,8 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   );
   await until(
     () => resources().descriptors <= before.descriptors + mailbox.losses,
-    `${resources().descriptors} descriptors, ${before.descriptors} at the start`,
+    `${resources().descriptors} descriptors, ${before.descriptors} at the start: ` +
+      `${descriptorKinds()}; before ${kinds}`,
   );
 }
 
