@@ -52,7 +52,7 @@ export class Libc {
   readonly #pwritev: CommonSymbols["pwritev"];
   readonly #fsync: CommonSymbols["fsync"];
   readonly #fdatasync: CommonSymbols["fdatasync"];
-  readonly #readCached: FlaggedTransfer | null;
+  readonly #readFlagged: FlaggedTransfer | null;
   readonly #copyFrom: CommonSymbols["copyFrom"];
   readonly #address: CommonSymbols["address"];
   readonly #common: CommonSymbols;
@@ -73,7 +73,7 @@ export class Libc {
     this.#pwritev = opened.symbols.pwritev;
     this.#fsync = opened.symbols.fsync;
     this.#fdatasync = opened.symbols.fdatasync;
-    this.#readCached = opened.system.readCached;
+    this.#readFlagged = opened.system.readFlagged;
     this.#copyFrom = opened.symbols.copyFrom;
     this.#address = opened.symbols.address;
     this.#errnoAddress = opened.system.errnoLocation();
@@ -102,7 +102,7 @@ export class Libc {
    * @returns bytes; -1 if nothing is, or the system or the file system cannot say
    */
   preadvCached(fd: number, iovec: Uint8Array, count: number, offset: bigint): number {
-    const read = this.#readCached;
+    const read = this.#readFlagged;
     return read === null
       ? -1
       : read(fd, iovec as Uint8Array<ArrayBuffer>, count, offset, RWF_NOWAIT);
@@ -114,7 +114,7 @@ export class Libc {
    * @returns bytes, or -errno: EOPNOTSUPP for what the system or the file system does not know
    */
   preadv2(fd: number, iovec: Uint8Array, count: number, offset: bigint, flags: number): number {
-    return this.#flagged(this.#readCached, fd, iovec, count, offset, flags);
+    return this.#flagged(this.#readFlagged, fd, iovec, count, offset, flags);
   }
 
   /** `pwritev2(2)`: as {@linkcode pwritev}, with flags. See {@linkcode preadv2}. */

@@ -249,7 +249,7 @@ export interface SystemCalls {
   replaceNonblocking(fd: number, by: number): Promise<number>;
   statFileSystem(fd: number, into: Uint8Array<ArrayBuffer>): number;
   statFileSystemNonblocking(fd: number, into: Uint8Array<ArrayBuffer>): Promise<number>;
-  readonly readCached: FlaggedTransfer | null;
+  readonly readFlagged: FlaggedTransfer | null;
   readonly writeFlagged: FlaggedTransfer | null;
   duplicate(fd: number): number;
   changeFlags(fd: number, added: number, removed: number): number;
@@ -312,7 +312,7 @@ export function openLinux(path: string): Opened {
       statFileSystem: symbols.fstatfs,
       statFileSystemNonblocking: symbols.fstatfsNonblocking,
       replaceNonblocking: (fd, by) => symbols.dup3Nonblocking(by, fd, O_CLOEXEC),
-      readCached: symbols.preadv2,
+      readFlagged: symbols.preadv2,
       writeFlagged: symbols.pwritev2,
       duplicate: (fd) => symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3),
       changeFlags(fd, added, removed) {
@@ -355,7 +355,7 @@ export function openDarwin(path: string): Opened {
       statFileSystem: () => -1,
       statFileSystemNonblocking: () => Promise.resolve(-1),
       replaceNonblocking: () => Promise.resolve(-1),
-      readCached: null,
+      readFlagged: null,
       writeFlagged: null,
       duplicate(fd) {
         const duplicate = symbols.dup(fd);

@@ -1,11 +1,13 @@
 /**
- * memory.ts: addresses as numbers, and alignment.
+ * memory.ts: addresses as numbers, alignment, and entries of `poll(2)` in memory.
  *
  * An address of user space has at most 52 bits, so a Number holds it exactly and no BigInt is
  * needed to put it into an `iovec`. The address itself comes from {@linkcode Libc.addressOf}.
  *
  * @module
  */
+
+import { POLLFD_WORDS, POLLIN } from "./layout.ts";
 
 const TWO_POW_32 = 4294967296;
 const TWO_POW_MINUS_32 = 1 / TWO_POW_32;
@@ -38,4 +40,18 @@ export function alignUp(value: number, alignment: number): number {
 /** Whether a value is a power of two. */
 export function isPowerOfTwo(value: number): boolean {
   return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value;
+}
+
+/** Of the word of a `pollfd` that has the events, too. */
+const REVENTS_SHIFT = 16;
+
+/** Fills an entry. The system skips a negative descriptor. */
+export function setPollfd(pollfds: Int32Array, at: number, fd: number): void {
+  pollfds[at + POLLFD_WORDS.fd] = fd;
+  pollfds[at + POLLFD_WORDS.events] = POLLIN;
+}
+
+/** Whether the last poll found something at an entry. */
+export function isPollfdReady(pollfds: Int32Array, at: number): boolean {
+  return pollfds[at + POLLFD_WORDS.events]! >>> REVENTS_SHIFT !== 0;
 }

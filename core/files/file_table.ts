@@ -205,7 +205,7 @@ export class OpenFileTable {
   }
 
   /**
-   * The file of a reserved slot is open. The mark comes last: until then nobody looks at the rest.
+   * The file of a reserved slot is open. The mark comes last: no thread reads the rest before it.
    */
   publish({ slot }: FileSlot, entry: OpenFileEntry): void {
     const words = this.#words;

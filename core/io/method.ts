@@ -70,7 +70,7 @@ export interface MethodBackend {
    */
   prepareSubmit(handle: AioHandle): void;
   /**
-   * Has the event loop call `checkOne` until none of its IOs is in flight, though nobody awaits
+   * Has the event loop call `checkOne` until none of its IOs is in flight, even if no task awaits
    * one.
    */
   keepLooking(): void;
@@ -185,8 +185,8 @@ export interface IoMethod {
    */
   readonly waitOnFdBeforeClose: boolean;
   /**
-   * Lets go of what it keeps of an open file, before that is closed: with nothing in flight on it,
-   * and nobody about to start.
+   * Lets go of what it keeps of an open file, before that is closed: no IO on it is in flight, and
+   * none can start any more.
    *
    * @param backend of the thread that closes it
    * @param slot where it is in the table of open files
@@ -245,8 +245,8 @@ export interface IoMethod {
    */
   sleepMsMax?(backend: MethodBackend): number;
   /**
-   * Asks for an own IO to be given up, which is completed all the same: with ECANCELED, or as if
-   * nobody had asked. State: submitted. May complete other IO.
+   * Asks for an own IO to be given up. It is completed all the same: with ECANCELED, or with its
+   * usual result. State: submitted. May complete other IO.
    */
   cancelOne?(backend: MethodBackend, handle: AioHandle): void;
   /** A descriptor that can be read when own IO may be done, to sleep on; -1: none. */

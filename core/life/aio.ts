@@ -406,7 +406,7 @@ export class AioCore implements AsyncDisposable {
 
   /**
    * The IOs of all backends that are not over, as PostgreSQL's view `pg_aios` shows them, in order
-   * of their handles. May be called at any time, in a callback too; waits for nobody. An IO that
+   * of their handles. May be called at any time, in a callback too; it never waits. An IO that
    * ended while it was looked at is left out.
    */
   ios(): IoRow[] {

@@ -18,7 +18,8 @@
  */
 
 import type { Libc } from "../../ffi/libc.ts";
-import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
+import { POLLFD_WORDS } from "../../ffi/layout.ts";
+import { isPollfdReady, setPollfd } from "../../ffi/memory.ts";
 import { TURNS_TO_LOOK } from "./event_loop.ts";
 import { restPoll } from "./rest_poll.ts";
 
@@ -27,8 +28,6 @@ export const DOZE_MS_MAX = 0.2;
 /** A turn that takes longer had something to do. An empty one takes 1 to 3 µs. */
 const EMPTY_TURN_MS = 0.02;
 const NS_PER_MS = 1_000_000;
-/** Of the word of a `pollfd` that has the events, too. */
-const REVENTS_SHIFT = 16;
 /** What an Aio polls: its doorbell, and what its method has. */
 export const POLLFDS_PER_SLEEPER = 2;
 
@@ -95,8 +94,7 @@ export class Dozing {
 
   #poll(libc: Libc, count: number, ms: number): DozeEnd {
     const at = count * POLLFD_WORDS.size;
-    this.#pollfds[at + POLLFD_WORDS.fd] = restPoll.fd;
-    this.#pollfds[at + POLLFD_WORDS.events] = POLLIN;
+    setPollfd(this.#pollfds, at, restPoll.fd);
     this.#time[2] = ms * NS_PER_MS;
     const ready = libc.ppoll(
       this.#pollfdBytes,
@@ -104,8 +102,7 @@ export class Dozing {
       this.#timeBytes,
     );
     if (ready === 0) return "time";
-    const isRestOver = this.#pollfds[at + POLLFD_WORDS.events]! >>> REVENTS_SHIFT !== 0;
-    return isRestOver ? "eventLoop" : "news";
+    return isPollfdReady(this.#pollfds, at) ? "eventLoop" : "news";
   }
 }
 
@@ -114,7 +111,7 @@ export const dozing = new Dozing();
 
 /** Whether and when one Aio may doze. */
 export class DozeTurns {
-  #endedAt = -1;
+  #beganAt = -1;
   #turnsAwake = 0;
 
   /** Whether the turn that ends now had nothing to do, and none is owed to the event loop. */
@@ -123,12 +120,12 @@ export class DozeTurns {
       this.#turnsAwake--;
       return false;
     }
-    return now - this.#endedAt < EMPTY_TURN_MS;
+    return now - this.#beganAt < EMPTY_TURN_MS;
   }
 
-  /** A turn begins. */
+  /** The turn of whatever else the event loop has begins. */
   begin(now: number): void {
-    this.#endedAt = now;
+    this.#beganAt = now;
   }
 
   /** The event loop is to look at what it rests in. */

@@ -22,7 +22,8 @@ import {
   setImmediate,
   setTimeout as setNodeTimeout,
 } from "node:timers";
-import { POLLFD_WORDS, POLLIN } from "../../ffi/layout.ts";
+import { POLLFD_WORDS } from "../../ffi/layout.ts";
+import { isPollfdReady, setPollfd } from "../../ffi/memory.ts";
 import type { Doorbells } from "./doorbell.ts";
 import { DEFINED } from "../memory/handle_state.ts";
 import {
@@ -41,8 +42,6 @@ import type { CompletionWaiter, Turn } from "./turn.ts";
 import { Sleep, type SleepEnd, type WakeUps } from "./wake_ups.ts";
 import type { WaitRef } from "../io/wait_ref.ts";
 
-/** Of the word of a `pollfd` that has the events, too. */
-const REVENTS_SHIFT = 16;
 /**
  * Sleeps of one thread at a time: each takes one of the 32 threads that Deno has for all its file
  * operations and blocking calls. With more Aios than that in one thread, the others look by timer.
@@ -241,15 +240,17 @@ export class Pump implements Sleeper {
   /** See {@linkcode Sleeper.lieDown}. */
   lieDown(pollfds: Int32Array, at: number): boolean {
     const { doorbells } = this.#host;
-    pollfds[at + POLLFD_WORDS.fd] = doorbells.tryOpen();
-    pollfds[at + POLLFD_WORDS.events] = POLLIN;
-    const next = at + POLLFD_WORDS.size;
-    pollfds[next + POLLFD_WORDS.fd] = pollFdOf(this.#host);
-    pollfds[next + POLLFD_WORDS.events] = POLLIN;
+    this.#setPollfds(pollfds, at, doorbells.tryOpen());
     // One that sleeps already is rung as before, and its pollfds are polled twice.
     if (this.#parked !== null) return true;
     doorbells.park();
     return !this.#hasNews();
+  }
+
+  /** What it waits for: its doorbell, and what its method has. */
+  #setPollfds(pollfds: Int32Array, at: number, doorbell: number): void {
+    setPollfd(pollfds, at, doorbell);
+    setPollfd(pollfds, at + POLLFD_WORDS.size, pollFdOf(this.#host));
   }
 
   /** See {@linkcode Sleeper.getUp}. */
@@ -327,11 +328,7 @@ export class Pump implements Sleeper {
       this.#sleepUntil(new Promise((resolve) => setTimeout(resolve, ms, "time")), ms);
       return;
     }
-    this.#pollfd[POLLFD_WORDS.fd] = fd;
-    this.#pollfd[POLLFD_WORDS.events] = POLLIN;
-    // A negative one is skipped by the system.
-    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.fd] = pollFdOf(this.#host);
-    this.#pollfd[POLLFD_WORDS.size + POLLFD_WORDS.events] = POLLIN;
+    this.#setPollfds(this.#pollfd, 0, fd);
     doorbells.park();
     if (this.#hasNews()) {
       doorbells.unpark();
@@ -347,9 +344,8 @@ export class Pump implements Sleeper {
   readonly #polled = (ready: number): SleepEnd => {
     sleeps--;
     if (ready <= 0) return "time";
-    const { events } = POLLFD_WORDS;
     // Where the bell was rung for this sleep, its word says so, too.
-    return this.#pollfd[events]! >>> REVENTS_SHIFT === 0 ? "descriptor" : "lateBell";
+    return isPollfdReady(this.#pollfd, 0) ? "lateBell" : "descriptor";
   };
 
   #sleepUntil(end: Promise<SleepEnd>, longestMs: number): void {

@@ -16,7 +16,7 @@ import { PinnedMemory } from "../../core/memory/pinned_memory.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
 import { ECANCELED, errnoName, errnoText } from "../../ffi/errno.ts";
 import * as system from "../../ffi/layout.ts";
-import { POLLFD_WORDS, POLLIN, SYNC_FILE_RANGE_WRITE } from "../../ffi/layout.ts";
+import { POLLFD_WORDS, SYNC_FILE_RANGE_WRITE } from "../../ffi/layout.ts";
 import * as addresses from "../../ffi/memory.ts";
 import type { UringCalls } from "../../ffi/uring_calls.ts";
 import * as uring from "../../ffi/uring_layout.ts";
@@ -36,7 +36,7 @@ const { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OP_READV, OP_WRITEV } = table;
 const { FLAG_BITS, FUSE_BIT } = flags;
 const { HANDLE } = layout;
 const { IOVEC_WORDS } = system;
-const { fromWords, highWord, lowWord } = addresses;
+const { fromWords, highWord, lowWord, setPollfd } = addresses;
 const { SQE_ASYNC, SQE_FIXED_FILE, SQE_WORDS, URING_OP } = uring;
 
 /** Attempts of a submit that is interrupted or finds the kernel short of something. */
@@ -353,8 +353,7 @@ export class UringSubmission {
   }
 
   #sleepOnRing(): void {
-    this.#pollfd[POLLFD_WORDS.fd] = this.ring.fd;
-    this.#pollfd[POLLFD_WORDS.events] = POLLIN;
+    setPollfd(this.#pollfd, 0, this.ring.fd);
     // Another thread may take the completion out of the ring, or the IO over.
     const timeoutMs = this.#backend.hasOthers ? LOOK_AGAIN_MS : CHECK_ALIVE_MS;
     this.#backend.counters[COUNTER.blockingSleeps]!++;

@@ -17,15 +17,7 @@ import {
   type WriteOptions,
 } from "./file_parts.ts";
 import { type FlaggedFile, flagsOf } from "./flagged_file.ts";
-import {
-  durableWrite,
-  durableWriteSync,
-  type Flush,
-  flush,
-  flushedWrite,
-  flushedWriteSync,
-  flushSync,
-} from "./flush.ts";
+import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 
@@ -136,10 +128,9 @@ export class AioFile implements AsyncDisposable, Disposable {
   /** Awaits a write that is one. */
   #durable<T>(written: Promise<T>, options: WriteOptions | undefined): Promise<T> {
     const file = this.#file;
-    if (options?.durable !== true) return called(flushedWrite(file, written), options?.signal);
-    const flagged = file.withFlags(RWF_DSYNC);
-    const { aio } = file.transfers;
-    return called(durableWrite(aio, file, flagged, written, options.signal), options.signal);
+    const flagged = options?.durable === true ? file.withFlags(RWF_DSYNC) : null;
+    const signal = options?.signal;
+    return called(flushedWrite(file.transfers.aio, file, flagged, written, signal), signal);
   }
 
   /**
@@ -191,9 +182,8 @@ export class AioFile implements AsyncDisposable, Disposable {
     const write = () => this.#transferSync("write", buffers, offset, options);
     if (!this.#isDurable(options)) return write();
     return calling(AioFile.prototype.writeAtSync, () => {
-      if (options?.durable !== true) return flushedWriteSync(file, write);
-      const flagged = file.withFlags(RWF_DSYNC);
-      return durableWriteSync(file.transfers.aio, file, flagged, write);
+      const flagged = options?.durable === true ? file.withFlags(RWF_DSYNC) : null;
+      return flushedWriteSync(file.transfers.aio, file, flagged, write);
     });
   }
 

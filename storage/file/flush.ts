@@ -119,37 +119,27 @@ function cannotSync({ path }: FlushFile): string {
   return `Cannot sync ${shown(path)}`;
 }
 
-/** Awaits a write of a file opened with `O_DSYNC`, which is a flush as well. @returns its value */
-export async function flushedWrite<T>(file: FlushFile, written: Promise<T>): Promise<T> {
-  file.begin();
-  try {
-    const done = await written;
-    await file.flushFailure.settle(cannotWrite(file), "pwritev");
-    return done;
-  } catch (error) {
-    throw file.flushFailure.noteTold(error);
-  } finally {
-    file.end();
-  }
-}
+/** Says once a write is done whether a flush is due, as the system has refused its flag. */
+type Flagged = { readonly isFlushOwed: boolean } | null;
 
 /**
- * Awaits a write that is to be durable by itself: it is, or a flush follows.
+ * Awaits a write that is a flush as well: by `O_DSYNC`, or by a flag, in whose place a flush
+ * follows where the system has refused it.
  *
- * @param flagged says which, once the write is done
+ * @param flagged null: by `O_DSYNC`
  * @returns its value
  */
-export async function durableWrite<T>(
+export async function flushedWrite<T>(
   aio: AioCore,
   file: FlushFile,
-  flagged: { readonly isFlushOwed: boolean },
+  flagged: Flagged,
   written: Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   file.begin();
   try {
     const done = await written;
-    if (!flagged.isFlushOwed) {
+    if (flagged?.isFlushOwed !== true) {
       await file.flushFailure.settle(cannotWrite(file), "pwritev");
       return done;
     }
@@ -164,27 +154,16 @@ export async function durableWrite<T>(
 }
 
 /** The same, blocking. */
-export function durableWriteSync(
+export function flushedWriteSync(
   aio: AioCore,
   file: FlushFile,
-  flagged: { readonly isFlushOwed: boolean },
+  flagged: Flagged,
   write: () => number,
 ): number {
   try {
     const bytes = write();
-    if (flagged.isFlushOwed) flushSync(aio, file, { operation: "fdatasync" });
+    if (flagged?.isFlushOwed === true) flushSync(aio, file, { operation: "fdatasync" });
     else file.flushFailure.settleSync(cannotWrite(file), "pwritev");
-    return bytes;
-  } catch (error) {
-    throw file.flushFailure.noteTold(error);
-  }
-}
-
-/** As {@linkcode flushedWrite}, blocking. */
-export function flushedWriteSync(file: FlushFile, write: () => number): number {
-  try {
-    const bytes = write();
-    file.flushFailure.settleSync(cannotWrite(file), "pwritev");
     return bytes;
   } catch (error) {
     throw file.flushFailure.noteTold(error);

@@ -7,10 +7,9 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
-import { fuseAvailable, type FuseServer, shareFuse } from "../../support/disks/fuse_server.ts";
+import { testsOnFuse } from "../../support/disks/on_fuse.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -20,15 +19,7 @@ const BYTES = 100;
 const OPTIONS = { maxBackends: 2, workers: ONE_WORKER };
 const ALL_SEVENS = new Uint8Array(BYTES).fill(7);
 
-const takeServer = shareFuse();
-
-/** Registers a test for each method that gets a slow file system. */
-function testOnFuse(
-  name: string,
-  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
-): void {
-  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
-}
+const testOnFuse = testsOnFuse();
 
 /** Has a thread attach, do something and die. @returns what it did */
 async function runDeath<T>(

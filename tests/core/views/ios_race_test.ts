@@ -11,7 +11,8 @@ import { type IoRow, listIos } from "../../../core/views/io_rows.ts";
 import { withPrng } from "../../support/prng.ts";
 import { listBeside } from "./ios_beside.ts";
 import { findFault, LOADS, Replay } from "./ios_replay.ts";
-import { differences, type ListIos, STATES } from "./ios_rows.ts";
+import { STATES } from "../../support/listed_ios.ts";
+import { differences, type ListIos } from "./ios_rows.ts";
 
 /** Listings with random writes between their reads. */
 const ROUNDS = 30_000;

@@ -11,22 +11,13 @@ import { TargetTable } from "../../../core/io/target.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
 import { COMPLETED_IO, COMPLETED_SHARED } from "../../../core/memory/handle_state.ts";
 import { type Control, createControl } from "../../../core/memory/shared_memory.ts";
-import type { IoRow, IoRowState, listIos } from "../../../core/views/io_rows.ts";
+import type { IoRow, listIos } from "../../../core/views/io_rows.ts";
+import { STATES } from "../../support/listed_ios.ts";
 import { valuesOf } from "../fixtures/handle_uses.ts";
 
 /** The function that lists, or one that is changed. */
 export type ListIos = typeof listIos;
 
-/** What a row can show. */
-export const STATES: readonly IoRowState[] = [
-  "HANDED_OUT",
-  "DEFINED",
-  "STAGED",
-  "SUBMITTED",
-  "COMPLETED_IO",
-  "COMPLETED_SHARED",
-  "COMPLETED_LOCAL",
-];
 const RESULTS = ["UNKNOWN", "OK", "PARTIAL", "WARNING", "ERROR"] as const;
 
 /** With the target of such handles. */

@@ -8,9 +8,9 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
-import { fuseAvailable, type FuseServer, shareFuse } from "../../support/disks/fuse_server.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import { shareFuse } from "../../support/disks/fuse_server.ts";
+import { testsOnFuse } from "../../support/disks/on_fuse.ts";
+import { openAio } from "../../support/methods.ts";
 import { countDescriptorsOf, openDescriptors } from "../../support/program.ts";
 import { testGivenUp } from "./given_up.ts";
 
@@ -18,14 +18,7 @@ const OPTIONS = { read: true, write: true } as const;
 const REASON = new Error("given up");
 
 const takeServer = shareFuse();
-
-/** Registers a test for each method that gets the file system. */
-function testOnFuse(
-  name: string,
-  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
-): void {
-  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
-}
+const testOnFuse = testsOnFuse(takeServer);
 
 /** A signal that a test aborts. */
 function abortable(): { signal: AbortSignal; abort(): void } {

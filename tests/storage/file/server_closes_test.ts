@@ -8,10 +8,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AioSystemError } from "../../../core/mod.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
-import { fuseAvailable, type FuseServer, shareFuse } from "../../support/disks/fuse_server.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import type { FuseServer } from "../../support/disks/fuse_server.ts";
+import { testsOnFuse } from "../../support/disks/on_fuse.ts";
+import { openAio } from "../../support/methods.ts";
 import { settles } from "../../support/patience.ts";
 import { countDescriptorsOf, runProgram } from "../../support/program.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -20,15 +20,7 @@ const OPTIONS = { read: true, write: true } as const;
 /** Most closes that are executed at a time. */
 const CLOSES_MAX = 8;
 
-const takeServer = shareFuse();
-
-/** Registers a test for each method that gets the file system. */
-function testOnFuse(
-  name: string,
-  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
-): void {
-  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
-}
+const testOnFuse = testsOnFuse();
 
 /** The threads of all Workers. */
 function workerThreads(): string[] {

@@ -10,26 +10,13 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { AioSystemError } from "../../../core/mod.ts";
 import { errnoOf } from "../../../ffi/errno.ts";
-import type { IoMethodName } from "../../../methods/mod.ts";
-import {
-  fuseAvailable,
-  type FuseOperation,
-  type FuseServer,
-  shareFuse,
-} from "../../support/disks/fuse_server.ts";
-import { openAio, testEachMethod } from "../../support/methods.ts";
+import type { FuseOperation, FuseServer } from "../../support/disks/fuse_server.ts";
+import { testsOnFuse } from "../../support/disks/on_fuse.ts";
+import { openAio } from "../../support/methods.ts";
 
 const OPTIONS = { read: true, write: true } as const;
 
-const takeServer = shareFuse();
-
-/** Registers a test for each method that gets the file system. */
-function testOnFuse(
-  name: string,
-  fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
-): void {
-  testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
-}
+const testOnFuse = testsOnFuse();
 
 /** Until the operation is held up, and some turns of the event loop later, a promise is pending. */
 async function assertHeldUp(

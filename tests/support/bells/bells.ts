@@ -22,7 +22,7 @@ import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 /** How long a sleep lasts that only a bell should end: longer than anybody waits for it. */
 const LONG_MS = 2 * HANG_MS;
 /** How long to wait for a bell that is switched off: a working one takes a few milliseconds. */
-const SILENCE_MS = 100;
+export const SILENCE_MS = 100;
 
 /** Whether something comes: waits long where it should, and not where it should not. */
 export async function comes(event: Promise<unknown>, isExpected: boolean): Promise<boolean> {

@@ -11,10 +11,7 @@ import { backendOf } from "../../../core/inside.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { Aio } from "../../../mod.ts";
 import { HANG_MS, hangs } from "../patience.ts";
-import { replace } from "./bells.ts";
-
-/** How long to wait for a bell that is switched off. */
-const SILENCE_MS = 100;
+import { replace, SILENCE_MS } from "./bells.ts";
 
 /** Has this thread never sleep while its own IO is in flight, but doze. */
 export function stayAwake(): Disposable {
