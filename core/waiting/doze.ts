@@ -9,7 +9,7 @@
  * - it comes only after a turn that took next to no time, in which nothing else had work;
  * - it has a bound, at most {@linkcode DOZE_MS_MAX};
  * - it polls what the event loop itself would rest in (rest_poll.ts). Where that has something,
- *   the event loop goes around until it has looked at it, and none of its turns is dozed away.
+ *   the thread sleeps as it would without dozes, so that the event loop rests and looks at it.
  *
  * One thread dozes for all its Aios: what each waits for is polled together. No wake-up is lost, as
  * each says that it sleeps and then looks once more, and whoever completes rings afterwards.
@@ -27,6 +27,8 @@ import { restPoll } from "./rest_poll.ts";
 export const DOZE_MS_MAX = 0.2;
 /** A turn that takes longer had something to do. An empty one takes 1 to 3 µs. */
 const EMPTY_TURN_MS = 0.02;
+/** Where the event loop has work of its own, at most so many sleeps come without a doze. */
+const UNDOZED_MAX = 15;
 const NS_PER_MS = 1_000_000;
 /** What an Aio polls: its doorbell, and what its method has. */
 export const POLLFDS_PER_SLEEPER = 2;
@@ -113,6 +115,22 @@ export const dozing = new Dozing();
 export class DozeTurns {
   #beganAt = -1;
   #turnsAwake = 0;
+  /** Sleeps that are to come without a doze: twice as many each time that one was for nothing. */
+  #undozed = 0;
+  #undozedLeft = 0;
+
+  /** Whether to sleep at once: what the event loop rests in has had something again and again. */
+  isToSleep(): boolean {
+    if (this.#undozedLeft === 0) return false;
+    this.#undozedLeft--;
+    return true;
+  }
+
+  /** To be called after a doze. */
+  noticeEnd(end: DozeEnd): void {
+    this.#undozed = end === "eventLoop" ? Math.min(2 * this.#undozed + 1, UNDOZED_MAX) : 0;
+    this.#undozedLeft = this.#undozed;
+  }
 
   /** Whether the turn that ends now had nothing to do, and none is owed to the event loop. */
   isIdle(now: number): boolean {
@@ -128,7 +146,7 @@ export class DozeTurns {
     this.#beganAt = now;
   }
 
-  /** The event loop is to look at what it rests in. */
+  /** The event loop goes around until it has looked, where nobody knows what it rests in. */
   owe(): void {
     this.#turnsAwake = TURNS_TO_LOOK;
   }

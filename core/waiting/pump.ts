@@ -34,7 +34,7 @@ import {
   LOOK_AGAIN_MS,
 } from "../base/pauses.ts";
 import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
-import { DozeTurns, dozing, type Sleeper } from "./doze.ts";
+import { type DozeEnd, DozeTurns, dozing, type Sleeper } from "./doze.ts";
 import { DozeBound } from "./doze_bound.ts";
 import { restPoll } from "./rest_poll.ts";
 import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
@@ -216,25 +216,30 @@ export class Pump implements Sleeper {
     }
     // Of other backends' IO nothing is known, and it is theirs to look for.
     const awakeMs = this.#host.inFlightCount > 0 ? this.#bound.left(now) : 0;
-    if (awakeMs <= 0) return this.#park(now);
-    this.#doze(now, awakeMs);
+    if (awakeMs <= 0 || this.#turns.isToSleep()) return this.#park(now);
+    const end = this.#doze(now, awakeMs);
+    // Deno looks at sockets where its loop rests, which is while the pump sleeps.
+    if (end === "eventLoop" && this.#isBusy()) return this.#park(performance.now());
     setImmediate(this.#run);
   };
 
   /** Dozes if nothing else has anything to do, and looks what there is then. */
-  #doze(now: number, longestMs: number): void {
+  #doze(now: number, longestMs: number): DozeEnd | null {
     const { libc, turn } = this.#host;
     let awakeSince = now;
+    let end: DozeEnd | null = null;
     if (this.#turns.isIdle(now) && !turn.isNextWanted && libc.hasPpoll) {
-      const end = dozing.doze(libc, boundedMs(this.#host, longestMs));
+      end = dozing.doze(libc, boundedMs(this.#host, longestMs));
       this.#host.wakeUps.dozed(end);
-      if (end === "eventLoop" || restPoll.fd < 0) this.#turns.owe();
+      this.#turns.noticeEnd(end);
+      if (restPoll.fd < 0) this.#turns.owe();
       awakeSince = performance.now();
       turn.renew(awakeSince);
       this.#look();
       this.#learn(awakeSince);
     }
     this.#turns.begin(awakeSince);
+    return end;
   }
 
   /** See {@linkcode Sleeper.lieDown}. */

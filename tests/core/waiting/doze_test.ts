@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { dozing, type Sleeper } from "../../../core/waiting/doze.ts";
+import { DozeTurns, dozing, type Sleeper } from "../../../core/waiting/doze.ts";
 import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
 import { sleepMs } from "../../../core/base/sleep.ts";
 import { backendOf } from "../../../core/inside.ts";
@@ -194,6 +194,48 @@ Deno.test({
   },
 });
 
+/**
+ * Lets this thread wait for an IO until it has slept once, while what its event loop rests in has
+ * something, or nothing. @returns how many dozes came before that sleep
+ */
+async function dozesUntilSleep(hasEventLoopWork: boolean): Promise<number> {
+  await using stage = await openStage({ workers: 0, ...DOZE });
+  const { libc } = backendOf(stage.aio);
+  const rest = libc.eventfd();
+  if (hasEventLoopWork) libc.write(rest, new Uint8Array(new BigUint64Array([1n]).buffer));
+  using _rest = knowRest(rest);
+  using _awake = stayAwake();
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const ppoll = libc.ppoll.bind(libc);
+  const pollNonblocking = libc.pollNonblocking.bind(libc);
+  let dozes = 0;
+  using _ppoll = replace(libc, "ppoll", (...args) => {
+    if (++dozes === ROUNDS) resolve(dozes);
+    return ppoll(...args);
+  });
+  using _poll = replace(libc, "pollNonblocking", (...args) => {
+    resolve(dozes);
+    return pollNonblocking(...args);
+  });
+  let count = 0;
+  await besideDozes(stage, async () => count = await promise);
+  libc.close(rest);
+  return count;
+}
+
+Deno.test({
+  name:
+    "held: a thread sleeps after a doze that its event loop ended, so that Deno looks at sockets",
+  ignore: !isLinux,
+  fn: async () => assertEquals(await dozesUntilSleep(true), 1),
+});
+
+Deno.test({
+  name: "held: canary: where the event loop has nothing, one doze follows another",
+  ignore: !isLinux,
+  fn: async () => assertEquals(await dozesUntilSleep(false), ROUNDS),
+});
+
 /** Turns of the event loop between two dozes of an IO that takes long. */
 async function turnsBetweenDozes(isRestKnown: boolean): Promise<number[]> {
   await using stage = await openStage({ workers: 0, ...DOZE });
@@ -290,6 +332,37 @@ Deno.test({
     held.perform(aio, last.ref);
     await aio.wait(last.ref);
   },
+});
+
+// --- DozeTurns itself ---
+
+/** How many sleeps are to come without a doze. */
+function countUndozed(turns: DozeTurns): number {
+  let count = 0;
+  while (turns.isToSleep()) count++;
+  return count;
+}
+
+Deno.test("DozeTurns: where the event loop ends doze after doze, ever more sleeps come without one", () => {
+  const turns = new DozeTurns();
+  assertEquals(countUndozed(turns), 0);
+  const counts = Array.from({ length: 6 }, () => {
+    turns.noticeEnd("eventLoop");
+    return countUndozed(turns);
+  });
+  assertEquals(counts, [1, 3, 7, 15, 15, 15]);
+});
+
+Deno.test("DozeTurns: after a doze that something else ended, none does", () => {
+  for (const end of ["news", "time"] as const) {
+    const turns = new DozeTurns();
+    turns.noticeEnd("eventLoop");
+    turns.noticeEnd("eventLoop");
+    turns.noticeEnd(end);
+    assertEquals(countUndozed(turns), 0);
+    turns.noticeEnd("eventLoop");
+    assertEquals(countUndozed(turns), 1);
+  }
 });
 
 // --- Dozing itself ---
