@@ -1,5 +1,6 @@
 /**
- * lock.ts: a lock in shared memory, one word: the thread id of its holder, or 0.
+ * lock.ts: a lock in shared memory, one word: the thread id of its holder, or 0; and a bit beside
+ * the id while others may sleep for it, as only then somebody has to be woken.
  *
  * Held for a handful of loads and stores only: nobody sleeps, calls the system or runs user code
  * while holding one. What a lock protects is written so that it is whole after every single store,
@@ -17,6 +18,9 @@ import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../base/pauses.ts";
  * first.
  */
 const LOOKS = 200;
+
+/** Others may sleep for the lock. No system has thread ids as high as this. */
+export const AWAITED = 1 << 30;
 
 /** Whether a thread of this process still runs. */
 export type IsThreadAlive = (threadId: number) => boolean;
@@ -40,14 +44,20 @@ export function lock(
     if (Atomics.load(words, index) !== 0) continue;
     if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;
   }
+  // Whoever has slept cannot know whether others still do.
+  const taken = threadId | AWAITED;
   for (let waitedMs = 0;; waitedMs += LOOK_AGAIN_MS) {
-    const holder = Atomics.compareExchange(words, index, 0, threadId);
-    if (holder === 0) return;
+    const seen = Atomics.compareExchange(words, index, 0, taken);
+    if (seen === 0) return;
+    const holder = seen & ~AWAITED;
     assert(holder !== threadId, "A lock was taken twice by one thread");
     if (waitedMs >= CHECK_ALIVE_MS && !isThreadAlive(holder)) {
-      if (Atomics.compareExchange(words, index, holder, threadId) === holder) return;
+      if (Atomics.compareExchange(words, index, seen, taken) === seen) return;
     }
-    Atomics.wait(words, index, holder, LOOK_AGAIN_MS);
+    const awaited = holder | AWAITED;
+    if (seen === awaited || Atomics.compareExchange(words, index, seen, awaited) === seen) {
+      Atomics.wait(words, index, awaited, LOOK_AGAIN_MS);
+    }
   }
 }
 
@@ -64,16 +74,19 @@ export function tryLock(
   isThreadAlive: IsThreadAlive,
   isAsking: boolean,
 ): boolean {
-  const holder = Atomics.compareExchange(words, index, 0, threadId);
-  if (holder === 0) return true;
+  const seen = Atomics.compareExchange(words, index, 0, threadId);
+  if (seen === 0) return true;
+  const holder = seen & ~AWAITED;
   assert(holder !== threadId, "A lock was taken twice by one thread");
   if (!isAsking || isThreadAlive(holder)) return false;
-  return Atomics.compareExchange(words, index, holder, threadId) === holder;
+  return Atomics.compareExchange(words, index, seen, threadId | seen & AWAITED) === seen;
 }
 
-/** Gives the lock back and wakes one thread that waits for it. */
+/** Gives the lock back, and wakes one thread if any may sleep for it. */
 export function unlock(words: Int32Array, index: number, threadId: number): void {
-  const holder = Atomics.compareExchange(words, index, threadId, 0);
-  assert(holder === threadId, "A lock was given back by a thread that does not hold it");
+  if (Atomics.compareExchange(words, index, threadId, 0) === threadId) return;
+  const awaited = threadId | AWAITED;
+  const seen = Atomics.compareExchange(words, index, awaited, 0);
+  assert(seen === awaited, "A lock was given back by a thread that does not hold it");
   Atomics.notify(words, index, 1);
 }

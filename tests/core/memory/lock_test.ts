@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
-import { lock, unlock } from "../../../core/memory/lock.ts";
+import { AWAITED, lock, tryLock, unlock } from "../../../core/memory/lock.ts";
 import { replace } from "../../support/bells/bells.ts";
 
 function word(): Int32Array<SharedArrayBuffer> {
@@ -99,7 +99,7 @@ Deno.test("lock() waits for a holder in another thread, blocking", async () => {
   Atomics.wait(words, 1, 0, 5000);
   assertEquals(words[0], 9);
   lock(words, 0, 77);
-  assertEquals([words[0], words[3]], [77, 1]);
+  assertEquals([words[0]! & ~AWAITED, words[3]], [77, 1]);
   unlock(words, 0, 77);
   worker.terminate();
   assert(words[0] === 0);
@@ -119,5 +119,62 @@ Deno.test("lock() is taken over from a holder that has died, and from no other",
     asked.push(threadId);
     return asked.length < 3;
   });
-  assertEquals([words[0], asked], [77, [78, 78, 78]]);
+  assertEquals(asked, [78, 78, 78]);
+  unlock(words, 0, 77);
+  assertEquals(words[0], 0);
+});
+
+/** How often `unlock()` wakes somebody, after what another thread did meanwhile. */
+function countNotified(meanwhile: (words: Int32Array<SharedArrayBuffer>) => void): number {
+  const words = word();
+  let count = 0;
+  using _notify = replace(Atomics, "notify", () => count++);
+  lock(words, 0, 77);
+  meanwhile(words);
+  unlock(words, 0, 77);
+  assertEquals(words[0], 0);
+  return count;
+}
+
+Deno.test("unlock() calls nobody where nobody sleeps for the lock", () => {
+  assertEquals(countNotified(() => {}), 0);
+  const isTaken = (words: Int32Array<SharedArrayBuffer>) => tryLock(words, 0, 78, () => true, true);
+  assertEquals(countNotified((words) => assertEquals(isTaken(words), false)), 0);
+});
+
+/** Has another thread sleep for the lock until its second look, which finds the first holder gone. */
+function sleepOnce(words: Int32Array<SharedArrayBuffer>, threadId: number): void {
+  const seen = Atomics.load(words, 0);
+  using _wait = replace(Atomics, "wait", (_words, _index, value) => {
+    assertEquals([value, Atomics.load(words, 0)], [seen | AWAITED, seen | AWAITED]);
+    Atomics.store(words, 0, 0);
+    return "ok";
+  });
+  lock(words, 0, threadId);
+}
+
+Deno.test("unlock() wakes one thread where one says that it sleeps", () => {
+  const mark = (words: Int32Array<SharedArrayBuffer>) => Atomics.or(words, 0, AWAITED);
+  assertEquals(countNotified(mark), 1);
+});
+
+Deno.test("a thread that has slept for the lock wakes the next one when it gives it back", () => {
+  const words = word();
+  let count = 0;
+  using _notify = replace(Atomics, "notify", () => count++);
+  lock(words, 0, 77);
+  sleepOnce(words, 78);
+  unlock(words, 0, 78);
+  assertEquals([words[0], count], [0, 1]);
+});
+
+Deno.test("tryLock() of a dead holder's lock leaves those who sleep to be woken", () => {
+  const words = word();
+  let count = 0;
+  using _notify = replace(Atomics, "notify", () => count++);
+  words[0] = 78 | AWAITED;
+  assertEquals(tryLock(words, 0, 77, () => true, true), false);
+  assertEquals(tryLock(words, 0, 77, (threadId) => threadId !== 78, true), true);
+  unlock(words, 0, 77);
+  assertEquals([words[0], count], [0, 1]);
 });
