@@ -1,6 +1,6 @@
 /**
- * fuzz_long_test.ts: the random programs of fuzz_test.ts and fuzz_threads_test.ts, more and longer
- * ones, and a canary more.
+ * fuzz_long_test.ts: more and longer random programs than those of fuzz_test.ts and
+ * fuzz_threads_test.ts, and one more canary.
  */
 
 import { CORE_METHODS } from "../support/core_methods.ts";
@@ -13,7 +13,7 @@ const RUNS = 30;
 const STEPS = 2000;
 const RUNS_IN_THREADS = 10;
 const STEPS_IN_THREADS = 1500;
-/** So that no program is one of the quick ones again. */
+/** Keeps these programs apart from those of the quick tests. */
 const SEED_STEP = 1000;
 
 for (const { name: method, ignore } of CORE_METHODS) {

@@ -1,8 +1,8 @@
 /**
  * fuzz_test.ts: random programs of the whole core interface in one thread, on every method,
- * compared with a model after each step (tests/support/fuzz). A failure tells the seed and the last
- * steps; `AIO_TEST_SEED=<that seed>` repeats them. With a method that executes IO elsewhere it
- * depends on the machine too when an IO is over, so that it may take a few tries.
+ * compared with a model after each step (tests/support/fuzz). A failure shows the seed and the last
+ * steps; `AIO_TEST_SEED=<that seed>` repeats them. Where a method executes IO elsewhere, the
+ * machine too decides when an IO is over, so a repetition may take a few tries.
  *
  * The canaries break one rule each, and the model has to notice.
  */
@@ -21,10 +21,11 @@ import { testSeed } from "../support/prng.ts";
 /** Each with options of its own: one handle or 40, with the log or without, … */
 const RUNS = 2;
 const STEPS = 600;
-/** Within which a broken rule is found. */
+/** A broken rule is found within so many steps. */
 const CANARY_STEPS = 3000;
 /**
- * A program that finds each of them: in others a broken core may loop before the model can look.
+ * A seed whose program finds each of them. With other seeds a broken core may loop for ever before
+ * the model can look.
  */
 const CANARY_SEED = 1;
 

@@ -1,8 +1,8 @@
 /**
  * fuzz_threads_test.ts: random programs of the core in three threads on one Aio, on every method:
  * each with a model of its own backend (fuzz_test.ts), waiting for each other's IO, attaching and
- * detaching. A failure tells the seeds and the last steps; `AIO_TEST_SEED=<the run's seed>` has the
- * same programs run again, but not the same order among the threads.
+ * detaching. A failure shows the seeds and the last steps; `AIO_TEST_SEED=<the run's seed>` runs
+ * the same programs again, but the threads may take turns in another order.
  *
  * The canary breaks a rule in one thread, which another one has to notice; another canary is in
  * fuzz_long_test.ts.

@@ -1,6 +1,6 @@
 /**
- * acquire_any_test.ts: `acquire()` with all handles in use waits until any of its IOs is over: not
- * for a certain one, and whoever brings it about.
+ * acquire_any_test.ts: `acquire()` with all handles in use waits until any of its IOs is over,
+ * whichever it is and whichever thread completes it.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -30,7 +30,7 @@ const WAITING = `waiting for a free handle: ${HANDLES} in flight`;
 interface Full {
   readonly fixture: Fixture;
   readonly reads: readonly StartedRead[];
-  /** Called for each line of the log, so when `acquire()` has to wait. */
+  /** Called for each line of the log, and so whenever `acquire()` has to wait. */
   listen(hook: LogHook): void;
 }
 
@@ -183,7 +183,7 @@ Deno.test("held: acquire() in a Worker returns when the main thread completes an
   assertEquals((await acquired).index, second.index);
   assertEquals(stateOf(fixture, first), "submitted");
   held.perform(aio, first);
-  worker.terminate(); // With a handle in its hands it would refuse to close.
+  worker.terminate(); // It holds a handle, so it would refuse to close.
 });
 
 // --- what others are about ---

@@ -1,6 +1,6 @@
 /**
- * batch_test.ts: batch mode, when staged IOs are submitted, and end-of-turn submission. With `sync`
- * nothing is ever staged, so what is said of staged IO is shown with all other methods.
+ * batch_test.ts: batch mode, when staged IOs are submitted, and end-of-turn submission. `sync`
+ * never stages anything, so the tests of staged IO run with all other methods.
  */
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";

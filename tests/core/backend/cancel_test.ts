@@ -1,6 +1,6 @@
 /**
- * cancel_test.ts: giving up an IO: in the kernel, before it is submitted, or not at all; it is done
- * in any case.
+ * cancel_test.ts: `aio.cancel()` gives up an IO in the kernel, before it is submitted, or not at
+ * all; the IO ends in each case.
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -39,7 +39,7 @@ testEachForm("cancel() ends a read that the kernel has, with ECANCELED", async (
   aio.waitSync(ref);
   assertEquals(ret.result.result, -ECANCELED);
   assertEquals([aio.ios(), backendOf(aio).idleCount], [[], HANDLES]);
-  // The next read has what nobody took.
+  // The next read gets the bytes, as the cancelled one took none.
   pipe.write();
   const next = startRawRead(fixture, pipe.fd);
   aio.waitSync(next.ref);
@@ -96,7 +96,7 @@ testEachForm("cancel() of reads over and over never fills the ring", async (form
   using pipe = await Pipe.open();
   for (let round = 0; round < 50; round++) {
     const reads = Array.from({ length: 8 }, () => startRawRead(fixture, pipe.fd));
-    // Each more than once: the second finds nothing.
+    // Each twice: the second call finds nothing to cancel.
     for (const { ref } of [...reads, ...reads]) aio.cancel(ref);
     for (const { ref, ret, view } of reads) {
       aio.waitSync(ref);
@@ -165,7 +165,7 @@ testSharedCores(
   { only: STAGING },
 );
 
-testSharedCores("cancel() tells who awaits an IO that is only staged", async (fixture) => {
+testSharedCores("cancel() tells whoever awaits an IO that is only staged", async (fixture) => {
   const { aio } = fixture;
   aio.enterBatchmode();
   const { ref } = startRead(fixture);
@@ -250,7 +250,7 @@ Deno.test("held: cancel() is refused for another thread's IO, and in a callback"
 });
 
 testSharedCores(
-  "who queues for a handle and is aborted leaves the queue at once",
+  "whoever queues for a handle and is aborted leaves the queue at once",
   async (fixture) => {
     const { aio } = fixture;
     const first = aio.acquire();

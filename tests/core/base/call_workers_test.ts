@@ -27,7 +27,7 @@ const LIBC_URL = import.meta.resolve("../../../ffi/libc.ts");
 
 const THREAD_ID: LibraryCall = { name: "gettid", parameters: [], result: "i32", args: [] };
 
-/** Returns when the counter that the descriptor is of is no longer 0. */
+/** A call that returns once the counter of this eventfd is no longer 0. */
 function waiting(fd: number): LibraryCall {
   const pollfd = new Uint8Array(8);
   const view = new DataView(pollfd.buffer);

@@ -1,4 +1,4 @@
-/** options_test.ts: every option: its default, its bounds, and what is said of a wrong one. */
+/** options_test.ts: every option: its default, its bounds, and the error of a wrong value. */
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { type AioOptions, effectiveOptions } from "../../../core/base/options.ts";
@@ -27,13 +27,13 @@ const INTEGERS: readonly IntegerOption[] = [
   { name: "workers.launchIntervalMs", min: 0, max: TIMEOUT_MS_MAX },
 ];
 
-/** The options with one set. */
+/** Options that set only this one. */
 function only(name: string, value: unknown): AioOptions {
   const [first = "", part] = name.split(".");
   return wrong<AioOptions>({ [first]: part === undefined ? value : { [part]: value } });
 }
 
-/** What is in force of it. */
+/** The value of one option that is in force after it was set to this. */
 function effective(name: string, value: unknown): unknown {
   let found: unknown = effectiveOptions(only(name, value));
   for (const key of name.split(".")) found = (found as Record<string, unknown>)[key];

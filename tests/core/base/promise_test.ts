@@ -1,6 +1,6 @@
 /**
- * promise_test.ts: functions of the user's that return a promise where none can be waited for. It
- * is told at once where it is a mistake, and its rejection never ends the process.
+ * promise_test.ts: a user's function returns a promise where nothing can wait for one. Where that
+ * is a mistake, the error comes at once, and the rejection of the promise never ends the process.
  */
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
@@ -45,7 +45,7 @@ async function unhandledOf(fn: () => void | Promise<void>): Promise<unknown[]> {
   return reasons;
 }
 
-/** Runs something while errors that nobody takes are kept. */
+/** Runs something, and keeps the errors that nobody catches. */
 async function uncaughtOf(fn: () => void | Promise<void>): Promise<string[]> {
   const errors: string[] = [];
   const keep = (event: ErrorEvent) => {
@@ -181,7 +181,10 @@ for (const [what, promise] of PROMISES) {
   );
 }
 
-/** The outcome of an IO that its local callback warns of: that one runs here under every method. */
+/**
+ * The outcome of an IO whose local callback makes it a warning. Local callbacks run in this thread
+ * under every method.
+ */
 function warned(fixture: Fixture): AioReturn {
   const { aio } = fixture;
   reset();

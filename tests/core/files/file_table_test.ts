@@ -1,5 +1,5 @@
 /**
- * open_file_test.ts: the table of open files: slots, generations, users, the closing mark, paths.
+ * file_table_test.ts: the table of open files: slots, generations, users, the closing mark, paths.
  */
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * opening_test.ts: what is refused while a file is opened leaves the file as it was, whatever
- * refuses it and however late, and what was made for it is gone.
+ * opening_test.ts: an opening that is refused leaves the file as it was, whatever refuses it and
+ * however late, and removes what it made.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { type TempDir, tempDir } from "../../support/temp.ts";
 
 const CONTENT = "twelve years of data\n";
 
-/** Ways to open that change the file, or make one, with whether it is there before. */
+/** Ways to open that change or make the file, and whether it exists before. */
 const WAYS: readonly (readonly [string, OpenFileOptions, boolean])[] = [
   ["truncate", { write: true, truncate: true }, true],
   ["create", { write: true, create: true }, false],
@@ -24,7 +24,7 @@ const WAYS: readonly (readonly [string, OpenFileOptions, boolean])[] = [
   ["createNew", { write: true, createNew: true }, false],
 ];
 
-/** What refuses, late: it changes the host and the calls. */
+/** Makes the host or one of the calls refuse the opening late. */
 type Refusal = (host: FakeHost, calls: FileCalls, path: string) => void;
 
 const REFUSALS: readonly (readonly [string, Refusal])[] = [
@@ -142,7 +142,7 @@ testInDir("opening with create gets along with whoever makes and removes the fil
   const calls: FileCalls = { ...fake.calls.blocking };
   const { open } = calls;
   let opens = 0;
-  // It is there whenever it is to be made, and gone when it is to be found.
+  // The file exists whenever the opening makes it, and is gone when the opening looks for it.
   calls.open = (name, flags, mode) => {
     if (opens++ % 2 === 0) Deno.removeSync(path);
     else Deno.writeTextFileSync(path, CONTENT);

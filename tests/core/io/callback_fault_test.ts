@@ -1,6 +1,6 @@
 /**
  * callback_fault_test.ts: callbacks that throw, return what they should not, or call back into the
- * aio. The IO ends in an error that says who; nothing hangs, no handle is lost.
+ * aio. The IO ends in an error that names the callback; nothing hangs, no handle is lost.
  */
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
@@ -28,8 +28,8 @@ function testLayers(name: string, fn: (fixture: Fixture) => void | Promise<void>
 }
 
 /**
- * Starts a read with callbacks of our own, and waits for it. What the system said is replaced: a
- * hook also keeps the IO in this thread, whose `trace` and `hooks` its callbacks use.
+ * Starts a read with callbacks of our own, and waits for it. A hook replaces the system's result.
+ * The hook also keeps the IO in this thread, where its callbacks find `trace` and `hooks`.
  */
 function run({ aio, file }: Fixture, ...names: string[]): { ref: WaitRef; ret: AioReturn } {
   const ret = new AioReturn();
@@ -57,7 +57,7 @@ function runHooked(fixture: Fixture, phase: Phase, act: () => unknown, ...others
   return run(fixture, ...others, "free");
 }
 
-/** All handles can be had, and an IO works: nothing was lost. */
+/** Every handle can be acquired, and an IO works: nothing was lost. */
 function assertConsistent(fixture: Fixture): void {
   reset();
   const { aio } = fixture;
@@ -174,7 +174,7 @@ testLayers("stage returning a promise counts as a throw", (fixture) => {
 
 // --- calling back ---
 
-/** What a callback may not do, each with what refuses it. */
+/** What a callback may not call, by name. */
 const CALLS: Readonly<Record<string, (fixture: Fixture, ref: WaitRef) => unknown>> = {
   "acquire()": ({ aio }) => aio.acquire(),
   "tryAcquire()": ({ aio }) => aio.tryAcquire(),
@@ -232,7 +232,7 @@ for (const phase of PHASES) {
       seen = [owner.handleCount, aio.haveStaged, fixture.submissions.length];
     });
     const handle = aio.acquire();
-    handle.setFlag("synchronous"); // So that it is over while the other one is staged.
+    handle.setFlag("synchronous"); // It is over while the other one is staged.
     handle.registerCallbacks(aio.callbackId("free"));
     handle.setTarget(aio.targetId("page"), [7, 3]);
     handle.setIovec(aio.alloc(512));
@@ -260,7 +260,7 @@ testEachCoreMethod("aio.close() from a callback is refused, and works later", as
 });
 
 testEachCoreMethod(
-  "calls from onWarning while a callback's throw is told are refused",
+  "calls from onWarning while it hears of a callback's throw are refused",
   async (test) => {
     reset();
     const errors: unknown[] = [];
@@ -290,7 +290,7 @@ testEachCoreMethod("onWarning may use the aio when it is told of a leak", async 
   const act = { call: () => {} };
   await using fixture = await test.open({ onWarning: () => act.call() });
   act.call = () => {
-    act.call = () => {}; // The end of the test is a warning, too.
+    act.call = () => {}; // It is called for the warning at the test's end, too.
     const { ref, ret } = startRead(fixture);
     fixture.aio.waitSync(ref);
     statuses.push(ret.result.status);
@@ -321,7 +321,7 @@ testLayers("handle calls of the IO under way are refused in its stage callback",
 
 for (const phase of PHASES) {
   testLayers(
-    `${phase} that rejects later is told once, as a callback that threw`,
+    `${phase} that rejects later is reported once, as a callback that threw`,
     async (fixture) => {
       const { ret } = runHooked(fixture, phase, () => Promise.reject(new Error("too late")));
       // An unhandled rejection would fail this test from the event loop.

@@ -23,8 +23,8 @@ interface Started {
 
 /**
  * Starts a read of 512 bytes with callbacks of our own only, in this order, and data 10, 11, …, and
- * waits for it. What the system said is replaced: a hook also keeps the IO in this thread, whose
- * `trace` and `hooks` its callbacks use.
+ * waits for it. A hook replaces the system's result by `raw`. The hook also keeps the IO in this
+ * thread, where its callbacks find `trace` and `hooks`.
  */
 function run(fixture: Fixture, names: readonly string[], raw = 5): Started {
   const { aio, file } = fixture;

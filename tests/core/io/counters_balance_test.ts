@@ -44,7 +44,7 @@ for (const ending of ["close", "terminate"] as const) {
 
 // --- what always holds ---
 
-/** Every started IO is over, or to be seen. */
+/** Every started IO is over, or has a row in `ios()`. */
 function assertBalanced(fixture: Fixture, step: string): void {
   const rows = fixture.aio.ios().filter(({ state }) => state !== "HANDED_OUT");
   for (const { backendId, counters } of fixture.aio.backends()) {
@@ -54,7 +54,7 @@ function assertBalanced(fixture: Fixture, step: string): void {
   }
 }
 
-/** A thing to do that leaves no handle handed out. */
+/** One random step; it leaves no handle handed out. */
 type Step = (random: Prng) => unknown;
 
 function stepsOf(fixture: Fixture, worker: AttachedWorker): Record<string, Step> {

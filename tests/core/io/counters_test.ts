@@ -1,6 +1,6 @@
 /**
  * counters_test.ts: what a backend has done so far, counted in shared memory: each counter by
- * itself, then what must hold after any mix of work.
+ * itself. What holds after any mix of work: counters_balance_test.ts.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -34,8 +34,8 @@ function testCounters(
 }
 
 /**
- * Runs something whose IOs end with these raw results, one after another; undefined: as they are.
- * The hook also keeps IO in this thread.
+ * Runs something whose IOs end with these raw results, one after another; undefined leaves the
+ * system's. The hook also keeps IO in this thread.
  */
 async function endingWith(
   { aio }: Fixture,
@@ -129,15 +129,15 @@ testCounters("a start that is refused is not counted", (fixture) => {
   assertEquals(counted(fixture), {});
 });
 
-// --- who completes ---
+// --- the completer ---
 
-Deno.test("held: who issued and who completed are both counted", async () => {
+Deno.test("held: the issuer and the completer of an IO are both counted", async () => {
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
   await using worker = await AttachedWorker.start(aio, file);
   const { ref } = startRead(fixture);
   await worker.ask({ what: "perform", ref });
-  // The outcome is the issuer's to count, when it takes the IO back.
+  // The issuer counts the outcome when it reclaims the handle.
   assertEquals(counted(fixture, 0), { started: 1, submissions: 1 });
   assertEquals(counted(fixture, 1), { completedForOthers: 1 });
   assert(aio.checkDone(ref));
@@ -300,7 +300,7 @@ testCounters(
       handle.registerCallbacks(aio.callbackId("free"));
       const ref = handle.waitRef();
       handle.setIovec(aio.alloc(10));
-      // So that its callbacks are those of this thread, under every method.
+      // Keeps its callbacks in this thread under every method.
       aio.attachInjectionPoint(BEFORE_SHARED, () => {});
       file.startReadv(handle, 0);
       aio.waitSync(ref);
@@ -359,5 +359,3 @@ testCounters("an IO of the core that is interrupted is not retried", async (fixt
   const { started, retries, errors } = allOf(fixture);
   assertEquals([started, retries, errors], [1, 0, 1]);
 });
-
-// --- whose counters ---

@@ -260,7 +260,7 @@ testSharedCores("plain and arena memory may be mixed with referencesLocal", (fix
   const handle = aio.acquire();
   handle.setFlag("referencesLocal");
   handle.setIovec(views);
-  views.reverse(); // The list is the caller's: it was taken as it was.
+  views.reverse(); // The list stays the caller's: setIovec() has taken a copy.
   file.startReadv(handle, 11);
   views.reverse();
   assertEquals(views.flatMap((view) => [...view]), [...fileContent(11, 12)]);

@@ -20,13 +20,13 @@ import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { type Fixture, pokeState, startOn, startRead } from "../../support/core.ts";
 import { STAGING, testSharedCores } from "../../support/core_methods.ts";
 
-/** The states that may be followed by another one at once. */
+/** The states that may directly precede another one. */
 function statesBefore(next: number): number[] {
   return STATE_NAMES.map((_, state) => state)
     .filter((state) => (NEXT_STATES[state]! & (1 << next)) !== 0);
 }
 
-/** The states of one use of a handle from which another one is still to come. */
+/** The states of one use of a handle from which another one can still be reached. */
 function statesLeadingTo(last: number): number[] {
   const found = new Set<number>(statesBefore(last));
   for (const state of found) {
@@ -70,7 +70,7 @@ const CALLS: readonly Call[] = [
   },
 ];
 
-/** A handle that nobody has, and that is then made to show a state. */
+/** A handle that is idle; tests then make it show another state. */
 function idleHandle({ aio }: Fixture): AioHandle {
   const handle = aio.acquire();
   handle.release();

@@ -210,7 +210,7 @@ for (const point of INJECTION_POINTS) {
         "a callback may not wait, start IO or change handles"
       ),
     );
-    // It caught what was thrown, so the IO is none the worse.
+    // The hook has caught the error, so the IO ended well.
     assertEquals([ret.result.status, ret.result.result, fixture.messages()], ["ok", 512, []]);
     assertEquals([backendOf(aio).callbacks.runningId, backendOf(aio).inFlightCount], [0, 0]);
   });

@@ -22,7 +22,7 @@ import { keeping, type Line } from "../../support/log_lines.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 
-/** Runs something while errors that nobody takes are kept instead of ending the test. */
+/** Runs something, and keeps the errors that nobody catches instead of ending the test. */
 async function keepingErrors<T>(errors: unknown[], fn: () => T | Promise<T>): Promise<T> {
   const keep = (event: ErrorEvent) => {
     event.preventDefault();
@@ -36,7 +36,7 @@ async function keepingErrors<T>(errors: unknown[], fn: () => T | Promise<T>): Pr
   }
 }
 
-/** Runs one IO on sync and on held, with a hook. @returns the status and the state of the thread */
+/** Runs one IO with a log hook. @returns its outcome, and what is left in this thread */
 async function runWithHook(open: typeof openHeld, hook: (fixture: Fixture) => LogHook) {
   let onLog: LogHook = () => {};
   const held = new HeldMethod();

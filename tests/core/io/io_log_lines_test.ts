@@ -1,6 +1,6 @@
 /**
- * io_log_lines_test.ts: what is told of batches, handles that are taken back, descriptors that are
- * closed, and the end.
+ * io_log_lines_test.ts: the lines of the log about batches, reclaimed handles, closed descriptors
+ * and the end of an Aio.
  */
 
 import { assertEquals } from "@std/assert";
@@ -11,7 +11,7 @@ import { openHeld, startRead } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { keeping, type Line } from "../../support/log_lines.ts";
 
-testEachCoreMethod("a batch, its submit and each handle taken back are told", async ({ open }) => {
+testEachCoreMethod("a batch, its submit and each reclaimed handle are logged", async ({ open }) => {
   const lines: Line[] = [];
   await using fixture = await open(keeping(lines, "debug4"));
   const { aio } = fixture;
@@ -42,7 +42,7 @@ testEachCoreMethod("a batch, its submit and each handle taken back are told", as
 });
 
 testEachCoreMethod(
-  "a descriptor that is closed is told, by call and with its file",
+  "a descriptor that is closed is logged, by call and with its file",
   async ({ open }) => {
     const lines: Line[] = [];
     await using fixture = await open(keeping(lines, "debug3"));
@@ -57,7 +57,7 @@ testEachCoreMethod(
   },
 );
 
-Deno.test("held: an IO that aio.close() waits for is told at level debug2", async () => {
+Deno.test("held: an IO that aio.close() waits for is logged at level debug2", async () => {
   const lines: Line[] = [];
   await using fixture = await openHeld(keeping(lines, "debug2"));
   const { aio, held } = fixture;
@@ -72,7 +72,7 @@ Deno.test("held: an IO that aio.close() waits for is told at level debug2", asyn
   assertEquals(lines.length, 1);
 });
 
-Deno.test("held: another thread's IO is told as completed while its handle is still in use", async () => {
+Deno.test("held: another thread's IO is logged as completed while its handle is still in use", async () => {
   await using fixture = await openHeld();
   const backend = backendOf(fixture.aio);
   const { ref } = startRead(fixture);

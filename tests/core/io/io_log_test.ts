@@ -1,6 +1,6 @@
 /**
- * io_log_test.ts: the lines of the log, in PostgreSQL's form and at each level, and what the hook
- * that takes them may do.
+ * io_log_test.ts: the lines of the log, in PostgreSQL's form and at each level. What the hook that
+ * takes them may do: io_log_hook_test.ts.
  */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
@@ -96,7 +96,7 @@ Deno.test("sync: without a level the lines are those of debug3", async () => {
   assertEquals(lines, [AT_ONCE, COMPLETED, LOCAL]);
 });
 
-Deno.test("held: waiting for a free handle is told at level debug2", async () => {
+Deno.test("held: waiting for a free handle is logged at level debug2", async () => {
   const lines: Line[] = [];
   await using fixture = await openHeld({ ...keeping(lines, "debug2"), maxConcurrency: 2 });
   startRead(fixture);
@@ -105,7 +105,7 @@ Deno.test("held: waiting for a free handle is told at level debug2", async () =>
   assertEquals(lines, [["waiting for a free handle: 2 in flight", "debug2"]]);
 });
 
-Deno.test("held: an IO that a descriptor must outlive is told at level debug2", async () => {
+Deno.test("held: an IO that a descriptor must outlive is logged at level debug2", async () => {
   const lines: Line[] = [];
   await using fixture = await openHeld(keeping(lines, "debug2"));
   const { aio, file } = fixture;
@@ -115,7 +115,7 @@ Deno.test("held: an IO that a descriptor must outlive is told at level debug2", 
   assertEquals(lines, [[line, "debug2"]]);
 });
 
-Deno.test("held: a failed IO is told with what its callback made of it", async () => {
+Deno.test("held: a failed IO is logged with what its callback made of it", async () => {
   const lines: Line[] = [];
   await using fixture = await openHeld(keeping(lines, "debug3"));
   const { aio, held } = fixture;
@@ -128,7 +128,7 @@ Deno.test("held: a failed IO is told with what its callback made of it", async (
   ]);
 });
 
-Deno.test("sync: each call of each callback is told at level debug4, in their order", async () => {
+Deno.test("sync: each call of each callback is logged at level debug4, in their order", async () => {
   const lines: Line[] = [];
   await using fixture = await openSync({ ...keeping(lines, "debug4"), callbackModules: [LAYERS] });
   const { aio } = fixture;
@@ -155,7 +155,7 @@ Deno.test("sync: each call of each callback is told at level debug4, in their or
   assertEquals(lines.at(-2), [LOCAL[0].replace("result 512", "result 51211"), "debug3"]);
 });
 
-Deno.test("held: who completes another thread's IO has the line, its issuer has none", async () => {
+Deno.test("held: whoever completes another thread's IO has the line, its issuer has none", async () => {
   const lines: Line[] = [];
   await using fixture = await openHeld({ ...keeping(lines, "debug3"), maxConcurrency: 4 });
   const { aio, file, held } = fixture;
@@ -259,7 +259,7 @@ Deno.test("sync: attach() refuses an unknown logLevel, and takes a known one", a
   await using fixture = await openSync();
   const hooksOf = (logLevel: unknown) => wrong<AioOptions>({ logLevel });
   await assertRejects(() => Aio.attach(fixture.aio.token, hooksOf("debug1")), RangeError, "debug4");
-  // It comes as far as the next refusal.
+  // A level that is known comes as far as the next refusal.
   await assertRejects(() => Aio.attach(fixture.aio.token, hooksOf("debug4")), AioApiError, "twice");
 });
 
@@ -306,5 +306,3 @@ Deno.test("held: a thread that is reaped on the way is a line of level log", asy
   await aio.wait(ref);
   assertEquals(lines, [["reaped backend 1: its thread has died", "log"]]);
 });
-
-// --- the hook ---

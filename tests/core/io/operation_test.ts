@@ -1,7 +1,6 @@
 /**
  * operation_test.ts: every operation of the table on every method, by `handle.start()`: what it
- * does, what `ios()` shows of it, and what of its operands is refused. A row without a case fails
- * here.
+ * does, what `ios()` shows of it, and which operands it refuses. A row without a case fails here.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -98,7 +97,7 @@ Deno.test("operations have the numbers from 1 on, and their names and rows by nu
   assertEquals(OPERATION_ROWS, [null, ...STARTED_NAMES.map((name) => OPERATIONS[name])]);
 });
 
-Deno.test("what tells lost writes each time is not repeated after a death", () => {
+Deno.test("operations that always report lost writes are not repeated after a death", () => {
   const always = STARTED_NAMES.filter((name) => OPERATIONS[name].tellsLostWrites === "always");
   assertEquals(always, ["fsync", "fdatasync", "flush_range"]);
   assertEquals(always.filter((name) => OPERATIONS[name].mayRepeat), []);
@@ -116,7 +115,7 @@ function prepared({ aio }: Fixture, name: StartedName, ret: AioReturn) {
   return { handle, ref, view };
 }
 
-/** Starts an operation and waits for it. @returns what the system said, and its row on the way */
+/** Starts an operation and waits for it. @returns what the system said, and its row of `ios()` */
 async function run(
   fixture: Fixture,
   name: StartedName,
@@ -202,7 +201,7 @@ testSharedCores("an operation shows nothing of the handle's last one", (fixture)
 testEachCoreMethod("an operation that no row has is answered with EINVAL", async (test) => {
   await using fixture = await test.open(OPTIONS);
   const { aio, file } = fixture;
-  // Each entry of a ring has been a write once.
+  // After these writes each entry of a ring has held a write.
   for (let i = 0; i < aio.options.maxConcurrency * 2; i++) {
     await file.writeAt(WRITTEN, i * BYTES);
   }

@@ -16,7 +16,7 @@ const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 /** A read here finds less than it asks for. */
 const NEAR_END = FILE_BYTES - 100;
 
-/** What is thrown for an outcome. */
+/** The message of the error that an outcome is reported as. */
 function wordsOf({ result, targetData }: AioReturn): string {
   return assertThrows(() => reportResult(result, targetData, "error"), Error).message;
 }
@@ -115,7 +115,7 @@ testSharedCores("report() gets the target of its IO, and its description", (fixt
     handle.setTarget(aio.targetId("page"), [4, 2]);
     handle.registerCallbacks(aio.callbackId("sharedOnly"));
   });
-  // As a posted copy is: plain values, of which a new result is made.
+  // Like a copy that was posted: plain values, from which a new result is made.
   const copy = new AioResult();
   copy.assign(wrong<AioResult>(structuredClone({ ...ret.result })));
   copy.status = "warning";
@@ -132,7 +132,7 @@ testSharedCores("report() gets the target of its IO, and its description", (fixt
 testSharedCores("a report() that returns a promise is refused", (fixture) => {
   const { aio } = fixture;
   reset();
-  // A local callback: those run here under every method.
+  // Local callbacks run in this thread under every method.
   hooks.completeLocal = (_handle, prior) => {
     prior.status = "warning";
     return prior;

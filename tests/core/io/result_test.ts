@@ -25,7 +25,7 @@ import { hooks, reset } from "../fixtures/layers.ts";
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 const STATUSES = ["partial", "warning", "error"] as const;
 
-/** The outcome of an IO whose callback said a status. */
+/** The outcome of an IO whose callback gave it a status. */
 function outcome(fixture: Fixture, status: ResultStatus, raw = 5): AioReturn {
   const { aio, file } = fixture;
   const ret = new AioReturn();
@@ -48,8 +48,8 @@ function outcome(fixture: Fixture, status: ResultStatus, raw = 5): AioReturn {
 }
 
 /**
- * Runs something whose IO ends with a raw result of the test's. The hook that says so also keeps
- * the IO in this thread, whose `hooks` its callbacks use.
+ * Runs something whose IO ends with the raw result `raw`. The hook that injects it also keeps the
+ * IO in this thread, where its callbacks find `hooks`.
  */
 function endingWith<T>({ aio }: Fixture, raw: number, fn: () => T): T {
   aio.attachInjectionPoint("aio-process-completion-before-shared", () => raw);
@@ -70,7 +70,7 @@ function testLayers(name: string, fn: (fixture: Fixture) => void): void {
 }
 
 for (const status of STATUSES) {
-  testLayers(`reportResult() of ${status} throws at level error, tells below it`, (fixture) => {
+  testLayers(`reportResult() of ${status} throws at level error, says it below`, (fixture) => {
     const { result, targetData } = outcome(fixture, status);
     const message = `page 7: ${status} 11`;
     const error = assertThrows(() => reportResult(result, targetData, "error"), AioReportError);
@@ -152,7 +152,7 @@ testLayers("aio.reportResult() reports a copy too, which the function refuses", 
   );
 });
 
-testLayers("a result without a report function is told in numbers", (fixture) => {
+testLayers("a result without a report function is reported in numbers", (fixture) => {
   const { ret, ref } = startRead(fixture);
   const id = fixture.aio.callbackId("sharedOnly");
   fixture.aio.waitSync(ref);
@@ -296,7 +296,7 @@ for (const [operation, call, words] of FLUSH_WORDS) {
   });
 }
 
-testLayers("fileSync of what tells no lost writes fails no flush", (fixture) => {
+testLayers("fileSync of an operation that reports no lost writes fails no flush", (fixture) => {
   const { aio, file } = fixture;
   const ret = new AioReturn();
   const handle = aio.acquire(null, ret);

@@ -32,7 +32,7 @@ const startWorker = shareThread();
 
 const LOOKS = 20;
 const MIB = 1024 * 1024;
-/** What takes a processor a few milliseconds, so that a look falls into it. */
+/** A transfer of so many bytes takes a few milliseconds, so that a look falls into it. */
 const LONG_BYTES = 8 * MIB;
 
 function waitEventIn({ aio }: Fixture, id: number): WaitEvent | null {
@@ -50,7 +50,7 @@ async function whatBlocks(fixture: Fixture): Promise<WaitEvent | null> {
   }
 }
 
-/** Completed by this thread only: nobody helps. */
+/** Claims an IO for this thread, so that no other one completes it. */
 function keep({ aio }: Fixture, ref: WaitRef): void {
   assert(backendOf(aio).claim(backendOf(aio).handleOf(ref.index)));
 }
@@ -66,7 +66,7 @@ Deno.test("held: a thread that waits for another one's staged IO is in AioIoSubm
   const waited = worker.ask({ what: "waitSync", ref });
   const events = [waitEventIn(fixture, 0), await whatBlocks(fixture)];
   aio.exitBatchmode();
-  await waited; // Submitted, it can be done by who waits for it.
+  await waited; // Once it is submitted, its waiter can execute it.
   assertEquals(events, [null, "AioIoSubmit"]);
   assertEquals(waitEventIn(fixture, 1), null);
   assertEquals(view, fileContent(7, view.length));
@@ -115,7 +115,7 @@ Deno.test("held: a thread that has no handle left is in AioIoCompletion", async 
   assertEquals((await acquired).index, refs[1].index);
   assertEquals([event, waitEventIn(fixture, 1)], ["AioIoCompletion", null]);
   held.perform(aio, refs[0]);
-  // With a handle in its hands it would refuse to close.
+  // The Worker holds a handle, so it would refuse to close.
   worker.terminate();
 });
 
@@ -126,7 +126,7 @@ Deno.test("held: a thread that awaits is not blocked", async () => {
   const { ref } = startRead(fixture);
   keep(fixture, ref);
   const awaited = worker.ask({ what: "await", ref });
-  // It sleeps 1 ms at a time for another thread's IO: a few of those are looked at.
+  // It sleeps 1 ms at a time, as it looks for another thread's IO itself. Look at several sleeps.
   for (let look = 0; look < LOOKS; look++) {
     assertEquals(waitEventIn(fixture, 1), null);
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -137,7 +137,7 @@ Deno.test("held: a thread that awaits is not blocked", async () => {
 
 // --- in the system ---
 
-/** Has the Worker execute an IO of much work again and again, until it was seen in it. */
+/** Has the Worker execute long IOs, until this thread has seen it in one. */
 async function untilSeenIn(
   fixture: Fixture,
   worker: AttachedWorker,

@@ -1,6 +1,6 @@
 /**
- * attach_slots_test.ts: which slot a thread gets that attaches: one of a thread that died if no
- * other is free, all of it as new; and what becomes of a slot whose thread then cannot be attached.
+ * attach_slots_test.ts: which slot a thread gets that attaches (one of a dead thread if no other is
+ * free, with nothing left in it), and what becomes of a slot whose thread then cannot attach.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -48,7 +48,7 @@ function assertSlotFree(fixture: Fixture, id: number): void {
   assertEquals({ handedOut, staged, inFlight, idle }, FREE);
 }
 
-/** Reads something, as a whole: the slot works. */
+/** Reads at several offsets in the slot, which shows that all its handles work. */
 async function assertWorks(fixture: Fixture, worker: AttachedWorker): Promise<void> {
   const refs: WaitRef[] = [];
   for (let i = 0; i < HANDLES; i++) {
@@ -96,7 +96,7 @@ Deno.test("held: attach() into the slot of a thread that died ends the waits for
   const waits = refs.map((ref) => aio.wait(ref));
   await using _next = await AttachedWorker.start(aio, file);
   await Promise.all(waits);
-  // It was done, by the thread that took the slot.
+  // The thread that took the slot completed them.
   assertEquals(address, fileContent(9, 100));
   assertEquals(held.waits, []);
 });
@@ -150,14 +150,14 @@ Deno.test("held: attach() while all slots are those of living threads is refused
   );
 });
 
-// --- a thread id that was given out again ---
+// --- a thread id that the system reused ---
 
 Deno.test("held: attach() takes a slot over that holds its own thread id", async () => {
   await using first = await openHeld();
   await using fixture = await openHeld({ maxConcurrency: HANDLES, maxBackends: 2 });
   const { aio, file } = fixture;
   const { control } = backendOf(aio);
-  // Its thread id is told by attaching to another Aio.
+  // The Worker attaches to another Aio first, so that its thread id is known.
   await using worker = await AttachedWorker.start(first.aio, first.file);
   const threadId = threadIn(first, 1);
   // As if a thread of the same id had died there, in the middle of things.
@@ -172,13 +172,13 @@ Deno.test("held: attach() takes a slot over that holds its own thread id", async
   await assertWorks(fixture, worker);
   await worker.ask({ what: "close" });
   assertEquals(threadIn(fixture, 1), 0);
-  // The Worker closed what it attached to last; its place in the first is left for its end.
+  // The Worker closed the Aio that it attached to last; it is still attached to the first.
   worker.terminate();
 });
 
 // --- a backend that cannot be made ---
 
-/** In a Worker its callbacks are others by the same names, which the table there refuses. */
+/** A Worker defines other callbacks by the same names, so its table refuses them. */
 const WRONG_IN_WORKERS = `
   const isWorker = "DedicatedWorkerGlobalScope" in globalThis;
   export const callbacks = { mine: isWorker ? {} : { completeShared: (_handle, prior) => prior } };`;
@@ -187,7 +187,7 @@ function moduleUrl(text: string): URL {
   return new URL(`data:application/javascript,${encodeURIComponent(text)}`);
 }
 
-/** A Worker whose method cannot join in, at first. */
+/** A Worker whose method fails at its first attempts to join. */
 const FAILING_WORKER = `
   import { Aio } from ${JSON.stringify(LIBRARY_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
@@ -266,7 +266,7 @@ Deno.test("held: attach() with other callbacks leaves the slot of a dead thread 
       Error,
       "Cannot attach with other callbacks",
     );
-    // Though that thread lives.
+    // The slot can be reaped, though that thread lives.
     aio.reapBackend(1);
     assertEquals(threadIn(fixture, 1), 0);
   } finally {

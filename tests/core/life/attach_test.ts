@@ -17,7 +17,7 @@ import { untilDead } from "../../support/patience.ts";
 
 const startWorker = shareThread();
 
-// With `held` the Worker's own IO would wait for somebody to let it go.
+// Not `held`: the Worker's own IO would wait until a test lets it go.
 testSharedCores("attach() gives a Worker its own backend and the same files", async (fixture) => {
   const { aio, file } = fixture;
   await using worker = await startWorker(aio, file);
@@ -192,7 +192,7 @@ Deno.test("sync: the locks of a thread that died are taken over", async () => {
   assertEquals(libc.isThreadAlive(threadId), true);
   worker.terminate();
   await untilDead(libc, threadId);
-  // As if it had died between taking the locks and giving them back.
+  // As if it had died between locking and unlocking them.
   control.words[HEADER.arenaLock] = threadId;
   control.words[HEADER.filesLock] = threadId;
   aio.free(aio.alloc(4096));
@@ -209,7 +209,7 @@ Deno.test("held: close() waits for the IO of others that this thread awaits, asl
   let isClosed = false;
   const closed = worker.ask({ what: "close" }).then(() => isClosed = true);
   const { control } = backendOf(aio);
-  // Bells it rings itself: none, but for those before the call.
+  // It rings no bells for itself, except those from before the call.
   await new Promise((resolve) => setTimeout(resolve, 20));
   assertEquals([isClosed, control.words[control.backendAt(1) + BACKEND.bellsOwed]], [false, 0]);
   held.perform(aio, ref);

@@ -1,4 +1,4 @@
-/** callback_module_test.ts: modules of callbacks and targets: their ids, and the ones refused. */
+/** callback_module_test.ts: modules of callbacks and targets: their ids, and which are refused. */
 
 import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { AioCore } from "../../../core/life/aio.ts";

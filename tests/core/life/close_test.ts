@@ -50,7 +50,7 @@ testEachCoreMethod(
       onWarning(message) {
         if (isOfForgottenFiles(message)) return;
         warnings.push(message);
-        // A hook that acquires would leave a handle behind.
+        // If the hook could acquire, it would leave a handle behind.
         refused.push(assertThrows(() => aio!.acquire(), Deno.errors.BadResource));
       },
     });

@@ -1,6 +1,6 @@
 /**
- * closing_any_fd_test.ts: descriptors that no file of the table has, closed by one thread while
- * others are about to use them.
+ * closing_any_fd_test.ts: one thread closes descriptors that no file of the table has, while others
+ * are about to use them.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -35,17 +35,17 @@ async function twoFiles() {
   };
 }
 
-/** What a test of a descriptor has that another thread is about to read. */
+/** What a test of a descriptor has, while another thread is about to read it. */
 interface Scene {
   readonly aio: Aio;
   readonly file: AioFile;
   /** The two files. */
   readonly files: Awaited<ReturnType<typeof twoFiles>>;
-  /** What a thread is held at before it starts its IO. */
+  /** The other thread waits here before it starts its IO. */
   readonly gate: Int32Array;
-  /** Has another thread begin to read a descriptor, until the gate opens. */
+  /** Has another thread begin to read a descriptor; it waits at the gate before it starts. */
   startRead(fd: number): Promise<Uint8Array>;
-  /** Resolves when that thread is held at the gate. */
+  /** Resolves when that thread waits at the gate. */
   untilHeld(): Promise<void>;
   /** Lets it go. */
   openGate(): void;
@@ -120,7 +120,7 @@ testEachCoreMethod(
       listen((line) => {
         if (!line.includes(WAITS) || tries.length > 0) return;
         tries.push(another.ask({ what: "tryReadFd", fd: other, bytes: 10, gate: unused }));
-        // This one lets the first thread go.
+        // This one opens the gate for the first thread.
         tries.push(another.ask({ what: "tryReadFd", fd, bytes: 10, gate }));
       });
       aio.closingFd(fd);
@@ -131,7 +131,7 @@ testEachCoreMethod(
         null,
         `BadResource: Cannot start IO on page 0 of table 0: descriptor ${fd} is being closed`,
       ]);
-      // The mark ends with the call: the number may be another file's.
+      // The mark ends with the call, as another file may get the number.
       const again = await another.ask({ what: "tryReadFd", fd, bytes: 10, gate });
       assertEquals([again, backendOf(aio).control.words[HEADER.closings]], [null, 0]);
       for (const one of [fd, other]) nodeFs.closeSync(one);

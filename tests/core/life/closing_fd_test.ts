@@ -1,7 +1,7 @@
 /**
  * closing_fd_test.ts: what must be over before a descriptor is closed, in all threads, and what can
- * no longer start on it. Which IO is waited for, and that another one is not, is seen with `held`
- * alone, where IO stays in flight.
+ * no longer start on it. Only with `held` does IO stay in flight, so only `held` shows which IO a
+ * closing waits for, and which it does not.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -31,7 +31,7 @@ const startWorker = shareThread();
 
 const WAITS = "waits for it before descriptor";
 
-/** An Aio whose log can be listened to: a line is said when somebody waits. */
+/** An Aio, and what sets a listener to its log, which has a line whenever a thread waits. */
 async function openListening(held = new HeldMethod()): Promise<[Fixture, (hook: LogHook) => void]> {
   let onLog: LogHook = () => {};
   const fixture = await openHeld({
@@ -87,7 +87,7 @@ Deno.test("held: closingFd() waits for what another thread has in flight on it",
     await worker.ask<WaitRef>({ what: "read", offset: 3, bytes: 100 }),
     await worker.ask<WaitRef>({ what: "read", offset: 4, bytes: 100 }),
   ];
-  aio.closingFd(file.fd); // The held method performs what is waited for.
+  aio.closingFd(file.fd); // The held method performs the IO that a thread waits for.
   for (const [i, ref] of refs.entries()) {
     assert(aio.checkDone(ref));
     assertEquals(await worker.ask({ what: "seen", ref }), fileContent(3 + i, 100));
@@ -103,7 +103,7 @@ Deno.test("held: closingFd() waits for what another thread has staged to be subm
   const states: string[] = [];
   let submitted: Promise<unknown> | null = null;
   listen((line) => {
-    // This thread waits now, which the other one learns by a message only.
+    // This thread is blocked now, so only a message reaches the other one.
     if (!line.includes(WAITS)) return;
     states.push(line.match(/state (\w+)/)![1]!);
     submitted ??= worker.ask({ what: "submit" });
@@ -123,7 +123,7 @@ Deno.test("held: closingFd() waits for an IO that another thread is about to com
   await using worker = await startWorker(aio, file);
   const { ref, ret, view } = startRead(fixture, 9);
   const { words, base } = backendOf(aio).handleOf(ref.index);
-  // As if the Worker had just begun: this thread may not complete it any more.
+  // As if the Worker had just begun: from now on this thread may not complete it.
   assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
   let performed: Promise<unknown> | null = null;
   listen((line) => {
@@ -194,8 +194,8 @@ for (const holding of ["stage", "read"] as const) {
     await untilDead(backendOf(fixture.aio).libc, threadId);
     aio.closingFd(file.fd);
     assert(aio.checkDone(ref));
-    // What was submitted can be completed by whoever waits; what was not needs the dead to be
-    // found.
+    // Any waiter can complete an IO that was submitted. One that was only staged ends when a reaper
+    // finds the thread dead.
     assertEquals(stateOf(fixture, ref), holding === "stage" ? "idle" : "completedShared");
     assertEquals(aio.backends().length, holding === "stage" ? 1 : 2);
   });
@@ -262,14 +262,14 @@ Deno.test("held: a handle whose start was refused is nothing that closingFd() wa
   const view = aio.alloc(512);
   handle.setIovec(view);
   assertThrows(() => file.startReadv(handle, 0), Deno.errors.BadResource);
-  // The Worker's handle stays in its hands, too.
+  // The Worker keeps its handle, too.
   const refused = worker.ask({ what: "read", offset: 0, bytes: 10 });
   await assertRejects(() => refused, Error, "BadResource: Cannot start IO");
   assertEquals(aio.ios().map(({ state }) => state), ["HANDED_OUT", "HANDED_OUT"]);
   const waitedFor: string[] = [];
   listen((line) => {
     waitedFor.push(line);
-    // It would wait for ever.
+    // Without this the call would wait for ever.
     for (const { ioId } of aio.ios()) {
       handle.words[backendOf(aio).control.handleAt(ioId) + HANDLE.operation] = OP_INVALID;
     }
@@ -285,7 +285,7 @@ Deno.test("held: a handle whose start was refused is nothing that closingFd() wa
   other.startReadv(again, 5);
   aio.waitSync(ref);
   assertEquals(view, fileContent(5, 512));
-  worker.terminate(); // With a handle in its hands it would refuse to close.
+  worker.terminate(); // It holds a handle, so it would refuse to close.
 });
 
 Deno.test("held: closingFd() of one file leaves others of the same path open, in all threads", async () => {
@@ -308,7 +308,7 @@ Deno.test("held: the last close() of a file waits for IO on it only", async () =
   const { ref } = startRead(fixture);
   const reading = startOther(fixture, other);
   const closing = other.close();
-  await aio.openFile(file.path).then((third) => third.close()); // Time enough, if it did not wait.
+  await aio.openFile(file.path).then((third) => third.close()); // Time enough to close.
   assertEquals(backendOf(aio).files.count, 2);
   held.perform(aio, reading);
   await closing;
@@ -333,11 +333,11 @@ Deno.test("held: the last close() of a file, in a Worker, waits for the main thr
   await using worker = await startWorker(aio, other);
   const { ref } = startRead(fixture);
   const reading = startOther(fixture, other);
-  await other.close(); // The Worker uses it still, so nothing is waited for.
+  await other.close(); // The Worker still uses it, so this waits for nothing.
   assertEquals([held.waits, stateOf(fixture, reading)], [[], "submitted"]);
   const order: string[] = [];
   const closing = worker.ask({ what: "close" }).then(() => order.push("closed"));
-  // Time enough, if it did not wait.
+  // Time enough to close.
   for (let i = 0; i < 20; i++) await aio.openFile(file.path).then((third) => third.close());
   order.push("performed");
   held.perform(aio, reading);

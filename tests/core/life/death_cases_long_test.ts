@@ -1,6 +1,6 @@
 /**
- * death_cases_long_test.ts: what death_cases_test.ts shows, with each way in the middle of each
- * thing.
+ * death_cases_long_test.ts: what death_cases_test.ts shows, for each way to end in the middle of
+ * each thing.
  */
 
 import { CASES, testDeathIn, testDeathOfReaper } from "../../support/deaths/death_cases.ts";

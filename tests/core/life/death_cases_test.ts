@@ -1,7 +1,7 @@
 /**
- * death_cases_test.ts: a thread ends in the middle of each thing, one by one, in ways that take
- * turns: who waits for its IO gets the data, and everything it had comes back. Each way in the
- * middle of each thing: death_cases_long_test.ts.
+ * death_cases_test.ts: a thread ends in the middle of each thing, one by one, and the ways to end
+ * take turns. Whoever waits for its IO gets the data, and everything it had comes back. Each way to
+ * end in the middle of each thing: death_cases_long_test.ts.
  */
 
 import { CASES, testDeathIn, testDeathOfReaper } from "../../support/deaths/death_cases.ts";

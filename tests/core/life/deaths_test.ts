@@ -1,9 +1,9 @@
 /**
  * deaths_test.ts: Workers die in the middle of a load, in every way and in the middle of
- * everything, from a printed seed: who waits goes on, what is read is verified, and at the end
- * everything is back where it was. A canary shows that it would not end if nobody took over from
- * the dead. Each way in the middle of each thing: death_cases_long_test.ts one by one,
- * deaths_long_test.ts in a load, hundreds.
+ * everything, from a printed seed. Whoever waits goes on, the content of reads is verified, and at
+ * the end everything is back where it was. A canary shows that the load would not end if nobody
+ * took over from the dead. Each way in the middle of each thing: death_cases_long_test.ts one by
+ * one, deaths_long_test.ts in a load, with hundreds of deaths.
  */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
@@ -17,7 +17,7 @@ const CANARY_MS = 500;
 const ODD = HOLDINGS.filter((_, i) => i % 2 === 1);
 const EVEN = HOLDINGS.filter((_, i) => i % 2 === 0);
 
-// "claim", which only `held` has, is an odd one.
+// Only `held` has "claim", which is one of the odd things.
 testDeaths({
   held: { deaths: ODD.length, holdings: ODD },
   io_uring: { deaths: EVEN.length, holdings: EVEN },
@@ -29,11 +29,11 @@ Deno.test("held canary: if nobody takes over from the dead, the load does not en
   const deaths = new Deaths(fixture, seed, { reaps: false, blocks: false });
   deaths.start();
   const fate: Fate = { way: "selfClose", holding: "foreignCallback", afterIos: 5, seed };
-  // No more than one: the next could wait for the first one's IO, too, and would never come to die.
+  // No more than one: a second one could wait for the first one's IO, and would never come to die.
   await deaths.run([fate], 1);
   const end = deaths.end();
   const hasEnded = await settles(end, CANARY_MS);
-  // In the main thread nothing else is wrong: it ends as soon as somebody does.
+  // Nothing else is wrong in the main thread: the load ends as soon as something reaps.
   const reaping = until(() => {
     for (const { backendId } of fixture.aio.backends().slice(1)) fixture.aio.reapBackend(backendId);
     return fixture.aio.backends().length === 1;

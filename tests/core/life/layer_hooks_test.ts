@@ -1,6 +1,7 @@
 /**
- * layer_hooks_test.ts: what layers are called for when a thread dies or a file closes: when, and
- * how often. A thread dies for all methods at once: it takes longer to start than all the tests.
+ * layer_hooks_test.ts: the hooks of layers when a thread dies or a file closes: when they are
+ * called, and how often. One thread dies for all methods at once, as it takes longer to start than
+ * all the tests do.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -26,7 +27,7 @@ const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.
 
 const LAYERS = [spyLayer];
 
-/** Has a test run, and ends its hooks with it. */
+/** Runs a test, and takes its hooks away after it. */
 async function withHooks(fn: () => void | Promise<void>): Promise<void> {
   try {
     await fn();
@@ -35,7 +36,7 @@ async function withHooks(fn: () => void | Promise<void>): Promise<void> {
   }
 }
 
-/** Registers a test for each method, whose hooks end with it. */
+/** Registers a test for each method; its hooks end with it. */
 function testHooks(
   name: string,
   fn: (fixture: Fixture) => void | Promise<void>,
@@ -44,7 +45,7 @@ function testHooks(
   testSharedCores(`layers: ${name}`, (fixture) => withHooks(() => fn(fixture)), needs);
 }
 
-/** The same for one that needs an Aio of its own. */
+/** The same for a test that needs an Aio of its own. */
 function testOwnHooks(
   name: string,
   only: string,
@@ -54,7 +55,7 @@ function testOwnHooks(
 }
 
 /**
- * The same for one that finds a thread dead, which was attached as {@linkcode DEAD}.
+ * The same for a test that finds a thread dead, which was attached as {@linkcode DEAD}.
  *
  * @param prepare what the thread did before
  */
@@ -75,7 +76,7 @@ type Prepare = (thread: LayerThread, fixture: Fixture) => Promise<unknown>;
 
 const doNothing: Prepare = () => Promise.resolve();
 
-/** Has it open the fixture's file. @returns the slot */
+/** Has a thread open the fixture's file. @returns the slot */
 function openFile(thread: LayerThread, { file }: Fixture): Promise<number> {
   return thread.ask<number>({ what: "openFile", path: file.path });
 }
@@ -138,7 +139,7 @@ testOwnHooks(
 
 testHooksOfDead(
   "what one says in a thread that only reaps is in the log of the thread that started it",
-  // It may block to close that, so another thread does it.
+  // To close a file may block, so another thread does that.
   openFile,
   async ({ aio, logs }) => {
     const reap = () => {

@@ -1,6 +1,6 @@
 /**
- * layer_threads_test.ts: four threads share a layer's words in the arena, and the one that took the
- * memory dies in the middle of what only one may do at a time: the others go on. A canary shows
+ * layer_threads_test.ts: four threads share a layer's words in the arena. The thread that took the
+ * memory dies in the middle of what only one may do at a time, and the others go on. A canary shows
  * that they would not if the layer did nothing for the dead.
  */
 
@@ -18,7 +18,7 @@ import {
 import { settles, until } from "../../support/patience.ts";
 
 const TURNS = 20;
-/** It dies in the middle of the load. */
+/** So many turns of the thread that dies: that is in the middle of the load. */
 const MORTAL_TURNS = 5;
 const CANARY_MS = 1000;
 const WORKER_URL = import.meta.resolve("../../support/layers/tally_worker.ts");
@@ -55,7 +55,7 @@ class TallyWorker implements Disposable {
   }
 }
 
-/** What an Aio has when all others have left. */
+/** What must be as before once all others have left. */
 function belongingsOf({ aio }: Fixture): unknown[] {
   const { arena, files } = backendOf(aio);
   return [arena.freeBytes, files.count, aio.ios(), aio.backends().length];
@@ -74,7 +74,7 @@ async function runFour(
   using one = new TallyWorker(fixture, { isMortal: false, heals });
   using two = new TallyWorker(fixture, { isMortal: false, heals });
   tally.join();
-  // Nobody could see that it does not go on if it blocked.
+  // This thread must not block, or the test could not see that it does not go on.
   const own = new TallyThread(aio, file, heals);
   const end = Promise.all([own.run(TURNS), one.done, two.done]);
   await whileRunning(end);

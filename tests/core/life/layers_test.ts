@@ -1,6 +1,6 @@
 /**
- * layers_test.ts: the layers above the core, in every thread: their ids, what they say, the ones
- * refused.
+ * layers_test.ts: the layers above the core, in every thread: their ids, what they say, and which
+ * are refused.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -31,7 +31,7 @@ function testSpied(
   testSharedCores(`layers: ${name}`, fn, { layers: LAYERS_UNDER_TEST });
 }
 
-/** Lines of the log that the spy said of IO. */
+/** Lines that the spy wrote about IO. */
 function spiedIos({ logs }: Fixture): string[] {
   return logs.filter((line) => line.startsWith("spy: IO"));
 }
@@ -142,7 +142,7 @@ testEachCoreMethod(
 );
 
 testEachCoreMethod(
-  "layers: an outcome is told by its target after the Aio has closed",
+  "layers: an outcome is reported by its target after the Aio has closed",
   async (test) => {
     await using fixture = await test.open({}, [spyLayer]);
     const { aio, file } = fixture;

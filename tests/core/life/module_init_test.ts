@@ -40,7 +40,7 @@ testEachCoreMethod(
     await using fixture = await test.open(options(data));
     const got = begun.at(-1)!;
     assertEquals([got.list, data.list], [[7, 1], [7]]);
-    // What one thread makes of its clone no other thread gets.
+    // Each thread changes a clone of its own only.
     const [shown] = fixture.aio.options.callbackModules;
     assertEquals(shown!.url, BEGINS.href);
     assertEquals((shown!.data as BeginsData).list, [7]);
@@ -70,7 +70,7 @@ testCoresAtOnce(
     LayerThread.dieIn(
       fixtures,
       SHARED.layers,
-      // It may block to close that, so another thread does it.
+      // To close a file may block, so another thread does that.
       (thread, { file }) => thread.ask({ what: "openFile", path: file.path }),
     ),
   async ({ aio }) => {
@@ -143,7 +143,7 @@ testSharedCores("verifiers have ids in the order of layers, modules, keys", (fix
   assertEquals(fixture.messages(), []);
 }, SHARED);
 
-/** IO Workers are Workers, too: with those the pool would not start. */
+/** IO Workers are Workers, too, so the pool would not start with those. */
 const OTHERS_IN_WORKERS = `
   const name = "DedicatedWorkerGlobalScope" in globalThis ? "theirs" : "ours";
   export const verifiers = { [name]: () => "ok" };`;

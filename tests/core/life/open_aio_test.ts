@@ -1,4 +1,4 @@
-/** open_test.ts: opening an aio: the method chosen and why, hooks, versions, tokens. */
+/** open_aio_test.ts: opening an aio: the method chosen and why, hooks, versions, tokens. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";

@@ -1,6 +1,6 @@
 /**
- * owner_end_test.ts: resource owners that end with several IOs staged. To submit one submits all,
- * and with most methods some are over by then.
+ * owner_end_test.ts: resource owners that end with several IOs staged. To submit one is to submit
+ * all, and with most methods some of them are over by then.
  */
 
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
@@ -14,7 +14,7 @@ const STAGED_COUNT = 3;
 const NOT_SUBMITTED = "AIO handle was not submitted";
 const OPEN_BATCH = "open AIO batch at end of (sub-)transaction";
 
-/** Stages reads for an owner. */
+/** Stages several reads for an owner. */
 function stage(fixture: Fixture, owner: ResourceOwner, submit: "now" | "endOfTurn" = "now") {
   return Array.from({ length: STAGED_COUNT }, (_, i) => {
     return startRead(fixture, i * 512, { owner, submit });
@@ -103,7 +103,7 @@ testEachCoreMethod(
       maxConcurrency: STAGED_COUNT,
       onWarning(message) {
         if (fixture === null || message !== NOT_SUBMITTED) return;
-        // All staged IOs are submitted by now; some are over, so that their handles can be used.
+        // All IOs are submitted by now, and some are over, so their handles are free.
         const [first, second] = owners as [ResourceOwner, ResourceOwner];
         refused.push(assertThrows(() => fixture!.aio.acquire(first), AioApiError).message);
         startRead(fixture, 0, { owner: second });
@@ -138,7 +138,7 @@ testSharedCores(
       releaseFromOwner(handle, isOnError);
       if (released.length === 1) throw broken;
     };
-    /** One staged, one handed out: only one can be, so that comes last. */
+    /** Stages one IO, then acquires a handle: only one can be handed out, so that comes last. */
     const leak = (owner: ResourceOwner) => {
       aio.enterBatchmode();
       startRead(fixture, 0, { owner: new ResourceOwner(aio, owner) });

@@ -1,6 +1,6 @@
 /**
- * reap_test.ts: threads that end without `close()`, each holding something else, and what becomes
- * of it.
+ * reap_test.ts: threads end without `close()`, each while it holds something else, and their
+ * remains are reaped.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -56,7 +56,7 @@ for (const holding of HOLDINGS) {
       assertEquals(aio.ios(), []);
       assertEquals(control.words[control.backendAt(1) + BACKEND.doorbell], 0);
       assertThrows(() => aio.reapBackend(1), AioApiError, "no thread is attached there");
-      // The slot works for the next one.
+      // The next thread can use the slot.
       await using next = await startWorker(aio, file);
       const ref = await next.ask<WaitRef>({ what: "read", offset: 5, bytes: 100 });
       aio.waitSync(ref);
@@ -106,7 +106,7 @@ Deno.test("reap: tryTakeOver() leaves a dead thread to another one that was fast
   const at = control.backendAt(1) + BACKEND.threadId;
   const [own, dead, faster] = [7, 8, 9];
   control.words[at] = dead;
-  // Between the question and the answer another waiter takes over.
+  // Another waiter takes over between the question and its answer.
   const isThreadAlive = () => {
     control.words[at] = -faster;
     return false;

@@ -1,6 +1,6 @@
 /**
- * reapers_test.ts: threads that die and leave what may block: an event loop that finds them goes
- * on.
+ * reapers_test.ts: threads die and leave what may block; the event loop of a thread that finds them
+ * goes on.
  */
 
 import { assertEquals, assertRejects } from "@std/assert";

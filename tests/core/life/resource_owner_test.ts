@@ -1,5 +1,5 @@
 /**
- * resource_owner_test.ts: who a handle is charged to. The rows of PostgreSQL's test_handle are
+ * resource_owner_test.ts: which owner a handle belongs to. The rows of PostgreSQL's test_handle are
  * here, in the words of owners: a statement is an owner, a transaction the owner above it.
  */
 

@@ -1,6 +1,6 @@
 /**
- * layer_runs_test.ts: memory of the arena that belongs to a layer: where it lies, who finds and
- * frees it.
+ * layer_runs_test.ts: memory of the arena that belongs to a layer: where it lies, and which threads
+ * find and free it.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
@@ -191,7 +191,7 @@ testSharedCores("giveBack() while a handle has the memory is refused", (fixture)
   assertEquals(runs.giveBack(run), true);
 });
 
-/** As if the slot 1 were being reaped. */
+/** As if a thread were reaping the slot 1. */
 function whileReaping({ aio }: Fixture, use: () => void): void {
   const { control, arena } = backendOf(aio);
   const at = control.backendAt(1) + BACKEND.threadId;

@@ -1,5 +1,6 @@
 /**
- * memory_map_test.ts: which memory IO may use without being executed at once, and adopting more.
+ * memory_map_test.ts: which memory IO may use that its start call does not execute, and adopting
+ * more.
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -65,7 +66,7 @@ Deno.test("sync: the memory of a shared WebAssembly.Memory can be adopted if it 
 const MEBIBYTE = 1024 * 1024;
 const hasHugePages = fs.existsSync("/sys/kernel/mm/transparent_hugepage");
 
-/** Whether the system was asked for huge pages for an address. */
+/** Whether the library asked the system for huge pages at an address. */
 function wantsHugePages(address: number): boolean {
   let isThere = false;
   for (const line of Deno.readTextFileSync("/proc/self/smaps").split("\n")) {

@@ -1,7 +1,7 @@
 /**
- * pinned_memory_test.ts: memory that a Worker adopted outlives the Worker, as IO of it may still be
- * performed; and it is let go by `close()`. One program does all that, one after the other, in a
- * process that looks at its own map of memory.
+ * pinned_memory_test.ts: memory that a Worker adopted outlives the Worker, as IO may still touch
+ * it; `close()` lets it go. One program shows all that, one part after the other, in a process that
+ * looks at its own memory map.
  */
 
 import { assertEquals } from "@std/assert";
@@ -12,12 +12,12 @@ const INSIDE_URL = import.meta.resolve("../../../core/inside.ts");
 const HELD_METHOD_URL = import.meta.resolve("../../support/held_method.ts");
 const IS_LINUX = Deno.build.os === "linux";
 const FLAGS = ["-A", "--v8-flags=--expose-gc"];
-/** So much that the C library maps it by itself and unmaps it when it is freed. */
+/** So much that the C library maps it on its own, and unmaps it when it is freed. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
 const READ_BYTES = 100_000;
 const FILE_SEED = 99;
 
-/** Makes memory, and does with it what it is told. */
+/** Makes memory, then adopts it, reads into it or ends, as a message says. */
 const WORKER = `
   import { Aio } from ${JSON.stringify(LIBRARY_URL)};
   import { backendOf } from ${JSON.stringify(INSIDE_URL)};
@@ -98,7 +98,7 @@ const COMMON = `
     return { worker, ...await ask(worker, { token: aio.token, file: file.token, ...how }) };
   };`;
 
-/** A Worker ends with an IO into its memory; the main thread has it performed. */
+/** A Worker ends with an IO into its memory in flight; the main thread has it performed. */
 const OUTLIVES = `
   const outlives = async (ending, state) => {
     const opened = await open(path);
@@ -125,7 +125,7 @@ const OUTLIVES = `
     };
   };`;
 
-/** A Worker ends that adopted its memory, or did not. */
+/** A Worker ends that has adopted its memory, or has not. */
 const ENDS = `
   const ends = async (doesAdopt) => {
     const opened = await open(path);
@@ -138,7 +138,7 @@ const ENDS = `
     return { wasMapped, isMappedStill };
   };`;
 
-/** A Worker that lives on closes, then the main thread does. */
+/** A Worker that lives on closes its Aio, then the main thread does. */
 const CLOSES = `
   const closes = async () => {
     const opened = await open(path);
@@ -159,7 +159,7 @@ const CLOSES = `
     return { isTheirsKept, isTheirsLetGo, isOwnKept, isOwnLetGo };
   };`;
 
-/** What a part of the program is to find, and how it is called, by the name of its test. */
+/** By the name of its test: how a part of the program is called, and what it must find. */
 const PARTS: Record<string, { readonly call: string; readonly found: unknown }> = {};
 
 for (const ending of ["terminate", "self.close"]) {
@@ -170,7 +170,7 @@ for (const ending of ["terminate", "self.close"]) {
         wasMapped: true,
         before: true,
         isRead: true,
-        // One that was staged is reaped, with everything of the dead thread.
+        // A reaper ended the staged one, with everything else of the dead thread.
         row: state === "submitted" ? ["COMPLETED_SHARED", "OK", READ_BYTES] : null,
       },
     };

@@ -1,4 +1,4 @@
-/** token_test.ts: what is taken as a token, and what is said of the rest. */
+/** token_test.ts: what is accepted as a token, and the error for everything else. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { LAYOUT_VERSION } from "../../../core/memory/shared_memory.ts";

@@ -28,7 +28,7 @@ testSharedCores("a batch left open in an implicit transaction is warned of", (fi
 testSharedCores("a batch left open, then COMMIT, is warned of once", (fixture) => {
   const { aio } = fixture;
   aio.withOwner((transaction) => {
-    // The end of a statement is no end of a transaction.
+    // The end of a statement does not end its transaction.
     using _statement = new ResourceOwner(aio, transaction);
     aio.enterBatchmode();
   });

@@ -1,8 +1,8 @@
 /**
  * close_fd_test.ts: the peer's test_close_fd: a file is closed while a read of it is staged or in
  * flight. Closing submits what is staged, and waits where the method needs that; nobody complains,
- * and the read has the data of the file that it was started on, whatever gets the descriptor's
- * number next.
+ * and the read gets the data of the file that it was started on, whatever file gets the number of
+ * the descriptor next.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
@@ -36,7 +36,7 @@ async function openAgain({ aio, file }: Fixture): Promise<AioFile> {
   return await aio.openFile(file.path);
 }
 
-/** Makes a file of no pages, which gets the number of the descriptor that was closed. */
+/** Makes a file that holds no page, and gets the number of the closed descriptor. */
 async function openNext({ aio, file }: Fixture): Promise<AioFile> {
   const path = `${file.path}_next`;
   await Deno.writeTextFile(path, "no page ".repeat(2000));

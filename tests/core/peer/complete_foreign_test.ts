@@ -1,10 +1,10 @@
 /**
  * complete_foreign_test.ts: the peer's test_complete_foreign: A starts a read and does not wait, or
- * is gone; B waits for it and gets the page. Who completes it depends on the method: with `held` it
- * is B, with `sync` it was A. A and B are the test's thread and a Worker, both ways round. The
- * frames are memory of whoever stays: in the peer, of the buffer pool. A pair waits in all ways,
- * one after the other, and one Worker is all tests' that leave it alive: it takes longer to start
- * than all they do.
+ * is gone; B waits for it and gets the page. The method decides which of them completes it: B with
+ * `held`, A with `sync`. A and B are the test's thread and a Worker, both ways round. The frames
+ * are memory of the one that stays; in the peer they are the buffer pool's. A pair waits in all
+ * ways, one after the other, and the tests share one Worker where it stays alive, as it takes
+ * longer to start than all that they do.
  */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
@@ -58,7 +58,7 @@ function assertCompletedBy(
   }
 }
 
-/** What A and B log from now on, as handles are used again. */
+/** What A and B log from now on; earlier lines may be about the same handles. */
 async function followLogs(fixture: Fixture, session: Session): Promise<() => Promise<BothLogs>> {
   const logsOf = async () => ({ own: fixture.logs, sessions: (await session.told()).logs });
   const before = await logsOf();
@@ -81,7 +81,7 @@ testPages(
       assertEquals(await other.see(frames), expectedPages(1, 1), way);
       const { own: issuer, sessions: waiter } = await newLogs();
       assertCompletedBy(method, ref, "OK", { issuer, waiter });
-      // A looks later, and finds it done.
+      // A looks later, and finds the read done.
       assertEquals(fixture.aio.checkDone(ref), true, way);
       assertEquals([ret.result.status, ret.result.result], ["ok", PAGE_BYTES], way);
       assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);
@@ -134,7 +134,7 @@ testPages(
       );
       const message = `invalid page in block 1 of file ${JSON.stringify(file.path)}`;
       assertEquals(error.message, message, way);
-      // B reads the page itself, and gets the error as its own.
+      // B reads the page itself, and gets an error of its own.
       const own = await other.read({ first: 1, frames: makeFrames(fixture, 1) });
       assertEquals([own.status, own.message], ["error", message], way);
       assertEquals([fixture.messages(), (await other.told()).warnings], [[], []], way);

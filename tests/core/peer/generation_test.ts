@@ -1,7 +1,7 @@
 /**
  * generation_test.ts: handles whose generation is about to pass 2^32, or has: 64 bits in two words
- * of shared memory, a safe integer in wait references. The words are set before the handle is used,
- * as nobody has the time to get there.
+ * of shared memory, a safe integer in wait references. The tests set these words before they use
+ * the handle, as nobody has the time to count so far.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * gone.ts: the check that complete_foreign_test.ts makes with one way to wait for each end of A,
- * and complete_foreign_long_test.ts with all.
+ * gone.ts: the check of one way to wait for each end of A, for complete_foreign_test.ts, and of all
+ * ways for complete_foreign_long_test.ts.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { contentOf, expectedPages, makeFrames, openPages, waitBy, type Way } from "./peer.ts";
 import { Session, type StartSession } from "./session.ts";
 
-/** How A is gone, with its read under way. */
+/** How A ends, with its read under way. */
 export const ENDINGS = {
   "leaves": (session: Session) => session.leave(),
   "ends itself": (session: Session) => session.end(),

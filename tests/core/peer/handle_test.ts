@@ -1,5 +1,5 @@
 /**
- * handle_test.ts: the peer's test_handle, all eleven rows: handles that are got and not started.
+ * handle_test.ts: the peer's test_handle, all eleven rows: handles that are acquired, not started.
  *
  * A statement, and so an implicit transaction, is `aio.withOwner()`. An explicit transaction is a
  * `ResourceOwner` that statements are below: COMMIT is its `release()`, ROLLBACK that with
@@ -16,7 +16,7 @@ import { testSharedCores } from "../../support/core_methods.ts";
 
 const LEAKED = "leaked AIO handle";
 
-/** The error that a statement raises when told to. */
+/** The error that a statement raises on command. */
 class CommandedError extends Error {
   constructor() {
     super("as you command");
@@ -41,7 +41,7 @@ function getAndRaise({ aio }: Fixture, transaction: ResourceOwner): CommandedErr
   return error;
 }
 
-/** handle_get_release(), the row after each error: `ok`, and nothing is said. */
+/** handle_get_release(), the row after each error: `ok`, without any message. */
 function assertGetReleaseWorks(fixture: Fixture): void {
   const { aio } = fixture;
   assertEquals(backendOf(aio).hasHandedOut, false);

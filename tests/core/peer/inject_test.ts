@@ -1,7 +1,7 @@
 /**
- * inject_test.ts: the peer's test_inject: results that are shorter than what the system said, or
- * errors, put in by a hook. As the peer's hook does, it zeroes what was "not read", so that who
- * takes a short read for a whole one is found out.
+ * inject_test.ts: the peer's test_inject: a hook puts in errors, or results that are shorter than
+ * the system's. Like the peer's hook it zeroes what was "not read", so that code that takes a short
+ * read for a whole one is found out.
  */
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
@@ -25,7 +25,7 @@ import {
 const { EAGAIN, EINTR, EIO, EROFS } = constants.errno;
 const POINT = "aio-process-completion-before-shared";
 
-/** As {@linkcode testPages}: what the test leaves attached at the point is taken away for it. */
+/** Like {@linkcode testPages}; takes away the hooks that a test leaves at the point. */
 function testInjected(name: string, fn: (fixture: Fixture) => void | Promise<void>): void {
   testPages(name, async (fixture) => {
     await fn(fixture);
@@ -41,7 +41,7 @@ function zeroFrom(handle: CallbackHandle, bytes: number): void {
   }
 }
 
-/** The peer's inj_io_short_read_attach(): a smaller result. @returns what counts the calls */
+/** The peer's inj_io_short_read_attach(): a smaller result. @returns a count of the calls */
 function attachShortRead({ aio }: Fixture, result: number): { ios: number } {
   const calls = { ios: 0 };
   aio.attachInjectionPoint(POINT, (handle, rawResult) => {

@@ -1,7 +1,7 @@
 /**
  * injection_points_long_test.ts: the three places where a hook can step in: in which thread and
  * state it is called, that it can block, throw, and be taken away. The peer has one of the places
- * (and one in its workers), for the whole server; here a hook is its thread's.
+ * (and one in its workers), for the whole server; here a hook belongs to one thread.
  */
 
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
@@ -38,7 +38,7 @@ function attachCounters({ aio }: Fixture): Record<InjectionPoint, number> {
   return calls as Record<InjectionPoint, number>;
 }
 
-/** The only handle can be had, and a read works. */
+/** The only handle can be acquired, and a read works. */
 async function assertNothingLost(fixture: Fixture): Promise<void> {
   const backend = backendOf(fixture.aio);
   assertEquals([backend.idleCount, backend.inFlightCount, backend.hasHandedOut], [1, 0, false]);
@@ -90,7 +90,7 @@ for (const [i, point] of INJECTION_POINTS.entries()) {
         );
         assertEquals(fixture.warnings.length, 1);
         assertStrictEquals(fixture.warnings[0]!.cause, original);
-        // What threw before the submission kept the IO from being executed.
+        // A throw before the submission kept the IO from being executed.
         const isRead = point !== "aio-after-staging";
         const untouched = contentOf(makeFrames(fixture, 1, "local"));
         assertEquals(contentOf(frames), isRead ? expectedPages(1, 1) : untouched);
@@ -134,7 +134,7 @@ for (const result of [1.5, NaN, 2 ** 31, "512", null]) {
     const { aio } = fixture;
     aio.attachInjectionPoint(BEFORE_SHARED, () => wrong<number>(result));
     const { status } = await readPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
-    // Nothing at all is to leave the result as it is.
+    // A hook that returns nothing leaves the result as it is.
     assertEquals([status, fixture.warnings.length], result === null ? ["ok", 0] : ["error", 1]);
     aio.detachInjectionPoint(BEFORE_SHARED);
     await assertNothingLost(fixture);
@@ -182,7 +182,7 @@ testEachCoreMethod("hooks are called in the thread that comes to their place", a
   await aio.wait(ref);
   assertEquals(ret.result.status, "ok");
   const [staging, shared, reclaim] = gates.map((gate) => gate.calls);
-  // Its issuer alone stages and reclaims it.
+  // Only the issuer stages and reclaims its IO.
   assertEquals([own["aio-after-staging"], own["aio-before-reclaim"]], [1, 1]);
   assertEquals([staging, reclaim], [0, 0]);
   if (test.method === HELD) assertEquals([own[BEFORE_SHARED], shared], [0, 1]);
@@ -200,7 +200,7 @@ testEachCoreMethod("a hook of a Worker is not called for IO completed elsewhere"
     assertEquals(ret.result.status, "ok");
   }
   assertEquals([gate.calls, fixture.messages()], [0, []]);
-  // And for the Worker's own it is.
+  // For the Worker's own IO the hook is called.
   const { status, message } = await other.read({ first: 1, frames: makeFrames(fixture, 1) });
   assertEquals(status, "error");
   assertEquals(message, 'Injection point "aio-before-reclaim" threw in completeLocal of its IO');
@@ -235,7 +235,7 @@ testEachCoreMethod("a hook blocks: others see COMPLETED_IO, and wait", async (te
   assertEquals([aio.ios(), contentOf(frames)], [[], expectedPages(1, 1)]);
 });
 
-testEachCoreMethod("a hook blocks who completes for another: the issuer waits", async (test) => {
+testEachCoreMethod("a hook blocks a foreign completer: the issuer waits", async (test) => {
   await using fixture = await openPages(test);
   const { aio } = fixture;
   await using other = await Session.start(fixture);
@@ -253,7 +253,7 @@ testEachCoreMethod("a hook blocks who completes for another: the issuer waits", 
 }, { only: [HELD] });
 
 for (const way of ["wait", "waitSync"] as const) {
-  testEachCoreMethod(`who dies in a hook is completed for, ${way}()`, async (test) => {
+  testEachCoreMethod(`whoever dies in a hook is completed for, ${way}()`, async (test) => {
     await using fixture = await openPages(test);
     const { aio } = fixture;
     await using other = await Session.start(fixture);
@@ -270,7 +270,7 @@ for (const way of ["wait", "waitSync"] as const) {
 }
 
 for (const point of INJECTION_POINTS) {
-  testEachCoreMethod(`who dies at ${point} of its own IO is taken over from`, async (test) => {
+  testEachCoreMethod(`whoever dies at ${point} of its own IO is taken over from`, async (test) => {
     await using fixture = await openPages(test);
     const { aio } = fixture;
     await using other = await Session.start(fixture);

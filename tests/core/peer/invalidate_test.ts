@@ -1,7 +1,7 @@
 /**
- * invalidate_test.ts: the peer's test_invalidate: what a read is about goes away while the read is
- * on its way. The peer's relations of three kinds (normal, unlogged, temporary) that are rolled
- * back or dropped are a file whose name is removed, or taken by another file, or that is cut.
+ * invalidate_test.ts: the peer's test_invalidate: the object of a read goes away while the read is
+ * on its way. The peer rolls back or drops relations of three kinds (normal, unlogged, temporary);
+ * here a file's name is removed, or taken by another file, or the file is cut.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -22,7 +22,7 @@ import {
   WAYS,
 } from "./peer.ts";
 
-/** What happens to the file's name: its descriptor goes on to be the same file. */
+/** What happens to the file's name; its descriptor stays that of the same file. */
 const REMOVALS: Readonly<Record<string, (path: string) => Promise<void>>> = {
   "removed": (path) => Deno.remove(path),
   "given to another file": async (path) => {
@@ -65,7 +65,7 @@ testPages("a read that is staged when its file is removed", async (fixture) => {
   assertEquals(fixture.messages(), []);
 });
 
-/** Where an IO is beside a change of its file: before it, after it, or nobody can tell. */
+/** Whether an IO is executed before or after a change of its file; nobody may be able to tell. */
 type Order = "before" | "after" | "unknown";
 
 function isInFlight(fixture: Fixture, { ref, ret }: StartedPages): boolean {
@@ -82,7 +82,7 @@ function readAndCut(
   const wasInFlight = isInFlight(fixture, started);
   fixture.file.truncateSync(bytes);
   if (!wasInFlight) return { started, order: "before" };
-  // Only of `held` it is known that it has not begun.
+  // Only `held` is known not to have begun it.
   const isHeld = fixture.aio.method === HELD && isInFlight(fixture, started);
   return { started, order: isHeld ? "after" : "unknown" };
 }

@@ -1,12 +1,13 @@
 /**
- * io_method_test.ts: the peer's case io_method and of 003_initdb what makes sense here: it runs
- * with the method that was asked for, starts and stops. initdb itself has no counterpart.
+ * io_method_test.ts: the peer's case io_method, and the part of 003_initdb that makes sense here:
+ * the method in use is the one that the options name, and it starts and stops. initdb itself has no
+ * counterpart.
  */
 
 import { assertEquals } from "@std/assert";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 
-testEachCoreMethod("the method in use is the one that was asked for", async (test) => {
+testEachCoreMethod("the method in use is the one that the options name", async (test) => {
   await using fixture = await test.open();
   assertEquals([fixture.aio.method, fixture.aio.options.method], [test.method, test.method]);
 });

@@ -52,7 +52,7 @@ for (const way of WAYS) {
       assertEquals(held.submissions, [...full, MANY % SUBMIT_BATCH_COUNT_MAX]);
     }
     assertEquals(aio.haveStaged, false);
-    // The last first: waiting for one is not to depend on the others.
+    // The last first, as waiting for one must not depend on the others.
     for (const read of reads.toReversed()) {
       await waitBy(aio, way, read.ref);
       assertEquals(outcomeOf(aio, read).status, "ok");
@@ -82,7 +82,7 @@ testPages("a batch is submitted in part, and the rest when it ends", async (fixt
   if (method === HELD || method === "sync") {
     assertEquals(backendOf(aio).staging.count, staged);
   }
-  // Who waits for one of the rest submits it; the batch stays open.
+  // Waiting for one of the rest submits it; the batch stays open.
   aio.waitSync(reads.at(-1)!.ref);
   assertEquals([aio.haveStaged, backendOf(aio).staging.isInBatch], [false, true]);
   aio.exitBatchmode();

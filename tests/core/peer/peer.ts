@@ -13,18 +13,20 @@
  * Beyond it, where it has gaps: injection_points_long_test.ts, generation_test.ts,
  * many_ios_test.ts.
  *
- * What takes the place of what: a session is a thread, a statement is an owner, a relation is a
- * file of 512-byte pages, its buffer manager is the callback `checkedPages`, a temporary table is
- * plain memory with the flag `"referencesLocal"`, the server log is `onLog`, a client's messages
- * are `onWarning` and what `reportResult()` throws.
+ * The counterparts: a session is a thread, a statement is an owner, a relation is a file of
+ * 512-byte pages, its buffer manager is the callback `checkedPages`, a temporary table is plain
+ * memory with the flag `"referencesLocal"`, the server log is `onLog`, a client's messages are
+ * `onWarning` and what `reportResult()` throws.
  *
  * Without a counterpart:
- * - test_startwait_io: who may start IO on a page that another one reads is the business of a
- *   buffer pool, which this version has not.
+ * - test_startwait_io: a buffer pool decides who may start IO on a page that another one reads, and
+ *   this version has none.
  * - test_checksum, test_ignore_checksum, test_checksum_createdb: statistics of a database, and a
- *   setting of its page checker, which is a stand-in here; catalogs and databases there are none.
- * - test_inject_worker, 002_io_workers: the method worker, which this version has not.
- * - HINTs: they send to the server log for the pages that a message does not name.
+ *   setting of its page checker, which is a stand-in here; catalogs and databases do not exist
+ *   here.
+ * - test_inject_worker, 002_io_workers: they are about the pool of Workers, whose tests are in
+ *   tests/methods/worker.
+ * - HINTs: they point to the server log for pages that a message does not name.
  *
  * @module
  */
@@ -50,7 +52,7 @@ export const PAGES = FILE_BYTES / PAGE_BYTES;
 /** What frames hold before a read: no page, no part of one. */
 const UNREAD_BYTE = 0xee;
 
-/** Who reads pages: a thread's Aio and its file. */
+/** What reads pages: a thread's Aio and its file. */
 export interface Party {
   readonly aio: Aio;
   readonly file: AioFile;
@@ -111,8 +113,8 @@ export async function openPages(test: CoreTest, options: AioOptions = {}): Promi
 }
 
 /**
- * Registers a test for each method that gets the same, and leaves the Aio as it found it: as
- * {@linkcode testSharedCores}.
+ * Registers a test for each method. It gets such an Aio, and leaves it as it found it, like those
+ * of {@linkcode testSharedCores}.
  */
 export function testPages(
   name: string,
@@ -143,7 +145,7 @@ export function damage(
   writePage(party, block, page);
 }
 
-/** Repairs a page on disk as the peer does: it was never written. */
+/** Zeroes a page on disk, which makes it valid: one that was never written. */
 export function zeroOnDisk(party: Party, block: number): void {
   writePage(party, block, new Uint8Array(PAGE_BYTES));
 }
@@ -199,7 +201,7 @@ export function startPages(
   return { ref, ret };
 }
 
-/** How a read ended, in its issuer's words. */
+/** How a read ended, as its issuer reports it. */
 export function outcomeOf(aio: Aio, { ret }: { readonly ret: AioReturn }): Outcome {
   const { result, targetData } = ret;
   const outcome = { status: result.status, bytes: result.result };
@@ -224,8 +226,8 @@ export async function readPages(
 }
 
 /**
- * Reads pages as a scan does: what did not come is read once more, from where it stopped. An error
- * ends it; warnings are told as they come.
+ * Reads pages as a scan does: what one IO did not bring, the next one reads, from where it stopped.
+ * An error ends it; warnings are reported as they come.
  *
  * @returns how many IOs it took
  */

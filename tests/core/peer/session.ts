@@ -14,7 +14,7 @@ import type { Outcome, PageRead, Party, Way } from "./peer.ts";
 /** What a hook does that a session attaches to an injection point. */
 export type HookAct = "count" | "throw" | "block" | "end";
 
-/** What the session can be asked. */
+/** What a test can ask of the session. */
 export type Ask =
   | { what: "attach"; token: AioToken; file: FileToken }
   | { what: "set"; zeroDamagedPages: boolean }
@@ -25,7 +25,7 @@ export type Ask =
   | { what: "hook"; point: InjectionPoint; act: HookAct; words: Int32Array }
   | { what: "told" | "leave" | "end" };
 
-/** What was said in the session's thread. */
+/** The warnings and the log of the session's thread. */
 export interface Told {
   readonly warnings: readonly string[];
   readonly logs: readonly string[];
@@ -35,8 +35,9 @@ export interface Told {
 export const GATE_WORDS = { calls: 0, isOpen: 1, size: 2 } as const;
 
 /**
- * Memory by which a hook in another thread and the test know of each other. The gate opens at the
- * end of its scope, so that a test that fails does not wait for a thread that waits for the test.
+ * Memory by which a hook in another thread and the test see each other's progress. The gate opens
+ * at the end of its scope, so that a test that fails does not wait for a thread that waits for the
+ * test.
  */
 export class Gate implements Disposable {
   /** What is posted to the session. */
@@ -55,7 +56,7 @@ export class Gate implements Disposable {
     if (await value === "timed-out") throw new Error("The hook was not called");
   }
 
-  /** Lets the hook go that is blocked at the gate, now or when it comes. */
+  /** Releases the hook that is blocked at the gate, now or when it comes. */
   open(): void {
     Atomics.store(this.words, GATE_WORDS.isOpen, 1);
     Atomics.notify(this.words, GATE_WORDS.isOpen);
@@ -82,7 +83,10 @@ export function shareThread(): StartSession {
   return (party) => Session.start(party, threadOf());
 }
 
-/** A session of one test. It leaves, and its thread ends if it is its own, with the scope. */
+/**
+ * A session of one test. At the end of its scope it leaves; its thread ends too, unless it is
+ * shared.
+ */
 export class Session implements AsyncDisposable {
   readonly #thread: AskedThread<Ask>;
   readonly #hasOwnThread: boolean;
@@ -94,7 +98,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Starts one and attaches it.
+   * Starts a session and attaches it.
    *
    * @param shared a thread that outlives it; null: it gets one of its own
    */
@@ -158,7 +162,7 @@ export class Session implements AsyncDisposable {
     return this.#ask({ what: "warn", ref });
   }
 
-  /** What shared memory holds, seen by that thread. */
+  /** What shared memory holds, as that thread sees it. */
   see(frames: readonly Uint8Array[]): Promise<Uint8Array[]> {
     return this.#ask({ what: "see", frames });
   }
@@ -168,12 +172,12 @@ export class Session implements AsyncDisposable {
     return this.#ask({ what: "hook", point, act, words: gate.words });
   }
 
-  /** What was said in its thread until now. */
+  /** The warnings and the log of its thread until now. */
   told(): Promise<Told> {
     return this.#ask({ what: "told" });
   }
 
-  /** Has it leave in peace: its own IO ends first. */
+  /** Has it leave in peace, so that its own IO ends first. */
   async leave(): Promise<void> {
     try {
       this.#isOver = true;

@@ -50,7 +50,7 @@ function hookOf(act: HookAct, words: Int32Array): () => void {
     Atomics.add(words, GATE_WORDS.calls, 1);
     Atomics.notify(words, GATE_WORDS.calls);
     if (act === "throw") throw new Error("as you command");
-    // Closing cuts this call short, as terminate() would not.
+    // self.close() cuts this call short; terminate() would not.
     if (act === "end") self.close();
     if (act === "block" || act === "end") Atomics.wait(words, GATE_WORDS.isOpen, 0);
   };

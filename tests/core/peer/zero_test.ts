@@ -1,6 +1,6 @@
 /**
  * zero_test.ts: the peer's test_zero: invalid pages are zeroed instead of refused, if the reader
- * wants that, or its session has it set. The wish travels with the IO, and the warning goes to its
+ * wants that or its session has it set. The wish travels with the IO, and the warning goes to its
  * issuer.
  */
 
@@ -89,7 +89,7 @@ for (const memory of MEMORIES) {
     const expected = `2 invalid pages among blocks 1..4 of ${nameOf(fixture)}: ` +
       "Block 2 held the first invalid page.";
     assertEquals([status, message], ["error", expected]);
-    // What the file holds is left as it is.
+    // The file's content stays as it is.
     assertEquals(contentOf([frames[0]!, frames[3]!]), [1, 4].flatMap((n) => expectedPages(n, 1)));
     assertEquals(frames[1]!.every((byte) => byte === 0), false);
   });
@@ -103,7 +103,7 @@ for (const memory of MEMORIES) {
       const started = wish === "zeroOnError"
         ? startPages(fixture, { ...read, zeroOnError: true })
         : withZeroDamagedPages(() => startPages(fixture, read));
-      // The setting is off again, and what counts is what it was.
+      // The setting is off again; it counts as it was at the start.
       await fixture.aio.wait(started.ref);
       const { status, bytes, message } = outcomeOf(fixture.aio, started);
       const expected = `zeroing out 2 invalid pages among blocks 1..4 of ${nameOf(fixture)}: ` +
@@ -155,18 +155,18 @@ testPages("A's zeroing is not B's warning, in each way to wait", async (fixture)
 });
 
 testPages(
-  "what counts is the issuer's setting, not that of who completes",
+  "what counts is the issuer's setting, not the completer's",
   async (fixture) => {
     const { aio } = fixture;
     damage(fixture, 1);
     await using other = await startSession(fixture);
     await other.set(true);
-    // The issuer's is off.
+    // The issuer's setting is off.
     const started = startPages(fixture, { first: 1, frames: makeFrames(fixture, 1) });
     await other.wait("waitSync", started.ref);
     await aio.wait(started.ref);
     assertEquals(outcomeOf(aio, started).status, "error");
-    // And the other way round: the Worker's is on, this thread waits.
+    // The other way round: the Worker's setting is on, and this thread waits.
     const frames = makeFrames(fixture, 1);
     const ref = await other.start({ first: 1, frames });
     aio.waitSync(ref);

@@ -1,4 +1,4 @@
-/** backends_test.ts: aio.backends(): which threads are attached, and what each is about. */
+/** backend_rows_test.ts: aio.backends(): which threads are attached, and what each is doing. */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
@@ -23,7 +23,7 @@ const startWorker = shareThread();
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 
-/** What the counters of a thread are that has done nothing: each one that is documented. */
+/** The counters of a thread that has done nothing: each one that is documented. */
 const NOTHING_DONE: BackendCounters = {
   started: 0,
   synchronousByFlag: 0,

@@ -1,6 +1,6 @@
 /**
- * io_rows_changing_test.ts: what ios() shows while the IOs that it looks at go on, and while it is
- * called within itself.
+ * io_rows_changing_test.ts: what ios() shows while IOs move on between its reads, and when it is
+ * called from within itself.
  */
 
 import { assertEquals } from "@std/assert";
@@ -124,7 +124,7 @@ Deno.test("ios() may be called from a callback and shows its IO", async () => {
 
 // --- while others work: what happens between the copy and the checks ---
 
-/** Lists the one handle of a control, with something happening after each copy of it. */
+/** Lists the one handle of a control, and calls `happens` after each copy of it. */
 function listWhile(control: Control, happens: (attempt: number) => void): IoRow[] {
   let attempts = 0;
   return listIos(control, USE_TARGETS, () => {

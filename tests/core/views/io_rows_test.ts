@@ -1,6 +1,6 @@
 /**
- * ios_test.ts: the view of all IOs: what a row shows in each state, and what becomes of it when the
- * handle moves on after it was copied. ios_race_test.ts has all other moments.
+ * io_rows_test.ts: the view of all IOs: what a row shows in each state. A handle that moves on
+ * after it was copied: io_rows_changing_test.ts; at all other moments: ios_race_test.ts.
  *
  * @module
  */
@@ -39,7 +39,7 @@ const NOTHING_YET = {
   fBuffered: null,
 };
 
-/** Sets words of a handle, whatever may follow what. */
+/** Sets words of a handle, without regard to the table of transitions. */
 function poke(
   fixture: Fixture,
   index: number,
@@ -51,7 +51,7 @@ function poke(
   }
 }
 
-/** Ends what {@linkcode pokeState} began. */
+/** Takes back what {@linkcode pokeState} did. */
 function unpoke(fixture: Fixture, index: number): void {
   pokeState(fixture, index, SUBMITTED);
 }
@@ -87,7 +87,7 @@ Deno.test("ios() shows a submitted read in full", async () => {
     targetDesc: row.targetDesc,
     fSync: false,
     fLocalmem: false,
-    fBuffered: true, // As the file is not direct.
+    fBuffered: true, // The file was not opened with O_DIRECT.
   });
   assertMatch(row.targetDesc, /^bytes 4096\.\.4607 in file ".*data"$/);
 });
@@ -291,5 +291,3 @@ Deno.test("ios() writes nothing", async () => {
   assertEquals(ios(fixture).length, 3);
   assertEquals(Int32Array.from(words), before);
 });
-
-// --- targets and callbacks ---

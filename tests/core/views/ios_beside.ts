@@ -9,7 +9,7 @@ import { type Control, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { IoRow } from "../../../core/views/io_rows.ts";
 import { differences, type ListIos, makeControl, USE_TARGETS } from "./ios_rows.ts";
 
-/** A thread that uses the handles of a control, one after the other, until it is told to stop. */
+/** A thread that uses the handles of a control, one after the other, until `stop` is set. */
 async function startUser(control: Control, stop: Int32Array<SharedArrayBuffer>) {
   const bases = Array.from({ length: control.handleCount }, (_, index) => control.handleAt(index));
   const fixture = new URL("../fixtures/handle_uses.ts", import.meta.url);

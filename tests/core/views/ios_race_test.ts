@@ -1,7 +1,7 @@
 /**
- * ios_race_test.ts: no row of the view of all IOs shows what never was, whatever other threads
- * write while it is read. Each check has canaries: the view without a part of its protocol must
- * fail it. More listings: ios_race_long_test.ts.
+ * ios_race_test.ts: each row of the view of all IOs shows a moment that existed, whatever other
+ * threads write while it is read. Each check has canaries: the view must fail it without a part of
+ * its protocol. More listings: ios_race_long_test.ts.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { differences, type ListIos } from "./ios_rows.ts";
 const ROUNDS = 30_000;
 /** Listings beside a thread. */
 const LISTINGS = 40_000;
-/** Within which a canary is found: the rarest takes 15 000 rounds on average. */
+/** A canary is found within so many rounds: the rarest takes 15 000 on average. */
 const CANARY_ROUNDS = 1_000_000;
 const CANARY_LISTINGS = 200_000;
 

@@ -1,6 +1,6 @@
 /**
- * ios_replay.ts: a listing of IOs into which another thread's writes fall, before any one of its
- * reads, all in one thread.
+ * ios_replay.ts: a listing of IOs with another thread's writes before any one of its reads, all in
+ * one thread.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export class Replay {
   readonly writes = recordUses(USES);
   /** Writes of a whole use. */
   readonly useLength = recordUses(1).length;
-  /** What a listing shows when nobody writes, after so many writes. */
+  /** What a listing shows after each number of writes, when nobody writes meanwhile. */
   readonly still: string[] = [];
   readonly #base = this.control.handleAt(0);
   #done = 0;
@@ -96,7 +96,7 @@ export class Replay {
   }
 
   /**
-   * Right is what could be seen at one moment of the listing; nothing, if the handle was recycled.
+   * Right is what one moment of the listing could show; nothing, if the handle was recycled.
    */
   #judge(shown: string, start: number): string | null {
     const moments = this.still.slice(start, this.#done + 1);
@@ -116,7 +116,7 @@ function pickLoad(prng: Prng): number {
   return prng.chance(1, 2) ? prng.below(4) : 3 + HANDLE.size + prng.below(5);
 }
 
-/** A few writes, or any number, or about as many as lead to the same state of the next use. */
+/** A few writes, any number, or about as many as lead to the same state of the next use. */
 function pickCount(prng: Prng, useLength: number): number {
   if (prng.chance(1, 3)) return prng.below(6);
   return prng.chance(1, 2) ? prng.below(2 * useLength) : useLength - 3 + prng.below(7);

@@ -1,5 +1,5 @@
 /**
- * ios_rows.ts: what the tests of the view of all IOs read: handles in use by the rules of
+ * ios_rows.ts: what the tests of the view of all IOs have in common: handles in use by the rules of
  * `handle_uses.ts`, and what is wrong with a row of one.
  *
  * @module
@@ -20,7 +20,7 @@ export type ListIos = typeof listIos;
 
 const RESULTS = ["UNKNOWN", "OK", "PARTIAL", "WARNING", "ERROR"] as const;
 
-/** With the target of such handles. */
+/** The targets, with that of such handles. */
 export const USE_TARGETS = new TargetTable();
 USE_TARGETS.add("use", { describeIdentity: (data) => data.join() });
 
@@ -32,7 +32,7 @@ export function makeControl(maxBackends = 1, maxConcurrency = 1): Control {
   );
 }
 
-/** What a row must show, if its fields are those of a use. */
+/** What a row must show if its fields are all of one use. */
 function expectedOf(row: IoRow, generation: number): Partial<IoRow> {
   if (row.state === "HANDED_OUT") return { operation: null, off: null, target: null, fSync: null };
   const values = valuesOf(generation);
@@ -55,7 +55,7 @@ function expectedOf(row: IoRow, generation: number): Partial<IoRow> {
 
 /** The fields of a row that are not of the use it names. */
 export function differences(row: IoRow): string[] {
-  // The generation moves right before the last state ends, its high word before its low one.
+  // The generation moves just before the last state ends, its high word before its low one.
   const early = row.state === "COMPLETED_LOCAL" ? [1, 2 ** 32] : [];
   const faults = [0, ...early].map((ahead) => {
     const expected = expectedOf(row, row.ioGeneration - ahead);

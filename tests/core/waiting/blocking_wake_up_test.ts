@@ -1,6 +1,6 @@
 /**
- * blocking_wake_up_test.ts: each way in which a thread that sleeps, blocking, is woken up, with a
- * canary for each link.
+ * blocking_wake_up_test.ts: each way to wake a thread that sleeps, blocking, with a canary for each
+ * link.
  */
 
 import { assertEquals } from "@std/assert";
@@ -26,7 +26,7 @@ interface Sleep {
   readonly name: string;
   start(stage: Stage): Promise<WaitRef>;
   sleep(stage: Stage, ref: WaitRef): void;
-  /** The word slept on. */
+  /** The word that it sleeps on. */
   wordAt(stage: Stage, ref: WaitRef): number;
   end(ref: WaitRef): BellAsk;
 }
@@ -34,7 +34,7 @@ interface Sleep {
 const waitSync = ({ aio }: Stage, ref: WaitRef): void => aio.waitSync(ref);
 const perform = (ref: WaitRef): BellAsk => ({ what: "perform", ref });
 
-/** A read that only the Worker completes: the main thread does not help. */
+/** A read that only the Worker completes, as it has the claim. */
 async function startClaimed({ fixture, workers }: Stage): Promise<WaitRef> {
   const { ref } = startRead(fixture);
   assertEquals(await workers[0]!.ask<boolean>({ what: "claim", ref }), true);
@@ -76,16 +76,17 @@ const SLEEPS: readonly Sleep[] = [...STATE_SLEEPS, {
   end: perform,
 }];
 
-/** Which link is cut: nobody notifies, or who sleeps has not said so in the waiter mask. */
+/** Which link is cut: nobody notifies, or the sleeper's bit is not in the waiter mask. */
 type Cut = "none" | "notify" | "waiter bit";
 
 /**
- * Long enough that the main thread sleeps by then; if it does not, the next attempt gives it more.
+ * After so long the main thread should be asleep; if it is not, the next attempt gives it more
+ * time.
  */
 const UNTIL_ASLEEP_MS = 20;
 const ATTEMPTS_MAX = 20;
 
-/** @returns how the sleep ended; `"not-equal"`: it had not begun when it was to be ended */
+/** @returns how the sleep ended; `"not-equal"`: it was over before the sleep could begin */
 async function trySleep(row: Sleep, cut: Cut, delayMs: number): Promise<SleepOutcome> {
   await using stage = await openStage({ workers: 1, maxConcurrency: 1 });
   const { aio, workers } = stage;

@@ -1,6 +1,6 @@
 /**
- * doorbell_test.ts: what a bell costs, when it comes too late, and what happens where it cannot be
- * had. That it wakes who sleeps is in wake_up_test.ts.
+ * doorbell_test.ts: what a bell costs, when it comes too late, and what happens where none can be
+ * made. That a bell wakes a sleeper is in wake_up_test.ts.
  */
 
 import { assertEquals } from "@std/assert";
@@ -22,7 +22,7 @@ import { openHeld, startRead } from "../../support/core.ts";
 const openStage = shareStages(2);
 
 const EMFILE = 24;
-/** core/waiting/doorbell.ts: what the word of a backend that sleeps becomes when it is rung. */
+/** core/waiting/doorbell.ts: the word of a backend that was rung while it slept. */
 const RUNG = 2;
 
 function parkedAt(backend: Backend, id = backend.id): number {
@@ -34,12 +34,12 @@ function doorbellOf(backend: Backend, id = backend.id): number {
   return Atomics.load(words, backend.control.backendAt(id) + BACKEND.doorbell);
 }
 
-/** What a doorbell holds that nobody has taken back; -EAGAIN: nothing. */
+/** Takes what a doorbell still holds; -EAGAIN: nothing. */
 function takeBack({ libc }: Backend, fd: number): number {
   return libc.read(fd, new Uint8Array(8));
 }
 
-// --- who is rung ---
+// --- which threads are rung ---
 
 Deno.test("held: a completion rings its owner and all who wait for it", async () => {
   await using stage = await openStage({ workers: 2 });
@@ -77,7 +77,7 @@ for (const maxBackends of [2, 16]) {
   });
 }
 
-Deno.test("held: who is rung finds the completion published", async () => {
+Deno.test("held: whoever is rung finds the completion published", async () => {
   await using stage = await openStage({ workers: 1 });
   const { aio, fixture, held, workers: [worker] } = stage;
   const { control, doorbells } = backendOf(aio);
@@ -151,14 +151,14 @@ Deno.test("held: a bell that comes when the sleep is over does not end the next 
   await awaited;
 });
 
-/** As if another thread had rung, and had not come to its write yet. */
+/** As if another thread had rung, but had not written yet. */
 function ringWithoutWrite(backend: Backend, id = backend.id): void {
   backend.control.words[parkedAt(backend, id)] = RUNG;
 }
 
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
-Deno.test("held: who wakes up does not wait for the write of who rang, but takes it back later", async () => {
+Deno.test("held: whoever wakes up does not wait for the ringer's write, but takes it back later", async () => {
   await using fixture = await openHeld();
   const backend = backendOf(fixture.aio);
   const { doorbells, libc } = backend;
@@ -178,7 +178,7 @@ Deno.test("held: who wakes up does not wait for the write of who rang, but takes
   };
   assertEquals(sleep(() => {}), 0);
   assertEquals(sleep(() => ringWithoutWrite(backend)), 1);
-  assertEquals(sleep(() => {}), 1); // One is owed still.
+  assertEquals(sleep(() => {}), 1); // One write is still owed.
   assertEquals(sleep(() => libc.write(fd, ONE)), 1);
   assertEquals(sleep(() => {}), 0);
   assertEquals(takeBack(backend, fd), -EAGAIN);
@@ -192,14 +192,14 @@ function closedBy({ libc }: Backend, close: () => void): number[] {
   return closed;
 }
 
-/** What becomes of a write that is late, and whether the descriptor may be closed. */
+/** What becomes of a late write, and whether the descriptor may be closed. */
 const LATE_WRITES = [
   { when: "has come", isClosed: true },
   { when: "comes while it is waited for", isClosed: true },
   { when: "never comes", isClosed: false },
 ] as const;
 
-/** Has a doorbell be written to at that time; it is waited for until the 15th look. */
+/** Lets the write come at that time; one that is waited for comes at the closer's 15th look. */
 function writeLate({ libc }: Backend, fd: number, when: string): Disposable | null {
   if (when === "has come") libc.write(fd, ONE);
   if (when !== "comes while it is waited for") return null;
@@ -213,7 +213,7 @@ function writeLate({ libc }: Backend, fd: number, when: string): Disposable | nu
 
 for (const { when, isClosed } of LATE_WRITES) {
   const what = isClosed ? "is closed" : "stays open";
-  Deno.test(`held: a doorbell ${what} where the write of who rang ${when}`, async () => {
+  Deno.test(`held: a doorbell ${what} where the ringer's write ${when}`, async () => {
     await using fixture = await openHeld();
     const backend = backendOf(fixture.aio);
     const { doorbells, libc } = backend;
@@ -229,7 +229,7 @@ for (const { when, isClosed } of LATE_WRITES) {
     libc.close(fd);
   });
 
-  Deno.test(`held: the doorbell of a dead thread ${what} where the write of who rang ${when}`, async () => {
+  Deno.test(`held: the doorbell of a dead thread ${what} where the ringer's write ${when}`, async () => {
     await using stage = await openStage({ workers: 1, mortals: 1 });
     const { aio, fixture, workers: [worker] } = stage;
     const backend = backendOf(aio);
@@ -240,7 +240,8 @@ for (const { when, isClosed } of LATE_WRITES) {
     ringWithoutWrite(backend, worker!.id);
     {
       using _write = writeLate(backend, fd, when);
-      // It may have died while it looked what its event loop rests in: that is closed as well.
+      // A thread that died while it looked for what its event loop rests in leaves a file for that,
+      // which is closed too.
       const closed = closedBy(backend, () => aio.reapBackend(worker!.id));
       assertEquals(closed.filter((one) => one === fd), isClosed ? [fd] : []);
     }
@@ -265,7 +266,7 @@ Deno.test("held: a doorbell is made for the first sleep, and only then", async (
   assertEquals(doorbellOf(backendOf(aio)) > 0, true);
 });
 
-/** Has no doorbell be made until the end of the scope; `tried` resolves when two were refused. */
+/** Lets no doorbell be made until the end of the scope; `tried` resolves when two were refused. */
 function withoutDoorbell({ aio }: Stage): Disposable & { readonly tried: Promise<void> } {
   const { promise: tried, resolve } = Promise.withResolvers<void>();
   let calls = 0;
@@ -293,7 +294,7 @@ for (const whose of ["an own", "another thread's"]) {
       assertEquals(await comes(awaited, true), true);
       assertEquals([watch.polls.length, doorbellOf(backendOf(aio))], [0, 0]);
     }
-    // One is to be had again.
+    // From now on there are descriptors again.
     const ref = await start();
     const awaited = aio.wait(ref);
     await watch.untilParked();

@@ -1,4 +1,4 @@
-/** doze_bound_test.ts: for how long the pump stays awake for an IO and dozes, and that it does. */
+/** doze_bound_test.ts: how long the pump stays awake for an IO, dozing, before it sleeps. */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
@@ -8,7 +8,7 @@ import { openHeld, startRead } from "../../support/core.ts";
 
 const LESSONS = 40;
 
-/** How a look found it. */
+/** What one look found. */
 interface Found {
   /** IOs that were completed; by default one. */
   readonly count?: number;
@@ -17,9 +17,9 @@ interface Found {
 }
 
 /**
- * After looks that found completions, each so late after the one before.
+ * Teaches a bound by looks that found completions, each so long after the one before.
  *
- * @returns when the last one was
+ * @returns the time of the last look
  */
 function teach(bound: DozeBound, tookMs: number, { count = 1, left = 0 }: Found = {}): number {
   bound.begin(0);
@@ -27,10 +27,10 @@ function teach(bound: DozeBound, tookMs: number, { count = 1, left = 0 }: Found 
   return LESSONS * tookMs;
 }
 
-/** For how long it stays awake, to a hundredth of a millisecond. */
+/** How long it stays awake, in hundredths of a millisecond precisely. */
 function patienceOf(bound: DozeBound, since: number): number {
   let hundredths = 0;
-  // In the middle of each, where no rounding decides.
+  // Look in the middle of each hundredth, where rounding decides nothing.
   while (bound.left(since + (hundredths + 0.5) / 100) > 0) hundredths++;
   return hundredths / 100;
 }
@@ -63,7 +63,7 @@ Deno.test("DozeBound gives an IO 1 ms at most, and 0.05 ms where the last ones t
 
 Deno.test("DozeBound goes by how long one IO takes, however many are in flight", () => {
   const slow = new DozeBound(null);
-  // One of 32 every 0.1 ms: each takes 3.2.
+  // One of 32 every 0.1 ms, so each takes 3.2 ms.
   assertEquals(patienceOf(slow, teach(slow, 0.1, { left: 31 })), 0.05);
   const quick = new DozeBound(null);
   // All 32 at once, after 0.4 ms.
@@ -111,7 +111,7 @@ Deno.test("held: the pump does not sleep while that is not worth it", async () =
     return Promise.resolve(0);
   });
   await aio.wait(ref);
-  // With nothing in flight it does not go on.
+  // With nothing in flight it stops looking.
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   assertEquals([looks, polls], [10, 0]);
 });

@@ -1,7 +1,7 @@
 /**
  * doze_test.ts: a thread that dozes hears every bell, and its event loop goes on with whatever else
- * it has. Canaries show what is not heard where a bell is switched off. The dozes last long here,
- * so that only what should end one has ended it.
+ * it has. Canaries show what it misses where a bell is switched off. Dozes last long here, so that
+ * each one is ended by what should end it, and not by its time.
  */
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
@@ -24,7 +24,7 @@ const isLinux = Deno.build.os === "linux";
 
 /** The other thread completes an IO of this one while it dozes. @returns how the dozes ended */
 async function dozeUntilPerformed(isOn: boolean): Promise<readonly number[]> {
-  // Nothing but a bell: the answer of the other thread ends a doze, too.
+  // Only a bell may end a doze here; the answer of the other thread would end one, too.
   using _rest = knowRest(-1);
   await using stage = await openStage({ workers: 1, ...DOZE });
   const { aio, fixture, workers } = stage;
@@ -59,9 +59,12 @@ Deno.test({
   },
 });
 
-/** The other thread completes it right before this one says that it sleeps, or right after. */
+/**
+ * The other thread completes an IO just before this one says that it sleeps. @returns how the dozes
+ * ended
+ */
 async function dozeAfterPerformed(isLooked: boolean): Promise<readonly number[]> {
-  // Nothing but a bell: the answer of the other thread ends a doze, too.
+  // Only a bell may end a doze here; the answer of the other thread would end one, too.
   using _rest = knowRest(-1);
   await using stage = await openStage({ workers: 1, ...DOZE });
   const { aio, fixture, workers } = stage;
@@ -105,7 +108,7 @@ Deno.test({
     await using other = await openHeld(DOZE);
     using _rest = knowRest(-1);
     const { aio, fixture, workers } = stage;
-    // Both wait; the one whose IO is completed is not the one that dozes.
+    // Both Aios wait; the IO that completes is not of the one that dozes.
     const { ref } = startRead(fixture);
     const own = startRead(other);
     const { signal, answer } = whenTold(workers[0]!, { what: "perform", ref });
@@ -116,7 +119,7 @@ Deno.test({
     using watch = new DozeWatch(backendOf(aio).libc, tell, true);
     const awaited = other.aio.wait(own.ref);
     await aio.wait(ref);
-    // The other one still waits.
+    // The other Aio still waits.
     watch[Symbol.dispose]();
     await answer;
     assertGreater(watch.results.at(-1)!, 0);
@@ -127,7 +130,7 @@ Deno.test({
 
 // --- whatever else the event loop has ---
 
-/** An IO that no thread completes, while something else comes to pass. */
+/** Awaits an IO that no thread completes, until something else has happened. */
 async function besideDozes(stage: Stage, other: () => Promise<unknown>): Promise<void> {
   const { aio, fixture, held } = stage;
   const { ref } = startRead(fixture);
@@ -139,12 +142,13 @@ async function besideDozes(stage: Stage, other: () => Promise<unknown>): Promise
 
 const ROUNDS = 20;
 
-/** @returns how many dozes there were while a byte went through a socket, so many times */
+/** @returns how many dozes there were while so many bytes went through a socket, one by one */
 async function dozesBesideSocket(isRestKnown: boolean): Promise<number> {
   await using stage = await openStage({ workers: 0, ...DOZE });
   const { libc } = backendOf(stage.aio);
   const ppoll = libc.ppoll.bind(libc);
-  // Without it, and without the turns that are then owed.
+  // A descriptor that never has anything stands in for the event loop's, so that no turns are owed,
+  // either.
   const silent = libc.eventfd();
   using _rest = knowRest(isRestKnown ? await findRest(stage.aio) : silent);
   using _awake = stayAwake();
@@ -180,7 +184,7 @@ Deno.test({
   ignore: !isLinux,
   async fn() {
     const dozes = await dozesBesideSocket(true);
-    // The write and the read need a turn each that another doze may come before.
+    // The write and the read each need a turn, and another doze may come before each.
     assert(dozes <= 4 * ROUNDS, `${dozes} dozes in ${ROUNDS} rounds`);
   },
 });
@@ -236,7 +240,7 @@ Deno.test({
   fn: async () => assertEquals(await dozesUntilSleep(false), ROUNDS),
 });
 
-/** Turns of the event loop between two dozes of an IO that takes long. */
+/** Turns of the event loop between two dozes for an IO that takes long. */
 async function turnsBetweenDozes(isRestKnown: boolean): Promise<number[]> {
   await using stage = await openStage({ workers: 0, ...DOZE });
   const { aio } = stage;
@@ -321,7 +325,7 @@ Deno.test({
       if (turn.isNextWanted) dozes++;
       return 0;
     });
-    // The turn is over, so that the completion is handed out after a look for sockets.
+    // The turn is over, so the completion waits until the event loop has looked for sockets.
     const awaited = aio.wait(ref);
     await new Promise((resolve) => setImmediate(resolve));
     sleepMs(20);
@@ -367,7 +371,7 @@ Deno.test("DozeTurns: after a doze that something else ended, none does", () => 
 
 // --- Dozing itself ---
 
-/** One that waits for nothing. */
+/** A sleeper that waits for nothing. */
 class Still implements Sleeper {
   isUp = true;
 

@@ -23,7 +23,7 @@ Deno.test("goAround() has what came to a socket looked for", async () => {
     let isRead = false;
     const reading = server.read(bytes).then(() => isRead = true);
     await client.write(new Uint8Array([i]));
-    // One sees it, and from there to the promise it takes a few turns more.
+    // One of them sees it; the promise takes a few turns more.
     for (let turns = 0; turns < 2 && !isRead; turns++) await goAround();
     assert(isRead, `not read after 2 of round ${i}`);
     assertEquals(bytes[0], i);

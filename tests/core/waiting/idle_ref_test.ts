@@ -1,6 +1,6 @@
 /**
  * idle_ref_test.ts: a wait reference that names the next use of an idle handle, which nobody has
- * begun: to wait for it is refused, as nothing would ever end it.
+ * begun: waiting for it is refused, as nothing would ever end the wait.
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";

@@ -1,5 +1,5 @@
 /**
- * rest_poll_test.ts: what the event loop of a thread rests in is found out, in each thread.
+ * rest_poll_test.ts: each thread finds out which descriptor its event loop rests in.
  */
 
 import { assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
@@ -36,7 +36,7 @@ Deno.test({
     await using fixture = await openSync();
     const fd = await findRest(fixture.aio);
     assertStringIncludes(Deno.readLinkSync(`/proc/self/fd/${fd}`), "eventpoll");
-    // The one that it found when it was opened, if the machine let it.
+    // The Aio found the same one when it opened, if the machine let it.
     assertEquals([fd, -1].includes(restPoll.fd), true);
   },
 });

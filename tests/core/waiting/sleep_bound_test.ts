@@ -1,7 +1,7 @@
 /**
  * sleep_bound_test.ts: how long a backend sleeps that has to look for completions by itself, in
- * each way to sleep, and what ends such a sleep. The methods here find an IO done at a look of the
- * backend's; nobody announces it, unless a test says so.
+ * each way to sleep, and what ends such a sleep. Here a look of the backend finds an IO done;
+ * nobody announces it, unless a test says so.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
@@ -28,10 +28,12 @@ import { until } from "../../support/patience.ts";
 const openStage = shareStages(1);
 
 const EMFILE = 24;
-/** So many looks take several sleeps, in whichever way: some are before the first. */
+/**
+ * So many looks take several sleeps in every way to wait; some looks come before the first sleep.
+ */
 const LOOKS = 12;
 
-/** Finds its IO done after some looks; it cannot wait, and does not tell. */
+/** Finds its IO done after some looks; it cannot wait, and announces nothing. */
 class FoundByLooking extends HeldMethod {
   looks = 0;
   readonly #looks: number;
@@ -47,7 +49,7 @@ class FoundByLooking extends HeldMethod {
   }
 }
 
-/** The same, of a method that does not say how long its backend may sleep. */
+/** The same, for a method that does not say how long its backend may sleep. */
 class SaysNothing extends FoundByLooking {
   constructor(looks: number) {
     super(looks);
@@ -59,12 +61,12 @@ function boundedBy(boundMs: number, looks = LOOKS): FoundByLooking {
   return new FoundByLooking(looks, { sleepMsMax: () => boundMs });
 }
 
-/** As asked for: sleeps last no longer. */
+/** Sleeps last exactly as long as the code under test wants. */
 const AS_ASKED: StageOptions = { isLong: () => false };
 
-// --- who awaits ---
+// --- awaiting ---
 
-/** How long the event loop meant to sleep each time, until an own IO was found done. */
+/** The different times for which the event loop slept until a look found an own IO done. */
 async function sleepsFor(held: FoundByLooking): Promise<number[]> {
   await using stage = await openStage({ ...AS_ASKED, held });
   const { aio, fixture, watch } = stage;
@@ -144,9 +146,9 @@ Deno.test("held: IO that nobody waits for any more is looked at more often if th
   );
 });
 
-// --- who blocks ---
+// --- blocking ---
 
-/** How long this thread meant to sleep each time in a function. */
+/** The different times for which this thread slept, blocking, in a function. */
 function blockingSleepsIn(fn: () => void): unknown[] {
   const { wait } = Atomics;
   const timeouts = new Set<unknown>();
@@ -203,7 +205,7 @@ Deno.test("held: acquire() without sleep takes the handle of whichever IO is fou
   assertEquals([sleeps, first.ret.result.status], [[], "unknown"]);
 });
 
-/** Finds another IO done than the one that is looked for. */
+/** Finds another IO done than the one that the backend looks for. */
 class EndsTheLast extends FoundByLooking {
   #submitted: AioHandle[] = [];
 
@@ -224,7 +226,7 @@ class EndsTheLast extends FoundByLooking {
 
 // --- a method that rings ---
 
-/** Its IO is done once somebody says so, who rings the backend then. */
+/** Its IO is done once `isThere` is set; a test then rings the backend. */
 class Announced extends HeldMethod {
   isThere = false;
 

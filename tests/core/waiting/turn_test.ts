@@ -8,7 +8,7 @@ import { WorkClock } from "../../support/work_clock.ts";
 
 const TICKS = 20;
 
-/** Nobody is interested in how long turns take. */
+/** Takes the record of turns, and keeps nothing. */
 const UNRECORDED = { turned: () => {} };
 
 function nextMacrotask(): Promise<void> {
@@ -33,7 +33,7 @@ Deno.test("Turn lets nobody overtake those who wait for the next one, where IOs 
     });
   };
   clock.busy(10);
-  // Each unit turns out to be slow, so that one waiter is told a turn.
+  // Each unit turns out to be slow, so that each turn has room for one waiter.
   turn.spend(1024 * 1024);
   assert(turn.isOver());
   for (let i = 0; i < 5; i++) start();
@@ -64,11 +64,11 @@ Deno.test("Turn tells all who wait at once again, as soon as their IOs are fast 
   assert(turn.isOver());
   for (let i = 0; i < 5; i++) start();
   await all.promise;
-  // One by one, each would be submitted alone, however long there are any.
+  // If they came one by one, each new IO would be submitted alone, for as long as any come.
   assertEquals(mostTogether, 5);
 });
 
-/** Runs while what is thrown where nobody catches it is kept instead of ending the process. */
+/** Runs something, and keeps the errors that nobody catches instead of ending the process. */
 async function withUncaught(run: () => Promise<void>): Promise<unknown[]> {
   const errors: unknown[] = [];
   const keep = (event: ErrorEvent) => {

@@ -1,7 +1,7 @@
 /**
- * waiting_test.ts: waiting for IO, blocking and awaiting, in any order, and giving up. Where the
- * test itself says when an IO ends, which one the method was asked for, or that another thread
- * completed it, it runs with `held` alone.
+ * waiting_test.ts: waiting for IO, blocking and awaiting, in any order, and giving up. Tests run
+ * with `held` alone if they decide when an IO ends, look which IO the method was to wait for, or
+ * let another thread complete it.
  */
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";

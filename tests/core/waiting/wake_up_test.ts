@@ -1,7 +1,7 @@
 /**
- * wake_up_test.ts: who is woken by whom. Each bell of the waiting protocol has a test, and a
+ * wake_up_test.ts: which thread wakes which. Each bell of the waiting protocol has a test, and a
  * canary: the same scenario with that bell switched off must fail, or the test would show nothing.
- * The sleeps last long here (bells.ts), so that nobody wakes up by himself.
+ * Sleeps last long here (bells.ts), so that no thread wakes up by itself.
  */
 
 import { assertEquals } from "@std/assert";
@@ -29,12 +29,12 @@ const RUNG = 2;
 
 // --- an IO is completed, and somebody who awaits it sleeps ---
 
-/** What the main thread awaits, and how it is completed. */
+/** What the main thread awaits, and how another one completes it. */
 interface Awakening {
   readonly bell: string;
   readonly name: string;
   readonly workers: number;
-  /** Whether the first of them dies. */
+  /** Whether the first Worker dies. */
   readonly isMortal?: boolean;
   start(stage: Stage): Promise<WaitRef>;
   complete(stage: Stage, ref: WaitRef): Promise<unknown>;
@@ -105,11 +105,11 @@ async function runAwakening(row: Awakening, isOn: boolean): Promise<boolean> {
 }
 
 for (const row of AWAKENINGS) {
-  Deno.test(`held: ${row.bell} wakes who awaits ${row.name}`, async () => {
+  Deno.test(`held: ${row.bell} wakes whoever awaits ${row.name}`, async () => {
     assertEquals(await runAwakening(row, true), true);
   });
 
-  Deno.test(`held: canary: without ${row.bell} who awaits ${row.name} sleeps on`, async () => {
+  Deno.test(`held: canary: without ${row.bell} whoever awaits ${row.name} sleeps on`, async () => {
     assertEquals(await runAwakening(row, false), false);
   });
 }
@@ -137,7 +137,7 @@ Deno.test("held: canary: without the bell for oneself that sleep goes on", async
   assertEquals(await runOwnCompletion(false), false);
 });
 
-/** Finds an IO done at its `look`-th look, as a method does whose completions nobody announces. */
+/** Finds an IO done at its `look`-th look, like a method whose completions nobody announces. */
 class FoundByLooking extends HeldMethod {
   /** The one that can be found. */
   index = -1;
@@ -153,7 +153,7 @@ class FoundByLooking extends HeldMethod {
 }
 
 async function runForeignAwait(isOn: boolean): Promise<boolean> {
-  const held = new FoundByLooking(10); // Beginning to await it takes two looks, a turn of the pump two.
+  const held = new FoundByLooking(10); // wait() looks twice, and so does a turn of the pump.
   const isLong = (timeoutMs: number) => timeoutMs !== LOOK_AGAIN_MS;
   await using stage = await openStage({ workers: 1, held, isLong });
   const { aio, fixture, watch, workers } = stage;
@@ -179,7 +179,7 @@ Deno.test("held: canary: without the bell for oneself it is not looked after", a
 // --- a completion just before the sleep ---
 
 /**
- * Calls `before` when the pump has looked and is about to say that it sleeps: the first time only.
+ * Calls `before` when the pump has looked and is about to say that it sleeps, the first time only.
  */
 function beforeParking(
   { aio }: Stage,
@@ -301,7 +301,7 @@ async function runAttach(isLong: boolean): Promise<boolean> {
   return await comes(awaited, !isLong);
 }
 
-Deno.test("held: who slept alone looks after IO that a thread took over and died", async () => {
+Deno.test("held: whoever slept alone looks after IO that a thread took over and died", async () => {
   assertEquals(await runAttach(false), true);
 });
 
@@ -309,7 +309,7 @@ Deno.test("held: canary: in a sleep without end that IO is never done", async ()
   assertEquals(await runAttach(true), false);
 });
 
-/** A thread that has died in between has said that it rings, and never wrote. */
+/** A ringer that has died marked the bell as rung, and never wrote to it. */
 async function runSilentBell(isLong: boolean): Promise<boolean> {
   await using stage = await openStage({ workers: 1, isLong: () => isLong });
   const { aio, fixture, watch, workers: [worker] } = stage;
@@ -321,7 +321,7 @@ async function runSilentBell(isLong: boolean): Promise<boolean> {
   assertEquals(Atomics.exchange(words, parkedAt, RUNG), PARKED);
   assertEquals(await worker!.perform(ref), 0);
   const isHeard = await comes(awaited, !isLong);
-  // A sleep that goes on is ended by a bell, which is rung only for who is not rung already.
+  // A bell has to end a sleep that goes on, and rings only a thread that was not rung already.
   if (isLong) Atomics.store(words, parkedAt, PARKED);
   return isHeard;
 }
@@ -333,5 +333,3 @@ Deno.test("held: a bell whose ringer died before it wrote does not keep others f
 Deno.test("held: canary: in a sleep without end it does", async () => {
   assertEquals(await runSilentBell(true), false);
 });
-
-// --- who blocks the thread ---

@@ -1,7 +1,6 @@
 /**
- * wake_ups_test.ts: what is recorded of sleeps, bells and turns, in the counters of
- * `aio.backends()` and in the log. Where times are the subject, the clock moves by what the test
- * says.
+ * wake_ups_test.ts: what the counters of `aio.backends()` and the log record of sleeps, bells and
+ * turns. In tests about times the clock moves only as the test says.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -52,7 +51,7 @@ function countsOf(fixture: Pick<Fixture, "aio">): Counts {
 
 // --- what ended a sleep of the event loop ---
 
-/** How a sleep of the main thread ends that awaits an IO; the IO is done after that. */
+/** How a sleep of the main thread ends while it awaits an IO, which is done only after that. */
 interface Ending {
   readonly name: string;
   readonly workers?: number;
@@ -60,7 +59,7 @@ interface Ending {
   readonly counts: Counts;
 }
 
-/** Has a descriptor, on which it may be slept. */
+/** A method with a descriptor that its backend may sleep on. */
 class WithDescriptor extends HeldMethod {
   fd = -1;
 
@@ -100,7 +99,7 @@ const ENDINGS: readonly Ending[] = [
   },
 ];
 
-/** Awaits an IO until a sleep has ended as a row says. */
+/** Awaits an IO until a sleep has ended in the way of a row. */
 async function runEnding(row: Ending): Promise<Counts> {
   await using stage = await openStage({
     workers: row.workers ?? 0,
@@ -179,7 +178,7 @@ Deno.test("held: aio.backends() counts each sleep of a thread that blocks", asyn
   await using stage = await openStage({ held, maxConcurrency: 1 });
   const { aio, fixture } = stage;
   aio.waitSync(startRead(fixture).ref);
-  // The first look of two is before the wait.
+  // waitSync() looks twice before its first sleep, acquire() once.
   const { blockingSleeps } = countersOf(stage);
   assertEquals([looks, blockingSleeps], [8, 6]);
   looks = 0;
@@ -190,7 +189,7 @@ Deno.test("held: aio.backends() counts each sleep of a thread that blocks", asyn
 
 // --- times ---
 
-/** Rings the main thread as another one would, by the clock of this one. */
+/** Rings the main thread as another thread would, with the time of this one's clock. */
 function bellOf({ aio }: Stage): Doorbells {
   const { control, libc } = backendOf(aio);
   return new Doorbells(control, libc, aio.backendId + 1);
@@ -218,7 +217,7 @@ Deno.test("held: aio.backends() says how long it was from a bell to the look aft
   await awaited;
 });
 
-/** Whether so many sleeps are over. */
+/** Whether so many sleeps are over, at once or soon. */
 async function becomesSlept(stage: Stage, sleeps: number): Promise<boolean> {
   return await becomes(() => countersOf(stage).sleeps >= sleeps);
 }
@@ -243,7 +242,7 @@ Deno.test("Turn says how long completions waited for the next turn, and of break
   };
   const turn = new Turn(work, { turned: (...turned) => turns.push(turned) });
   const handOut = async (count: number, busyMs: number) => {
-    // Many small units, so that all are handed out together.
+    // Many small units, so that one turn hands out all of them.
     for (let i = 0; i < 1000; i++) turn.spend(0);
     clock.busy(busyMs);
     const told = Array.from({ length: count }, () => Promise.withResolvers<void>());
@@ -278,7 +277,7 @@ Deno.test("held: the log has a line of each sleep, at level debug4", async () =>
 
 // --- the record itself ---
 
-/** A record, its counters, and the lines that it makes where the log has some level. */
+/** A record, its counters, and the lines that it writes at a level of the log. */
 function recordOf(
   level: LogLevel = "debug4",
 ): { wakeUps: WakeUps; counters: Float64Array; lines: string[] } {

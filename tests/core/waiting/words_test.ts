@@ -1,7 +1,7 @@
 /**
  * words_test.ts: waiting for a word of shared memory, blocking and by bell, and waking those who
- * do. One Worker is the other thread of all tests that leave it alive, and where it dies it does so
- * for all methods at once.
+ * wait. The tests share one Worker where it stays alive; where a thread dies, one dies for all
+ * methods at once.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -41,7 +41,7 @@ interface Scene {
   start(): Promise<LayerThread>;
 }
 
-/** Has a test run with a word. */
+/** Runs a test with a word of its own. */
 async function withScene(
   fixture: Fixture,
   fn: (scene: Scene) => void | Promise<void>,
@@ -65,7 +65,7 @@ function testWords(
   testSharedCores(name, (fixture) => withScene(fixture, fn), { ...needs, layers: LAYERS });
 }
 
-/** The same for one that finds a thread dead. */
+/** The same for a test that finds a thread dead. */
 function testWordsOfDead(name: string, fn: (scene: Scene) => void | Promise<void>): void {
   testCoresAtOnce(
     name,
