@@ -60,7 +60,7 @@ Deno.test("availableMethods() without the C library has none, and says why once"
   assertStringIncludes(first?.ok === false ? String(first.cause) : "", libc);
 });
 
-Deno.test("Aio.open() with a method that is not to be had tells what was tried in its cause", async () => {
+Deno.test("Aio.open() with a method that is not available tells what was tried in its cause", async () => {
   const liburing = "/nowhere/liburing.so.2";
   const error = await assertRejects(
     () => Aio.open({ method: "io_uring", libraries: { liburing } }),

@@ -1,7 +1,7 @@
 /**
- * sleeps_test.ts: how a thread that waits for an IO of each method sleeps, and what ends that, as
- * `aio.backends()` counts it. The IO takes as long as the test wants: a read of an empty pipe with
- * io_uring, with worker one that an IO Worker holds.
+ * sleeps_test.ts: how a thread sleeps while it waits for an IO of each method, and what ends the
+ * sleep, as `aio.backends()` counts it. The IO takes as long as the test wants: with io_uring it
+ * reads an empty pipe, with worker an IO Worker holds it.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -29,10 +29,10 @@ interface SlowIo extends AsyncDisposable {
   readonly finishProgram: string;
 }
 
-/** Has a target for descriptors that are no files of ours. */
+/** It has a target for descriptors that are not those of files. */
 const LAYERS = new URL("../core/fixtures/layers.ts", import.meta.url);
 
-/** So that the event loop sleeps at once. */
+/** The event loop then sleeps at once. */
 const OPTIONS: AioOptions = { dozeMicroseconds: 0, arenaBytes: 1024 * 1024 };
 
 async function openUring(): Promise<SlowIo> {
@@ -68,7 +68,7 @@ async function openWorker(): Promise<SlowIo> {
   };
 }
 
-/** What ends the sleep of an event loop: the ring's descriptor is no bell. */
+/** `bells` counts the bells that end a sleep of the event loop: a ring's descriptor is none. */
 const METHODS = [
   { name: "io_uring", openSlow: openUring, bells: 0 },
   { name: "worker", openSlow: openWorker, bells: 1 },
@@ -79,8 +79,8 @@ function countersOf({ aio }: SlowIo): BackendCounters {
 }
 
 /**
- * Ends the IO from another thread, once this one has slept for it, blocking; after a minute in any
- * case.
+ * Ends the IO from another thread once this one sleeps for it, blocking; in any case after a
+ * minute.
  */
 async function finishOnceAsleep({ aio, finishProgram }: SlowIo): Promise<Worker> {
   const { control } = backendOf(aio);

@@ -1,8 +1,8 @@
 /**
  * stuck_disk_test.ts: on a disk that stands still the event loop goes on: timers, abort signals,
- * other files. Where a call that blocks is made in the event loop's own thread, it stands until the
- * disk is thawed by another process, a minute later, and the test fails. Everything on XFS, too:
- * stuck_disk_long_test.ts.
+ * other files. If the library made a blocking call in the event loop's own thread, the loop would
+ * stand still until another process thaws the disk, a minute later, and the test would fail. Writes
+ * on XFS: stuck_disk_long_test.ts.
  */
 
 import { assertEquals } from "@std/assert";
@@ -33,8 +33,7 @@ testStuckWrites("32 writes", "xfs", xfs);
 /** So far apart that none reads ahead into the next. */
 const READ_STRIDE_BYTES = 8 * BLOCK_BYTES;
 /**
- * More than the device takes at once, so that whoever submits the next one in its own thread is
- * stuck.
+ * More than the device takes at once, so that a thread that submits the next one gets stuck.
  */
 const MANY_READS = 400;
 

@@ -1,6 +1,6 @@
 /**
- * worker_long_test.ts: what worker_test.ts shows of a least number of Workers, with more of them,
- * and of Workers that are replaced, with every way to end.
+ * worker_long_test.ts: what worker_test.ts shows, with a larger least number of Workers, and with
+ * every way to end for Workers that are replaced.
  */
 
 import { FAULTS } from "./fixtures/worker_faults.ts";

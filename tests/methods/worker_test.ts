@@ -41,7 +41,7 @@ Deno.test("worker: IO is completed by a Worker", async () => {
   }
   const [worker] = aio.workers();
   assertEquals([worker?.worker, worker?.ios], [0, 2]);
-  await until(() => aio.workers()[0]!.ioId === null, "idle");
+  await until(() => aio.workers()[0]!.ioId === null, "the Worker is idle");
 });
 
 Deno.test("worker: the pool grows under load, up to its most, and shrinks to its least", async () => {
@@ -56,16 +56,16 @@ Deno.test("worker: the pool grows under load, up to its most, and shrinks to its
     }
   };
   const tasks = Array.from({ length: 32 }, read);
-  await until(() => runningWorkers(aio) === 3, "three Workers");
+  await until(() => runningWorkers(aio) === 3, "three Workers run");
   isGrown = true;
   await Promise.all(tasks);
   aio.setWorkers({ idleTimeoutMs: 0 });
-  await until(() => aio.workers().length === 1, "as few as may be");
+  await until(() => aio.workers().length === 1, "one Worker is left");
   assertEquals(aio.workers().map(({ worker }) => worker), [0]);
 });
 
 Deno.test("worker: the next Worker is started when the last has joined in", async () => {
-  // They take a while to load this one.
+  // Workers take a while to load this module.
   const module = "await new Promise((r) => setTimeout(r, 50)); export const callbacks = {};";
   const callbackModules = [new URL(`data:text/javascript,${encodeURIComponent(module)}`)];
   await using opened = await open({ workers: { min: 3, max: 3 }, callbackModules });
@@ -75,7 +75,7 @@ Deno.test("worker: the next Worker is started when the last has joined in", asyn
   await until(() => {
     counts.add(poolOf(backendOf(aio))!.threads.size - runningWorkers(aio));
     return runningWorkers(aio) === 3;
-  }, "all running");
+  }, "all Workers run");
   assertEquals([...counts].sort(), [0, 1]);
 });
 
@@ -146,7 +146,7 @@ Deno.test("worker: a write that a Worker had begun when it died is done by anoth
   assertEquals([await file.size(), synchronousCount(aio)], [100, 0]);
 });
 
-Deno.test("worker: a Worker is woken if who chose it died before waking it", async () => {
+Deno.test("worker: a Worker is woken if whoever chose it died before waking it", async () => {
   await using opened = await open();
   const { aio } = opened;
   await poolUp(aio);
@@ -157,7 +157,7 @@ Deno.test("worker: a Worker is woken if who chose it died before waking it", asy
   createWorkerMethod().reapBackend!(backendOf(aio), 1, "wait");
   await until(
     () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
-    "idle again",
+    "the Worker is idle again",
   );
 });
 
@@ -167,7 +167,7 @@ Deno.test("worker: a Worker that is terminated with an IO does it, and is replac
   await poolUp(aio);
   const before = aio.workers()[0]!.threadId;
   const { ref, ret } = start(opened, "gated");
-  await until(() => aio.workers()[0]!.ioId !== null, "busy");
+  await until(() => aio.workers()[0]!.ioId !== null, "the Worker is busy");
   poolOf(backendOf(aio))!.threads.get(0)!.thread.terminate();
   openGate(aio);
   await aio.wait(ref);
@@ -175,7 +175,7 @@ Deno.test("worker: a Worker that is terminated with an IO does it, and is replac
   await until(() => {
     const [worker] = aio.workers();
     return worker !== undefined && worker.threadId !== before && runningWorkers(aio) === 1;
-  }, "replaced");
+  }, "another Worker takes its place");
   await readAndCheck(opened, 0);
 });
 
@@ -184,7 +184,7 @@ Deno.test("worker: IO that a terminated Worker was to take is done by another", 
   const { aio } = opened;
   await poolUp(aio);
   for (let i = 0; i < 3; i++) {
-    // It sleeps, so that it is chosen: it wakes, and dies.
+    // A Worker that sleeps is chosen: it wakes, and dies.
     for (const { thread } of poolOf(backendOf(aio))!.threads.values()) thread.terminate();
     await readAndCheck(opened, i);
   }
@@ -196,7 +196,7 @@ for (const fault of [FAULTS.throwsIdle, FAULTS.throwsLocking]) {
     await using opened = await open({ workers: { min: 1, max: 1 } });
     const { aio } = opened;
     await poolUp(aio);
-    // The opener, which alone could start another one, blocks all the time.
+    // The opener blocks all the time, and only the opener could start another one.
     aio.waitSync(start(opened, "fault", fault).ref);
     for (let i = 0; i < 3; i++) {
       const { ref, ret } = start(opened, "whoCompletes");
@@ -215,7 +215,7 @@ Deno.test("worker: a callback that throws in a Worker is an error of its IO, and
   const { ref, ret } = start(opened, "throwing");
   await aio.wait(ref);
   assertEquals(ret.result.status, "error");
-  await until(() => warnings.length > 0, "warned");
+  await until(() => warnings.length > 0, "a warning comes");
   assert(warnings[0]!.includes("thrown by a callback"), warnings[0]);
   await readAndCheck(opened, 0);
 });
@@ -225,7 +225,7 @@ Deno.test("worker: what waits in the queue is cancelled there", async () => {
   const { aio } = opened;
   await poolUp(aio);
   const slow = start(opened, "gated");
-  await until(() => aio.workers()[0]!.ioId !== null, "busy");
+  await until(() => aio.workers()[0]!.ioId !== null, "the Worker is busy");
   const waiting = start(opened, "whoCompletes");
   aio.cancel(waiting.ref);
   await aio.wait(waiting.ref);
@@ -248,8 +248,8 @@ Deno.test("worker: close() ends all Workers, during load too", async () => {
     assertEquals(opened.aio.isClosed, true);
     await opened[Symbol.asyncDispose]();
   }
-  // Deno keeps a thread from its first Worker on.
-  await until(() => countThreads() <= threadsBefore + 1, "gone");
+  // From its first Worker on, Deno keeps one thread more.
+  await until(() => countThreads() <= threadsBefore + 1, "the threads are gone");
 });
 
 Deno.test("worker: reads in the page cache do not go to the pool", async () => {
@@ -257,7 +257,7 @@ Deno.test("worker: reads in the page cache do not go to the pool", async () => {
   const { aio } = opened;
   await poolUp(aio);
   for (let i = 0; i < 10; i++) await readAndCheck(opened, i);
-  // Where the file system cannot say what is in memory, they do.
+  // They do where the file system cannot say what is in memory.
   const ios = aio.workers()[0]!.ios;
   assert(ios === 0 || ios === 10, `${ios}`);
 });

@@ -29,7 +29,7 @@ async function withFile(aio: Aio, method: IoMethodName, use: Use): Promise<void>
   await using file = await aio.openFile(path, { read: true, write: true });
   await use(file, path, aio, method);
   await file.close();
-  if (isLinux) assertEquals(countDescriptorsOf(path), 0, "descriptors");
+  if (isLinux) assertEquals(countDescriptorsOf(path), 0, "descriptors are kept");
 }
 
 /** Registers a test for each method that gets a file, and leaves the Aio open. */

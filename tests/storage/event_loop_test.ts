@@ -1,6 +1,6 @@
 /**
  * event_loop_test.ts: timers get their turns while reads come back at once, and a process that is
- * done ends by itself. How well is for the benchmarks to say.
+ * done ends by itself. The benchmarks measure how well.
  *
  * @module
  */
@@ -26,7 +26,7 @@ for (const kind of ["arena", "plain"] as const) {
       await using file = await aio.openFile(dir.join("file"));
       let ticks = 0;
       const interval = setInterval(() => ticks++, INTERVAL_MS);
-      // A starved timer makes a failure, and not a hang.
+      // A starved timer makes the test fail, and not hang.
       const isHanging = hangs();
       await Promise.all(
         Array.from({ length: TASKS }, async (_, i) => {

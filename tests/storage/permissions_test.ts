@@ -1,6 +1,6 @@
 /**
- * permissions_test.ts: the library runs with permissions for its data and for one library, and
- * says which flag is missing.
+ * permissions_test.ts: the library runs with permissions for its data and for one library, and says
+ * which flag is missing.
  *
  * @module
  */

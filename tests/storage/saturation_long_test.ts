@@ -1,6 +1,6 @@
 /**
  * saturation_long_test.ts: programs with far more reads at once than there is room for end as they
- * are to.
+ * should.
  */
 
 import { assertEquals } from "@std/assert";

@@ -93,7 +93,8 @@ testEachForm(
       const fixture = stack.use(await openUring(form, options));
       const { libc } = backendOf(fixture.aio);
       if (i === 0) {
-        // All Aios of a thread have one. The sleeps are long, so that nobody is served in between.
+        // All Aios of a thread share one C library. The sleeps are long, so that none of them ends
+        // meanwhile.
         const poll = libc.pollNonblocking.bind(libc);
         stack.use(replace(libc, "pollNonblocking", (pollfds, count) => {
           begun++;

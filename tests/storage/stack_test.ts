@@ -1,6 +1,6 @@
 /**
  * stack_test.ts: the stack of a failed call begins with the line that called it or awaits it, and
- * has no frame of this module, whoever noticed the failure.
+ * has no frame of this module, whichever part of it noticed the failure.
  *
  * @module
  */

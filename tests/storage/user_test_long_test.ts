@@ -1,6 +1,6 @@
 /**
- * user_test_long_test.ts: users' own `deno test`, with its sanitizers on, is content with a test
- * that opens and closes, and finds an Aio that is not closed; and many such in a row keep nothing.
+ * user_test_long_test.ts: users' own `deno test`, with its sanitizers on, passes a test that opens
+ * and closes, and finds an Aio that is not closed; and many such tests in a row keep nothing.
  *
  * @module
  */
@@ -141,7 +141,7 @@ for (
   });
 }
 
-/** The lines of Aios that the warning at the end tells. */
+/** The lines that the warning at the end names, where Aios were opened. */
 function toldAtTheEnd({ stdout, stderr }: ChildResult): string[] {
   const told =
     /aio: an Aio was not closed, opened at file:.*(user_test\.ts:\d+):\d+: call aio\.close\(\)/g;
@@ -165,7 +165,7 @@ for (
     ["the sanitizer of operations", { sanitizeOps: true, sanitizeResources: false }],
   ] as const
 ) {
-  testEachMethod(`each Aio that a test does not close is told by ${which}`, async (method) => {
+  testEachMethod(`each Aio that a test does not close is reported by ${which}`, async (method) => {
     const body = `const aio = await Aio.open(options);
       await using closed = await Aio.open(options);
       await Aio.open(options);
@@ -179,7 +179,7 @@ for (
   });
 }
 
-testEachMethod("without sanitizers, an Aio that a test does not close is told", async (method) => {
+testEachMethod("without sanitizers, an Aio that a test leaves open is reported", async (method) => {
   const outside = "const openDb = async () => await Aio.open(options);";
   const sanitizers = { sanitizeOps: false, sanitizeResources: false };
   const result = await runUserTest(method, "await openDb();", { sanitizers, outside });
@@ -196,7 +196,7 @@ testEachMethod("a program that closes neither Aio nor file ends without a word",
 }, isLinux);
 
 testEachMethod("opening again and again keeps no descriptor and no mapping", async (method) => {
-  // Each starts Workers: tests/methods/worker_test.ts counts those of more.
+  // Each Aio of the method worker starts Workers, which takes longer.
   const times = method === "worker" ? 20 : 100;
   await using dir = await tempDir();
   await Deno.writeTextFile(dir.join("data"), "hello");
@@ -229,8 +229,8 @@ testEachMethod("opening again and again keeps no descriptor and no mapping", asy
   const result = await runProgram(program, { flags, args, timeLimitMs: 60_000 });
   assertEquals([result.code, result.stderr], [0, ""]);
   const [fds, maps] = result.stdout.trim().split(" ").map(Number);
-  // Deno opens a few of its own at some time.
+  // Deno itself opens a few at some time.
   assert(fds !== undefined && fds < 10, `${fds} descriptors more`);
-  // Each Aio has two memories, each with several mappings; the collector may be some behind.
+  // Each Aio has two memories, each with several mappings, and the collector may be late for some.
   assert(maps !== undefined && maps < 100, `${maps} mappings more`);
 }, isLinux);

@@ -81,7 +81,7 @@ testEachMethod("using is quiet about a failed flush that the block has thrown", 
     Error,
   );
   assert(thrown.message.startsWith("Cannot sync "), thrown.message);
-  // Whoever only started the flush has not heard of it.
+  // Whoever only started the flush has not heard of its failure.
   const told = assertThrows(() =>
     useFile(aio, dir.join("a"), (file) =>
       fail(file, () => {

@@ -1,6 +1,6 @@
 /**
- * alone_test.ts: how long the event loop sleeps at most, with other threads and without: only they
- * can die half-way.
+ * alone_test.ts: the longest sleep of an event loop, with other threads and without: it looks for
+ * threads that died half-way only where there are others.
  */
 
 import { assertEquals } from "@std/assert";

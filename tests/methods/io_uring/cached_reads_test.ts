@@ -1,7 +1,7 @@
 /**
- * uring_cached_reads_test.ts: reads that are in the page cache go without the ring where that may
- * be expected of them, and through it as soon as one is not there, not alone, not in full or not a
- * read.
+ * cached_reads_test.ts: reads bypass the ring while they are likely to find their data in the page
+ * cache. An IO goes through the ring if its data is not there in full, if it is not alone, or if it
+ * is no read.
  */
 
 import { closeSync as closeFd, openSync as openFd } from "node:fs";
@@ -101,7 +101,7 @@ testCached("a read that is not in memory goes through the ring", async (fixture)
     using _ = replace(backendOf(aio).libc, "preadvCached", () => -1);
     assertEquals(await readAlone(fixture, 1), 0);
   }
-  // And so do the next ones, until they are known to be there again.
+  // The next ones do so as well, until reads are known to be in memory again.
   assertEquals(await readAlone(fixture, ENOUGH - 1), 0);
   assertEquals(await readAlone(fixture, 2), 2);
 });

@@ -1,7 +1,7 @@
 /**
- * io_uring_calls_test.ts: io_uring by either library and with rings of either form: the whole suite
+ * calls_test.ts: io_uring through either library and with rings of either form. The whole suite
  * runs with liburing and the rings of this kernel, and again with the C library and mapped rings
- * (`deno task test:mapped`); here is each of the four.
+ * (`deno task test:mapped`); this file has each of the four combinations.
  */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";

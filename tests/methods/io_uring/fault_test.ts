@@ -1,7 +1,7 @@
 /**
- * io_uring_fault_test.ts: what the kernel may do to a ring, and a program must not notice: calls
- * that are interrupted, that find it busy, that take a part only or nothing at all, completions
- * that find no place, and IO that is given up unasked.
+ * fault_test.ts: what the kernel may do to a ring, without the program noticing: it interrupts
+ * calls, finds the ring busy, takes only a part or nothing at all, has no place for completions,
+ * and gives up IO unasked.
  */
 
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
@@ -49,7 +49,7 @@ function replaceEnter(make: (real: Enter) => Enter): Disposable {
   return replaceCalls((real) => ({ enter: make(real.enter) }));
 }
 
-/** In one submission. */
+/** Starts reads in one submission. */
 function startReads(fixture: Fixture, count: number): StartedRead[] {
   const { aio } = fixture;
   return aio.batch(() => Array.from({ length: count }, (_, i) => startRead(fixture, i * 700)));
@@ -83,7 +83,7 @@ testEachForm("what a submit leaves of a batch follows", async (form) => {
   const offered: number[] = [];
   using _ = replaceEnter((enter) => (fd, toSubmit, ...rest) => {
     offered.push(toSubmit);
-    // Beside that it is interrupted now and then.
+    // It is interrupted now and then, too.
     return offered.length % 4 === 0 ? -EINTR : enter(fd, Math.min(toSubmit, 5), ...rest);
   });
   assertRead(fixture, startReads(fixture, 32));
@@ -92,7 +92,7 @@ testEachForm("what a submit leaves of a batch follows", async (form) => {
   assertEquals([counters.retries, counters.synchronousByMethod], [2, 0]);
 });
 
-/** Reads whose callback says when it was done. */
+/** Starts reads whose callbacks write down when they were done. */
 function startOrdered(fixture: Fixture, count: number, order: number[]): StartedRead[] {
   const { aio } = fixture;
   reset();
@@ -111,7 +111,7 @@ function startOrdered(fixture: Fixture, count: number, order: number[]): Started
   );
 }
 
-/** The next submit goes to the kernel, and nothing of the one before. */
+/** Asserts that the next submit reaches the kernel, with nothing of the one before. */
 function assertRingWorks(fixture: Fixture): void {
   const offered: number[] = [];
   using _ = replaceEnter((enter) => (fd, toSubmit, ...rest) => {
@@ -186,7 +186,7 @@ testEachForm("what finds no room in the ring does not stop the event loop", asyn
   const reads = Array.from({ length: 40 }, () => startRawRead(fixture, pipe.fd));
   const { inKernel, cqEntries } = ringOf(fixture);
   assertEquals(inKernel, cqEntries);
-  // One that is in the ring already, and two that are not.
+  // One of these is in the ring already, and two are not.
   aio.cancel(reads[39]!.ref);
   assertEquals(reads[39]!.ret.result.result, -ECANCELED);
   await new Promise((resolve) => setTimeout(resolve, 1));
@@ -267,7 +267,7 @@ testEachForm("a drain takes no more than was there when it began", async (form) 
   const ring = ringOf(fixture);
   reset();
   hooks.completeShared = (_handle, prior) => {
-    // While the first is completed the second one is done.
+    // The second one is done while the first is being completed.
     if (ring.inKernel > 0) second.write();
     while (ring.inKernel > 0);
     return prior;
@@ -287,7 +287,7 @@ testEachForm("completions that find no place in the ring are not lost", async (f
   using pipe = await Pipe.open();
   const ring = ringOf(fixture);
   const count = 40;
-  // As if there were places without end.
+  // As if the ring had places without end.
   using _ = replaceProperty("room", function () {
     return this.sqEntries - this.filled;
   });
@@ -303,7 +303,7 @@ testEachForm("completions that find no place in the ring are not lost", async (f
   assertEquals([ring.hasOverflow, ring.inKernel, ring.ready], [false, 0, 0]);
 });
 
-/** A pipe cannot be read at a position, which is how it would be done again: now it can be. */
+/** Points an IO at a file: doing it again means to read at a position, which a pipe cannot. */
 function pointAtFile({ aio }: Fixture, ref: WaitRef, fd: number): void {
   const { control } = backendOf(aio);
   control.words[control.handleAt(ref.index) + HANDLE.fd] = fd;
@@ -327,7 +327,7 @@ testEachForm(
 );
 
 testEachForm(
-  "IO that the kernel gives up unasked is executed by who waits for it",
+  "IO that the kernel gives up unasked is executed by whoever waits for it",
   async (form) => {
     await using fixture = await openUring(form);
     const { aio, file } = fixture;

@@ -1,6 +1,6 @@
 /**
- * uring_files_test.ts: files that a ring knows by number: after how many IOs it does, that what is
- * read is always what the descriptor says, and that whoever closes the file has all rings forget
+ * files_test.ts: files that a ring knows by number: how many IOs it takes until then, that a read
+ * is always of the file that its descriptor names, and that closing the file makes all rings forget
  * it.
  */
 
@@ -89,7 +89,7 @@ testFiles("the next file with the same number is the one that is read", async (f
   for (let turn = 1; turn <= 4; turn++) {
     const bytes = new Uint8Array(READ_BYTES).fill(turn);
     await Deno.writeFile(dir.join(`${turn}`), bytes);
-    // Else a number is used again only after all others.
+    // Otherwise a slot is used again only after all others.
     const { words } = backendOf(aio).control;
     words[HEADER.filesNext] = 1;
     await using file = await aio.openFile(dir.join(`${turn}`));
@@ -116,7 +116,7 @@ testFiles(
     const number = numberOf(file);
     assertEquals(both, [[number], [number]]);
     await file.close();
-    // It is the other thread's still.
+    // The other thread still uses it.
     assertEquals(knownFiles(fixture), [number]);
     await worker.closeFile();
     assertEquals([knownFiles(fixture), knownFiles(fixture, worker.id)], [[], []]);
@@ -169,7 +169,7 @@ testFiles(
   },
 );
 
-testFiles("a ring that cannot be told of a file reads it by its descriptor", async (fixture) => {
+testFiles("a ring that cannot learn of a file reads it by its descriptor", async (fixture) => {
   const { aio, file } = fixture;
   let refused = 0;
   using _calls = replaceCalls(() => ({

@@ -1,7 +1,7 @@
 /**
- * io_uring_lifetime_test.ts: IO that outlives who started it: nobody holds its handle, its memory
- * or its thread any more. Nothing is written to memory that has become something else's, and
- * whoever waits gets what there is to get.
+ * lifetime_test.ts: IO that outlives its issuer: nobody holds its handle, its memory or its thread
+ * any more. The kernel writes nothing to memory that has another owner by then, and waiters get
+ * whatever data there is.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -41,7 +41,7 @@ const startUringWorker = shareUringThread();
 const takeServer = shareFuse();
 
 const SENTINEL_BYTES = 4 * 1_048_576;
-/** Of each kind of memory. */
+/** So many reads go into each kind of memory. */
 const READS = 4;
 
 testForgottenReads(200);
@@ -75,7 +75,7 @@ async function startWorkersReads(
   return { refs, views, own };
 }
 
-/** A pipe cannot be read at a position, which is how IO is done again: now it can be. */
+/** Points IO at a file: doing it again means to read at a position, which a pipe cannot. */
 function pointAtFile({ aio, file }: Fixture, refs: readonly WaitRef[], fd = file.fd): void {
   const { control } = backendOf(aio);
   for (const { index } of refs) control.words[control.handleAt(index) + HANDLE.fd] = fd;
@@ -86,7 +86,9 @@ function rawResultOf({ aio }: Fixture, { index }: WaitRef): number {
   return control.words[control.handleAt(index) + HANDLE.rawResult]!;
 }
 
-/** The slot of a thread that died is free, and the next one goes on with its ring. */
+/**
+ * Asserts that the slot of a dead thread is free, and that the next thread goes on with its ring.
+ */
 async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Promise<void> {
   const { aio, file } = fixture;
   const { control } = backendOf(aio);
@@ -99,7 +101,7 @@ async function assertSlotWorks(fixture: Fixture, form: RingForm, id: number): Pr
   const views = [aio.alloc(PIPE_BYTES), aio.alloc(PIPE_BYTES)] as const;
   const refs = [await next.read(pipe.fd, views[0]), await next.read(file.fd, views[1], 5)] as const;
   pipe.write();
-  // This thread knew the ring that was there before.
+  // This thread has used the ring as the dead thread's.
   for (const ref of refs) aio.waitSync(ref);
   for (const ref of refs) assertEquals(await next.ask({ what: "result", ref }), PIPE_BYTES);
   assertEquals(new Uint8Array(views[0]), PIPE_DATA);
@@ -123,7 +125,7 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   collect();
   const sentinels = new Sentinels();
   sentinels.addOfEachSize(SENTINEL_BYTES);
-  // The kernel gives them up now, as their thread is gone, so that nobody reads this.
+  // Nobody reads these: the kernel gives the reads up, as their thread is gone.
   pipe.write(2 * READS);
   for (const view of views) assertEquals(new Uint8Array(view), new Uint8Array(PIPE_BYTES));
   pointAtFile(fixture, [...refs, ...own]);
@@ -132,7 +134,7 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
   // Memory that the thread alone had is still there.
   assertEquals(own.map((ref) => rawResultOf(fixture, ref)), own.map(() => PIPE_BYTES));
   assertEquals([pipe.drain(), sentinels.changed()], [2 * READS * PIPE_BYTES, 0]);
-  // Who waited may have completed them without knowing that their thread is dead.
+  // The waiters may have completed them without knowing that their thread is dead.
   backendOf(aio).reapDead();
   for (const view of views) aio.free(view);
   // The ring stays for the next thread.
@@ -169,9 +171,9 @@ for (const ending of URING_ENDINGS) {
 }
 
 testEachForm(
-  "who attaches in a dead thread's place takes what the kernel did for it",
+  "whoever attaches in a dead thread's place takes what the kernel did for it",
   async (form) => {
-    // One slot beside the opener's, which does not look who lives.
+    // One slot beside the opener's, and the opener does not look which threads live.
     await using fixture = await openUring(form, { maxBackends: 2, maxConcurrency: READS });
     const { aio } = fixture;
     using pipe = await Pipe.open();
@@ -193,7 +195,7 @@ testEachForm(
     assertEquals([next.id, ring.ready, aio.ios()], [dead.id, 0, []]);
     for (const ref of refs) assert(aio.checkDone(ref));
     assertEquals(new Uint8Array(views[0]), PIPE_DATA);
-    // It has each handle once: for one more read than it has handles it waits.
+    // It has each handle once: with one read more than it has handles, it waits.
     const nextRefs = await start(next, views[1]);
     const last = next.read(pipe.fd, views[1]);
     pipe.write(READS + 1);
@@ -203,7 +205,7 @@ testEachForm(
   },
 );
 
-/** Has the kernel say of all that it has given up that its memory could not be written to. */
+/** Waits until the kernel has given up so many IOs, and makes the result of each -EFAULT. */
 async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Promise<void> {
   const ring = ringOf(fixture, id);
   while (ring.ready < count) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -213,7 +215,7 @@ async function falsifyGivenUp(fixture: Fixture, id: number, count: number): Prom
   }
 }
 
-/** Changes what the kernel says of an IO. @returns what it has said */
+/** Changes the result of an IO in the ring. @returns the kernel's own */
 function setResult(fixture: Fixture, id: number, entry: number, result: number): number {
   const ring = ringOf(fixture, id);
   const cqe = (entry & (ring.cqEntries - 1)) * CQE_WORDS.size;
@@ -223,7 +225,7 @@ function setResult(fixture: Fixture, id: number, entry: number, result: number):
   return said;
 }
 
-/** What it says of a cold file's page that comes in when the thread which wanted it is gone. */
+/** Makes a Worker's reads fail as they do if a cold page arrives after the thread is gone. */
 async function endWithFault(form: RingForm, isReaped: boolean): Promise<void> {
   await using fixture = await openUring(form);
   const { aio } = fixture;
@@ -255,7 +257,7 @@ testEachForm(
 );
 
 testEachForm(
-  "a read that failed as if its thread had died is done again by who awaits it, if that looks no more",
+  "a read that failed as if its thread had died is done again by whoever awaits it, if that looks no more",
   async (form) => {
     await using fixture = await openUring(form);
     const { aio, file } = fixture;
@@ -301,7 +303,7 @@ testEachForm("good and failed IO is completed by another thread that waits", asy
   await using fixture = await openUring(form);
   const { aio } = fixture;
   await using worker = await startUringWorker(fixture, form);
-  // This thread does not look, not even while it submits.
+  // This thread does not look at its ring, not even while it submits.
   const blind = replaceProperty("isReady", () => false);
   const good = startRead(fixture, 300);
   const bad = startRawRead(fixture, 1_000_000);

@@ -1,6 +1,6 @@
 /**
- * permissions_test.ts: what a program has to be granted for io_uring: its data and the C
- * library by its path, wherever the module comes from. With liburing's path, too, the calls go
+ * permissions_test.ts: the permissions that a program needs for io_uring: its data and the C
+ * library by its path, wherever the module comes from. If it also has liburing's path, the calls go
  * through that.
  *
  * @module
@@ -21,10 +21,10 @@ const BYTES = 100_000;
 /** With rings that the kernel maps, nothing less than all of `--allow-ffi` will do. */
 const ignore = !hasRings("shared");
 
-/** As it is on this machine. */
+/** Where liburing is on this machine; "": nowhere. */
 const LIBURING = liburingCandidates().find((path) => existsSync(path)) ?? "";
 
-/** Writes what it finds in a file to another one, and reads it again. */
+/** Writes what it finds in a file to another one, and reads that. */
 function programOf(library: string): string {
   return `
     import { Aio } from ${JSON.stringify(library)};
@@ -61,7 +61,7 @@ interface Report {
   readonly synchronous: number;
 }
 
-/** Runs it with these permissions alone; what it downloads stays in the folder. */
+/** Runs the program with these permissions alone; its downloads stay in the folder. */
 async function run(
   dir: TempDir,
   library: string,

@@ -1,6 +1,6 @@
 /**
- * io_uring_refused_test.ts: machines that refuse io_uring, for real: each in a process of its own,
- * which goes on with another method and says why.
+ * refused_test.ts: machines that refuse io_uring, for real: each in a process of its own, which
+ * goes on with another method and says why.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -16,7 +16,7 @@ const isLinux = Deno.build.os === "linux" && Deno.build.arch === "x86_64";
 const isRoot = isLinux && Deno.uid() === 0;
 const ignore = availableMethods().find(({ name }) => name === "io_uring")?.ok !== true;
 
-/** As it is on this machine. */
+/** Where liburing is on this machine, if it is. */
 const INSTALLED = liburingCandidates().find((path) => existsSync(path));
 const LIBURING = INSTALLED ?? "/nowhere/liburing.so.2";
 const REMEDY =

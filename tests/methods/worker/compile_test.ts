@@ -1,6 +1,6 @@
 /**
- * compile_test.ts: `deno compile` takes the modules of IO Workers along, by an import that
- * it can follow. What it embeds is what it lists; the program itself is not run, as that takes a
+ * compile_test.ts: `deno compile` takes the modules of IO Workers along, by an import that it can
+ * follow. The tests look at what it lists as embedded; they do not run the program, as that takes a
  * download.
  *
  * @module
@@ -13,12 +13,12 @@ import { runChild, type TempDir, tempDir } from "../../support/temp.ts";
 const WORKER_URL = import.meta.resolve("../../../methods/worker/io_worker_main.ts");
 
 /**
- * What the modules are appended to, in the place of the runtime: any executable serves, and Linux
+ * The modules are appended to this, in the place of the runtime. Any executable serves, and Linux
  * has one that is a thousandth of Deno's size.
  */
 const RUNTIME = Deno.build.os === "linux" ? "/bin/sh" : Deno.execPath();
 
-/** The local modules that Deno knows a module to need. */
+/** The local modules that Deno finds a module to need. */
 async function graphOf(url: string): Promise<string[]> {
   const { code, stdout, stderr } = await runChild(["info", "--json", "--no-config", url]);
   assertEquals(code, 0, stderr);

@@ -1,4 +1,4 @@
-/** worker_deaths_long_test.ts: what worker_deaths_test.ts shows, with more IO. */
+/** deaths_long_test.ts: what deaths_test.ts shows, with more IO. */
 
 import { testWorkerDeaths } from "../../support/deaths/worker_deaths.ts";
 

@@ -1,8 +1,7 @@
 /**
- * worker_deaths_test.ts: IO Workers die at random moments, in every way there is, while IO goes on:
- * every IO is done, every byte is right, and the pool is whole in the end. With more IO:
- * worker_deaths_long_test.ts; with 100,000, and 200 starts and ends of a pool:
- * `deno task soak:workers`.
+ * deaths_test.ts: IO Workers die at random moments, in every way there is, while IO goes on: every
+ * IO is done, every byte is right, and the pool is whole in the end. With more IO:
+ * deaths_long_test.ts; with 100,000, and 200 starts and ends of a pool: `deno task soak:workers`.
  */
 
 import { assert } from "@std/assert";

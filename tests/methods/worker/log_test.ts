@@ -1,4 +1,4 @@
-/** worker_log_test.ts: lines of the log about IO that IO Workers execute. */
+/** log_test.ts: lines of the log about IO that IO Workers execute. */
 
 import { assertEquals } from "@std/assert";
 import type { AioOptions } from "../../../core/base/options.ts";
@@ -8,7 +8,7 @@ import { open, READ_BYTES, start } from "../../support/workers/opened_pool.ts";
 import { until } from "../../support/patience.ts";
 import { FAULTS } from "../fixtures/worker_faults.ts";
 
-/** Options that keep what is said. */
+/** Options that keep the lines of the log. */
 function keeping(lines: string[], logLevel: LogLevel): AioOptions {
   return { logLevel, onLog: (message) => lines.push(message) };
 }
@@ -20,7 +20,7 @@ function line(io: number, op: string, state: string, text: string): string {
 const COMPLETED = `completed: status OK, callback 0, error data 0, result ${READ_BYTES}, ` +
   `raw result ${READ_BYTES}`;
 
-/** What is said of a read by whoever completes it. */
+/** The lines about a read from the thread that completes it. */
 const OF_READ = [
   line(0, "readv", "COMPLETED_IO", 'calls completeShared of "fileReadv"'),
   line(0, "readv", "COMPLETED_IO", 'calls completeShared of "fault"'),
@@ -31,10 +31,10 @@ function isOfCompletion(message: string): boolean {
   return message.includes("completeShared") || message.includes("completed:");
 }
 
-/** A wait until all lines that are sure to come are there, and what is there then. */
+/** Waits until all lines that are sure to come are there. @returns the lines there then */
 async function untilSaid(lines: readonly string[], count: number): Promise<string[]> {
   const found = () => lines.filter(isOfCompletion);
-  await until(() => found().length >= count, "said");
+  await until(() => found().length >= count, "the lines are there");
   return found();
 }
 

@@ -1,6 +1,6 @@
 /**
- * worker_loop_test.ts: awaited IO of the worker method is executed by a Worker, whatever state the
- * pool and its queue are in; a thread executes IO itself only where it blocks for it.
+ * loop_test.ts: a Worker executes awaited IO of the worker method, whatever state the pool and its
+ * queue are in; a thread executes IO itself only where it blocks for it.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -69,7 +69,8 @@ Deno.test("worker: a blocking wait executes another thread's IO where no Worker 
   await using opened = await open();
   const { aio, file } = opened;
   await using other = await startWorker(aio, file);
-  // The opener, which alone could start a Worker, blocks until its look finds the other one's IO.
+  // The opener blocks until its look finds the other one's IO; only the opener could start a
+  // Worker.
   const written = other.ask({ what: "write", bytes: contentAt(SEED, 0, READ_BYTES), offset: 0 });
   const isHanging = hangs();
   const ofOther = () => aio.ios().find(({ backendId }) => backendId === 1);
@@ -115,7 +116,7 @@ Deno.test("worker: every handle finds room in the queue", async () => {
   const { aio } = opened;
   await poolUp(aio);
   const slow = start(opened, "gated");
-  await until(() => aio.workers()[0]!.ioId !== null, "busy");
+  await until(() => aio.workers()[0]!.ioId !== null, "the Worker is busy");
   const reads = Array.from({ length: 127 }, () => start(opened, "whoCompletes"));
   openGate(aio);
   for (const { ref, ret } of [slow, ...reads]) {
@@ -178,14 +179,14 @@ function failingModule(path: string): URL {
   return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
 }
 
-Deno.test("worker: IO waits for a Worker that cannot be started at first, and that is told once", async () => {
+Deno.test("worker: IO waits for a Worker that cannot be started at first, which is reported once", async () => {
   await using dir = await tempDir();
   await Deno.writeTextFile(dir.join("fails"), "");
   const callbackModules = [failingModule(dir.join("fails"))];
   await using opened = await open({ callbackModules });
   const { aio, warnings } = opened;
   const read = readAndCheck(opened, 0);
-  await until(() => warnings.length > 0, "told");
+  await until(() => warnings.length > 0, "a warning comes");
   await Deno.remove(dir.join("fails"));
   await read;
   assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 1]);
@@ -209,7 +210,7 @@ Deno.test("worker: IO fails where no Worker can be started, until one can", asyn
   await until(() => {
     if (aio.ios().length === 0) readAndCheck(opened, 0).catch(() => {});
     return runningWorkers(aio) > 0;
-  }, "a Worker");
+  }, "a Worker runs");
   await readAndCheck(opened, 0);
   assertEquals(synchronousCount(aio), 0);
 });

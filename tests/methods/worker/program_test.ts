@@ -1,6 +1,6 @@
 /**
- * worker_program_test.ts: programs with the worker method: what they need, when they end, and what
- * they are told where Workers cannot be started.
+ * program_test.ts: programs with the worker method: what they need, when they end, and the error
+ * that they get where Workers cannot be started.
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
@@ -13,7 +13,7 @@ const FILE_BYTES = 65_536;
 const SEED = 9;
 const ROOT = join(import.meta.dirname ?? ".", "..", "..", "..");
 
-/** Writes until Workers are there, reads, and tells how many Workers there were. */
+/** Writes until Workers are there, reads, and prints how many Workers there were. */
 const PROGRAM = `
   const methods = ["worker", "sync"];
   const aio = await Aio.open({ method: Deno.args[1], methods, workers: { min: 2 } });

@@ -1,6 +1,6 @@
 /**
- * worker_queue_race_long_test.ts: threads that meet at the lock of the queue lose no IO, and wait
- * for no other.
+ * queue_race_long_test.ts: threads that meet at the lock of the queue lose no IO, and wait for no
+ * other.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -14,7 +14,7 @@ Deno.test("WorkerQueue: what several threads put in at the same time is taken ou
 });
 
 Deno.test("WorkerQueue canary: a thread that gives the lock back without a look is found", async () => {
-  // Until two have met.
+  // This ends as soon as two have met.
   const { isStuck, outside } = await race(1_000_000, true);
   assert(isStuck && outside > 0, `${outside}`);
 });

@@ -1,4 +1,4 @@
-/** worker_queue_test.ts: what goes in comes out once, in order, and who is woken for it. */
+/** queue_test.ts: what goes in comes out once, in order, and which Worker is woken for it. */
 
 import { assertEquals } from "@std/assert";
 import type { AioHandle } from "../../../core/io/handle.ts";
@@ -53,7 +53,7 @@ function word({ control }: Pool, at: number): number {
   return control.words[poolAt(control) + at]!;
 }
 
-/** Takes one out for a Worker. @returns its number and the Worker to wake; null: there is none */
+/** Takes one out for a Worker. @returns its number and the Worker to wake; null: it is empty */
 function take(pool: Pool, worker = 0, isSpreading = false): [number, number] | null {
   const { control, queue, handles } = pool;
   const into: Taken = { handle: null, peer: -1, isShort: false, depth: 0 };
@@ -172,10 +172,10 @@ Deno.test("WorkerQueue wakes nobody while one that was woken has not looked yet"
   pool.queue.insert(pool.handles, 1);
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
   pool.queue.insert(pool.handles.slice(1), 2);
-  // Nor does one that was awake all the time.
+  // A Worker that was awake all the time wakes nobody, either.
   assertEquals(take(pool, 0, true), [0, -1]);
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1100, 0b10]);
-  // Which then sees to the rest itself.
+  // The one that was woken then sees to the rest itself.
   assertEquals(take(pool, 1, true), [1, 2]);
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0b1000, 0b100]);
 });
@@ -185,7 +185,7 @@ Deno.test("WorkerQueue has a Worker that others relied on wake the next one, tho
   pool.queue.insert(pool.handles, 1);
   pool.queue.insert(pool.handles.slice(1), 1);
   pool.queue.insert(pool.handles.slice(2), 1);
-  // And that one the next, until nothing is left. Also one of a lower number.
+  // That one wakes the next until nothing is left, also one of a lower number.
   assertEquals(take(pool, 1, false), [0, 2]);
   pool.control.words[poolAt(pool.control) + POOL.idle] = 0b0001;
   assertEquals(take(pool, 2, false), [1, 0]);

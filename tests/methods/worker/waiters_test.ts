@@ -1,6 +1,6 @@
 /**
- * worker_waiters_test.ts: threads that wait for IO which its issuer executes in the submit, as it
- * is in the page cache, while no Worker runs: whoever claims it completes it, and only that one.
+ * waiters_test.ts: threads wait for IO that its issuer executes in the submit, as its data is in
+ * the page cache, while no Worker runs: whoever claims it completes it, and only that thread.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";
 const SEED = 1;
 const FILE_BYTES = 65_536;
 const READ_BYTES = 4096;
-/** One in four went wrong. */
+/** Enough to find a fault that comes in one round of four. */
 const ROUNDS = 100;
 
 Deno.test("worker: a cached read is completed once, whoever waits for it", async () => {

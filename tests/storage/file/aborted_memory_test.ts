@@ -1,8 +1,8 @@
 /**
- * aborted_memory_test.ts: reads that are aborted at random moments, with the collector forced
- * between: nothing that was given back is written to, though the kernel, or another thread, may be
- * at it for a while yet. A canary gives memory back too early, and is found. With more reads:
- * aborted_memory_long_test.ts.
+ * aborted_memory_test.ts: reads are aborted at random moments, with forced garbage collections
+ * between them. Nothing writes to memory that was given back, though the kernel or another thread
+ * may work on the read for a while longer. A canary gives memory back too early, and is found. With
+ * more reads: aborted_memory_long_test.ts.
  */
 
 import { assert } from "@std/assert";

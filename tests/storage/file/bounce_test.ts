@@ -17,7 +17,7 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 const SEED = 3;
 const FILE_BYTES = 200_000;
 const ARENA_BYTES = 65_536;
-/** More than one piece with so small an arena. */
+/** With so small an arena, this is more than one piece. */
 const LARGE_BYTES = 100_000;
 
 const OPTIONS = { arenaBytes: ARENA_BYTES, maxConcurrency: 4 };
@@ -38,7 +38,7 @@ function testFile(name: string, use: Use): void {
   testSharedAios(name, (aio) => withFile(aio, use), { options: OPTIONS });
 }
 
-/** Makes sure that what is started now is not done at once: other work has filled the turn. */
+/** Fills the turn with other work, so that what starts now is not done at once. */
 function crowd(file: AioFile): Promise<unknown> {
   return Promise.all(Array.from({ length: 200 }, () => file.readAt(new Uint8Array(4096), 0)));
 }
@@ -178,7 +178,7 @@ testFile(
   "writeAt() that finds no more room half-way tells what it wrote",
   async (aio, file, path) => {
     const pending = file.writeAt(new Uint8Array(LARGE_BYTES).fill(0xee), 10);
-    // The write holds its first piece now; all the rest is taken, and then that too.
+    // The write holds its first piece now; the thief takes all the rest, and then that piece, too.
     const thief = (async () => {
       for (let i = 0; i < 1000; i++) {
         try {
@@ -313,7 +313,7 @@ testFile(
 
 testFile("readAt() waits for space that another thread holds, and gets it", async (aio, file) => {
   const { arena, control } = backendOf(aio);
-  // What another thread sees of the same arena.
+  // The same arena, as another thread sees it.
   const other = new Arena(control, arena.buffer, arena.address, 1, -1);
   const held = other.tryTake(ARENA_BYTES, "bounce")!;
   const buffer = new Uint8Array(1000);
@@ -328,7 +328,7 @@ testFile("readAt() waits for space that another thread holds, and gets it", asyn
 });
 
 testEachMethod(
-  "close() refuses who waits for space that another thread holds",
+  "close() refuses whoever waits for space that another thread holds",
   async (method) => {
     await using closed = await openAio(method, OPTIONS);
     await withFile(closed, async (aio, file) => {

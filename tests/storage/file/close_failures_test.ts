@@ -1,6 +1,6 @@
 /**
  * close_failures_test.ts: aio.close() gives everything back, whatever fails on the way, and then
- * tells all of it; what it had to close for its user it names.
+ * reports all the errors, with the names of the files that it had to close for its user.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const WRITE = { write: true } as const;
 
 const takeServer = shareFuse();
 
-/** Those that are not of Deno's own threads, which come and go. */
+/** All descriptors but those of Deno's own threads, which come and go. */
 function ownDescriptors(): string[] {
   const targets = [...openDescriptors().values()];
   return targets.filter((target) => !/^(socket:|anon_inode:.event|pipe:)/.test(target)).sort();

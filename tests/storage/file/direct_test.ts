@@ -1,6 +1,6 @@
 /**
- * direct_test.ts: direct I/O: where there is some, what it wants, what it says when it does not
- * get that, and the end of the file.
+ * direct_test.ts: direct I/O: which files have it, the alignment that it needs, the error of what
+ * is misaligned, and the end of the file.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import {
 const SEED = 5;
 const isLinux = Deno.build.os === "linux";
 
-/** A file system that has no direct I/O, everywhere on Linux. */
+/** A file on a file system without direct I/O, which every Linux has. */
 const PROC_FILE = "/proc/self/status";
 
 /** Whether the folder for temporary files has direct I/O, and wants some alignment. */
@@ -37,7 +37,7 @@ async function findAlignment(): Promise<number | null> {
 
 const FOUND_ALIGNMENT = isLinux ? await findAlignment() : null;
 const isDirectHere = FOUND_ALIGNMENT !== null;
-/** What disks want; where the tests run without one, no test uses it. */
+/** The alignment of the tests' disk. Where direct I/O has none there, no test uses this. */
 const UNIT = FOUND_ALIGNMENT ?? 512;
 
 function testDirect(
@@ -132,7 +132,7 @@ testDirect(
   },
 );
 
-/** The refusal's words. */
+/** The message of a refusal. */
 function misaligned(
   verb: string,
   total: number,
@@ -319,7 +319,7 @@ testSharedAios("openFile() with direct is not hidden by another error", async (a
   }
 }, { isPossible: isLinux });
 
-/** File systems that hold files but know no O_DIRECT: only root can have one. */
+/** A file system that holds files but knows no O_DIRECT: only root can mount one. */
 for (const direct of ["optional", "required"] as const) {
   testSharedAios(
     `openFile() with direct ${direct} and createNew, where there is none`,

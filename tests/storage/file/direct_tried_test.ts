@@ -1,6 +1,7 @@
 /**
- * direct_tried_test.ts: direct I/O is tried, as the system takes the flag where there is none, and
- * its alignment is never less than a block, as the system serves less from the page cache.
+ * direct_tried_test.ts: openFile() tries direct I/O, as the system accepts the flag also where
+ * there is none. The alignment is never less than a block, as the system serves smaller transfers
+ * from the page cache.
  *
  * @module
  */
@@ -145,7 +146,9 @@ interface Answers {
   readonly stat?: Partial<FileStat>;
 }
 
-/** Switches /dev/null, whose flag can be set, with a file system that answers as the test wants. */
+/**
+ * Sets the flag on /dev/null, which allows that, as if its file system answered as the test wants.
+ */
 function switchOn(
   answers: Answers,
   direct: "optional" | "required" = "optional",

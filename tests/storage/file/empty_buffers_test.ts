@@ -1,6 +1,6 @@
 /**
- * empty_buffers_test.ts: transfers of no bytes resolve with 0, and start no IO; what is refused of
- * others is refused of them.
+ * empty_buffers_test.ts: transfers of no bytes resolve with 0 and start no IO; they are refused
+ * where other transfers would be.
  *
  * @module
  */
@@ -26,7 +26,7 @@ function testFile(
   });
 }
 
-/** All there is to pass no bytes. */
+/** All the ways to pass no bytes. */
 function nothings(aio: Aio): (Uint8Array | Uint8Array[])[] {
   const empty = new Uint8Array(0);
   return [empty, aio.alloc(4096).subarray(7, 7), [], [empty], [empty, empty]];

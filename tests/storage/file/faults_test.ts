@@ -1,6 +1,6 @@
 /**
  * faults_test.ts: what the system refuses: full disks, limits, devices that fail, files that change
- * while they are read. Each error tells what was asked, and how far it got.
+ * while they are read. Each error says which call failed, and how far it got.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const DISK_BYTES = 65_536;
 
 const OPTIONS = { arenaBytes: 65_536, maxConcurrency: 4 };
 
-/** Registers a test for each method, which keeps nothing. */
+/** Registers a test for each method; it must keep nothing. */
 function testNothingKept(
   name: string,
   use: (aio: Aio) => Promise<void>,
@@ -38,7 +38,7 @@ function testNothingKept(
   }, { options: OPTIONS, isPossible });
 }
 
-/** The same, which gets a folder. */
+/** The same for a test that gets a folder. */
 function testDir(
   name: string,
   use: (aio: Aio, dir: TempDir) => Promise<void>,
@@ -126,7 +126,8 @@ testMethodProgram(
       try { file.writeAtSync(new Uint8Array(10), 9000); } catch (error) { tell(error); }
       await file.truncate(10000).catch(tell);
       print(await file.size());`;
-    // The signal that goes with it would end the process: shells count in blocks of 512 bytes.
+    // The trap ignores the limit's signal, which would end the process; `ulimit` counts in 512
+    // bytes.
     return { body, options: { args: [dir.path], shell: "trap '' XFSZ; ulimit -f 8" } };
   },
   (lines) =>

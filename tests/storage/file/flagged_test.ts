@@ -39,7 +39,7 @@ function testFile(name: string, use: (opened: Opened) => Promise<void>): void {
   testSharedAios(name, (aio) => withFile(aio, use), { isPossible: isLinux });
 }
 
-/** The same with an Aio of its own: one remembers what a device has refused. */
+/** The same with an Aio of its own, as an Aio remembers what a device has refused. */
 function testRefused(name: string, use: (opened: Opened) => Promise<void>): void {
   testEachMethod(name, async (method) => {
     await using aio = await openAio(method, { workers: { min: 1, max: 1 } });
@@ -94,7 +94,7 @@ for (const [name, write] of WRITES) {
     assertEquals(await write(file, data, 100, { durable: true }), 500);
     assertEquals(seen, [`writev ${DSYNC}`]);
     assertEquals((await Deno.readFile(path)).subarray(100, 600), data);
-    // The next one has none.
+    // The next write is one without the option.
     assertEquals(await write(file, data, 100, {}), 500);
     assertEquals(seen.at(-1), "writev");
   });
@@ -108,7 +108,7 @@ for (const [name, write] of WRITES) {
       assertEquals(await write(file, data, offset, { durable: true }), 500);
       assertEquals((await Deno.readFile(path)).subarray(offset, offset + 500), data);
     }
-    // It is remembered.
+    // The Aio remembers the refusal, so the second write does not try the flag.
     assertEquals(seen, [`writev ${DSYNC}`, "writev", "fdatasync", "writev", "fdatasync"]);
   });
 
@@ -118,7 +118,7 @@ for (const [name, write] of WRITES) {
     assertEquals((await errorOf(failing())).code, "EIO");
     assertEquals((await errorOf(file.sync())).code, "EIO");
     assertEquals((await errorOf(failing())).code, "EIO");
-    // Without the option nothing is said of durability.
+    // Without the option a write promises nothing about durability, so it succeeds.
     assertEquals(await write(file, new Uint8Array(10), 0, {}), 10);
     assertEquals((await errorOf(file.close())).code, "EIO");
   });

@@ -134,7 +134,7 @@ testSharedCores("another opening of the same file fails by itself", async (fixtu
   const other = await aio.openFile(file.path, { read: true, write: true });
   failNext(aio, "fsync", EIO);
   await errorOf(other.sync());
-  // The system tells each opening once, so this one asks it.
+  // The system reports to each opening by itself, so this flush asks it.
   await file.sync();
   await checkCloses({ file: other }, "EIO");
 });
@@ -163,7 +163,7 @@ testSharedCores("await using is quiet about a failure that sync() threw", async 
 
 testEachMethod("aio.close() tells failed flushes that no call has thrown", async (method) => {
   await using dir = await tempDir();
-  // Closed below: a second close would tell the same once more.
+  // Closed by hand, as the second close of a block would report the same errors again.
   const aio = await openAio(method);
   const open = (name: string) => aio.openFile(dir.join(name), { write: true, create: true });
   const [thrown, file] = [await open("thrown"), await open("other")];
@@ -248,16 +248,16 @@ testSharedCores("a write fails with dsync after a flush that failed", async (fix
   await checkCloses({ file }, "ENOSPC");
 });
 
-// --- flushes that overlap, in an order that only a method of the test can set ---
+// --- threads that die ---
 
-/** What a Worker leaves behind that ends while it flushes. */
+/** Has a Worker start a flush and die. @returns the flush */
 async function leaveFlush(fixture: Fixture, hasBegun: boolean): Promise<WaitRef> {
   const { aio, file } = fixture;
   const { control, libc } = backendOf(aio);
   await using worker = await AttachedWorker.start(aio, file);
   const threadId = Atomics.load(control.words, control.backendAt(1) + BACKEND.threadId);
   const ref = await worker.ask<WaitRef>({ what: "startSync" });
-  // As if it had begun to execute it by itself.
+  // As if the Worker itself had begun to execute the flush.
   if (hasBegun) control.words[control.handleAt(ref.index) + HANDLE.flags]! |= BEGUN_BIT;
   worker.terminate();
   await untilDead(libc, threadId);

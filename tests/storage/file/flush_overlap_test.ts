@@ -31,7 +31,7 @@ for (const [outcome, raw] of SETTLING) {
     const [firstIo, secondIo] = await heldIos(fixture, 2);
     held.complete(aio, secondIo!, 0);
     assertEquals(await isSettled(second), false);
-    // It begins later, so the second does not wait for it; the first does.
+    // The third begins later, so the second does not wait for it, but the first does.
     const third = file.sync();
     const [, thirdIo] = await heldIos(fixture, 2);
     held.complete(aio, firstIo!, raw);
@@ -52,7 +52,7 @@ for (const [outcome, raw] of SETTLING) {
     const first = file.sync();
     const [firstIo] = await heldIos(fixture, 1);
     aio.attachInjectionPoint(POINT, (handle) => handle.id === firstIo ? raw : undefined);
-    // The method performs what is waited for.
+    // The method performs the IO that a thread waits for.
     if (raw === 0) file.syncDataSync();
     else assertThrows(() => file.syncDataSync(), AioSystemError, "EIO");
     assertEquals(held.waits, [firstIo]);
@@ -99,7 +99,7 @@ for (const [outcome, raw] of SETTLING) {
     assertEquals(error.code, "EIO");
     const later = assertThrows(() => file.syncDataSync(), AioSystemError);
     assertEquals((later as SystemError).code, "EIO");
-    // The Worker has heard of it, and so has this thread.
+    // The Worker has reported the error, and so has this thread.
     await assertRejects(
       () => worker.ask({ what: "close" }),
       Error,
@@ -144,5 +144,3 @@ Deno.test("held: reads and other files' flushes are not waited for", async () =>
   held.performAll(aio);
   await Promise.all([elsewhere, read, write]);
 });
-
-// --- threads that die ---

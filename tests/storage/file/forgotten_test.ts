@@ -1,6 +1,6 @@
 /**
- * forgotten_test.ts: an Aio that has to close files in its user's place says which, and where they
- * were opened; whoever closes them hears nothing.
+ * forgotten_test.ts: an Aio that has to close files for its user says which, and where they were
+ * opened; users who close them get no warning.
  *
  * @module
  */
@@ -28,7 +28,7 @@ function withoutColumns(warning: string): string {
   return warning.replaceAll(/(:\d+):\d+(?=;|$)/g, "$1");
 }
 
-/** Uses an Aio and two files, and tells what was warned of; nothing is open afterwards. */
+/** Uses an Aio and two files, and returns the warnings; nothing is open afterwards. */
 async function warningsOf(
   method: IoMethodName,
   use: (aio: Aio, a: string, b: string) => Promise<void>,

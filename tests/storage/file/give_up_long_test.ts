@@ -1,5 +1,6 @@
 /**
- * give_up_long_test.ts: give_up_test.ts with the other one of file and Aio closed.
+ * give_up_long_test.ts: what give_up_test.ts shows, with a file closed instead of the Aio, or the
+ * other way round.
  */
 
 import { shareFuse } from "../../support/disks/fuse_server.ts";

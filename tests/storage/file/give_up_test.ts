@@ -1,7 +1,7 @@
 /**
  * give_up_test.ts: whoever waits for the end of a file, or of the Aio, can give up when the device
- * does not answer: nothing keeps the event loop alive then, and if the device answers after all the
- * rest follows by itself.
+ * does not answer. Nothing keeps the event loop alive then, and if the device answers after all,
+ * the rest happens by itself.
  *
  * @module
  */
@@ -39,7 +39,7 @@ testOnFuse(
     abort();
     assertEquals(await outcome, REASON);
     assertEquals(backendOf(aio).files.count, 1, "its descriptor stays");
-    await file[Symbol.asyncDispose](); // Whoever gave up is not held up by the end of a block.
+    await file[Symbol.asyncDispose](); // The end of a block does not wait then.
     await server.release("FLUSH");
     await file.close();
     assertEquals([backendOf(aio).files.count, countDescriptorsOf(server.join("file"))], [0, 0]);
@@ -77,7 +77,7 @@ testOnFuse(
   },
 );
 
-// Each with what the others close: give_up_long_test.ts.
+// The other combinations of operation and close: give_up_long_test.ts.
 testGivenUp("FLUSH", "aio", takeServer);
 testGivenUp("READ", "file", takeServer);
 testGivenUp("WRITE", "aio", takeServer);

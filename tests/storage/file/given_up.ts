@@ -1,6 +1,6 @@
 /**
- * given_up.ts: the check that give_up_test.ts makes with some operations, and give_up_long_test.ts
- * with the others: a program that gives up a close ends, whatever hangs.
+ * given_up.ts: a program that gives up a close ends, whatever hangs: the check that give_up_test.ts
+ * makes with some operations, and give_up_long_test.ts with the others.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const HANGS = {
     what: "a read",
     work: "void file.readAt(new Uint8Array(10), 0).catch(() => {});",
   },
-  // With the method worker the read has a Worker started, so that the write is on its way in time.
+  // With the method worker the read starts a Worker, so that the write is on its way in time.
   WRITE: {
     what: "a write",
     work: `await file.readAt(new Uint8Array(1), 0);
@@ -27,7 +27,7 @@ const HANGS = {
 } as const;
 
 /**
- * Registers it for each method.
+ * Registers this check for each method.
  *
  * @param operation what hangs
  * @param closed what the program closes

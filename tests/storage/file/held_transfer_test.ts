@@ -1,6 +1,6 @@
 /**
  * held_transfer_test.ts: the friendly layer over IOs that a test completes as it likes: short,
- * interrupted, failed, late, in any order. What a healthy disk does not show.
+ * interrupted, failed, late, in any order, as a healthy disk never does.
  *
  * @module
  */
@@ -144,7 +144,7 @@ Deno.test("held: readAt() and writeAt() that are interrupted or find no room are
     }
   }));
 
-Deno.test("held: an interruption without an end is told as what it is", () =>
+Deno.test("held: an interruption without an end is reported as what it is", () =>
   withHeld(async (fixture) => {
     const { aio, held } = fixture;
     let isSettled = false;
@@ -185,7 +185,7 @@ Deno.test("held: an error of one read is its own, the others are good, in any or
     assertEquals(buffers[1], new Uint8Array(50), "the one that failed");
   }));
 
-Deno.test("held: sync() that fails is told and never made again", () =>
+Deno.test("held: sync() that fails is reported and never made again", () =>
   withHeld(async (fixture) => {
     const { file } = fixture;
     for (const [errno, code] of [[EIO, "EIO"], [EINTR, "EINTR"], [ENOSPC, "ENOSPC"]] as const) {

@@ -35,7 +35,7 @@ testUnderLease(
       return file;
     });
     assertEquals(await holder.nextLine(), "asked");
-    // The holder has heard of it, and nothing but the event loop goes on until it lets go.
+    // The holder knows of the opening; until it lets go, only the event loop goes on.
     for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
     assertEquals(isOpen, false);
     await holder.letGo();

@@ -1,6 +1,6 @@
 /**
- * lost_write_back_test.ts: a device that loses what the system writes back to it. The kernel tells
- * that once; here nobody whose flush overlapped it, or came later, is told that all went well.
+ * lost_write_back_test.ts: a device loses what the system writes back to it. The kernel reports
+ * that once; here no flush resolves that overlapped the loss, or came later.
  *
  * @module
  */
@@ -42,7 +42,7 @@ function testLoss(
   }, failingDiskAvailable());
 }
 
-/** One committer: writes its record and makes it durable. */
+/** What one committer does: it writes its record and makes it durable. */
 async function commit(file: AioFile, record: number): Promise<void> {
   await file.writeAt(new Uint8Array(RECORD_BYTES).fill(record), record * RECORD_BYTES);
   await file.sync();
@@ -55,7 +55,7 @@ async function checkRejected(promise: Promise<unknown>): Promise<void> {
 }
 
 /**
- * What was there is, and the disk is fine: the file is opened again, verified and written again.
+ * Checks the remedy: once the disk is fine, the file can be opened again, written and verified.
  */
 async function checkRemedy({ disk, aio, path }: Fixture): Promise<void> {
   await disk.recover();
@@ -71,7 +71,7 @@ testLoss("no committer whose record is lost is told that it is durable", async (
   const { disk, file } = fixture;
   await disk.fail();
   await Promise.all([1, 2, 3, 4].map((record) => checkRejected(commit(file, record))));
-  // Nothing is left to be written back, so the kernel is content.
+  // Nothing is left to be written back, so the kernel itself would report success.
   await checkRejected(file.sync());
   await checkRejected(file.syncData());
   assertThrows(() => file.syncSync(), AioSystemError, "close it, open it again and verify");

@@ -138,7 +138,7 @@ testFile("32 transfers of readAtMany() are one submit", async ({ aio, file }) =>
   const before = counters();
   checkReads(list, await file.readAtMany(list));
   assertEquals(counters().started - before.started, 32);
-  // Where a method executes each IO in its start, there is none.
+  // A method that executes each IO in its start call makes no submission.
   assert(counters().submissions - before.submissions <= 1);
   aio.free(memory);
 });

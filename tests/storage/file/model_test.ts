@@ -16,7 +16,7 @@ testEachMethod(
   (method) => runModel(method, testSeed()),
 );
 
-testEachMethod("the model notices one wrong bit, and its seed is told", async (method) => {
+testEachMethod("the model notices one wrong bit, and the error shows the seed", async (method) => {
   const flipOne = (model: Model) => {
     assert(model.bytes.length > 0);
     model.bytes.set([model.bytes[0]! ^ 1], 0);

@@ -40,7 +40,7 @@ function testDir(
   }, { isPossible });
 }
 
-/** Options as a caller without types may pass them. */
+/** Options as a caller without type checks may pass them. */
 function untyped(options: unknown): OpenFileOptions {
   return options as OpenFileOptions;
 }

@@ -1,6 +1,6 @@
 /**
- * refused_opening_test.ts: openFile() that is refused leaves the file as it was, and what it made
- * is gone. What is refused later than these can show is in tests/core/files/opening_test.ts.
+ * refused_opening_test.ts: a refused openFile() leaves the file as it was, and removes what it
+ * made. Refusals that come too late for these tests: tests/core/files/opening_test.ts.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { mountRamfs, type TempDir, tempDir, tmpfsAvailable } from "../../support
 
 const CONTENT = "twelve years of data\n";
 
-/** Ways to open that change the file, or make one, with whether it is there before. */
+/** Ways to open that change or make the file, and whether it exists before. */
 const WAYS: readonly (readonly [string, OpenFileOptions, boolean])[] = [
   ["truncate", { write: true, truncate: true }, true],
   ["create", { write: true, create: true }, false],
@@ -107,10 +107,10 @@ const LACKS = {
 type Lack = keyof typeof LACKS;
 
 /**
- * How a program takes what an opening needs. One descriptor is left for what an opening keeps in
- * reserve until the file is open: with none Deno itself ends the program. Where only the duplicate
- * is to fail, one more is left for the file, and as soon as that is open the one in reserve is
- * beyond the limit.
+ * How a program uses up the descriptors that an opening needs. It leaves one, which an opening
+ * keeps in reserve until the file is open: with none Deno itself ends the program. Where only the
+ * duplicate is to fail, it leaves one more for the file, and lowers the limit below the one in
+ * reserve as soon as the file is open.
  */
 const TAKINGS: Readonly<Record<Lack, string>> = {
   "the file": "leaveOne();",
@@ -134,7 +134,7 @@ const TAKINGS: Readonly<Record<Lack, string>> = {
 /** What is opened, and how. */
 type Opening = readonly [path: string, options: OpenFileOptions];
 
-/** A program that tells what became of its openings, and how many descriptors they left behind. */
+/** A program that prints what became of its openings, and how many descriptors they left behind. */
 function exhaustedProgram(
   method: IoMethodName,
   openings: readonly Opening[],
@@ -175,8 +175,8 @@ function exhaustedProgram(
 }
 
 /**
- * A program that executes another one in a Worker. The main thread sleeps: it may need a
- * descriptor.
+ * A program that executes another one in a Worker. The main thread sleeps meanwhile, as it might
+ * need a descriptor.
  */
 function inWorker(source: string): string {
   const program = `import { Aio } from ${JSON.stringify(LIBRARY_URL)};

@@ -1,6 +1,6 @@
 /**
- * server_closes_test.ts: closing files of a file system that writes back at close: its error is
- * told though the system tells it once, and those that hang hold up nobody else.
+ * server_closes_test.ts: files on a file system that writes back at close: close() reports its
+ * error, which the system reports only once, and closes that hang hold up nothing else.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
  * shared_descriptors_test.ts: a file that several threads use keeps every descriptor until the last
- * of them is done, whichever that is; then the thread that opened it closes Deno's own.
+ * of them is done, whichever that is. Then the thread that opened the file closes Deno's own
+ * descriptor.
  *
  * @module
  */
@@ -37,7 +38,7 @@ self.onmessage = async ({ data: [act, argument] }) => {
   }
 };`;
 
-/** A Worker that is attached and does what it is told. */
+/** A Worker that is attached, and does what the test sends. */
 class Other implements Disposable {
   readonly #worker = new Worker(`data:text/javascript,${encodeURIComponent(PROGRAM)}`, {
     type: "module",
@@ -55,7 +56,7 @@ class Other implements Disposable {
   }
 }
 
-/** Until the dead Worker is reaped, and the file closed with it. */
+/** Waits until the dead Worker is reaped, and the file closed with it. */
 async function untilReaped(aio: Aio, path: string): Promise<void> {
   await until(() => {
     backendOf(aio).reapDead();
@@ -84,7 +85,7 @@ async function withOther(
   assertEquals(backendOf(aio).files.count, 0);
 }
 
-/** How often the file is open, but for the two of the lock. */
+/** How often the file is open, without the two descriptors of the lock. */
 function descriptorsOf(path: string): number {
   return countDescriptorsOf(path) - 2;
 }

@@ -96,7 +96,7 @@ const REFUSED: Readonly<Record<string, Use>> = {
   "WebSocket.send": sendByWebSocket,
 };
 
-/** The names in those rows of the README's table that say a thing of their calls. */
+/** The names in the rows of the README's table that say this of their calls. */
 async function namesInReadme(said: string): Promise<string[]> {
   const readme = await Deno.readTextFile(new URL("../../../README.md", import.meta.url));
   const rows = Array.from(readme.matchAll(/^\| (`.*\S) +\| (take it|refuse) +\|$/gm));

@@ -1,6 +1,6 @@
 /**
  * signal_test.ts: an AbortSignal ends the wait for an operation, at any time, and nothing else: the
- * file closes, nothing is kept, and the buffer is its owner's again.
+ * file closes, nothing is kept, and the buffer belongs to its owner again.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
 const LARGE_BYTES = 200_000;
 
-/** Registers a test for each method that gets a file, and keeps nothing. */
+/** Registers a test for each method; it gets a file, and must keep nothing. */
 function testFile(name: string, use: (file: AioFile, path: string) => Promise<void>): void {
   testSharedAios(name, async (aio) => {
     await using dir = await tempDir();

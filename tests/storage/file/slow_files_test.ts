@@ -1,7 +1,7 @@
 /**
- * slow_files_test.ts: files on a file system that answers when it likes, or never: nothing of
- * opening, measuring, cutting and closing holds up the event loop, errors have their numbers, and
- * whoever waits for an end can give it up.
+ * slow_files_test.ts: files on a file system that answers late, or never: opening, measuring,
+ * cutting and closing never hold up the event loop, errors have their numbers, and whoever waits
+ * for an end can give it up.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const OPTIONS = { read: true, write: true } as const;
 
 const testOnFuse = testsOnFuse();
 
-/** Until the operation is held up, and some turns of the event loop later, a promise is pending. */
+/** Asserts that a promise is pending once the operation is held up, and some turns later. */
 async function assertHeldUp(
   server: FuseServer,
   operation: FuseOperation,

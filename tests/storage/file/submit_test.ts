@@ -1,4 +1,4 @@
-/** submit_test.ts: what is asked for in one turn of the event loop goes to the method together. */
+/** submit_test.ts: IOs that start in one turn of the event loop go to the method together. */
 
 import { assertEquals } from "@std/assert";
 import { fileContent, type Fixture, openFixture, openHeld } from "../../support/core.ts";
@@ -7,7 +7,7 @@ import { METHODS_UNDER_TEST } from "../../support/methods.ts";
 const READ_BYTES = 64;
 const OPTIONS = { maxConcurrency: 128 };
 
-/** Reads so often in one turn. @returns how many submissions that made */
+/** Starts so many reads in one turn. @returns how many submissions that made */
 async function submissionsOf(
   { aio, file }: Fixture,
   reads: number,
@@ -33,7 +33,7 @@ for (const [reads, submissions] of [[1, 1], [32, 1], [33, 2], [100, 4]] as const
       const { aio } = fixture;
       const arena = () => aio.alloc(READ_BYTES);
       assertEquals(await submissionsOf(fixture, reads, arena), submissions);
-      // Through bounce space, too.
+      // The same through bounce space.
       const plain = () => new Uint8Array(READ_BYTES);
       assertEquals(await submissionsOf(fixture, reads, plain), submissions);
     },

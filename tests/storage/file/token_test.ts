@@ -1,6 +1,6 @@
 /**
- * token_test.ts: tokens name an Aio and its files to other threads: they can be posted, and stand
- * for what they were made for and for nothing else.
+ * token_test.ts: tokens name an Aio and its files to other threads: they can be posted, and each
+ * names only the Aio or file that it was made for.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * worker_fd_test.ts: a descriptor that a Worker opened outlives the Worker, however that ends, as
- * Deno closes what is its own with the isolate and this library's descriptors are not.
+ * worker_fd_test.ts: a descriptor that a Worker opened outlives the Worker, however that ends: Deno
+ * closes its own descriptors with the isolate, but not this library's.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
 const isLinux = Deno.build.os === "linux";
 
-/** Opens a file in a Worker, which ends without closing anything; the descriptor's number. */
+/** Opens a file in a Worker, which ends without closing anything. @returns the descriptor */
 async function openInWorker(path: string, method: string, ending: string): Promise<number> {
   const program = `
     import { Aio } from ${JSON.stringify(LIBRARY_URL)};
