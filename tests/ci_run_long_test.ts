@@ -1,6 +1,6 @@
 /**
- * ci_run_long_test.ts: `.ci/run` judges right whatever one stage does. Several of these in one run,
- * and what the script sums: ci_run_test.ts.
+ * ci_run_long_test.ts: `.ci/run` judges a run rightly, whichever way one stage fails. Several
+ * failures in one run, and what the script sums: ci_run_test.ts.
  *
  * @module
  */
@@ -23,7 +23,7 @@ Deno.test(".ci/run counts a stage that fails without a count as one failed", asy
   ]);
 });
 
-Deno.test(".ci/run distrusts a run whose status and counts part", async () => {
+Deno.test(".ci/run distrusts a run whose status and counts disagree", async () => {
   const test = { output: "ok | 12 passed | 0 failed (4s)", status: 1 };
   assertEquals(await verdict({ test }), ["117 passed, 1 failed", false]);
   assertEquals(await verdict({ test: { output: "nothing" } }), ["105 passed, 1 failed", false]);

@@ -1,6 +1,6 @@
 /**
- * docs_test.ts: what the pages of the documentation say of options holds, their programs run, and
- * their links lead somewhere.
+ * docs_test.ts: what the documentation says of options is true, its programs run, and its links
+ * lead somewhere.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { effectiveOptions } from "../core/base/options.ts";
 import { readPage, runInClone } from "./support/clone.ts";
 
-/** A program, with what the page says below it that it prints, if it says so. */
+/** A program, and the output that the page shows below it, if any. */
 const PROGRAM = /```ts\n((?:(?!```)[^])*)```(?:\n\nprints\n\n```text\n([^]*?)```)?/g;
-/** What a program says in its lines that it prints. */
+/** The output that a program states in a comment of its own. */
 const SAID = /console\.log\(.*; \/\/ (.*)$/gm;
 
 /** The system chooses the numbers of descriptors. */

@@ -54,7 +54,7 @@ async function runOutside(
   args: readonly string[],
 ): Promise<ChildResult> {
   const flags = [
-    "--quiet", // Of what it downloads.
+    "--quiet", // It would print what it downloads.
     "--no-prompt",
     "--no-config",
     "--no-lock",
@@ -98,7 +98,7 @@ testMethodProgram(
   (lines) => assertEquals(lines, [`${CONTENT} ${CONTENT}`]),
 );
 
-/** An example that is given the path of a file, with what it prints of it. */
+/** An example that takes the path of a file, and what it prints. */
 const EXAMPLE = ["basic_read.ts", "came by URL"] as const;
 
 Deno.test("import by URL: every export loads, and an example runs", async () => {

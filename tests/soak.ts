@@ -26,8 +26,8 @@ const PROGRESS_MS = 10_000;
 const STALLED_MS = 30_000;
 const HANDLES = 16;
 /**
- * What Deno itself opens once, such as when the first Worker ends, is there before anything is
- * counted.
+ * So many IOs run before anything is counted, so that whatever Deno opens only once, such as when
+ * the first Worker ends, is open by then.
  */
 const WARM_UP_IOS = 60_000;
 /** The pool grows during the load, and has shrunk again when belongings are counted. */
@@ -66,7 +66,7 @@ function planOf(args: string[]): Plan {
   };
 }
 
-/** Prints how far it is; ends the program if it stands still. @returns ends that */
+/** Prints the progress; ends the program if there is none. @returns stops watching */
 function watch(load: RunningLoad, plan: Plan): () => void {
   const start = performance.now();
   let [last, movedAt] = [0, start];

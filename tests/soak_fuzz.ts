@@ -4,7 +4,7 @@
  *
  *     deno task soak:fuzz [--method held|io_uring|worker|sync] [--seed N] [--minutes N] [--steps N]
  *
- * Without `--method` all that the machine has take turns. Prints a line every ten seconds, and
+ * Without `--method` all methods of the machine take turns. Prints a line every ten seconds, and
  * fails with the seed and the last steps of the first program that finds a fault.
  *
  * @module
@@ -17,7 +17,7 @@ import { fuzzCore } from "./support/fuzz/fuzz_run.ts";
 import { fuzzThreads } from "./support/fuzz/fuzz_threads.ts";
 
 const PROGRESS_MS = 10_000;
-/** Deno's own: those of a Worker that was ended stay for a while. */
+/** Deno keeps some descriptors of a terminated Worker open for a while. */
 const SPARE_DESCRIPTORS = 64;
 /** How often each thread attaches. */
 const ROUNDS = 3;

@@ -1,4 +1,6 @@
-/** decisions_test.ts: each paragraph of docs/decisions.md has a reason, a cost and what shows it. */
+/**
+ * decisions_test.ts: each paragraph of docs/decisions.md has a reason, a cost and what shows that.
+ */
 
 import { assertEquals, assertGreater } from "@std/assert";
 import { readSource } from "../support/house/source_files.ts";

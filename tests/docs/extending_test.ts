@@ -12,7 +12,7 @@ import { isLibrary } from "../support/house/imports.ts";
 import { readSource, ROOT } from "../support/house/source_files.ts";
 
 const CASES = "tests/core/io/operation_test.ts";
-/** A stranger's measure. */
+/** A newcomer should have to touch no more files than this. */
 const LIBRARY_FILES_MAX = 4;
 
 Deno.test("docs/extending.md: an operation is four files of the library, and its case", () => {

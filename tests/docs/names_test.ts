@@ -24,9 +24,9 @@ import { patchesOf } from "../support/house/doc_patches.ts";
 import { OUTSIDE_NAMES, PROGRAMS, SYSTEM_FOLDERS } from "../support/house/outside_names.ts";
 import { namesOf } from "../support/house/source_names.ts";
 
-/** Whose words are names: the tests themselves may use any. */
+/** Files whose words count as names; the tests themselves may use any word. */
 const NAMING = /^(mod\.ts|(core|ffi|methods|storage|bench|examples|tests\/support)\/.*\.ts)$/;
-/** Lists of others' names. */
+/** The folder with lists of others' names. */
 const HOUSE = "tests/support/house/";
 
 /** A path, and its folders with and without the slash at their end. */
@@ -47,7 +47,7 @@ const NAMED: Named = {
 };
 const PAGES = readPages();
 
-/** What a page has in backquotes, but for the columns of PostgreSQL's names. */
+/** What a page has in backquotes, except in the columns of PostgreSQL's names. */
 function spansOf(page: Page): CodeSpan[] {
   return codeSpansOf(page).filter(({ column }) => column !== "PostgreSQL");
 }

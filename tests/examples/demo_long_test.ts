@@ -154,7 +154,7 @@ Deno.test({
     const { code } = await child.status;
     clearTimeout(timer);
     await keyboard.close();
-    // deno-lint-ignore no-control-regex -- a terminal is told by control sequences
+    // deno-lint-ignore no-control-regex -- control sequences steer a terminal
     assertMatch(shown, /\r\x1b\[2K1\/\d 4 KiB at random, 32 at a time: Deno\.FsFile/);
     assert(shown.endsWith("\r\x1b[2K"), shown);
     assert(!shown.includes("\n"), shown);

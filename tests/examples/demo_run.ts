@@ -16,7 +16,7 @@ import {
 import { examplePath, runFreely } from "./example_run.ts";
 
 export const MIB = 1024 * 1024;
-/** Of the table. */
+/** Columns of the table. */
 export const WIDTH_MAX = 100;
 export const SHORT = "--seconds=1";
 /** The exit code after Ctrl-C. */
@@ -26,7 +26,7 @@ export const GIVE_UP_MS = 60_000;
 const ACT_DELAY_MS = 10;
 
 export const METHODS = availableMethods().filter(({ ok }) => ok).map(({ name }) => name);
-/** Of a folder with little room: the demo takes a quarter of it. */
+/** Bytes of a folder with little room: the demo takes a quarter of it. */
 const LITTLE_BYTES = 80 * MIB;
 const ROW = /^ {2}(\S.*?) +[\d,]+ +[\d,]+ +[\d,]+\.\d\d +[\d,]+\.\d\d +[\d,]+\.\d\dx$/;
 
@@ -35,13 +35,14 @@ export function runDemo(dir: TempDir, args: readonly string[]): Promise<ChildRes
   return runFreely("demo.ts", args, { env: { TMPDIR: dir.path } });
 }
 
-/** Nothing is left. */
+/** Asserts that a folder is empty. */
 export function assertEmpty(dir: TempDir): void {
   assertEquals(Array.from(Deno.readDirSync(dir.path), ({ name }) => name), []);
 }
 
 /**
- * A folder in which the demo makes a smaller file, which takes less long, where that can be had.
+ * A folder in which the demo makes a smaller file, which takes less time, where this machine can
+ * have one.
  */
 export async function littleRoom(): Promise<TempDir> {
   return tmpfsAvailable() ? await mountTmpfs(LITTLE_BYTES) : await tempDir();
@@ -131,7 +132,7 @@ export function assertBeginsWithVerdict(output: string): void {
   assertEquals(lines.shift(), "");
 }
 
-/** Checks what the demo says and leaves behind that makes its own file in this folder. */
+/** Checks what the demo prints and leaves behind when it makes its own file in this folder. */
 export async function checkTemporary(dir: TempDir): Promise<void> {
   const { code, stdout, stderr } = await runDemo(dir, [SHORT]);
   assertEquals(code, 0, stderr);

@@ -172,7 +172,7 @@ Deno.test({
     const { code } = await child.status;
     clearTimeout(timer);
     await keyboard.close();
-    // deno-lint-ignore no-control-regex -- a terminal is told by control sequences
+    // deno-lint-ignore no-control-regex -- control sequences steer a terminal
     assertMatch(shown, /\x1b\[\?25h.*\x1b\[1G\x1b\[2K$/);
     assertEquals(code, 130);
   },

@@ -1,6 +1,6 @@
 /**
- * usage_patterns_long_test.ts: what usage_patterns_test.ts shows of one small example, or of one
- * file, with the others.
+ * usage_patterns_long_test.ts: what usage_patterns_test.ts shows with one small example, or with
+ * one file, for the others.
  *
  * @module
  */

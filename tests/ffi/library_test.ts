@@ -1,7 +1,7 @@
 /**
- * library_test.ts: what is said where a library cannot be opened: one sentence that names one path
- * and the remedy, with all that was tried in its cause. Each case runs in a process of its own,
- * with permissions and limits of its own.
+ * library_test.ts: the error where a library cannot be opened: one sentence that names one path and
+ * the remedy, with all that was tried in its cause. Each case runs in a process of its own, with
+ * permissions and limits of its own.
  *
  * @module
  */
@@ -15,7 +15,7 @@ const MODULE = import.meta.resolve("../../ffi/library.ts");
 const MISSING = ["/nowhere/one.so", "/nowhere/two.so"] as const;
 const REMEDY = "install it";
 
-/** What opening says. */
+/** The error of an opening. */
 interface Refusal {
   readonly name: string;
   readonly message: string;
@@ -23,7 +23,7 @@ interface Refusal {
 }
 
 /**
- * Tells what opening a library says.
+ * Opens a library in a program of its own. @returns the error
  *
  * @param named by the option; null: not named
  * @param candidates where it is looked for
@@ -101,7 +101,7 @@ Deno.test("SharedLibraries.open() of a path that the option names, and that is m
 Deno.test("SharedLibraries.open() without a descriptor left says so", async () => {
   await using dir = await tempDir();
   const path = dir.join("libx.so");
-  // One that the process has not loaded.
+  // A library that the process has not loaded yet.
   await Deno.copyFile(LIBC, path);
   const fill = `const open = []; try { for (;;) open.push(Deno.openSync("/dev/null")); } catch {}`;
   const { message } = await refusal(path, [], { shell: "ulimit -n 64" }, fill);

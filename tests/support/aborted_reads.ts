@@ -34,7 +34,7 @@ interface Outcome {
   changed: number;
 }
 
-/** How it goes. */
+/** What to do. */
 interface Plan {
   readonly fixture: Fixture;
   /** How many reads. */
@@ -44,7 +44,7 @@ interface Plan {
   free(view: Uint8Array<SharedArrayBuffer>): boolean;
 }
 
-/** A view that a read may still be at is refused. */
+/** Frees a view, which is refused while a read may still use it. */
 function tryFree({ aio }: Fixture, view: Uint8Array): boolean {
   try {
     aio.free(view);
@@ -88,7 +88,7 @@ export async function abortAtRandom(plan: Plan): Promise<Outcome> {
   };
   for (let i = 0; i < reads; i += READS_AT_ONCE) {
     await Promise.all(Array.from({ length: READS_AT_ONCE }, read));
-    // Whoever has the memory next keeps what he writes there.
+    // The next owner of the memory must find what it has written there.
     const next = Array.from({ length: READS_AT_ONCE }, () => aio.alloc(BLOCK_BYTES).fill(OWN_BYTE));
     await nextTurn(LATE_MS);
     for (const view of next) {
@@ -111,7 +111,7 @@ async function check(fixture: Fixture, reads: number): Promise<void> {
   assertEquals([backendOf(aio).arena.freeBytes, aio.ios()], [ARENA_BYTES, []], describeSeed(seed));
 }
 
-/** IO that is performed when a test's clock says so: often long after it was aborted. */
+/** Performs the held IO again and again by a timer: often long after it was aborted. */
 export function performNowAndThen({ aio, held }: Fixture): Disposable {
   const timer = setInterval(() => held.performAll(aio), PERFORM_MS);
   return { [Symbol.dispose]: () => clearInterval(timer) };

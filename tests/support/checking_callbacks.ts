@@ -3,7 +3,7 @@
  * has read them, for the option `callbackModules`: every thread loads it.
  *
  * ```text
- * page        │ magic 4 │ block 4 │ checksum 4 │ content 500 │      all zeros: a new page, valid too
+ * page        │ magic 4 │ block 4 │ checksum 4 │ content 500 │     all zeros: a new page, valid too
  * handle data   the block number of each buffer: one page a buffer
  * data byte     CHECK_FLAGS, as the issuer had them when it started the IO
  * error data    │ invalid pages 8 │ index of the first 7 │ zeroed 1 │
@@ -25,7 +25,7 @@ import { contentAt } from "./prng.ts";
 export const CHECKING_MODULES: readonly URL[] = [new URL(import.meta.url)];
 /** Bytes of a page. */
 export const PAGE_BYTES = 512;
-/** What an IO is registered with, so that it does not matter who completes it. */
+/** The flags that an IO is registered with, so that any thread may complete it. */
 export const CHECK_FLAGS = { zeroOnError: 1, zeroDamagedPages: 2 } as const;
 /** What is set in this thread, as PostgreSQL's setting of that name is in a session. */
 export const settings = { zeroDamagedPages: false };

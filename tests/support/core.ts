@@ -35,7 +35,8 @@ export interface Warning {
 }
 
 /**
- * An Aio, a file of {@linkcode FILE_BYTES} bytes opened for reading and writing, and what was said.
+ * An Aio, a file of {@linkcode FILE_BYTES} bytes opened for reading and writing, its warnings and
+ * its log.
  */
 export interface Fixture extends AsyncDisposable {
   readonly aio: Aio;
@@ -164,7 +165,10 @@ export function stateOf(fixture: Fixture, io: number | WaitRef): HandleState {
   return backendOf(fixture.aio).handleOf(typeof io === "number" ? io : io.index).state;
 }
 
-/** Sets a handle's state word, whatever may follow what: to show a call each state. */
+/**
+ * Sets a handle's state word, without regard to the table of transitions, to show a call each
+ * state.
+ */
 export function pokeState(fixture: Fixture, index: number, state: number): void {
   const { control } = backendOf(fixture.aio);
   control.words[control.handleAt(index) + HANDLE.state] = state;

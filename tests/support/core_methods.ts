@@ -203,9 +203,9 @@ export function methodsFor(method: string): readonly IoMethod[] {
 }
 
 /**
- * A held method that behaves as a ring of the kernel's would where the IO takes no time: who waits
- * for an IO ends it, and who looks for completions of its own thread takes all that there are.
- * Submitting rings the thread's own doorbell, as such a ring does.
+ * A held method that behaves like a ring of the kernel whose IO takes no time: a wait for an IO
+ * ends it, and a look for completions of the own thread takes all that there are. Submitting rings
+ * the thread's own doorbell, as such a ring does.
  */
 export class LookedAtMethod extends HeldMethod {
   readonly #submitted = new Set<AioHandle>();
@@ -229,7 +229,7 @@ export class LookedAtMethod extends HeldMethod {
     for (const own of this.#submitted) this.#letGo(backend, own);
   }
 
-  /** Several threads may look at one IO: only who has claimed it performs it. */
+  /** Several threads may look at one IO: only the one that claims it performs it. */
   #letGo(backend: MethodBackend, handle: AioHandle): void {
     this.#submitted.delete(handle);
     if (backend.claim(handle)) backend.performSynchronously(handle);
@@ -285,7 +285,7 @@ export async function openMethod(
   };
 }
 
-/** The same method, which leaves how much each submit took. */
+/** The same method, which also keeps how many IOs each submit took. */
 function countSubmissions(method: IoMethod, submissions: number[]): IoMethod {
   return {
     ...method,

@@ -1,6 +1,6 @@
 /**
  * file_model.ts: random reads, writes and truncations, many at once, against a model in memory. The
- * seed is told where they differ.
+ * error shows the seed where they differ.
  *
  * @module
  */

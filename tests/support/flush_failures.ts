@@ -1,5 +1,5 @@
 /**
- * flush_failures.ts: how tests of failed flushes see to it that one fails, and what it must say.
+ * flush_failures.ts: how tests make a flush fail, and what its error must say.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { AioFile } from "../../storage/mod.ts";
 import type { Fixture } from "./core.ts";
 import { errorOf } from "./system_errors.ts";
 
-/** Where the answer of the system is replaced. */
+/** Where a hook replaces the system's answer. */
 export const POINT = "aio-process-completion-before-shared";
 
 /** What the message of a failed flush ends with. */

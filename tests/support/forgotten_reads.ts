@@ -1,6 +1,6 @@
 /**
- * forgotten_reads.ts: the checks that io_uring_lifetime_test.ts makes with few forgotten reads, and
- * io_uring_lifetime_long_test.ts with many: see uring_program.ts.
+ * forgotten_reads.ts: the checks that lifetime_test.ts of io_uring makes with few forgotten reads,
+ * and lifetime_long_test.ts with many: see uring_program.ts.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { HANDLES, READ_BYTES, type UringReport, type UringTask } from "./rings/u
 const PROGRAM = new URL("./rings/uring_program.ts", import.meta.url).href;
 const TIME_LIMIT_MS = 120_000;
 
-/** In a process of its own, which has to end by itself. */
+/** Runs the program in a process of its own, which has to end by itself. */
 export async function runForgotten(
   task: UringTask,
   form: RingForm,

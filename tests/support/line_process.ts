@@ -1,6 +1,6 @@
 /**
  * line_process.ts: another Deno process that a test talks with by lines: it says what happened, and
- * is told what to do, so that no test needs a clock.
+ * does what the test says, so that no test needs a clock.
  *
  * @module
  */

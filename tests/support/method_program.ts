@@ -42,7 +42,8 @@ function sourceOf(body: string): string {
  *
  * @param name what is shown, in words
  * @param prepare is called once, with a folder that is there while the program runs
- * @param check gets the lines that the program printed for the method, the folder's path, and the method
+ * @param check gets the lines that the program printed for the method, the folder's path, and the
+ *   method
  * @param isPossible whether the machine has what the program needs beside the method
  */
 export function testMethodProgram(

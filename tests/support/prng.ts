@@ -1,6 +1,6 @@
 /**
- * prng.ts: random numbers that a printed seed repeats. `AIO_TEST_SEED=<number>` gives the seed of
- * a run; without it one is drawn. Wherever it is drawn or a seeded check fails, it is told.
+ * prng.ts: random numbers that a printed seed repeats. `AIO_TEST_SEED=<number>` gives the seed of a
+ * run; without it one is drawn, and printed. A seeded check that fails names its seed.
  *
  * @module
  */
@@ -34,7 +34,7 @@ export function describeSeed(seed: number): string {
   return `repeat with ${SEED_VARIABLE}=${seed}`;
 }
 
-/** The seed of this run: from the environment, or drawn once and then told on standard error. */
+/** The seed of this run: from the environment, or drawn once and printed on standard error. */
 export function testSeed(): number {
   if (runSeed !== undefined) return runSeed;
   const given = Deno.env.get(SEED_VARIABLE);
@@ -130,7 +130,7 @@ export async function withPrng<T>(
 
 /**
  * Fills a view with the content of an endless made-up file. Each byte depends on the seed and on
- * its position only, so that any part of the file can be told without making the rest.
+ * its position only, so any part of the file can be made without the rest.
  */
 export function fillContent(view: Uint8Array, seed: number, offset: number): void {
   const key = mix32(seed ^ GOLDEN);

@@ -10,7 +10,7 @@ import { type ChildOptions, type ChildResult, runChild } from "./temp.ts";
 
 /** The library, as a program anywhere on this machine imports it. */
 export const LIBRARY_URL = import.meta.resolve("../../mod.ts");
-/** The same of what there is to say of methods. */
+/** The module about methods, likewise. */
 export const METHODS_URL = import.meta.resolve("../../methods/mod.ts");
 
 /** How {@linkcode runProgram} runs. */

@@ -56,7 +56,7 @@ export async function tempFile(text = "hello"): Promise<TempFile> {
   return { path, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
 }
 
-/** Writes a file of `bytes` bytes whose content `contentAt(seed, offset, length)` tells. */
+/** Writes a file of `bytes` bytes with the content of `contentAt(seed, offset, length)`. */
 export async function writeRandomFile(path: string, bytes: number, seed: number): Promise<void> {
   using file = await Deno.open(path, { write: true, create: true, truncate: true });
   const chunk = new Uint8Array(Math.min(bytes, WRITE_CHUNK_BYTES));
@@ -134,7 +134,7 @@ async function mountFileSystem(type: string, options: string): Promise<TempDir> 
   };
 }
 
-/** A file may be let go of a moment after its close: busy is asked again, then told. */
+/** The kernel may let go of a file a moment after its close: tries a few times before it throws. */
 async function unmount(path: string): Promise<void> {
   for (let attempt = 1;; attempt++) {
     const { success, stderr } = runSync("umount", [path]);

@@ -1,6 +1,6 @@
 /**
- * work_clock.ts: a clock that stands still but for work that a test makes up, so that what the
- * library measures is known to the test.
+ * work_clock.ts: a clock that moves only by the work that a test makes up, so that the test knows
+ * what the library measures.
  *
  * @module
  */

@@ -56,7 +56,7 @@ function sortedLines(text: string): string[] {
   return text.split("\n").sort();
 }
 
-/** The lines of errors in what was printed. */
+/** How many lines of errors were printed. */
 export function errorCount(result: ChildResult): number {
   return result.stderr.split("\n").filter((line) => line !== "").length;
 }

@@ -15,10 +15,10 @@ const CHECKSUM_WORD = 2;
 const RUN_PAGES = 128;
 const FIRST_BLOCK = 640;
 const BLOCKS_BEFORE = 262_144;
-/** Far more than it takes for workers to be started. */
+/** Far more attempts than it takes until workers have started. */
 const ATTEMPTS_MAX = 2000;
 
-/** Pages with right checksums in shared memory, but for those at some places. */
+/** Pages with right checksums in shared memory, except at some places. */
 function runWithBadPages(badIndexes: number[]): PageRun {
   const bytes = new Uint8Array(new SharedArrayBuffer(RUN_PAGES * PAGE_BYTES));
   const words = new Uint32Array(bytes.buffer);

@@ -283,7 +283,7 @@ export function assertIsError<E extends Error = Error>(
   );
 }
 
-/** What `assertThrows` and `assertRejects` were asked to check, read from their overloads. */
+/** What a call of `assertThrows` or `assertRejects` checks, read from its overload. */
 interface Expectation<E extends Error> {
   ErrorClass?: Constructor<E>;
   msgIncludes?: string;
@@ -372,7 +372,7 @@ export function fail(msg?: string): never {
   throwFailure("Failed assertion", msg);
 }
 
-/** Fails as a place was reached that cannot be. */
+/** Fails, as a place was reached that should be out of reach. */
 export function unreachable(reason?: string): never {
   throwFailure("Unreachable", reason);
 }

@@ -19,9 +19,11 @@ export class AssertionError extends Error {
 /** Every typed array, over an `ArrayBuffer` or a `SharedArrayBuffer`. */
 type TypedArray = ArrayBufferView & ArrayLike<number | bigint>;
 
-/** From this many elements on, a difference is told by its index and not by a diff. */
+/** From this many elements on, a message shows the index of a difference and not a diff. */
 const DIFF_ELEMENTS_MAX = 64;
-/** From this many characters on, Node's diff is not asked for: its time grows with the square. */
+/**
+ * From this many characters on, a message has no diff of Node's: its time grows with the square.
+ */
 const DIFF_CHARACTERS_MAX = 20_000;
 
 /** Fails an assertion, with what the test says about it. */

@@ -55,7 +55,7 @@ export interface Poll {
   readonly ended: Promise<number>;
 }
 
-/** Writes down the sleeps of this thread's pump, and has them last long. */
+/** Writes down the sleeps of this thread's pump, and makes them last long. */
 export class PollWatch implements Disposable {
   /** All that have begun. */
   readonly polls: Poll[] = [];
@@ -178,7 +178,7 @@ export class Signal {
     this.#await(1);
   }
 
-  /** In the other thread: blocks until it is told. */
+  /** In the other thread: blocks until {@linkcode Signal.tell}. */
   awaitTold(): void {
     this.#await(0);
   }
@@ -199,7 +199,7 @@ export class Signal {
   }
 }
 
-/** What the Worker can be asked. */
+/** What a test can ask of the Worker. */
 export type BellAsk =
   | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken }
@@ -210,14 +210,14 @@ export type BellAsk =
   | { what: "read" | "stage" | "submit" | "untilParked" | "close" }
   | { what: "claim" | "perform" | "await"; ref: WaitRef }
   | { what: "ring" | "reap"; id: number }
-  /** Blocks until it is told, and a moment longer if need be. */
+  /** Blocks until the signal, then for `delayMs`, and does `ask`. */
   | { what: "whenTold"; signal: SharedArrayBuffer; delayMs: number; ask: BellAsk };
 
 const MODULE = new URL("./bells_worker.ts", import.meta.url);
 
 /**
- * A Worker of one test, attached to its Aio. It is closed with the scope, and its thread ends if it
- * is its own.
+ * A Worker of one test, attached to its Aio. At the end of its scope it closes, and its thread ends
+ * unless it is shared.
  */
 export class BellWorker implements AsyncDisposable {
   readonly #thread: AskedThread<BellAsk>;
@@ -309,7 +309,7 @@ export interface StageOptions {
   readonly isLong?: (timeoutMs: number) => boolean;
   /** Handles of each backend; default: 8. */
   readonly maxConcurrency?: number;
-  /** Longest doze; default: 0, as most is about sleeping. */
+  /** Longest doze; default: 0, as most tests are about sleeping. */
   readonly dozeMicroseconds?: number;
 }
 
@@ -318,7 +318,7 @@ export interface StageOptions {
  * start than they do. Called while the tests are registered.
  *
  * @param count most Workers of a test
- * @returns opens a stage; at its end everybody who still sleeps is woken
+ * @returns opens a stage; at its end every thread that still sleeps is woken
  */
 export function shareStages(count: number): (options?: StageOptions) => Promise<Stage> {
   const first: BellAsk = { what: "begin" };

@@ -1,6 +1,6 @@
 /**
- * bells_worker.ts: the Worker of `bells.ts`. It attaches with the token it is sent, does one thing
- * a message, and can be told to ring less than it should.
+ * bells_worker.ts: the Worker of `bells.ts`. It attaches with the token of a message, does one
+ * thing a message, and rings less than it should if a message says so.
  *
  * @module
  */

@@ -13,13 +13,13 @@ import type { Aio } from "../../../mod.ts";
 import { HANG_MS, hangs } from "../patience.ts";
 import { replace, SILENCE_MS } from "./bells.ts";
 
-/** Has this thread never sleep while its own IO is in flight, but doze. */
+/** Makes this thread doze, and never sleep, while its own IO is in flight. */
 export function stayAwake(): Disposable {
   return replace(DozeBound.prototype, "left", () => 1);
 }
 
 /**
- * Has every doze of this thread last long, and says how each ended: over 0 by a bell or a
+ * Makes every doze of this thread last long, and keeps how each ended: over 0 by a bell or a
  * descriptor.
  */
 export class DozeWatch implements Disposable {
@@ -62,7 +62,7 @@ export async function findRest(aio: Aio): Promise<number> {
   }
 }
 
-/** Has this thread know what it rests in, or not. */
+/** Sets the descriptor that this thread takes for what it rests in; -1: it knows of none. */
 export function knowRest(fd: number): Disposable {
   const before = Object.getOwnPropertyDescriptor(RestPoll.prototype, "fd")!;
   Object.defineProperty(restPoll, "fd", { configurable: true, get: () => fd });

@@ -22,7 +22,7 @@ import {
 } from "./deaths.ts";
 
 const READ_BYTES = 64;
-/** Of those in {@linkcode HOLDINGS} that are the same each time. */
+/** Those of {@linkcode HOLDINGS} that are the same each time. */
 export const CASES: readonly Holding[] = HOLDINGS.filter((holding) =>
   holding !== "attach" && holding !== "anything"
 );
@@ -60,14 +60,14 @@ async function runDeathWhile(fixture: Fixture, fate: Fate, view: Uint8Array): Pr
 
 async function assertAllBack(fixture: Fixture, start: AioBelongings): Promise<void> {
   const { aio, file } = fixture;
-  // Both locks can be had, though a dead thread may hold them.
+  // Both locks can be taken, though a dead thread may have held them.
   aio.free(aio.alloc(READ_BYTES));
   await (await aio.openFile(file.path)).close();
   await untilReaped(fixture);
   assertEquals(aioBelongingsOf(fixture.aio), start);
 }
 
-/** Registers that a thread ends in one way in the middle of something. */
+/** Registers a test in which a thread ends in one way in the middle of something. */
 export function testDeathIn(holding: Holding, way: Way): void {
   Deno.test(`held: ${way} in the middle of ${holding}: nobody hangs, nothing is lost`, async () => {
     await using fixture = await openMortal();
@@ -84,7 +84,7 @@ export function testDeathIn(holding: Holding, way: Way): void {
   });
 }
 
-/** Registers that a thread ends in one way while it takes over from another one. */
+/** Registers a test in which a thread ends in one way while it takes over from another one. */
 export function testDeathOfReaper(way: Way): void {
   Deno.test(`held: ${way} in the middle of taking over from another: a third one does`, async () => {
     await using fixture = await openMortal();

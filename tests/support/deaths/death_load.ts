@@ -23,7 +23,7 @@ export const SLOTS_PER_LANE = 20;
 /** Words of the mailbox that a wait reference takes: index + 1, generation. */
 const SLOT_WORDS = 2;
 const LANE_WORDS = 4;
-/** In the first of them, beside 0 and 1. */
+/** The value of a lane's first word, beside 0 and 1, if its Worker was cut. */
 const CUT = 2;
 /** A turn of the event loop that takes longer is late. */
 const TURN_MS = 10;
@@ -60,7 +60,9 @@ export class Mailbox {
     return isWhole ? { index, generation } : null;
   }
 
-  /** Whether the Worker is in the middle of what it is to die in; it lives on if it cannot. */
+  /**
+   * Says whether the Worker is in the middle of what it must die in; if it cannot die, it lives on.
+   */
   setHolding(lane: number, isHolding: boolean): void {
     Atomics.store(this.#words, lane * LANE_WORDS, isHolding ? 1 : 0);
   }
@@ -70,8 +72,9 @@ export class Mailbox {
   }
 
   /**
-   * The Worker is about to be cut in mid-function, which is not the end: what is left of it can run
-   * for another turn of the event loop, or be cut there once more, with its own lists half-way.
+   * Says that the Worker is about to be cut in mid-function, which is not the end: what is left of
+   * it can run for another turn of the event loop, or be cut there once more, with its own lists
+   * half-way.
    */
   setCut(lane: number): void {
     Atomics.store(this.#words, lane * LANE_WORDS, CUT);
@@ -81,7 +84,7 @@ export class Mailbox {
     return Atomics.load(this.#words, lane * LANE_WORDS) === CUT;
   }
 
-  /** Another Worker begins its life. */
+  /** Makes a lane ready for another Worker. */
   begin(lane: number): void {
     this.setHolding(lane, false);
     Atomics.store(this.#words, lane * LANE_WORDS + 1, 0);
@@ -89,7 +92,8 @@ export class Mailbox {
   }
 
   /**
-   * The Worker runs. Said here and not in a message: one that ends at once may take those with it.
+   * Says that the Worker runs. A message would not do: a Worker that ends at once may take its
+   * messages with it.
    */
   setThreadId(lane: number, threadId: number): void {
     Atomics.store(this.#words, lane * LANE_WORDS + 3, threadId);
@@ -100,18 +104,18 @@ export class Mailbox {
     return Atomics.load(this.#words, lane * LANE_WORDS + 3);
   }
 
-  /** The main thread has called `terminate()`. */
+  /** Says that the main thread has called `terminate()`. */
   setTerminated(lane: number): void {
     Atomics.store(this.#words, lane * LANE_WORDS + 1, 1);
     Atomics.notify(this.#words, lane * LANE_WORDS + 1);
   }
 
-  /** Blocks until the main thread has, or the time is over. */
+  /** Blocks until the main thread has called `terminate()`, or the time is over. */
   awaitTerminated(lane: number, timeLimitMs: number): void {
     Atomics.wait(this.#words, lane * LANE_WORDS + 1, 0, timeLimitMs);
   }
 
-  /** A thread dies so that a descriptor cannot be closed any more. */
+  /** Counts a thread that dies in such a way that a descriptor cannot be closed any more. */
   noteLoss(): void {
     Atomics.add(this.#words, MAIN_LANE * LANE_WORDS, 1);
   }
@@ -120,7 +124,7 @@ export class Mailbox {
     return Atomics.load(this.#words, MAIN_LANE * LANE_WORDS);
   }
 
-  /** The longest wait of a thread until now. */
+  /** Keeps the longest wait of a thread. */
   noteWait(lane: number, ms: number): void {
     const at = lane * LANE_WORDS + 2;
     if (ms > Atomics.load(this.#words, at)) Atomics.store(this.#words, at, Math.ceil(ms));
@@ -242,7 +246,7 @@ export class Load {
     }
   }
 
-  /** The kernel performs; who looks takes what it has done. */
+  /** The kernel performs IO; a look takes what the kernel has done. */
   #lookAtOthers(): void {
     const { aio, mailbox, lane: own } = this.#parts;
     if (own !== MAIN_LANE && mailbox.isCut(own)) return;

@@ -1,12 +1,12 @@
 /**
- * death_worker.ts: a Worker of `deaths.ts`: it takes part in the load, and ends when and as it was
- * told.
+ * death_worker.ts: a Worker of `deaths.ts`: it takes part in the load, and ends when and how its
+ * order says.
  *
  * `terminate()` does not cut a thread that is busy: it ends when it comes back to its event loop.
- * So one that is to be terminated asks for it and goes to sleep there, in the middle of what it is
- * at. It must not sleep for long: the main thread may be blocked by just that, and could never
- * terminate it. It lets go then, and tries again. In the middle of a function there is no event
- * loop, so once it was terminated there it ends itself.
+ * So a Worker that has to be terminated asks for that, and waits in its event loop in the middle of
+ * what it holds. It must not wait for long: the main thread may be blocked by just that, and could
+ * never terminate it. It lets go then, and tries again. In the middle of a function there is no
+ * event loop, so there it ends itself once the main thread has called `terminate()`.
  *
  * @module
  */
@@ -47,7 +47,7 @@ const RUNG = 2;
 const NO_FD = -1;
 const ATOMICS = ["load", "store", "add", "or", "exchange", "compareExchange", "notify"] as const;
 
-// What is told of an uncaught exception is one line then.
+// Deno prints one line about an uncaught exception then.
 Error.stackTraceLimit = 0;
 
 /** How this thread ends. */
@@ -63,7 +63,7 @@ class End {
     this.#random = new Prng(order.seed + 1);
   }
 
-  /** In the middle of whatever function runs. */
+  /** Ends it in the middle of whatever function runs. */
   atOnce(): void {
     // A cut ends a microtask, not always the turn of the event loop, and there is no second one.
     if (this.#isEnding) return;
@@ -81,8 +81,8 @@ class End {
   }
 
   /**
-   * Right after one of the next atomic operations, whichever part of the library is at it: between
-   * any two of its stores that other threads go by.
+   * Ends it right after one of the next atomic operations, in whatever part of the library: between
+   * any two stores that other threads rely on.
    *
    * @param max how many of them there may be before
    */
@@ -102,14 +102,14 @@ class End {
 
   #afterOperation(args: readonly unknown[]): void {
     const [, , first, second] = args;
-    // A bell that will never ring (doorbell.ts), a descriptor that only this thread knew
+    // A bell that will never ring (doorbell.ts), or a descriptor that only this thread knew
     // (file_table.ts).
     if ((first === PARKED && second === RUNG) || first === NO_FD) this.#mailbox.noteLoss();
     this.atOnce();
   }
 }
 
-/** Gives back what the Worker was to die with. */
+/** Gives back what the Worker holds to die with. */
 type LetGo = () => void;
 
 interface LifeParts {
@@ -138,7 +138,8 @@ class Life {
     this.#aio = aio;
     this.#held = held;
     const { lane, seed, holding, reaps } = order;
-    // Every other one has a descriptor of its own, but if it may end before anybody knows of it.
+    // Every other Worker has a descriptor of its own, unless it may end before any thread knows of
+    // it.
     const isAttaching = seed % 2 === 0 || holding === "attach";
     const file = isAttaching ? aio.attachFile(order.file) : aio.openFileSync(order.file.path);
     this.#load = new Load({ aio, file, held, mailbox, lane, seed, blocks: true });
@@ -149,7 +150,7 @@ class Life {
     backend.reapDead = reaps ? timed : () => {};
   }
 
-  /** Without a load: one read into that memory, of which it shows the others, and the end. */
+  /** Without a load: starts one read into that memory, shows it to the others, and ends. */
   runAlone(view: Uint8Array): void {
     const { holding, lane } = this.#order;
     const backend = backendOf(this.#aio);
@@ -168,7 +169,7 @@ class Life {
 
   async run(): Promise<void> {
     const { way, holding, lane } = this.#order;
-    // At any moment then: the main thread decides when.
+    // It may end at any moment: the main thread decides when.
     if (way === "terminate" && holding === "nothing") this.#mailbox.setHolding(lane, true);
     for (let task = 0; task < TASKS; task++) {
       this.#load.issue(task, this.#views[task]!, () => this.#age());
@@ -202,7 +203,7 @@ class Life {
     else this.#die(letGo);
   }
 
-  /** Others are to wait for what is staged. */
+  /** Dies once another thread waits for what is staged, or after some looks. */
   #dieOnceAwaited(letGo: LetGo, looks = 0): void {
     const { words } = backendOf(this.#aio).control;
     const ref = this.#mailbox.read(this.#order.lane, TASKS)!;
@@ -225,7 +226,7 @@ class Life {
     }, HOLD_MS_MAX);
   }
 
-  /** Takes what the thread is to die with; null: it cannot be had now. */
+  /** Takes what the thread must die with; null: that is not possible now. */
   #take(): LetGo | null {
     switch (this.#order.holding) {
       case "handle":
@@ -268,7 +269,7 @@ class Life {
     const { libc, control } = backend;
     const threadId = libc.threadId();
     lock(control.words, at, threadId, (id) => libc.isThreadAlive(id));
-    // It would take the same lock.
+    // It would lock the same word.
     const { reapDead } = backend;
     backend.reapDead = () => {};
     return () => {
@@ -277,7 +278,7 @@ class Life {
     };
   }
 
-  /** Of others, if any has IO that can be claimed, else of its own. */
+  /** Claims an IO of another thread, if there is one, else one of its own. */
   #takeClaim(): LetGo | null {
     const backend = backendOf(this.#aio);
     const { handleCount, handlesPerBackend } = backend.control;
@@ -295,7 +296,7 @@ async function attach(order: DeathOrder, held: HeldMethod): Promise<Aio> {
     try {
       return await Aio.attach(order.token, {}, mortalMethods(order.token.method, held));
     } catch (error) {
-      // While another thread takes over from the dead one whose slot it is to be.
+      // Busy: another thread still takes over from the dead one in that slot.
       if (!(error instanceof Deno.errors.Busy)) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, BUSY_RETRY_MS));

@@ -49,7 +49,7 @@ export interface Fate {
   readonly seed: number;
 }
 
-/** What a Worker is told. */
+/** The order of a Worker. */
 export interface DeathOrder extends Fate {
   readonly token: AioToken;
   readonly file: FileToken;
@@ -65,7 +65,7 @@ export interface DeathOrder extends Fate {
 /** What a Worker says when it may be terminated. */
 export const TERMINATE = "terminate";
 
-/** What an uncaught exception says that was meant to be one. */
+/** The message of an uncaught exception that is planned. */
 export const THE_END = "The end of this Worker, as planned";
 
 const READ_BYTES = 64;
@@ -87,7 +87,7 @@ export function mortalMethods(method: string, held: HeldMethod): readonly IoMeth
 }
 
 /**
- * Opens an Aio for such Workers: with the callback that ends a thread, and IO that anybody
+ * Opens an Aio for such Workers: with the callback that ends a thread, and IO that any thread
  * completes.
  */
 export async function openMortal(
@@ -106,8 +106,8 @@ export async function openMortal(
 }
 
 /**
- * Every way to end in the middle of everything, each about as often, in random order. So many as
- * there are things have each thing once, and each way, too.
+ * Every way to end in the middle of everything, each about as often, in random order. If the count
+ * is that of the things, each thing comes once, and so does each way.
  */
 export function randomFates(
   count: number,
@@ -132,7 +132,7 @@ export class MortalWorker {
   readonly #lane: number;
   #hasFailed = false;
 
-  /** @param settings what of its orders is not its fate */
+  /** @param settings the parts of its order beside its fate */
   constructor(
     fixture: Fixture,
     fate: Fate,
@@ -164,7 +164,7 @@ export class MortalWorker {
     return `${this.#fate.way} ${this.#fate.holding}`;
   }
 
-  /** Whether it is in the middle of what it is to end in, or was when it did. */
+  /** Whether it is in the middle of what it must end in, or was when it ended. */
   get isHolding(): boolean {
     return this.#mailbox.isHolding(this.#lane);
   }
@@ -187,7 +187,7 @@ export class MortalWorker {
 
   /** Resolves when it is in the middle of that. */
   async untilHolding(): Promise<void> {
-    await this.#until(() => this.isHolding, "it comes to nothing");
+    await this.#until(() => this.isHolding, "it never comes to hold anything");
   }
 
   /** Resolves when its thread has ended. */
@@ -240,7 +240,8 @@ export class Deaths {
     this.#reaps = reaps;
     const loadSeed = this.#random.uint32();
     this.load = new Load({ aio, file, held, mailbox, lane: MAIN_LANE, seed: loadSeed, blocks });
-    // Before any Worker lives: a lock that one holds until it is terminated would be waited for.
+    // Taken before any Worker lives: this would wait for a lock that one holds until it is
+    // terminated.
     this.#views = Array.from({ length: MAIN_TASKS }, () => aio.alloc(READ_BYTES));
   }
 
@@ -286,14 +287,14 @@ export class Deaths {
     const left = [...fates];
     const runLane = async (lane: number) => {
       for (let fate = left.pop(); fate !== undefined; fate = left.pop()) {
-        // It may have been terminated a moment before or after it was in the middle of it.
+        // It may have been terminated a moment before or after it was in the middle of that.
         if (!await this.#live(lane, fate)) left.push({ ...fate, seed: this.#random.uint32() });
       }
     };
     await Promise.all(Array.from({ length: lanes }, (_, lane) => runLane(lane)));
   }
 
-  /** @returns whether it died in the middle of what it was to */
+  /** @returns whether it died in the middle of what its fate says */
   async #live(lane: number, fate: Fate): Promise<boolean> {
     const settings = { mailbox: this.mailbox, lane, reaps: this.#reaps };
     const at = performance.now();
@@ -312,7 +313,7 @@ export class Deaths {
   }
 }
 
-/** All who died are taken over from, with nobody but the main thread alive. */
+/** Waits until all dead threads are taken over from, and only the main thread is left. */
 export async function untilReaped({ aio }: Fixture): Promise<void> {
   await until(() => {
     backendOf(aio).reapDead();

@@ -31,10 +31,11 @@ interface DeathsPlan {
   readonly holdings: readonly Holding[];
 }
 
-/** So many before, for what only the first ones take. */
+/** So many deaths come before, for what only the first ones take. */
 const WARM_UP_DEATHS = 4;
 /**
- * In units of what passes before the library asks who lives: about a second on a machine at rest.
+ * In units of the time after which the library looks which threads live: about a second on a
+ * machine at rest.
  */
 const PATIENCES_MAX = 10;
 /** An event loop has a Worker take over, and that one may die, too. */
@@ -121,13 +122,13 @@ export interface DeathsOf {
 /** Registers the check for each method, with so many deaths. */
 export function testDeaths(plans: Readonly<Record<MortalMethod, DeathsOf>>): void {
   const held = { method: "held", holdings: HOLDINGS, ...plans.held } as const;
-  // What the kernel has is nothing that a thread could perform by itself.
+  // No thread can claim IO that the kernel has.
   const holdings = HOLDINGS.filter((one) => one !== "claim");
   const ioUring = { method: "io_uring", holdings, ...plans.io_uring } as const;
   for (const plan of [held, ioUring]) {
     Deno.test({
       name:
-        `${plan.method}: ${plan.deaths} threads die in the middle of everything, who waits goes on`,
+        `${plan.method}: ${plan.deaths} threads die in the middle of everything, whoever waits goes on`,
       ignore: METHODS_UNDER_TEST.some(({ name, ignore }) => name === plan.method && ignore),
       fn: () => checkDeaths(plan),
     });

@@ -35,7 +35,7 @@ async function run(command: string, ...args: string[]): Promise<void> {
 }
 
 /**
- * Makes a disk that works until it is told to fail. Only where {@linkcode failingDiskAvailable}
+ * Makes a disk that works until a test calls `fail()`. Only where {@linkcode failingDiskAvailable}
  * says so.
  */
 export async function makeFailingDisk(): Promise<FailingDisk> {
@@ -45,7 +45,7 @@ export async function makeFailingDisk(): Promise<FailingDisk> {
   await Deno.mkdir(path!);
   using file = await Deno.open(image!, { write: true, create: true });
   await file.truncate(IMAGE_BYTES);
-  // Without a journal, as the file system would end with that.
+  // Without a journal, as the file system would fail with it.
   await run("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", image!);
   await run("mount", "-o", "loop", image!, path!);
   made.defer(() => run("umount", path!));

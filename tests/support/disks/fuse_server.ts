@@ -228,7 +228,7 @@ export class FuseServer implements AsyncDisposable {
     return this.#order(`fail ${operation} ${errno}`);
   }
 
-  /** Fails an operation the next time only, as the kernel tells lost write-back. */
+  /** Fails an operation the next time only, as the kernel reports lost write-back only once. */
   failOnce(operation: FuseOperation, errno: number): Promise<void> {
     return this.#order(`failOnce ${operation} ${errno}`);
   }
@@ -247,9 +247,9 @@ export class FuseServer implements AsyncDisposable {
 }
 
 /**
- * One for the tests of a file, as `shared.ts` has it.
+ * Shares one file system among the tests of a file (shared.ts).
  *
- * @returns for one test: it holds up and fails nothing
+ * @returns gives it to one test, when it holds up and fails nothing
  */
 export function shareFuse(): () => Promise<FuseServer> {
   const serverOf = shareAmongTests(FuseServer.start, fuseAvailable());

@@ -44,8 +44,8 @@ export class Leaseholder implements AsyncDisposable {
   /**
    * Starts it, and waits until it holds the lease.
    *
-   * @param path nobody else may have it open
-   * @param mode when it lets go, once it is asked to
+   * @param path no other process may have it open
+   * @param mode when it lets go, once the kernel asks for that
    */
   static async start(path: string, mode: "at once" | "when told"): Promise<Leaseholder> {
     const holder = new Leaseholder(path, mode);
@@ -55,7 +55,7 @@ export class Leaseholder implements AsyncDisposable {
     throw new Error(`The lease was ${line}`);
   }
 
-  /** What it says next: "asked" when it is asked to let go. */
+  /** What it says next: "asked" when the kernel asks it to let go. */
   nextLine(): Promise<string> {
     return this.#process.nextLine();
   }

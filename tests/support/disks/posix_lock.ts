@@ -7,7 +7,7 @@
 import { LIBC_CANDIDATES } from "../../../ffi/libc_paths.ts";
 
 const F_SETLK = 6;
-/** Asks for a lock as another open file would, to which those of this process are strangers. */
+/** Looks for a lock as another open file would, which the locks of this process keep out. */
 const F_OFD_GETLK = 36;
 const F_WRLCK = 1;
 const FLOCK_BYTES = 32;
@@ -24,7 +24,7 @@ function openLibrary(): Deno.DynamicLibrary<typeof SYMBOLS> {
     try {
       return Deno.dlopen(path, SYMBOLS);
     } catch {
-      // The next spelling.
+      // Try the next spelling.
     }
   }
   throw new Error("There is no C library");
@@ -59,7 +59,7 @@ export class PosixLock implements Disposable {
     if (this.#library.symbols.fcntl(this.#asking, F_OFD_GETLK, flock) !== 0) {
       throw new Error("Cannot ask for the lock");
     }
-    // What is in the way, or that nothing is.
+    // The kernel says which lock is in the way, or that none is.
     return new DataView(flock.buffer).getInt16(0, true) === F_WRLCK;
   }
 

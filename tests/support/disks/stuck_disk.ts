@@ -16,7 +16,7 @@ export type DiskType = "ext4" | "xfs";
 
 /** XFS wants that much; the image is sparse. */
 const IMAGE_BYTES = 320 * 1024 * 1024;
-/** A test that is stuck itself is let go after that: it hangs. */
+/** After so long the disk goes on, even for a test that is stuck itself: that test hangs. */
 const LIMIT_S = HANG_MS / 1000;
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"] as const;
 
@@ -99,12 +99,12 @@ export async function makeDisk(type: DiskType): Promise<Disk> {
   };
 }
 
-/** One for the tests of a file, which each use names of their own on it: as `shared.ts` has it. */
+/** Shares a disk among the tests of a file (shared.ts); each uses names of its own on it. */
 export function shareDisk(type: DiskType): () => Disk {
   return shareAmongTests(() => makeDisk(type), diskAvailable(type));
 }
 
-/** Another process thaws it: when it is told to, when this one ends, or when the limit is over. */
+/** Another process thaws it: at `thaw()`, when this one ends, or when the limit is over. */
 async function freeze(path: string): Promise<Frozen> {
   const text = `
     fsfreeze -f "$1" && echo frozen
@@ -131,7 +131,7 @@ async function freeze(path: string): Promise<Frozen> {
   };
 }
 
-/** Whether any thread of a process, or of the kernel's for it, waits for a disk. */
+/** Whether a thread of a process, or one that the kernel runs for it, waits for a disk. */
 export function isStuck(pid: number): boolean {
   const threads = `/proc/${pid}/task`;
   return [...Deno.readDirSync(threads)].some(({ name }) => {
@@ -147,13 +147,16 @@ export function isStuck(pid: number): boolean {
 export interface InnerDevice extends AsyncDisposable {
   /** Its path. */
   readonly path: string;
-  /** With its disk frozen: has it stand still as a whole, as it waits for a write of its own. */
+  /**
+   * With its disk frozen: makes the device stand still as a whole, as it waits for a write of its
+   * own.
+   */
   stick(): Promise<void>;
 }
 
 /**
- * Makes one of a file with content, none of which is in memory. The content of its last page is
- * lost.
+ * Makes a block device of a file whose content is not in memory. `stick()` loses the content of the
+ * last page.
  */
 export async function makeInnerDevice(content: string, bytes: number): Promise<InnerDevice> {
   const path = await run("losetup", "--find", "--show", content);

@@ -30,7 +30,7 @@ const PAUSES_MIN = 4;
 export class LoopWatch implements Disposable {
   /** How often it came around. */
   turns = 0;
-  /** The longest it did not, in ms. */
+  /** The longest time without a turn, in ms. */
   longestMs = 0;
   readonly since = performance.now();
   #last = this.since;
@@ -76,7 +76,7 @@ function startWrites(files: readonly AioFile[], count: number): Promise<number>[
 /**
  * Opens an Aio and writes in it; with `stand` the disk stands still meanwhile.
  *
- * @returns its longest pause
+ * @returns the event loop's longest pause
  */
 async function write(
   path: string,

@@ -1,10 +1,10 @@
 /**
- * fuzz_held.ts: the method that the random tests hold IO with: who waits for an IO ends it, or
- * another one first; who looks for one ends it now and then; and a step of the test ends any of
- * them.
+ * fuzz_held.ts: the method that the random tests hold IO with: a wait for an IO ends it, unless
+ * another thread does so first; a look for one ends it now and then; and a step of the test ends
+ * any of them.
  *
- * What is held has its number in the handle's word for the method, and it is gone before the IO is
- * over. So a thread that comes late never takes an IO for held that is executed in its start call.
+ * A held IO has its number in the handle's word for the method, and the number is gone before the
+ * IO is over. So a thread that comes late never takes an IO for held that its start call executes.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export class RandomlyHeld extends HeldMethod {
 
   override submit(backend: MethodBackend, staged: readonly AioHandle[], count: number): number {
     const { words } = backend.control;
-    // The first number is 1.
+    // The first number is 1, as 0 means that nothing is held.
     Atomics.compareExchange(words, words[HEADER.methodOffset]!, 0, 1);
     return super.submit(backend, staged, count);
   }

@@ -36,7 +36,7 @@ export interface Outcome {
   result: number;
 }
 
-/** What a start call is asked for. */
+/** What a start call asks for. */
 export interface Asked {
   readonly operation: OperationName;
   /** Null: a descriptor that the call fails on. */
@@ -50,7 +50,7 @@ export interface Asked {
   readonly isAtOnce: boolean;
 }
 
-/** Who awaits an IO, and how often it was told. */
+/** A waiter for an IO, and how often it heard of the end. */
 export interface FuzzWaiter {
   told: number;
   /** Whether the call said that the IO is done already. */

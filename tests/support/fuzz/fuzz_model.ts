@@ -3,7 +3,7 @@
  * compare with after each step.
  *
  * Only what this thread may rely on is compared: IO that the method has may be over at any time, or
- * completed by another thread and not taken back yet.
+ * completed by another thread and not reclaimed yet.
  *
  * @module
  */
@@ -95,7 +95,7 @@ export class FuzzModel {
     return io;
   }
 
-  /** A handle was given back unused. */
+  /** A handle was released unused. */
   gaveBack(io: FuzzIo): void {
     io.stage = "over";
     io.isCollected = true;

@@ -24,10 +24,10 @@ import { FuzzSteps } from "./fuzz_steps.ts";
 const STEPS_PER_REST = 30;
 const FILES_MAX = 5;
 /**
- * Turns of the event loop until whoever waits for what is over has been told, with room to spare.
+ * More turns of the event loop than it takes until all waiters for IO that is over hear of it.
  */
 const IDLE_TURNS_MAX = 1000;
-/** How many of the last steps an error tells. */
+/** How many of the last steps an error shows. */
 const STEPS_TOLD = 25;
 
 /** What a program works on. */
@@ -37,7 +37,7 @@ export interface FuzzProgramParts {
   readonly content: FuzzFiles;
   /** The method, where it is `held`. */
   readonly held: RandomlyHeld | null;
-  /** What `onWarning` is told, in order. */
+  /** The messages of `onWarning`, in order. */
   readonly warnings: string[];
   /** Null: there is one thread only. */
   readonly board: FuzzBoard | null;
@@ -55,7 +55,7 @@ export interface FuzzReport {
 }
 
 /**
- * Runs a random program. The Aio is whoever's it is, to be closed.
+ * Runs a random program. The caller closes the Aio.
  *
  * @param sabotage breaks a rule, until it is disposed of
  * @throws if anything is not as the model has it, with the seed and the last steps
@@ -85,7 +85,7 @@ export async function runProgram(
 }
 
 /**
- * What is thrown from the event loop, where no step can catch it: it is a fault of the program's.
+ * Keeps what the event loop throws, where no step can catch it: a fault of the program.
  */
 class Uncaught implements Disposable {
   /** Rejects with the first. */
@@ -242,7 +242,7 @@ class FuzzProgram {
       controller.abort(new Error("as planned"));
       this.#countQueue();
     }
-    // Whoever has the only handle in hand would let them wait for ever.
+    // With the only handle in hand, this thread would let them wait for ever.
     const { handed } = this.model;
     if (handed !== null) {
       handed.handle.release();
@@ -256,7 +256,7 @@ class FuzzProgram {
     }
     await this.#until(() => settled === count);
     assertEquals(faults, []);
-    assertEquals(this.model.queued, 0, "who queues after all were served");
+    assertEquals(this.model.queued, 0, "how many queue after all were served");
     return `${count} queued${isAborting ? ", some aborted" : ""}`;
   }
 
@@ -301,7 +301,7 @@ class FuzzProgram {
       return;
     }
     if (use === "release") handle.release();
-    // Its handle is taken back as soon as it returns.
+    // Its handle is released as soon as it returns.
     model.gaveBack(io);
     if (use === "throw") throw new Error("as planned");
   }
@@ -352,7 +352,7 @@ class FuzzProgram {
     this.#aio.errorCleanup();
     model.isInBatch = false;
     model.submittedAll();
-    // Nobody else looks for what nobody waits for.
+    // Awaits everything, as nothing else looks for IO that nobody waits for.
     await Promise.all(
       model.live().map(({ ref }) => this.#aio.wait(ref)).concat(this.#until(
         () => model.live().length === 0 && this.#steps.isAllTold,
@@ -374,7 +374,7 @@ class FuzzProgram {
     assertEquals(backendOf(this.#aio).arena.freeBytes, this.#free, "arena at the end");
   }
 
-  /** Leaves it so that it can be closed, in whatever state it is. */
+  /** Leaves the Aio in a state in which it can be closed. */
   leave(): void {
     this.#steps.hooks.detachAll();
     const { options } = this.#aio;

@@ -82,21 +82,21 @@ function filesIn(dir: TempDir, seed: number): FuzzFiles {
 }
 
 /**
- * The descriptors of files in a folder, and of rings, that there are. Bells are of Deno's making,
- * too.
+ * The open descriptors of files in a folder, and of rings. Doorbells do not count, as Deno has such
+ * descriptors of its own.
  */
 function descriptorsOf({ path }: TempDir): string[] {
   return openDescriptors().filter((open) => open.startsWith(path) || open.includes("[io_uring]"));
 }
 
-/** There are no more than before. */
+/** Asserts that there are no more than before. */
 async function assertNoneLeft(dir: TempDir, before: readonly string[]): Promise<void> {
   // A thread that has ended may have to be waited for, and the kernel ends rings in its own time.
   const isSo = await becomes(() => descriptorsOf(dir).length <= before.length);
   assert(isSo, `Descriptors that are left: ${descriptorsOf(dir)}, before: ${before}`);
 }
 
-/** Options of an Aio, but for hooks. */
+/** Options of an Aio, without hooks. */
 function randomOptions(method: string, prng: Prng): AioOptions {
   return {
     method,

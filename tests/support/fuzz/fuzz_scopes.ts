@@ -1,6 +1,6 @@
 /**
  * fuzz_scopes.ts: what the random tests do with resource owners, and where units of work end: what
- * is given back, submitted and warned of.
+ * is released, submitted and warned of.
  *
  * @module
  */

@@ -13,7 +13,7 @@ import { FUZZ_FILE_BYTES, type FuzzFile } from "./fuzz_files.ts";
 import { type Asked, type FuzzIo, UNREAD_BYTE } from "./fuzz_io.ts";
 import type { FuzzModel } from "./fuzz_model.ts";
 
-/** No file has it. */
+/** A descriptor that no file has. */
 const NO_DESCRIPTOR = 1_000_000;
 const PAGE_BYTES = 4096;
 const PAGES_MAX = 4;
@@ -24,7 +24,7 @@ const KINDS = [
 ] as const;
 const MARKERS = ["mark", "mark", "mark", "throwInStage", "throwInShared", "throwInLocal"] as const;
 
-/** Memory of IOs, to be given back once they are over. */
+/** Memory of IOs, which goes back once they are over. */
 export type Blocks = Map<FuzzIo, Uint8Array>;
 
 /** Prepares and starts handles. */
@@ -32,7 +32,7 @@ export class FuzzStarter {
   readonly #model: FuzzModel;
   readonly #prng: Prng;
   readonly #files: () => readonly FuzzFile[];
-  /** What is to be given back. */
+  /** The memory that has to go back. */
   readonly blocks: Blocks = new Map();
 
   constructor(model: FuzzModel, prng: Prng, files: () => readonly FuzzFile[]) {
@@ -41,7 +41,7 @@ export class FuzzStarter {
     this.#files = files;
   }
 
-  /** Starts an IO on a handle, which may be refused: then it is given back. */
+  /** Starts an IO on a handle. If that is refused, it releases the handle. */
   start(handle: AioHandle, io: FuzzIo): void {
     const prng = this.#prng;
     const kind = prng.pick(KINDS);
@@ -111,7 +111,7 @@ export class FuzzStarter {
     return ends.map((end, i) => block.subarray(ends[i - 1] ?? 0, end));
   }
 
-  /** A file that is closed takes no IO; the handle stays in hand, and can be given back. */
+  /** A file that is closed takes no IO; the handle stays handed out, and can be released. */
   #startClosed(
     handle: AioHandle,
     io: FuzzIo,
@@ -194,7 +194,7 @@ export class FuzzStarter {
     }
   }
 
-  /** With what is written there. */
+  /** Fills the views with what belongs at that offset of the file. */
   #fill(views: readonly Uint8Array[], offset: number): void {
     let at = offset;
     for (const view of views) {

@@ -1,6 +1,6 @@
 /**
  * fuzz_steps.ts: what the random tests do to one backend: a step is one call or a few, and after
- * each the model is compared. Nothing is awaited in a step; `FuzzRun` rests between them.
+ * each the model is compared. Nothing is awaited in a step; `FuzzProgram` rests between them.
  *
  * @module
  */
@@ -28,9 +28,9 @@ export interface FuzzStepsParts {
   readonly prng: Prng;
   /** Those that are open, or were closed by a step. */
   readonly files: FuzzFile[];
-  /** What `onWarning` is told, in order. */
+  /** The messages of `onWarning`, in order. */
   readonly warnings: string[];
-  /** Releases; null: the method is another one. */
+  /** Ends held IO; null: the method is another one. */
   readonly held: HeldMethod | null;
   /** What several threads leave for each other; null: there is one thread only. */
   readonly board: FuzzBoard | null;
@@ -379,7 +379,7 @@ export class FuzzSteps {
     return `let ${io} go with ${io.replaced}`;
   }
 
-  /** Whether all who wait were told. */
+  /** Whether all waiters have heard of the end of their IO. */
   get isAllTold(): boolean {
     return [...this.#model.ios.values()].every(({ waiters }) => waiters.every(isTold));
   }

@@ -19,10 +19,10 @@ import { openFuzzed } from "./fuzz_run.ts";
 
 /** How many threads, with the one that opens. */
 const THREADS = 3;
-/** So that no thread's program is another one's. */
+/** Keeps each thread's program apart from the others'. */
 const SEED_STEP = 0x1000_0000;
 
-/** What a thread is to do. */
+/** The order of a thread. */
 export interface FuzzThreadOrder {
   readonly token: AioToken;
   readonly files: readonly { readonly token: FileToken; readonly isWritten: boolean }[];
@@ -151,7 +151,7 @@ export async function fuzzThreads(
   }
 }
 
-/** Waits for all of them; with IO that none of them can end, that is too long. */
+/** Waits for all of them; throws if that takes too long, as with IO that none of them can end. */
 async function answersOf(
   aio: Aio,
   own: Promise<FuzzReport>,

@@ -16,7 +16,7 @@ import { fuzzThreads } from "./fuzz_threads.ts";
 
 const STEPS = 3000;
 
-/** Has this thread say something of the IO of others instead of performing it. */
+/** Makes this thread end the IO of others with a made-up result instead of performing it. */
 function endOthers(aio: Aio, resultOf: (handle: AioHandle) => number): Disposable {
   const backend = backendOf(aio);
   const perform = backend.performSynchronously.bind(backend);
@@ -27,14 +27,14 @@ function endOthers(aio: Aio, resultOf: (handle: AioHandle) => number): Disposabl
 }
 
 const CANARIES = {
-  // Of a flush that failed its file would tell, too.
+  // Only of reads: after a failed flush the file itself would report errors, too.
   "another thread's read ends with an error that there was not": (aio: Aio) =>
     endOthers(aio, ({ operation, length }) => operation === "readv" ? -EIO : length),
   "another thread's IO is said to be done, but is not": (aio: Aio) =>
     endOthers(aio, ({ length }) => length),
 };
 
-/** Registers that it is found when a rule is broken. */
+/** Registers a test that a broken rule is found. */
 export function testThreadsCanary(name: keyof typeof CANARIES): void {
   const sabotage = CANARIES[name];
   Deno.test(`held: fuzz canary: it is found when ${name}`, async () => {

@@ -116,7 +116,7 @@ export function findTooMany({ names }: Door, max: number): string[] {
   return names.length > max ? [`${names.length} names, at most ${max}`] : [];
 }
 
-/** Lines that tell users of what is none of theirs. */
+/** Lines that show users what is not for them. */
 export function findMachinery({ text }: Door): string[] {
   return text.split("\n").filter((line) =>
     /made by the core|not by users|@internal|for methods\b|for the (aio|core|transfers)\b/i.test(
@@ -145,7 +145,10 @@ export function findSqueezed({ names }: Door): string[] {
 
 const UNITS = /bytes|handles|threads|buffers|reads|files|Workers|ms|µs/;
 
-/** Options of an interface that do not say their default, range and unit, and who heeds them. */
+/**
+ * Options of an interface that do not say their default, range and unit, or which methods heed
+ * them.
+ */
 export function findVagueOptions({ members }: ShownName, areOfMethods: boolean): string[] {
   return members.flatMap(({ name, doc, type }) => {
     const range = /Range: (.*?\w)(\. |\.$|\.\n)/s.exec(`${doc.trim()}\n`)?.[1] ?? "";

@@ -1,9 +1,9 @@
 /**
- * imports.ts: who imports whom. Takes the imports of each source file from Deno's own parser (the
- * one of `deno lint`, so only within `deno test`) and judges them by the rules of the house:
- * `mod.ts` -> storage, methods, core; `storage` -> two files of core, methods/registry; `methods`
- * -> core, ffi; `core` -> four files of ffi; `ffi` -> nothing. Never upward, no cycles. Within
- * `core` the same holds from floor to floor. Storage knows the core by its door for users,
+ * imports.ts: which file imports which. Takes the imports of each source file from Deno's own
+ * parser (the one of `deno lint`, so only within `deno test`) and judges them by the rules of the
+ * house: `mod.ts` -> storage, methods, core; `storage` -> two files of core, methods/registry;
+ * `methods` -> core, ffi; `core` -> four files of ffi; `ffi` -> nothing. Never upward, no cycles.
+ * Within `core` the same holds from floor to floor. Storage knows the core by its door for users,
  * core/mod.ts, and by core/inside.ts, which is for storage alone.
  *
  * @module
@@ -21,7 +21,7 @@ export interface ImportEdge {
   readonly from: string;
   /** A path from the root, or the specifier as written where it is not relative. */
   readonly to: string;
-  /** `url` is `new URL("./x.ts", import.meta.url)`, how a worker is told its module. */
+  /** `url` is `new URL("./x.ts", import.meta.url)`, which gives a Worker its module. */
   readonly kind: "value" | "type" | "dynamic" | "url";
   /** Its line in the importing file, from 1. */
   readonly line: number;
@@ -121,7 +121,7 @@ export function importsOf(file: SourceFile): ImportEdge[] {
   return edges;
 }
 
-/** Who may import whom within the library; a folder may always import from itself. */
+/** What each folder of the library may import beside its own files. */
 const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   "mod.ts": [/^(storage|methods|core)\/mod\.ts$/],
   storage: [/^core\/(mod|inside)\.ts$/, /^methods\/registry\.ts$/],

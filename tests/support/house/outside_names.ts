@@ -1,7 +1,7 @@
 /**
- * outside_names.ts: names in backquotes that are not this module's, with the reason. Whatever Deno
- * itself has (`Deno.errors.Busy`, `node:fs`, `Atomics.wait`) is asked of Deno and needs no entry. A
- * name that no page has any more is a fault, too.
+ * outside_names.ts: names in backquotes that are not this module's, with the reason. The check
+ * looks in Deno itself for what Deno has (`Deno.errors.Busy`, `node:fs`, `Atomics.wait`), so that
+ * needs no entry. A name that no page has any more is a fault, too.
  *
  * @module
  */

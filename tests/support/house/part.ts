@@ -7,7 +7,7 @@
 /** The variable of the environment that says so: `quick`, `long`, or empty for all. */
 export const PART_VARIABLE = "DENO_AIO_TEST_PART";
 
-/** Whether this run is to be quick, so that variants that another task runs are left to it. */
+/** Whether this run must be quick: then it leaves variants to the task that runs them. */
 export function isQuickPart(): boolean {
   return Deno.env.get(PART_VARIABLE) === "quick";
 }

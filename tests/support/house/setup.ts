@@ -1,8 +1,8 @@
 /**
- * setup.ts: run by `deno task test` before the tests. Looks for what some of them need beyond
- * Deno; where something lacks and this is root on a machine with `apt-get`, installs it, else says
- * how to and that those tests will be ignored, by name. It never fails the run itself: a test
- * whose need is not met is ignored and says so, and `.ci/run` refuses ignored tests.
+ * setup.ts: run by `deno task test` before the tests. Looks for what some of them need beyond Deno;
+ * where something is missing and this is root on a machine with `apt-get`, installs it, else says
+ * how to and that those tests will be ignored, by name. It never fails the run itself: a test whose
+ * need is not met is ignored and says so, and `.ci/run` refuses ignored tests.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const LIBRARY_FOLDERS = [
   "/lib",
   "/usr/local/lib",
 ] as const;
-/** The versions that `postgres.ts` can use, the one that is installed where none is there first. */
+/** The versions that `postgres.ts` can use; the first is installed where none of them is there. */
 const POSTGRESQL_VERSIONS = [15, 17, 16, 14, 13, 12] as const;
 const POSTGRESQL_PROGRAMS = ["initdb", "postgres", "pg_ctl", "pg_checksums", "psql"] as const;
 
@@ -99,7 +99,7 @@ function exists(path: string): boolean {
   }
 }
 
-/** What lacks, judged by the files that the tests use and not by a package manager's word. */
+/** What is missing, judged by the files that the tests use and not by a package manager's word. */
 export function findMissing(
   prerequisites: readonly Prerequisite[],
   has: (path: string) => boolean = exists,
@@ -129,7 +129,7 @@ function isSupported(): boolean {
   return Deno.build.os === "linux" && Deno.uid() === 0 && exists("/usr/bin/apt-get");
 }
 
-/** Runs a command; false if it fails, lacks or takes too long. Its words are shown then. */
+/** Runs a command; false if it fails, is missing or takes too long. Its output is shown then. */
 async function run([command, ...args]: readonly string[]): Promise<boolean> {
   try {
     const { success, stdout, stderr } = await new Deno.Command(command ?? "", {

@@ -1,6 +1,6 @@
 /**
- * setup_test.ts: `setup.ts` finds what lacks by the files that the tests use, and says how to get
- * it.
+ * setup_test.ts: `setup.ts` finds what is missing by the files that the tests use, and says how to
+ * get it.
  *
  * @module
  */
@@ -37,7 +37,7 @@ Deno.test({
   name: "setup.ts prints the command and exits 0 where it may not install",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    // Run without permissions nothing can be seen, so everything counts as missing.
+    // Without permissions setup.ts can see no file, so everything counts as missing.
     const script = join(import.meta.dirname ?? ".", "setup.ts");
     const result = await runChild(["run", "--no-prompt", "--allow-sys=uid", script]);
     assertEquals(result.code, 0, result.stderr);

@@ -61,7 +61,7 @@ function keysOf(members: readonly object[]): string[] {
   });
 }
 
-/** A table of constants, whatever is said of its type. */
+/** A table of constants, also one with a type assertion. */
 function tableOf(node: Deno.lint.VariableDeclarator): Deno.lint.ObjectExpression | null {
   let value: Deno.lint.Node | null = node.init;
   while (value?.type === "TSAsExpression" || value?.type === "TSSatisfiesExpression") {

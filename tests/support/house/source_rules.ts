@@ -247,7 +247,7 @@ export function findClocks(
   files: readonly SourceFile[],
   allowed: Readonly<Record<string, string>>,
 ): string[] {
-  // A soak runs for as long as it is told.
+  // A soak runs for as long as its options say.
   const isTest = (path: string) => path.startsWith("tests/") && !path.startsWith("tests/soak");
   const tests = files.filter(({ path }) => isTest(path) && !(path in allowed));
   return tests.flatMap(({ path, text }) =>

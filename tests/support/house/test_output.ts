@@ -27,7 +27,7 @@ export interface TestReport {
   readonly failure: readonly string[];
 }
 
-/** Of a run that broke off, so many of its last lines are told. */
+/** How many of its last lines are shown of a run that broke off. */
 const LAST_LINES_MAX = 100;
 
 const RESULT = /^(?:(.+) \.\.\.)? (ok|FAILED|ignored|cancelled) \([^)]*\)$/;

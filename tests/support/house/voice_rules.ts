@@ -1,7 +1,7 @@
 /**
- * voice_rules.ts: words that pages and comments do without, as their sentences say less clearly who
- * does what: "who" where "whoever" is meant, "nobody but", what "is asked" or "is told", "in vain".
- * Each fault is one line of text.
+ * voice_rules.ts: words that pages and comments do without, as their sentences do not show who
+ * acts: "who" where "whoever" is meant, "nobody but", what "is asked" or "is told", "in vain". Each
+ * fault is one line of text.
  *
  * @module
  */

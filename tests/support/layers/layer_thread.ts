@@ -1,6 +1,6 @@
 /**
- * layer_thread.ts: a Worker that attaches to a test's Aio with the layers that it is told, and does
- * what it is asked.
+ * layer_thread.ts: a Worker that attaches to a test's Aio with the layers of a message, and does
+ * what the test asks.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 import { modulesOf } from "../../../core/life/layers.ts";
 import type { NamedModule } from "../../../core/base/named_module.ts";
 
-/** What the Worker can be asked. */
+/** What a test can ask of the Worker. */
 export type LayerAsk =
   | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken; layers: readonly NamedModule[] }
@@ -53,7 +53,9 @@ export function shareLayerThread(): StartLayerThread {
   return (aio, file, layers) => LayerThread.start(aio, file, layers, threadOf());
 }
 
-/** A thread of one test. It is closed with the scope, and its Worker ends if it is its own. */
+/**
+ * A thread of one test. At the end of its scope it closes, and its Worker ends unless it is shared.
+ */
 export class LayerThread implements AsyncDisposable {
   readonly #thread: AskedThread<LayerAsk>;
   readonly #hasOwnWorker: boolean;
@@ -88,7 +90,7 @@ export class LayerThread implements AsyncDisposable {
   /**
    * Attaches one thread to several Aios, and has it die as it is, until it is gone.
    *
-   * @param prepare what it does before in each of them
+   * @param prepare what it does in each of them before that
    */
   static async dieIn(
     fixtures: readonly Fixture[],

@@ -43,7 +43,7 @@ function takeRun(bytes: number, mark: number): number {
   return run?.offset ?? -1;
 }
 
-/** Does so once anybody waits for it; that one may block its thread meanwhile. */
+/** Changes a word once anybody waits for it; the waiter may block its thread meanwhile. */
 function changeWhenWaited(index: number, value: number): void {
   const host = hosts.at(-1)!;
   const word = wordAt(host, index);

@@ -28,8 +28,8 @@ export const hooks: {
 } = {};
 
 /**
- * The layer. Its callback `spy` says so, its callback `raise` sets the word to 1 that the handle
- * data names, and wakes whoever waits for it.
+ * The layer. Its callback `spy` logs the IO; its callback `raise` sets the word that the handle
+ * data names to 1, and wakes whoever waits for it.
  */
 export const spyLayer: Layer = {
   name: "spy",
@@ -69,7 +69,7 @@ export const spyLayer: Layer = {
   },
 };
 
-/** A word of the arena that can be waited for; who waits is in the next one. */
+/** A word of the arena that can be waited for; the next one is the mask of its waiters. */
 export function wordAt({ arena }: LayerHost, index: number): WaitWord {
   return { words: arena.words, index, waiters: index + 1 };
 }
@@ -80,7 +80,7 @@ export function changeWord({ bells }: LayerHost, word: WaitWord, value: number):
   wakeWord(bells, word);
 }
 
-/** Another one. */
+/** Another layer. */
 export const otherLayer: Layer = {
   name: "other",
   module: new URL(import.meta.url),

@@ -1,7 +1,7 @@
 /**
- * tally_layer.ts: a layer as a pool or a log will be one, in little: words that all threads share,
- * a turn that one of them has at a time and that is waited for, a mark that each IO leaves, and
- * what becomes of all this when a thread dies.
+ * tally_layer.ts: what the layer of a pool or a log will be like, in small: words that all threads
+ * share, a turn that one of them has at a time and the others wait for, a mark that each IO leaves,
+ * and what becomes of all this when a thread dies.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { type WaitWord, wakeWord } from "../../../core/waiting/words.ts";
 const WORD = {
   /** One bit a backend that takes part. */
   members: 0,
-  /** Who has the turn: the backend + 1; 0: nobody. */
+  /** The backend that has the turn, + 1; 0: nobody has it. */
   turn: 1,
   turnWaiters: 2,
-  /** How many have the turn: 1 at most. */
+  /** How many threads have the turn: 1 at most. */
   inside: 3,
   /** Turns that were had. */
   turns: 4,
@@ -139,7 +139,7 @@ export class Tally {
       Atomics.store(this.#words, at + WORD.inside, 0);
       if (this.#freeTurn(deadId)) Atomics.add(this.#words, at + WORD.takenOver, 1);
     }
-    // The last step: before it nobody gives the words back.
+    // The last step: before it no thread gives the words back.
     Atomics.and(this.#words, at + WORD.members, ~(1 << deadId));
   }
 }

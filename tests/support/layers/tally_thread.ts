@@ -1,6 +1,6 @@
 /**
- * tally_thread.ts: what each of the threads does that share the words of tally_layer.ts: it takes
- * the turn, blocking or awaiting, and reads, and looks whether its IO has left its mark.
+ * tally_thread.ts: what each thread does that shares the words of tally_layer.ts: it takes the
+ * turn, blocking or awaiting, reads, and looks whether its IO has left its mark.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { type Tally, tallyLayer } from "./tally_layer.ts";
 
 const READ_BYTES = 64;
 
-/** What a Worker is told. */
+/** The order of a Worker. */
 export interface TallyOrder {
   readonly token: AioToken;
   readonly file: FileToken;

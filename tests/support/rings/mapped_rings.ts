@@ -13,8 +13,7 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import type { UringTuning } from "../../../methods/io_uring/tuning.ts";
 
 /**
- * As that one, but where it would choose, the ring is mapped and the calls go through the C
- * library.
+ * Like that one, but with a mapped ring and the C library where that one would choose.
  */
 export function createIoUringMethod(
   form: RingForm | null,

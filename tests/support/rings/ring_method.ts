@@ -10,7 +10,8 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 
 /**
- * The method with rings of a form that everything goes through: else a lone cached read does not.
+ * The method with rings of a form, which everything goes through: by default a lone cached read
+ * does not.
  */
 export function ringMethod(form: RingForm): IoMethod {
   return createIoUringMethod(form, { ...DEFAULT_TUNING, cachedReadsMin: Infinity });

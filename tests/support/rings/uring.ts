@@ -148,7 +148,7 @@ export function replaceCalls(
 }
 
 /**
- * Has the kernel give up an IO of a backend, as it does where nobody asked.
+ * Makes the kernel give up an IO of a backend, as it sometimes does by itself.
  *
  * @returns 0, or -errno
  */

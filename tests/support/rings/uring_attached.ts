@@ -12,7 +12,7 @@ import type { Fixture } from "../core.ts";
 import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
 import { PIPE_BYTES } from "./uring.ts";
 
-/** What the Worker can be asked, one thing at a time. */
+/** What a test can ask of the Worker, one thing at a time. */
 export type UringAsk =
   | { what: "attach"; token: AioToken; form: RingForm }
   | { what: "read"; fd: number; offset: number; view: Uint8Array | null; bytes: number }

@@ -51,7 +51,7 @@ interface Work {
   readonly sentinels: Sentinels;
 }
 
-/** Of a pipe: what one write brings. */
+/** Bytes of a read; one write to a pipe brings as many. */
 export const READ_BYTES = 16_384;
 /** Room for all at once: what is read into plain memory goes through it. */
 const ARENA_BYTES = 160 * 1_048_576;
@@ -84,7 +84,7 @@ function adopt(aio: Aio): Uint8Array {
   return new Uint8Array(memory);
 }
 
-/** Into memory of so many kinds by turns; nothing of it is held afterwards. */
+/** Starts reads into memory of so many kinds by turns, and holds nothing of them afterwards. */
 function forgetPipeReads(work: Work, kinds: number): void {
   const { aio, file, pipe: { fd }, reads } = work;
   for (let i = 0; i < reads; i++) {
@@ -94,7 +94,10 @@ function forgetPipeReads(work: Work, kinds: number): void {
   }
 }
 
-/** A file cannot be a pipe, so that the descriptor is put in the place of the file's. */
+/**
+ * Starts a read of the file into plain memory, then puts the pipe in the place of the file's
+ * descriptor, as no `AioFile` can be a pipe.
+ */
 function forgetPlainRead(aio: Aio, file: AioFile, fd: number): void {
   const { control } = backendOf(aio);
   aio.batch(() => {
@@ -115,7 +118,7 @@ function forceRead(aio: Aio, fd: number, address: number): void {
   });
 }
 
-/** In a function of its own, so that nobody holds it. */
+/** A function of its own, so that nothing holds the memory. */
 function addressOfForgotten(aio: Aio): number {
   return backendOf(aio).libc.addressOf(new Uint8Array(READ_BYTES));
 }
@@ -143,7 +146,7 @@ async function endAll(aio: Aio): Promise<void> {
   }
 }
 
-/** @returns how many reads were late: none is for certain */
+/** @returns how many reads were late; there may be none */
 function runFiles({ aio, file, reads, sentinels }: Work, random: Prng): number {
   for (let group = 0; group < GROUPS; group++) {
     issueAndForget(aio, file, random, reads / KINDS.length / GROUPS);

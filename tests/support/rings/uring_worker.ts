@@ -1,6 +1,6 @@
 /**
  * uring_worker.ts: the Worker of `uring_attached.ts`: attached with rings of one form, it reads
- * pipes, waits for what it is told, and ends as it is told.
+ * pipes, waits for IO, and ends, as messages say.
  *
  * @module
  */

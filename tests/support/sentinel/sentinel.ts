@@ -25,7 +25,7 @@ export const KINDS = ["arena", "adopted", "local", "plain"] as const;
 /** How a Worker ends: by `close()`, or in the middle of things. */
 export type Ending = "close" | "terminate" | "selfClose";
 
-/** What a Worker is told first. */
+/** The first message to a Worker. */
 export interface SentinelOrder {
   readonly token: AioToken;
   readonly file: FileToken;

@@ -1,6 +1,6 @@
 /**
  * sentinel_worker.ts: a Worker of `sentinel_program.ts`: it issues IO, forgets where it goes, fills
- * its memory with sentinels, and ends as it was told.
+ * its memory with sentinels, and ends as its order says.
  *
  * @module
  */

@@ -16,7 +16,7 @@ export interface Question<Ask> {
 /** What it answers. */
 export type Answer = { id: number; value: unknown } | { id: number; error: string };
 
-/** The thread. What ends it with an error is not the test's. */
+/** The thread. An error that ends it does not fail the test. */
 export class AskedThread<Ask> {
   readonly #worker: Worker;
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
@@ -58,7 +58,7 @@ export class AskedThread<Ask> {
  * One for all tests of a file that leave it alive, one after the other: as `shared.ts` has it.
  *
  * @param module what it starts with
- * @param first what it is asked first: it answers once it has begun
+ * @param first the first question, which it answers once it has begun
  */
 export function shareAskedThread<Ask>(module: URL, first: Ask): () => AskedThread<Ask> {
   const shared = shareAmongTests(async () => {

@@ -1,5 +1,5 @@
 /**
- * attached.ts: a Worker that is attached to a test's Aio and does what it is asked.
+ * attached.ts: a Worker that is attached to a test's Aio and does what the test asks.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { WaitRef } from "../../../core/mod.ts";
 import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
 import { AskedThread, shareAskedThread } from "./asked_thread.ts";
 
-/** What the Worker can be asked. */
+/** What a test can ask of the Worker. */
 export type Ask =
   | { what: "begin" }
   | { what: "attach"; token: AioToken; file: FileToken }
@@ -37,7 +37,9 @@ export function shareThread(): StartWorker {
   return (aio, file) => AttachedWorker.start(aio, file, threadOf());
 }
 
-/** A Worker of one test. It is closed with the scope, and its thread ends if it is its own. */
+/**
+ * A Worker of one test. At the end of its scope it closes, and its thread ends unless it is shared.
+ */
 export class AttachedWorker implements AsyncDisposable {
   readonly #thread: AskedThread<Ask>;
   readonly #hasOwnThread: boolean;

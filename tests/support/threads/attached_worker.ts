@@ -40,7 +40,10 @@ function startSync(): WaitRef {
   return ref;
 }
 
-/** Of a descriptor that no file of ours has, such as a pipe; with the module fixtures/layers.ts. */
+/**
+ * Starts a read of a descriptor that no file of ours has, such as a pipe's; needs
+ * fixtures/layers.ts.
+ */
 function startReadFd(fd: number, bytes: number): WaitRef {
   const view = aio.alloc(bytes);
   const handle = aio.acquire(null, new AioReturn());
@@ -53,7 +56,7 @@ function startReadFd(fd: number, bytes: number): WaitRef {
   return ref;
 }
 
-/** As {@linkcode startReadFd}, but stops before it is submitted, until the gate opens. */
+/** Like {@linkcode startReadFd}, but stops before it is submitted, until the gate opens. */
 function readFdHeld(fd: number, bytes: number, gate: Int32Array): Uint8Array {
   aio.attachInjectionPoint("aio-after-staging", () => {
     Atomics.store(gate, 0, 1);

@@ -17,7 +17,7 @@ export interface LoadPlan {
   readonly seed: number;
 }
 
-/** What one thread is told. */
+/** The order of one thread. */
 export interface LoadOrder extends LoadPlan {
   readonly number: number;
   readonly threads: number;

@@ -28,7 +28,7 @@ import { Prng } from "../prng.ts";
 
 const TASKS = 4;
 const READ_BYTES = 64;
-/** Of these a batch has up to so many more. */
+/** A batch has up to so many IOs more than one. */
 const BATCH_MORE_MAX = 3;
 /** Words of the mailbox that a wait reference takes: index + 1, generation. */
 const SLOT_WORDS = 2;
@@ -76,7 +76,10 @@ class Load {
     await completing;
   }
 
-  /** Own and others' IO, until all threads are done: else nobody would complete the last ones. */
+  /**
+   * Completes own and others' IO until all threads are done, as nobody else would complete the last
+   * ones.
+   */
   async #complete(): Promise<void> {
     const { control } = backendOf(this.#aio);
     while (!this.#isOver || Atomics.load(this.#mailbox, 0) < this.#order.threads) {
@@ -124,7 +127,10 @@ class Load {
     this.#aio.free(memory);
   }
 
-  /** A thread that is late would else find the others gone, and nothing to await. */
+  /**
+   * Waits until all threads have begun: a late one would find the others gone, and nothing to
+   * await.
+   */
   async #awaitOthers(task: number): Promise<void> {
     if (task === 0) Atomics.add(this.#mailbox, MAILBOX_STARTED, 1);
     while (Atomics.load(this.#mailbox, MAILBOX_STARTED) < this.#order.threads) await setImmediate();

@@ -18,15 +18,15 @@ const HANDLES = 16;
 /** Words that the threads share. */
 export const RACE = { isOver: 0, doorbell: 1, rounds: 2, outside: 3, taken: 4, size: 5 } as const;
 
-/** What a thread is to do. */
+/** The order of a thread. */
 export interface Racer {
   readonly control: SharedArrayBuffer;
   readonly words: Int32Array<SharedArrayBuffer>;
-  /** A backend for who puts in, a Worker's number for who takes out. */
+  /** The backend of a thread that puts in, or the Worker's number of one that takes out. */
   readonly id: number;
   readonly isProducer: boolean;
   readonly rounds: number;
-  /** For the canary: gives the lock back without a look at what waits. */
+  /** For the canary: unlocks without a look at what waits. */
   readonly isDeaf: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface RaceOutcome {
   /** IOs that were put in, and taken out. */
   readonly put: number;
   readonly taken: number;
-  /** Of these so many found the lock taken. */
+  /** How many of these found the queue locked. */
   readonly outside: number;
   /** Whether nothing went on any more. */
   readonly isStuck: boolean;
@@ -72,7 +72,10 @@ export async function race(rounds: number, isDeaf = false): Promise<RaceOutcome>
     return looks > 1000;
   };
   const all = PRODUCERS * rounds;
-  await until(() => Atomics.load(words, RACE.rounds) === all || (isDeaf && isStuck()), "the end");
+  await until(
+    () => Atomics.load(words, RACE.rounds) === all || (isDeaf && isStuck()),
+    "the race ends",
+  );
   Atomics.store(words, RACE.isOver, 1);
   Atomics.notify(words, RACE.doorbell);
   await Promise.all(ends);

@@ -1,6 +1,6 @@
 /**
  * opened_pool.ts: an Aio whose IO all goes to the pool of the worker method, a file with known
- * content, and reads whose callbacks tell, or decide, what becomes of them (worker_faults.ts).
+ * content, and reads whose callbacks report or decide what becomes of them (worker_faults.ts).
  *
  * @module
  */
@@ -15,9 +15,9 @@ import { contentAt, tempDir, writeRandomFile } from "../temp.ts";
 import { ONE_WORKER } from "./worker_pool.ts";
 
 const FILE_BYTES = 65_536;
-/** Of the content of the file. */
+/** The seed of the file's content. */
 export const SEED = 31;
-/** What each read reads. */
+/** Bytes of each read. */
 export const READ_BYTES = 512;
 const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.meta.url);
 
@@ -25,13 +25,13 @@ const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.
 export interface Opened extends AsyncDisposable {
   /** Of this thread. */
   readonly aio: Aio;
-  /** For reading and writing. */
+  /** Opened for reading and writing. */
   readonly file: AioFile;
-  /** What was told. */
+  /** The messages of `onWarning`. */
   readonly warnings: string[];
 }
 
-/** Opens with a pool whose IO all goes through it; the pool is not started. */
+/** Opens an Aio whose IO all goes through the pool; the pool is not started. */
 export async function open(options: AioOptions = {}, triesCached = false): Promise<Opened> {
   await using opened = new AsyncDisposableStack();
   const dir = opened.use(await tempDir());
@@ -51,12 +51,12 @@ export async function open(options: AioOptions = {}, triesCached = false): Promi
   return { aio, file, warnings, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-/** How many IOs of the opener were executed by itself. */
+/** How many IOs the opener executed itself. */
 export function synchronousCount(aio: Aio): number {
   return aio.backends()[0]!.counters.synchronousByMethod;
 }
 
-/** Reads and looks at what came. */
+/** Reads, and verifies the content. */
 export async function readAndCheck({ aio, file }: Opened, offset: number): Promise<void> {
   const view = aio.alloc(READ_BYTES);
   assertEquals(await file.readAt(view, offset), READ_BYTES);
@@ -71,7 +71,7 @@ export interface Started {
   readonly view: Uint8Array;
 }
 
-/** Lets reads go that the callback `gated` holds in a Worker. */
+/** Ends the reads that the callback `gated` holds in a Worker. */
 export function openGate(aio: Aio): void {
   const { control } = backendOf(aio);
   Atomics.store(control.words, gateAt(control), 1);

@@ -13,10 +13,10 @@ import { open, readAndCheck } from "./opened_pool.ts";
 import { until } from "../patience.ts";
 import { poolUp } from "./worker_pool.ts";
 
-/** Workers come and go without delay. */
+/** A pool whose Workers come and go without delay. */
 const AT_ONCE: WorkerPoolOptions = { idleTimeoutMs: 0, launchIntervalMs: 0 };
 
-/** Registers that a least number of Workers is there. */
+/** Registers a test that the least number of Workers is there. */
 export function testLeast(count: number): void {
   Deno.test(`worker: of a least number of ${count} there are that many, also after one has died`, async () => {
     await using opened = await open({ workers: { min: count, max: 32, ...AT_ONCE } });
@@ -29,7 +29,7 @@ export function testLeast(count: number): void {
     await until(() => {
       const threads = aio.workers().map(({ threadId }) => threadId);
       return threads.length === count && threads.some((id) => !before.includes(id));
-    }, "a new one");
+    }, "another Worker takes its place");
     await readAndCheck(opened, 0);
   });
 }

@@ -12,7 +12,7 @@ import { contentAt } from "../temp.ts";
 import { open, READ_BYTES, readAndCheck, SEED, start, synchronousCount } from "./opened_pool.ts";
 import { poolUp, runningWorkers } from "./worker_pool.ts";
 
-/** Registers that another Worker comes for one that has ended, and does its IO. */
+/** Registers a test that another Worker takes the place of one that has ended, and does its IO. */
 export function testReplaced(how: keyof typeof FAULTS): void {
   Deno.test(`worker: a Worker that ${how} is replaced, and its IO done`, async () => {
     await using opened = await open();
@@ -28,7 +28,7 @@ export function testReplaced(how: keyof typeof FAULTS): void {
     await until(() => {
       const [worker] = aio.workers();
       return runningWorkers(aio) >= 1 && worker !== undefined && worker.threadId !== before;
-    }, "replaced");
+    }, "another Worker takes its place");
     await readAndCheck(opened, 5);
     assertEquals(aio.ios(), []);
   });

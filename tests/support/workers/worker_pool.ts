@@ -1,6 +1,6 @@
 /**
- * worker/pool.ts: the pool of the worker method, for tests: up before the first IO, so that IO
- * really goes through it, and looked into.
+ * worker_pool.ts: the pool of the worker method, for tests: they start it before the first IO, so
+ * that IO really goes through it, and look at its words.
  *
  * @module
  */
@@ -15,17 +15,17 @@ import { countBits, POOL, poolAt } from "../../../methods/worker/memory.ts";
 import { WorkerQueue } from "../../../methods/worker/queue.ts";
 import { until } from "../patience.ts";
 
-/** The methods of this version, but that all IO of the worker method goes through the pool. */
+/** The methods of this version, except that all IO of the worker method goes through the pool. */
 export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
   method.name === "worker" ? createWorkerMethod(false) : method
 );
 
-/** As few as can show anything, and at once. */
+/** As few Workers as can show anything, which start without delay. */
 export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
 
 /**
- * One that stays, for an Aio that tests share: what a Worker has open would be a leak of the test
- * during which it is started.
+ * One Worker that stays, for an Aio that tests share: what a Worker opens would count as a leak of
+ * the test during which it starts.
  */
 export const ONE_WORKER: WorkerPoolOptions = { min: 1, max: 1 };
 
@@ -36,8 +36,8 @@ export function poolWord(aio: AioCore, word: number): number {
 }
 
 /**
- * Takes the lock of the queue as another thread would, which lives: one that Deno keeps for itself,
- * as a Worker would find that it takes its own lock twice. Gives it back when the result is called.
+ * Locks the queue as another living thread would. The lock has the id of a thread of Deno's own, as
+ * a Worker would refuse to lock twice. @returns unlocks it
  */
 export function lockQueue(aio: AioCore): () => void {
   const { control } = backendOf(aio);
@@ -62,8 +62,8 @@ export function startPool(aio: AioCore): void {
 }
 
 /**
- * Resolves when so many Workers run, by default the least number, and all are idle: one that looks
- * for IO has the lock of the queue, and who submits then does without.
+ * Resolves when so many Workers run, by default the least number, and all are idle: a Worker that
+ * looks for IO locks the queue, and a thread that submits then goes without the lock.
  */
 export async function untilRunning(aio: AioCore, count = poolWord(aio, POOL.min)): Promise<void> {
   const isSo = () =>
