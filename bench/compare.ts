@@ -77,7 +77,8 @@ async function runGroup(group: Group, plan: Plan): Promise<Map<string, Runs>> {
   for (const contender of contenders) await contender.run(WARM_UP_SECONDS);
   for (let round = 1; round <= rounds; round++) {
     await note(`${group.name}: round ${round} of ${rounds}`);
-    // A disk that allows bursts is kinder to a contender that comes after a slow one: the order changes.
+    // A disk that allows bursts is kinder to a contender that comes after a slow one, so the order
+    // changes.
     contenders.reverse();
     for (const contender of contenders) {
       const run = () => contender.run(seconds);

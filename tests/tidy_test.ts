@@ -20,7 +20,7 @@ const COMPUTED_IMPORTS: readonly string[] = [
   "core/base/named_module.ts", // The modules of layers and methods, in threads of our own.
 ];
 
-/** The one place where the library may print: what takes a warning if nobody else does. */
+/** The one function of the library that may print: it takes warnings where no `onWarning` does. */
 const PRINTING_FUNCTION = "core/life/open_aio.ts#warnByDefault";
 
 /** Files of the tests that read the clock, with the reason. Speed is measured in `bench`. */
@@ -177,7 +177,7 @@ Deno.test("tidy canary: one line of code too many is found, lines of comment are
 });
 
 Deno.test("tidy: no line of comment is too long", () => {
-  assertEquals(rules.findWideComments(LIBRARY), []);
+  assertEquals(rules.findWideComments(FILES), []);
 });
 
 Deno.test("tidy canary: a wide line is found in each kind of comment, and only there", () => {
@@ -302,7 +302,7 @@ Deno.test("tidy canary: a test that reads the clock, or lacks patience, is found
   assertEquals(count("performance.now()", "bench/a.ts"), 0);
 });
 
-/** Runs a module with no permission at all; the exit code. */
+/** Runs a module without any permission. */
 async function importCode(path: string): Promise<{ code: number; stderr: string }> {
   return await runChild(["run", "--no-prompt", "--cached-only", "--no-lock", path]);
 }

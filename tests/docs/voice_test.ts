@@ -16,6 +16,7 @@ const READ_FOLDERS: readonly string[] = [
   "ffi/",
   "methods/",
   "storage/",
+  "tests/",
 ];
 
 Deno.test("voice: pages say who does what", () => {
