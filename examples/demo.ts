@@ -10,8 +10,8 @@
  *
  * In `demo/`: `options.ts` is the command line, `sample_file.ts` the file; `groups.ts` says what is
  * compared with what; `deno_contenders.ts` and `aio_contenders.ts` have the contenders;
- * `measure.ts` is how, `verdict.ts`, `table.ts` and `progress.ts` what the user sees. This file ties
- * them together.
+ * `measure.ts` is how, `verdict.ts`, `table.ts` and `progress.ts` what the user sees. This file
+ * ties them together.
  *
  * @module
  */

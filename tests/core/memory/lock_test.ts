@@ -142,7 +142,7 @@ Deno.test("unlock() calls nobody where nobody sleeps for the lock", () => {
   assertEquals(countNotified((words) => assertEquals(isTaken(words), false)), 0);
 });
 
-/** Has another thread sleep for the lock until its second look, which finds the first holder gone. */
+/** Another thread sleeps for the lock until its second look, which finds the first holder gone. */
 function sleepOnce(words: Int32Array<SharedArrayBuffer>, threadId: number): void {
   const seen = Atomics.load(words, 0);
   using _wait = replace(Atomics, "wait", (_words, _index, value) => {
