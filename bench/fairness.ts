@@ -2,10 +2,10 @@
  * fairness.ts: what else a program does, beside tasks that read: whether they let the event loop
  * serve sockets, timers, signals and Deno's own file operations.
  *
- * For each service, alone and beside 1 and 32 tasks that await direct reads of 4 KiB at random, with
- * dozes and without (`dozeMicroseconds: 0`): the time of a step in µs, the median and the 99th in a
- * hundred, over all rounds; and the reads in thousands a second. All are in one process and run in
- * turn.
+ * For each service, alone and beside 1 and 32 tasks that await direct reads of 4 KiB at random,
+ * with dozes and without (`dozeMicroseconds: 0`): the time of a step in µs, the median and the 99th
+ * in a hundred, over all rounds; and the reads in thousands a second. All are in one process and
+ * run in turn.
  *
  * Run: deno task bench:fairness [--rounds N] [--seconds S] [--dir DIR] [--method NAME]
  *
