@@ -34,7 +34,7 @@ interface DeathsPlan {
 /** So many deaths come before, for what only the first ones take. */
 const WARM_UP_DEATHS = 4;
 /**
- * In units of the time after which the library looks which threads live: about a second on a
+ * So many times the time after which the library looks which threads live: about a second on a
  * machine at rest.
  */
 const PATIENCES_MAX = 10;
