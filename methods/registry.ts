@@ -9,15 +9,17 @@ import { effectiveOptions } from "../core/base/options.ts";
 import type { AioOptions } from "../core/base/options.ts";
 import { closeLibc, openLibc } from "../ffi/libc.ts";
 import { ioUringMethod } from "./io_uring.ts";
+import { linuxAioMethod } from "./linux_aio.ts";
 import { syncMethod } from "./sync.ts";
 import { workerMethod } from "./worker.ts";
 
 /** A method's name. */
-export type IoMethodName = "io_uring" | "worker" | "sync";
+export type IoMethodName = "io_uring" | "linux_aio" | "worker" | "sync";
 
 /** Every method by name; the compiler sees to it that none is missing. */
 const METHODS_BY_NAME: Readonly<Record<IoMethodName, IoMethod>> = {
   io_uring: ioUringMethod,
+  linux_aio: linuxAioMethod,
   worker: workerMethod,
   sync: syncMethod,
 };
@@ -25,6 +27,7 @@ const METHODS_BY_NAME: Readonly<Record<IoMethodName, IoMethod>> = {
 /** Every method, the best first. */
 export const METHODS: readonly IoMethod[] = [
   METHODS_BY_NAME.io_uring,
+  METHODS_BY_NAME.linux_aio,
   METHODS_BY_NAME.worker,
   METHODS_BY_NAME.sync,
 ];

@@ -144,6 +144,28 @@ function queueOf(backend: MethodBackend): WorkerQueue {
   return SUBMISSIONS.get(backend)?.queue ?? makeQueue(backend);
 }
 
+/**
+ * Says that a submitted IO is the pool's, by a few stores, so that nothing is lost if this thread
+ * ends in between. {@linkcode bringIn} is to be called next.
+ */
+export function leaveOutside(backend: MethodBackend, handle: AioHandle): void {
+  // Marked first: if this thread dies too, the issuer finds the mark.
+  markOutside(handle.words, handle.base);
+  queueOf(backend).leaveOutside(handle);
+}
+
+/** Puts such IOs into the queue, and sees to it that Workers run. */
+export function bringIn(backend: MethodBackend): void {
+  queueOf(backend).bringIn();
+  SUBMISSIONS.get(backend)?.demand.notice();
+}
+
+/** Has the pool execute a submitted IO, of this backend or another, that nobody has claimed. */
+export function leaveToPool(backend: MethodBackend, handle: AioHandle): void {
+  leaveOutside(backend, handle);
+  bringIn(backend);
+}
+
 /** Without the permission no Worker could be started, and IO would wait for ever. */
 function workerAvailability(): Availability {
   const flag = missingFlag();

@@ -35,25 +35,25 @@ export interface WorkerPoolOptions {
   /**
    * Workers that are kept even when idle.
    *
-   * Default: 2. Range: 1..32 Workers, at most `max`. Methods: worker.
+   * Default: 2. Range: 1..32 Workers, at most `max`. Methods: linux_aio, worker.
    */
   min?: number;
   /**
    * Most Workers.
    *
-   * Default: 8. Range: 1..32 Workers, at least `min`. Methods: worker.
+   * Default: 8. Range: 1..32 Workers, at least `min`. Methods: linux_aio, worker.
    */
   max?: number;
   /**
    * How long the last Worker stays idle before it ends.
    *
-   * Default: 60000. Range: 0..2147483647 ms. Methods: worker.
+   * Default: 60000. Range: 0..2147483647 ms. Methods: linux_aio, worker.
    */
   idleTimeoutMs?: number;
   /**
    * Least time between two starts of Workers.
    *
-   * Default: 100. Range: 0..2147483647 ms. Methods: worker.
+   * Default: 100. Range: 0..2147483647 ms. Methods: linux_aio, worker.
    */
   launchIntervalMs?: number;
 }
@@ -130,20 +130,20 @@ export interface AioOptions {
   /**
    * The pool of Workers that execute IO.
    *
-   * Default: that of each of {@linkcode WorkerPoolOptions}. Methods: worker.
+   * Default: that of each of {@linkcode WorkerPoolOptions}. Methods: linux_aio, worker.
    */
   workers?: WorkerPoolOptions;
   /**
    * Longest time that the thread waits for IO, blocking, where its event loop has nothing else to
    * do; 0 has the event loop sleep at once instead.
    *
-   * Default: adaptive, at most 200. Range: 0..1000 µs. Methods: io_uring, worker.
+   * Default: adaptive, at most 200. Range: 0..1000 µs. Methods: io_uring, linux_aio, worker.
    */
   dozeMicroseconds?: number;
   /**
    * The former name of `dozeMicroseconds`, which wins where both are given.
    *
-   * Default: that of `dozeMicroseconds`. Range: 0..1000 µs. Methods: io_uring, worker.
+   * Default: that of `dozeMicroseconds`. Range: 0..1000 µs. Methods: io_uring, linux_aio, worker.
    *
    * @deprecated use `dozeMicroseconds`
    */

@@ -22,6 +22,6 @@ export function setWorkers(
   const { method } = backend;
   if (method.configureWorkers !== undefined) return method.configureWorkers(backend, change);
   throw new Deno.errors.NotSupported(
-    `Cannot set workers with the method "${method.name}": only "worker" has any`,
+    `Cannot set workers with the method "${method.name}": only "linux_aio" and "worker" have any`,
   );
 }

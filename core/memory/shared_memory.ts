@@ -143,7 +143,7 @@ export const HANDLE = {
   targetData: 20,
   callbackIds: 26,
   callbackData: 30,
-  /** For the method. */
+  /** Two words for the method. */
   method: 34,
   /**
    * What an operation takes beside its offset and its buffers: a length of 64 bits, 8-byte aligned

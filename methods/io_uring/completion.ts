@@ -7,7 +7,6 @@
 
 import type { AioHandle } from "../../core/io/handle.ts";
 import * as states from "../../core/memory/handle_state.ts";
-import * as locks from "../../core/memory/lock.ts";
 import type { MethodBackend, ReapingFrom } from "../../core/io/method.ts";
 import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
@@ -16,17 +15,15 @@ import { sleepMs } from "../../core/base/sleep.ts";
 import { ECANCELED, EFAULT, EINTR } from "../../ffi/errno.ts";
 import type { UringCalls } from "../../ffi/uring_calls.ts";
 import { ENTER_GETEVENTS } from "../../ffi/uring_layout.ts";
-import { SLOT, slotAt, withCompletionLock } from "./memory.ts";
+import { SLOT, slotAt } from "./memory.ts";
+import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
 import { type Completion, NO_HANDLE, Ring } from "./ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./setup.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { SUBMITTED } = states;
-const { tryLock, unlock } = locks;
 const { HANDLE } = layout;
 
-/** After so many looks that found a lock taken, check whether its holder lives. */
-const LOOKS_UNTIL_ASKED = 64;
 const CANCEL_ATTEMPTS_MAX = 1000;
 const CANCEL_LOOKS_MAX = 100;
 
@@ -58,7 +55,7 @@ export class UringCompletions {
   readonly #backend: MethodBackend;
   readonly #calls: UringCalls;
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #threadId: number;
+  readonly #locks: CompletionLocks;
   readonly #rings: (Ring | null)[] = [];
   readonly #completion: Completion = { userDataLow: 0, userDataHigh: 0, result: 0 };
   /** Completed under the lock, to be published without it. It grows, but is never emptied. */
@@ -69,7 +66,6 @@ export class UringCompletions {
   again: (handle: AioHandle) => void = (handle) => this.#backend.performSynchronously(handle);
   /** IOs that the kernel gave up by itself. */
   readonly #refused: AioHandle[] = [];
-  #looksInVain = 0;
   /** How often in a row an IO was left in a ring. */
   #leaves = 0;
 
@@ -83,7 +79,7 @@ export class UringCompletions {
     this.#backend = backend;
     this.#calls = calls;
     this.#words = backend.control.words;
-    this.#threadId = backend.libc.threadId();
+    this.#locks = new CompletionLocks(backend);
   }
 
   /** Says that a ring is its backend's, which keeps one object of it. */
@@ -111,9 +107,9 @@ export class UringCompletions {
   drainOwn(ring: Ring): number {
     if (!ring.isReady) return 0;
     const { id } = this.#backend;
-    if (!this.#tryLock(id)) return 0;
+    if (!this.#locks.tryLock(id)) return 0;
     const count = this.#takeAll(ring);
-    this.#unlock(id);
+    this.#locks.unlock(id);
     this.#publishTaken();
     return count;
   }
@@ -125,30 +121,11 @@ export class UringCompletions {
    * @param executes whether this thread may execute what its issuer's death has ended
    */
   #drainForeign(owner: number, executes: boolean): void {
-    if (!this.#tryLock(owner)) return;
+    if (!this.#locks.tryLock(owner)) return;
     const ring = this.#ringOf(owner);
     if (ring !== null && ring.isReady) this.#takeAll(ring, executes);
-    this.#unlock(owner);
+    this.#locks.unlock(owner);
     this.#publishTaken();
-  }
-
-  #lockAt(owner: number): number {
-    return this.#backend.control.backendAt(owner) + BACKEND.completionLock;
-  }
-
-  #unlock(owner: number): void {
-    unlock(this.#words, this.#lockAt(owner), this.#threadId);
-  }
-
-  #tryLock(owner: number): boolean {
-    const { libc } = this.#backend;
-    const lockAt = this.#lockAt(owner);
-    this.#looksInVain++;
-    const isAsking = this.#looksInVain % LOOKS_UNTIL_ASKED === 0;
-    const isAlive = (threadId: number) => libc.isThreadAlive(threadId);
-    const isLocked = tryLock(this.#words, lockAt, this.#threadId, isAlive, isAsking);
-    if (isLocked) this.#looksInVain = 0;
-    return isLocked;
   }
 
   /** The caller holds the lock. */

@@ -18,7 +18,8 @@ import type { Control } from "../../core/memory/shared_memory.ts";
 import * as addresses from "../../ffi/memory.ts";
 import type { UringCalls } from "../../ffi/uring_calls.ts";
 import { FILES_UPDATE_WORDS, REGISTER } from "../../ffi/uring_layout.ts";
-import { SLOT, slotAt, withCompletionLock } from "./memory.ts";
+import { SLOT, slotAt } from "./memory.ts";
+import { withCompletionLock } from "../completion_lock.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { FILE_TARGET } = targets;

@@ -13,10 +13,8 @@
  * @module
  */
 
-import { lock, unlock } from "../../core/memory/lock.ts";
-import type { MethodBackend } from "../../core/io/method.ts";
 import type { EffectiveOptions } from "../../core/base/options.ts";
-import { BACKEND, type Control, HEADER } from "../../core/memory/shared_memory.ts";
+import { type Control, HEADER } from "../../core/memory/shared_memory.ts";
 import { PAGE_SIZE_BYTES } from "../../ffi/layout.ts";
 import { alignUp } from "../../ffi/memory.ts";
 import { CQE_SIZE_BYTES, SQE_SIZE_BYTES } from "../../ffi/uring_layout.ts";
@@ -108,20 +106,4 @@ export function queueBytesAt(
   const each = entriesBytes(sizes) + queuesBytes(sizes);
   const entries = alignUp(slots, PAGE_SIZE_BYTES) + backendId * each;
   return { entries, ring: entries + entriesBytes(sizes) };
-}
-
-/**
- * Runs something with the completion lock of a backend, whose ring stays for as long.
- *
- * @param backend runs it
- * @param owner whose ring it is
- */
-export function withCompletionLock<T>(backend: MethodBackend, owner: number, use: () => T): T {
-  const { control, libc } = backend;
-  const lockAt = control.backendAt(owner) + BACKEND.completionLock;
-  const threadId = libc.threadId();
-  lock(control.words, lockAt, threadId, (holder) => libc.isThreadAlive(holder));
-  const value = use();
-  unlock(control.words, lockAt, threadId);
-  return value;
 }

@@ -28,15 +28,8 @@ import {
   SQE_SIZE_BYTES,
 } from "../../ffi/uring_layout.ts";
 import { makeFileTable } from "./files.ts";
-import {
-  FORM_MAPPED,
-  FORM_SHARED,
-  queueBytesAt,
-  ringEntries,
-  SLOT,
-  slotAt,
-  withCompletionLock,
-} from "./memory.ts";
+import { FORM_MAPPED, FORM_SHARED, queueBytesAt, ringEntries, SLOT, slotAt } from "./memory.ts";
+import { withCompletionLock } from "../completion_lock.ts";
 
 /** Which form a ring has. */
 export type RingForm = "shared" | "mapped";

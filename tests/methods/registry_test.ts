@@ -51,11 +51,11 @@ Deno.test("Aio.open() takes the best method of those available", async () => {
 Deno.test("availableMethods() without the C library has none, and says why once", () => {
   const libc = "/nowhere/libc.so.6";
   const answers = availableMethods({ libraries: { libc } });
-  assertEquals(answers.map(({ ok }) => ok), [false, false, false]);
+  assertEquals(answers.map(({ ok }) => ok), answers.map(() => false));
   const reasons = answers.map((answer) => answer.ok ? "" : answer.reason);
   const reason =
     `Cannot find the C library at ${libc}: correct the option "libraries.libc", or leave it out`;
-  assertEquals(reasons, [reason, "the same as for io_uring", "the same as for io_uring"]);
+  assertEquals(reasons, [reason, ...answers.slice(1).map(() => "the same as for io_uring")]);
   const [first] = answers;
   assertStringIncludes(first?.ok === false ? String(first.cause) : "", libc);
 });

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { hasPool } from "../support/workers/worker_pool.ts";
 import { testEachMethod } from "../support/methods.ts";
 import { LIBRARY_URL, runProgram } from "../support/program.ts";
 import { type ChildResult, runChild, tempDir } from "../support/temp.ts";
@@ -196,8 +197,8 @@ testEachMethod("a program that closes neither Aio nor file ends without a word",
 }, isLinux);
 
 testEachMethod("opening again and again keeps no descriptor and no mapping", async (method) => {
-  // Each Aio of the method worker starts Workers, which takes longer.
-  const times = method === "worker" ? 20 : 100;
+  // Each Aio with a pool starts Workers, which takes longer.
+  const times = hasPool(method) ? 20 : 100;
   await using dir = await tempDir();
   await Deno.writeTextFile(dir.join("data"), "hello");
   const program = `

@@ -7,6 +7,7 @@
 
 import { join } from "@std/path";
 import { type ChildOptions, type ChildResult, runChild } from "./temp.ts";
+import { hasPool } from "./workers/worker_pool.ts";
 
 /** The library, as a program anywhere on this machine imports it. */
 export const LIBRARY_URL = import.meta.resolve("../../mod.ts");
@@ -70,7 +71,7 @@ export async function runLackingDescriptors(
 
 /** What a program must be allowed to read beside its data: IO Workers load the module from disk. */
 export function foldersOf(method: string): string[] {
-  return method === "worker" ? [join(import.meta.dirname ?? ".", "..", "..")] : [];
+  return hasPool(method) ? [join(import.meta.dirname ?? ".", "..", "..")] : [];
 }
 
 /** Where this process's descriptors point to, by their numbers. */

@@ -16,6 +16,7 @@ import {
 import { LayerThread, shareLayerThread } from "../../support/layers/layer_thread.ts";
 import { hostOf, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
+import { hasPool } from "../../support/workers/worker_pool.ts";
 
 const BEGINS = new URL("../fixtures/begins.ts", import.meta.url);
 const startThread = shareLayerThread();
@@ -52,7 +53,7 @@ testEachCoreMethod(
   async (test) => {
     const data = makeData();
     const count = () => Atomics.load(data.count, 0);
-    const each = test.method === "worker" ? 2 : 1;
+    const each = hasPool(test.method) ? 2 : 1;
     await using one = await test.open(options(data));
     assertEquals(count(), each);
     await using _two = await test.open(options(data));

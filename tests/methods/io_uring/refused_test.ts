@@ -10,6 +10,7 @@ import { liburingCandidates } from "../../../ffi/liburing.ts";
 import { existsSync } from "node:fs";
 import { LIBC } from "../../support/libc.ts";
 import { canHideFiles, hidingFiles } from "../../support/disks/namespace.ts";
+import { refusingCalls, URING_CALLS } from "../../support/seccomp.ts";
 import { METHODS_URL, runProgram } from "../../support/program.ts";
 
 const isLinux = Deno.build.os === "linux" && Deno.build.arch === "x86_64";
@@ -21,37 +22,6 @@ const INSTALLED = liburingCandidates().find((path) => existsSync(path));
 const LIBURING = INSTALLED ?? "/nowhere/liburing.so.2";
 const REMEDY =
   'apt-get install liburing2 (2.3 or later), or leave out the option "libraries.liburing"';
-
-/** Refuses the three system calls of io_uring from now on, in all threads of the process. */
-const REFUSE = `
-  const { symbols: c } = Deno.dlopen("libc.so.6", {
-    prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
-    syscall: { parameters: ["i64", "u64", "u64", "buffer"], result: "i64" },
-    memmove: { parameters: ["buffer", "buffer", "usize"], result: "usize" },
-  });
-  function refuse(errno) {
-    const filter = new DataView(new ArrayBuffer(8 * 6));
-    const row = (i, code, yes, no, k) => {
-      filter.setUint16(i * 8, code, true);
-      filter.setUint8(i * 8 + 2, yes);
-      filter.setUint8(i * 8 + 3, no);
-      filter.setUint32(i * 8 + 4, k, true);
-    };
-    row(0, 0x20, 0, 0, 0); // the number of the call
-    row(1, 0x15, 3, 0, 425);
-    row(2, 0x15, 2, 0, 426);
-    row(3, 0x15, 1, 0, 427);
-    row(4, 0x06, 0, 0, 0x7fff0000); // allowed
-    row(5, 0x06, 0, 0, 0x00050000 | errno);
-    const bytes = new Uint8Array(filter.buffer);
-    const program = new DataView(new ArrayBuffer(16));
-    program.setUint16(0, 6, true);
-    program.setBigUint64(8, c.memmove(bytes, bytes, 0n), true);
-    c.prctl(38, 1n, 0n, 0n, 0n); // no new privileges
-    const result = c.syscall(317n, 1n, 1n, new Uint8Array(program.buffer)); // seccomp, all threads
-    if (result !== 0n) throw new Error("the filter was refused: " + result);
-  }
-`;
 
 const REPORT = `
   const { availableMethods } = await import(${JSON.stringify(METHODS_URL)});
@@ -93,7 +63,7 @@ for (const [name, errno] of [["EPERM", 1], ["ENOSYS", 38]] as const) {
     name: `io_uring: a seccomp filter that answers ${name} is named, and another method taken`,
     ignore: ignore || !isLinux,
     async fn() {
-      const { reason } = await reportOf(`${REFUSE} refuse(${errno});`);
+      const { reason } = await reportOf(refusingCalls(URING_CALLS, errno));
       assertStringIncludes(reason, `io_uring is refused (${name}) by a seccomp filter`);
       assertStringIncludes(reason, "allow io_uring_setup, io_uring_enter and io_uring_register");
     },

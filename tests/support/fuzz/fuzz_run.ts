@@ -10,6 +10,7 @@ import type { AioOptions } from "../../../core/base/options.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
 import { METHODS } from "../../../methods/registry.ts";
 import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
+import { createLinuxAioMethod } from "../../../methods/linux_aio.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
 import { Aio } from "../../../storage/aio.ts";
 import { openDescriptors } from "../belongings.ts";
@@ -120,6 +121,7 @@ export function randomMethod(
     const held = new RandomlyHeld(new Prng(prng.seed + 1));
     return { method: held, held };
   }
+  if (name === "linux_aio") return { method: createLinuxAioMethod(!isWhole, isWhole), held: null };
   if (name === "worker") return { method: createWorkerMethod(!isWhole), held: null };
   if (name === "io_uring" && isWhole) {
     const tuning = { ...DEFAULT_TUNING, cachedReadsMin: Infinity };

@@ -15,9 +15,10 @@ const NAMES: Readonly<Record<string, string>> = {
   "This module, where it is published.": "jsr:@deno-aio/aio",
   "Files that the README has its reader make.": "example.ts",
   "Flags of open(2).": "O_CREAT O_DIRECT O_DSYNC O_EXCL O_TRUNC",
-  "Other words of Linux's system calls.": "IOSQE_ASYNC STATX_DIOALIGN usleep",
+  "Other words of Linux's system calls.":
+    "IOSQE_ASYNC STATX_DIOALIGN io_cancel io_destroy io_getevents io_setup io_submit usleep",
   "Functions, settings and file systems of the kernel.":
-    "blk_mq_get_tag CONFIG_IO_URING fuseblk nr_requests",
+    "blk_mq_get_tag CONFIG_AIO CONFIG_IO_URING fs.aio-max-nr fuseblk nr nr_requests",
   "PostgreSQL's settings.": "data_sync_retry huge_pages io_combine_limit io_max_combine_limit " +
     "io_max_concurrency MaxBackends shared_buffers",
   "PostgreSQL's functions and sources.":

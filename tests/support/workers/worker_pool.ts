@@ -10,15 +10,28 @@ import type { AioCore } from "../../../core/mod.ts";
 import type { WorkerPoolOptions } from "../../../core/base/options.ts";
 import type { IoMethod } from "../../../core/io/method.ts";
 import { METHODS } from "../../../methods/registry.ts";
+import { createLinuxAioMethod } from "../../../methods/linux_aio.ts";
 import { createWorkerMethod } from "../../../methods/worker.ts";
 import { countBits, POOL, poolAt } from "../../../methods/worker/memory.ts";
 import { WorkerQueue } from "../../../methods/worker/queue.ts";
 import { until } from "../patience.ts";
 
-/** The methods of this version, except that all IO of the worker method goes through the pool. */
-export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) =>
-  method.name === "worker" ? createWorkerMethod(false) : method
-);
+/** The methods of this version, except that no IO of a pool is executed in the submit. */
+export const METHODS_FOR_TESTS: readonly IoMethod[] = METHODS.map((method) => {
+  switch (method.name) {
+    case "linux_aio":
+      return createLinuxAioMethod(false, true);
+    case "worker":
+      return createWorkerMethod(false);
+    default:
+      return method;
+  }
+});
+
+/** Whether a method has such a pool. */
+export function hasPool(method: string): boolean {
+  return method === "linux_aio" || method === "worker";
+}
 
 /** As few Workers as can show anything, which start without delay. */
 export const SMALL_POOL: WorkerPoolOptions = { min: 1, max: 2, launchIntervalMs: 0 };
@@ -76,7 +89,7 @@ export async function untilRunning(aio: AioCore, count = poolWord(aio, POOL.min)
 
 /** Starts the pool of an Aio that has one, and waits for it. */
 export async function poolUp<T extends AioCore>(aio: T): Promise<T> {
-  if (aio.method !== "worker") return aio;
+  if (!hasPool(aio.method)) return aio;
   startPool(aio);
   await untilRunning(aio);
   return aio;

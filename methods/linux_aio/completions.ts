@@ -1,0 +1,264 @@
+/**
+ * linux_aio/completions.ts: how a thread takes completions from the kernel: its own, those of other
+ * backends, and those that dead threads left.
+ *
+ * The kernel writes them into the slot of the backend whose they are, under that one's completion
+ * lock. If the thread that has the lock dies, the next one finds there what was not in the handles
+ * yet.
+ *
+ * @module
+ */
+
+import { sleepMs } from "../../core/base/sleep.ts";
+import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
+import type { AioHandle } from "../../core/io/handle.ts";
+import { BEGUN_BIT } from "../../core/io/handle_flag.ts";
+import type { MethodBackend, ReapingFrom } from "../../core/io/method.ts";
+import * as states from "../../core/memory/handle_state.ts";
+import * as layout from "../../core/memory/shared_memory.ts";
+import { EAGAIN, EINTR, EOPNOTSUPP } from "../../ffi/errno.ts";
+import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
+import * as structs from "../../ffi/linux_aio_layout.ts";
+import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
+import { bringIn, leaveOutside } from "../worker.ts";
+import { contextOf, emptySlot, endContextsSync, letGoOfContext } from "./context.ts";
+import { EVENTS_MAX, IN_KERNEL, SLOT, slotAt } from "./memory.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { SUBMITTED } = states;
+const { HANDLE } = layout;
+const { IO_EVENT_WORDS } = structs;
+
+const INTERRUPTIONS_MAX = 10;
+/** Looks of a thread that waits for what a dead one has in the kernel. */
+const DEAD_LOOKS_MAX = 100;
+
+/** The kernel has done nothing, as it would have had to wait, or cannot do this without waiting. */
+export function isRefusal(result: number): boolean {
+  return result === -EAGAIN || result === -EOPNOTSUPP || result === -EINTR;
+}
+
+/** The completions of all backends, as one of them takes them. */
+export class LinuxAioCompletions {
+  readonly #backend: MethodBackend;
+  readonly #calls: LinuxAioCalls;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #locks: CompletionLocks;
+  /** Where the kernel writes those of each backend. */
+  readonly #events: Uint8Array<SharedArrayBuffer>[] = [];
+  /** In the handles, to be published without the lock. It grows, but is never emptied. */
+  readonly #taken: AioHandle[] = [];
+  #takenCount = 0;
+  #published = 0;
+  /** Whether any was left to the pool. */
+  #hasRefused = false;
+  /** Hears what the kernel made of an own IO; the submitting side sets it. */
+  learn: (handle: AioHandle, isRefused: boolean) => void = () => {};
+
+  /**
+   * For a backend, whether it has a context of its own or not.
+   *
+   * @param backend takes them
+   * @param calls of the system
+   */
+  constructor(backend: MethodBackend, calls: LinuxAioCalls) {
+    this.#backend = backend;
+    this.#calls = calls;
+    this.#words = backend.control.words;
+    this.#locks = new CompletionLocks(backend);
+  }
+
+  /**
+   * Takes all that the kernel has done for a backend.
+   *
+   * @returns how many; -1: another thread has the lock, and may have come too early for some
+   */
+  take(owner: number): number {
+    if (!this.#locks.tryLock(owner)) return -1;
+    const count = this.#takeAll(owner);
+    this.#locks.unlock(owner);
+    this.#publishTaken();
+    return count;
+  }
+
+  /** The caller holds the lock. */
+  #takeAll(owner: number): number {
+    const { control } = this.#backend;
+    const words = this.#words;
+    const slot = slotAt(control, owner);
+    const context = contextOf(control, slot);
+    if (context === null) return 0;
+    let sum = words[slot + SLOT.isTaking] === 0 ? 0 : this.#takeEvents(slot, EVENTS_MAX);
+    words[slot + SLOT.isTaking] = 1;
+    for (let count = EVENTS_MAX; count === EVENTS_MAX;) {
+      count = this.#getEvents(context, owner, slot);
+      sum += this.#takeEvents(slot, count);
+    }
+    words[slot + SLOT.isTaking] = 0;
+    return sum;
+  }
+
+  #getEvents(context: bigint, owner: number, slot: number): number {
+    const events = this.#events[owner] ??= this.#eventsAt(slot);
+    for (let attempt = 0; attempt < INTERRUPTIONS_MAX; attempt++) {
+      const count = this.#calls.getEvents(context, EVENTS_MAX, events);
+      if (count >= 0) return count;
+    }
+    return 0;
+  }
+
+  #eventsAt(slot: number): Uint8Array<SharedArrayBuffer> {
+    const bytes = Int32Array.BYTES_PER_ELEMENT;
+    const at = (slot + SLOT.events) * bytes;
+    return new Uint8Array(this.#words.buffer, at, EVENTS_MAX * IO_EVENT_WORDS.size * bytes);
+  }
+
+  /** @returns how many of the first places had one. The caller holds the lock. */
+  #takeEvents(slot: number, count: number): number {
+    const words = this.#words;
+    let found = 0;
+    for (let i = 0; i < count; i++) {
+      const at = slot + SLOT.events + i * IO_EVENT_WORDS.size;
+      const number = words[at + IO_EVENT_WORDS.dataLow]!;
+      if (number === 0) continue;
+      found++;
+      const handle = this.#handleOf(number - 1, words[at + IO_EVENT_WORDS.dataHigh]!);
+      if (handle !== null) this.#take(handle, words[at + IO_EVENT_WORDS.result]!);
+      // Only now: if this thread ends before, the next one finds the completion here.
+      words[at + IO_EVENT_WORDS.dataLow] = 0;
+    }
+    if (found > 0) Atomics.add(words, slot + SLOT.taken, found);
+    return found;
+  }
+
+  /** Whose completion it is; null: it is of an IO that is over. */
+  #handleOf(index: number, generationLow: number): AioHandle | null {
+    const handle = this.#backend.handleOf(index);
+    const { words, base } = handle;
+    if (words[base + HANDLE.generationLow] !== generationLow) return null;
+    return Atomics.load(words, base + HANDLE.state) === SUBMITTED ? handle : null;
+  }
+
+  #take(handle: AioHandle, result: number): void {
+    const isOwn = handle.backendId === this.#backend.id;
+    const isRefused = isRefusal(result);
+    if (isOwn) this.learn(handle, isRefused);
+    if (isRefused) {
+      Atomics.store(handle.words, handle.base + IN_KERNEL, 0);
+      leaveOutside(this.#backend, handle);
+      this.#hasRefused = true;
+      return;
+    }
+    // A thread that claimed it and died: whoever reaps that one has the IO executed again.
+    if (!isOwn && !this.#backend.claim(handle)) return;
+    this.#backend.storeCompletion(handle, result);
+    this.#taken[this.#takenCount++] = handle;
+  }
+
+  #publishTaken(): void {
+    while (this.#published < this.#takenCount) {
+      // First counted: a thread that ends in a callback can come here once more.
+      this.#backend.publishCompletion(this.#taken[this.#published++]!);
+    }
+    this.#takenCount = 0;
+    this.#published = 0;
+    if (!this.#hasRefused) return;
+    this.#hasRefused = false;
+    bringIn(this.#backend);
+  }
+
+  /**
+   * Ends what a dead backend has in the kernel: nothing can be cancelled there, so this waits for
+   * it. The core has whatever is still submitted then executed again.
+   *
+   * @returns false if the kernel is not done with it yet
+   */
+  endDead(dead: number, from: ReapingFrom): boolean {
+    let isDone = false;
+    withCompletionLock(this.#backend, dead, () => {
+      this.#takeDead(dead);
+      for (let i = 0; from === "wait" && i < DEAD_LOOKS_MAX && this.#hasAny(dead); i++) {
+        sleepMs(LOOK_AGAIN_MS);
+        this.#takeDead(dead);
+      }
+      isDone = !this.#hasAny(dead) || (from === "wait" && this.#tryEndCut(dead));
+    });
+    if (isDone) endContextsSync(this.#backend, this.#calls, letGoOfContext(this.#backend, dead));
+    return isDone;
+  }
+
+  /** Whether IO of a backend is, or may be, in the kernel. */
+  #hasAny(owner: number): boolean {
+    const { control } = this.#backend;
+    const first = owner * control.handlesPerBackend;
+    for (let index = first; index < first + control.handlesPerBackend; index++) {
+      if (this.#isInKernel(control.handleAt(index))) return true;
+    }
+    return false;
+  }
+
+  #isInKernel(base: number): boolean {
+    return Atomics.load(this.#words, base + HANDLE.state) === SUBMITTED &&
+      Atomics.load(this.#words, base + IN_KERNEL) !== 0;
+  }
+
+  /**
+   * Nothing is completed here: a thread that takes over the dead one's slot, and so its number,
+   * would do that as the issuer, which it is not yet. What the kernel refused stays submitted, too.
+   */
+  #takeDead(dead: number): void {
+    const { control } = this.#backend;
+    const words = this.#words;
+    const slot = slotAt(control, dead);
+    const context = contextOf(control, slot);
+    if (context === null) return;
+    const take = (count: number) => {
+      for (let i = 0; i < count; i++) {
+        this.#takeDeadEvent(slot + SLOT.events + i * IO_EVENT_WORDS.size);
+      }
+    };
+    if (words[slot + SLOT.isTaking] !== 0) take(EVENTS_MAX);
+    words[slot + SLOT.isTaking] = 1;
+    for (let count = EVENTS_MAX; count === EVENTS_MAX;) {
+      count = this.#getEvents(context, dead, slot);
+      take(count);
+    }
+    words[slot + SLOT.isTaking] = 0;
+  }
+
+  #takeDeadEvent(at: number): void {
+    const words = this.#words;
+    const number = words[at + IO_EVENT_WORDS.dataLow]!;
+    if (number === 0) return;
+    const handle = this.#handleOf(number - 1, words[at + IO_EVENT_WORDS.dataHigh]!);
+    const result = words[at + IO_EVENT_WORDS.result]!;
+    if (handle !== null && isRefusal(result)) {
+      Atomics.store(words, handle.base + IN_KERNEL, 0);
+    } else if (handle !== null) this.#backend.storeCompletion(handle, result);
+    words[at + IO_EVENT_WORDS.dataLow] = 0;
+  }
+
+  /**
+   * For a thread that died within its submit, so that nobody knows which of its IOs the kernel has:
+   * to end the context waits for those. Whatever has no result then may have been executed, and
+   * counts as begun.
+   *
+   * @returns false if it died elsewhere: then the kernel has them all, and has not done them yet.
+   *   The caller holds the lock
+   */
+  #tryEndCut(dead: number): boolean {
+    const { control } = this.#backend;
+    const words = this.#words;
+    if (Atomics.load(words, slotAt(control, dead) + SLOT.isSubmitting) === 0) return false;
+    const ended = emptySlot(control, dead);
+    if (ended !== null) endContextsSync(this.#backend, this.#calls, [ended]);
+    const first = dead * control.handlesPerBackend;
+    for (let index = first; index < first + control.handlesPerBackend; index++) {
+      const base = control.handleAt(index);
+      if (!this.#isInKernel(base)) continue;
+      words[base + HANDLE.flags]! |= BEGUN_BIT;
+      Atomics.store(words, base + IN_KERNEL, 0);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * linux_aio/deaths_test.ts: threads that end while they hand IO to the kernel, or take what it has
+ * done: every IO is completed once.
+ */
+
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
+import { SLOT, slotAt } from "../../../methods/linux_aio/memory.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/core.ts";
+import { openMethod } from "../../support/core_methods.ts";
+import { METHODS_UNDER_TEST } from "../../support/methods.ts";
+import { until, untilDead } from "../../support/patience.ts";
+import type { CutAnswer, CutOrder } from "../fixtures/linux_aio_worker.ts";
+
+const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
+const WORKER_URL = new URL("../fixtures/linux_aio_worker.ts", import.meta.url);
+const ONE_WORKER = { min: 1, max: 1 };
+
+function open(): Promise<Fixture> {
+  return openMethod("linux_aio", { workers: ONE_WORKER, maxBackends: 4 });
+}
+
+/** Has a Worker end in the middle of its submit. */
+async function cut(
+  { aio, file }: Fixture,
+  order: Pick<CutOrder, "operation" | "isHandedOver">,
+): Promise<CutAnswer> {
+  const { control, libc } = backendOf(aio);
+  const worker = new Worker(WORKER_URL, { type: "module" });
+  const answer = new Promise<CutAnswer>((resolve) =>
+    worker.onmessage = ({ data }) => resolve(data)
+  );
+  worker.postMessage({ token: aio.token, file: file.token, ...order } satisfies CutOrder);
+  const cut = await answer;
+  await untilDead(libc, cut.threadId);
+  assertEquals(control.words[slotAt(control, cut.id) + SLOT.isSubmitting], 1);
+  return cut;
+}
+
+async function untilAlone({ aio }: Fixture): Promise<void> {
+  await until(() => {
+    backendOf(aio).reapDead("eventLoop");
+    return aio.backends().length === 1;
+  }, "the dead thread is taken over from");
+}
+
+for (const isHandedOver of [true, false]) {
+  const when = isHandedOver ? "after" : "before";
+  Deno.test({
+    name: `linux_aio: a read is completed if its thread dies right ${when} the kernel gets it`,
+    ignore,
+    async fn() {
+      await using fixture = await open();
+      const { ref, view } = await cut(fixture, { operation: "readv", isHandedOver });
+      await fixture.aio.wait(ref);
+      assertEquals(view, fileContent(0, FILE_BYTES));
+      await untilAlone(fixture);
+    },
+  });
+}
+
+Deno.test({
+  name: "linux_aio: a flush fails if its thread dies before anybody knows that the kernel has it",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const { file, aio } = fixture;
+    const { ref } = await cut(fixture, { operation: "fsync", isHandedOver: false });
+    await aio.wait(ref);
+    // Whatever flushes this file later is to hear of it.
+    for (const later of [() => file.sync(), () => file.close()]) {
+      await assertRejects(later, Error, "EIO");
+    }
+  },
+});
+
+Deno.test({
+  name: "linux_aio: the slot of a thread that died in its submit serves the next one",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    for (let i = 0; i < 5; i++) {
+      const order = { operation: "readv", isHandedOver: i % 2 === 0 } as const;
+      const { ref, view, id } = await cut(fixture, order);
+      await fixture.aio.wait(ref);
+      assertEquals([view, id], [fileContent(0, FILE_BYTES), 1]);
+      await untilAlone(fixture);
+    }
+  },
+});
+
+Deno.test({
+  name: "linux_aio: completions that a thread took and did not store are found by the next look",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const { aio } = fixture;
+    const backend = backendOf(aio);
+    const { control } = backend;
+    aio.enterBatchmode();
+    const reads = [0, 512, 1024].map((offset) => startRead(fixture, offset));
+    let stored = 0;
+    {
+      const storeCompletion = backend.storeCompletion.bind(backend);
+      using _store = replace(backend, "storeCompletion", (handle, result) => {
+        if (++stored === 2) throw new Error("ends here, as planned");
+        storeCompletion(handle, result);
+      });
+      aio.exitBatchmode();
+      assertThrows(() => aio.waitSync(reads[0]!.ref), Error, "as planned");
+    }
+    // Whoever died has the lock no more: the next one takes it over.
+    Atomics.store(control.words, control.backendAt(backend.id) + BACKEND.completionLock, 0);
+    for (const { ref, view, offset } of reads) {
+      await aio.wait(ref);
+      assertEquals(view, fileContent(offset, 512));
+    }
+  },
+});
+
+Deno.test({
+  name: "linux_aio: canary: without a place in shared memory such completions are lost",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const { aio } = fixture;
+    const { control, id } = backendOf(aio);
+    const slot = slotAt(control, id);
+    const getEvents = LinuxAioCalls.prototype.getEvents;
+    let lost = 0;
+    using taken = replace(
+      LinuxAioCalls.prototype,
+      "getEvents",
+      function (this: LinuxAioCalls, context, most, into) {
+        const count = getEvents.call(this, context, most, into);
+        // As if they had been in the memory of a thread that died.
+        into.fill(0);
+        lost += count;
+        return count;
+      },
+    );
+    const { ref } = startRead(fixture);
+    await until(() => {
+      aio.ios();
+      backendOf(aio).collect();
+      return lost === 1;
+    }, "the kernel has told of the read");
+    taken[Symbol.dispose]();
+    const { words } = control;
+    assertEquals(words[slot + SLOT.events], 0);
+    assertEquals(aio.ios().length, 1);
+    // It is executed by nobody any more: the test ends it.
+    const handle = backendOf(aio).handleOf(ref.index);
+    backendOf(aio).processCompletion(handle, 512);
+    await aio.wait(ref);
+  },
+});
