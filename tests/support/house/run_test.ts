@@ -5,13 +5,16 @@
  * @module
  */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { planOf, summarize } from "./run.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { groupFiles, planOf, SLOW_FILES } from "./plan.ts";
+import { summarize } from "./run.ts";
 import { TestOutput, type TestReport } from "./test_output.ts";
 import { runFiles } from "./run_of.ts";
 
-function read(output: string, code = 0): TestReport {
-  const all = new TestOutput();
+const FILES = ["a_test.ts", "b_test.ts"];
+
+function read(output: string, code = 0, files = FILES.slice(0, 1), isFiltered = false): TestReport {
+  const all = new TestOutput(files, isFiltered);
   for (const line of output.split("\n")) all.read(line);
   return all.report(code);
 }
@@ -23,51 +26,106 @@ c ...error: Uncaught (in worker "c") Error: its end, as planned
 'c' has been running for over (1m0s)
  ok (2s)
 `;
+const NEXT = `------- post-test output -------
+----- post-test output end -----
+running 1 test from ./b_test.ts
+d ... ok (1ms)
+`;
 
 Deno.test("TestOutput counts, lists ignored tests, and drops what is planned", () => {
   assertEquals(read(`${FINE}\nok | 2 passed (1 step) | 0 failed | 1 ignored (2s)\n`), {
     counts: { passed: 2, failed: 0, ignored: 1 },
-    ignored: ["b"],
-    noise: [],
+    files: [{ file: "a_test.ts", ignored: ["b"], printed: [] }],
+    failed: [],
     failure: [],
   });
 });
 
-Deno.test("TestOutput keeps what a passing test prints, with its name", () => {
-  const printed = "d ...\n------- output -------\nhello\n----- output end -----\nd ... ok (3µs)";
-  const { noise, failure } = read(`${FINE}${printed}\nok | 3 passed | 0 failed (2s)`);
-  assertEquals([noise, failure], [["d printed:", "  hello"], []]);
+Deno.test("TestOutput keeps what a passing test prints, with its name and its file", () => {
+  const printed = "e ...\n------- output -------\nhello\n----- output end -----\ne ... ok (3µs)";
+  const next = NEXT.replace("1 test", "2 tests");
+  const { files, failure } = read(`${FINE}${next}${printed}\nok | 4 passed | 0 failed`, 0, FILES);
+  assertEquals([files[1], failure], [
+    { file: "b_test.ts", ignored: [], printed: ["e printed:", "  hello"] },
+    [],
+  ]);
   const uncaught = 'e ...error: Uncaught (in worker "") Error: not planned\n    at x\n ok (1ms)';
   const lines = ['  error: Uncaught (in worker "") Error: not planned', "      at x"];
-  assertEquals(read(`${uncaught}\nok | 1 passed | 0 failed (2s)`).noise, ["e printed:", ...lines]);
+  const start = "running 1 test from ./a_test.ts\n";
+  const [file] = read(`${start}${uncaught}\nok | 1 passed | 0 failed (2s)`).files;
+  assertEquals(file!.printed, ["e printed:", ...lines]);
+});
+
+Deno.test("TestOutput keeps what is printed between tests", () => {
+  const end = "hello\nok | 3 passed | 0 failed (2s)";
+  const { files } = read(`one ...\n${FINE}two\n${NEXT}three\n${end}`, 0, FILES);
+  const after = "After its tests, or before those of the next:";
+  assertEquals(files.map(({ printed }) => printed), [
+    ["Before its tests:", "  one ...", after, "  two"],
+    [after, "  three", "  hello"],
+  ]);
 });
 
 Deno.test("TestOutput takes the lines of steps for no tests", () => {
+  const start = "running 1 test from ./a_test.ts\n";
   const steps = "s ...\n  one ... ok (1ms)\n  two ... ignored (0ms)\ns ... ok (2ms)";
-  const { counts, ignored, noise } = read(`${steps}\nok | 1 passed (1 step) | 0 failed (2s)`);
-  assertEquals([counts.passed, ignored, noise], [1, ["two"], []]);
+  const { counts, files } = read(`${start}${steps}\nok | 1 passed (1 step) | 0 failed (2s)`);
+  assertEquals([counts.passed, files], [
+    1,
+    [{ file: "a_test.ts", ignored: ["two"], printed: [] }],
+  ]);
 });
 
 Deno.test("TestOutput tells what failed tests printed, and Deno's report", () => {
   const failed =
-    "d ...\nhello\nd ... FAILED (1ms)\n\n ERRORS \n\nd => ./a_test.ts:1:1\nerror: no\n";
-  const { counts, failure } = read(`${FINE}${failed}\nFAILED | 2 passed | 1 failed (2s)\n`, 1);
-  assertEquals(counts, { passed: 2, failed: 1, ignored: 0 });
-  const report = [" ERRORS ", "", "d => ./a_test.ts:1:1", "error: no", ""];
-  assertEquals(failure, ["d printed:", "  hello", ...report]);
+    "e ...\nhello\ne ... FAILED (1ms)\n\n ERRORS \n\ne => ./a_test.ts:1:1\nerror: no\n";
+  const start = `${NEXT}${FINE.replace("3", "4")}`;
+  const output = `${start}${failed}\nFAILED | 3 passed | 1 failed (2s)\n`;
+  const { counts, files, ...rest } = read(output, 1, FILES);
+  assertEquals(counts, { passed: 3, failed: 1, ignored: 0 });
+  assertEquals(files[0]!.printed, ["e printed:", "  hello"]);
+  assertEquals(rest.failed, ["a_test.ts"]);
+  assertEquals(rest.failure, [" ERRORS ", "", "e => ./a_test.ts:1:1", "error: no", ""]);
 });
 
-Deno.test("TestOutput counts a run that broke off, or failed outside of its tests, as failed", () => {
-  const broken = read(`${FINE}d ...\npanicked`, 134);
-  assertEquals(broken.counts, { passed: 0, failed: 1, ignored: 1 });
-  assertEquals(
-    broken.failure[0],
-    'deno test ended with 134 in the middle of "d". The last lines of its output:',
+Deno.test("TestOutput counts a file that fails outside of its tests as failed", () => {
+  const output = `Uncaught error from ./a_test.ts FAILED\n${NEXT}
+ ERRORS \n\n./a_test.ts (uncaught error)\nFAILED | 1 passed | 1 failed (2s)`;
+  const { counts, files, failed } = read(output, 1, FILES);
+  assertEquals([counts, files, failed], [{ passed: 1, failed: 1, ignored: 0 }, [], ["a_test.ts"]]);
+  const outside = read(`${FINE}ok | 2 passed | 0 failed (2s)\nerror: later`, 1);
+  assertEquals(outside.counts, { passed: 2, failed: 1, ignored: 0 });
+  assertEquals([outside.failed, outside.failure.at(-1)], [["a_test.ts"], "error: later"]);
+});
+
+Deno.test("TestOutput counts each file without a result as failed where the run broke off", () => {
+  const files = ["b_test.ts", "a_test.ts", "c_test.ts"];
+  const bad = NEXT.replace("ok", "FAILED");
+  const { counts, failed, failure } = read(
+    `${bad}${FINE.replace("3", "4")}e ...\nboom`,
+    134,
+    files,
   );
-  assertEquals(broken.failure.at(-1), "panicked");
-  const outside = read("a ... ok (1ms)\nok | 1 passed | 0 failed (2s)\nerror: later", 1);
-  assertEquals(outside.counts, { passed: 1, failed: 1, ignored: 0 });
-  assertEquals(outside.failure.at(-1), "error: later");
+  assertEquals(counts, { passed: 2, failed: 3, ignored: 1 });
+  assertEquals(failed, files);
+  assertEquals(failure.slice(0, 4), [
+    'Failed in b_test.ts: "d"',
+    "a_test.ts has no result",
+    "c_test.ts has no result",
+    'deno test ended with 134 in the middle of "e" in a_test.ts. The last lines of its output:',
+  ]);
+  assertEquals(failure.at(-1), "boom");
+  const unread = read("error: Module not found", 1, files);
+  assertEquals([unread.counts.failed, unread.failed], [3, files]);
+  // All tests have ended, but no summary says so.
+  assertEquals(read(FINE, 0).counts, { passed: 2, failed: 1, ignored: 1 });
+});
+
+Deno.test("TestOutput counts a file that Deno passed over as failed, unless tests are filtered", () => {
+  const output = `${FINE}ok | 2 passed | 0 failed | 1 ignored (2s)`;
+  const { counts, failed, failure } = read(output, 0, FILES);
+  assertEquals([counts.failed, failed, failure], [1, ["b_test.ts"], ["b_test.ts has no result"]]);
+  assertEquals(read(output, 0, FILES, true).counts.failed, 0);
 });
 
 Deno.test("planOf() divides the suite into a quick and a long part", () => {
@@ -84,6 +142,21 @@ Deno.test("planOf() divides the suite into a quick and a long part", () => {
   });
 });
 
+Deno.test("groupFiles() begins with long and slow files, and ends with small groups", () => {
+  const names = Array.from({ length: 40 }, (_, i) => `${i}_test.ts`);
+  const [slowest] = SLOW_FILES;
+  const groups = groupFiles([...names, slowest!, "x_long_test.ts"], 2);
+  assertEquals(groups[0], ["x_long_test.ts"]);
+  assertEquals(groups[1], [slowest!, ...names.slice(0, 7)]);
+  assertEquals(groups.slice(1).map(({ length }) => length), [8, 8, 7, 5, 4, 3, 2, 1, 1, 1, 1]);
+  assertEquals(groups.flat().length, 42);
+});
+
+Deno.test("SLOW_FILES are files of the quick part", () => {
+  const { files } = planOf(["--quick"]);
+  assertEquals(SLOW_FILES.filter((file) => !files.includes(file)), []);
+});
+
 Deno.test("summarize() gives the counts as deno test does", () => {
   const counts = { passed: 12, failed: 0, ignored: 3 };
   assertEquals(summarize(counts, 61_400), "ok | 12 passed | 0 failed | 3 ignored (61s)");
@@ -95,7 +168,8 @@ Deno.test("summarize() gives the counts as deno test does", () => {
 
 Deno.test("run.ts prints what fails, and fails", async () => {
   const { code, stdout } = await runFiles({
-    "a_test.ts": 'Deno.test("good", () => {}); Deno.test("bad", () => { throw new Error("why") });',
+    "a_test.ts":
+      'Deno.test("good", () => {}); Deno.test("bad", () => { throw new Error("why"); });',
     "b_test.ts": 'Deno.test("leaves", () => Deno.exit(3));',
   });
   assertEquals(code, 1);
@@ -103,4 +177,19 @@ Deno.test("run.ts prints what fails, and fails", async () => {
   for (const part of ["bad => ", "error: Error: why", "leaves", "FAILED | 1 passed | 2 failed"]) {
     assertStringIncludes(stdout, part);
   }
+});
+
+Deno.test("run.ts counts files as failed whose process is killed before they have a result", async () => {
+  const files: Record<string, string> = {};
+  for (let i = 1; i <= 16; i++) files[`${i}_test.ts`] = 'Deno.test("good", () => {});';
+  // The second of a group.
+  files["10_test.ts"] = 'Deno.test("dies", () => Deno.kill(Deno.pid, "SIGKILL"));';
+  const { code, stdout } = await runFiles(files);
+  assertEquals(code, 1);
+  assertMatch(stdout, /10_test\.ts has no result/);
+  assertMatch(stdout, /ended with 137 in the middle of "dies" in .*10_test\.ts/);
+  const [, passed, failed] = /FAILED \| (\d+) passed \| (\d+) failed/.exec(stdout)!;
+  assertEquals(Number(passed) + Number(failed), 16);
+  assertEquals(stdout.match(/has no result/g)!.length, Number(failed));
+  assertEquals(/^== .*\/1_test\.ts/m.test(stdout), false);
 });

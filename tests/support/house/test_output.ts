@@ -1,6 +1,7 @@
 /**
- * test_output.ts: reads what `deno test` prints, line by line: how many tests passed, which were
- * ignored, why others failed, and what passing tests printed.
+ * test_output.ts: reads what `deno test` prints about some files, line by line: how many tests
+ * passed, which were ignored, why others failed, what passing tests printed, and which files have
+ * no result as something ended the process before.
  *
  * A passing test should print nothing. What is planned is dropped: errors of Workers that say "as
  * planned" at their end (Deno prints an uncaught one whatever the test does about it), and the
@@ -9,6 +10,8 @@
  * @module
  */
 
+import { resolve } from "@std/path";
+
 /** How many tests ended how. */
 export interface Counts {
   passed: number;
@@ -16,20 +19,43 @@ export interface Counts {
   ignored: number;
 }
 
+/** What must be seen of one file. */
+export interface FileReport {
+  readonly file: string;
+  /** The names of ignored tests. */
+  readonly ignored: readonly string[];
+  /** What failed tests printed, and passing ones without need, with their names. */
+  readonly printed: readonly string[];
+}
+
 /** What came of one run of `deno test`. */
 export interface TestReport {
   readonly counts: Readonly<Counts>;
-  /** The names of ignored tests. */
-  readonly ignored: readonly string[];
-  /** What passing tests printed, with their names. */
-  readonly noise: readonly string[];
-  /** Why it failed: what failed tests printed, and Deno's own report; empty if nothing failed. */
+  /** Files that printed something, or have ignored tests. */
+  readonly files: readonly FileReport[];
+  /** Files with failures, or without a result. */
+  readonly failed: readonly string[];
+  /** Deno's report of failures, or the end of a run that broke off; empty if nothing failed. */
   readonly failure: readonly string[];
+}
+
+/** What is known of one file. */
+interface FileState extends FileReport {
+  readonly ignored: string[];
+  readonly printed: string[];
+  /** How many tests Deno began it with; null: it did not begin. */
+  tests: number | null;
+  /** How many of them have ended. */
+  ended: number;
+  /** What failed of it: tests, and Deno's word for the file itself. */
+  readonly failed: string[];
 }
 
 /** How many of its last lines are shown of a run that broke off. */
 const LAST_LINES_MAX = 100;
 
+const FILE = /^running (\d+) tests? from (.+)$/;
+const FILE_FAILED = /^Uncaught error from (.+) FAILED$/;
 const RESULT = /^(?:(.+) \.\.\.)? (ok|FAILED|ignored|cancelled) \([^)]*\)$/;
 const BEGIN = /^(\S.*?) \.\.\.(.*)$/;
 const STEP = /^ {2,}\S.* \.\.\.( |$)/;
@@ -40,7 +66,6 @@ const PLANNED = [
   /^error: Uncaught \(in worker "[^"]*"\) .*\bas planned$/,
   /\bAIO_TEST_SEED=\d+/,
   /^-+ ((pre|post)-test )?output( end)? -+$/,
-  /^running \d+ tests? from /,
   /^Check /,
   /^'.*' has been running for over \(.*\)$/,
   /^\s*$/,
@@ -52,30 +77,69 @@ function isPlanned(line: string): boolean {
 
 /** Reads one run. */
 export class TestOutput {
+  readonly #files: readonly FileState[];
+  readonly #isFiltered: boolean;
   readonly #lines: string[] = [];
-  readonly #ignored: string[] = [];
-  readonly #noise: string[] = [];
   readonly #failure: string[] = [];
-  #counts: Counts | null = null;
+  /** How many tests ended how, by their own lines. */
+  readonly #seen: Counts = { passed: 0, failed: 0, ignored: 0 };
+  #summary: Counts | null = null;
   #isReporting = false;
+  /** The file that is under way; before the first one begins, the first of all. */
+  #file: FileState;
   /** The test that is under way, and what was printed since the last one ended. */
   #test: string | null = null;
   #printed: string[] = [];
 
-  /** The test that is under way; null between tests. */
-  get test(): string | null {
-    return this.#test;
+  /**
+   * @param files of the run
+   * @param isFiltered whether Deno may pass over files, as no test of theirs is wanted
+   */
+  constructor(files: readonly string[], isFiltered = false) {
+    this.#files = [...new Set(files)].map((file) => (
+      { file, ignored: [], printed: [], tests: null, ended: 0, failed: [] }
+    ));
+    this.#file = this.#files[0]!;
+    this.#isFiltered = isFiltered;
+  }
+
+  /** The file that is under way. */
+  get file(): string {
+    return this.#file.file;
   }
 
   /** Takes one line, without its end. */
   read(line: string): void {
     this.#lines.push(line);
-    if (this.#counts !== null) return;
-    this.#counts = readSummary(line);
-    if (this.#counts !== null) return;
+    if (this.#summary !== null) return;
+    this.#summary = readSummary(line);
+    if (this.#summary !== null) return;
     this.#isReporting ||= REPORT.test(line);
     if (this.#isReporting) this.#failure.push(line);
-    else this.#readTest(line);
+    else if (!this.#readFile(line)) this.#readTest(line);
+  }
+
+  /** Whether the line is about a file. */
+  #readFile(line: string): boolean {
+    const [, tests, path] = FILE.exec(line) ?? [];
+    const begun = path === undefined ? undefined : this.#find(path);
+    if (begun !== undefined) {
+      this.#tellRest();
+      this.#file = begun;
+      begun.tests = Number(tests);
+      return true;
+    }
+    const failed = this.#find(FILE_FAILED.exec(line)?.[1] ?? "");
+    if (failed === undefined) return false;
+    failed.tests ??= 0;
+    failed.ended = failed.tests;
+    failed.failed.push("an uncaught error");
+    this.#seen.failed++;
+    return true;
+  }
+
+  #find(path: string): FileState | undefined {
+    return this.#files.find(({ file }) => resolve(file) === resolve(path));
   }
 
   #readTest(line: string): void {
@@ -83,7 +147,7 @@ export class TestOutput {
     if (result !== undefined && (name === undefined || !name.startsWith("  "))) {
       this.#end(name ?? this.#test ?? "a test", result);
     } else if (result === "ignored") {
-      this.#ignored.push(name!.trim());
+      this.#file.ignored.push(name!.trim());
     } else if (!STEP.test(line)) {
       const [, begun, rest] = this.#test === null ? BEGIN.exec(line) ?? [] : [];
       this.#test ??= begun ?? null;
@@ -92,38 +156,82 @@ export class TestOutput {
   }
 
   #end(name: string, result: string): void {
-    if (result === "ignored") this.#ignored.push(name);
+    this.#file.ended++;
+    if (result === "ignored") this.#file.ignored.push(name);
+    else if (result !== "ok") this.#file.failed.push(`"${name}"`);
+    this.#seen[result === "ok" ? "passed" : result === "ignored" ? "ignored" : "failed"]++;
     const printed = this.#printed.filter((line) => line !== "" && line !== `${name} ...`);
     const told = result === "ok" ? printed.filter((line) => !isPlanned(line)) : printed;
-    const target = result === "ok" ? this.#noise : this.#failure;
-    if (told.length > 0) target.push(`${name} printed:`, ...told.map((line) => `  ${line}`));
+    this.#tell(`${name} printed:`, told);
     this.#test = null;
     this.#printed = [];
   }
 
-  /**
-   * What came of it. A run that broke off, or failed outside of its tests, counts as one failure.
-   *
-   * @param code the exit code of `deno test`
-   */
+  #tell(heading: string, lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    this.#file.printed.push(heading, ...lines.map((line) => `  ${line}`));
+  }
+
+  /** Tells what was printed since the last test of a file. */
+  #tellRest(): void {
+    const isFirst = this.#file.tests === null;
+    const heading = isFirst ? "Before its tests:" : "After its tests, or before those of the next:";
+    const begun = this.#test === null ? [] : [`${this.#test} ...`];
+    this.#tell(heading, [...begun, ...this.#printed].filter((line) => !isPlanned(line)));
+    this.#test = null;
+    this.#printed = [];
+  }
+
+  /** What came of it. A failure outside of tests and a file without a result count as one each. */
   report(code: number): TestReport {
-    const counts = this.#counts ?? { passed: 0, failed: 0, ignored: this.#ignored.length };
-    const isBroken = this.#counts === null || (code !== 0 && counts.failed === 0);
-    if (!isBroken) {
-      const failure = counts.failed === 0 ? [] : this.#failure;
-      return { counts, ignored: this.#ignored, noise: this.#noise, failure };
-    }
-    const where = this.#test === null ? "" : ` in the middle of "${this.#test}"`;
-    const failure = [
-      `deno test ended with ${code}${where}. The last lines of its output:`,
-      ...this.#lines.slice(-LAST_LINES_MAX),
-    ];
+    const { counts, failure } = this.#summary === null ? this.#broken(code) : this.#whole(code);
+    const failed = this.#files.filter((one) => one.failed.length > 0 || this.#lacksResult(one));
     return {
-      counts: { ...counts, failed: counts.failed + 1 },
-      ignored: this.#ignored,
-      noise: [],
+      counts,
+      files: this.#files.filter(({ ignored, printed }) => ignored.length + printed.length > 0)
+        .map(({ file, ignored, printed }) => ({ file, ignored, printed })),
+      failed: (failed.length > 0 || counts.failed === 0 ? failed : this.#files)
+        .map(({ file }) => file),
       failure,
     };
+  }
+
+  /** Whether Deno did not come to the end of a file. */
+  #lacksResult({ tests, ended }: FileState): boolean {
+    if (tests === null) return this.#summary === null || !this.#isFiltered;
+    return ended < tests;
+  }
+
+  /** Of a run with a summary. */
+  #whole(code: number): Pick<TestReport, "counts" | "failure"> {
+    this.#tellRest();
+    const counts = { ...this.#summary! };
+    const lacking = this.#files.filter((one) => this.#lacksResult(one));
+    const failure = lacking.map(({ file }) => `${file} has no result`);
+    if (counts.failed > 0) failure.push(...this.#failure);
+    else if (code !== 0) failure.push(...this.#lastLines(`deno test ended with ${code}.`));
+    const more = counts.failed === 0 && code !== 0 ? Math.max(lacking.length, 1) : lacking.length;
+    return { counts: { ...counts, failed: counts.failed + more }, failure };
+  }
+
+  /** Of a run that broke off. */
+  #broken(code: number): Pick<TestReport, "counts" | "failure"> {
+    const lacking = this.#files.filter((one) => this.#lacksResult(one));
+    const test = this.#test === null ? "" : `"${this.#test}" in `;
+    const where = this.#lines.length === 0 ? "" : ` in the middle of ${test}${this.file}`;
+    const failure = [
+      ...this.#files.flatMap(({ file, failed }) =>
+        failed.map((what) => `Failed in ${file}: ${what}`)
+      ),
+      ...lacking.map(({ file }) => `${file} has no result`),
+      ...this.#lastLines(`deno test ended with ${code}${where}.`),
+    ];
+    const failed = this.#seen.failed + Math.max(lacking.length, 1);
+    return { counts: { ...this.#seen, failed }, failure };
+  }
+
+  #lastLines(what: string): string[] {
+    return [`${what} The last lines of its output:`, ...this.#lines.slice(-LAST_LINES_MAX)];
   }
 }
 

@@ -1,0 +1,83 @@
+/**
+ * plan.ts: what a run of the tests is about, and which files share a process.
+ *
+ * A process of `deno test` takes longer to start than most files take, so several files run in one,
+ * one after the other, each in an isolate of its own. Files of the long part, which take minutes,
+ * have a process each. The slow files of the quick part begin, and the groups shrink towards the
+ * end: so all lanes end at about the same time.
+ *
+ * @module
+ */
+
+import { join } from "@std/path";
+
+const TEST_FILE = /_test\.ts$/;
+const LONG_FILE = /_long_test\.ts$/;
+/** Most files of one process: whatever crashes it takes the results of those behind it along. */
+const FILES_PER_PROCESS_MAX = 8;
+
+/** Files of the quick part that take several times as long as most, the slowest first. */
+export const SLOW_FILES: readonly string[] = [
+  "tests/methods/io_uring/lifetime_test.ts",
+  "tests/core/life/deaths_test.ts",
+  "tests/examples/demo_test.ts",
+  "tests/methods/worker_test.ts",
+  "tests/core/threads_test.ts",
+  "tests/methods/worker/loop_test.ts",
+  "tests/methods/stuck_disk_test.ts",
+  "tests/methods/io_uring_test.ts",
+  "tests/core/life/layer_threads_test.ts",
+  "tests/methods/io_uring/fault_test.ts",
+  "tests/examples/pg_checksums_test.ts",
+  "tests/tidy_test.ts",
+];
+
+/** What to run. */
+export interface TestPlan {
+  /** Which part of the suite; empty: all. */
+  readonly part: string;
+  /** Options of `deno test`. */
+  readonly options: readonly string[];
+  /** Test files. */
+  readonly files: readonly string[];
+}
+
+/** Test files in a folder, or the file itself. */
+function listTests(path: string): string[] {
+  if (!Deno.statSync(path).isDirectory) return [path];
+  return [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1)
+    .filter(({ name, isDirectory }) => isDirectory || TEST_FILE.test(name))
+    .flatMap(({ name }) => listTests(join(path, name)));
+}
+
+/** Understands the arguments. */
+export function planOf(args: readonly string[]): TestPlan {
+  const parts = ["--quick", "--long"];
+  const [part] = args.filter((arg) => parts.includes(arg));
+  const paths = args.filter((arg) => !arg.startsWith("-"));
+  const isWanted = (path: string) =>
+    part === undefined || LONG_FILE.test(path) === (part === "--long");
+  return {
+    part: part?.slice(2) ?? "",
+    options: args.filter((arg) => arg.startsWith("-") && !parts.includes(arg)),
+    files: (paths.length > 0 ? paths : ["tests"]).flatMap(listTests).filter(isWanted),
+  };
+}
+
+/** Puts together the files that share a process, in the order in which the groups begin. */
+export function groupFiles(files: readonly string[], lanes: number): string[][] {
+  const groups = files.filter((file) => LONG_FILE.test(file)).map((file) => [file]);
+  const left = files.filter((file) => !LONG_FILE.test(file))
+    .sort((a, b) => slownessOf(b) - slownessOf(a)).reverse();
+  while (left.length > 0) {
+    const count = Math.min(Math.ceil(left.length / (2 * lanes)), FILES_PER_PROCESS_MAX);
+    groups.push(left.splice(-count).reverse());
+  }
+  return groups;
+}
+
+/** The more, the sooner a file begins. */
+function slownessOf(file: string): number {
+  const place = SLOW_FILES.indexOf(file);
+  return place < 0 ? 0 : SLOW_FILES.length - place;
+}
