@@ -162,3 +162,12 @@ Deno.test({
     assertEmpty(dir);
   },
 });
+
+Deno.test("demo.ts leaves a given file where it is after Ctrl-C", async () => {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("data"), MIB, 1);
+  const args = [SHORT, dir.join("data")];
+  const { status } = await actWhen(dir, args, /^1\/6/m, (child) => child.kill("SIGINT"));
+  assertEquals(status.code, EXIT_INTERRUPTED);
+  assertEquals((await Deno.stat(dir.join("data"))).size, MIB);
+});

@@ -11,14 +11,13 @@ import { formatNumber, formatTable, type MeasuredGroup, wrap } from "../../examp
 import { FileProblem, SampleFile } from "../../examples/demo/sample_file.ts";
 import { parseCommand, UsageError } from "../../examples/demo/options.ts";
 import { formatVerdict } from "../../examples/demo/verdict.ts";
-import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { tempDir } from "../support/temp.ts";
 import {
   actWhen,
   assertEmpty,
   checkTemporary,
   EXIT_INTERRUPTED,
   littleRoom,
-  MIB,
   runDemo,
   SHORT,
   WIDTH_MAX,
@@ -143,13 +142,4 @@ Deno.test("demo.ts removes its file after Ctrl-C", async () => {
   assertEquals(status.signal, null);
   assertEquals(status.code, EXIT_INTERRUPTED);
   assertEmpty(dir);
-});
-
-Deno.test("demo.ts leaves a given file where it is after Ctrl-C", async () => {
-  await using dir = await tempDir();
-  await writeRandomFile(dir.join("data"), MIB, 1);
-  const args = [SHORT, dir.join("data")];
-  const { status } = await actWhen(dir, args, /^1\/6/m, (child) => child.kill("SIGINT"));
-  assertEquals(status.code, EXIT_INTERRUPTED);
-  assertEquals((await Deno.stat(dir.join("data"))).size, MIB);
 });

@@ -200,10 +200,10 @@ for (const ending of ["close", "terminate"] as const) {
         }
         if (ending === "close") await worker[Symbol.asyncDispose]();
         else worker.terminate();
-        while (aio.backends().length > 1) {
-          await new Promise((resolve) => setTimeout(resolve, 1));
+        await until(() => {
           backendOf(aio).reapDead();
-        }
+          return aio.backends().length === 1;
+        }, "the thread is gone");
       }
       assertEquals([fds.size, ringCount()], [1, before + 2]);
     }

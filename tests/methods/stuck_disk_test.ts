@@ -8,7 +8,8 @@
 import { assertEquals } from "@std/assert";
 import { Aio } from "../../mod.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
-import { METHODS_UNDER_TEST } from "../support/methods.ts";
+import { isQuickPart } from "../support/house/part.ts";
+import { METHODS_UNDER_TEST, methodsInTurn } from "../support/methods.ts";
 import { diskAvailable, makeInnerDevice, shareDisk } from "../support/disks/stuck_disk.ts";
 import {
   BLOCK_BYTES,
@@ -21,13 +22,19 @@ import {
   untilItTurned,
 } from "../support/disks/stuck_writes.ts";
 import { contentAt, writeRandomFile } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const SEED = 5;
 
 const ext4 = shareDisk("ext4");
 const xfs = shareDisk("xfs");
 
-for (const name of STUCK_WRITES) testStuckWrites(name, "ext4", ext4);
+const FEWER_WRITES = [
+  "32 writes",
+  "32 writes, before any Worker runs",
+  "160 writes, with Workers running",
+] as const;
+for (const name of isQuickPart() ? FEWER_WRITES : STUCK_WRITES) testStuckWrites(name, "ext4", ext4);
 testStuckWrites("32 writes", "xfs", xfs);
 
 /** So far apart that none reads ahead into the next. */
@@ -63,9 +70,10 @@ async function readFromStuckDevice(method: IoMethodName, count: number): Promise
   }
 }
 
-for (const { name: method, ignore } of METHODS_UNDER_TEST) {
-  if (method === "sync") continue;
-  for (const count of [32, MANY_READS]) {
+const turns = new Turns(2);
+const asynchronous = METHODS_UNDER_TEST.filter(({ name }) => name !== "sync");
+for (const count of [MANY_READS, 32]) {
+  for (const { name: method, ignore } of methodsInTurn(asynchronous, turns)) {
     Deno.test({
       name: `${method}: ${count} reads of a device that stands still do not stop the event loop`,
       ignore: ignore || !diskAvailable("ext4"),

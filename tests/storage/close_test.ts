@@ -15,6 +15,7 @@ import { openAio, testEachMethod, testSharedAios } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
 import { countDescriptorsOf } from "../support/program.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const isLinux = Deno.build.os === "linux";
 
@@ -40,12 +41,19 @@ function testFile(name: string, use: Use, isPossible = true): void {
   });
 }
 
+const turns = new Turns(7);
+
 /** The same, which closes the Aio. */
 function testEnd(name: string, use: Use): void {
-  testEachMethod(name, async (method) => {
-    await using aio = await openAio(method, OPTIONS);
-    await withFile(aio, method, use);
-  });
+  testEachMethod(
+    name,
+    async (method) => {
+      await using aio = await openAio(method, OPTIONS);
+      await withFile(aio, method, use);
+    },
+    true,
+    turns,
+  );
 }
 
 /** Every call that uses the file, with the verb of its refusal. */

@@ -11,10 +11,14 @@ import { hangs } from "../support/patience.ts";
 import { runProgram } from "../support/program.ts";
 import { testProgramEnds } from "../support/program_ends.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const TASKS = 32;
 const TICKS = 20;
 const INTERVAL_MS = 1;
+
+/** Of the tests of reads that come back at once, and of those of programs that end. */
+const [reading, ending] = [new Turns(3), new Turns(3)];
 
 for (const kind of ["arena", "plain"] as const) {
   testEachMethod(
@@ -39,6 +43,8 @@ for (const kind of ["arena", "plain"] as const) {
       clearInterval(interval);
       assertGreaterOrEqual(ticks, TICKS);
     },
+    true,
+    reading,
   );
 }
 
@@ -58,19 +64,26 @@ testEachMethod(
     assert(isOver, "Deno.readFile() does not finish");
     await other;
   },
+  true,
+  reading,
 );
 
-testProgramEnds("with all closed", "await file.close(); await aio.close();");
-testProgramEnds("with a promise nobody awaits", "file.readAt(new Uint8Array(10), 0);");
+testProgramEnds("with all closed", "await file.close(); await aio.close();", ending);
+testProgramEnds("with a promise nobody awaits", "file.readAt(new Uint8Array(10), 0);", ending);
 
-testEachMethod("a write that a program does not await is done before it ends", async (method) => {
-  await using dir = await tempDir();
-  const program = `
+testEachMethod(
+  "a write that a program does not await is done before it ends",
+  async (method) => {
+    await using dir = await tempDir();
+    const program = `
     const aio = await Aio.open({ method: ${JSON.stringify(method)} });
     const file = await aio.openFile(Deno.args[0], { write: true, create: true });
     for (let i = 0; i < 100; i++) file.writeAt(new Uint8Array(1000).fill(7), i * 1000);`;
-  const result = await runProgram(program, { args: [dir.join("file")] });
-  assertEquals([result.timedOut, result.code, result.stderr], [false, 0, ""]);
-  const content = await Deno.readFile(dir.join("file"));
-  assertEquals([content.length, content.every((byte) => byte === 7)], [100_000, true]);
-});
+    const result = await runProgram(program, { args: [dir.join("file")] });
+    assertEquals([result.timedOut, result.code, result.stderr], [false, 0, ""]);
+    const content = await Deno.readFile(dir.join("file"));
+    assertEquals([content.length, content.every((byte) => byte === 7)], [100_000, true]);
+  },
+  true,
+  ending,
+);

@@ -7,6 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { backendOf } from "../../core/inside.ts";
 import { hasPool } from "../support/workers/worker_pool.ts";
 import { replace } from "../support/bells/bells.ts";
+import { isQuickPart } from "../support/house/part.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { HANG_MS, hangs, until } from "../support/patience.ts";
 import { contentAt, tempDir, writeRandomFile } from "../support/temp.ts";
@@ -14,7 +15,7 @@ import { openUring, Pipe, startRawRead, testEachForm } from "../support/rings/ur
 
 const FILE_BYTES = 65_536;
 const FILE_SEED = 1;
-const MANY = 10_000;
+const MANY = isQuickPart() ? 2_000 : 10_000;
 const READ_BYTES = 100;
 /** core/waiting/pump.ts: sleeps of one thread at a time. */
 const SLEEPS_MAX = 8;

@@ -9,9 +9,10 @@ import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows }
 import { AioReturn, reportResult } from "../../core/mod.ts";
 import { type Aio, Aio as AioClass, type AioFile } from "../../storage/mod.ts";
 import { openHeld } from "../support/core.ts";
-import { openAio, testEachMethod } from "../support/methods.ts";
+import { openAio, testEachMethod, testSharedAios } from "../support/methods.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const EIO = 5;
 const FAILING = "aio-process-completion-before-shared";
@@ -100,8 +101,7 @@ async function withGiven(aio: Aio, use: (given: Given) => Promise<void>): Promis
   await use({ aio, file, closed, buffer: new Uint8Array(10) });
 }
 
-testEachMethod("a failed awaited call tells the line that awaits it", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("a failed awaited call tells the line that awaits it", async (aio) => {
   await withGiven(aio, async (given) => {
     aio.attachInjectionPoint(FAILING, () => -EIO);
     for (const [text, call] of Object.entries(AWAITED)) {
@@ -111,8 +111,7 @@ testEachMethod("a failed awaited call tells the line that awaits it", async (met
   });
 });
 
-testEachMethod("a refused awaited call tells the line that called it", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("a refused awaited call tells the line that called it", async (aio) => {
   await withGiven(aio, async (given) => {
     for (const [text, call] of Object.entries(REFUSED)) {
       assertBeginsWith(await assertRejects(async () => await call(given), text), text);
@@ -120,8 +119,7 @@ testEachMethod("a refused awaited call tells the line that called it", async (me
   });
 });
 
-testEachMethod("a failed blocking call tells the line that called it", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("a failed blocking call tells the line that called it", async (aio) => {
   await withGiven(aio, (given) => {
     aio.attachInjectionPoint(FAILING, () => -EIO);
     for (const [text, call] of Object.entries(BLOCKING)) {
@@ -132,8 +130,7 @@ testEachMethod("a failed blocking call tells the line that called it", async (me
   });
 });
 
-testEachMethod("reads that fail under Promise.all() tell who awaits it", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("reads that fail under Promise.all() tell who awaits it", async (aio) => {
   await withGiven(aio, async ({ file }) => {
     aio.attachInjectionPoint(FAILING, () => -EIO);
     const read = (i: number) => file.readAt(new Uint8Array(10), i);
@@ -144,8 +141,7 @@ testEachMethod("reads that fail under Promise.all() tell who awaits it", async (
   });
 });
 
-testEachMethod("the end of an await using block that fails tells whose it is", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("the end of an await using block that fails tells whose it is", async (aio) => {
   await withGiven(aio, async ({ file }) => {
     aio.attachInjectionPoint(FAILING, () => -EIO);
     await assertRejects(() => file.sync());
@@ -157,15 +153,21 @@ testEachMethod("the end of an await using block that fails tells whose it is", a
   });
 });
 
-testEachMethod("aio.close() that is refused tells the line that called it", async (method) => {
-  await using aio = await openAio(method);
-  const handle = aio.acquire();
-  assertBeginsWith(await assertRejects(async () => await aio.close()), "aio.close(");
-  handle.release();
-});
+const turns = new Turns(3);
 
-testEachMethod("reportResult() throws the error of the line that called it", async (method) => {
-  await using aio = await openAio(method);
+testEachMethod(
+  "aio.close() that is refused tells the line that called it",
+  async (method) => {
+    await using aio = await openAio(method);
+    const handle = aio.acquire();
+    assertBeginsWith(await assertRejects(async () => await aio.close()), "aio.close(");
+    handle.release();
+  },
+  true,
+  turns,
+);
+
+testSharedAios("reportResult() throws the error of the line that called it", async (aio) => {
   await withGiven(aio, async ({ file }) => {
     const ret = new AioReturn();
     const handle = aio.acquire(null, ret);
@@ -180,8 +182,7 @@ testEachMethod("reportResult() throws the error of the line that called it", asy
   });
 });
 
-testEachMethod("the reason of a signal is rejected with as it is", async (method) => {
-  await using aio = await openAio(method);
+testSharedAios("the reason of a signal is rejected with as it is", async (aio) => {
   await withGiven(aio, async ({ file, buffer }) => {
     const reason = new Error("enough");
     const { stack } = reason;
@@ -193,28 +194,33 @@ testEachMethod("the reason of a signal is rejected with as it is", async (method
   });
 });
 
-testEachMethod("calls that succeed capture no stack", async (method) => {
-  await using aio = await openAio(method);
-  await withGiven(aio, async ({ file, buffer }) => {
-    const { captureStackTrace } = Error;
-    let captured = 0;
-    Error.captureStackTrace = (...args) => {
-      captured++;
-      captureStackTrace(...args);
-    };
-    try {
-      await Promise.all([0, 1, 2].map((i) => file.readAt(new Uint8Array(10), i)));
-      await file.writeAt(buffer, 0);
-      await file.syncData();
-      file.readAtSync(buffer, 0);
-      assertEquals(captured, 0);
-      await assertRejects(() => file.readAt(buffer, -1), RangeError);
-      assert(captured > 0);
-    } finally {
-      Error.captureStackTrace = captureStackTrace;
-    }
-  });
-});
+testEachMethod(
+  "calls that succeed capture no stack",
+  async (method) => {
+    await using aio = await openAio(method);
+    await withGiven(aio, async ({ file, buffer }) => {
+      const { captureStackTrace } = Error;
+      let captured = 0;
+      Error.captureStackTrace = (...args) => {
+        captured++;
+        captureStackTrace(...args);
+      };
+      try {
+        await Promise.all([0, 1, 2].map((i) => file.readAt(new Uint8Array(10), i)));
+        await file.writeAt(buffer, 0);
+        await file.syncData();
+        file.readAtSync(buffer, 0);
+        assertEquals(captured, 0);
+        await assertRejects(() => file.readAt(buffer, -1), RangeError);
+        assert(captured > 0);
+      } finally {
+        Error.captureStackTrace = captureStackTrace;
+      }
+    });
+  },
+  true,
+  turns,
+);
 
 Deno.test("held: an IO that fails long after its call tells the line that awaits it", async () => {
   await using fixture = await openHeld();
@@ -238,19 +244,24 @@ Deno.test("sync: an error keeps the stack it was made with under a symbol", asyn
   assert(typeof inner === "string" && inner.includes("core/base/errors.ts"), String(inner));
 });
 
-testEachMethod("a program that a failed call ends shows its own line", async (method) => {
-  const program = [
-    `const aio = await Aio.open({ method: "${method}" });`,
-    `async function loadConfig() {`,
-    `  return await aio.openFile("/absent/config.json");`,
-    `}`,
-    `await loadConfig();`,
-  ];
-  const { code, stderr } = await runProgram(program.join("\n"), { env: { NO_COLOR: "1" } });
-  assertEquals(code, 1);
-  const [first, shown, , frame] = stderr.split("\n");
-  const message = 'Cannot open "/absent/config.json": No such file or directory (ENOENT)';
-  assertEquals(first, `error: Uncaught (in promise) NotFound: ${message}`);
-  assertEquals(shown, program[2]);
-  assert(frame!.startsWith("    at async loadConfig (data:"), frame);
-});
+testEachMethod(
+  "a program that a failed call ends shows its own line",
+  async (method) => {
+    const program = [
+      `const aio = await Aio.open({ method: "${method}" });`,
+      `async function loadConfig() {`,
+      `  return await aio.openFile("/absent/config.json");`,
+      `}`,
+      `await loadConfig();`,
+    ];
+    const { code, stderr } = await runProgram(program.join("\n"), { env: { NO_COLOR: "1" } });
+    assertEquals(code, 1);
+    const [first, shown, , frame] = stderr.split("\n");
+    const message = 'Cannot open "/absent/config.json": No such file or directory (ENOENT)';
+    assertEquals(first, `error: Uncaught (in promise) NotFound: ${message}`);
+    assertEquals(shown, program[2]);
+    assert(frame!.startsWith("    at async loadConfig (data:"), frame);
+  },
+  true,
+  turns,
+);

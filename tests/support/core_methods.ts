@@ -21,9 +21,10 @@ import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture, openAio, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
 import { isOfForgottenFiles } from "./forgotten.ts";
-import { METHODS_UNDER_TEST } from "./methods.ts";
+import { METHODS_UNDER_TEST, methodsInTurn } from "./methods.ts";
 import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
+import type { Turns } from "./turns.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** The name of the method that waits until somebody looks. */
@@ -63,6 +64,8 @@ export interface CoreNeeds {
   readonly only?: readonly string[];
   /** Whether the machine has what else it needs; default: yes. */
   readonly isPossible?: boolean;
+  /** Those of its subject, in which it runs with some methods only in the quick part. */
+  readonly turns?: Turns;
 }
 
 /** The same, of a test that shares its Aio. */
@@ -85,8 +88,7 @@ export function testEachCoreMethod(
   fn: (test: CoreTest) => void | Promise<void>,
   needs: CoreNeeds = {},
 ): void {
-  for (const { name: method, ignore } of CORE_METHODS) {
-    if (needs.only?.includes(method) === false) continue;
+  for (const { name: method, ignore } of coreMethodsFor(needs)) {
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || needs.isPossible === false,
@@ -167,10 +169,17 @@ export function testCoresAtOnce(
   }
 }
 
+/** The methods that a test is registered for. */
+function coreMethodsFor({ only, turns }: CoreNeeds): readonly CoreMethod[] {
+  return methodsInTurn(
+    CORE_METHODS.filter(({ name }) => only?.includes(name) !== false),
+    turns ?? null,
+  );
+}
+
 /** The shared Aios of the methods that such a test is registered for; null: it cannot run. */
 function sharedCores(needs: SharedCoreNeeds): { method: string; core: SharedCore | null }[] {
-  const methods = CORE_METHODS.filter(({ name }) => needs.only?.includes(name) !== false);
-  return methods.map(({ name: method, ignore }) => {
+  return coreMethodsFor(needs).map(({ name: method, ignore }) => {
     const isPossible = !ignore && needs.isPossible !== false;
     const core = isPossible ? SharedCore.of(method, openShared, needs.options, needs.layers) : null;
     return { method, core };

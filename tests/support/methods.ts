@@ -10,6 +10,7 @@ import type { AioOptions } from "../../core/mod.ts";
 import { Aio } from "../../storage/mod.ts";
 import { warnOfOthers } from "./forgotten.ts";
 import { type Shareable, SharedAio } from "./shared_aios.ts";
+import type { Turns } from "./turns.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
@@ -30,19 +31,34 @@ export const METHODS_UNDER_TEST: readonly MethodUnderTest[] = availableMethods()
  * @param name what is shown, in words
  * @param fn gets the method's name
  * @param isPossible whether the machine has what the test needs beside the method
+ * @param turns those of its subject, in which it runs with some methods only in the quick part
  */
 export function testEachMethod(
   name: string,
   fn: (method: IoMethodName) => void | Promise<void>,
   isPossible = true,
+  turns: Turns | null = null,
 ): void {
-  for (const { name: method, ignore } of METHODS_UNDER_TEST) {
+  for (const { name: method, ignore } of methodsInTurn(METHODS_UNDER_TEST, turns)) {
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || !isPossible,
       fn: () => fn(method),
     });
   }
+}
+
+/**
+ * The methods that the next test of a subject is registered for. Those that the machine lacks are
+ * among them, so that each test is ignored by name; the others take turns.
+ */
+export function methodsInTurn<T extends { readonly ignore: boolean }>(
+  methods: readonly T[],
+  turns: Turns | null,
+): readonly T[] {
+  if (turns === null) return methods;
+  const chosen = turns.next(methods.filter(({ ignore }) => !ignore));
+  return methods.filter((method) => method.ignore || chosen.includes(method));
 }
 
 /** What a test that shares its Aio needs beside the method. */

@@ -11,6 +11,7 @@ import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import { type Fixture, startOn, startRead, wrong } from "../../support/core.ts";
 import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset } from "../fixtures/layers.ts";
+import { Turns } from "../../support/turns.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 
@@ -148,6 +149,8 @@ for (const [what, promise] of PROMISES) {
     { options: { callbackModules: [LAYERS] } },
   );
 
+  const turns = new Turns(2);
+
   testEachCoreMethod(
     `an onWarning that returns ${what} has its rejection reported`,
     async ({ open }) => {
@@ -160,6 +163,7 @@ for (const [what, promise] of PROMISES) {
       assertEquals(errors, ["rejected later"]);
       await fixture.file.close(); // Left open, it would be warned of.
     },
+    { turns },
   );
 
   testEachCoreMethod(
@@ -178,6 +182,7 @@ for (const [what, promise] of PROMISES) {
       });
       assertEquals([...new Set(errors)], ["rejected later"]);
     },
+    { turns },
   );
 }
 

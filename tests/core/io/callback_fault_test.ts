@@ -12,6 +12,7 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { type Fixture, startRead, wrong } from "../../support/core.ts";
 import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset, trace } from "../fixtures/layers.ts";
+import { Turns } from "../../support/turns.ts";
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 const PHASES = ["stage", "completeShared", "completeLocal"] as const;
@@ -243,6 +244,8 @@ for (const phase of PHASES) {
   }, { only: STAGING, options: OPTIONS });
 }
 
+const turns = new Turns(5);
+
 testEachCoreMethod("aio.close() from a callback is refused, and works later", async (test) => {
   reset();
   await using fixture = await test.open(OPTIONS);
@@ -257,7 +260,7 @@ testEachCoreMethod("aio.close() from a callback is refused, and works later", as
   assertConsistent(fixture);
   await aio.close();
   assertEquals(aio.isClosed, true);
-});
+}, { turns });
 
 testEachCoreMethod(
   "calls from onWarning while it hears of a callback's throw are refused",
@@ -283,6 +286,7 @@ testEachCoreMethod(
     assertInstanceOf(errors[0], AioApiError);
     assertConsistent(fixture);
   },
+  { turns },
 );
 
 testEachCoreMethod("onWarning may use the aio when it is told of a leak", async (test) => {
@@ -299,7 +303,7 @@ testEachCoreMethod("onWarning may use the aio when it is told of a leak", async 
   fixture.aio.acquire(owner);
   owner.release();
   assertEquals(statuses, ["ok"]);
-});
+}, { turns });
 
 testLayers("handle calls of the IO under way are refused in its stage callback", (fixture) => {
   const { aio } = fixture;
@@ -357,7 +361,7 @@ testEachCoreMethod("file.close() from a callback is refused, and works later", a
   assertConsistent(fixture);
   await file.close();
   assertEquals([file.isClosed, backendOf(aio).files.count], [true, 0]);
-});
+}, { turns });
 
 testEachCoreMethod(
   "a callback that reads through another aio does not disturb its own IO",
@@ -373,4 +377,5 @@ testEachCoreMethod(
     assertEquals([ret.result.status, ret.result.result], ["ok", 5]);
     assertConsistent(fixture);
   },
+  { turns },
 );

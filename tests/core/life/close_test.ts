@@ -11,6 +11,7 @@ import { fileContent, openHeld, startRead } from "../../support/core.ts";
 import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { isOfForgottenFiles } from "../../support/forgotten.ts";
 import { HeldMethod } from "../../support/held_method.ts";
+import { Turns } from "../../support/turns.ts";
 
 Deno.test("held: aio.close() waits for what is in flight", async () => {
   await using fixture = await openHeld();
@@ -29,6 +30,8 @@ Deno.test("held: aio.close() waits for what is in flight", async () => {
   for (const read of reads) assertEquals(read.view, fileContent(read.offset, 512));
 });
 
+const turns = new Turns(7);
+
 testEachCoreMethod("aio.close() submits what is staged, and waits for it", async (test) => {
   await using fixture = await test.open();
   const { aio } = fixture;
@@ -38,7 +41,7 @@ testEachCoreMethod("aio.close() submits what is staged, and waits for it", async
   for (const { ret, view, offset } of reads) {
     assertEquals([ret.result.status, view], ["ok", fileContent(offset, 512)]);
   }
-}, { only: STAGING });
+}, { only: STAGING, turns });
 
 testEachCoreMethod(
   "aio.close() with a batch open warns of it, once it is closed",
@@ -61,6 +64,7 @@ testEachCoreMethod(
     assertEquals(warnings, ["open AIO batch at end of (sub-)transaction"]);
     assertEquals([ret.result.status, refused.length], ["ok", 1]);
   },
+  { turns },
 );
 
 testEachCoreMethod(
@@ -77,6 +81,7 @@ testEachCoreMethod(
     await aio.close();
     assertEquals(fixture.messages(), []);
   },
+  { turns },
 );
 
 testEachCoreMethod(
@@ -95,6 +100,7 @@ testEachCoreMethod(
     await aio.close();
     assert(aio.isClosed);
   },
+  { turns },
 );
 
 testEachCoreMethod("aio.close() again does nothing, at the same time or later", async (test) => {
@@ -102,7 +108,7 @@ testEachCoreMethod("aio.close() again does nothing, at the same time or later", 
   const { aio } = fixture;
   await Promise.all([aio.close(), aio.close()]);
   await aio.close();
-});
+}, { turns });
 
 testEachCoreMethod(
   "after aio.close() each call that starts something is refused, by name",
@@ -127,6 +133,7 @@ testEachCoreMethod(
       "Cannot call acquireAsync(): aio is closed",
     );
   },
+  { turns },
 );
 
 testEachCoreMethod(
@@ -142,6 +149,7 @@ testEachCoreMethod(
     aio.waitSync(ref);
     assertEquals(ret.result.status, "ok");
   },
+  { turns },
 );
 
 Deno.test("held: aio.close() refuses those who queue for a handle", async () => {

@@ -16,8 +16,10 @@ import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 import nodeFs from "node:fs";
+import { Turns } from "../../support/turns.ts";
 
 const startWorker = shareThread();
+const turns = new Turns(2);
 
 const LAYERS = new URL("../fixtures/layers.ts", import.meta.url);
 const WAITS = "waits for it before descriptor";
@@ -105,6 +107,7 @@ testEachCoreMethod(
       assert((await read).every((byte) => byte === 1));
       nodeFs.closeSync(other);
     }),
+  { turns },
 );
 
 testEachCoreMethod(
@@ -136,6 +139,7 @@ testEachCoreMethod(
       assertEquals([again, backendOf(aio).control.words[HEADER.closings]], [null, 0]);
       for (const one of [fd, other]) nodeFs.closeSync(one);
     }),
+  { turns },
 );
 
 testEachCoreMethod("aio.closingFd() of what is no descriptor is refused", async ({ open }) => {

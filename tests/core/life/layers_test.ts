@@ -17,6 +17,7 @@ import { shareLayerThread } from "../../support/layers/layer_thread.ts";
 import { hostOf, hosts, otherLayer, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
 import { hasPool } from "../../support/workers/worker_pool.ts";
+import { Turns } from "../../support/turns.ts";
 
 const MODULE = new URL("../fixtures/more_layers.ts", import.meta.url);
 const READ_BYTES = 64;
@@ -47,6 +48,8 @@ async function readSpied({ aio, file }: Fixture): Promise<WaitRef> {
   return ref;
 }
 
+const turns = new Turns(4);
+
 testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys", async (test) => {
   await using fixture = await test.open({ callbackModules: [MODULE] }, [spyLayer, otherLayer]);
   const { aio } = fixture;
@@ -57,7 +60,7 @@ testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys
   assertEquals(names.map((name) => aio.callbackId(name) - first), [0, 1, 2, 3, 4]);
   const targets = ["spied", "shelf"].map((name) => aio.targetId(name));
   assertEquals([aio.targetId("file"), targets[1]! - targets[0]!], [1, 1]);
-});
+}, { turns });
 
 testSpied("a callback runs in whichever thread completes the IO", async (fixture, method) => {
   const { index } = await readSpied(fixture);
@@ -80,7 +83,7 @@ testEachCoreMethod("layers: make() runs once for each Aio in each thread", async
     await until(() => logs.length >= expected.length, "the opener's log has the lines");
     assertEquals(logs, expected.map((id) => `spy: made for ${id}`));
   }
-});
+}, { turns });
 
 testSpied("an attached thread uses those that it hands in", async ({ aio, file }) => {
   await using thread = await startThread(aio, file, [spyLayer]);
@@ -142,6 +145,7 @@ testEachCoreMethod(
     assertEquals(describeAll().length, before.length);
     assertEquals(describeAll().filter((words) => words === "" || words.includes("failed")), []);
   },
+  { turns },
 );
 
 testEachCoreMethod(
@@ -163,6 +167,7 @@ testEachCoreMethod(
     const message = `could not read spied thing 5: read only ${READ_BYTES / 2} bytes`;
     assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error, message);
   },
+  { turns },
 );
 
 Deno.test("layersWith() has that of files first, which no other thread needs to be told", () => {

@@ -14,12 +14,14 @@ import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
+import { Turns } from "../../support/turns.ts";
 
 const BYTES = 100;
 const OPTIONS = { maxBackends: 2, workers: ONE_WORKER };
 const ALL_SEVENS = new Uint8Array(BYTES).fill(7);
 
-const testOnFuse = testsOnFuse();
+const testOnFuse = testsOnFuse(new Turns(4));
+const turns = new Turns(2);
 
 /** Has a thread attach, do something and die. @returns what it did */
 async function runDeath<T>(
@@ -121,27 +123,37 @@ testOnFuse(
   },
 );
 
-testEachMethod("wait() for IO of a thread whose number this one got ends", async (method) => {
-  await using dir = await tempDir();
-  await Deno.writeFile(dir.join("data"), new Uint8Array(2 * BYTES).fill(7));
-  await using aio = await openAio(method, OPTIONS);
-  await using file = await aio.openFile(dir.join("data"));
-  const ref = await runDeath(aio, file, dieStaged);
-  const { control, libc } = backendOf(aio);
-  control.words[control.backendAt(1) + BACKEND.threadId] = libc.threadId();
-  await aio.wait(ref);
-  await untilFree(aio);
-});
+testEachMethod(
+  "wait() for IO of a thread whose number this one got ends",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeFile(dir.join("data"), new Uint8Array(2 * BYTES).fill(7));
+    await using aio = await openAio(method, OPTIONS);
+    await using file = await aio.openFile(dir.join("data"));
+    const ref = await runDeath(aio, file, dieStaged);
+    const { control, libc } = backendOf(aio);
+    control.words[control.backendAt(1) + BACKEND.threadId] = libc.threadId();
+    await aio.wait(ref);
+    await untilFree(aio);
+  },
+  true,
+  turns,
+);
 
-testEachMethod("waitSync() for IO that a reaper is at needs no event loop", async (method) => {
-  await using dir = await tempDir();
-  await Deno.writeFile(dir.join("data"), new Uint8Array(2 * BYTES).fill(7));
-  await using aio = await openAio(method, OPTIONS);
-  await using file = await aio.openFile(dir.join("data"));
-  const ref = await runDeath(aio, file, dieStaged);
-  const view = viewOf(aio, ref);
-  backendOf(aio).reapDead("eventLoop");
-  aio.waitSync(ref);
-  assertEquals(new Uint8Array(view), ALL_SEVENS);
-  await untilFree(aio);
-});
+testEachMethod(
+  "waitSync() for IO that a reaper is at needs no event loop",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeFile(dir.join("data"), new Uint8Array(2 * BYTES).fill(7));
+    await using aio = await openAio(method, OPTIONS);
+    await using file = await aio.openFile(dir.join("data"));
+    const ref = await runDeath(aio, file, dieStaged);
+    const view = viewOf(aio, ref);
+    backendOf(aio).reapDead("eventLoop");
+    aio.waitSync(ref);
+    assertEquals(new Uint8Array(view), ALL_SEVENS);
+    await untilFree(aio);
+  },
+  true,
+  turns,
+);

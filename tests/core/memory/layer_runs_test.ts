@@ -15,6 +15,7 @@ import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.
 import { LayerThread } from "../../support/layers/layer_thread.ts";
 import { hooks, hosts, spyLayer } from "../../support/layers/spy_layer.ts";
 import { withPrng } from "../../support/prng.ts";
+import { Turns } from "../../support/turns.ts";
 
 const PAGE = 4096;
 const LAYER = 5;
@@ -231,6 +232,8 @@ Deno.test("sync: a layer's run may end with an arena of 4 GiB", async () => {
   assertEquals(runs.giveBack(run), true);
 });
 
+const turns = new Turns(2);
+
 testEachCoreMethod("a layer's run outlives the thread that took it", async (test) => {
   await using fixture = await test.open({}, [spyLayer]);
   const { aio, file } = fixture;
@@ -245,7 +248,7 @@ testEachCoreMethod("a layer's run outlives the thread that took it", async (test
   assertEquals(arena.words[offset / Int32Array.BYTES_PER_ELEMENT], 77);
   assertEquals(arena.freeBytes, free - PAGE);
   assertEquals(runs.giveBack({ offset, bytes: PAGE }), true);
-});
+}, { turns });
 
 testEachCoreMethod(
   "a run that a layer gives back for a dead thread is free when that is reaped",
@@ -266,4 +269,5 @@ testEachCoreMethod(
     hooks.reapBackend = undefined;
     assertEquals([during, arena.freeBytes], [[free - PAGE], free]);
   },
+  { turns },
 );

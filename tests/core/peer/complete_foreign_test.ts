@@ -26,6 +26,7 @@ import {
   WAYS,
 } from "./peer.ts";
 import { type Session, shareThread } from "./session.ts";
+import { Turns } from "../../support/turns.ts";
 
 const startSession = shareThread();
 
@@ -110,9 +111,10 @@ testPages(
   { logLevel: "debug3" },
 );
 
-testGone("leaves", "wait", startSession);
-testGone("ends itself", "waitSync", startSession);
-testGone("is terminated", "checkDone", startSession);
+const turns = new Turns(3);
+testGone("leaves", "wait", startSession, turns);
+testGone("ends itself", "waitSync", startSession, turns);
+testGone("is terminated", "checkDone", startSession, turns);
 
 testPages(
   "an invalid page is A's error, and not B's who waited, in each way to wait",

@@ -9,6 +9,7 @@ import { assertEquals } from "@std/assert";
 import type { Fixture } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { contentOf, expectedPages, makeFrames, openPages, waitBy, type Way } from "./peer.ts";
+import type { Turns } from "../../support/turns.ts";
 import { Session, type StartSession } from "./session.ts";
 
 /** How A ends, with its read under way. */
@@ -30,11 +31,13 @@ async function assertReconnects(fixture: Fixture, startSession: StartSession): P
  * Registers, for each method, what becomes of the page that A started to read when A is gone.
  *
  * @param startSession starts the sessions that leave in peace
+ * @param turns those of its subject
  */
 export function testGone(
   ending: keyof typeof ENDINGS,
   way: Way,
   startSession: StartSession,
+  turns: Turns | null = null,
 ): void {
   testEachCoreMethod(`A starts a read and ${ending}; B gets the page, ${way}()`, async (test) => {
     await using fixture = await openPages(test);
@@ -47,5 +50,5 @@ export function testGone(
     assertEquals(contentOf(frames), expectedPages(1, 1));
     await assertReconnects(fixture, startSession);
     assertEquals(fixture.messages(), []);
-  });
+  }, turns === null ? {} : { turns });
 }

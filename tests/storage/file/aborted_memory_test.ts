@@ -16,7 +16,7 @@ import {
 import { openHeld } from "../../support/core.ts";
 import { testSeed } from "../../support/prng.ts";
 
-const READS = 200;
+const READS = 100;
 
 testAbortedReads(READS);
 

@@ -13,12 +13,14 @@ import { testsOnFuse } from "../../support/disks/on_fuse.ts";
 import { openAio } from "../../support/methods.ts";
 import { countDescriptorsOf, openDescriptors } from "../../support/program.ts";
 import { testGivenUp } from "./given_up.ts";
+import { Turns } from "../../support/turns.ts";
 
 const OPTIONS = { read: true, write: true } as const;
 const REASON = new Error("given up");
 
 const takeServer = shareFuse();
-const testOnFuse = testsOnFuse(takeServer);
+const testOnFuse = testsOnFuse(new Turns(3), takeServer);
+const turns = new Turns(2);
 
 /** A signal that a test aborts. */
 function abortable(): { signal: AbortSignal; abort(): void } {
@@ -79,5 +81,5 @@ testOnFuse(
 
 // The other combinations of operation and close: give_up_long_test.ts.
 testGivenUp("FLUSH", "aio", takeServer);
-testGivenUp("READ", "file", takeServer);
-testGivenUp("WRITE", "aio", takeServer);
+testGivenUp("READ", "file", takeServer, turns);
+testGivenUp("WRITE", "aio", takeServer, turns);

@@ -10,6 +10,7 @@ import { fuseAvailable, type FuseServer } from "../../support/disks/fuse_server.
 import { LineProcess } from "../../support/line_process.ts";
 import { testEachMethod } from "../../support/methods.ts";
 import { LIBRARY_URL } from "../../support/program.ts";
+import type { Turns } from "../../support/turns.ts";
 
 /** What hangs: its name, and what a program does with a file opened for reading and writing. */
 const HANGS = {
@@ -32,11 +33,13 @@ const HANGS = {
  * @param operation what hangs
  * @param closed what the program closes
  * @param takeServer gives the file system that hangs
+ * @param turns those of its subject
  */
 export function testGivenUp(
   operation: keyof typeof HANGS,
   closed: "file" | "aio",
   takeServer: () => Promise<FuseServer>,
+  turns: Turns | null = null,
 ): void {
   const { what, work } = HANGS[operation];
   testEachMethod(
@@ -68,5 +71,6 @@ export function testGivenUp(
       await server.release(operation); // Until then the kernel may hold the process.
     },
     fuseAvailable(),
+    turns,
   );
 }

@@ -10,6 +10,9 @@ import type { Aio } from "../../../storage/mod.ts";
 import { Leaseholder, leasesAvailable } from "../../support/disks/leaseholder.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { runChild, tempDir, tempFile } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
+
+const turns = new Turns(3);
 
 /** Registers a test of an Aio and a file that another process has a lease on. */
 function testUnderLease(
@@ -17,12 +20,17 @@ function testUnderLease(
   letsGo: "when told" | "at once",
   use: (aio: Aio, path: string, holder: Leaseholder) => Promise<void>,
 ): void {
-  testEachMethod(name, async (method) => {
-    await using temp = await tempFile();
-    await using holder = await Leaseholder.start(temp.path, letsGo);
-    await using aio = await openAio(method);
-    await use(aio, temp.path, holder);
-  }, leasesAvailable());
+  testEachMethod(
+    name,
+    async (method) => {
+      await using temp = await tempFile();
+      await using holder = await Leaseholder.start(temp.path, letsGo);
+      await using aio = await openAio(method);
+      await use(aio, temp.path, holder);
+    },
+    leasesAvailable(),
+    turns,
+  );
 }
 
 testUnderLease(

@@ -16,8 +16,11 @@ import {
   makeFailingDisk,
 } from "../../support/disks/failing_disk.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
+import { Turns } from "../../support/turns.ts";
 
 const RECORD_BYTES = 100_000;
+
+const turns = new Turns(3);
 
 interface Fixture {
   readonly disk: FailingDisk;
@@ -32,14 +35,19 @@ function testLoss(
   use: (fixture: Fixture) => Promise<void>,
   { dsync = false } = {},
 ): void {
-  testEachMethod(name, async (method: IoMethodName) => {
-    await using disk = await makeFailingDisk();
-    await using aio = await openAio(method, { maxBackends: 2 });
-    const path = disk.join("log");
-    const file = await aio.openFile(path, { read: true, write: true, create: true, dsync });
-    await file.sync();
-    await use({ disk, aio, path, file });
-  }, failingDiskAvailable());
+  testEachMethod(
+    name,
+    async (method: IoMethodName) => {
+      await using disk = await makeFailingDisk();
+      await using aio = await openAio(method, { maxBackends: 2 });
+      const path = disk.join("log");
+      const file = await aio.openFile(path, { read: true, write: true, create: true, dsync });
+      await file.sync();
+      await use({ disk, aio, path, file });
+    },
+    failingDiskAvailable(),
+    turns,
+  );
 }
 
 /** What one committer does: it writes its record and makes it durable. */

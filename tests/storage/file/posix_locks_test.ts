@@ -11,6 +11,9 @@ import type { Aio } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { PosixLock } from "../../support/disks/posix_lock.ts";
 import { tempFile } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
+
+const turns = new Turns(3);
 
 /** Registers a test of an Aio and a file that this process has a lock on. */
 function testLocked(
@@ -18,12 +21,17 @@ function testLocked(
   use: (aio: Aio, path: string, lock: PosixLock) => void | Promise<void>,
   options?: AioOptions,
 ): void {
-  testEachMethod(name, async (method) => {
-    await using temp = await tempFile();
-    using lock = new PosixLock(temp.path);
-    await using aio = await openAio(method, options);
-    await use(aio, temp.path, lock);
-  }, Deno.build.os === "linux");
+  testEachMethod(
+    name,
+    async (method) => {
+      await using temp = await tempFile();
+      using lock = new PosixLock(temp.path);
+      await using aio = await openAio(method, options);
+      await use(aio, temp.path, lock);
+    },
+    Deno.build.os === "linux",
+    turns,
+  );
 }
 
 testLocked(

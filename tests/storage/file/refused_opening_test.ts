@@ -14,6 +14,7 @@ import { openAio, testEachMethod, testSharedAios } from "../../support/methods.t
 import { LIBRARY_URL, runLackingDescriptors } from "../../support/program.ts";
 import { runChild } from "../../support/temp.ts";
 import { mountRamfs, type TempDir, tempDir, tmpfsAvailable } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
 
 const CONTENT = "twelve years of data\n";
 
@@ -217,11 +218,13 @@ async function testExhausted(method: IoMethodName, lack: Lack): Promise<void> {
   }
 }
 
+const turns = new Turns(Object.keys(LACKS).length);
 for (const lack of Object.keys(LACKS) as Lack[]) {
   testEachMethod(
     `openFile() in each way with no descriptor left for ${lack} changes nothing`,
     (method) => testExhausted(method, lack),
     Deno.build.os === "linux",
+    turns,
   );
 }
 

@@ -15,12 +15,13 @@ import { openAio } from "../../support/methods.ts";
 import { settles } from "../../support/patience.ts";
 import { countDescriptorsOf, runProgram } from "../../support/program.ts";
 import { tempDir } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
 
 const OPTIONS = { read: true, write: true } as const;
 /** Most closes that are executed at a time. */
 const CLOSES_MAX = 8;
 
-const testOnFuse = testsOnFuse();
+const testOnFuse = testsOnFuse(new Turns(5));
 
 /** The threads of all Workers. */
 function workerThreads(): string[] {

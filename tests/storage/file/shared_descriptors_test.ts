@@ -15,8 +15,10 @@ import { until } from "../../support/patience.ts";
 import { PosixLock } from "../../support/disks/posix_lock.ts";
 import { countDescriptorsOf, LIBRARY_URL } from "../../support/program.ts";
 import { tempFile } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
 
 const isLinux = Deno.build.os === "linux";
+const turns = new Turns(6);
 
 const PROGRAM = `
 import { Aio } from ${JSON.stringify(LIBRARY_URL)};
@@ -68,7 +70,7 @@ function testShared(
   name: string,
   use: (aio: Aio, other: Other, path: string, lock: PosixLock) => Promise<void>,
 ): void {
-  testEachMethod(name, (method) => withOther(method, use), isLinux);
+  testEachMethod(name, (method) => withOther(method, use), isLinux, turns);
 }
 
 async function withOther(

@@ -13,10 +13,11 @@ import { errnoOf } from "../../../ffi/errno.ts";
 import type { FuseOperation, FuseServer } from "../../support/disks/fuse_server.ts";
 import { testsOnFuse } from "../../support/disks/on_fuse.ts";
 import { openAio } from "../../support/methods.ts";
+import { Turns } from "../../support/turns.ts";
 
 const OPTIONS = { read: true, write: true } as const;
 
-const testOnFuse = testsOnFuse();
+const testOnFuse = testsOnFuse(new Turns(6));
 
 /** Asserts that a promise is pending once the operation is held up, and some turns later. */
 async function assertHeldUp(

@@ -12,8 +12,10 @@ import { testEachMethod } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
 import { countDescriptorsOf, LIBRARY_URL } from "../../support/program.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
+import { Turns } from "../../support/turns.ts";
 
 const isLinux = Deno.build.os === "linux";
+const turns = new Turns(2);
 
 /** Opens a file in a Worker, which ends without closing anything. @returns the descriptor */
 async function openInWorker(path: string, method: string, ending: string): Promise<number> {
@@ -74,5 +76,6 @@ for (const ending of ["close", "terminate"]) {
       assertEquals(countDescriptorsOf(path), 0);
     },
     isLinux,
+    turns,
   );
 }

@@ -6,18 +6,25 @@
 
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { testEachMethod } from "../methods.ts";
+import type { Turns } from "../turns.ts";
 import { fuseAvailable, type FuseServer, shareFuse } from "./fuse_server.ts";
 
 /**
  * Has the tests of a file share one such file system. Called while the tests are registered.
  *
+ * @param turns those of their subject; null: each test runs with each method
  * @param takeServer where other tests of the file take it, too
  * @returns registers a test for each method
  */
-export function testsOnFuse(takeServer: () => Promise<FuseServer> = shareFuse()): (
+export function testsOnFuse(
+  turns: Turns | null = null,
+  takeServer: () => Promise<FuseServer> = shareFuse(),
+): (
   name: string,
   fn: (server: FuseServer, method: IoMethodName) => Promise<void>,
 ) => void {
-  return (name, fn) =>
-    testEachMethod(name, async (method) => await fn(await takeServer(), method), fuseAvailable());
+  return (name, fn) => {
+    const test = async (method: IoMethodName) => await fn(await takeServer(), method);
+    testEachMethod(name, test, fuseAvailable(), turns);
+  };
 }

@@ -13,6 +13,8 @@ import { join } from "@std/path";
 
 const TEST_FILE = /_test\.ts$/;
 const LONG_FILE = /_long_test\.ts$/;
+/** What files have that leave variants to the long part: `part.ts` and `turns.ts`. */
+const LEAVES_SOME = /\bisQuickPart\(\)|\bnew Turns\(/;
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */
 const FILES_PER_PROCESS_MAX = 8;
 
@@ -50,13 +52,18 @@ function listTests(path: string): string[] {
     .flatMap(({ name }) => listTests(join(path, name)));
 }
 
+/** Whether a file belongs to the long part. */
+function isLong(path: string): boolean {
+  return LONG_FILE.test(path) || LEAVES_SOME.test(Deno.readTextFileSync(path));
+}
+
 /** Understands the arguments. */
 export function planOf(args: readonly string[]): TestPlan {
   const parts = ["--quick", "--long"];
   const [part] = args.filter((arg) => parts.includes(arg));
   const paths = args.filter((arg) => !arg.startsWith("-"));
   const isWanted = (path: string) =>
-    part === undefined || LONG_FILE.test(path) === (part === "--long");
+    part === undefined || (part === "--long" ? isLong(path) : !LONG_FILE.test(path));
   return {
     part: part?.slice(2) ?? "",
     options: args.filter((arg) => arg.startsWith("-") && !parts.includes(arg)),

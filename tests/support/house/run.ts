@@ -5,8 +5,9 @@
  *     deno run -A tests/support/house/run.ts [--quick | --long] [OPTION]... [FILE | FOLDER]...
  *
  * The suite has two parts. A file named `*_long_test.ts` belongs to the long part: it repeats what
- * a quick file shows, with more of it. `--quick` leaves those out, `--long` takes only those;
- * without either, all run. Other options go to `deno test`, such as `--filter=/^io_uring:/`.
+ * a quick file shows, with more of it. `--quick` leaves those out. `--long` takes only those, and
+ * quick files that leave variants to the long part (`part.ts`, `turns.ts`); without either, all
+ * run, each with all variants. Other options go to `deno test`, such as `--filter=/^io_uring:/`.
  *
  * Prints the names of ignored tests, what passing tests print without need, and everything about
  * tests that fail, with their files. A file without a result counts as a failure, such as those

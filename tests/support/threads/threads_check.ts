@@ -10,6 +10,7 @@ import { type Fixture, openHeld, openSync } from "../core.ts";
 import { openMethod } from "../core_methods.ts";
 import { missingBelongings, quietBelongings } from "../belongings.ts";
 import { testSeed } from "../prng.ts";
+import { isQuickPart } from "../house/part.ts";
 import { METHODS_UNDER_TEST } from "../methods.ts";
 import { shareAmongTests } from "../shared.ts";
 import { type LoadAnswer, type RunningLoad, startLoad } from "./load.ts";
@@ -71,7 +72,8 @@ export function testThreads(ios: ThreadIos): void {
     await checkLoad(fixture, ios.worker, loadOf);
   });
 
-  for (const maxConcurrency of [8, 1024]) {
+  // With 1024: threads_long_test.ts.
+  for (const maxConcurrency of isQuickPart() ? [8] : [8, 1024]) {
     Deno.test({
       name:
         `io_uring: four threads issue and complete each other's IO, ${maxConcurrency} handles each`,
