@@ -9,6 +9,7 @@ import { backendOf } from "../../core/inside.ts";
 import type { AioFile } from "../../storage/mod.ts";
 import type { Fixture } from "./core.ts";
 import { errorOf } from "./system_errors.ts";
+import { until } from "./patience.ts";
 
 /** Where a hook replaces the system's answer. */
 export const POINT = "aio-process-completion-before-shared";
@@ -33,19 +34,14 @@ export async function openDurable({ aio, file }: Fixture): Promise<AioFile> {
 
 /** Waits until so many IOs are held. */
 export async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]> {
-  for (;;) {
-    const ios = held.held(aio);
-    if (ios.length === count) return ios;
-    await new Promise((resolve) => setTimeout(resolve));
-  }
+  await until(() => held.held(aio).length === count, `${count} IOs are held`);
+  return held.held(aio);
 }
 
 /** Lets the only IO of this thread go with success, whatever another one left. */
 export async function completeOwn({ aio, held }: Fixture): Promise<void> {
   const backend = backendOf(aio);
-  for (;;) {
-    const own = held.held(aio).find((io) => backend.handleOf(io).backendId === backend.id);
-    if (own !== undefined) return held.complete(aio, own, 0);
-    await new Promise((resolve) => setTimeout(resolve));
-  }
+  const findOwn = () => held.held(aio).find((io) => backend.handleOf(io).backendId === backend.id);
+  await until(() => findOwn() !== undefined, "an IO of this thread is held");
+  held.complete(aio, findOwn()!, 0);
 }

@@ -31,9 +31,22 @@ export async function becomes(isSo: () => boolean): Promise<boolean> {
   return true;
 }
 
-/** Resolves when something is so. @throws an Error that says what never was, where it hangs */
-export async function until(isSo: () => boolean, what: string): Promise<void> {
-  if (!await becomes(isSo)) throw new Error(`Not in ${HANG_MS / 1000} s: ${what}`);
+/** Returns when something is so, without a turn of the event loop. @throws where it hangs */
+export function spinUntil(isSo: () => boolean): void {
+  for (const isHanging = hangs(); !isSo();) {
+    if (isHanging()) throw new Error(`Not in ${HANG_MS / 1000} s`);
+  }
+}
+
+/**
+ * Resolves when something is so.
+ *
+ * @param what is so, in words; a function is called where it hangs, and can say how it is instead
+ * @throws an Error that says what never was, where it hangs
+ */
+export async function until(isSo: () => boolean, what: string | (() => string)): Promise<void> {
+  if (await becomes(isSo)) return;
+  throw new Error(`Not in ${HANG_MS / 1000} s: ${typeof what === "string" ? what : what()}`);
 }
 
 /** Resolves when a thread has ended, with all that the system keeps for it. */

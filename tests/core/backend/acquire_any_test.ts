@@ -19,7 +19,7 @@ import {
   stateOf,
 } from "../../support/core.ts";
 import { HeldMethod, type HeldMethodOptions } from "../../support/held_method.ts";
-import { untilDead } from "../../support/patience.ts";
+import { until, untilDead } from "../../support/patience.ts";
 
 const startWorker = shareThread();
 
@@ -176,9 +176,8 @@ Deno.test("held: acquire() in a Worker returns when the main thread completes an
     assert(backendOf(aio).claim(backendOf(aio).handleOf(index)));
   }
   const acquired = worker.ask<WaitRef>({ what: "acquire" });
-  while (aio.backends()[1]!.waitEvent !== "AioIoCompletion") {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  const isWaiting = () => aio.backends()[1]!.waitEvent === "AioIoCompletion";
+  await until(isWaiting, "the Worker waits for a handle");
   held.perform(aio, second);
   assertEquals((await acquired).index, second.index);
   assertEquals(stateOf(fixture, first), "submitted");

@@ -10,6 +10,7 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
 const INSIDE_URL = import.meta.resolve("../../../core/inside.ts");
 const HELD_METHOD_URL = import.meta.resolve("../../support/held_method.ts");
+const PATIENCE_URL = import.meta.resolve("../../support/patience.ts");
 const IS_LINUX = Deno.build.os === "linux";
 const FLAGS = ["-A", "--v8-flags=--expose-gc"];
 /** So much that the C library maps it on its own, and unmaps it when it is freed. */
@@ -49,6 +50,7 @@ const WORKER = `
 const COMMON = `
   import { backendOf } from ${JSON.stringify(INSIDE_URL)};
   import { HeldMethod } from ${JSON.stringify(HELD_METHOD_URL)};
+  import { untilDead } from ${JSON.stringify(PATIENCE_URL)};
   const workerUrl = ${JSON.stringify(`data:application/javascript,${encodeURIComponent(WORKER)}`)};
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const isMapped = (address) =>
@@ -87,7 +89,7 @@ const COMMON = `
     const { threadId } = aio.backends()[1];
     if (ending === "terminate") worker.terminate();
     else worker.postMessage(ending);
-    while (backendOf(aio).libc.isThreadAlive(threadId)) await sleep(1);
+    await untilDead(backendOf(aio).libc, threadId);
   };
   const open = async (path) => {
     const aio = await Aio.open({ method: "held", arenaBytes: 4096 }, [new HeldMethod()]);

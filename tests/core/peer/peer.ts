@@ -46,6 +46,7 @@ import {
 } from "../../support/checking_callbacks.ts";
 import { FILE_BYTES, type Fixture } from "../../support/core.ts";
 import { type CoreTest, testSharedCores } from "../../support/core_methods.ts";
+import { until } from "../../support/patience.ts";
 
 /** Pages of the file. */
 export const PAGES = FILE_BYTES / PAGE_BYTES;
@@ -96,8 +97,7 @@ export async function waitBy(aio: Aio, way: Way, ref: WaitRef): Promise<void> {
     case "waitSync":
       return aio.waitSync(ref);
     case "checkDone":
-      while (!aio.checkDone(ref)) await new Promise((resolve) => setTimeout(resolve, 1));
-      return;
+      return await until(() => aio.checkDone(ref), "the IO is done");
   }
 }
 

@@ -36,6 +36,7 @@ import {
   testEachForm,
 } from "../../support/rings/uring.ts";
 import { shareUringThread } from "../../support/rings/uring_attached.ts";
+import { spinUntil } from "../../support/patience.ts";
 
 const startUringWorker = shareUringThread();
 
@@ -269,11 +270,11 @@ testEachForm("a drain takes no more than was there when it began", async (form) 
   hooks.completeShared = (_handle, prior) => {
     // The second one is done while the first is being completed.
     if (ring.inKernel > 0) second.write();
-    while (ring.inKernel > 0);
+    spinUntil(() => ring.inKernel === 0);
     return prior;
   };
   first.write();
-  while (ring.ready === 0);
+  spinUntil(() => ring.ready > 0);
   assertEquals(aio.checkDone(reads[0]!.ref), true);
   assertEquals([stateOf(fixture, reads[1]!.ref), ring.ready], ["submitted", 1]);
   assertEquals(aio.checkDone(reads[1]!.ref), true);
@@ -294,7 +295,7 @@ testEachForm("completions that find no place in the ring are not lost", async (f
   const reads = Array.from({ length: count }, () => startRawRead(fixture, pipe.fd));
   assertGreater(ring.inKernel, ring.cqEntries);
   pipe.write(count);
-  while (ring.ready < ring.cqEntries || !ring.hasOverflow);
+  spinUntil(() => ring.ready >= ring.cqEntries && ring.hasOverflow);
   await Promise.all(reads.map(({ ref }) => fixture.aio.wait(ref)));
   for (const { ret, view } of reads) {
     assertEquals(ret.result.result, PIPE_BYTES);

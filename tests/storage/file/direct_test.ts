@@ -8,7 +8,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { SystemError } from "../../../core/mod.ts";
-import { Aio, type AioFile } from "../../../storage/mod.ts";
+import type { Aio, AioFile } from "../../../storage/mod.ts";
+import { directUnitHere, isTmpfsDirect } from "../../support/disks/direct_io.ts";
 import { testSharedAios } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
 import { countDescriptorsOf } from "../../support/program.ts";
@@ -26,19 +27,11 @@ const isLinux = Deno.build.os === "linux";
 /** A file on a file system without direct I/O, which every Linux has. */
 const PROC_FILE = "/proc/self/status";
 
+const UNIT_HERE = await directUnitHere();
 /** Whether the folder for temporary files has direct I/O, and wants some alignment. */
-async function findAlignment(): Promise<number | null> {
-  await using dir = await tempDir();
-  await using aio = await Aio.open({ arenaBytes: 65_536 });
-  await writeRandomFile(dir.join("file"), 65_536, SEED);
-  await using file = await aio.openFile(dir.join("file"), { direct: "optional" });
-  return file.direct && file.alignment.offset > 1 ? file.alignment.offset : null;
-}
-
-const FOUND_ALIGNMENT = isLinux ? await findAlignment() : null;
-const isDirectHere = FOUND_ALIGNMENT !== null;
+const isDirectHere = UNIT_HERE !== null && UNIT_HERE > 1;
 /** The alignment of the tests' disk. Where direct I/O has none there, no test uses this. */
-const UNIT = FOUND_ALIGNMENT ?? 512;
+const UNIT = isDirectHere ? UNIT_HERE : 512;
 
 function testDirect(
   name: string,
@@ -351,12 +344,12 @@ testSharedAios(
     const path = disk.join("file");
     await writeRandomFile(path, 10_000, SEED);
     await using file = await aio.openFile(path, { read: true, write: true, direct: "optional" });
-    if (!file.direct) return; // Kernels before 6.6.
+    assert(file.direct);
     assertEquals(file.alignment, { memory: 4096, offset: 4096 });
     const buffer = new Uint8Array(4096);
     assertEquals(await file.readAt(buffer, 4096), 4096);
     assertEquals(buffer, contentAt(SEED, 4096, 4096));
     await assertRejects(() => file.readAt(buffer, 512), RangeError, "multiples of 4096");
   },
-  { isPossible: isLinux && tmpfsAvailable() },
+  { isPossible: await isTmpfsDirect() },
 );

@@ -13,6 +13,7 @@ import { METHODS_UNDER_TEST } from "../methods.ts";
 import { type Disk, diskAvailable, type DiskType, type Frozen } from "./stuck_disk.ts";
 import { contentAt, writeRandomFile } from "../temp.ts";
 import { lockQueue, METHODS_FOR_TESTS, poolUp } from "../workers/worker_pool.ts";
+import { until } from "../patience.ts";
 
 /** What one write or read moves. */
 export const BLOCK_BYTES = 4096;
@@ -109,7 +110,7 @@ export async function untilItTurned(watch: LoopWatch, baselineMs: number): Promi
     const pauseMs = Math.max(baselineMs, watch.longestMs);
     return watch.turns - turns >= TURNS_MIN && performance.now() - since >= PAUSES_MIN * pauseMs;
   };
-  while (!isEnough()) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until(isEnough, "the event loop turns");
 }
 
 /** Whether any of them is over. */

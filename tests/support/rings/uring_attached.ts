@@ -10,6 +10,7 @@ import type { WaitRef } from "../../../core/mod.ts";
 import type { AioFile, AioToken, FileToken } from "../../../mod.ts";
 import type { Fixture } from "../core.ts";
 import { AskedThread, shareAskedThread } from "../threads/asked_thread.ts";
+import { untilDead } from "../patience.ts";
 import { PIPE_BYTES } from "./uring.ts";
 
 /** What a test can ask of the Worker, one thing at a time. */
@@ -107,10 +108,7 @@ export class UringWorker implements AsyncDisposable {
 
   /** Resolves when its thread is gone. */
   async untilDead(): Promise<void> {
-    const { libc } = backendOf(this.#fixture.aio);
-    while (libc.isThreadAlive(this.#threadId)) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    await untilDead(backendOf(this.#fixture.aio).libc, this.#threadId);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,11 +16,16 @@ export interface Question<Ask> {
 /** What it answers. */
 export type Answer = { id: number; value: unknown } | { id: number; error: string };
 
-/** The thread. An error that ends it does not fail the test. */
+/**
+ * The thread. An error that ends it rejects each question without an answer, and all later ones; a
+ * test that asks nothing any more does not fail by it.
+ */
 export class AskedThread<Ask> {
   readonly #worker: Worker;
   readonly #pending = new Map<number, PromiseWithResolvers<unknown>>();
   #nextId = 0;
+  /** What ended it. */
+  #error: Error | null = null;
 
   /** Starts it with a module. */
   constructor(module: URL) {
@@ -31,11 +36,21 @@ export class AskedThread<Ask> {
       if ("error" in data) pending?.reject(new Error(data.error));
       else pending?.resolve(data.value);
     };
-    this.#worker.onerror = (event) => event.preventDefault();
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(new Error(`The Worker has ended: ${event.message}`));
+    };
+  }
+
+  #fail(error: Error): void {
+    this.#error = error;
+    for (const pending of this.#pending.values()) pending.reject(error);
+    this.#pending.clear();
   }
 
   /** Asks for something; resolves with what came of it. */
   ask<T>(ask: Ask): Promise<T> {
+    if (this.#error !== null) return Promise.reject(this.#error);
     const pending = Promise.withResolvers<unknown>();
     this.#pending.set(this.#nextId, pending);
     this.tell(ask);
