@@ -17,9 +17,10 @@ import { replace } from "../support/bells/bells.ts";
 import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { testSeed } from "../support/prng.ts";
+import { isQuickPart } from "../support/house/part.ts";
 
 /** Each with options of its own: one handle or 40, with the log or without, … */
-const RUNS = 2;
+const RUNS = isQuickPart() ? 1 : 2;
 const STEPS = 600;
 /** A broken rule is found within so many steps. */
 const CANARY_STEPS = 3000;

@@ -14,7 +14,7 @@ import { testThreadsCanary } from "../support/fuzz/fuzz_threads_canary.ts";
 import { testSeed } from "../support/prng.ts";
 import { shareAmongTests } from "../support/shared.ts";
 
-const STEPS = 250;
+const STEPS = 150;
 const ROUNDS = 2;
 
 const workersOf = shareAmongTests(() => Promise.resolve(new FuzzWorkers()));

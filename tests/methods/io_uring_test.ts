@@ -175,7 +175,7 @@ for (const ending of ["terminate", "selfClose"] as const) {
 }
 
 /** How many threads come and go one after the other in a slot. */
-const ROUNDS = 6;
+const ROUNDS = 4;
 
 /** How many rings this process has. */
 function ringCount(): number {

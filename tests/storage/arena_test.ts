@@ -12,6 +12,7 @@ import { Aio } from "../../storage/mod.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { contentAt, testSeed, withPrng } from "../support/prng.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const PAGE_BYTES = 4096;
 const ARENA_PAGES = 32;
@@ -224,6 +225,8 @@ async function withReads(
   await use(aio, dir.join("file"));
 }
 
+const turns = new Turns(2);
+
 testEachMethod(
   "free() of a view that a pending readAt() still needs is refused",
   (method) =>
@@ -243,6 +246,8 @@ testEachMethod(
       for (const view of views) aio.free(view);
       assertEquals(backendOf(aio).arena.freeBytes, aio.options.arenaBytes);
     }),
+  true,
+  turns,
 );
 
 testEachMethod(
@@ -256,6 +261,8 @@ testEachMethod(
       aio.free(view);
       assertEquals(backendOf(aio).arena.freeBytes, aio.options.arenaBytes);
     }),
+  true,
+  turns,
 );
 
 Deno.test("adoptMemory() refuses what is no shared memory of fixed length", () =>

@@ -10,6 +10,7 @@ import type { Aio, AioFile } from "../../storage/mod.ts";
 import { openHeld } from "../support/core.ts";
 import { openAio, testEachMethod, testSharedAios } from "../support/methods.ts";
 import { tempDir } from "../support/temp.ts";
+import { Turns } from "../support/turns.ts";
 
 const PAGE = 4096;
 const EIO = 5;
@@ -62,37 +63,44 @@ Deno.test("held: using of a file with a read that is pending throws, and leaves 
   assertEquals(await read, 10);
 });
 
-testEachMethod("using is quiet about a failed flush that the block has thrown", async (method) => {
-  await using dir = await tempDir();
-  await using aio = await openAio(method);
-  const fail = (file: AioFile, flush: () => void) => {
-    aio.attachInjectionPoint("aio-process-completion-before-shared", (handle) => {
-      return handle.operation === "fsync" ? -EIO : undefined;
-    });
-    try {
-      flush();
-    } finally {
-      aio.detachInjectionPoint("aio-process-completion-before-shared");
-    }
-    assertEquals(file.isClosed, false);
-  };
-  const thrown = assertThrows(
-    () => useFile(aio, dir.join("a"), (file) => fail(file, () => file.syncSync())),
-    Error,
-  );
-  assert(thrown.message.startsWith("Cannot sync "), thrown.message);
-  // Whoever only started the flush has not heard of its failure.
-  const told = assertThrows(() =>
-    useFile(aio, dir.join("a"), (file) =>
-      fail(file, () => {
-        const handle = aio.acquire();
-        const ref = handle.waitRef();
-        file.startFsync(handle);
-        aio.waitSync(ref);
-      })), Error);
-  assert(told.message.includes("an earlier flush of it failed"), told.message);
-  assertEquals(backendOf(aio).files.count, 0);
-});
+const turns = new Turns(2);
+
+testEachMethod(
+  "using is quiet about a failed flush that the block has thrown",
+  async (method) => {
+    await using dir = await tempDir();
+    await using aio = await openAio(method);
+    const fail = (file: AioFile, flush: () => void) => {
+      aio.attachInjectionPoint("aio-process-completion-before-shared", (handle) => {
+        return handle.operation === "fsync" ? -EIO : undefined;
+      });
+      try {
+        flush();
+      } finally {
+        aio.detachInjectionPoint("aio-process-completion-before-shared");
+      }
+      assertEquals(file.isClosed, false);
+    };
+    const thrown = assertThrows(
+      () => useFile(aio, dir.join("a"), (file) => fail(file, () => file.syncSync())),
+      Error,
+    );
+    assert(thrown.message.startsWith("Cannot sync "), thrown.message);
+    // Whoever only started the flush has not heard of its failure.
+    const told = assertThrows(() =>
+      useFile(aio, dir.join("a"), (file) =>
+        fail(file, () => {
+          const handle = aio.acquire();
+          const ref = handle.waitRef();
+          file.startFsync(handle);
+          aio.waitSync(ref);
+        })), Error);
+    assert(told.message.includes("an earlier flush of it failed"), told.message);
+    assertEquals(backendOf(aio).files.count, 0);
+  },
+  true,
+  turns,
+);
 
 testSharedAios("using gives a view of alloc() back", (aio) => {
   const { arena } = backendOf(aio);
@@ -150,12 +158,17 @@ Deno.test("held: using of a view that an IO uses throws, and it can be freed lat
   aio.free(kept!);
 });
 
-testEachMethod("using of a view after aio.close() does nothing", async (method) => {
-  const aio = await openAio(method);
-  using page = aio.alloc(PAGE);
-  await aio.close();
-  assertEquals(page.byteLength, PAGE);
-});
+testEachMethod(
+  "using of a view after aio.close() does nothing",
+  async (method) => {
+    const aio = await openAio(method);
+    using page = aio.alloc(PAGE);
+    await aio.close();
+    assertEquals(page.byteLength, PAGE);
+  },
+  true,
+  turns,
+);
 
 testSharedAios("a view of alloc() is a plain Uint8Array to whatever looks at it", (aio) => {
   using page = aio.alloc(16);

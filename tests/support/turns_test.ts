@@ -16,7 +16,7 @@ function testsOf(tests: number, methods: readonly string[], isQuick = true): str
 
 Deno.test("Turns.next() gives each method a test, and each test a method", () => {
   assertEquals(testsOf(1, ["a", "b", "c"]), [["a", "b", "c"]]);
-  assertEquals(testsOf(2, ["a", "b", "c"]), [["a", "c"], ["b"]]);
+  assertEquals(testsOf(2, ["a", "b", "c"]), [["a", "b"], ["c"]]);
   assertEquals(testsOf(3, ["a", "b", "c"]), [["a"], ["b"], ["c"]]);
   assertEquals(testsOf(5, ["a", "b", "c"]), [["a"], ["b"], ["c"], ["a"], ["b"]]);
   assertEquals(testsOf(2, []), [[], []]);
@@ -26,9 +26,21 @@ Deno.test("Turns.next() gives all methods to each test where the run need not be
   assertEquals(testsOf(2, ["a", "b"], false), [["a", "b"], ["a", "b"]]);
 });
 
+Deno.test("Turns.next() gives tests that not all methods make sense for to those with fewest", () => {
+  const turns = new Turns(3, true);
+  assertEquals([turns.next(["a", "b", "c"]), turns.next(["a"])], [["a"], ["a"]]);
+  assertEquals(turns.next(["a", "b", "c"]), ["b", "c"]);
+});
+
+Deno.test("Turns.check() finds a method without a test", () => {
+  const turns = new Turns(2, true);
+  const [first] = [turns.next(["a", "b"]), turns.next(["a"])];
+  assertEquals(first, ["a"]);
+  assertThrows(() => turns.check(), Error, "no test");
+});
+
 Deno.test("Turns.check() finds that a subject has fewer tests than it said, or more", () => {
   const turns = new Turns(1);
-  // The end of this file checks it, too.
   assertThrows(() => turns.check(), Error, "A subject of 1 tests has 0");
   turns.next([]);
   turns.check();

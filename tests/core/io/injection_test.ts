@@ -10,6 +10,7 @@ import type { InjectionHook } from "../../../core/io/injection.ts";
 import { INJECTION_POINTS, type InjectionPoint, PHASE_NAMES } from "../../../core/io/result.ts";
 import { type Fixture, type StartedRead, startRead, stateOf, wrong } from "../../support/core.ts";
 import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
+import { Turns } from "../../support/turns.ts";
 
 const AFTER_STAGING = "aio-after-staging";
 const BEFORE_SHARED = "aio-process-completion-before-shared";
@@ -130,13 +131,15 @@ testHooks("a hook that takes itself away is called once", (fixture) => {
   assertEquals(count, 3);
 });
 
+const turns = new Turns(2);
+
 testEachCoreMethod("hooks are those of one Aio", async (test) => {
   await using fixture = await test.open();
   await using other = await test.open();
   fixture.aio.attachInjectionPoint(BEFORE_SHARED, () => -5);
   assertEquals(runRead(other).ret.result.status, "ok");
   assertEquals(runRead(fixture).ret.result.status, "error");
-});
+}, { turns });
 
 // --- what a hook is shown ---
 
@@ -226,7 +229,7 @@ testEachCoreMethod("a hook that closes is refused, and a later close() works", a
   runRead(fixture);
   await refused;
   assertEquals(aio.isClosed, false);
-});
+}, { turns });
 
 for (const [i, point] of INJECTION_POINTS.entries()) {
   testHooks(`a hook at ${point} that lets a refusal through fails its IO only`, (fixture) => {

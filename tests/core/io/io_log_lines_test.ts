@@ -10,6 +10,9 @@ import { IoLog } from "../../../core/io/io_log.ts";
 import { openHeld, startRead } from "../../support/core.ts";
 import { testEachCoreMethod } from "../../support/core_methods.ts";
 import { keeping, type Line } from "../../support/log_lines.ts";
+import { Turns } from "../../support/turns.ts";
+
+const turns = new Turns(2);
 
 testEachCoreMethod("a batch, its submit and each reclaimed handle are logged", async ({ open }) => {
   const lines: Line[] = [];
@@ -39,7 +42,7 @@ testEachCoreMethod("a batch, its submit and each reclaimed handle are logged", a
     "HANDED_OUT      : reclaiming: not started",
     "debug4",
   ]);
-});
+}, { turns });
 
 testEachCoreMethod(
   "a descriptor that is closed is logged, by call and with its file",
@@ -55,6 +58,7 @@ testEachCoreMethod(
     await file.close();
     assertEquals(told(), [[`closing descriptor ${fd}`, "debug3"]]);
   },
+  { turns },
 );
 
 Deno.test("held: an IO that aio.close() waits for is logged at level debug2", async () => {

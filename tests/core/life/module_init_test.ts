@@ -17,6 +17,7 @@ import { LayerThread, shareLayerThread } from "../../support/layers/layer_thread
 import { hostOf, spyLayer } from "../../support/layers/spy_layer.ts";
 import { until } from "../../support/patience.ts";
 import { hasPool } from "../../support/workers/worker_pool.ts";
+import { Turns } from "../../support/turns.ts";
 
 const BEGINS = new URL("../fixtures/begins.ts", import.meta.url);
 const startThread = shareLayerThread();
@@ -34,6 +35,8 @@ function options(data: BeginsData) {
 const SHARED_DATA = makeData();
 const SHARED = { options: options(SHARED_DATA), layers: [spyLayer] };
 
+const turns = new Turns(2);
+
 testEachCoreMethod(
   "init() of a module is over before Aio.open() is, and gets a clone",
   async (test) => {
@@ -46,6 +49,7 @@ testEachCoreMethod(
     assertEquals(shown!.url, BEGINS.href);
     assertEquals((shown!.data as BeginsData).list, [7]);
   },
+  { turns },
 );
 
 testEachCoreMethod(
@@ -63,6 +67,7 @@ testEachCoreMethod(
     assertEquals(count(), 2 * each + 1);
     await thread.ask({ what: "id" });
   },
+  { turns },
 );
 
 testCoresAtOnce(

@@ -8,7 +8,7 @@ import { assert } from "@std/assert";
 import { describeSeed, Prng, testSeed } from "../../support/prng.ts";
 import { runDeaths, testWorkerDeaths } from "../../support/deaths/worker_deaths.ts";
 
-testWorkerDeaths(750);
+testWorkerDeaths(450);
 
 Deno.test("worker canary: a byte that is wrong is found", async () => {
   const seed = testSeed();
