@@ -7,7 +7,7 @@
 /** One run of fio. */
 export interface FioJob {
   readonly path: string;
-  readonly engine: "io_uring" | "psync";
+  readonly engine: "io_uring" | "libaio" | "psync";
   readonly rw: "randread" | "randwrite" | "read";
   readonly direct: boolean;
   /** IOs in flight, submitted and completed in batches of the same number. */

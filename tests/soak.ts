@@ -2,7 +2,7 @@
  * soak.ts: the load of threads_test.ts for as long as it takes to meet what happens once in ten
  * million times: 10^8 IOs by default, half an hour to an hour.
  *
- *     deno task soak [--method held|io_uring|worker|sync] [--handles N] [--ios N] [--seed N]
+ *     deno task soak [--method held|io_uring|linux_aio|worker|sync] [--handles N] [--ios N] [--seed N]
  *       [--minutes N]
  *
  * `--handles` is how many IOs a thread has at a time, and so the size of its ring; `deno task

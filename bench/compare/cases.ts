@@ -58,6 +58,8 @@ const MANY_WORKERS = 16;
 const SEQUENTIAL_BYTES = 128 * 1024;
 const SEQUENTIAL_DEPTH = 8;
 const FIO = "fio io_uring";
+const NATIVE = "ours, linux_aio";
+const LIBAIO = "fio libaio";
 const DENO_FILE = "Deno.FsFile";
 const NODE_IN_DENO = "node:fs in Deno";
 const NODE = "Node.js fs.read";
@@ -162,7 +164,9 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
       contenders: {
         [OURS]: own(OURS, { direct: true }),
         [POOL]: own(POOL, { direct: true, method: "worker", workers: MANY_WORKERS }),
+        [NATIVE]: own(NATIVE, { direct: true, method: "linux_aio" }),
         [FIO]: withFio(true, TASKS),
+        [LIBAIO]: withFio(true, TASKS, { engine: "libaio" }, LIBAIO),
         [PSYNC]: withFio(true, 1, { engine: "psync" }, PSYNC),
         [PSYNC_THREADS]: withFio(
           true,
@@ -179,6 +183,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
           wanted: 0.95,
           processorMax: 1.8,
         },
+        { what: "linux_aio: 32 tasks, O_DIRECT", ours: NATIVE, peer: LIBAIO, wanted: 0.85 },
         { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: FIO, wanted: 0.75 },
         { what: "worker: 32 tasks, O_DIRECT, 16 Workers", ours: POOL, peer: PSYNC, wanted: 4 },
         // What a pool of 16 can reach: the same calls without one.
@@ -194,7 +199,12 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
     {
       name: "1 task, O_DIRECT",
       direct: true,
-      contenders: { [OURS]: own(OURS, { direct: true, tasks: 1 }), [FIO]: withFio(true, 1) },
+      contenders: {
+        [OURS]: own(OURS, { direct: true, tasks: 1 }),
+        [NATIVE]: own(NATIVE, { direct: true, tasks: 1, method: "linux_aio" }),
+        [FIO]: withFio(true, 1),
+        [LIBAIO]: withFio(true, 1, { engine: "libaio" }, LIBAIO),
+      },
       rows: [
         {
           what: "1 task awaits readAt, O_DIRECT",
@@ -203,6 +213,7 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
           wanted: 0.9,
           processorMax: 1.5,
         },
+        { what: "linux_aio: 1 task, O_DIRECT", ours: NATIVE, peer: LIBAIO, wanted: 0.9 },
       ],
     },
     {

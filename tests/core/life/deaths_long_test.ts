@@ -4,4 +4,4 @@
 
 import { testDeaths } from "../../support/deaths/deaths_check.ts";
 
-testDeaths({ held: { deaths: 500 }, io_uring: { deaths: 200 } });
+testDeaths({ held: { deaths: 500 }, io_uring: { deaths: 200 }, linux_aio: { deaths: 200 } });

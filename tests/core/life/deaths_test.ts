@@ -16,11 +16,13 @@ const CANARY_MS = 500;
 /** Half of the things for each method, in the middle of each once; the ways to end take turns. */
 const ODD = HOLDINGS.filter((_, i) => i % 2 === 1);
 const EVEN = HOLDINGS.filter((_, i) => i % 2 === 0);
+const FEW = HOLDINGS.filter((_, i) => i % 4 === 2);
 
 // Only `held` has "claim", which is one of the odd things.
 testDeaths({
   held: { deaths: ODD.length, holdings: ODD },
   io_uring: { deaths: EVEN.length, holdings: EVEN },
+  linux_aio: { deaths: FEW.length, holdings: FEW },
 });
 
 Deno.test("held canary: if nobody takes over from the dead, the load does not end", async () => {

@@ -12,6 +12,7 @@ import type { IoMethod } from "../../../core/io/method.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { type Fixture, openFixture } from "../core.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
+import { createLinuxAioMethod } from "../../../methods/linux_aio.ts";
 import { LANES, Load, Mailbox, MAIN_LANE } from "./death_load.ts";
 import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 import { HeldMethod } from "../held_method.ts";
@@ -78,11 +79,15 @@ const RANDOM_MOMENT_MS_MAX = 40;
 const WORKER_URL = new URL("./death_worker.ts", import.meta.url);
 
 /** Methods for such Workers. */
-export type MortalMethod = "held" | "io_uring";
+export type MortalMethod = "held" | "io_uring" | "linux_aio";
 
-/** The methods that a thread of them knows: io_uring with all IO in flight for a while. */
+/**
+ * The methods that a thread of them knows: io_uring with all IO in flight for a while, linux_aio with
+ * what the kernel refuses in its pool.
+ */
 export function mortalMethods(method: string, held: HeldMethod): readonly IoMethod[] {
   if (method === "held") return [held];
+  if (method === "linux_aio") return [createLinuxAioMethod(false, true)];
   return [createIoUringMethod(null, { ...DEFAULT_TUNING, inlineBytesMax: 0 })];
 }
 

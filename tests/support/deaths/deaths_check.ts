@@ -45,13 +45,16 @@ const POOL_THREADS_MAX = 4;
 
 /**
  * What the machine has for this process; elsewhere than on Linux nothing is known. Rings do not
- * count: the first thread of a slot makes one, and it stays.
+ * count, nor does the eventfd of a context of native AIO: the first thread of a slot makes one, and
+ * it stays.
  */
 function resources(): { descriptors: number; threads: number } {
   if (Deno.build.os !== "linux") return { descriptors: 0, threads: 0 };
   const [, threads] = /^Threads:\s*(\d+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
   const descriptors = openDescriptors().filter((path) => !path.includes("io_uring"));
-  return { descriptors: descriptors.length, threads: Number(threads) };
+  const mappings = Deno.readTextFileSync("/proc/self/maps").split("\n");
+  const contexts = mappings.filter((line) => line.includes("/[aio]")).length;
+  return { descriptors: descriptors.length - contexts, threads: Number(threads) };
 }
 
 /** What they are, to be compared where there are too many. */
@@ -125,7 +128,8 @@ export function testDeaths(plans: Readonly<Record<MortalMethod, DeathsOf>>): voi
   // No thread can claim IO that the kernel has.
   const holdings = HOLDINGS.filter((one) => one !== "claim");
   const ioUring = { method: "io_uring", holdings, ...plans.io_uring } as const;
-  for (const plan of [held, ioUring]) {
+  const linuxAio = { method: "linux_aio", holdings, ...plans.linux_aio } as const;
+  for (const plan of [held, ioUring, linuxAio]) {
     Deno.test({
       name:
         `${plan.method}: ${plan.deaths} threads die in the middle of everything, whoever waits goes on`,
