@@ -9,6 +9,7 @@ import { DozeTurns, dozing, type Sleeper } from "../../../core/waiting/doze.ts";
 import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
 import { sleepMs } from "../../../core/base/sleep.ts";
 import { backendOf } from "../../../core/inside.ts";
+import { EMFILE } from "../../../ffi/errno.ts";
 import { POLLFD_WORDS, POLLIN } from "../../../ffi/layout.ts";
 import { closeLibc, openLibc } from "../../../ffi/libc.ts";
 import { replace, shareStages, type Stage, whenTold } from "../../support/bells/bells.ts";
@@ -95,6 +96,31 @@ Deno.test({
   async fn() {
     const results = await dozeAfterPerformed(false);
     assertEquals(results[0], 0);
+  },
+});
+
+Deno.test({
+  name:
+    "held: without a descriptor left for a doorbell a thread dozes, and finds the IO by looking",
+  ignore: !isLinux,
+  async fn() {
+    using _rest = knowRest(-1);
+    await using stage = await openStage({ workers: 1, ...DOZE });
+    const { aio, fixture, workers } = stage;
+    const { doorbells, libc } = backendOf(aio);
+    using _tryOpen = replace(doorbells, "tryOpen", () => -EMFILE);
+    using _awake = stayAwake();
+    const results: number[] = [];
+    const ppoll = libc.ppoll.bind(libc);
+    using _ppoll = replace(libc, "ppoll", (...args) => {
+      results.push(ppoll(...args));
+      return results.at(-1)!;
+    });
+    const { ref } = startRead(fixture);
+    const answer = workers[0]!.ask({ what: "perform", ref });
+    await aio.wait(ref);
+    await answer;
+    assertEquals(results.filter((result) => result !== 0), []);
   },
 });
 
