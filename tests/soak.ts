@@ -2,8 +2,8 @@
  * soak.ts: the load of threads_test.ts for as long as it takes to meet what happens once in ten
  * million times: 10^8 IOs by default, half an hour to an hour.
  *
- *     deno task soak [--method held|io_uring|linux_aio|worker|sync] [--handles N] [--ios N] [--seed N]
- *       [--minutes N]
+ *     deno task soak [--method held|io_uring|linux_aio|worker|sync] [--handles N] [--ios N]
+ *       [--seed N] [--minutes N]
  *
  * `--handles` is how many IOs a thread has at a time, and so the size of its ring; `deno task
  * soak:mapped` does the same with rings as kernels before Linux 6.5 have them.

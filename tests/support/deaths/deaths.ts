@@ -82,8 +82,8 @@ const WORKER_URL = new URL("./death_worker.ts", import.meta.url);
 export type MortalMethod = "held" | "io_uring" | "linux_aio";
 
 /**
- * The methods that a thread of them knows: io_uring with all IO in flight for a while, linux_aio with
- * what the kernel refuses in its pool.
+ * The methods that a thread of them knows: io_uring with all IO in flight for a while, linux_aio
+ * with whatever the kernel takes.
  */
 export function mortalMethods(method: string, held: HeldMethod): readonly IoMethod[] {
   if (method === "held") return [held];
