@@ -8,7 +8,7 @@
 import { assertEquals } from "@std/assert";
 import { fuseAvailable, type FuseServer } from "../../support/disks/fuse_server.ts";
 import { LineProcess } from "../../support/line_process.ts";
-import { testEachMethod } from "../../support/methods.ts";
+import { METHODS_UNDER_TEST, methodsInTurn } from "../../support/methods.ts";
 import { LIBRARY_URL } from "../../support/program.ts";
 import type { Turns } from "../../support/turns.ts";
 
@@ -27,6 +27,36 @@ const HANGS = {
   },
 } as const;
 
+async function runGivenUp(
+  method: string,
+  operation: keyof typeof HANGS,
+  closed: "file" | "aio",
+  server: FuseServer,
+): Promise<void> {
+  const { work } = HANGS[operation];
+  await server.hold(operation);
+  await using program = new LineProcess(
+    `
+        import { Aio } from ${JSON.stringify(LIBRARY_URL)};
+        addEventListener("unload", () => console.log("ended"));
+        const options = { method: ${JSON.stringify(method)}, onWarning: () => {} };
+        const aio = await Aio.open(options);
+        const file = await aio.openFile(Deno.args[0], { read: true, write: true });
+        ${work}
+        const controller = new AbortController();
+        const closing = ${closed}.close({ signal: controller.signal });
+        await Deno.stdin.read(new Uint8Array(8));
+        controller.abort(new Error("given up"));
+        await closing.catch((error) => console.log(error.message));`,
+    [server.join("file")],
+  );
+  await server.untilHeld(operation);
+  await program.say("give up");
+  assertEquals(await program.nextLine(), "given up");
+  assertEquals(await program.nextLine(), "ended");
+  await server.release(operation); // Until then the kernel may hold the process.
+}
+
 /**
  * Registers this check for each method.
  *
@@ -41,36 +71,14 @@ export function testGivenUp(
   takeServer: () => Promise<FuseServer>,
   turns: Turns | null = null,
 ): void {
-  const { what, work } = HANGS[operation];
-  testEachMethod(
-    `${closed}.close() that was given up for ${what} lets the program end`,
-    async (method) => {
-      // A read or write with this method blocks the program itself.
-      if (method === "sync" && operation !== "FLUSH") return;
-      const server = await takeServer();
-      await server.hold(operation);
-      await using program = new LineProcess(
-        `
-        import { Aio } from ${JSON.stringify(LIBRARY_URL)};
-        addEventListener("unload", () => console.log("ended"));
-        const options = { method: ${JSON.stringify(method)}, onWarning: () => {} };
-        const aio = await Aio.open(options);
-        const file = await aio.openFile(Deno.args[0], { read: true, write: true });
-        ${work}
-        const controller = new AbortController();
-        const closing = ${closed}.close({ signal: controller.signal });
-        await Deno.stdin.read(new Uint8Array(8));
-        controller.abort(new Error("given up"));
-        await closing.catch((error) => console.log(error.message));`,
-        [server.join("file")],
-      );
-      await server.untilHeld(operation);
-      await program.say("give up");
-      assertEquals(await program.nextLine(), "given up");
-      assertEquals(await program.nextLine(), "ended");
-      await server.release(operation); // Until then the kernel may hold the process.
-    },
-    fuseAvailable(),
-    turns,
-  );
+  const { what } = HANGS[operation];
+  // A read or write with the method sync blocks the program itself.
+  const methods = METHODS_UNDER_TEST.filter(({ name }) => operation === "FLUSH" || name !== "sync");
+  for (const { name: method, ignore } of methodsInTurn(methods, turns)) {
+    Deno.test({
+      name: `${method}: ${closed}.close() that was given up for ${what} lets the program end`,
+      ignore: ignore || !fuseAvailable(),
+      fn: async () => await runGivenUp(method, operation, closed, await takeServer()),
+    });
+  }
 }
