@@ -107,11 +107,12 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   assertEquals(belongings(fixture), start, describeSeed(seed));
   await until(
     () => resources().threads <= before.threads + POOL_THREADS_MAX,
-    `${resources().threads} threads, ${before.threads} at the start`,
+    () => `${resources().threads} threads, ${before.threads} at the start`,
   );
   await until(
     () => resources().descriptors <= before.descriptors + mailbox.losses,
-    `${resources().descriptors} descriptors, ${before.descriptors} at the start: ` +
+    () =>
+      `${resources().descriptors} descriptors, ${before.descriptors} at the start: ` +
       `${descriptorKinds()}; before ${kinds}`,
   );
 }
