@@ -160,12 +160,6 @@ export function bringIn(backend: MethodBackend): void {
   SUBMISSIONS.get(backend)?.demand.notice();
 }
 
-/** Has the pool execute a submitted IO, of this backend or another, that nobody has claimed. */
-export function leaveToPool(backend: MethodBackend, handle: AioHandle): void {
-  leaveOutside(backend, handle);
-  bringIn(backend);
-}
-
 /** Without the permission no Worker could be started, and IO would wait for ever. */
 function workerAvailability(): Availability {
   const flag = missingFlag();

@@ -144,8 +144,9 @@ export class LinuxAioCompletions {
     const isRefused = isRefusal(result);
     if (isOwn) this.learn(handle, isRefused);
     if (isRefused) {
-      Atomics.store(handle.words, handle.base + IN_KERNEL, 0);
+      // The pool's first: if this thread ends in between, whoever waits still looks here.
       leaveOutside(this.#backend, handle);
+      Atomics.store(handle.words, handle.base + IN_KERNEL, 0);
       this.#hasRefused = true;
       return;
     }
@@ -250,8 +251,14 @@ export class LinuxAioCompletions {
     const { control } = this.#backend;
     const words = this.#words;
     if (Atomics.load(words, slotAt(control, dead) + SLOT.isSubmitting) === 0) return false;
-    const ended = emptySlot(control, dead);
-    if (ended !== null) endContextsSync(this.#backend, this.#calls, [ended]);
+    const slot = slotAt(control, dead);
+    const context = contextOf(control, slot);
+    if (context !== null) {
+      // Still in the slot: if this thread ends meanwhile, the next one waits, too.
+      this.#calls.destroy(context);
+      emptySlot(control, dead);
+      this.#backend.libc.close(this.#words[slot + SLOT.eventFd]!);
+    }
     const first = dead * control.handlesPerBackend;
     for (let index = first; index < first + control.handlesPerBackend; index++) {
       const base = control.handleAt(index);

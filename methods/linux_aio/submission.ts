@@ -22,7 +22,7 @@ import * as system from "../../ffi/layout.ts";
 import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
 import * as structs from "../../ffi/linux_aio_layout.ts";
 import * as addresses from "../../ffi/memory.ts";
-import { leaveToPool } from "../worker.ts";
+import { bringIn, leaveOutside } from "../worker.ts";
 import type { LinuxAioCompletions } from "./completions.ts";
 import { contextOf, endContexts, letGoOfContext, takeContext } from "./context.ts";
 import { IN_KERNEL, SLOT, slotAt } from "./memory.ts";
@@ -177,6 +177,8 @@ export class LinuxAioSubmission {
 
   #submitToKernel(count: number): void {
     const words = this.#words;
+    // From here on: if this thread ends, whoever reaps it cannot know what the kernel has.
+    Atomics.store(words, this.#slot + SLOT.isSubmitting, 1);
     for (let i = 0; i < count; i++) {
       const handle = this.#forKernel[i]!;
       this.#fill(i * IOCB_WORDS.size, handle);
@@ -185,7 +187,6 @@ export class LinuxAioSubmission {
     }
     const submittedAt = this.#slot + SLOT.submitted;
     words[submittedAt] = words[submittedAt]! + count | 0;
-    Atomics.store(words, this.#slot + SLOT.isSubmitting, 1);
     for (let done = 0; done < count;) {
       const result = this.#calls.submit(this.#context!, count - done, this.#lists[done]!);
       if (result > 0) done += result;
@@ -200,8 +201,9 @@ export class LinuxAioSubmission {
     const submittedAt = this.#slot + SLOT.submitted;
     words[submittedAt] = words[submittedAt]! - 1 | 0;
     this.#refusals.note(handle, true);
+    leaveOutside(this.#backend, handle);
     Atomics.store(words, handle.base + IN_KERNEL, 0);
-    leaveToPool(this.#backend, handle);
+    bringIn(this.#backend);
   }
 
   #fill(at: number, handle: AioHandle): void {

@@ -13,7 +13,7 @@ import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/
 import { openMethod } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
 import { until, untilDead } from "../../support/patience.ts";
-import type { CutAnswer, CutOrder } from "../fixtures/linux_aio_worker.ts";
+import { CUT_MOMENTS, type CutAnswer, type CutOrder } from "../fixtures/linux_aio_worker.ts";
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 const WORKER_URL = new URL("../fixtures/linux_aio_worker.ts", import.meta.url);
@@ -26,7 +26,7 @@ function open(): Promise<Fixture> {
 /** Has a Worker end in the middle of its submit. */
 async function cut(
   { aio, file }: Fixture,
-  order: Pick<CutOrder, "operation" | "isHandedOver">,
+  order: Pick<CutOrder, "operation" | "moment">,
 ): Promise<CutAnswer> {
   const { control, libc } = backendOf(aio);
   const worker = new Worker(WORKER_URL, { type: "module" });
@@ -47,14 +47,13 @@ async function untilAlone({ aio }: Fixture): Promise<void> {
   }, "the dead thread is taken over from");
 }
 
-for (const isHandedOver of [true, false]) {
-  const when = isHandedOver ? "after" : "before";
+for (const moment of CUT_MOMENTS) {
   Deno.test({
-    name: `linux_aio: a read is completed if its thread dies right ${when} the kernel gets it`,
+    name: `linux_aio: a read is completed if its thread dies once it is ${moment}`,
     ignore,
     async fn() {
       await using fixture = await open();
-      const { ref, view } = await cut(fixture, { operation: "readv", isHandedOver });
+      const { ref, view } = await cut(fixture, { operation: "readv", moment });
       await fixture.aio.wait(ref);
       assertEquals(view, fileContent(0, FILE_BYTES));
       await untilAlone(fixture);
@@ -68,7 +67,7 @@ Deno.test({
   async fn() {
     await using fixture = await open();
     const { file, aio } = fixture;
-    const { ref } = await cut(fixture, { operation: "fsync", isHandedOver: false });
+    const { ref } = await cut(fixture, { operation: "fsync", moment: "submitting" });
     await aio.wait(ref);
     // Whatever flushes this file later is to hear of it.
     for (const later of [() => file.sync(), () => file.close()]) {
@@ -82,9 +81,8 @@ Deno.test({
   ignore,
   async fn() {
     await using fixture = await open();
-    for (let i = 0; i < 5; i++) {
-      const order = { operation: "readv", isHandedOver: i % 2 === 0 } as const;
-      const { ref, view, id } = await cut(fixture, order);
+    for (const moment of CUT_MOMENTS) {
+      const { ref, view, id } = await cut(fixture, { operation: "readv", moment });
       await fixture.aio.wait(ref);
       assertEquals([view, id], [fileContent(0, FILE_BYTES), 1]);
       await untilAlone(fixture);
