@@ -125,6 +125,17 @@ testDirect("several buffers by one transfer are several ranges of memory", async
   assertEquals(aio.workers(), []);
 });
 
+testDirect("a read that the kernel has ends as usual though it is given up", async (aio, file) => {
+  const handle = aio.acquire();
+  const ref = handle.waitRef();
+  const view = aio.alloc(BLOCK_BYTES);
+  handle.setIovec(view);
+  file.startReadv(handle, 0);
+  aio.cancel(ref);
+  await aio.wait(ref);
+  assertBlock(view, 0);
+});
+
 testDirect(
   "a write that makes the file longer is whole, whoever executes it",
   async (aio, file) => {
