@@ -60,6 +60,11 @@ const SEQUENTIAL_DEPTH = 8;
 const FIO = "fio io_uring";
 const NATIVE = "ours, linux_aio";
 const LIBAIO = "fio libaio";
+const COMMIT = "ours, write and syncData";
+const DURABLE = "ours, durable";
+const NODE_COMMIT = "Node.js fs.write, fs.fdatasync";
+/** Of a record that is committed. */
+const RECORD_BYTES = 128;
 const DENO_FILE = "Deno.FsFile";
 const NODE_IN_DENO = "node:fs in Deno";
 const NODE = "Node.js fs.read";
@@ -76,6 +81,7 @@ function plainOrder(path: string, fileBytes: number): OursOrder {
     writes: false,
     isPlain: false,
     isMany: false,
+    commits: null,
     isUsers: false,
     isSequential: false,
     hasSmallPages: false,
@@ -108,6 +114,9 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
     blockBytes: SEQUENTIAL_BYTES,
     isSequential: true,
   };
+  const records = { tasks: 1, writes: true, blockBytes: RECORD_BYTES, isSequential: true };
+  const nodeCommit = new URL("./node_commit.mjs", import.meta.url).pathname;
+  const commitArgs = [nodeCommit, path, String(fileBytes), String(RECORD_BYTES)];
   const peerArgs = (tasks: number) => [path, ...[fileBytes, tasks, BLOCK_BYTES].map(String)];
   const denoFile = (tasks: number) => () =>
     denoContender(DENO_FILE, "./deno_file.ts", peerArgs(tasks));
@@ -224,6 +233,34 @@ export function groupsOn(path: string, fileBytes: number, { hasFio, node }: Peer
         [FIO]: withFio(true, TASKS, { rw: "randwrite" }),
       },
       rows: [{ what: "32 tasks await writeAt, O_DIRECT", ours: OURS, peer: FIO, wanted: 0.95 }],
+    },
+    {
+      name: "commits, one at a time",
+      direct: false,
+      contenders: {
+        [COMMIT]: own(COMMIT, { ...records, commits: "flush" }),
+        [DURABLE]: own(DURABLE, { ...records, commits: "durable" }),
+        [NODE_COMMIT]: node === null
+          ? null
+          : () => new ChildContender(NODE_COMMIT, node, commitArgs),
+      },
+      rows: [
+        {
+          what: "write and syncData, one at a time",
+          ours: COMMIT,
+          peer: NODE_COMMIT,
+          wanted: 0.8,
+          processorMax: 1,
+          blockBytes: RECORD_BYTES,
+        },
+        {
+          what: "durable write, one at a time",
+          ours: DURABLE,
+          peer: COMMIT,
+          wanted: 1,
+          blockBytes: RECORD_BYTES,
+        },
+      ],
     },
     {
       name: "8 tasks in sequence, O_DIRECT",

@@ -27,6 +27,11 @@ export interface OursOrder {
   readonly isUsers: boolean;
   /** All tasks' blocks by one call, which one task awaits again and again. */
   readonly isMany: boolean;
+  /**
+   * Whether each block is a record that is made durable before the next: by a flush, or with the
+   * write itself; null: neither.
+   */
+  readonly commits: "flush" | "durable" | null;
   /** One block after another instead of random ones. */
   readonly isSequential: boolean;
   /** The arena in pages of 4 KiB, which lie anywhere, instead of huge ones. */
@@ -60,13 +65,20 @@ const buffers = Array.from({ length: tasks }, makeBuffer);
 const nextOffset = order.isSequential
   ? sequentialOffsets()
   : randomOffsets(fileBytes / blockBytes, blockBytes);
-const operation = writes
+const operation = order.commits !== null
+  ? (task: number) => commit(buffers[task]!, nextOffset())
+  : writes
   ? (task: number) => file.writeAt(buffers[task]!, nextOffset())
   : order.isUsers
   ? (task: number) => readAsUser(buffers[task]!)
   : (task: number) => file.readAt(buffers[task]!, nextOffset());
 /** The longest read of a user's loop, in ms. */
 let longestMs = 0;
+
+async function commit(record: Uint8Array, offset: number): Promise<void> {
+  await file.writeAt(record, offset, { durable: order.commits === "durable" });
+  if (order.commits === "flush") await file.syncData();
+}
 
 async function readAsUser(buffer: Uint8Array): Promise<number> {
   const start = performance.now();
