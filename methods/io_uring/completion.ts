@@ -183,6 +183,8 @@ export class UringCompletions {
       if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
       return;
     }
+    // A thread that claimed it and died: whoever reaps that one executes the IO again.
+    if (!isOwn && !this.#backend.claim(handle)) return;
     this.#backend.storeCompletion(handle, result);
     this.#taken[this.#takenCount++] = handle;
   }
