@@ -1,6 +1,6 @@
 /**
- * claims_test.ts: completions in a ring of IO that a thread claimed and did not complete, because it
- * died: whoever takes them leaves the IO to the reaper of that thread.
+ * claims_test.ts: completions in a ring of IO that a thread claimed and did not complete, because
+ * it died: whoever takes them leaves the IO to the reaper of that thread.
  */
 
 import { assertEquals } from "@std/assert";
