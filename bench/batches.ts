@@ -90,14 +90,19 @@ export async function onCache<T>(
   return null;
 }
 
-/** Runs something with a file of 1 GiB in a folder, which is removed at the end. */
+/**
+ * Runs something with a file in a folder, which is removed at the end.
+ *
+ * @param bytes of it, a multiple of 16 MiB
+ */
 export async function withFile(
   dir: string,
   use: (path: string, cache: PageCache) => Promise<void>,
+  bytes = FILE_BYTES,
 ): Promise<void> {
   const path = await Deno.makeTempFile({ dir, prefix: "aio-bench-" });
   try {
-    await fill(path);
+    await fill(path, bytes);
     using cache = new PageCache(path);
     await use(path, cache);
   } finally {
@@ -105,10 +110,10 @@ export async function withFile(
   }
 }
 
-async function fill(path: string): Promise<void> {
+async function fill(path: string, fileBytes: number): Promise<void> {
   using file = await Deno.open(path, { write: true, create: true });
   const chunk = new Uint8Array(CHUNK_BYTES).fill(1);
-  for (let bytes = 0; bytes < FILE_BYTES; bytes += CHUNK_BYTES) {
+  for (let bytes = 0; bytes < fileBytes; bytes += CHUNK_BYTES) {
     for (let done = 0; done < CHUNK_BYTES;) done += await file.write(chunk.subarray(done));
   }
 }
