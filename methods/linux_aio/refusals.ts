@@ -13,14 +13,18 @@ import * as targets from "../../core/io/target.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { OP_READV } = table;
+const { OP_READV, OP_WRITEV } = table;
 const { FILE_TARGET } = targets;
 const { HANDLE, HEADER } = layout;
 
 /** The most IOs that go to the pool after a refusal. */
 const PAUSE_MAX = 63;
-/** Reads of a file apart from everything else: a file that grows refuses writes alone. */
-const KINDS = 2;
+/** Reads, writes, flushes: a file that grows refuses writes alone. */
+const KINDS = 3;
+
+function kindOf(operation: number): number {
+  return operation === OP_READV ? 0 : operation === OP_WRITEV ? 1 : 2;
+}
 
 /** What one backend has met. */
 export class Refusals {
@@ -46,7 +50,7 @@ export class Refusals {
 
   #indexOf({ base }: AioHandle): number {
     const words = this.#words;
-    const kind = words[base + HANDLE.operation] === OP_READV ? 0 : 1;
+    const kind = kindOf(words[base + HANDLE.operation]!);
     const last = this.#generations.length - 1;
     if (words[base + HANDLE.target] !== this.#fileTargetId) return last * KINDS + kind;
     const number = words[base + HANDLE.targetData + FILE_TARGET.slot]!;

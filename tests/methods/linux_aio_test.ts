@@ -174,6 +174,29 @@ testDirect("after refusals ever more IOs of the file skip the kernel", async (ai
   assertEquals(submits.counts, [1], "writes are counted apart");
 });
 
+testDirect("a flush that is taken has no refused write tried again", async (aio, file) => {
+  const view = aio.alloc(BLOCK_BYTES);
+  const submit = LinuxAioCalls.prototype.submit;
+  let refuses = true;
+  let calls = 0;
+  using _submit = replace(
+    LinuxAioCalls.prototype,
+    "submit",
+    function (this: LinuxAioCalls, context, count, list) {
+      calls++;
+      return refuses ? -EAGAIN : submit.call(this, context, count, list);
+    },
+  );
+  for (let i = 0; i < 8; i++) {
+    refuses = true;
+    await file.writeAt(view, 0);
+    refuses = false;
+    await file.syncData();
+  }
+  // Eight flushes; the first, third and seventh write.
+  assertEquals(calls, 8 + 3);
+});
+
 testDirect(
   "once a transfer of the file was taken the next ones are tried, too",
   async (aio, file) => {
