@@ -14,13 +14,12 @@
 
 import { parseArgs } from "node:util";
 import { Aio, type AioFile } from "../mod.ts";
+import { BLOCK_BYTES, withFile } from "./batches.ts";
 import { describeMachine } from "./machine.ts";
 import { figures, ROUND_OPTIONS } from "./rounds.ts";
 import { type Service, SERVICES } from "./fairness/services.ts";
 
-const BLOCK_BYTES = 4096;
 const FILE_BYTES = 256 * 1024 * 1024;
-const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** What runs beside a service. */
 interface Load {
@@ -60,15 +59,6 @@ class Readers {
   }
 }
 
-async function makeFile(dir: string): Promise<string> {
-  const path = await Deno.makeTempFile({ dir, prefix: "fairness_" });
-  using file = await Deno.open(path, { write: true });
-  const chunk = new Uint8Array(CHUNK_BYTES).fill(1);
-  for (let at = 0; at < FILE_BYTES; at += CHUNK_BYTES) await file.write(chunk);
-  await file.sync();
-  return path;
-}
-
 async function runOnce(
   service: Service,
   aio: Aio | null,
@@ -97,21 +87,20 @@ function rowOf({ steps, readRates }: Measured): Record<string, string | number> 
   };
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      ...ROUND_OPTIONS,
-      rounds: { type: "string", default: "5" },
-      method: { type: "string", default: "io_uring" },
-    },
-  });
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  const path = await makeFile(values.dir);
-  await using dozing = await Aio.open({ method: values.method });
-  await using awake = await Aio.open({ method: values.method, dozeMicroseconds: 0 });
+/** What is measured. */
+interface Plan {
+  readonly path: string;
+  readonly dir: string;
+  readonly method: string;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+async function measure({ path, dir, method, rounds, seconds }: Plan): Promise<void> {
+  await using dozing = await Aio.open({ method });
+  await using awake = await Aio.open({ method, dozeMicroseconds: 0 });
   await using file = await dozing.openFile(path, { direct: "required" });
   await using other = await awake.openFile(path, { direct: "required" });
-  await Deno.remove(path);
   const loads: (Load & { aio: Aio | null })[] = [
     { name: "alone", tasks: 0, file: null, aio: null },
     ...[1, 32].flatMap((tasks) => [
@@ -119,9 +108,8 @@ async function main(): Promise<void> {
       { name: `${tasks}, no dozes`, tasks, file: other, aio: awake },
     ]),
   ];
-  console.log(await describeMachine(values.dir));
   for (const [name, open] of Object.entries(SERVICES)) {
-    const service = await open(values.dir);
+    const service = await open(dir);
     const measured = loads.map((): Measured => ({ steps: [], readRates: [] }));
     for (let round = 0; round < rounds; round++) {
       for (const [i, load] of loads.entries()) {
@@ -132,6 +120,23 @@ async function main(): Promise<void> {
     console.log(`\n${name}`);
     console.table(Object.fromEntries(loads.map((load, i) => [load.name, rowOf(measured[i]!)])));
   }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      ...ROUND_OPTIONS,
+      rounds: { type: "string", default: "5" },
+      method: { type: "string", default: "io_uring" },
+    },
+  });
+  const { dir, method } = values;
+  console.log(await describeMachine(dir));
+  await withFile(dir, async (path, cache) => {
+    cache.drop();
+    const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+    await measure({ path, dir, method, rounds, seconds });
+  }, FILE_BYTES);
 }
 
 if (import.meta.main) await main();

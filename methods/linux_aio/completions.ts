@@ -38,6 +38,9 @@ export function isRefusal(result: number): boolean {
   return result === -EAGAIN || result === -EOPNOTSUPP || result === -EINTR;
 }
 
+/** What is made of one completion, whose IO is submitted. */
+type TakeCompletion = (handle: AioHandle, result: number) => void;
+
 /** The completions of all backends, as one of them takes them. */
 export class LinuxAioCompletions {
   readonly #backend: MethodBackend;
@@ -75,24 +78,24 @@ export class LinuxAioCompletions {
    */
   take(owner: number): number {
     if (!this.#locks.tryLock(owner)) return -1;
-    const count = this.#takeAll(owner);
+    const count = this.#takeAll(owner, this.#take);
     this.#locks.unlock(owner);
     this.#publishTaken();
     return count;
   }
 
-  /** The caller holds the lock. */
-  #takeAll(owner: number): number {
+  /** @returns how many completions there were. The caller holds the lock. */
+  #takeAll(owner: number, take: TakeCompletion): number {
     const { control } = this.#backend;
     const words = this.#words;
     const slot = slotAt(control, owner);
     const context = contextOf(control, slot);
     if (context === null) return 0;
-    let sum = words[slot + SLOT.isTaking] === 0 ? 0 : this.#takeEvents(slot, EVENTS_MAX);
+    let sum = words[slot + SLOT.isTaking] === 0 ? 0 : this.#takeEvents(slot, EVENTS_MAX, take);
     words[slot + SLOT.isTaking] = 1;
     for (let count = EVENTS_MAX; count === EVENTS_MAX;) {
       count = this.#getEvents(context, owner, slot);
-      sum += this.#takeEvents(slot, count);
+      sum += this.#takeEvents(slot, count, take);
     }
     words[slot + SLOT.isTaking] = 0;
     return sum;
@@ -114,7 +117,7 @@ export class LinuxAioCompletions {
   }
 
   /** @returns how many of the first places had one. The caller holds the lock. */
-  #takeEvents(slot: number, count: number): number {
+  #takeEvents(slot: number, count: number, take: TakeCompletion): number {
     const words = this.#words;
     let found = 0;
     for (let i = 0; i < count; i++) {
@@ -123,7 +126,7 @@ export class LinuxAioCompletions {
       if (number === 0) continue;
       found++;
       const handle = this.#handleOf(number - 1, words[at + IO_EVENT_WORDS.dataHigh]!);
-      if (handle !== null) this.#take(handle, words[at + IO_EVENT_WORDS.result]!);
+      if (handle !== null) take(handle, words[at + IO_EVENT_WORDS.result]!);
       // Only now: if this thread ends before, the next one finds the completion here.
       words[at + IO_EVENT_WORDS.dataLow] = 0;
     }
@@ -139,7 +142,7 @@ export class LinuxAioCompletions {
     return Atomics.load(words, base + HANDLE.state) === SUBMITTED ? handle : null;
   }
 
-  #take(handle: AioHandle, result: number): void {
+  readonly #take = (handle: AioHandle, result: number): void => {
     const isOwn = handle.backendId === this.#backend.id;
     const isRefused = isRefusal(result);
     if (isOwn) this.learn(handle, isRefused);
@@ -154,7 +157,7 @@ export class LinuxAioCompletions {
     if (!isOwn && !this.#backend.claim(handle)) return;
     this.#backend.storeCompletion(handle, result);
     this.#taken[this.#takenCount++] = handle;
-  }
+  };
 
   #publishTaken(): void {
     while (this.#published < this.#takenCount) {
@@ -177,10 +180,10 @@ export class LinuxAioCompletions {
   endDead(dead: number, from: ReapingFrom): boolean {
     let isDone = false;
     withCompletionLock(this.#backend, dead, () => {
-      this.#takeDead(dead);
+      this.#takeAll(dead, this.#takeOfDead);
       for (let i = 0; from === "wait" && i < DEAD_LOOKS_MAX && this.#hasAny(dead); i++) {
         sleepMs(LOOK_AGAIN_MS);
-        this.#takeDead(dead);
+        this.#takeAll(dead, this.#takeOfDead);
       }
       isDone = !this.#hasAny(dead) || (from === "wait" && this.#tryEndCut(dead));
     });
@@ -207,42 +210,15 @@ export class LinuxAioCompletions {
    * Nothing is completed here: a thread that takes over the dead one's slot, and so its number,
    * would do that as the issuer, which it is not yet. What the kernel refused stays submitted, too.
    */
-  #takeDead(dead: number): void {
-    const { control } = this.#backend;
-    const words = this.#words;
-    const slot = slotAt(control, dead);
-    const context = contextOf(control, slot);
-    if (context === null) return;
-    const take = (count: number) => {
-      for (let i = 0; i < count; i++) {
-        this.#takeDeadEvent(slot + SLOT.events + i * IO_EVENT_WORDS.size);
-      }
-    };
-    if (words[slot + SLOT.isTaking] !== 0) take(EVENTS_MAX);
-    words[slot + SLOT.isTaking] = 1;
-    for (let count = EVENTS_MAX; count === EVENTS_MAX;) {
-      count = this.#getEvents(context, dead, slot);
-      take(count);
-    }
-    words[slot + SLOT.isTaking] = 0;
-  }
-
-  #takeDeadEvent(at: number): void {
-    const words = this.#words;
-    const number = words[at + IO_EVENT_WORDS.dataLow]!;
-    if (number === 0) return;
-    const handle = this.#handleOf(number - 1, words[at + IO_EVENT_WORDS.dataHigh]!);
-    const result = words[at + IO_EVENT_WORDS.result]!;
-    if (handle !== null && isRefusal(result)) {
-      Atomics.store(words, handle.base + IN_KERNEL, 0);
-    } else if (handle !== null) this.#backend.storeCompletion(handle, result);
-    words[at + IO_EVENT_WORDS.dataLow] = 0;
-  }
+  readonly #takeOfDead = (handle: AioHandle, result: number): void => {
+    if (isRefusal(result)) Atomics.store(this.#words, handle.base + IN_KERNEL, 0);
+    else this.#backend.storeCompletion(handle, result);
+  };
 
   /**
-   * For a thread that died within its submit, so that nobody knows which of its IOs the kernel has:
-   * to end the context waits for those. Whatever has no result then may have been executed, and
-   * counts as begun.
+   * For a thread that died within its submit: the kernel has some of its IOs, and does not say
+   * which. To end the context waits for those. Whatever has no result then may have been executed,
+   * and counts as begun.
    *
    * @returns false if it died elsewhere: then the kernel has them all, and has not done them yet.
    *   The caller holds the lock
@@ -250,14 +226,14 @@ export class LinuxAioCompletions {
   #tryEndCut(dead: number): boolean {
     const { control } = this.#backend;
     const words = this.#words;
-    if (Atomics.load(words, slotAt(control, dead) + SLOT.isSubmitting) === 0) return false;
     const slot = slotAt(control, dead);
+    if (Atomics.load(words, slot + SLOT.isSubmitting) === 0) return false;
     const context = contextOf(control, slot);
     if (context !== null) {
       // Still in the slot: if this thread ends meanwhile, the next one waits, too.
       this.#calls.destroy(context);
       emptySlot(control, dead);
-      this.#backend.libc.close(this.#words[slot + SLOT.eventFd]!);
+      this.#backend.libc.close(words[slot + SLOT.eventFd]!);
     }
     const first = dead * control.handlesPerBackend;
     for (let index = first; index < first + control.handlesPerBackend; index++) {

@@ -83,7 +83,7 @@ export function emptySlot(control: Control, id: number): Ended | null {
 }
 
 /**
- * Says that nobody uses a backend's context any more; none of its IO is in the kernel.
+ * Leaves a backend's context, which has no IO in the kernel, to the next thread of the slot.
  *
  * @returns what is to be ended: all that nobody uses, if the Aio ends
  */

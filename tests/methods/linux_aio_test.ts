@@ -9,11 +9,13 @@ import { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
 import { EAGAIN } from "../../ffi/errno.ts";
 import { Aio, type AioFile } from "../../mod.ts";
 import { replace } from "../support/bells/bells.ts";
+import { countNativeAio } from "../support/belongings.ts";
+import { directUnitHere } from "../support/disks/direct_io.ts";
 import { METHODS_UNDER_TEST, openAio } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
 import { METHODS_URL, openDescriptors, runProgram } from "../support/program.ts";
 import { DOCKER_CALLS, NATIVE_AIO_CALLS, refusingCalls, URING_CALLS } from "../support/seccomp.ts";
-import { tempDir, writeRandomFile } from "../support/temp.ts";
+import { tempDir } from "../support/temp.ts";
 
 const SEED = 77;
 const BLOCK_BYTES = 4096;
@@ -22,16 +24,7 @@ const EPERM = 1;
 
 const isMissing = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 
-/** Whether the folder for temporary files has direct I/O. */
-async function hasDirect(): Promise<boolean> {
-  await using dir = await tempDir();
-  await writeRandomFile(dir.join("file"), BLOCK_BYTES, SEED);
-  await using aio = await Aio.open({ arenaBytes: 65_536 });
-  await using file = await aio.openFile(dir.join("file"), { direct: "optional" });
-  return file.direct;
-}
-
-const ignore = isMissing || !await hasDirect();
+const ignore = isMissing || await directUnitHere() === null;
 const isX86 = Deno.build.arch === "x86_64";
 
 /** What is there, from a block on. */
@@ -52,12 +45,6 @@ function countSubmits(): Disposable & { readonly counts: number[] } {
     },
   );
   return { counts, [Symbol.dispose]: () => replaced[Symbol.dispose]() };
-}
-
-/** Mappings of contexts. */
-function countContexts(): number {
-  return Deno.readTextFileSync("/proc/self/maps").split("\n")
-    .filter((line) => line.includes("/[aio]")).length;
 }
 
 /** Writes random blocks past the page cache: the kernel refuses direct writes of what is there. */
@@ -233,13 +220,13 @@ Deno.test({
 testDirect(
   "the context is made by the first direct IO, and gone after close()",
   async (aio, file) => {
-    assertEquals([countContexts(), backendOf(aio).method.pollFd!(backendOf(aio))], [0, -1]);
+    assertEquals([countNativeAio(), backendOf(aio).method.pollFd!(backendOf(aio))], [0, -1]);
     const before = openDescriptors().size;
     await file.readAt(aio.alloc(BLOCK_BYTES), 0);
-    assertEquals(countContexts(), 1);
+    assertEquals(countNativeAio(), 1);
     await file.close();
     await aio.close();
-    assertEquals(countContexts(), 0);
+    assertEquals(countNativeAio(), 0);
     assert(openDescriptors().size <= before);
   },
 );

@@ -111,3 +111,9 @@ function differences(now: Belongings, before: Belongings): string[] {
     )
     .map((name) => `${name}: ${now[name]} instead of ${before[name]}`);
 }
+
+/** How many contexts of native AIO this process has, by their mappings. */
+export function countNativeAio(): number {
+  const mappings = Deno.readTextFileSync("/proc/self/maps").split("\n");
+  return mappings.filter((line) => line.includes("/[aio]")).length;
+}

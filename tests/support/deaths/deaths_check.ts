@@ -19,7 +19,7 @@ import {
   randomFates,
   untilReaped,
 } from "./deaths.ts";
-import { aioBelongingsOf, openDescriptors } from "../belongings.ts";
+import { aioBelongingsOf, countNativeAio, openDescriptors } from "../belongings.ts";
 import { METHODS_UNDER_TEST } from "../methods.ts";
 import { Patience, settles, until } from "../patience.ts";
 import { describeSeed, Prng, testSeed } from "../prng.ts";
@@ -52,9 +52,7 @@ function resources(): { descriptors: number; threads: number } {
   if (Deno.build.os !== "linux") return { descriptors: 0, threads: 0 };
   const [, threads] = /^Threads:\s*(\d+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
   const descriptors = openDescriptors().filter((path) => !path.includes("io_uring"));
-  const mappings = Deno.readTextFileSync("/proc/self/maps").split("\n");
-  const contexts = mappings.filter((line) => line.includes("/[aio]")).length;
-  return { descriptors: descriptors.length - contexts, threads: Number(threads) };
+  return { descriptors: descriptors.length - countNativeAio(), threads: Number(threads) };
 }
 
 /** What they are, to be compared where there are too many. */
