@@ -17,6 +17,7 @@ import type { UringCalls } from "../../ffi/uring_calls.ts";
 import { ENTER_GETEVENTS } from "../../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "./memory.ts";
 import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
+import { TakenCompletions } from "../taken_completions.ts";
 import { type Completion, NO_HANDLE, Ring } from "./ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./setup.ts";
 
@@ -58,10 +59,7 @@ export class UringCompletions {
   readonly #locks: CompletionLocks;
   readonly #rings: (Ring | null)[] = [];
   readonly #completion: Completion = { userDataLow: 0, userDataHigh: 0, result: 0 };
-  /** Completed under the lock, to be published without it. It grows, but is never emptied. */
-  readonly #taken: AioHandle[] = [];
-  #takenCount = 0;
-  #published = 0;
+  readonly #taken: TakenCompletions;
   /** Executes an own IO again that the kernel gave up by itself; the submitting side sets it. */
   again: (handle: AioHandle) => void = (handle) => this.#backend.performSynchronously(handle);
   /** IOs that the kernel gave up by itself. */
@@ -80,6 +78,7 @@ export class UringCompletions {
     this.#calls = calls;
     this.#words = backend.control.words;
     this.#locks = new CompletionLocks(backend);
+    this.#taken = new TakenCompletions(backend);
   }
 
   /** Says that a ring is its backend's, which keeps one object of it. */
@@ -183,19 +182,11 @@ export class UringCompletions {
       if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
       return;
     }
-    // A thread that claimed it and died: whoever reaps that one executes the IO again.
-    if (!isOwn && !this.#backend.claim(handle)) return;
-    this.#backend.storeCompletion(handle, result);
-    this.#taken[this.#takenCount++] = handle;
+    this.#taken.take(handle, result);
   }
 
   #publishTaken(): void {
-    while (this.#published < this.#takenCount) {
-      // First counted: a thread that ends in a callback can come here once more.
-      this.#backend.publishCompletion(this.#taken[this.#published++]!);
-    }
-    this.#takenCount = 0;
-    this.#published = 0;
+    this.#taken.publish();
     if (this.#refused.length === 0) return;
     for (const handle of this.#refused.splice(0)) {
       if (handle.backendId === this.#backend.id) this.again(handle);

@@ -20,6 +20,7 @@ import { EAGAIN, EINTR, EOPNOTSUPP } from "../../ffi/errno.ts";
 import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
 import * as structs from "../../ffi/linux_aio_layout.ts";
 import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
+import { TakenCompletions } from "../taken_completions.ts";
 import { bringIn, leaveOutside } from "../worker.ts";
 import { contextOf, emptySlot, endContextsSync, letGoOfContext } from "./context.ts";
 import { EVENTS_MAX, IN_KERNEL, SLOT, slotAt } from "./memory.ts";
@@ -49,10 +50,7 @@ export class LinuxAioCompletions {
   readonly #locks: CompletionLocks;
   /** Where the kernel writes those of each backend. */
   readonly #events: Uint8Array<SharedArrayBuffer>[] = [];
-  /** In the handles, to be published without the lock. It grows, but is never emptied. */
-  readonly #taken: AioHandle[] = [];
-  #takenCount = 0;
-  #published = 0;
+  readonly #taken: TakenCompletions;
   /** Whether any was left to the pool. */
   #hasRefused = false;
   /** Hears what the kernel made of an own IO; the submitting side sets it. */
@@ -69,6 +67,7 @@ export class LinuxAioCompletions {
     this.#calls = calls;
     this.#words = backend.control.words;
     this.#locks = new CompletionLocks(backend);
+    this.#taken = new TakenCompletions(backend);
   }
 
   /**
@@ -153,19 +152,11 @@ export class LinuxAioCompletions {
       this.#hasRefused = true;
       return;
     }
-    // A thread that claimed it and died: whoever reaps that one has the IO executed again.
-    if (!isOwn && !this.#backend.claim(handle)) return;
-    this.#backend.storeCompletion(handle, result);
-    this.#taken[this.#takenCount++] = handle;
+    this.#taken.take(handle, result);
   };
 
   #publishTaken(): void {
-    while (this.#published < this.#takenCount) {
-      // First counted: a thread that ends in a callback can come here once more.
-      this.#backend.publishCompletion(this.#taken[this.#published++]!);
-    }
-    this.#takenCount = 0;
-    this.#published = 0;
+    this.#taken.publish();
     if (!this.#hasRefused) return;
     this.#hasRefused = false;
     bringIn(this.#backend);
