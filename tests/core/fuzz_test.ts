@@ -15,6 +15,7 @@ import { HANDLE } from "../../core/memory/shared_memory.ts";
 import type { Aio } from "../../storage/aio.ts";
 import { replace } from "../support/bells/bells.ts";
 import { CORE_METHODS } from "../support/core_methods.ts";
+import { methodsOfPart } from "../support/methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { testSeed } from "../support/prng.ts";
 import { isQuickPart } from "../support/house/part.ts";
@@ -30,9 +31,10 @@ const CANARY_STEPS = 3000;
  */
 const CANARY_SEED = 1;
 
-for (const { name: method, ignore } of CORE_METHODS) {
+const NAME = "a random program of the core finds everything as it should be";
+for (const { name: method, ignore } of methodsOfPart(NAME, CORE_METHODS)) {
   Deno.test({
-    name: `${method}: a random program of the core finds everything as it should be`,
+    name: `${method}: ${NAME}`,
     ignore,
     async fn() {
       for (let run = 0; run < RUNS; run++) {

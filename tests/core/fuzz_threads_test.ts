@@ -9,6 +9,7 @@
  */
 
 import { CORE_METHODS } from "../support/core_methods.ts";
+import { methodsOfPart } from "../support/methods.ts";
 import { fuzzThreads, FuzzWorkers } from "../support/fuzz/fuzz_threads.ts";
 import { testThreadsCanary } from "../support/fuzz/fuzz_threads_canary.ts";
 import { testSeed } from "../support/prng.ts";
@@ -19,9 +20,10 @@ const ROUNDS = 2;
 
 const workersOf = shareAmongTests(() => Promise.resolve(new FuzzWorkers()));
 
-for (const { name: method, ignore } of CORE_METHODS) {
+const NAME = "random programs in three threads find everything as it should be";
+for (const { name: method, ignore } of methodsOfPart(NAME, CORE_METHODS)) {
   Deno.test({
-    name: `${method}: random programs in three threads find everything as it should be`,
+    name: `${method}: ${NAME}`,
     ignore,
     async fn() {
       const plan = { method, seed: testSeed(), steps: STEPS, rounds: ROUNDS };

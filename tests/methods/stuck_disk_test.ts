@@ -9,7 +9,7 @@ import { assertEquals } from "@std/assert";
 import { Aio } from "../../mod.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { isQuickPart } from "../support/house/part.ts";
-import { METHODS_UNDER_TEST, methodsInTurn } from "../support/methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "../support/methods.ts";
 import { diskAvailable, makeInnerDevice, shareDisk } from "../support/disks/stuck_disk.ts";
 import {
   BLOCK_BYTES,
@@ -73,9 +73,10 @@ async function readFromStuckDevice(method: IoMethodName, count: number): Promise
 const turns = new Turns(2);
 const asynchronous = METHODS_UNDER_TEST.filter(({ name }) => name !== "sync");
 for (const count of [MANY_READS, 32]) {
-  for (const { name: method, ignore } of methodsInTurn(asynchronous, turns)) {
+  const name = `${count} reads of a device that stands still do not stop the event loop`;
+  for (const { name: method, ignore } of methodsOfPart(name, asynchronous, turns)) {
     Deno.test({
-      name: `${method}: ${count} reads of a device that stands still do not stop the event loop`,
+      name: `${method}: ${name}`,
       ignore: ignore || !diskAvailable("ext4"),
       fn: () => readFromStuckDevice(method, count),
     });

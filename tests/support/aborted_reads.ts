@@ -8,7 +8,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { backendOf } from "../../core/inside.ts";
 import { fileContent, type Fixture, openFixture, openHeld } from "./core.ts";
-import { METHODS_UNDER_TEST } from "./methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "./methods.ts";
 import { describeSeed, Prng, testSeed } from "./prng.ts";
 import { collect } from "./rings/uring.ts";
 
@@ -119,9 +119,10 @@ export function performNowAndThen({ aio, held }: Fixture): Disposable {
 
 /** Registers the check for each method, with so many reads. */
 export function testAbortedReads(reads: number): void {
-  for (const { name, ignore } of METHODS_UNDER_TEST) {
+  const title = `${reads} reads that are aborted write to nothing that was given back`;
+  for (const { name, ignore } of methodsOfPart(title, METHODS_UNDER_TEST)) {
     Deno.test({
-      name: `${name}: ${reads} reads that are aborted write to nothing that was given back`,
+      name: `${name}: ${title}`,
       ignore,
       fn: async () => {
         await using fixture = await openFixture({ ...OPTIONS, method: name });

@@ -21,7 +21,7 @@ import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture, openAio, openHeld, type Warning } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
 import { isOfForgottenFiles } from "./forgotten.ts";
-import { METHODS_UNDER_TEST, methodsInTurn } from "./methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "./methods.ts";
 import { SharedCore } from "./shared_cores.ts";
 import { tempDir } from "./temp.ts";
 import type { Turns } from "./turns.ts";
@@ -88,7 +88,7 @@ export function testEachCoreMethod(
   fn: (test: CoreTest) => void | Promise<void>,
   needs: CoreNeeds = {},
 ): void {
-  for (const { name: method, ignore } of coreMethodsFor(needs)) {
+  for (const { name: method, ignore } of coreMethodsFor(name, needs)) {
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || needs.isPossible === false,
@@ -110,7 +110,7 @@ export function testSharedCores(
   fn: (fixture: Fixture, method: string) => void | Promise<void>,
   needs: SharedCoreNeeds = {},
 ): void {
-  for (const { method, core } of sharedCores(needs)) {
+  for (const { method, core } of sharedCores(name, needs)) {
     Deno.test({
       name: `${method}: ${name}`,
       ignore: core === null,
@@ -137,7 +137,7 @@ export function testCoresAtOnce(
   check: (fixture: Fixture, method: string) => void | Promise<void>,
   needs: SharedCoreNeeds = {},
 ): void {
-  const all = sharedCores(needs);
+  const all = sharedCores(name, needs);
   const run = async () => {
     const taken = new Map<string, Fixture>();
     for (const { method, core } of all) {
@@ -170,16 +170,17 @@ export function testCoresAtOnce(
 }
 
 /** The methods that a test is registered for. */
-function coreMethodsFor({ only, turns }: CoreNeeds): readonly CoreMethod[] {
-  return methodsInTurn(
-    CORE_METHODS.filter(({ name }) => only?.includes(name) !== false),
-    turns ?? null,
-  );
+function coreMethodsFor(name: string, { only, turns }: CoreNeeds): readonly CoreMethod[] {
+  const sensible = CORE_METHODS.filter((method) => only?.includes(method.name) !== false);
+  return methodsOfPart(name, sensible, turns);
 }
 
 /** The shared Aios of the methods that such a test is registered for; null: it cannot run. */
-function sharedCores(needs: SharedCoreNeeds): { method: string; core: SharedCore | null }[] {
-  return coreMethodsFor(needs).map(({ name: method, ignore }) => {
+function sharedCores(
+  name: string,
+  needs: SharedCoreNeeds,
+): { method: string; core: SharedCore | null }[] {
+  return coreMethodsFor(name, needs).map(({ name: method, ignore }) => {
     const isPossible = !ignore && needs.isPossible !== false;
     const core = isPossible ? SharedCore.of(method, openShared, needs.options, needs.layers) : null;
     return { method, core };

@@ -9,8 +9,10 @@ import { availableMethods, type IoMethodName } from "../../methods/mod.ts";
 import type { AioOptions } from "../../core/mod.ts";
 import { Aio } from "../../storage/mod.ts";
 import { warnOfOthers } from "./forgotten.ts";
+import { fileUnderTest, isQuickPart } from "./house/part.ts";
+import { isLong } from "./house/plan.ts";
 import { type Shareable, SharedAio } from "./shared_aios.ts";
-import type { Turns } from "./turns.ts";
+import { methodsByName, type Turns } from "./turns.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
@@ -39,7 +41,7 @@ export function testEachMethod(
   isPossible = true,
   turns: Turns | null = null,
 ): void {
-  for (const { name: method, ignore } of methodsInTurn(METHODS_UNDER_TEST, turns)) {
+  for (const { name: method, ignore } of methodsOfPart(name, METHODS_UNDER_TEST, turns)) {
     Deno.test({
       name: `${method}: ${name}`,
       ignore: ignore || !isPossible,
@@ -49,16 +51,24 @@ export function testEachMethod(
 }
 
 /**
- * The methods that the next test of a subject is registered for. Those that the machine lacks are
- * among them, so that each test is ignored by name; the others take turns.
+ * The methods that a test is registered for in this part of the suite. Those that the machine lacks
+ * are among them, so that each test is ignored by name.
  */
-export function methodsInTurn<T extends { readonly ignore: boolean }>(
+export function methodsOfPart<T extends { readonly ignore: boolean }>(
+  name: string,
   methods: readonly T[],
-  turns: Turns | null,
+  turns: Turns | null = null,
 ): readonly T[] {
-  if (turns === null) return methods;
-  const chosen = turns.next(methods.filter(({ ignore }) => !ignore));
+  const available = methods.filter(({ ignore }) => !ignore);
+  const chosen = turns?.next(available) ?? methodsByName(name, available);
+  if (isQuickPart() && chosen.length < available.length) checkLongPart(fileUnderTest());
   return methods.filter((method) => method.ignore || chosen.includes(method));
+}
+
+/** Throws if the long part does not know of a file that leaves something to it. */
+function checkLongPart(file: string): void {
+  if (isLong(file)) return;
+  throw new Error(`${file} leaves tests to the long part, in which house/plan.ts does not see it`);
 }
 
 /** What a test that shares its Aio needs beside the method. */
@@ -84,7 +94,7 @@ export function testSharedAios(
   fn: (aio: Aio, method: IoMethodName) => void | Promise<void>,
   { options = {}, isPossible = true }: SharedAioNeeds = {},
 ): void {
-  for (const { name: method, ignore: isLacking } of METHODS_UNDER_TEST) {
+  for (const { name: method, ignore: isLacking } of methodsOfPart(name, METHODS_UNDER_TEST)) {
     const ignore = isLacking || !isPossible;
     const shared = ignore ? null : sharedAioOf(method, options);
     Deno.test({
@@ -99,7 +109,7 @@ export function testSharedAios(
 }
 
 function sharedAioOf(method: IoMethodName, options: AioOptions): SharedAio<Shareable> {
-  const key = `${method} ${JSON.stringify(options)}`;
+  const key = JSON.stringify([fileUnderTest(), method, options]);
   const shared = sharedAios.get(key) ?? new SharedAio(async () => {
     const aio = await openAio(method, { workers: ONE_WORKER, ...options });
     return { aio, [Symbol.asyncDispose]: () => aio.close() };

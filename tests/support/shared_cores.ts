@@ -8,6 +8,7 @@
 import type { AioOptions } from "../../core/base/options.ts";
 import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture } from "./core.ts";
+import { fileUnderTest } from "./house/part.ts";
 import { SharedAio } from "./shared_aios.ts";
 
 /** Opens an Aio of a method with layers, and a file. */
@@ -38,7 +39,8 @@ export class SharedCore {
     options: AioOptions = {},
     layers: readonly Layer[] = [],
   ): SharedCore {
-    const key = `${method} ${JSON.stringify(options)} ${layers.map(({ name }) => name)}`;
+    const names = layers.map(({ name }) => name);
+    const key = JSON.stringify([fileUnderTest(), method, options, names]);
     const core = cores.get(key) ?? new SharedCore(async () => {
       const opened = await open(method, options, layers);
       await opened.file.close();

@@ -1,17 +1,39 @@
 /**
- * turns.ts: the tests of one subject share the methods in the quick part of the suite: each test
- * runs with some of them, and each method has at least one of the tests. Elsewhere each test runs
- * with all. For tests that take long, mostly as they start threads and programs.
+ * turns.ts: which methods a test runs with in which part of the suite. The quick part covers every
+ * subject on every method, but not every test: each runs with some of the methods there, and with
+ * the others in the long part.
+ *
+ * Most tests run with one method in the quick part, which their name draws. Those that take long,
+ * mostly as they start threads and programs, share the methods with the other tests of their
+ * subject ({@linkcode Turns}). Tests of files of the long part run with all.
  *
  * @module
  */
 
-import { isQuickPart } from "./house/part.ts";
+import { type Part, partOfFile } from "./house/part.ts";
+
+/** The methods that a test without {@linkcode Turns} runs with, of all that it makes sense for. */
+export function methodsByName<T>(
+  name: string,
+  methods: readonly T[],
+  part: Part = partOfFile(),
+): readonly T[] {
+  if (part === "") return methods;
+  const drawn = hash(name) % methods.length;
+  return methods.filter((_, i) => (i === drawn) === (part === "quick"));
+}
+
+/** FNV-1a of a name. */
+function hash(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
 
 /** The turns of one subject. */
 export class Turns {
   readonly #tests: number;
-  readonly #isQuick: boolean;
+  readonly #part: Part;
   /** How many tests each method has had. */
   readonly #runs = new Map<unknown, number>();
   #count = 0;
@@ -20,11 +42,11 @@ export class Turns {
    * Called while the tests of a file are registered.
    *
    * @param tests how many tests the subject has
-   * @param isQuick whether they take turns
+   * @param part the part of the suite
    */
-  constructor(tests: number, isQuick = isQuickPart()) {
+  constructor(tests: number, part: Part = partOfFile()) {
     this.#tests = tests;
-    this.#isQuick = isQuick;
+    this.#part = part;
     Deno.test.afterAll(() => this.check());
   }
 
@@ -35,7 +57,7 @@ export class Turns {
    */
   next<T>(methods: readonly T[]): readonly T[] {
     const left = Math.max(1, this.#tests - this.#count++);
-    if (!this.#isQuick) return methods;
+    if (this.#part === "") return methods;
     const runsOf = (method: T) => this.#runs.get(method) ?? 0;
     const unused = methods.filter((method) => runsOf(method) === 0);
     const count = Math.max(1, Math.ceil(unused.length / left));
@@ -43,7 +65,7 @@ export class Turns {
     for (const method of methods) {
       this.#runs.set(method, runsOf(method) + (chosen.includes(method) ? 1 : 0));
     }
-    return chosen;
+    return methods.filter((method) => chosen.includes(method) === (this.#part === "quick"));
   }
 
   /** Throws if a method has no test, or if there are fewer or more tests than was said. */

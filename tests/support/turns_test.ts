@@ -6,11 +6,12 @@
  */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { Turns } from "./turns.ts";
+import type { Part } from "./house/part.ts";
+import { methodsByName, Turns } from "./turns.ts";
 
 /** What each test of a subject runs with. */
-function testsOf(tests: number, methods: readonly string[], isQuick = true): string[][] {
-  const turns = new Turns(tests, isQuick);
+function testsOf(tests: number, methods: readonly string[], part: Part = "quick"): string[][] {
+  const turns = new Turns(tests, part);
   return Array.from({ length: tests }, () => [...turns.next(methods)]);
 }
 
@@ -22,18 +23,37 @@ Deno.test("Turns.next() gives each method a test, and each test a method", () =>
   assertEquals(testsOf(2, []), [[], []]);
 });
 
-Deno.test("Turns.next() gives all methods to each test where the run need not be quick", () => {
-  assertEquals(testsOf(2, ["a", "b"], false), [["a", "b"], ["a", "b"]]);
+Deno.test("Turns.next() gives all methods to each test in a run of both parts", () => {
+  assertEquals(testsOf(2, ["a", "b"], ""), [["a", "b"], ["a", "b"]]);
+});
+
+Deno.test("Turns.next() leaves the other methods of a test to the long part", () => {
+  assertEquals(testsOf(2, ["a", "b", "c"], "long"), [["c"], ["a", "b"]]);
+});
+
+Deno.test("methodsByName() draws a method for the quick part, and leaves the long part the others", () => {
+  const methods = ["a", "b", "c", "d", "e"];
+  const drawn = new Set<string>();
+  for (let i = 0; i < 100; i++) {
+    const quick = methodsByName(`test ${i}`, methods, "quick");
+    assertEquals(quick.length, 1);
+    const others = methods.filter((method) => !quick.includes(method));
+    assertEquals(methodsByName(`test ${i}`, methods, "long"), others);
+    assertEquals(methodsByName(`test ${i}`, methods, ""), methods);
+    drawn.add(quick[0]!);
+  }
+  assertEquals(drawn.size, methods.length);
+  assertEquals(methodsByName("test", [], "quick"), []);
 });
 
 Deno.test("Turns.next() gives tests that not all methods make sense for to those with fewest", () => {
-  const turns = new Turns(3, true);
+  const turns = new Turns(3, "quick");
   assertEquals([turns.next(["a", "b", "c"]), turns.next(["a"])], [["a"], ["a"]]);
   assertEquals(turns.next(["a", "b", "c"]), ["b", "c"]);
 });
 
 Deno.test("Turns.check() finds a method without a test", () => {
-  const turns = new Turns(2, true);
+  const turns = new Turns(2, "quick");
   const [first] = [turns.next(["a", "b"]), turns.next(["a"])];
   assertEquals(first, ["a"]);
   assertThrows(() => turns.check(), Error, "no test");

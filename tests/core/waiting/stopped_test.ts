@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { METHODS_UNDER_TEST } from "../../support/methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "../../support/methods.ts";
 import { LineProcess } from "../../support/line_process.ts";
 import { until } from "../../support/patience.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
@@ -46,9 +46,10 @@ function stateOf(pid: number): string {
   return / ([A-Z]) /.exec(Deno.readTextFileSync(`/proc/${pid}/stat`))![1]!;
 }
 
-for (const { name, ignore } of METHODS_UNDER_TEST) {
+const TITLE = "IO goes on after the process was stopped and continued";
+for (const { name, ignore } of methodsOfPart(TITLE, METHODS_UNDER_TEST)) {
   Deno.test({
-    name: `${name}: IO goes on after the process was stopped and continued`,
+    name: `${name}: ${TITLE}`,
     ignore: ignore || Deno.build.os !== "linux",
     async fn() {
       await using dir = await tempDir();

@@ -8,7 +8,7 @@
 import { assertEquals } from "@std/assert";
 import { fuseAvailable, type FuseServer } from "../../support/disks/fuse_server.ts";
 import { LineProcess } from "../../support/line_process.ts";
-import { METHODS_UNDER_TEST, methodsInTurn } from "../../support/methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "../../support/methods.ts";
 import { LIBRARY_URL } from "../../support/program.ts";
 import type { Turns } from "../../support/turns.ts";
 
@@ -74,9 +74,10 @@ export function testGivenUp(
   const { what } = HANGS[operation];
   // A read or write with the method sync blocks the program itself.
   const methods = METHODS_UNDER_TEST.filter(({ name }) => operation === "FLUSH" || name !== "sync");
-  for (const { name: method, ignore } of methodsInTurn(methods, turns)) {
+  const name = `${closed}.close() that was given up for ${what} lets the program end`;
+  for (const { name: method, ignore } of methodsOfPart(name, methods, turns)) {
     Deno.test({
-      name: `${method}: ${closed}.close() that was given up for ${what} lets the program end`,
+      name: `${method}: ${name}`,
       ignore: ignore || !fuseAvailable(),
       fn: async () => await runGivenUp(method, operation, closed, await takeServer()),
     });

@@ -7,7 +7,7 @@
 import { assert, assertEquals } from "../assert/assert.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { LineProcess } from "../line_process.ts";
-import { METHODS_UNDER_TEST } from "../methods.ts";
+import { METHODS_UNDER_TEST, methodsOfPart } from "../methods.ts";
 import { until } from "../patience.ts";
 import { LIBRARY_URL } from "../program.ts";
 import { diskAvailable, type DiskType, isStuck, makeDisk } from "./stuck_disk.ts";
@@ -63,9 +63,9 @@ async function testGivenUp(type: DiskType, method: IoMethodName, closed: Closed)
 
 /** Registers the tests of one file system, for each method. */
 export function testCloseGivenUp(type: DiskType): void {
-  for (const { name: method, ignore } of METHODS_UNDER_TEST) {
-    // A write with this method blocks the program itself.
-    if (method === "sync") continue;
+  // A write with this method blocks the program itself.
+  const methods = METHODS_UNDER_TEST.filter(({ name }) => name !== "sync");
+  for (const { name: method, ignore } of methodsOfPart(type, methods)) {
     for (const closed of ["file", "aio"] as const) {
       Deno.test({
         name: `${method}: ${closed}.close() with a write to a frozen ${type} can be given up, ` +

@@ -4,10 +4,46 @@
  * @module
  */
 
-/** The variable of the environment that says so: `quick`, `long`, or empty for all. */
+import { fileURLToPath } from "node:url";
+
+/** The variable of the environment that says so. */
 export const PART_VARIABLE = "DENO_AIO_TEST_PART";
+
+/** Files of the long part alone. */
+export const LONG_FILE = /_long_test\.ts$/;
+
+/** A part of the suite: `quick`, the `long` rest, or empty for both. */
+export type Part = "quick" | "long" | "";
+
+/** The part that this process runs. */
+export function partOfRun(): Part {
+  const part = Deno.env.get(PART_VARIABLE);
+  return part === "quick" || part === "long" ? part : "";
+}
+
+/** The part that the tests of this file are divided by: all of a long file is for the long part. */
+export function partOfFile(): Part {
+  return LONG_FILE.test(fileUnderTest()) ? "" : partOfRun();
+}
 
 /** Whether this run must be quick: then it leaves variants to the task that runs them. */
 export function isQuickPart(): boolean {
-  return Deno.env.get(PART_VARIABLE) === "quick";
+  return partOfRun() === "quick";
+}
+
+/** The variable with the test files of a group, one a line: see group.ts. */
+export const GROUP_VARIABLE = "DENO_AIO_TEST_GROUP";
+/** What the names of tests begin with that say which file of a group comes. */
+export const FILE_MARK = "file of the group: ";
+
+let registering: string | null = null;
+
+/** The test file whose tests are being registered. */
+export function fileUnderTest(): string {
+  return registering ?? fileURLToPath(Deno.mainModule);
+}
+
+/** Says which file of a group comes. */
+export function setFileUnderTest(file: string): void {
+  registering = file;
 }

@@ -2,7 +2,7 @@
  * plan.ts: what a run of the tests is about, and which files share a process.
  *
  * A process of `deno test` takes longer to start than most files take, so several files run in one,
- * one after the other, each in an isolate of its own. Files of the long part, which take minutes,
+ * one after the other, in one isolate (`group.ts`). Files of the long part, which take minutes,
  * have a process each. The slow files of the quick part begin, and the groups shrink towards the
  * end: so all lanes end at about the same time.
  *
@@ -10,11 +10,18 @@
  */
 
 import { join } from "@std/path";
+import { LONG_FILE } from "./part.ts";
 
 const TEST_FILE = /_test\.ts$/;
-const LONG_FILE = /_long_test\.ts$/;
-/** What files have that leave variants to the long part: `part.ts` and `turns.ts`. */
-const LEAVES_SOME = /\bisQuickPart\(\)|\bnew Turns\(/;
+/** What files call that leave variants, or some of the methods, to the long part: see turns.ts. */
+const LEAVE_SOME = [
+  "isQuickPart",
+  "methodsOfPart",
+  "new Turns",
+  "test(?:Each|Shared)\\w+",
+  "test(?:AbortedReads|At|CloseGivenUp|CoresAtOnce|MethodProgram|Pages)",
+];
+const LEAVES_SOME = new RegExp(`\\b(?:${LEAVE_SOME.join("|")})\\(`);
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */
 const FILES_PER_PROCESS_MAX = 8;
 
@@ -32,6 +39,13 @@ export const SLOW_FILES: readonly string[] = [
   "tests/methods/io_uring/fault_test.ts",
   "tests/examples/pg_checksums_test.ts",
   "tests/tidy_test.ts",
+];
+
+/** Files about what a whole process or isolate has, which other files must not share. */
+export const LONE_FILES: readonly string[] = [
+  "tests/core/base/call_workers_test.ts",
+  "tests/ffi/libc_test.ts",
+  "tests/methods/linux_aio_test.ts",
 ];
 
 /** What to run. */
@@ -52,8 +66,8 @@ function listTests(path: string): string[] {
     .flatMap(({ name }) => listTests(join(path, name)));
 }
 
-/** Whether a file belongs to the long part. */
-function isLong(path: string): boolean {
+/** Whether a file has something for the long part. */
+export function isLong(path: string): boolean {
   return LONG_FILE.test(path) || LEAVES_SOME.test(Deno.readTextFileSync(path));
 }
 
@@ -73,8 +87,9 @@ export function planOf(args: readonly string[]): TestPlan {
 
 /** Puts together the files that share a process, in the order in which the groups begin. */
 export function groupFiles(files: readonly string[], lanes: number): string[][] {
-  const groups = files.filter((file) => LONG_FILE.test(file)).map((file) => [file]);
-  const left = files.filter((file) => !LONG_FILE.test(file))
+  const isLone = (file: string) => LONG_FILE.test(file) || LONE_FILES.includes(file);
+  const groups = files.filter(isLone).map((file) => [file]);
+  const left = files.filter((file) => !isLone(file))
     .sort((a, b) => slownessOf(b) - slownessOf(a)).reverse();
   while (left.length > 0) {
     const count = Math.min(Math.ceil(left.length / (2 * lanes)), FILES_PER_PROCESS_MAX);

@@ -17,11 +17,12 @@
  */
 
 import { join } from "@std/path";
-import { PART_VARIABLE } from "./part.ts";
+import { GROUP_VARIABLE, PART_VARIABLE } from "./part.ts";
 import { groupFiles, planOf, type TestPlan } from "./plan.ts";
 import { type Counts, TestOutput, type TestReport } from "./test_output.ts";
 
 const ROOT = join(import.meta.dirname ?? ".", "..", "..", "..");
+const GROUP_MODULE = join(import.meta.dirname ?? ".", "group.ts");
 /** Tests share the machine's disk, and what the kernel lets one user have. */
 const PROCESSES_MAX = 4;
 /** A file that takes longer hangs: a test gives up after a minute, and most take none. */
@@ -70,11 +71,18 @@ async function runFiles(
   files: readonly string[],
   { part, options }: TestPlan,
 ): Promise<TestReport> {
-  const args = ["test", "-A", "--no-check", ...options, ...files];
+  // A filter would drop the tests that say which file of a group comes.
+  const isGroup = options.length === 0;
+  const args = ["test", "-A", "--no-check", ...options, ...isGroup ? [GROUP_MODULE] : files];
   // Both streams in one, as the lines of a Worker that dies come in the middle of its test.
   const child = new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" 2>&1', Deno.execPath(), ...args],
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", [PART_VARIABLE]: part },
+    env: {
+      NO_COLOR: "1",
+      DENO_NO_UPDATE_CHECK: "1",
+      [PART_VARIABLE]: part,
+      [GROUP_VARIABLE]: files.join("\n"),
+    },
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",

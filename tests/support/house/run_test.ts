@@ -6,7 +6,8 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { groupFiles, planOf, SLOW_FILES } from "./plan.ts";
+import { FILE_MARK } from "./part.ts";
+import { groupFiles, LONE_FILES, planOf, SLOW_FILES } from "./plan.ts";
 import { summarize } from "./run.ts";
 import { TestOutput, type TestReport } from "./test_output.ts";
 import { runFiles } from "./run_of.ts";
@@ -128,6 +129,38 @@ Deno.test("TestOutput counts a file that Deno passed over as failed, unless test
   assertEquals(read(output, 0, FILES, true).counts.failed, 0);
 });
 
+/** What `deno test` prints of the files of a group. */
+const GROUP = `Check group.ts
+running 5 tests from ./house/group.ts
+${FILE_MARK}a_test.ts ... ok (1ms)
+a ... ok (1ms)
+hello
+${FILE_MARK}b_test.ts ... ok (1ms)
+b ... ok (1ms)
+c ... FAILED (1ms)
+`;
+
+Deno.test("TestOutput tells the files of a group apart", () => {
+  const { counts, files, failed } = read(`${GROUP}\nFAILED | 4 passed | 1 failed (2s)`, 1, FILES);
+  assertEquals(counts, { passed: 2, failed: 1, ignored: 0 });
+  const printed = ["After its tests, or before those of the next:", "  hello"];
+  assertEquals(files, [{ file: "a_test.ts", ignored: [], printed }]);
+  assertEquals(failed, ["b_test.ts"]);
+});
+
+Deno.test("TestOutput counts the files of a group without a result as failed", () => {
+  const files = [...FILES, "c_test.ts"];
+  const { counts, failed, failure } = read(`${GROUP}d ...\nboom`, 137, files);
+  assertEquals(counts, { passed: 2, failed: 3, ignored: 0 });
+  assertEquals(failed, ["b_test.ts", "c_test.ts"]);
+  assertEquals(failure.slice(0, 4), [
+    'Failed in b_test.ts: "c"',
+    "b_test.ts has no result",
+    "c_test.ts has no result",
+    'deno test ended with 137 in the middle of "d" in b_test.ts. The last lines of its output:',
+  ]);
+});
+
 Deno.test("planOf() divides the suite into a quick and a long part", () => {
   const all = planOf([]).files;
   const quick = planOf(["--quick"]).files;
@@ -156,9 +189,9 @@ Deno.test("groupFiles() begins with long and slow files, and ends with small gro
   assertEquals(groups.flat().length, 42);
 });
 
-Deno.test("SLOW_FILES are files of the quick part", () => {
+Deno.test("SLOW_FILES and LONE_FILES are files of the quick part", () => {
   const { files } = planOf(["--quick"]);
-  assertEquals(SLOW_FILES.filter((file) => !files.includes(file)), []);
+  assertEquals([...SLOW_FILES, ...LONE_FILES].filter((file) => !files.includes(file)), []);
 });
 
 Deno.test("summarize() gives the counts as deno test does", () => {

@@ -11,6 +11,7 @@
  */
 
 import { resolve } from "@std/path";
+import { FILE_MARK } from "./part.ts";
 
 /** How many tests ended how. */
 export interface Counts {
@@ -43,7 +44,7 @@ export interface TestReport {
 interface FileState extends FileReport {
   readonly ignored: string[];
   readonly printed: string[];
-  /** How many tests Deno began it with; null: it did not begin. */
+  /** How many tests Deno began it with, as far as it says so; null: it did not begin. */
   tests: number | null;
   /** How many of them have ended. */
   ended: number;
@@ -54,6 +55,7 @@ interface FileState extends FileReport {
 /** How many of its last lines are shown of a run that broke off. */
 const LAST_LINES_MAX = 100;
 
+const GROUP = /^running \d+ tests from .*\bgroup\.ts$/;
 const FILE = /^running (\d+) tests? from (.+)$/;
 const FILE_FAILED = /^Uncaught error from (.+) FAILED$/;
 const RESULT = /^(?:(.+) \.\.\.)? (ok|FAILED|ignored|cancelled) \([^)]*\)$/;
@@ -79,6 +81,8 @@ function isPlanned(line: string): boolean {
 export class TestOutput {
   readonly #files: readonly FileState[];
   readonly #isFiltered: boolean;
+  /** How many tests only say which file of a group comes. */
+  #marks = 0;
   readonly #lines: string[] = [];
   readonly #failure: string[] = [];
   /** How many tests ended how, by their own lines. */
@@ -121,12 +125,11 @@ export class TestOutput {
 
   /** Whether the line is about a file. */
   #readFile(line: string): boolean {
+    if (GROUP.test(line)) return true;
     const [, tests, path] = FILE.exec(line) ?? [];
     const begun = path === undefined ? undefined : this.#find(path);
     if (begun !== undefined) {
-      this.#tellRest();
-      this.#file = begun;
-      begun.tests = Number(tests);
+      this.#begin(begun, Number(tests));
       return true;
     }
     const failed = this.#find(FILE_FAILED.exec(line)?.[1] ?? "");
@@ -136,6 +139,12 @@ export class TestOutput {
     failed.failed.push("an uncaught error");
     this.#seen.failed++;
     return true;
+  }
+
+  #begin(file: FileState, tests: number): void {
+    this.#tellRest();
+    this.#file = file;
+    file.tests = tests;
   }
 
   #find(path: string): FileState | undefined {
@@ -156,6 +165,7 @@ export class TestOutput {
   }
 
   #end(name: string, result: string): void {
+    if (name.startsWith(FILE_MARK)) return this.#endMark(name);
     this.#file.ended++;
     if (result === "ignored") this.#file.ignored.push(name);
     else if (result !== "ok") this.#file.failed.push(`"${name}"`);
@@ -165,6 +175,14 @@ export class TestOutput {
     this.#tell(`${name} printed:`, told);
     this.#test = null;
     this.#printed = [];
+  }
+
+  /** A file of a group begins. How many tests it has is not known. */
+  #endMark(name: string): void {
+    this.#test = null;
+    this.#printed = this.#printed.filter((line) => line !== "" && line !== `${name} ...`);
+    this.#begin(this.#find(name.slice(FILE_MARK.length))!, 0);
+    this.#marks++;
   }
 
   #tell(heading: string, lines: readonly string[]): void {
@@ -197,15 +215,16 @@ export class TestOutput {
   }
 
   /** Whether Deno did not come to the end of a file. */
-  #lacksResult({ tests, ended }: FileState): boolean {
+  #lacksResult(file: FileState): boolean {
+    const { tests, ended } = file;
     if (tests === null) return this.#summary === null || !this.#isFiltered;
-    return ended < tests;
+    return ended < tests || (this.#marks > 0 && this.#summary === null && this.#file === file);
   }
 
   /** Of a run with a summary. */
   #whole(code: number): Pick<TestReport, "counts" | "failure"> {
     this.#tellRest();
-    const counts = { ...this.#summary! };
+    const counts = { ...this.#summary!, passed: this.#summary!.passed - this.#marks };
     const lacking = this.#files.filter((one) => this.#lacksResult(one));
     const failure = lacking.map(({ file }) => `${file} has no result`);
     if (counts.failed > 0) failure.push(...this.#failure);
