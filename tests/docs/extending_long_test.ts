@@ -10,6 +10,7 @@ import { dirname } from "@std/path";
 import { checklist, type Patch, patched } from "../support/house/doc_patches.ts";
 import { listFiles, ROOT } from "../support/house/source_files.ts";
 import { HANG_MS } from "../support/patience.ts";
+import { PART_VARIABLE } from "../support/house/part.ts";
 import { type ChildResult, runChild, type TempDir, tempDir } from "../support/temp.ts";
 
 const COPIED = [
@@ -59,7 +60,9 @@ async function readIfThere(path: string): Promise<string | null> {
 /** Runs Deno in such a copy. */
 async function runWith(patches: readonly Patch[], ...args: string[]): Promise<ChildResult> {
   await using dir = await copyWith(patches);
-  return await runChild(args, { cwd: dir.path, timeLimitMs: CHILD_HANG_MS });
+  // On all methods: those that the quick part leaves to this one are not enough.
+  const env = { [PART_VARIABLE]: "" };
+  return await runChild(args, { cwd: dir.path, env, timeLimitMs: CHILD_HANG_MS });
 }
 
 // --- an operation ---
