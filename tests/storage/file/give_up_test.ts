@@ -11,6 +11,7 @@ import { backendOf } from "../../../core/inside.ts";
 import { shareFuse } from "../../support/disks/fuse_server.ts";
 import { testsOnFuse } from "../../support/disks/on_fuse.ts";
 import { openAio } from "../../support/methods.ts";
+import { becomes } from "../../support/patience.ts";
 import { countDescriptorsOf, openDescriptors } from "../../support/program.ts";
 import { testGivenUp } from "./given_up.ts";
 import { Turns } from "../../support/turns.ts";
@@ -63,7 +64,8 @@ testOnFuse(
     await aio[Symbol.asyncDispose]();
     await server.release("FLUSH");
     await aio.close();
-    assertEquals(openDescriptors().size, before);
+    // The thread that closed it ends when it has had nothing to do for a while.
+    assertEquals(await becomes(() => openDescriptors().size <= before), true);
   },
 );
 
