@@ -28,6 +28,11 @@ export type {
   ManyTransfersError,
   OpenFileOptions,
   ReadOptions,
+  ReadStream,
+  ReadStreamOptions,
+  StreamPage,
+  StreamState,
+  StreamStats,
   TransferOptions,
   WriteOptions,
 } from "./storage/mod.ts";

@@ -145,6 +145,8 @@ export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
 export const SYNC_FILE_RANGE_WRITE = 2;
+/** Advice of `posix_fadvise(2)` (`<fcntl.h>`, Linux): the range will be read. */
+export const POSIX_FADV_WILLNEED = 3;
 
 /**
  * `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits

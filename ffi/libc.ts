@@ -159,6 +159,14 @@ export class Libc {
     return result < 0 ? -this.#errno() : result;
   }
 
+  /**
+   * `posix_fadvise(2)`: has the system begin to read a range into the page cache, and does not
+   * wait. A hint: what it says of it is dropped.
+   */
+  adviseWillNeed(fd: number, offset: number, length: number): void {
+    this.#system.adviseWillNeed(fd, BigInt(offset), BigInt(length));
+  }
+
   /** `ftruncate(2)`. @returns 0, or -errno */
   ftruncate(fd: number, length: number): number {
     const result = this.#common.ftruncate(fd, BigInt(length));

@@ -17,41 +17,35 @@ import {
   MAP_FAILED,
   MAP_SHARED_POPULATE,
   O_CLOEXEC,
+  POSIX_FADV_WILLNEED,
   PR_GET_SECCOMP,
   PROT_READ_WRITE,
   STATX_FLAGS,
   SYNC_FILE_RANGE_WRITE,
 } from "./layout.ts";
 
+/** What `preadv(2)` and `pwritev(2)` take. */
+const TRANSFER = [
+  "i32", /* int fd */
+  "buffer", /* const struct iovec * */
+  "i32", /* int */
+  "i64", /* off_t */
+] as const;
+
 /** The calls that every system has under the same name. */
 export const SYMBOLS = {
   preadv: {
-    parameters: [
-      "i32", /* int fd */
-      "buffer", /* const struct iovec * */
-      "i32", /* int */
-      "i64", /* off_t */
-    ],
+    parameters: TRANSFER,
     result: "i32", /* ssize_t, below 2^31 */
   },
   preadvNonblocking: {
     name: "preadv",
-    parameters: [
-      "i32", /* int fd */
-      "buffer", /* const struct iovec * */
-      "i32", /* int */
-      "i64", /* off_t */
-    ],
+    parameters: TRANSFER,
     result: "i32", /* ssize_t, below 2^31 */
     nonblocking: true,
   },
   pwritev: {
-    parameters: [
-      "i32", /* int fd */
-      "buffer", /* const struct iovec * */
-      "i32", /* int */
-      "i64", /* off_t */
-    ],
+    parameters: TRANSFER,
     result: "i32", /* ssize_t, below 2^31 */
   },
   fsync: { parameters: ["i32" /* int fd */], result: "i32" },
@@ -112,13 +106,7 @@ export const SYMBOLS = {
 
 /** `preadv2(2)` and `pwritev2(2)`. */
 const FLAGGED_TRANSFER = {
-  parameters: [
-    "i32", /* int fd */
-    "buffer", /* const struct iovec * */
-    "i32", /* int */
-    "i64", /* off_t */
-    "i32", /* int flags */
-  ],
+  parameters: [...TRANSFER, "i32" /* int flags */],
   result: "i32", /* ssize_t, below 2^31 */
   optional: true, /* since glibc 2.26, musl 1.2.5 */
 } as const;
@@ -171,6 +159,15 @@ export const LINUX_SYMBOLS = {
       "u32", /* unsigned flags */
     ],
     result: "i32",
+  },
+  posix_fadvise: {
+    parameters: [
+      "i32", /* int fd */
+      "i64", /* off_t offset */
+      "i64", /* off_t len */
+      "i32", /* int advice */
+    ],
+    result: "i32", /* 0, or the error number */
   },
   tgkill: {
     parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
@@ -255,6 +252,7 @@ export interface SystemCalls {
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
   flushRange(fd: number, offset: bigint, length: bigint): number;
+  adviseWillNeed(fd: number, offset: bigint, length: bigint): number;
   pause: Pause | null;
   openProc(path: Uint8Array<ArrayBuffer>): number;
   readLink(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
@@ -322,6 +320,8 @@ export function openLinux(path: string): Opened {
       eventfd: () => symbols.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
       flushRange: (fd, offset, length) =>
         symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE),
+      adviseWillNeed: (fd, offset, length) =>
+        symbols.posix_fadvise(fd, offset, length, POSIX_FADV_WILLNEED),
       seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
       adviseHugePages: (memory) =>
         symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
@@ -367,6 +367,8 @@ export function openDarwin(path: string): Opened {
       eventfd: () => -1,
       // There is no such call; it is a hint, and leaving it out changes no outcome.
       flushRange: () => 0,
+      // There is `F_RDADVISE`, which takes a structure; it is a hint, too.
+      adviseWillNeed: () => 0,
       seccompMode: () => 0,
       // There is no such advice; it is a hint, too.
       adviseHugePages: () => 0,

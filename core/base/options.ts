@@ -85,7 +85,8 @@ export interface AioOptions {
    */
   maxBackends?: number;
   /**
-   * Buffers that `readAt` and `writeAt` combine into one IO; at most `ioMaxCombineLimit` are.
+   * Buffers that `readAt` and `writeAt`, and pages that streams, combine into one IO; at most
+   * `ioMaxCombineLimit` are.
    *
    * Default: 16. Range: 1..128 buffers. Methods: all.
    */
@@ -97,11 +98,17 @@ export interface AioOptions {
    */
   ioMaxCombineLimit?: number;
   /**
-   * Reads that streams will keep in flight; 0 is no read-ahead. Nothing uses it yet.
+   * Most reads that a read stream keeps in flight; 0 is no read-ahead.
    *
-   * Default: 16. Range: 0..1000 reads. Methods: none yet.
+   * Default: 16. Range: 0..1000 reads. Methods: all.
    */
   effectiveIoConcurrency?: number;
+  /**
+   * The same for a read stream with the option `maintenance`.
+   *
+   * Default: 16. Range: 0..1000 reads. Methods: all.
+   */
+  maintenanceIoConcurrency?: number;
   /**
    * The arena, the memory that IO goes to and from without a copy. It is committed as it is used,
    * on Linux by 2 MiB at a time.
@@ -122,9 +129,9 @@ export interface AioOptions {
    */
   maxFiles?: number;
   /**
-   * A page of buffer pools and streams to come. Nothing uses it yet.
+   * A page of read streams that say nothing else.
    *
-   * Default: 8192. Range: 512..65536 bytes, a power of two. Methods: none yet.
+   * Default: 8192. Range: 512..65536 bytes, a power of two. Methods: all.
    */
   pageSize?: number;
   /**
@@ -196,15 +203,17 @@ export interface EffectiveOptions {
   readonly ioCombineLimit: number;
   /** Buffers that one IO can have. */
   readonly ioMaxCombineLimit: number;
-  /** Reads that streams will keep in flight; nothing uses it yet. */
+  /** Reads that a read stream keeps in flight. */
   readonly effectiveIoConcurrency: number;
+  /** The same for maintenance. */
+  readonly maintenanceIoConcurrency: number;
   /** Bytes of the arena. */
   readonly arenaBytes: number;
   /** Bytes of the arena that io_uring registers with the kernel. */
   readonly registeredBytes: number;
   /** Files open at once. */
   readonly maxFiles: number;
-  /** Bytes of a page of buffer pools and streams to come; nothing uses it yet. */
+  /** Bytes of a page of read streams. */
   readonly pageSize: number;
   /** The pool of the worker method. */
   readonly workers: Readonly<Required<WorkerPoolOptions>>;
@@ -238,6 +247,7 @@ const INTEGER_OPTIONS = {
   ioCombineLimit: { min: 1, max: 128, default: 16 },
   ioMaxCombineLimit: { min: 1, max: 128, default: 16 },
   effectiveIoConcurrency: { min: 0, max: 1000, default: 16 },
+  maintenanceIoConcurrency: { min: 0, max: 1000, default: 16 },
   maxFiles: { min: 1, max: 65536, default: 1024 },
 } as const satisfies Record<string, IntegerRange>;
 
@@ -308,6 +318,10 @@ export function effectiveOptions(given: AioOptions = {}): EffectiveOptions {
     ),
     ioMaxCombineLimit,
     effectiveIoConcurrency: integerOption("effectiveIoConcurrency", given.effectiveIoConcurrency),
+    maintenanceIoConcurrency: integerOption(
+      "maintenanceIoConcurrency",
+      given.maintenanceIoConcurrency,
+    ),
     arenaBytes,
     registeredBytes: pagesOption(
       "registeredBytes",

@@ -20,6 +20,10 @@ import { type FlaggedFile, flagsOf } from "./flagged_file.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
+import { fileStream } from "../stream/file_stream.ts";
+import type { ReadStream } from "../stream/read_stream.ts";
+import type { ReadStreamOptions } from "../stream/stream_options.ts";
+import type { StreamPage } from "../stream/stream_page.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { checkEnd, RWF_DSYNC } = inside;
@@ -259,6 +263,21 @@ export class AioFile implements AsyncDisposable, Disposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Reads pages one after another, ahead of their use: the whole file, a range of it, or the blocks
+   * that a callback says. See {@linkcode ReadStream}. The memory is the stream's own, in the arena.
+   *
+   * Closing the file ends its streams.
+   *
+   * @param options which pages, and how
+   * @throws {TypeError} or {RangeError} for options that are unknown or cannot be
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading
+   * @throws the signal's reason
+   */
+  readStream<T = undefined>(options: ReadStreamOptions<T> = {}): ReadStream<StreamPage<T>> {
+    return calling(AioFile.prototype.readStream, () => fileStream(this.#file, options));
   }
 
   // --- on handles of the core ---

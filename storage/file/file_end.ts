@@ -17,6 +17,14 @@ import {
 } from "../../core/inside.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 
+/** Whoever hears of the end of a file. */
+interface Ending {
+  /** It has begun, and nothing may start on the file any more. */
+  closes(): void;
+  /** The file is closed. */
+  closed(): void;
+}
+
 /** The end of one `AioFile`. */
 export class FileEnd {
   /** Of those who wait for it. */
@@ -29,7 +37,7 @@ export class FileEnd {
   readonly #descriptors: Descriptors;
   readonly #file: ClosingFile;
   readonly #flushFailure: FlushFailure;
-  readonly #onClosed: () => void;
+  readonly #on: Ending;
   #closed: Promise<void> | null = null;
   #isClosed = false;
   #pending = 0;
@@ -41,18 +49,18 @@ export class FileEnd {
    * @param descriptors how it is closed
    * @param file what is to be closed
    * @param flushFailure what its end tells of flushes that failed
-   * @param onClosed called when it is closed
+   * @param on hears of it
    */
   constructor(
     descriptors: Descriptors,
     file: ClosingFile,
     flushFailure: FlushFailure,
-    onClosed: () => void,
+    on: Ending,
   ) {
     this.#descriptors = descriptors;
     this.#file = file;
     this.#flushFailure = flushFailure;
-    this.#onClosed = onClosed;
+    this.#on = on;
   }
 
   /** Whether it has begun. */
@@ -84,6 +92,7 @@ export class FileEnd {
 
   async #close(): Promise<void> {
     this.#isClosed = true;
+    this.#on.closes();
     const { pump } = this.#descriptors.backend;
     const { fd } = this.#file;
     const hold = { ref: () => pump.forsake(fd, false), unref: () => pump.forsake(fd, true) };
@@ -96,7 +105,7 @@ export class FileEnd {
     try {
       await runSteps(closingSteps(this.#descriptors, awaited, this.#file));
     } finally {
-      this.#onClosed();
+      this.#on.closed();
     }
   }
 
@@ -115,7 +124,8 @@ export class FileEnd {
     }
     this.#isClosed = true;
     this.#closed = Promise.resolve();
-    this.#onClosed();
+    this.#on.closes();
+    this.#on.closed();
     runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
   }
 

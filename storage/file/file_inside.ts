@@ -54,6 +54,8 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
   readonly origin: Origin;
   /** Where memory is that the kernel may keep. */
   readonly addressOf: AddressOf;
+  /** The read streams that may have something in flight: they end when the file is closed. */
+  readonly streams: Set<{ endWith(error: unknown): void }> = new Set();
   /** Names the device that it is on. */
   readonly device: string;
   readonly #backend: Backend;
@@ -82,7 +84,10 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
     this.calls = descriptors.calls;
     this.flushFailure = new FlushFailure(aio, slot, entry.fd, path);
     const closing = { path, slot, denosFd, fd: entry.fd, flags: entry.flags };
-    this.ending = new FileEnd(descriptors, closing, this.flushFailure, parts.onClosed);
+    this.ending = new FileEnd(descriptors, closing, this.flushFailure, {
+      closes: () => this.#endStreams(),
+      closed: () => parts.onClosed(),
+    });
     this.origin = parts.origin;
     this.addressOf = (view) => backend.memory.addressOf(view);
     this.device = `${entry.deviceMajor}:${entry.deviceMinor}`;
@@ -128,6 +133,11 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
       );
     }
     checkOffset(direction, offset);
+  }
+
+  #endStreams(): void {
+    const message = `Cannot read ${shown(this.path)}: the file is closed`;
+    for (const stream of [...this.streams]) stream.endWith(new Deno.errors.BadResource(message));
   }
 
   /** Counts an operation that the descriptor must outlive. */

@@ -31,6 +31,7 @@ const OBJECTS: Readonly<Record<string, readonly string[]>> = {
   file: ["AioFile"],
   handle: ["AioHandle"],
   owner: ["ResourceOwner"],
+  stream: ["ReadStream"],
   backend: ["MethodBackend", "Backend"],
   workers: ["WorkerPoolOptions"],
   counters: ["BackendCounters"],
