@@ -40,6 +40,8 @@ const AT_LAST_LOOK = 5;
 /** The whole of a stream but for its door. */
 export class ReadAhead<P> extends LookAhead<P> {
   at = AT_NEXT;
+  /** Whether {@linkcode ReadAhead.steps} end with the step that is under way: a reset follows. */
+  isStopping = false;
   /** What {@linkcode ReadAhead.run} stopped at. */
   stopped: Stop = DONE;
   /** The buffer to be delivered. */
@@ -95,6 +97,7 @@ export class ReadAhead<P> extends LookAhead<P> {
     let stop = this.stopped === DONE ? this.run(isBlocking) : this.stopped;
     while (stop !== DONE) {
       yield* stop === AWAIT ? this.waitSteps() : this.startSteps();
+      if (this.isStopping) return;
       stop = this.run(isBlocking);
     }
   }
@@ -249,6 +252,7 @@ export class ReadAhead<P> extends LookAhead<P> {
     this.pendingReadNblocks = 0;
     this.at = AT_NEXT;
     this.stopped = DONE;
+    this.isStopping = false;
     this.look = looking.IN_LOOP;
     while (this.pinnedBuffers > 0) this.dropOldest();
     this.releaseForwarded();

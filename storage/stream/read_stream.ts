@@ -365,6 +365,7 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
     const waiter = this.#waiter;
     if (waiter === null) return this.#tearDown();
     // A step is under way: what it uses goes when it is done.
+    this.#reads.isStopping = true;
     if (error === null) waiter.resolve(null);
     else waiter.reject(error);
   }
