@@ -62,6 +62,11 @@ export class ReadAhead<P> extends LookAhead<P> {
     return this.stopped = this.runOn();
   }
 
+  /** The buffer that the last call has found; {@linkcode NO_BUFFER}: none, or it was stopped. */
+  get found(): number {
+    return this.at === AT_NEXT ? this.buffer : NO_BUFFER;
+  }
+
   runOn(): Stop {
     if (this.at === AT_NEXT) {
       this.buffer = NO_BUFFER;
@@ -250,6 +255,9 @@ export class ReadAhead<P> extends LookAhead<P> {
     this.bufferedBlocknum = NO_BLOCK;
     this.fastPath = false;
     this.pendingReadNblocks = 0;
+    // A call that was stopped had its buffer in hand.
+    if (this.at === AT_FAST_START || this.at === AT_LAST_LOOK) this.source.release(this.buffer);
+    this.buffer = NO_BUFFER;
     this.at = AT_NEXT;
     this.stopped = DONE;
     this.isStopping = false;

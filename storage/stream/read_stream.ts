@@ -71,6 +71,8 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
   #hasBegun = false;
   /** Whether the next page is found, and its turn has not come. */
   #isFound = false;
+  /** Whether a call looks for the next page, blocking or not: its callback may be running. */
+  #isRunning = false;
   /** Whether what it reads from knows of it, and the signal ends it. */
   #isActive = false;
   #ignoreAbort: (() => void) | null = null;
@@ -122,11 +124,9 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
   nextSync(): P | null {
     try {
       const page = this.#tryNext(true);
-      if (page !== undefined) return page;
-      runStepsSync(this.#steps(true));
-      return this.#deliver();
+      return page === undefined ? this.#run(() => runStepsSync(this.#steps(true))) : page;
     } catch (error) {
-      throw atCaller(this.#fail(error), ReadStream.prototype.nextSync, this.#parts.signal);
+      throw atCaller(error, ReadStream.prototype.nextSync, this.#parts.signal);
     }
   }
 
@@ -154,19 +154,50 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
 
   /** @returns undefined: the rest takes steps */
   #tryNext(isBlocking: boolean): P | null | undefined {
+    if (this.#ended !== null) return refuse(this.#ended);
     this.#checkFree("get the next page of");
     if (!this.#isActive) this.#activate();
     if (this.#ended !== null) return refuse(this.#ended);
     if (this.#failure !== null) throw this.#failure.error;
     this.#releaseDelivered();
     if (!this.#hasBegun && this.#parts.begin !== null) return undefined;
+    let isDone: boolean;
+    this.#isRunning = true;
     try {
-      if (this.#reads.run(isBlocking) !== DONE) return undefined;
-      this.#isFound = !isBlocking && this.#parts.backend.turn.isOver();
-      return this.#isFound ? undefined : this.#deliver();
+      isDone = this.#reads.run(isBlocking) === DONE;
     } catch (error) {
+      this.#isRunning = false;
+      if (this.#ended !== null) return this.#endCall();
       throw this.#fail(error);
     }
+    this.#isRunning = false;
+    // A step that has begun is done in any case.
+    if (!isDone) return undefined;
+    this.#delivered = this.#reads.found;
+    if (this.#ended !== null) return this.#endCall();
+    this.#isFound = !isBlocking && this.#parts.backend.turn.isOver();
+    return this.#isFound ? undefined : this.#deliver();
+  }
+
+  /** Does the steps that are left of a blocking call. */
+  #run(steps: () => void): P | null {
+    this.#isRunning = true;
+    try {
+      steps();
+    } catch (error) {
+      this.#isRunning = false;
+      if (this.#ended !== null) return this.#endCall();
+      throw this.#fail(error);
+    }
+    this.#isRunning = false;
+    this.#delivered = this.#reads.found;
+    return this.#ended === null ? this.#deliver() : this.#endCall();
+  }
+
+  /** The callback has ended the stream. */
+  #endCall(): null {
+    this.#tearDown();
+    return refuse(this.#ended!);
   }
 
   #nextSlowly(): Promise<P | null> {
@@ -180,13 +211,16 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
   async #finishNext(): Promise<P | null> {
     const { turn } = this.#parts.backend;
     try {
-      if (!this.#isFound) await runSteps(this.#steps(false));
+      if (!this.#isFound) {
+        await runSteps(this.#steps(false));
+        this.#delivered = this.#reads.found;
+      }
       this.#isFound = false;
       if (turn.isOver()) {
         await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
       }
       this.#waiter = null;
-      return this.#ended === null ? this.#deliver() : null;
+      return this.#ended === null ? this.#deliver() : refuse(this.#ended);
     } catch (error) {
       this.#waiter = null;
       this.#isFound = false;
@@ -198,8 +232,8 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
 
   *#steps(isBlocking: boolean): Steps<void> {
     yield* this.#beginSteps(isBlocking);
-    // It was ended meanwhile.
-    if (this.#ended === null) yield* this.#reads.steps(isBlocking);
+    // If it was ended meanwhile only a step that has begun is left.
+    if (this.#ended === null || this.#reads.stopped !== DONE) yield* this.#reads.steps(isBlocking);
   }
 
   *#beginSteps(isBlocking: boolean): Steps<void> {
@@ -208,14 +242,17 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
     this.#hasBegun = true;
   }
 
+  /** The page that was found; null at the end. @throws what keeps it from being used */
   #deliver(): P | null {
-    const { buffer, data } = this.#reads;
-    if (buffer === NO_BUFFER) {
+    if (this.#delivered === NO_BUFFER) {
       this.#rest();
       return null;
     }
-    this.#delivered = buffer;
-    return this.#parts.source.pageOf(buffer, data);
+    try {
+      return this.#parts.source.pageOf(this.#delivered, this.#reads.data);
+    } catch (error) {
+      throw this.#fail(error);
+    }
   }
 
   #releaseDelivered(): void {
@@ -227,7 +264,7 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
 
   #checkFree(verb: string): void {
     this.#parts.backend.checkNotInCallback("readStream");
-    if (this.#waiter === null) return;
+    if (this.#waiter === null && !this.#isRunning) return;
     throw new AioApiError(`Cannot ${verb} the stream while another call of it is pending`);
   }
 
@@ -363,9 +400,10 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
     if (this.#ended !== null) return;
     this.#ended = { error };
     const waiter = this.#waiter;
-    if (waiter === null) return this.#tearDown();
+    if (waiter === null && !this.#isRunning) return this.#tearDown();
     // A step is under way: what it uses goes when it is done.
     this.#reads.isStopping = true;
+    if (waiter === null) return;
     if (error === null) waiter.resolve(null);
     else waiter.reject(error);
   }

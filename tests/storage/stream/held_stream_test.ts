@@ -205,3 +205,26 @@ testHeld("stream.reset() leaves pages to what is in flight, and waits when all a
   assertEquals(new Uint8Array(page!.bytes), fileContent(0, PAGE));
   await stream.close();
 });
+
+testHeld("a page in hand is given back when the stream is closed before it comes", async (
+  fixture,
+) => {
+  const { aio, file } = fixture;
+  const stream = openStream(fixture);
+  const pending = stream.next();
+  await turn(fixture);
+  const views = Array.from({ length: 4 }, () => aio.alloc(PAGE));
+  // One of them queues for the handle that the stream has.
+  const reads = views.map((view, i) => file.readAt(view, i * PAGE));
+  await perform(fixture);
+  await turn(fixture);
+  // The page is there; the look-ahead waits for a handle.
+  assertEquals(stream.inspect().pinnedBuffers, 3);
+  assertEquals((await heldNow(fixture)).length, 4);
+  const closed = stream.close();
+  assertEquals(await pending, null);
+  while ((await heldNow(fixture)).length > 0) await perform(fixture);
+  await Promise.all(reads);
+  await closed;
+  for (const view of views) aio.free(view);
+});

@@ -232,3 +232,54 @@ testOpened("stream.nextBlock() takes a block that is not read", async ({ file })
   assertEquals(other.enableStats(), other.enableStats());
   other.clearStrategy();
 });
+
+testOpened("a callback that calls its stream is refused, or ends it behind its back", async (
+  { aio, path, checkFree },
+) => {
+  for (const isBlocking of [false, true]) {
+    const file = await aio.openFile(path);
+    const errors: unknown[] = [];
+    let block = 0;
+    const stream = file.readStream({
+      ...OPTIONS,
+      next(): number {
+        for (const call of [() => stream.nextSync(), () => stream.reset()]) {
+          try {
+            call();
+          } catch (error) {
+            errors.push(error);
+          }
+        }
+        return block++;
+      },
+    });
+    const page = isBlocking ? stream.nextSync() : await stream.next();
+    assertEquals(page?.block, 0);
+    assertEquals(errors.length, 2 * block);
+    assert(errors.every((error) => error instanceof AioApiError));
+    await stream.close();
+    for (
+      const ends of [
+        (one: AsyncDisposable) => void one[Symbol.asyncDispose](),
+        () => void file.close(),
+      ]
+    ) {
+      const ended = file.readStream({
+        ...OPTIONS,
+        next(): number {
+          if (block++ === 5) ends(ended);
+          return block;
+        },
+      });
+      block = 0;
+      const next = async () => isBlocking ? ended.nextSync() : await ended.next();
+      let outcome: unknown;
+      do outcome = await next().catch((error) => error); while (
+        outcome !== null && !(outcome instanceof Error)
+      );
+      assert(ended.isClosed);
+    }
+    await file.close();
+    await checkFree();
+  }
+});
