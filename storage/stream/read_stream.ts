@@ -292,8 +292,8 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
    */
   reset(): void {
     calling(ReadStream.prototype.reset, () => {
-      this.#checkFree("reset");
       if (this.#ended !== null) return;
+      this.#checkFree("reset");
       this.#drop();
       this.#failure = null;
       this.#parts.restart?.();
@@ -306,8 +306,8 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
    */
   nextBlock(): number | null {
     return calling(ReadStream.prototype.nextBlock, () => {
-      this.#checkFree("take the next block of");
       if (this.#ended !== null) return refuse(this.#ended);
+      this.#checkFree("take the next block of");
       runStepsSync(this.#beginSteps(true));
       return this.#reads.nextBlock();
     });

@@ -176,6 +176,48 @@ testFile("readStream() hands out the data that the callback got", async ({ file 
   assertEquals(made, stream.inspect().queueSize);
 });
 
+testBoth("the reads of a stream double, whoever executes them", async ({ file }) => {
+  for (const isBlocking of [false, true]) {
+    await using stream = file.readStream({ pageSize: PAGE, until: 63 });
+    const stats = stream.enableStats();
+    const combined: number[] = [];
+    for (let block = 0; block < 63; block++) {
+      const page = isBlocking ? stream.nextSync() : await stream.next();
+      assertEquals(page?.block, block);
+      const { combineDistance, readaheadDistance, maxPinnedBuffers } = stream.inspect();
+      assert(readaheadDistance <= maxPinnedBuffers);
+      if (combineDistance !== combined.at(-1)) combined.push(combineDistance);
+    }
+    // At the end both are 0.
+    assertEquals(
+      combined.slice(0, 4).filter((it) => it > 0),
+      [2, 4, 8, 16].slice(0, combined.length - 1),
+    );
+    assertEquals([stats.ioCount, stats.ioNblocks, stats.prefetchCount], [7, 63, 63]);
+    assert(stats.waitCount >= 0 && stats.waitCount <= 7);
+    assert(stats.distanceMax <= stats.distanceCapacity);
+  }
+});
+
+testFile("a stream without read-ahead waits for each read", async ({ file }) => {
+  for (const isBlocking of [false, true]) {
+    await using stream = file.readStream({ pageSize: PAGE, until: 63 });
+    const stats = stream.enableStats();
+    for (let block = 0; block < 63; block++) {
+      assertEquals((isBlocking ? stream.nextSync() : await stream.next())?.block, block);
+      assert(stream.inspect().iosInProgress <= 1);
+    }
+    assertEquals([stats.ioCount, stats.waitCount, stats.ioInProgress], [7, 7, 7]);
+  }
+}, { options: { effectiveIoConcurrency: 0 } });
+
+testFile("a stream of maintenance goes by an option of its own", async ({ file }) => {
+  await using stream = file.readStream({ maintenance: true });
+  await using other = file.readStream();
+  assertEquals([stream.inspect().maxIos, other.inspect().maxIos], [7, 3]);
+  assertEquals((await stream.next())?.block, 0);
+}, { options: { effectiveIoConcurrency: 3, maintenanceIoConcurrency: 7 } });
+
 testFile("streams many at once share the arena", async ({ file }) => {
   const read = async () => {
     let block = 0;
