@@ -175,7 +175,11 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
     if (!isDone) return undefined;
     this.#delivered = this.#reads.found;
     if (this.#ended !== null) return this.#endCall();
-    this.#isFound = !isBlocking && this.#parts.backend.turn.isOver();
+    if (isBlocking) return this.#deliver();
+    const { turn } = this.#parts.backend;
+    // A page that was there already is work, too, and the event loop has other tasks.
+    turn.spendCompleted(0);
+    this.#isFound = turn.isOver();
     return this.#isFound ? undefined : this.#deliver();
   }
 

@@ -11,6 +11,8 @@ import { AioApiError } from "../../../core/mod.ts";
 import type { Aio, AioFile } from "../../../mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { contentAt } from "../../support/prng.ts";
+import { readStreamOf } from "../../../storage/stream/read_stream.ts";
+import { MadeUpSource } from "../../support/streams/made_up_source.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
 
 const SEED = 3;
@@ -282,4 +284,35 @@ testOpened("a callback that calls its stream is refused, or ends it behind its b
     await file.close();
     await checkFree();
   }
+});
+
+testOpened("a stream of pages that are all there lets timers have their turn", async ({ aio }) => {
+  let block = 0;
+  const stream = readStreamOf({
+    source: new MadeUpSource({ isCached: () => true }),
+    home: { streams: new Set(), checkOpen() {} },
+    backend: backendOf(aio),
+    options: {
+      maxIos: 16,
+      ioCombineLimit: 16,
+      sequential: true,
+      full: false,
+      batching: false,
+      next: () => block++ & 0xff,
+      makeData: null,
+    },
+    begin: null,
+    restart: null,
+    signal: undefined,
+  });
+  let isTime = false;
+  const timer = setTimeout(() => isTime = true);
+  let pages = 0;
+  while (!isTime && pages < 300_000) {
+    assertEquals(await stream.next(), pages & 0xff);
+    pages++;
+  }
+  clearTimeout(timer);
+  assert(isTime, `none in ${pages} pages`);
+  await stream.close();
 });
