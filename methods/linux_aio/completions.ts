@@ -23,7 +23,7 @@ import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
 import { TakenCompletions } from "../taken_completions.ts";
 import { bringIn, leaveOutside } from "../worker.ts";
 import { contextOf, emptySlot, endContextsSync, letGoOfContext } from "./context.ts";
-import { EVENTS_MAX, IN_KERNEL, SLOT, slotAt } from "./memory.ts";
+import { EVENTS_MAX, isMarkedInKernel, SLOT, slotAt, unmarkInKernel } from "./memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { SUBMITTED } = states;
@@ -148,7 +148,7 @@ export class LinuxAioCompletions {
     if (isRefused) {
       // The pool's first: if this thread ends in between, whoever waits still looks here.
       leaveOutside(this.#backend, handle);
-      Atomics.store(handle.words, handle.base + IN_KERNEL, 0);
+      unmarkInKernel(handle.words, handle.base);
       this.#hasRefused = true;
       return;
     }
@@ -194,7 +194,7 @@ export class LinuxAioCompletions {
 
   #isInKernel(base: number): boolean {
     return Atomics.load(this.#words, base + HANDLE.state) === SUBMITTED &&
-      Atomics.load(this.#words, base + IN_KERNEL) !== 0;
+      isMarkedInKernel(this.#words, base);
   }
 
   /**
@@ -202,7 +202,7 @@ export class LinuxAioCompletions {
    * would do that as the issuer, which it is not yet. What the kernel refused stays submitted, too.
    */
   readonly #takeOfDead = (handle: AioHandle, result: number): void => {
-    if (isRefusal(result)) Atomics.store(this.#words, handle.base + IN_KERNEL, 0);
+    if (isRefusal(result)) unmarkInKernel(this.#words, handle.base);
     else this.#backend.storeCompletion(handle, result);
   };
 
@@ -231,7 +231,7 @@ export class LinuxAioCompletions {
       const base = control.handleAt(index);
       if (!this.#isInKernel(base)) continue;
       words[base + HANDLE.flags]! |= BEGUN_BIT;
-      Atomics.store(words, base + IN_KERNEL, 0);
+      unmarkInKernel(words, base);
     }
     return true;
   }

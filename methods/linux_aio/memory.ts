@@ -50,8 +50,30 @@ export const SLOT = {
   size: alignUp(16 + EVENTS_MAX * IO_EVENT_WORDS.size, CACHE_LINE_WORDS),
 } as const;
 
-/** The word of a handle that says whether the kernel has it: 1, or the pool: 0. */
-export const IN_KERNEL = HANDLE.method + 1;
+/** The word of a handle that says which use of it the kernel has, if any. */
+const IN_KERNEL = HANDLE.method + 1;
+/** In place of a generation whose low word is 0, which stands for none. */
+const USE_ZERO = 0x5555_5555;
+
+/**
+ * Says that the kernel has the present use of a handle. The mark ends with that use by itself:
+ * whoever reaps a thread submits what it had staged without the method, which cannot take the last
+ * use's mark away.
+ */
+export function markInKernel(words: Int32Array, base: number): void {
+  words[base + IN_KERNEL] = words[base + HANDLE.generationLow] || USE_ZERO;
+}
+
+/** The kernel does not have it, or no longer. */
+export function unmarkInKernel(words: Int32Array, base: number): void {
+  Atomics.store(words, base + IN_KERNEL, 0);
+}
+
+/** Whether the kernel has the present use of a handle; else the pool has it, or nobody. */
+export function isMarkedInKernel(words: Int32Array, base: number): boolean {
+  const use = Atomics.load(words, base + HANDLE.generationLow) || USE_ZERO;
+  return Atomics.load(words, base + IN_KERNEL) === use;
+}
 
 function poolWords(handleCount: number): number {
   return alignUp(poolBytes(handleCount) / WORD_BYTES, CACHE_LINE_WORDS);

@@ -25,7 +25,7 @@ import * as addresses from "../../ffi/memory.ts";
 import { bringIn, leaveOutside } from "../worker.ts";
 import type { LinuxAioCompletions } from "./completions.ts";
 import { contextOf, endContexts, letGoOfContext, takeContext } from "./context.ts";
-import { IN_KERNEL, SLOT, slotAt } from "./memory.ts";
+import { isMarkedInKernel, markInKernel, SLOT, slotAt, unmarkInKernel } from "./memory.ts";
 import { contextReason } from "./probe.ts";
 import { Refusals } from "./refusals.ts";
 
@@ -137,7 +137,7 @@ export class LinuxAioSubmission {
       const handle = staged[i]!;
       if (this.#isForKernel(handle)) this.#forKernel[kernelCount++] = handle;
       else {
-        this.#words[handle.base + IN_KERNEL] = 0;
+        unmarkInKernel(this.#words, handle.base);
         this.#forPool[poolCount++] = handle;
       }
     }
@@ -182,7 +182,7 @@ export class LinuxAioSubmission {
     for (let i = 0; i < count; i++) {
       const handle = this.#forKernel[i]!;
       this.#fill(i * IOCB_WORDS.size, handle);
-      words[handle.base + IN_KERNEL] = 1;
+      markInKernel(words, handle.base);
       this.#backend.prepareSubmit(handle);
     }
     const submittedAt = this.#slot + SLOT.submitted;
@@ -202,7 +202,7 @@ export class LinuxAioSubmission {
     words[submittedAt] = words[submittedAt]! - 1 | 0;
     this.#refusals.note(handle, true);
     leaveOutside(this.#backend, handle);
-    Atomics.store(words, handle.base + IN_KERNEL, 0);
+    unmarkInKernel(words, handle.base);
     bringIn(this.#backend);
   }
 
@@ -283,7 +283,7 @@ export class LinuxAioSubmission {
   }
 
   #isInKernel({ words, base }: AioHandle): boolean {
-    return Atomics.load(words, base + IN_KERNEL) !== 0;
+    return isMarkedInKernel(words, base);
   }
 
   #isInPool(handle: AioHandle): boolean {

@@ -36,7 +36,8 @@ async function cut(
   worker.postMessage({ token: aio.token, file: file.token, ...order } satisfies CutOrder);
   const cut = await answer;
   await untilDead(libc, cut.threadId);
-  assertEquals(control.words[slotAt(control, cut.id) + SLOT.isSubmitting], 1);
+  const isSubmitting = control.words[slotAt(control, cut.id) + SLOT.isSubmitting];
+  assertEquals(isSubmitting, order.moment === "staged" ? 0 : 1);
   return cut;
 }
 
@@ -73,6 +74,18 @@ Deno.test({
     for (const later of [() => file.sync(), () => file.close()]) {
       await assertRejects(later, Error, "EIO");
     }
+  },
+});
+
+Deno.test({
+  name:
+    "linux_aio: a flush that is only staged when its thread dies is nobody's until it is reaped",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const { ref } = await cut(fixture, { operation: "fsync", moment: "staged" });
+    await fixture.aio.wait(ref);
+    await untilAlone(fixture);
   },
 });
 
