@@ -20,13 +20,20 @@
  * @module
  */
 
-export { Aio, AioFile } from "./storage/mod.ts";
+export { Aio, AioFile, Page, PageLock, PagePool } from "./storage/mod.ts";
 export type {
   Alignment,
+  AttachPoolOptions,
   DirectMode,
   FileTransfer,
+  LockMode,
   ManyTransfersError,
   OpenFileOptions,
+  OpenPoolOptions,
+  PageReadOptions,
+  PageRow,
+  PoolCounts,
+  PoolToken,
   ReadOptions,
   ReadStream,
   ReadStreamOptions,

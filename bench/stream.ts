@@ -22,7 +22,7 @@ import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 const PEER_BYTES = 128 * 1024;
 const FIO_DEPTH = 8;
 /** So often the beginning of the file is read before, until the code is compiled. */
-const WARM_UPS = 1000;
+const WARM_UPS = 100;
 const WARM_UP_BLOCKS = 256;
 
 /** What a child does. */

@@ -23,7 +23,7 @@ export {
 export { INSPECT } from "./base/inspect.ts";
 export { type Hold, Patience } from "./base/patience.ts";
 export { LOOK_AGAIN_MS } from "./base/pauses.ts";
-export { get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
+export { type Eventually, get, runSteps, runStepsSync, type Steps } from "./base/steps.ts";
 
 // This thread's side of an Aio, and how it opens and ends.
 export type { Backend } from "./backend/backend.ts";
@@ -38,7 +38,8 @@ export type { Failures } from "./life/closing_backend.ts";
 export type { ArenaRun, LayerRuns } from "./memory/layer_runs.ts";
 export { type WaitWord, wakeWord } from "./waiting/words.ts";
 export type { Arena } from "./memory/arena.ts";
-export { type Control, LAYOUT_VERSION } from "./memory/shared_memory.ts";
+export { lock, unlock } from "./memory/lock.ts";
+export { type Control, HANDLE, LAYOUT_VERSION } from "./memory/shared_memory.ts";
 export { checkToken, identityOf } from "./memory/token.ts";
 
 // One IO.

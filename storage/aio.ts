@@ -51,6 +51,14 @@ import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
 import { Transfers } from "./file/transfer.ts";
 import { LAYERS } from "./layers.ts";
+import {
+  attachPool,
+  type AttachPoolOptions,
+  openPool,
+  type OpenPoolOptions,
+  type PoolOpener,
+} from "./pool/open_pool.ts";
+import type { PagePool, PoolToken } from "./pool/pool.ts";
 
 /** Makes the Aio of a thread that has opened or attached to one. */
 export let aioOf: (opened: OpenedBackend) => Aio;
@@ -85,6 +93,7 @@ export class Aio extends AioCore {
   readonly #files = new Set<FileInside>();
   readonly #openings = new Set<Promise<FileInside>>();
   readonly #openingHost: OpeningHost;
+  readonly #pools = new Set<PagePool>();
 
   /** @ignore */
   private constructor(opened: OpenedBackend) {
@@ -261,7 +270,7 @@ export class Aio extends AioCore {
   #attachFile(token: FileToken): AioFile {
     this.#backend.checkUsable("attachFile");
     checkToken("attach a file", token, "deno-aio file");
-    const { files, control } = this.#backend;
+    const { control } = this.#backend;
     const [low, high] = identityOf(control);
     if (token.identity?.[0] !== low || token.identity[1] !== high) {
       throw new TypeError(
@@ -270,13 +279,8 @@ export class Aio extends AioCore {
         }: its token is of another aio; open the file in this one`,
       );
     }
-    const slot = { slot: token.slot, generation: token.generation };
-    const entry = files.tryAttach(slot) ? files.entry(slot) : null;
-    const origin = originOf("attached", Aio.prototype.attachFile);
-    const { path } = token;
-    if (entry !== null) {
-      return aioFileOf(this.#makeFile(slot, entry, { path, denosFd: -1, origin }));
-    }
+    const file = this.#tryAttach({ slot: token.slot, generation: token.generation }, token.path);
+    if (file !== null) return aioFileOf(file);
     throw new Deno.errors.BadResource(`Cannot attach ${shown(token.path)}: the file was closed`);
   }
 
@@ -295,6 +299,51 @@ export class Aio extends AioCore {
     });
     this.#files.add(file);
     return file;
+  }
+
+  /**
+   * Makes a pool of pages, shared with all threads that {@linkcode attachPool}.
+   *
+   * @param options how many pages, and of what size
+   * @throws {RangeError} for a wrong number, or an unknown verifier
+   * @throws {Deno.errors.Busy} if the arena has no room for it, naming the option
+   */
+  openPool(options: OpenPoolOptions): Promise<PagePool> {
+    return called(Promise.try(() => openPool(this.#poolOpener("openPool"), options)));
+  }
+
+  /**
+   * Uses a pool that another thread has opened. It lives on when that thread ends.
+   *
+   * @param token `pool.token`
+   * @param options what this thread adds
+   * @throws {TypeError} for another version's token, or another aio's
+   * @throws {Deno.errors.BadResource} if the pool was closed meanwhile
+   */
+  attachPool(token: PoolToken, options?: AttachPoolOptions): PagePool {
+    return calling(
+      Aio.prototype.attachPool,
+      () => attachPool(this.#poolOpener("attachPool"), token, options),
+    );
+  }
+
+  #poolOpener(call: string): PoolOpener {
+    this.#backend.checkUsable(call);
+    return {
+      aio: this,
+      backend: this.#backend,
+      pools: this.#pools,
+      attach: (slot, generation) => this.#tryAttach({ slot, generation }, null),
+    };
+  }
+
+  /** Uses a file of the table once more. @returns null if it was closed */
+  #tryAttach(slot: FileSlot, path: string | null): FileInside | null {
+    const { files } = this.#backend;
+    const entry = files.tryAttach(slot) ? files.entry(slot) : null;
+    if (entry === null) return null;
+    const origin = originOf("attached", Aio.prototype.attachFile);
+    return this.#makeFile(slot, entry, { path: path ?? entry.path, denosFd: -1, origin });
   }
 
   /**
@@ -387,6 +436,7 @@ export class Aio extends AioCore {
   async #closeFiles(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
+    for (const pool of this.#pools) await failures.attempt(() => pool.close());
     await undefined; // A file whose close() follows in the same turn is not forgotten.
     const files = [...this.#files];
     const forgotten = files.filter((file) => !file.isClosed);

@@ -5,6 +5,7 @@
  */
 
 import type { Layer } from "../core/inside.ts";
+import { poolLayer } from "./pool/pool_layer.ts";
 
 /** In the order of the ids of their callbacks. */
-export const LAYERS: readonly Layer[] = [];
+export const LAYERS: readonly Layer[] = [poolLayer];

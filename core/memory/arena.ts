@@ -42,6 +42,10 @@ export class Arena {
   readonly pages: ArenaPages;
   /** The owner of runs that are taken through this object. */
   readonly backendId: number;
+  /** This thread's id, for locks. */
+  readonly threadId: number;
+  /** Asks the system whether another holder of a lock still runs. */
+  readonly isThreadAlive: IsThreadAlive;
   /** By their first page: making a view takes as long as copying a page. */
   readonly #bounceViews = new Map<number, Uint8Array<SharedArrayBuffer>>();
   /** Views whose runs were given back: those pages may be another view's by now. */
@@ -69,6 +73,8 @@ export class Arena {
     this.control = control;
     this.pages = new ArenaPages(control, threadId, isThreadAlive);
     this.backendId = backendId;
+    this.threadId = threadId;
+    this.isThreadAlive = isThreadAlive;
   }
 
   /** Bytes of the arena in all. */

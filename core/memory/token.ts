@@ -41,6 +41,13 @@ export interface FileToken {
   readonly path: string;
 }
 
+/** What has which kind of token. */
+const TOKENS = {
+  "deno-aio": "aio.token",
+  "deno-aio file": "file.token",
+  "deno-aio pool": "pool.token",
+} as const;
+
 /** The two random words that tell one Aio from another. */
 export function identityOf(control: Control): readonly [number, number] {
   return [control.words[HEADER.identityLow]!, control.words[HEADER.identityHigh]!];
@@ -51,11 +58,10 @@ export function identityOf(control: Control): readonly [number, number] {
  *
  * @throws {TypeError} if it is no such token, or of another version
  */
-export function checkToken(call: string, token: unknown, kind: "deno-aio" | "deno-aio file"): void {
+export function checkToken(call: string, token: unknown, kind: keyof typeof TOKENS): void {
   const has = typeof token === "object" && token !== null && "kind" in token && "version" in token;
   if (!has || token.kind !== kind) {
-    const what = kind === "deno-aio" ? "aio.token" : "file.token";
-    throw new TypeError(`Cannot ${call} with ${shown(token)}: pass ${what}`);
+    throw new TypeError(`Cannot ${call} with ${shown(token)}: pass ${TOKENS[kind]}`);
   }
   if (token.version !== LAYOUT_VERSION) {
     throw new TypeError(

@@ -30,6 +30,8 @@ const { checkEnd, RWF_DSYNC } = inside;
 
 /** Opens the door of an open file. */
 export let aioFileOf: (file: FileInside) => AioFile;
+/** What is behind that door. */
+export let insideOf: (file: AioFile) => FileInside;
 
 /**
  * An open file. Made by `aio.openFile()` and `aio.attachFile()`.
@@ -64,6 +66,7 @@ export class AioFile implements AsyncDisposable, Disposable {
 
   static {
     aioFileOf = (file) => new AioFile(file);
+    insideOf = (file) => file.#file;
   }
 
   /** Whether {@linkcode close} was called. */

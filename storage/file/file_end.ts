@@ -25,8 +25,18 @@ interface Ending {
   closed(): void;
 }
 
+/** Whoever has something to do before a file is closed. */
+export interface FileUser {
+  /** Does it, awaiting. */
+  closing(): Promise<void>;
+  /** Does it, blocking the thread. */
+  closingSync(): void;
+}
+
 /** The end of one `AioFile`. */
 export class FileEnd {
+  /** Have something to do first. */
+  readonly users: Set<FileUser> = new Set<FileUser>();
   /** Of those who wait for it. */
   readonly patience: Patience = new Patience();
   /** Lets the event loop end while the file is being closed, or not. */
@@ -100,6 +110,14 @@ export class FileEnd {
   }
 
   async #closeWhenIdle(): Promise<void> {
+    try {
+      for (const user of this.users) await user.closing();
+    } finally {
+      await this.#closeItself();
+    }
+  }
+
+  async #closeItself(): Promise<void> {
     if (this.#pending > 0) await new Promise<void>((resolve) => this.#onIdle = resolve);
     const { awaited } = fileCalls(this.#descriptors.backend, this.patience);
     try {
@@ -125,8 +143,12 @@ export class FileEnd {
     this.#isClosed = true;
     this.#closed = Promise.resolve();
     this.#on.closes();
-    this.#on.closed();
-    runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
+    try {
+      for (const user of this.users) user.closingSync();
+    } finally {
+      this.#on.closed();
+      runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
+    }
   }
 
   /** The end of a `using` block. */

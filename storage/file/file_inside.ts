@@ -98,6 +98,11 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
     this.#durableIdentity = { ...this.#identity, callbackData: DURABLE_WRITE };
   }
 
+  /** Whether it was opened for writing. */
+  get canWrite(): boolean {
+    return (this.#flags & FILE_FLAGS.write) !== 0;
+  }
+
   /** Whether `close()` was called. */
   get isClosed(): boolean {
     return this.ending.hasBegun;

@@ -1,0 +1,37 @@
+/**
+ * calls.ts: what a pool waits for, blocking or awaiting: a handle, an IO, a word. The sequences
+ * around it are written once (`Steps`).
+ *
+ * @module
+ */
+
+import type { Backend, Eventually, WaitWord } from "../../core/inside.ts";
+import type { AioCore, AioHandle, AioReturn, WaitRef } from "../../core/mod.ts";
+
+/** One of the two ways to wait. */
+export interface PoolCalls {
+  /** Calls `use` with a handle, which has to start or release it. */
+  withHandle<T>(use: (handle: AioHandle) => T, ret: AioReturn): Eventually<T>;
+  /** Waits for an IO of any thread. */
+  wait(ref: WaitRef): Eventually<void>;
+  /** Waits until a word does not hold a value. */
+  changed(word: WaitWord, value: number): Eventually<void>;
+}
+
+/** Blocks the thread. */
+export function blockingCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
+  return {
+    withHandle: (use, ret) => use(aio.acquire(null, ret)),
+    wait: (ref) => aio.waitSync(ref),
+    changed: (word, value) => wordWaits.waitSync(word, value),
+  };
+}
+
+/** Awaits. */
+export function awaitedCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
+  return {
+    withHandle: (use, ret) => aio.acquireAsync(use, null, ret),
+    wait: (ref) => aio.wait(ref),
+    changed: (word, value) => wordWaits.changed(word, value),
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * clock_sweep.ts: which buffer gets another block: the clock's hand goes round all of them, and
+ * takes the first that nobody has pinned, no IO has, and nobody has used since it came by as often
+ * as the buffer was used before, up to five times.
+ *
+ * @module
+ */
+
+import { BUFFER, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
+import type { Pins } from "./pins.ts";
+
+/** How often a buffer counts as used, at most. */
+export const USAGE_MAX = 5;
+
+/** Counts a use of a buffer. Two threads may count one use: it only has to be about right. */
+export function countUse(words: Int32Array, at: number): void {
+  const usage = words[at + BUFFER.usage]!;
+  if (usage < USAGE_MAX) words[at + BUFFER.usage] = usage + 1;
+}
+
+/**
+ * Finds a buffer for another block, and pins it.
+ *
+ * @returns `NO_BUFFER` if each is pinned or has an IO
+ */
+export function sweep(memory: PoolMemory, pins: Pins): number {
+  const { words, pages } = memory;
+  for (let left = pages; left > 0; left--) {
+    const buffer = (Atomics.add(words, POOL.hand, 1) >>> 0) % pages;
+    const at = memory.at(buffer);
+    if (Atomics.load(words, at + BUFFER.pins) !== 0) continue;
+    if (Atomics.load(words, at + BUFFER.io) !== 0) continue;
+    const usage = words[at + BUFFER.usage]!;
+    if (usage > 0 && words[at + BUFFER.file] !== 0) {
+      words[at + BUFFER.usage] = usage - 1;
+      left = pages;
+    } else if (pins.tryOwn(buffer)) {
+      // An IO that began between the two looks had a pin: it is over, or still there.
+      if (Atomics.load(words, at + BUFFER.io) === 0) return buffer;
+      pins.unpin(buffer);
+    }
+  }
+  return NO_BUFFER;
+}

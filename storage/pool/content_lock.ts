@@ -1,0 +1,178 @@
+/**
+ * content_lock.ts: the lock of a buffer's content: shared by any number of threads and tasks, or
+ * one task's alone. In shared memory that is one bit a backend, or the backend that has it alone;
+ * which tasks of a thread have it, the thread keeps in its own memory.
+ *
+ * A write to the file keeps exclusive locks away, too, by the buffer's IO word: whoever wants the
+ * lock alone takes it and then looks for a write; whoever writes sets the word and then looks for
+ * the lock. One of the two sees the other.
+ *
+ * @module
+ */
+
+import { get, type LayerHost, type Steps } from "../../core/inside.ts";
+import { isWrite } from "./buffer_io.ts";
+import type { PoolCalls } from "./calls.ts";
+import { BUFFER, BUFFER_STATE, EXCLUSIVE_GRANTED, type PoolMemory } from "./pool_memory.ts";
+import { announceWait, changeOf, tellChange } from "./wait_words.ts";
+
+/** How a page is locked. */
+export type LockMode = "shared" | "exclusive";
+
+/** What locks need of a pool's thread. */
+export interface LockHost {
+  readonly memory: PoolMemory;
+  readonly backendId: number;
+  readonly bells: LayerHost["bells"];
+}
+
+/** How a lock is waited for. */
+export interface LockWaits {
+  readonly calls: PoolCalls;
+  /** Whether that blocks the thread. */
+  readonly blocks: boolean;
+  /** Waits until a buffer has no IO. */
+  waitForIo(buffer: number): Steps<void>;
+}
+
+/** The content locks of one thread. */
+export class ContentLocks {
+  readonly #host: LockHost;
+  readonly #bit: number;
+  /** How many tasks of this thread share a buffer's lock. */
+  readonly #shared = new Map<number, number>();
+
+  /** @param host the pool's thread */
+  constructor(host: LockHost) {
+    this.#host = host;
+    this.#bit = 1 << host.backendId;
+  }
+
+  /** Takes the lock if that is possible now. */
+  tryLock(buffer: number, mode: LockMode): boolean {
+    return mode === "shared" ? this.#tryShare(buffer) : this.#tryTakeAlone(buffer);
+  }
+
+  #tryShare(buffer: number): boolean {
+    const { memory: { words }, memory } = this.#host;
+    const at = memory.at(buffer);
+    const sharers = this.#shared.get(buffer) ?? 0;
+    if (sharers === 0) {
+      if (Atomics.load(words, at + BUFFER.exclusive) !== 0) return false;
+      Atomics.or(words, at + BUFFER.shared, this.#bit);
+      if (Atomics.load(words, at + BUFFER.exclusive) !== 0) {
+        this.#endSharing(buffer);
+        return false;
+      }
+    }
+    this.#shared.set(buffer, sharers + 1);
+    return true;
+  }
+
+  #endSharing(buffer: number): void {
+    const { memory, bells } = this.#host;
+    Atomics.and(memory.words, memory.at(buffer) + BUFFER.shared, ~this.#bit);
+    tellChange(bells, memory, buffer);
+  }
+
+  #tryTakeAlone(buffer: number): boolean {
+    if (!this.#isShared(buffer) && this.#tryClaim(buffer)) {
+      if (this.#tryGrant(buffer)) return true;
+      this.unlock(buffer, "exclusive");
+    }
+    return false;
+  }
+
+  /** Says that this thread has the lock alone as soon as nobody shares it or writes the page. */
+  #tryClaim(buffer: number): boolean {
+    const { memory: { words }, memory, backendId } = this.#host;
+    const at = memory.at(buffer) + BUFFER.exclusive;
+    return Atomics.compareExchange(words, at, 0, backendId + 1) === 0;
+  }
+
+  #isShared(buffer: number): boolean {
+    const { memory: { words }, memory } = this.#host;
+    const at = memory.at(buffer);
+    const io = Atomics.load(words, at + BUFFER.io);
+    return Atomics.load(words, at + BUFFER.shared) !== 0 || (io !== 0 && isWrite(io));
+  }
+
+  /** The content may be changed from now on: if this thread dies, it is torn. */
+  #tryGrant(buffer: number): boolean {
+    if (this.#isShared(buffer)) return false;
+    const { memory, backendId } = this.#host;
+    const at = memory.at(buffer) + BUFFER.exclusive;
+    Atomics.store(memory.words, at, backendId + 1 | EXCLUSIVE_GRANTED);
+    return true;
+  }
+
+  /** Gives it back. */
+  unlock(buffer: number, mode: LockMode): void {
+    const { memory, bells } = this.#host;
+    if (mode === "exclusive") {
+      Atomics.store(memory.words, memory.at(buffer) + BUFFER.exclusive, 0);
+      tellChange(bells, memory, buffer);
+      return;
+    }
+    const sharers = this.#shared.get(buffer)! - 1;
+    if (sharers > 0) {
+      this.#shared.set(buffer, sharers);
+      return;
+    }
+    this.#shared.delete(buffer);
+    this.#endSharing(buffer);
+  }
+
+  /**
+   * Takes the lock, waiting for it. Whoever waits to have it alone keeps new sharers away, so that
+   * it comes to its turn.
+   *
+   * @param pool waits for a write that keeps the lock away
+   */
+  *lock(buffer: number, mode: LockMode, pool: LockWaits): Steps<void> {
+    const isShared = mode === "shared";
+    yield* this.#until(
+      buffer,
+      pool,
+      () => isShared ? this.#tryShare(buffer) : this.#tryClaim(buffer),
+    );
+    if (isShared) return;
+    let isGranted = false;
+    try {
+      yield* this.#until(buffer, pool, () => isGranted = this.#tryGrant(buffer));
+    } finally {
+      if (!isGranted) this.unlock(buffer, "exclusive");
+    }
+  }
+
+  *#until(buffer: number, pool: LockWaits, tryIt: () => boolean): Steps<void> {
+    const { memory, backendId } = this.#host;
+    const word = changeOf(memory, buffer);
+    while (!tryIt()) {
+      const seen = announceWait(word, backendId);
+      if (tryIt()) return;
+      if (pool.blocks && this.#isOwnObstacle(buffer)) {
+        throw new Deno.errors.Busy(
+          "Cannot block for the lock of a page that a task of this thread has: await lock() instead",
+        );
+      }
+      const io = Atomics.load(memory.words, memory.at(buffer) + BUFFER.io);
+      // A lock may be in the way, too: then that is looked at next.
+      if (io !== 0 && isWrite(io)) yield* pool.waitForIo(buffer);
+      else yield* get(pool.calls.changed(word, seen));
+    }
+  }
+
+  /** Whether tasks of this thread keep the lock from being taken. */
+  #isOwnObstacle(buffer: number): boolean {
+    const { memory: { words }, memory, backendId } = this.#host;
+    const holder = Atomics.load(words, memory.at(buffer) + BUFFER.exclusive);
+    return holder === (backendId + 1 | EXCLUSIVE_GRANTED) || this.#shared.has(buffer);
+  }
+
+  /** The state bits of a buffer say that it is newer than the file. */
+  markDirty(buffer: number): void {
+    const { memory } = this.#host;
+    Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.dirty);
+  }
+}

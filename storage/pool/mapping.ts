@@ -1,0 +1,79 @@
+/**
+ * mapping.ts: which buffer has which block: chains of descriptors, one a bucket.
+ *
+ * Looking takes no lock. A chain may change meanwhile, and whoever is in it then may come out in
+ * another one: so a look can miss what is there, and is repeated under the lock before anything is
+ * done about it. It never finds what is not there, as whoever finds a buffer pins it and looks at
+ * its tag once more (pins.ts).
+ *
+ * Changes are made under the pool's lock, by one store that puts a buffer into a chain or takes it
+ * out: a thread can end between any two stores. The tag of a buffer is its file, then its block. It
+ * is complete before the file is there, and taken away by taking the file away.
+ *
+ * @module
+ */
+
+import { BUFFER, NO_BUFFER, type PoolMemory } from "./pool_memory.ts";
+
+/** Steps in chains after which a look gives up: chains that change can lead in circles. */
+const STEPS_MAX = 64;
+
+/** The bucket of a block. */
+export function bucketOf({ bucketMask }: PoolMemory, file: number, block: number): number {
+  const mixed = Math.imul(file, 0x9e37_79b1) + Math.imul(block, 0x85eb_ca6b) | 0;
+  return (mixed ^ mixed >>> 15) & bucketMask;
+}
+
+/** The buffer that has a block, by a look without the lock; `NO_BUFFER` if none is found. */
+export function look(memory: PoolMemory, file: number, block: number): number {
+  const { words } = memory;
+  const head = memory.bucketsAt + bucketOf(memory, file, block);
+  let buffer = Atomics.load(words, head) - 1;
+  for (let steps = 0; buffer >= 0 && steps < STEPS_MAX; steps++) {
+    const at = memory.at(buffer);
+    if (Atomics.load(words, at + BUFFER.block) === block) {
+      if (Atomics.load(words, at + BUFFER.file) === file + 1) return buffer;
+    }
+    buffer = Atomics.load(words, at + BUFFER.next) - 1;
+  }
+  return NO_BUFFER;
+}
+
+/** The same for whoever has the lock: it misses nothing. */
+export function find(memory: PoolMemory, file: number, block: number): number {
+  const { words } = memory;
+  let buffer = words[memory.bucketsAt + bucketOf(memory, file, block)]! - 1;
+  while (buffer >= 0) {
+    const at = memory.at(buffer);
+    if (words[at + BUFFER.block] === block && words[at + BUFFER.file] === file + 1) return buffer;
+    buffer = words[at + BUFFER.next]! - 1;
+  }
+  return NO_BUFFER;
+}
+
+/** Gives a buffer that has no block a block. The caller has the lock, and the buffer pinned. */
+export function link(memory: PoolMemory, buffer: number, file: number, block: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  const bucket = bucketOf(memory, file, block);
+  words[at + BUFFER.block] = block;
+  words[at + BUFFER.next] = words[memory.bucketsAt + bucket]!;
+  words[at + BUFFER.bucket] = bucket + 1;
+  Atomics.store(words, memory.bucketsAt + bucket, buffer + 1);
+  Atomics.store(words, at + BUFFER.file, file + 1);
+}
+
+/** Takes a buffer whose file was taken away out of its chain. The caller has the lock. */
+export function unlink(memory: PoolMemory, buffer: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  const bucket = words[at + BUFFER.bucket]! - 1;
+  if (bucket < 0) return;
+  let link = memory.bucketsAt + bucket;
+  // Whoever put it there may have died before it was linked: then it is not in the chain.
+  while (words[link] !== 0 && words[link] !== buffer + 1) {
+    link = memory.at(words[link]! - 1) + BUFFER.next;
+  }
+  if (words[link] !== 0) Atomics.store(words, link, words[at + BUFFER.next]!);
+  Atomics.store(words, at + BUFFER.bucket, 0);
+}

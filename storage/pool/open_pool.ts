@@ -1,0 +1,167 @@
+/**
+ * open_pool.ts: how a thread gets a pool: it makes one in the arena, or finds the one that a token
+ * names.
+ *
+ * @module
+ */
+
+import {
+  type ArenaRun,
+  type Backend,
+  checkToken,
+  identityOf,
+  layersOf,
+  LAYOUT_VERSION,
+  shown,
+} from "../../core/inside.ts";
+import type { AioCore } from "../../core/mod.ts";
+import { awaitedCalls, blockingCalls } from "./calls.ts";
+import { makePage, type Page } from "./page.ts";
+import { makePool, type PagePool, type PoolHost, type PoolToken } from "./pool.ts";
+import type { AttachOpening } from "./pool_files.ts";
+import { poolLayer } from "./pool_layer.ts";
+import { initPool, POOL, poolBytes, PoolMemory, serialAt } from "./pool_memory.ts";
+import { makeParts, PoolThread } from "./pool_thread.ts";
+
+/** Most pages of a pool: a buffer's number has 24 bits. */
+const PAGES_MAX = 2 ** 23;
+
+/** What a thread adds to a pool. */
+export interface AttachPoolOptions {
+  /**
+   * Called before a changed page is written back by this thread: a log is made durable here, for
+   * example. The page is locked, shared, and must not be released.
+   */
+  readonly beforeWrite?: ((page: Page) => void | Promise<void>) | undefined;
+}
+
+/** What a pool is made with. */
+export interface OpenPoolOptions extends AttachPoolOptions {
+  /** How many pages: 16 to 8388608, as far as the arena has room for them. */
+  readonly pages: number;
+  /** Bytes of a page: a power of two from 512 to 65536. Default: `aio.options.pageSize`. */
+  readonly pageSize?: number | undefined;
+  /** The name of a verifier of a layer or of `callbackModules`, which looks at each page read. */
+  readonly verify?: string | undefined;
+  /** Whether no other thread may attach. Default: false. */
+  readonly privateToThread?: boolean | undefined;
+}
+
+/** What opening needs of the thread. */
+export interface PoolOpener {
+  readonly aio: AioCore;
+  readonly backend: Backend;
+  readonly attach: AttachOpening;
+  /** Keeps the pool until it is closed. */
+  readonly pools: Set<PagePool>;
+}
+
+/** Makes a pool. */
+export function openPool(opener: PoolOpener, options: OpenPoolOptions): PagePool {
+  const { aio, backend } = opener;
+  const { pages, pageSize = aio.options.pageSize } = options;
+  checkPages(pages);
+  checkPageSize(pageSize);
+  const { host: { runs, arena, verifiers } } = layersOf(backend).partsOf(poolLayer);
+  const shape = {
+    pages,
+    pageBytes: pageSize,
+    fileCount: Math.min(aio.options.maxFiles, 1024),
+    verifier: options.verify === undefined ? 0 : verifiers.idOf(options.verify),
+    owner: options.privateToThread === true ? backend.id : -1,
+    serial: crypto.getRandomValues(new Int32Array(1))[0]! | 1,
+  };
+  const bytes = poolBytes(shape);
+  const run = runs.tryTake(bytes, (run) => {
+    initPool(arena, run, shape);
+    new Int32Array(arena.buffer, run.offset, POOL.size)[POOL.users] = 1 << backend.id;
+  });
+  if (run === null) {
+    throw new Deno.errors.Busy(
+      `Cannot open a pool of ${pages} pages of ${pageSize} bytes: the arena has no run of ` +
+        `${bytes} free bytes; raise the option "arenaBytes", now ${arena.bytes}`,
+    );
+  }
+  return poolIn(opener, run, options);
+}
+
+/** Uses the pool that a token names. */
+export function attachPool(
+  opener: PoolOpener,
+  token: PoolToken,
+  options: AttachPoolOptions = {},
+): PagePool {
+  const { backend } = opener;
+  checkToken("attach a pool", token, "deno-aio pool");
+  const [low, high] = identityOf(backend.control);
+  if (token.identity?.[0] !== low || token.identity[1] !== high) {
+    throw new TypeError("Cannot attach a pool whose token is of another aio: open one in this aio");
+  }
+  const { host: { arena } } = layersOf(backend).partsOf(poolLayer);
+  const run = { offset: token.offset, bytes: 0 };
+  const isThere = () => serialAt(arena, token.offset) === token.serial;
+  const closed = () => new Deno.errors.BadResource("Cannot attach a pool that was closed");
+  if (!isThere()) throw closed();
+  const header = new Int32Array(arena.buffer, token.offset, POOL.size);
+  if (header[POOL.owner] !== 0) {
+    throw new Deno.errors.Busy(
+      'Cannot attach a pool that is another thread\'s own: open it without "privateToThread"',
+    );
+  }
+  for (;;) {
+    const users = Atomics.load(header, POOL.users);
+    if (users === 0 || !isThere()) throw closed();
+    const present = Atomics.compareExchange(header, POOL.users, users, users | 1 << backend.id);
+    if (present === users) break;
+  }
+  return poolIn(opener, run, options);
+}
+
+function checkPages(pages: number): void {
+  if (Number.isInteger(pages) && pages >= 16 && pages <= PAGES_MAX) return;
+  throw new RangeError(
+    `Cannot open a pool of ${shown(pages)} pages: an integer from 16 to ${PAGES_MAX}`,
+  );
+}
+
+function checkPageSize(bytes: number): void {
+  const isPower = Number.isInteger(bytes) && bytes > 0 && (bytes & bytes - 1) === 0;
+  if (isPower && bytes >= 512 && bytes <= 65536) return;
+  throw new RangeError(
+    `Cannot open a pool with pages of ${shown(bytes)} bytes: a power of two from 512 to 65536`,
+  );
+}
+
+function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOptions): PagePool {
+  const { aio, backend, attach, pools } = opener;
+  const { host: { arena, runs } } = layersOf(backend).partsOf(poolLayer);
+  const memory = new PoolMemory(arena, run);
+  let host: PoolHost | null = null;
+  const before = beforeWrite === undefined ? null : (buffer: number) => {
+    // A pin of its own, so that the hook's page is a page like any other.
+    host!.awaited.pins.again(buffer);
+    const page = makePage(host!, buffer);
+    const done = beforeWrite(page);
+    if (!(done instanceof Promise)) return page.release();
+    return done.finally(() => page.release());
+  };
+  const parts = makeParts(aio, backend, memory, attach, before);
+  host = {
+    awaited: new PoolThread(parts, awaitedCalls(aio, backend), false),
+    blocking: new PoolThread(parts, blockingCalls(aio, backend), true),
+    token: {
+      kind: "deno-aio pool",
+      version: LAYOUT_VERSION,
+      identity: identityOf(backend.control),
+      offset: run.offset,
+      serial: memory.serial,
+    },
+    onClosed() {
+      pools.delete(pool);
+      if (Atomics.load(memory.words, POOL.users) === 0) runs.giveBack(run);
+    },
+  };
+  const pool = makePool(host);
+  pools.add(pool);
+  return pool;
+}

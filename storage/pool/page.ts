@@ -1,0 +1,185 @@
+/**
+ * page.ts: {@linkcode Page}, a page that a task has pinned, and {@linkcode PageLock}, the lock of
+ * its content.
+ *
+ * @module
+ */
+
+import { calling, INSPECT, runSteps, runStepsSync } from "../../core/inside.ts";
+import type { LockMode } from "./content_lock.ts";
+import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
+import type { PoolThread } from "./pool_thread.ts";
+
+/** Makes the object of a pin. */
+export let makePage: (pool: PageHost, buffer: number) => Page;
+/** The buffer of a page that is pinned; -1 of one that was released. */
+export let bufferOf: (page: Page) => number;
+
+/** What a page needs of its pool: the pool's thread, in both ways to wait. */
+export interface PageHost {
+  readonly awaited: PoolThread;
+  readonly blocking: PoolThread;
+}
+
+/**
+ * A page of a file, pinned: it stays in the pool, and the same, until {@linkcode release}. From
+ * `pool.read()`.
+ */
+export class Page implements Disposable {
+  readonly #host: PageHost;
+  #buffer: number;
+  /** How often this page has its lock. */
+  #locks = 0;
+  #isExclusive = false;
+
+  /** @ignore */
+  private constructor(host: PageHost, buffer: number) {
+    this.#host = host;
+    this.#buffer = buffer;
+  }
+
+  static {
+    makePage = (host, buffer) => new Page(host, buffer);
+    bufferOf = (page) => page.#buffer;
+  }
+
+  /**
+   * Its content, shared with all threads: read it with a lock where others may change it, change it
+   * with the exclusive one, and say {@linkcode markDirty}.
+   *
+   * @throws {Deno.errors.BadResource} after {@linkcode release}
+   */
+  get bytes(): Uint8Array<SharedArrayBuffer> {
+    return this.#host.awaited.memory.bytes(this.#pinned("read"));
+  }
+
+  /** Its number in the file. */
+  get block(): number {
+    const { memory } = this.#host.awaited;
+    return memory.words[memory.at(this.#pinned("read")) + BUFFER.block]!;
+  }
+
+  /** Whether it is newer than the file. */
+  get isDirty(): boolean {
+    const { memory } = this.#host.awaited;
+    const state = Atomics.load(memory.words, memory.at(this.#pinned("read")) + BUFFER.state);
+    return (state & BUFFER_STATE.dirty) !== 0;
+  }
+
+  /** One line for `console.log(page)`. */
+  [INSPECT](): string {
+    return this.#buffer < 0 ? "Page (released)" : `Page ${this.block} (buffer ${this.#buffer})`;
+  }
+
+  #pinned(what: string): number {
+    if (this.#buffer < 0) {
+      throw new Deno.errors.BadResource(`Cannot ${what} a page that was released`);
+    }
+    return this.#buffer;
+  }
+
+  /**
+   * Locks the content: shared with others that only read it, or alone, to change it. Tasks of one
+   * thread wait for each other, too.
+   *
+   * @returns to be released, by a call or the end of a block
+   */
+  async lock(mode: LockMode): Promise<PageLock> {
+    const { awaited } = this.#host;
+    await runSteps(awaited.locks.lock(this.#pinned("lock"), mode, awaited));
+    return this.#locked(mode);
+  }
+
+  /**
+   * As {@linkcode lock}, blocking the thread.
+   *
+   * @throws {Deno.errors.Busy} if a task of this thread has it
+   */
+  lockSync(mode: LockMode): PageLock {
+    return calling(Page.prototype.lockSync, () => {
+      const { blocking } = this.#host;
+      runStepsSync(blocking.locks.lock(this.#pinned("lock"), mode, blocking));
+      return this.#locked(mode);
+    });
+  }
+
+  /** As {@linkcode lock}, but never waits: null if the lock cannot be had now. */
+  tryLock(mode: LockMode): PageLock | null {
+    const isLocked = this.#host.awaited.locks.tryLock(this.#pinned("lock"), mode);
+    return isLocked ? this.#locked(mode) : null;
+  }
+
+  #locked(mode: LockMode): PageLock {
+    this.#locks++;
+    if (mode === "exclusive") this.#isExclusive = true;
+    return makeLock(() => {
+      this.#locks--;
+      if (mode === "exclusive") this.#isExclusive = false;
+      this.#host.awaited.locks.unlock(this.#buffer, mode);
+    });
+  }
+
+  /**
+   * Says that the content was changed: it is written back before the pool gives its place away, and
+   * by `pool.flush()`.
+   *
+   * @throws {Deno.errors.Busy} without the exclusive lock
+   */
+  markDirty(): void {
+    const buffer = this.#pinned("change");
+    if (!this.#isExclusive) {
+      throw new Deno.errors.Busy(
+        'Cannot change a page without its exclusive lock: await page.lock("exclusive") first',
+      );
+    }
+    this.#host.awaited.locks.markDirty(buffer);
+  }
+
+  /**
+   * Ends the pin. Calling it again does nothing.
+   *
+   * @throws {Deno.errors.Busy} while it is locked
+   */
+  release(): void {
+    const buffer = this.#buffer;
+    if (buffer < 0) return;
+    if (this.#locks > 0) {
+      throw new Deno.errors.Busy("Cannot release a page that is locked: release the lock first");
+    }
+    this.#buffer = -1;
+    this.#host.awaited.pins.unpin(buffer);
+  }
+
+  /** The end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+let makeLock: (unlock: () => void) => PageLock;
+
+/** The lock of a page's content. */
+export class PageLock implements Disposable {
+  #unlock: (() => void) | null;
+
+  /** @ignore */
+  private constructor(unlock: () => void) {
+    this.#unlock = unlock;
+  }
+
+  static {
+    makeLock = (unlock) => new PageLock(unlock);
+  }
+
+  /** Gives it back. Calling it again does nothing. */
+  release(): void {
+    const unlock = this.#unlock;
+    this.#unlock = null;
+    unlock?.();
+  }
+
+  /** The end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * page_read.ts: reading blocks into buffers, as PostgreSQL's StartReadBuffers and WaitReadBuffers
+ * do it: a start pins the buffers of some blocks in a row and begins to read those that are not
+ * there, in one IO; a wait sees to it that they are.
+ *
+ * A start may do less than it was asked for: blocks behind a hit, or behind one that another IO
+ * has, are another IO's. Buffers that it has pinned for those are handed back with it, *forwarded*,
+ * and taken by the next start. If another IO has the very first block, that IO is waited for,
+ * *joined*; if it fails, the wait reads the block itself.
+ *
+ * @module
+ */
+
+import { get, type Steps } from "../../core/inside.ts";
+import type { AioHandle } from "../../core/mod.ts";
+import { BEGUN, ioWordOf, tryBeginRead, VALID } from "./buffer_io.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
+import { tellChange } from "./wait_words.ts";
+import type { PoolSide } from "./pool_side.ts";
+import { PageRead } from "./read_operation.ts";
+
+/** Reads of one thread. */
+export class PageReads {
+  readonly #pool: PoolSide;
+
+  /** @param pool of this thread */
+  constructor(pool: PoolSide) {
+    this.#pool = pool;
+  }
+
+  /**
+   * Pins the buffers of blocks, and begins to read them.
+   *
+   * @param op holds forwarded buffers, or `NO_BUFFER`
+   * @returns whether {@linkcode wait} is to be called
+   */
+  *start(op: PageRead): Steps<boolean> {
+    op.done = 0;
+    op.isIssued = false;
+    op.joined = 0;
+    let pinned = 0;
+    for (; pinned < op.count; pinned++) {
+      const at = op.at + pinned;
+      if (op.buffers[at] === NO_BUFFER) {
+        const buffer = yield* this.#pool.pinBlock(op.file, op.block + pinned, pinned > 0);
+        // Without waiting for anybody there is none: that many are enough.
+        if (buffer === NO_BUFFER) break;
+        op.buffers[at] = buffer;
+      }
+      if (!this.#pool.isValid(op.buffers[at]!)) continue;
+      if (pinned === 0) {
+        op.count = 1;
+        this.#pool.stats.hits++;
+        return false;
+      }
+      // It stays pinned, and is what the next start begins with.
+      break;
+    }
+    op.count = pinned;
+    op.isSynchronous = this.#pool.isSynchronous;
+    if (op.isSynchronous) return true;
+    return yield* this.#issue(op, true);
+  }
+
+  /**
+   * Waits until all blocks are there.
+   *
+   * @returns whether it had to
+   * @throws what came of the IO; the buffers stay pinned
+   */
+  *wait(op: PageRead): Steps<boolean> {
+    let hasWaited = false;
+    while (op.done < op.count) {
+      if (op.joined !== 0) hasWaited = (yield* this.#waitForOther(op)) || hasWaited;
+      else if (op.isIssued) hasWaited = (yield* this.#waitForOwn(op)) || hasWaited;
+      if (op.done >= op.count || op.joined !== 0) continue;
+      hasWaited = true;
+      yield* this.#issue(op, false);
+    }
+    return hasWaited;
+  }
+
+  /** Waits for an IO that another start has begun. */
+  *#waitForOther(op: PageRead): Steps<boolean> {
+    const buffer = op.buffers[op.at + op.done]!;
+    const hasWaited = this.#pool.hasIo(buffer);
+    yield* this.#pool.waitForIo(buffer);
+    op.joined = 0;
+    // Whatever it was that was waited for: what counts is what the buffer says now.
+    if (this.#pool.isValid(buffer)) {
+      op.done++;
+      this.#pool.stats.joined++;
+    }
+    return hasWaited;
+  }
+
+  /** Waits for the IO that this start has begun. */
+  *#waitForOwn(op: PageRead): Steps<boolean> {
+    const { aio, calls } = this.#pool;
+    let hasWaited = false;
+    if (!aio.checkDone(op.ref)) {
+      hasWaited = true;
+      yield* get(calls.wait(op.ref));
+    }
+    op.isIssued = false;
+    const { result, targetData } = op.ret;
+    if (result.status === "error") this.#pool.raise(op, result, targetData);
+    if (result.status === "warning") aio.reportResult(result, targetData, "warning");
+    op.done += this.#countValid(op);
+    return hasWaited;
+  }
+
+  /** How many of the blocks that are not done yet are there, one after another. */
+  #countValid({ buffers, at, done, count }: PageRead): number {
+    let valid = 0;
+    while (done + valid < count && this.#pool.isValid(buffers[at + done + valid]!)) valid++;
+    return valid;
+  }
+
+  /**
+   * Fills a pinned buffer with zeros, in place of reading its block. What is there already stays.
+   */
+  *zero(buffer: number): Steps<void> {
+    const { memory, control, bells, calls } = this.#pool;
+    const op = new PageRead();
+    op.buffers[0] = buffer;
+    while (!this.#pool.isValid(buffer)) {
+      // With a handle, as whoever finds the buffer in progress waits for that.
+      const found = yield* get(calls.withHandle((handle) => {
+        const begun = tryBeginRead(memory, buffer, ioWordOf(control, handle.index, "read"));
+        if (begun === BEGUN) {
+          const at = memory.at(buffer);
+          memory.bytes(buffer).fill(0);
+          Atomics.or(memory.words, at + BUFFER.state, BUFFER_STATE.valid);
+          Atomics.store(memory.words, at + BUFFER.io, 0);
+          tellChange(bells, memory, buffer);
+        }
+        handle.release();
+        return begun;
+      }, op.ret));
+      op.joined = found === BEGUN || found === VALID ? 0 : found;
+      if (op.joined !== 0) yield* this.#waitForOther(op);
+    }
+  }
+
+  /**
+   * Begins to read what is not done.
+   *
+   * @param isFirst whether the read may be made shorter
+   * @returns whether there is something to wait for
+   */
+  #issue(op: PageRead, isFirst: boolean): Steps<boolean> {
+    const use = (handle: AioHandle) => this.#begin(op, handle, isFirst);
+    return get(this.#pool.calls.withHandle(use, op.ret));
+  }
+
+  /** The same with a handle in hand, as no buffer may be in progress that cannot be waited for. */
+  #begin(op: PageRead, handle: AioHandle, isFirst: boolean): boolean {
+    const { memory, control, bells } = this.#pool;
+    const word = ioWordOf(control, handle.index, "read");
+    const first = op.at + op.done;
+    const begun = tryBeginRead(memory, op.buffers[first]!, word);
+    if (begun !== BEGUN) {
+      tellChange(bells, memory, op.buffers[first]!);
+      handle.release();
+      return this.#beginNone(op, begun, isFirst);
+    }
+    let count = 1;
+    while (op.done + count < op.count && count < this.#pool.combineLimit) {
+      if (tryBeginRead(memory, op.buffers[first + count]!, word) !== BEGUN) break;
+      count++;
+    }
+    if (isFirst) op.count = op.done + count;
+    try {
+      handle.waitRef(op.ref);
+      this.#pool.startRead(handle, op, count);
+    } catch (error) {
+      // It never became an IO.
+      for (let i = 0; i < count; i++) {
+        const buffer = op.buffers[first + i]!;
+        Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, 0);
+        tellChange(bells, memory, buffer);
+      }
+      if (handle.state === "handedOut") handle.release();
+      throw error;
+    }
+    op.isIssued = true;
+    this.#pool.stats.reads++;
+    this.#pool.stats.blocksRead += count;
+    return true;
+  }
+
+  /** The first block is there, or another IO has it. */
+  #beginNone(op: PageRead, found: number, isFirst: boolean): boolean {
+    if (found === VALID) {
+      op.done++;
+      if (!isFirst) return true;
+      op.count = 1;
+      this.#pool.stats.hits++;
+      return false;
+    }
+    op.joined = found;
+    if (isFirst) op.count = 1;
+    return true;
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * page_write.ts: writing changed pages back to their files: those that follow one another in a file
+ * in one IO, and several IOs submitted together.
+ *
+ * A page that is being written keeps its content: its buffer has the IO's word, which keeps
+ * exclusive locks away. Until it has that, the writer shares the lock.
+ *
+ * @module
+ */
+
+import { get, type Steps } from "../../core/inside.ts";
+import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
+import { ioWordOf } from "./buffer_io.ts";
+import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
+import type { PoolSide } from "./pool_side.ts";
+import { tellChange } from "./wait_words.ts";
+
+/** Buffers that are written back together, so that the next victims need no write. */
+const VICTIMS_MAX = 32;
+
+/** One IO that is under way. */
+interface Written {
+  readonly ref: WaitRef;
+  readonly ret: AioReturn;
+  readonly buffers: readonly number[];
+}
+
+/** A buffer to be written, pinned, with its place in the file. */
+interface Candidate {
+  readonly buffer: number;
+  readonly file: number;
+  readonly block: number;
+}
+
+/** Writes of one thread. */
+export class PageWrites {
+  readonly #pool: PoolSide;
+
+  /** @param pool of this thread */
+  constructor(pool: PoolSide) {
+    this.#pool = pool;
+  }
+
+  /**
+   * Writes a victim back, which this thread has pinned alone, and others that will be victims soon.
+   * What cannot be written stays as it is.
+   */
+  *writeVictims(first: number): Steps<void> {
+    const { memory, pins } = this.#pool;
+    const own: number[] = [];
+    for (let i = 1; i < memory.pages && own.length < VICTIMS_MAX - 1; i++) {
+      const buffer = (first + i) % memory.pages;
+      const at = memory.at(buffer);
+      if (memory.words[at + BUFFER.usage] !== 0 || !this.#isToWrite(buffer)) continue;
+      if (pins.tryOwn(buffer)) own.push(buffer);
+    }
+    try {
+      const candidates = [first, ...own].map((buffer) => this.#candidateOf(buffer));
+      yield* this.#writeAll(inOrder(candidates), false);
+    } finally {
+      for (const buffer of own) pins.unpin(buffer);
+    }
+  }
+
+  #isToWrite(buffer: number): boolean {
+    const { memory } = this.#pool;
+    return this.#isDirty(buffer) &&
+      Atomics.load(memory.words, memory.at(buffer) + BUFFER.io) === 0;
+  }
+
+  /**
+   * Writes back all changed pages of a file, or of all files, that there are now.
+   *
+   * @param file its number; -1: all
+   * @returns how many
+   */
+  *flush(file: number): Steps<number> {
+    const dirty = this.#listDirty(file);
+    // What another thread was writing, or the system wrote a part of, takes another round.
+    for (let left = dirty; left.length > 0;) {
+      const written = yield* this.#writeAll(left, true);
+      left = left.filter((one) => !written.has(one.buffer) && this.#isStillDirty(one));
+    }
+    return dirty.length;
+  }
+
+  #isStillDirty({ buffer, file, block }: Candidate): boolean {
+    const { memory: { words }, memory } = this.#pool;
+    const at = memory.at(buffer);
+    const isIt = Atomics.load(words, at + BUFFER.file) === file + 1 &&
+      Atomics.load(words, at + BUFFER.block) === block;
+    return isIt && this.#isDirty(buffer);
+  }
+
+  /** Whether a buffer is newer than the file, and may be written. */
+  #isDirty(buffer: number): boolean {
+    const { memory } = this.#pool;
+    const state = Atomics.load(memory.words, memory.at(buffer) + BUFFER.state);
+    return (state & (BUFFER_STATE.dirty | BUFFER_STATE.torn)) === BUFFER_STATE.dirty;
+  }
+
+  #listDirty(file: number): Candidate[] {
+    const { memory } = this.#pool;
+    const { words, pages } = memory;
+    const dirty: Candidate[] = [];
+    for (let buffer = 0; buffer < pages; buffer++) {
+      const at = memory.at(buffer);
+      if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) === 0) continue;
+      const number = Atomics.load(words, at + BUFFER.file) - 1;
+      if (number < 0 || (file >= 0 && number !== file)) continue;
+      dirty.push({ buffer, file: number, block: words[at + BUFFER.block]! });
+    }
+    return inOrder(dirty);
+  }
+
+  /**
+   * Writes buffers, in the order of their blocks. While it waits for a lock it has one pinned, so
+   * that whoever has that lock finds room for other pages.
+   *
+   * @param isFlush whether those that are locked or being written are waited for, and an error is
+   *   thrown; else they are left
+   * @returns those that it wrote, whole
+   */
+  *#writeAll(left: readonly Candidate[], isFlush: boolean): Steps<Set<number>> {
+    const under: Written[] = [];
+    const failures: unknown[] = [];
+    const whole = new Set<number>();
+    let next = 0;
+    while (next < left.length) {
+      const run = yield* this.#takeRun(left, next, isFlush);
+      next += run.passed;
+      if (run.locked.length === 0) continue;
+      try {
+        under.push(yield* this.#start(run.locked));
+      } catch (error) {
+        failures.push(error);
+      } finally {
+        for (const { buffer } of run.locked) this.#letGo(buffer);
+      }
+    }
+    for (const written of under) {
+      try {
+        for (const buffer of yield* this.#end(written)) whole.add(buffer);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return whole;
+  }
+
+  #candidateOf(buffer: number): Candidate {
+    const { memory: { words }, memory } = this.#pool;
+    const at = memory.at(buffer);
+    return { buffer, file: words[at + BUFFER.file]! - 1, block: words[at + BUFFER.block]! };
+  }
+
+  #letGo(buffer: number): void {
+    this.#pool.locks.unlock(buffer, "shared");
+    this.#pool.pins.unpin(buffer);
+  }
+
+  /** Pins and shares the locks of the next candidates that are one IO. */
+  *#takeRun(
+    left: readonly Candidate[],
+    from: number,
+    isFlush: boolean,
+  ): Steps<{ passed: number; locked: Candidate[] }> {
+    const { combineLimit, beforeWrite } = this.#pool;
+    const locked: Candidate[] = [];
+    let passed = 0;
+    for (; from + passed < left.length && locked.length < combineLimit; passed++) {
+      const one = left[from + passed]!;
+      const last = locked.at(-1);
+      const isNext = last === undefined || (one.file === last.file && one.block === last.block + 1);
+      if (!isNext) break;
+      // Only the first is waited for: whoever has another one locked may wait for that.
+      const isTaken = yield* this.#take(one, isFlush && last === undefined);
+      if (!isTaken && last !== undefined) break;
+      if (!isTaken) return { passed: 1, locked };
+      locked.push(one);
+      if (beforeWrite !== null) yield* get(beforeWrite(one.buffer));
+    }
+    return { passed, locked };
+  }
+
+  /** Pins a buffer and shares its lock, if it is to be written now. */
+  *#take({ buffer, file, block }: Candidate, mayWait: boolean): Steps<boolean> {
+    const { pins, locks } = this.#pool;
+    if (!pins.tryPin(buffer, file, block)) return false;
+    let isLocked = false;
+    try {
+      if (mayWait) yield* locks.lock(buffer, "shared", this.#pool);
+      isLocked = mayWait || locks.tryLock(buffer, "shared");
+      if (isLocked && mayWait) yield* this.#pool.waitForIo(buffer);
+    } finally {
+      if (!isLocked) pins.unpin(buffer);
+    }
+    if (isLocked && this.#isToWrite(buffer)) return true;
+    if (isLocked) this.#letGo(buffer);
+    return false;
+  }
+
+  #start(run: readonly Candidate[]): Steps<Written> {
+    const ret = new AioReturn();
+    const buffers = run.map(({ buffer }) => buffer);
+    const use = (handle: AioHandle): Written => {
+      const ref = handle.waitRef();
+      const begun = this.#begin(handle, buffers, run[0]!);
+      return { ref, ret, buffers: buffers.slice(0, begun) };
+    };
+    return get(this.#pool.calls.withHandle(use, ret));
+  }
+
+  /** @returns how many of them the IO has, from the first */
+  #begin(handle: AioHandle, buffers: readonly number[], { file, block }: Candidate): number {
+    const { memory, control, bells } = this.#pool;
+    const word = ioWordOf(control, handle.index, "write");
+    let begun = 0;
+    try {
+      for (const buffer of buffers) {
+        const at = memory.at(buffer) + BUFFER.io;
+        if (Atomics.compareExchange(memory.words, at, 0, word) !== 0) break;
+        begun++;
+      }
+      if (begun === 0) {
+        handle.release();
+        return 0;
+      }
+      this.#pool.startWrite(handle, file, block, buffers.slice(0, begun));
+      this.#pool.stats.writes++;
+      this.#pool.stats.blocksWritten += begun;
+      return begun;
+    } catch (error) {
+      for (const buffer of buffers.slice(0, begun)) {
+        Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, 0);
+        tellChange(bells, memory, buffer);
+      }
+      if (handle.state === "handedOut") handle.release();
+      throw error;
+    }
+  }
+
+  /** @returns the buffers that were written whole */
+  *#end({ ref, ret, buffers }: Written): Steps<readonly number[]> {
+    if (buffers.length === 0) return [];
+    const { aio, calls, memory } = this.#pool;
+    if (!aio.checkDone(ref)) yield* get(calls.wait(ref));
+    const { result, targetData } = ret;
+    // Less than a page would be tried for ever.
+    if (result.status === "error" || result.result < memory.pageBytes) {
+      aio.reportResult(result, targetData, "error");
+    }
+    return buffers.slice(0, Math.floor(result.result / memory.pageBytes));
+  }
+}
+
+function inOrder(candidates: Candidate[]): Candidate[] {
+  return candidates.sort((a, b) => a.file - b.file || a.block - b.block);
+}

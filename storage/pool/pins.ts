@@ -1,0 +1,102 @@
+/**
+ * pins.ts: buffers that a thread uses, so that they keep their blocks. In shared memory that is one
+ * bit a backend, so that a dead thread's pins can be taken away; how often a thread has a buffer
+ * pinned it counts in its own memory.
+ *
+ * A pin counts if the buffer still has the block afterwards. Whoever takes a block away from a
+ * buffer takes the file out of the tag first and then looks for pins: one of the two sees the
+ * other.
+ *
+ * @module
+ */
+
+import type { LayerHost } from "../../core/inside.ts";
+import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
+import { changeOf, tellWaiters, unpinnedOf } from "./wait_words.ts";
+
+/** The pins of one thread. */
+export class Pins {
+  readonly #memory: PoolMemory;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #bells: LayerHost["bells"];
+  readonly #bit: number;
+  readonly #counts: Int32Array;
+  /** How many buffers this thread has pinned. */
+  pinned = 0;
+
+  /**
+   * None yet.
+   *
+   * @param memory of the pool
+   * @param backendId of this thread
+   * @param bells wake those who wait for a buffer
+   */
+  constructor(memory: PoolMemory, backendId: number, bells: LayerHost["bells"]) {
+    this.#memory = memory;
+    this.#words = memory.words;
+    this.#bit = 1 << backendId;
+    this.#bells = bells;
+    this.#counts = new Int32Array(memory.pages);
+  }
+
+  /** How often this thread has a buffer pinned. */
+  countOf(buffer: number): number {
+    return this.#counts[buffer]!;
+  }
+
+  /** Pins a buffer if it has a block, and not another one. @returns whether it has */
+  tryPin(buffer: number, file: number, block: number): boolean {
+    const at = this.#memory.at(buffer);
+    const words = this.#words;
+    const count = this.#counts[buffer]!;
+    if (count === 0) Atomics.or(words, at + BUFFER.pins, this.#bit);
+    // The block is only right if the file is: it is written before it.
+    const isRight = Atomics.load(words, at + BUFFER.file) === file + 1 &&
+      Atomics.load(words, at + BUFFER.block) === block;
+    if (isRight) {
+      if (count === 0) this.pinned++;
+      this.#counts[buffer] = count + 1;
+    } else if (count === 0) this.#takeBitAway(buffer, at);
+    return isRight;
+  }
+
+  /** Pins a buffer that this thread has pinned already, or that is its own by {@linkcode own}. */
+  again(buffer: number): void {
+    this.#counts[buffer]!++;
+  }
+
+  /** Pins a buffer if nobody has. @returns whether this thread has it alone now */
+  tryOwn(buffer: number): boolean {
+    const at = this.#memory.at(buffer) + BUFFER.pins;
+    if (this.#counts[buffer] !== 0) return false;
+    if (Atomics.compareExchange(this.#words, at, 0, this.#bit) !== 0) return false;
+    this.#counts[buffer] = 1;
+    this.pinned++;
+    return true;
+  }
+
+  /** Whether no other thread has a buffer pinned, and this one once. */
+  isAlone(buffer: number): boolean {
+    const pins = Atomics.load(this.#words, this.#memory.at(buffer) + BUFFER.pins);
+    return pins === this.#bit && this.#counts[buffer] === 1;
+  }
+
+  /** Ends one pin. */
+  unpin(buffer: number): void {
+    const count = this.#counts[buffer]!;
+    this.#counts[buffer] = count - 1;
+    if (count > 1) return;
+    this.pinned--;
+    this.#takeBitAway(buffer, this.#memory.at(buffer));
+  }
+
+  #takeBitAway(buffer: number, at: number): void {
+    const words = this.#words;
+    const others = Atomics.and(words, at + BUFFER.pins, ~this.#bit) & ~this.#bit;
+    if (Atomics.load(words, at + BUFFER.waiters) !== 0) {
+      tellWaiters(this.#bells, changeOf(this.#memory, buffer));
+    }
+    if (others !== 0 || Atomics.load(words, POOL.unpinnedWaiters) === 0) return;
+    tellWaiters(this.#bells, unpinnedOf(this.#memory));
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * pool.ts: {@linkcode PagePool}, pages of files in shared memory.
+ *
+ * @module
+ */
+
+import {
+  called,
+  calling,
+  get,
+  INSPECT,
+  runSteps,
+  runStepsSync,
+  shown,
+  type Steps,
+} from "../../core/inside.ts";
+import { type AioFile, insideOf } from "../file/file.ts";
+import type { FileUser } from "../file/file_end.ts";
+import type { FileInside } from "../file/file_inside.ts";
+import { makePage, type Page, type PageHost } from "./page.ts";
+import { type PageRow, rowsOf } from "./page_rows.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL } from "./pool_memory.ts";
+import type { PoolCounts } from "./pool_side.ts";
+import type { PoolThread } from "./pool_thread.ts";
+import { PageRead, READ_FLAGS } from "./read_operation.ts";
+
+/** How a page is read. */
+export interface PageReadOptions {
+  /**
+   * What is done about a page that its verifier refuses, or that is behind the end of the file.
+   * `"normal"` (default): an error. `"zeroOnError"`: it is filled with zeros, with a warning.
+   */
+  readonly mode?: "normal" | "zeroOnError" | undefined;
+  /** Whether a wrong checksum is only a warning. Default: false. */
+  readonly ignoreChecksums?: boolean | undefined;
+}
+
+/** Names a pool, for `aio.attachPool()` in any thread; can be posted to Workers. */
+export interface PoolToken {
+  /** What it is. */
+  readonly kind: "deno-aio pool";
+  /** The layout of shared memory. */
+  readonly version: number;
+  /** Which Aio. */
+  readonly identity: readonly [number, number];
+  /** Where it is in the arena. */
+  readonly offset: number;
+  /** Which pool was there. */
+  readonly serial: number;
+}
+
+/** What pools need of their Aio. */
+export interface PoolHost extends PageHost {
+  readonly token: PoolToken;
+  /** The thread has left the pool. */
+  onClosed(): void;
+}
+
+/** Makes the pool's door. */
+export let makePool: (host: PoolHost) => PagePool;
+
+/**
+ * Pages of files in shared memory: read once, used by all threads, changed under locks, written
+ * back when their place is needed, or on request. From `aio.openPool()`.
+ */
+export class PagePool implements AsyncDisposable {
+  /** How many pages it has. */
+  readonly pageCount: number;
+  /** Bytes of a page. */
+  readonly pageSize: number;
+  readonly #host: PoolHost;
+  readonly #users = new Map<FileInside, FileUser>();
+  #closed: Promise<void> | null = null;
+
+  /** @ignore */
+  private constructor(host: PoolHost) {
+    this.#host = host;
+    this.pageCount = host.awaited.memory.pages;
+    this.pageSize = host.awaited.memory.pageBytes;
+  }
+
+  static {
+    makePool = (host) => new PagePool(host);
+  }
+
+  /** Names this pool, for `aio.attachPool()` in any thread; can be posted to Workers. */
+  get token(): PoolToken {
+    return this.#host.token;
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** One line for `console.log(pool)`. */
+  [INSPECT](): string {
+    const now = this.isClosed ? "closed" : `${this.#host.awaited.pins.pinned} pinned`;
+    return `PagePool (${this.pageCount} pages of ${this.pageSize} bytes, ${now})`;
+  }
+
+  /**
+   * The page of a block, pinned: release it when you are done.
+   *
+   * @param file open for reading; for writing, too, if its pages are to be changed
+   * @param block its number: byte `block * pageSize` of the file is its first
+   * @param options what is done about pages that are not right
+   * @throws {RangeError} for what is no block
+   * @throws {Deno.errors.UnexpectedEof} if the file ends before the end of the page
+   * @throws {Deno.errors.InvalidData} if its verifier refuses it, or a thread died while it changed
+   *   it
+   * @throws {Deno.errors.Busy} if this thread has all pages pinned
+   * @throws what the system says, naming the block
+   */
+  read(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
+    return called(this.#readAwaited(file, block, options));
+  }
+
+  async #readAwaited(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
+    const number = this.#numberOf(file, block);
+    return this.#hit(number, block) ??
+      await runSteps(this.#readSteps(this.#host.awaited, number, block, options));
+  }
+
+  /** As {@linkcode read}, blocking the thread. */
+  readSync(file: AioFile, block: number, options?: PageReadOptions): Page {
+    return calling(PagePool.prototype.readSync, () => {
+      const number = this.#numberOf(file, block);
+      return this.#hit(number, block) ??
+        runStepsSync(this.#readSteps(this.#host.blocking, number, block, options));
+    });
+  }
+
+  /** The page of a block if it is there now, pinned; null if it would have to be read. */
+  tryRead(file: AioFile, block: number): Page | null {
+    return this.#hit(this.#numberOf(file, block), block);
+  }
+
+  #numberOf(file: AioFile, block: number): number {
+    if (this.#closed !== null) throw new Deno.errors.BadResource("Cannot read: the pool is closed");
+    if (!(block >= 0 && block < 2 ** 31 && Number.isInteger(block))) {
+      throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
+    }
+    const inside = insideOf(file);
+    inside.checkOpen("read");
+    const number = this.#host.awaited.files.numberOf(inside);
+    if (!this.#users.has(inside)) this.#watch(inside);
+    return number;
+  }
+
+  /** The pages of a file are written back before the last opening of this thread is closed. */
+  #watch(file: FileInside): void {
+    const { awaited, blocking } = this.#host;
+    const user: FileUser = {
+      closing: () => this.#closeFile(file, awaited, runSteps),
+      closingSync: () => void this.#closeFile(file, blocking, runStepsSync),
+    };
+    this.#users.set(file, user);
+    file.ending.users.add(user);
+  }
+
+  #closeFile(
+    file: FileInside,
+    pool: PoolThread,
+    run: (steps: Steps<void>) => unknown,
+  ): Promise<void> {
+    const user = this.#users.get(file)!;
+    this.#users.delete(file);
+    file.ending.users.delete(user);
+    const number = pool.files.closing(file);
+    const left = number < 0 ? null : run(this.#leaveSteps(pool, number));
+    return left instanceof Promise ? left : Promise.resolve();
+  }
+
+  /** This thread is done with a file: what it changed is written back. */
+  *#leaveSteps(pool: PoolThread, number: number): Steps<void> {
+    let failure: { error: unknown } | null = null;
+    try {
+      yield* pool.writes.flush(number);
+    } catch (error) {
+      failure = { error };
+    }
+    const { isLast, held } = pool.files.leave(number);
+    if (isLast) {
+      pool.victims.forgetFile(number);
+      pool.files.freePlace(number);
+    }
+    for (const file of held) {
+      if (pool.blocks) file.ending.closeSync();
+      else yield* get(file.ending.close());
+    }
+    if (failure !== null) throw failure.error;
+  }
+
+  #hit(number: number, block: number): Page | null {
+    const { awaited } = this.#host;
+    const buffer = awaited.victims.tryPin(number, block);
+    if (buffer === NO_BUFFER) return null;
+    const state = Atomics.load(awaited.memory.words, awaited.memory.at(buffer) + BUFFER.state);
+    if ((state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid) {
+      awaited.stats.hits++;
+      return makePage(this.#host, buffer);
+    }
+    awaited.pins.unpin(buffer);
+    if ((state & BUFFER_STATE.torn) !== 0) this.#refuseTorn(number, block);
+    return null;
+  }
+
+  #refuseTorn(number: number, block: number): never {
+    throw new Deno.errors.InvalidData(
+      `Cannot read block ${block} of ${shown(this.#host.awaited.files.pathOf(number))}: a thread ` +
+        "died while it changed it; invalidate() drops the change, repair() mends it",
+    );
+  }
+
+  *#readSteps(
+    pool: PoolThread,
+    number: number,
+    block: number,
+    options: PageReadOptions | undefined,
+  ): Steps<Page> {
+    const op = new PageRead();
+    op.file = number;
+    op.block = block;
+    op.count = 1;
+    op.buffers[0] = NO_BUFFER;
+    op.flags = (options?.mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
+      (options?.ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
+    try {
+      if (yield* pool.reads.start(op)) yield* pool.reads.wait(op);
+    } catch (error) {
+      if (op.buffers[0] !== NO_BUFFER) pool.pins.unpin(op.buffers[0]!);
+      throw error;
+    }
+    const buffer = op.buffers[0]!;
+    const state = Atomics.load(pool.memory.words, pool.memory.at(buffer) + BUFFER.state);
+    if ((state & BUFFER_STATE.torn) !== 0) {
+      pool.pins.unpin(buffer);
+      this.#refuseTorn(number, block);
+    }
+    return makePage(this.#host, buffer);
+  }
+
+  /**
+   * Writes back all changed pages, or those of one file. That makes nothing durable: `file.sync()`
+   * does.
+   *
+   * @returns how many
+   * @throws what the system says of the first that failed; such pages stay changed
+   */
+  flush(file?: AioFile): Promise<number> {
+    return called(runSteps(this.#flushSteps(this.#host.awaited, file)));
+  }
+
+  /** As {@linkcode flush}, blocking the thread. */
+  flushSync(file?: AioFile): number {
+    const { flushSync } = PagePool.prototype;
+    return calling(flushSync, () => runStepsSync(this.#flushSteps(this.#host.blocking, file)));
+  }
+
+  *#flushSteps(pool: PoolThread, file: AioFile | undefined): Steps<number> {
+    const number = file === undefined ? -1 : this.#numberOf(file, 0);
+    return yield* pool.writes.flush(number);
+  }
+
+  /**
+   * Forgets the pages of a file, or one of them, without writing them back, changed and torn ones
+   * too; pages that other threads have pinned as soon as they are released.
+   *
+   * @returns how many there were
+   * @throws {Deno.errors.Busy} for a page that this thread has pinned
+   */
+  invalidate(file: AioFile, block?: number): Promise<number> {
+    const { awaited } = this.#host;
+    return called(Promise.try(() => {
+      const number = this.#numberOf(file, block ?? 0);
+      return runSteps(awaited.victims.invalidate(number, block ?? -1));
+    }));
+  }
+
+  /**
+   * Mends a page whose thread died while it changed it: `mend` gets it with its exclusive lock, and
+   * puts right what is in it; it is written back as any changed page.
+   *
+   * @throws {TypeError} if the page is not torn
+   * @throws what `mend` throws; the page stays torn
+   */
+  repair(
+    file: AioFile,
+    block: number,
+    mend: (bytes: Uint8Array<SharedArrayBuffer>) => void | Promise<void>,
+  ): Promise<void> {
+    return called(this.#repair(file, block, mend));
+  }
+
+  async #repair(
+    file: AioFile,
+    block: number,
+    mend: (bytes: Uint8Array<SharedArrayBuffer>) => void | Promise<void>,
+  ): Promise<void> {
+    const { awaited } = this.#host;
+    const number = this.#numberOf(file, block);
+    const buffer = awaited.victims.tryPin(number, block);
+    using page = buffer === NO_BUFFER ? null : makePage(this.#host, buffer);
+    using _lock = page === null ? null : await page.lock("exclusive");
+    if (page === null || !awaited.isTorn(buffer)) {
+      throw new TypeError(`Cannot repair block ${block}: no thread has died while it changed it`);
+    }
+    await mend(page.bytes);
+    page.markDirty();
+    awaited.clearTorn(buffer);
+  }
+
+  /**
+   * Makes a file longer by pages of zeros, from the end of its last page on. Threads that extend a
+   * file at once get pages behind each other.
+   *
+   * @param file open for reading and writing
+   * @param count how many
+   * @returns the pages, pinned, in the order of the file
+   */
+  extend(file: AioFile, count: number): Promise<Page[]> {
+    return called(Promise.try(() => {
+      const number = this.#numberOf(file, 0);
+      if (!(Number.isInteger(count) && count >= 1 && count <= this.pageCount)) {
+        throw new RangeError(
+          `Cannot extend a file by ${shown(count)} pages: an integer from 1 to ${this.pageCount}`,
+        );
+      }
+      return runSteps(this.#extendSteps(this.#host.awaited, number, file.path, count));
+    }));
+  }
+
+  *#extendSteps(pool: PoolThread, number: number, path: string, count: number): Steps<Page[]> {
+    const pages: Page[] = [];
+    try {
+      const first = yield* pool.extendFile(number, path, count);
+      for (let block = first; block < first + count; block++) {
+        const buffer = yield* pool.pinBlock(number, block, false);
+        pages.push(makePage(this.#host, buffer));
+        yield* pool.reads.zero(buffer);
+      }
+      return pages;
+    } catch (error) {
+      for (const page of pages) page.release();
+      throw error;
+    }
+  }
+
+  /** What this thread did with the pool so far. */
+  stats(): Readonly<PoolCounts> {
+    return { ...this.#host.awaited.stats };
+  }
+
+  /** What is in each buffer now, as PostgreSQL's `pg_buffercache` shows it. */
+  pages(): PageRow[] {
+    const { memory, files } = this.#host.awaited;
+    return rowsOf(memory, (number) => files.pathOf(number));
+  }
+
+  /**
+   * Leaves the pool: what changed of this thread's files is written back; the last to leave
+   * gives the memory back. Calling it again does nothing.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return called(this.#closed);
+  }
+
+  async #close(): Promise<void> {
+    const { awaited } = this.#host;
+    for (const [file, user] of this.#users) {
+      file.ending.users.delete(user);
+      awaited.files.closing(file);
+    }
+    this.#users.clear();
+    const failures: unknown[] = [];
+    for (const number of awaited.files.numbers) {
+      await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
+    }
+    const { words } = awaited.memory;
+    Atomics.and(words, POOL.users, ~(1 << awaited.backendId));
+    this.#host.onClosed();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** The end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

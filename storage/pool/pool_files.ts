@@ -1,0 +1,211 @@
+/**
+ * pool_files.ts: the files of a pool. One file opened twice is one file: its number in the pool
+ * belongs to the device and the inode. A thread that uses one keeps it open for the pool, so that
+ * its changed pages can be written back; the last to leave it forgets its pages.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../core/inside.ts";
+import type { FileInside } from "../file/file_inside.ts";
+import { POOL_FILE, type PoolMemory } from "./pool_memory.ts";
+
+/** Opens a file of another thread in this one; null: it was closed. */
+export type AttachOpening = (slot: number, generation: number) => FileInside | null;
+
+/** A file, as this thread uses it. */
+interface OwnFile {
+  /** What it reads through. */
+  readonly reader: FileInside;
+  /** What it writes through; null: it has none yet. */
+  writer: FileInside | null;
+  /** The user's openings of it, in this thread. */
+  readonly openings: Set<FileInside>;
+  /** The pool's own openings, which it closes. */
+  readonly held: FileInside[];
+}
+
+/** What is needed of the pool's thread. */
+export interface PoolFilesHost {
+  readonly memory: PoolMemory;
+  readonly backend: Backend;
+  locked<T>(use: () => T): T;
+}
+
+/** The files of a pool in one thread. */
+export class PoolFiles {
+  readonly #host: PoolFilesHost;
+  readonly #attach: AttachOpening;
+  readonly #bit: number;
+  readonly #own = new Map<number, OwnFile>();
+  #last: FileInside | null = null;
+  #lastNumber = -1;
+  readonly #numbers = new Map<FileInside, number>();
+
+  /**
+   * None yet.
+   *
+   * @param host the pool's thread
+   * @param attach opens a file once more
+   */
+  constructor(host: PoolFilesHost, attach: AttachOpening) {
+    this.#host = host;
+    this.#attach = attach;
+    this.#bit = 1 << host.backend.id;
+  }
+
+  /** The numbers of the files that this thread uses. */
+  get numbers(): number[] {
+    return [...this.#own.keys()];
+  }
+
+  /**
+   * The number of an open file.
+   *
+   * @throws {Deno.errors.BadResource} if it is closed
+   * @throws {Deno.errors.Busy} if the pool has no place for another file
+   */
+  numberOf(file: FileInside): number {
+    if (file === this.#last) return this.#lastNumber;
+    const number = this.#numbers.get(file) ?? this.#join(file);
+    this.#last = file;
+    this.#lastNumber = number;
+    return number;
+  }
+
+  #join(file: FileInside): number {
+    const { slot, generation } = file.token;
+    const entry = this.#host.backend.files.entry({ slot, generation });
+    if (entry === null) throw new Deno.errors.BadResource(`Cannot use ${file.path}: it is closed`);
+    const held = this.#attach(slot, generation);
+    if (held === null) throw new Deno.errors.BadResource(`Cannot use ${file.path}: it is closed`);
+    const number = this.#host.locked(() => this.#enter(entry, file));
+    if (number < 0) {
+      held.ending.closeSync();
+      throw new Deno.errors.Busy(
+        `Cannot use ${file.path} with the pool while ${this.#host.memory.fileCount} files have ` +
+          'pages in it: close some or raise the option "maxFiles"',
+      );
+    }
+    const own = this.#own.get(number) ??
+      { reader: held, writer: null, openings: new Set(), held: [] };
+    if (own.writer === null && held.canWrite) own.writer = held;
+    own.openings.add(file);
+    own.held.push(held);
+    this.#own.set(number, own);
+    this.#numbers.set(file, number);
+    return number;
+  }
+
+  /** Finds a file's place, or takes one. The caller has the lock. */
+  #enter(
+    entry: { deviceMajor: number; deviceMinor: number; inode: number },
+    file: FileInside,
+  ): number {
+    const { memory } = this.#host;
+    const { words, fileCount } = memory;
+    const inodeLow = entry.inode | 0;
+    const inodeHigh = Math.floor(entry.inode / 2 ** 32) | 0;
+    let free = -1;
+    let number = -1;
+    for (let i = 0; i < fileCount && number < 0; i++) {
+      const at = memory.fileAt(i);
+      if (words[at + POOL_FILE.users] === 0) {
+        if (free < 0) free = i;
+      } else if (
+        words[at + POOL_FILE.inodeLow] === inodeLow &&
+        words[at + POOL_FILE.inodeHigh] === inodeHigh &&
+        words[at + POOL_FILE.deviceMajor] === entry.deviceMajor &&
+        words[at + POOL_FILE.deviceMinor] === entry.deviceMinor
+      ) number = i;
+    }
+    if (number < 0) number = free;
+    if (number < 0) return number;
+    const at = memory.fileAt(number);
+    if (words[at + POOL_FILE.users] === 0) {
+      words[at + POOL_FILE.deviceMajor] = entry.deviceMajor;
+      words[at + POOL_FILE.deviceMinor] = entry.deviceMinor;
+      words[at + POOL_FILE.inodeLow] = inodeLow;
+      words[at + POOL_FILE.inodeHigh] = inodeHigh;
+      words[at + POOL_FILE.writer] = 0;
+      words[at + POOL_FILE.extender] = 0;
+    }
+    if (file.canWrite) {
+      const { slot, generation } = file.token;
+      words[at + POOL_FILE.writerGeneration] = generation;
+      Atomics.store(words, at + POOL_FILE.writer, slot + 1);
+    }
+    // Last: the place is taken once its words are there.
+    Atomics.or(words, at + POOL_FILE.users, this.#bit);
+    return number;
+  }
+
+  /** What this thread reads a file through. */
+  readerOf(number: number): FileInside {
+    return this.#own.get(number)!.reader;
+  }
+
+  /** What this thread writes a file through; null: nobody has it open for writing any more. */
+  writerOf(number: number): FileInside | null {
+    const own = this.#own.get(number);
+    if (own !== undefined && own.writer !== null) return own.writer;
+    const { memory } = this.#host;
+    const { words } = memory;
+    const at = memory.fileAt(number);
+    const slot = Atomics.load(words, at + POOL_FILE.writer) - 1;
+    if (slot < 0) return null;
+    const writer = this.#attach(slot, words[at + POOL_FILE.writerGeneration]!);
+    if (writer === null) return null;
+    const file = own ?? { reader: writer, writer: null, openings: new Set(), held: [] };
+    file.writer = writer;
+    file.held.push(writer);
+    this.#own.set(number, file);
+    this.#host.locked(() => Atomics.or(words, at + POOL_FILE.users, this.#bit));
+    return writer;
+  }
+
+  /** The path of a file, for words. */
+  pathOf(number: number): string {
+    return this.#own.get(number)?.reader.path ?? `file ${number} of the pool`;
+  }
+
+  /**
+   * An opening of the user is about to be closed.
+   *
+   * @returns the number of its file if it was the last one in this thread; else -1
+   */
+  closing(file: FileInside): number {
+    const number = this.#numbers.get(file);
+    if (number === undefined) return -1;
+    this.#numbers.delete(file);
+    this.#last = null;
+    const own = this.#own.get(number)!;
+    own.openings.delete(file);
+    return own.openings.size === 0 ? number : -1;
+  }
+
+  /**
+   * This thread no longer uses a file.
+   *
+   * @returns whether it was the last: its pages are then to be forgotten, before the place is
+   *   given up by {@linkcode freePlace}
+   */
+  leave(number: number): { isLast: boolean; held: readonly FileInside[] } {
+    const own = this.#own.get(number);
+    this.#own.delete(number);
+    const { memory } = this.#host;
+    const at = memory.fileAt(number) + POOL_FILE.users;
+    const isLast = this.#host.locked(() => {
+      if (memory.words[at] === this.#bit) return true;
+      Atomics.and(memory.words, at, ~this.#bit);
+      return false;
+    });
+    return { isLast, held: own?.held ?? [] };
+  }
+
+  /** The pages of a file are forgotten: another one may have its number. */
+  freePlace(number: number): void {
+    const { memory } = this.#host;
+    Atomics.store(memory.words, memory.fileAt(number) + POOL_FILE.users, 0);
+  }
+}

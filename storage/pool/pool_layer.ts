@@ -1,0 +1,36 @@
+/**
+ * pool_layer.ts: the second layer: the callbacks of pools, and what a pool does when a thread dies.
+ *
+ * @module
+ */
+
+import type { Layer, LayerHost, LayerParts } from "../../core/inside.ts";
+import { KnownPools, poolCallbacks } from "./pool_callbacks.ts";
+import { PoolMemory, serialAt } from "./pool_memory.ts";
+import { reapPool } from "./pool_reaper.ts";
+
+/** What the layer has in one thread. */
+export interface PoolLayerParts extends LayerParts {
+  /** What it was made with. */
+  readonly host: LayerHost;
+}
+
+/** The layer of pools. */
+export const poolLayer: Layer<PoolLayerParts> = {
+  name: "pool",
+  module: new URL(import.meta.url),
+  make(host) {
+    const { arena, runs } = host;
+    return {
+      host,
+      callbacks: poolCallbacks(host, new KnownPools(host)),
+      targets: {},
+      reapBackend(deadId) {
+        runs.each((run) => {
+          if (serialAt(arena, run.offset) === 0) return;
+          if (reapPool(host, new PoolMemory(arena, run), deadId)) runs.giveBack(run);
+        });
+      },
+    };
+  },
+};

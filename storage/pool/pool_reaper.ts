@@ -1,0 +1,99 @@
+/**
+ * pool_reaper.ts: takes a thread that died out of a pool: its pins, its locks, what it was about to
+ * do with a buffer, the files that only it had open.
+ *
+ * Whichever thread reaps does this, and the next one again if that one dies half-way: each step can
+ * be repeated. The pool's lock needs nothing: it is taken over from a dead holder, and
+ * what it protects is whole after every store.
+ *
+ * @module
+ */
+
+import type { LayerHost } from "../../core/inside.ts";
+import { handleIn } from "./buffer_io.ts";
+import { unlink } from "./mapping.ts";
+import {
+  BUFFER,
+  BUFFER_STATE,
+  EXCLUSIVE_GRANTED,
+  POOL,
+  POOL_FILE,
+  type PoolMemory,
+} from "./pool_memory.ts";
+import { withLock } from "./pool_lock.ts";
+import { tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
+
+/**
+ * Takes it out.
+ *
+ * @returns whether no thread uses the pool any more
+ */
+export function reapPool(host: LayerHost, memory: PoolMemory, dead: number): boolean {
+  const { words } = memory;
+  const bit = 1 << dead;
+  withLock(memory, () => {
+    for (let buffer = 0; buffer < memory.pages; buffer++) reapBuffer(host, memory, buffer, dead);
+    for (let number = 0; number < memory.fileCount; number++) {
+      if (words[memory.fileAt(number) + POOL_FILE.users] === bit) forget(host, memory, number);
+      Atomics.and(words, memory.fileAt(number) + POOL_FILE.users, ~bit);
+      const extenderAt = memory.fileAt(number) + POOL_FILE.extender;
+      Atomics.compareExchange(words, extenderAt, dead + 1, 0);
+    }
+  });
+  tellWaiters(host.bells, unpinnedOf(memory));
+  const others = Atomics.and(words, POOL.users, ~bit) & ~bit;
+  return others === 0;
+}
+
+function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  const bit = 1 << dead;
+  const isPinned = (Atomics.load(words, at + BUFFER.pins) & bit) !== 0;
+  const io = Atomics.load(words, at + BUFFER.io);
+  // Its IOs are over: such a word is of one that was never started.
+  const isLeft = io !== 0 && isOf(host, handleIn(io), dead);
+  const exclusive = Atomics.load(words, at + BUFFER.exclusive);
+  const isExclusive = (exclusive & ~EXCLUSIVE_GRANTED) === dead + 1;
+  const isShared = (Atomics.load(words, at + BUFFER.shared) & bit) !== 0;
+  if (!isPinned && !isLeft && !isExclusive && !isShared) return;
+  if (isExclusive) {
+    // Half of a change may be in it.
+    if (exclusive !== dead + 1) Atomics.or(words, at + BUFFER.state, BUFFER_STATE.torn);
+    Atomics.store(words, at + BUFFER.exclusive, 0);
+  }
+  Atomics.and(words, at + BUFFER.shared, ~bit);
+  if (isLeft) Atomics.compareExchange(words, at + BUFFER.io, io, 0);
+  if (isPinned) {
+    // It was about to give the buffer another block.
+    if (Atomics.load(words, at + BUFFER.file) === 0) {
+      unlink(memory, buffer);
+      Atomics.store(words, at + BUFFER.state, 0);
+    }
+    Atomics.and(words, at + BUFFER.pins, ~bit);
+  }
+  tellChange(host.bells, memory, buffer);
+}
+
+function isOf({ control }: LayerHost, handle: number, backendId: number): boolean {
+  return Math.floor(handle / control.handlesPerBackend) === backendId;
+}
+
+/** Forgets the pages of a file that nobody has open any more. */
+function forget(host: LayerHost, memory: PoolMemory, number: number): void {
+  const { words } = memory;
+  let lost = 0;
+  for (let buffer = 0; buffer < memory.pages; buffer++) {
+    const at = memory.at(buffer);
+    if (Atomics.load(words, at + BUFFER.file) !== number + 1) continue;
+    if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0) lost++;
+    Atomics.store(words, at + BUFFER.file, 0);
+    unlink(memory, buffer);
+    Atomics.store(words, at + BUFFER.state, 0);
+  }
+  if (lost === 0) return;
+  host.say(
+    "warning",
+    `${lost} changed pages of a file are lost: the thread that had it open has died`,
+  );
+}

@@ -1,0 +1,76 @@
+/**
+ * pool_side.ts: what the parts of a pool in one thread need of each other, in one of the two ways
+ * to wait: {@linkcode PoolSide}. The pool's thread (pool_thread.ts) is all of it.
+ *
+ * @module
+ */
+
+import type { Control, LayerHost, Steps } from "../../core/inside.ts";
+import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
+import type { PoolCalls } from "./calls.ts";
+import type { ContentLocks } from "./content_lock.ts";
+import type { Pins } from "./pins.ts";
+import type { PoolMemory } from "./pool_memory.ts";
+import type { PageRead } from "./read_operation.ts";
+
+/** What a thread did with a pool. */
+export interface PoolCounts {
+  /** Blocks that were there. */
+  hits: number;
+  /** IOs that read. */
+  reads: number;
+  /** Blocks that they read. */
+  blocksRead: number;
+  /** Blocks that another start was reading already. */
+  joined: number;
+  /** Buffers that got another block. */
+  evictions: number;
+  /** IOs that wrote. */
+  writes: number;
+  /** Blocks that they wrote. */
+  blocksWritten: number;
+  /** Blocks that had to be written before their buffers could get another block. */
+  forcedWrites: number;
+  /** Waits for a buffer that is not pinned. */
+  waits: number;
+}
+
+/** A pool, in one thread and one way to wait. */
+export interface PoolSide {
+  readonly aio: AioCore;
+  readonly backendId: number;
+  readonly control: Control;
+  readonly bells: LayerHost["bells"];
+  readonly memory: PoolMemory;
+  readonly pins: Pins;
+  readonly locks: ContentLocks;
+  readonly stats: PoolCounts;
+  /** Called before a page is written; null: nothing is. */
+  readonly beforeWrite: ((buffer: number) => unknown) | null;
+  /** How it waits. */
+  readonly calls: PoolCalls;
+  /** Whether that blocks the thread. */
+  readonly blocks: boolean;
+  /** Whether a read is executed where it is waited for. */
+  readonly isSynchronous: boolean;
+  /** Most blocks of one IO. */
+  readonly combineLimit: number;
+  /** Does something under the pool's lock. */
+  locked<T>(use: () => T): T;
+  /** Whether a buffer has the content of its block. */
+  isValid(buffer: number): boolean;
+  /** Whether an IO has a buffer. */
+  hasIo(buffer: number): boolean;
+  /** Pins the buffer of a block: see victims.ts. */
+  pinBlock(file: number, block: number, isOptional: boolean): Steps<number>;
+  /** Writes a victim back, and others with it. */
+  writeVictims(buffer: number): Steps<void>;
+  /** Waits until a buffer no longer has the IO that it has now. */
+  waitForIo(buffer: number): Steps<void>;
+  /** Starts the IO that reads some blocks. */
+  startRead(handle: AioHandle, op: PageRead, count: number): void;
+  /** Starts the IO that writes some blocks. */
+  startWrite(handle: AioHandle, file: number, block: number, buffers: readonly number[]): void;
+  /** Throws what came of a read. */
+  raise(op: PageRead, result: AioResult, targetData: Int32Array): never;
+}

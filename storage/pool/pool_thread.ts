@@ -1,0 +1,307 @@
+/**
+ * pool_thread.ts: a pool as one thread has it, in one of the two ways to wait. Its parts, a file
+ * each, find one another here.
+ *
+ * @module
+ */
+
+import {
+  type Backend,
+  type Control,
+  get,
+  type LayerHost,
+  type Steps,
+  systemError,
+  wakeWord,
+} from "../../core/inside.ts";
+import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
+import type { FileInside } from "../file/file_inside.ts";
+import { tryRefer } from "./buffer_io.ts";
+import type { PoolCalls } from "./calls.ts";
+import { ContentLocks } from "./content_lock.ts";
+import { type AttachOpening, PoolFiles } from "./pool_files.ts";
+import { PageReads } from "./page_read.ts";
+import { PageWrites } from "./page_write.ts";
+import { Pins } from "./pins.ts";
+import { datumOf } from "./pool_callbacks.ts";
+import { BUFFER, BUFFER_STATE, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
+import { withLock } from "./pool_lock.ts";
+import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
+import type { PoolCounts, PoolSide } from "./pool_side.ts";
+import type { PageRead } from "./read_operation.ts";
+import { Victims } from "./victims.ts";
+import { announceWait, changeOf } from "./wait_words.ts";
+
+/** What both ways to wait share. */
+export interface PoolParts {
+  readonly aio: AioCore;
+  readonly backend: Backend;
+  readonly memory: PoolMemory;
+  readonly pins: Pins;
+  readonly locks: ContentLocks;
+  readonly files: PoolFiles;
+  readonly stats: PoolCounts;
+  /** Called before a page is written. */
+  readonly beforeWrite: ((buffer: number) => unknown) | null;
+}
+
+/** Makes the parts of this thread. */
+export function makeParts(
+  aio: AioCore,
+  backend: Backend,
+  memory: PoolMemory,
+  attach: AttachOpening,
+  beforeWrite: ((buffer: number) => unknown) | null,
+): PoolParts {
+  const bells = backend.doorbells;
+  const host = {
+    memory,
+    backend,
+    bells,
+    backendId: backend.id,
+    locked: <T>(use: () => T) => withLock(memory, use),
+  };
+  return {
+    aio,
+    backend,
+    memory,
+    pins: new Pins(memory, backend.id, bells),
+    locks: new ContentLocks(host),
+    files: new PoolFiles(host, attach),
+    stats: {
+      hits: 0,
+      reads: 0,
+      blocksRead: 0,
+      joined: 0,
+      evictions: 0,
+      writes: 0,
+      blocksWritten: 0,
+      forcedWrites: 0,
+      waits: 0,
+    },
+    beforeWrite,
+  };
+}
+
+const END_OF_TURN = { submit: "endOfTurn" } as const;
+
+/** A pool, in one thread and one way to wait. */
+export class PoolThread implements PoolSide {
+  readonly aio: AioCore;
+  readonly backend: Backend;
+  readonly backendId: number;
+  readonly control: Control;
+  readonly bells: LayerHost["bells"];
+  readonly memory: PoolMemory;
+  readonly pins: Pins;
+  readonly locks: ContentLocks;
+  readonly files: PoolFiles;
+  readonly stats: PoolCounts;
+  readonly beforeWrite: PoolParts["beforeWrite"];
+  /** How it waits. */
+  readonly calls: PoolCalls;
+  /** Whether that blocks the thread. */
+  readonly blocks: boolean;
+  /** Whether a read is executed where it is waited for. */
+  readonly isSynchronous: boolean;
+  /** Most blocks of one IO. */
+  readonly combineLimit: number;
+  readonly victims: Victims;
+  readonly reads: PageReads;
+  readonly writes: PageWrites;
+  readonly #readv: number;
+  readonly #writev: number;
+
+  /**
+   * @param parts of this thread
+   * @param calls how it waits
+   * @param blocks whether they block
+   */
+  constructor(parts: PoolParts, calls: PoolCalls, blocks: boolean) {
+    this.aio = parts.aio;
+    this.backend = parts.backend;
+    this.backendId = parts.backend.id;
+    this.control = parts.backend.control;
+    this.bells = parts.backend.doorbells;
+    this.memory = parts.memory;
+    this.pins = parts.pins;
+    this.locks = parts.locks;
+    this.files = parts.files;
+    this.stats = parts.stats;
+    this.beforeWrite = parts.beforeWrite;
+    this.calls = calls;
+    this.blocks = blocks;
+    this.isSynchronous = parts.aio.method === "sync";
+    this.combineLimit = parts.aio.options.ioCombineLimit;
+    const isShared = parts.memory.owner < 0;
+    this.#readv = parts.aio.callbackId(isShared ? "sharedBufferReadv" : "localBufferReadv");
+    this.#writev = parts.aio.callbackId("sharedBufferWritev");
+    this.victims = new Victims(this);
+    this.reads = new PageReads(this);
+    this.writes = new PageWrites(this);
+  }
+
+  /** Does something under the pool's lock. */
+  locked<T>(use: () => T): T {
+    return withLock(this.memory, use);
+  }
+
+  /** Whether a buffer has the content of its block. */
+  isValid(buffer: number): boolean {
+    const stateAt = this.memory.at(buffer) + BUFFER.state;
+    return (Atomics.load(this.memory.words, stateAt) & BUFFER_STATE.valid) !== 0;
+  }
+
+  /** Whether an IO has a buffer. */
+  hasIo(buffer: number): boolean {
+    return Atomics.load(this.memory.words, this.memory.at(buffer) + BUFFER.io) !== 0;
+  }
+
+  /** Whether a thread died while it changed a buffer. */
+  isTorn(buffer: number): boolean {
+    const stateAt = this.memory.at(buffer) + BUFFER.state;
+    return (Atomics.load(this.memory.words, stateAt) & BUFFER_STATE.torn) !== 0;
+  }
+
+  /** It is right again. */
+  clearTorn(buffer: number): void {
+    Atomics.and(this.memory.words, this.memory.at(buffer) + BUFFER.state, ~BUFFER_STATE.torn);
+  }
+
+  /**
+   * Makes a file longer by so many blocks, one thread after another.
+   *
+   * @returns the first new block
+   */
+  *extendFile(number: number, path: string, count: number): Steps<number> {
+    const { memory: { words, pageBytes }, memory, calls, backendId } = this;
+    const at = memory.fileAt(number);
+    const word = { words, index: at + POOL_FILE.extender, waiters: at + POOL_FILE.extenderWaiters };
+    for (;;) {
+      const holder = Atomics.compareExchange(words, word.index, 0, backendId + 1);
+      if (holder === 0) break;
+      yield* get(calls.changed(word, holder));
+    }
+    try {
+      const writer = this.files.writerOf(number);
+      if (writer === null) {
+        throw new Deno.errors.BadResource(`Cannot extend ${path}: it is not open for writing`);
+      }
+      const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
+      const { size } = yield* get(file.stat(writer.fd, path));
+      const first = Math.ceil(size / pageBytes);
+      yield* get(file.truncate(writer.fd, path, (first + count) * pageBytes));
+      return first;
+    } finally {
+      Atomics.store(words, word.index, 0);
+      wakeWord(this.bells, word);
+    }
+  }
+
+  /** See `Victims.pinBlock`. */
+  pinBlock(file: number, block: number, isOptional: boolean): Steps<number> {
+    return this.victims.pinBlock(file, block, isOptional);
+  }
+
+  /**
+   * Waits until a buffer no longer has the IO that it has now, of whichever thread: by waiting for
+   * the IO, as the thread that started it may look for no completions.
+   */
+  *waitForIo(buffer: number): Steps<void> {
+    const { memory, calls } = this;
+    const io = Atomics.load(memory.words, memory.at(buffer) + BUFFER.io);
+    if (io === 0) return;
+    const ref = { index: -1, generation: 0 };
+    if (tryRefer(this.control, memory, buffer, io, ref)) {
+      if (!this.aio.checkDone(ref)) yield* get(calls.wait(ref));
+      return;
+    }
+    // It is over. The thread died that was about to start it, or takes the word away just now.
+    const word = changeOf(memory, buffer);
+    const seen = announceWait(word, this.backendId);
+    if (Atomics.load(memory.words, memory.at(buffer) + BUFFER.io) !== io) return;
+    yield* get(calls.changed(word, seen));
+  }
+
+  /** Writes a victim back, and others with it. */
+  writeVictims(buffer: number): Steps<void> {
+    this.stats.forcedWrites++;
+    return this.writes.writeVictims(buffer);
+  }
+
+  /** Starts the IO that reads some blocks. */
+  startRead(handle: AioHandle, op: PageRead, count: number): void {
+    const first = op.at + op.done;
+    const buffers = op.buffers.subarray(first, first + count);
+    const block = op.block + op.done;
+    handle.registerCallbacks(this.#readv, op.flags);
+    this.#start("read", this.files.readerOf(op.file), handle, block, buffers);
+  }
+
+  /** Starts the IO that writes some blocks. */
+  startWrite(handle: AioHandle, file: number, block: number, buffers: readonly number[]): void {
+    const writer = this.files.writerOf(file);
+    if (writer === null) {
+      throw new Deno.errors.BadResource(
+        `Cannot write back block ${block} of ${this.files.pathOf(file)}: ` +
+          "no thread has the file open for writing any more",
+      );
+    }
+    handle.registerCallbacks(this.#writev);
+    this.#start("write", writer, handle, block, buffers);
+  }
+
+  #start(
+    direction: "read" | "write",
+    file: FileInside,
+    handle: AioHandle,
+    block: number,
+    buffers: ArrayLike<number>,
+  ): void {
+    const { memory } = this;
+    const list = Array.from(buffers);
+    handle.setHandleData(list.map((buffer) => datumOf(memory, buffer)));
+    handle.setIovec(this.#viewsOf(list));
+    const options = this.blocks ? undefined : END_OF_TURN;
+    file.start(direction, handle, block * memory.pageBytes, options);
+  }
+
+  /** The memory of buffers: one view, if they are neighbours. */
+  #viewsOf(buffers: readonly number[]): Uint8Array | Uint8Array[] {
+    const { memory } = this;
+    const first = buffers[0]!;
+    if (buffers.length === 1) return memory.bytes(first);
+    if (buffers.every((buffer, i) => buffer === first + i)) {
+      const { buffer, byteOffset } = memory.bytes(first);
+      return new Uint8Array(buffer, byteOffset, buffers.length * memory.pageBytes);
+    }
+    return buffers.map((buffer) => memory.bytes(buffer));
+  }
+
+  /** Throws what came of a read. */
+  raise(op: PageRead, result: AioResult, targetData: Int32Array): never {
+    const { memory, files } = this;
+    const block = op.block + op.done;
+    const path = files.readerOf(op.file).path;
+    const file = `file ${JSON.stringify(path)}`;
+    if (result.callbackId !== this.#readv) {
+      const count = Math.max(1, targetData[4]! / memory.pageBytes);
+      const what = `could not read blocks ${block}..${block + count - 1} in ${file}`;
+      throw systemError(result.errorData, what, {
+        syscall: "preadv",
+        path,
+        offset: block * memory.pageBytes,
+        length: count * memory.pageBytes,
+      });
+    }
+    if (result.errorData === 0) {
+      throw new Deno.errors.UnexpectedEof(
+        `could not read block ${block} in ${file}: ` +
+          `read only ${result.result} of ${memory.pageBytes} bytes`,
+      );
+    }
+    const count = targetData[4]! / memory.pageBytes;
+    const what = describeOutcome(unpackOutcome(result.errorData), block, count, file);
+    throw new Deno.errors.InvalidData(what);
+  }
+}

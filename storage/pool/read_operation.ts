@@ -1,0 +1,44 @@
+/**
+ * read_operation.ts: {@linkcode PageRead}, one read of blocks in a row, and what is done about
+ * pages that are not right.
+ *
+ * @module
+ */
+
+import { AioReturn, type WaitRef } from "../../core/mod.ts";
+
+/** What a read does about pages that are not right, as bits. */
+export const READ_FLAGS = {
+  /** It fills them with zeros, and warns. */
+  zeroOnError: 1,
+  /** It warns of wrong checksums, and takes the pages. */
+  ignoreChecksums: 4,
+} as const;
+
+/** One read of blocks in a row; made once and used again. */
+export class PageRead {
+  /** The file's number in the pool. */
+  file = 0;
+  /** The first block. */
+  block = 0;
+  /** How many blocks; a start may make it less. */
+  count = 0;
+  /** Where their buffers are. */
+  buffers: Int32Array = new Int32Array(1);
+  /** The place of the first one there. */
+  at = 0;
+  /** Bits of {@linkcode READ_FLAGS}. */
+  flags = 0;
+  /** How many of the blocks are there. */
+  done = 0;
+  /** The IO that is waited for, if any. */
+  readonly ref: WaitRef = { index: -1, generation: 0 };
+  /** What became of it, if it is this thread's. */
+  readonly ret: AioReturn = new AioReturn();
+  /** The word of the IO that was joined; 0: none. */
+  joined = 0;
+  /** Whether an own IO is under way, or over and not looked at. */
+  isIssued = false;
+  /** Whether the wait is to do the reading. */
+  isSynchronous = false;
+}

@@ -1,0 +1,317 @@
+/**
+ * pool_test.ts: pages of files in a pool: read, kept, changed, written back, given up.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Aio, AioFile, OpenPoolOptions, PagePool } from "../../../mod.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import { tempDir } from "../../support/temp.ts";
+
+const PAGE_BYTES = 4096;
+/** Blocks of the file. */
+const BLOCKS = 40;
+
+/** What a test gets. */
+interface Fixture {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  readonly path: string;
+  readonly pool: PagePool;
+  readonly warnings: string[];
+}
+
+/** Registers a test with a file whose blocks are filled with their numbers plus 1. */
+function testPool(
+  name: string,
+  fn: (fixture: Fixture, method: string) => Promise<void>,
+  options: Partial<OpenPoolOptions> = {},
+): void {
+  testEachMethod(name, async (method) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    const content = new Uint8Array(BLOCKS * PAGE_BYTES);
+    for (let block = 0; block < BLOCKS; block++) {
+      content.fill(block + 1, block * PAGE_BYTES, (block + 1) * PAGE_BYTES);
+    }
+    await Deno.writeFile(path, content);
+    const warnings: string[] = [];
+    await using aio = await openAio(method, { onWarning: (text) => warnings.push(text) });
+    await using file = await aio.openFile(path, { read: true, write: true });
+    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES, ...options });
+    await fn({ aio, file, path, pool, warnings }, method);
+    await pool.close();
+  });
+}
+
+/** Changes a page: all bytes become one. */
+async function change(pool: PagePool, file: AioFile, block: number, byte: number): Promise<void> {
+  using page = await pool.read(file, block);
+  using _lock = await page.lock("exclusive");
+  page.bytes.fill(byte);
+  page.markDirty();
+}
+
+/** The first and the last byte of a block, as the file has it. */
+async function onDisk(path: string, block: number): Promise<number[]> {
+  const bytes = await Deno.readFile(path);
+  return [bytes[block * PAGE_BYTES]!, bytes[(block + 1) * PAGE_BYTES - 1]!];
+}
+
+testPool("pool.read() gives the page of a block, more of them than the pool has", async (it) => {
+  for (let round = 0; round < 2; round++) {
+    for (let block = 0; block < BLOCKS; block++) {
+      using page = await it.pool.read(it.file, block);
+      assertEquals([page.block, page.bytes[0], page.bytes.at(-1)], [block, block + 1, block + 1]);
+    }
+  }
+  const { reads, evictions } = it.pool.stats();
+  assertEquals([reads, evictions], [2 * BLOCKS, 2 * BLOCKS - 16]);
+});
+
+testPool("pool.read() of a page that is there reads nothing", async (it) => {
+  for (let round = 0; round < 3; round++) {
+    for (let block = 0; block < 8; block++) (await it.pool.read(it.file, block)).release();
+  }
+  const { reads, hits } = it.pool.stats();
+  assertEquals([reads, hits], [8, 16]);
+});
+
+testPool("pool.read() of one block by many tasks at once reads it once", async (it) => {
+  const pages = await Promise.all(Array.from({ length: 20 }, () => it.pool.read(it.file, 3)));
+  for (const page of pages) {
+    assertEquals(page.bytes[0], 4);
+    page.release();
+  }
+  const { reads, hits, joined } = it.pool.stats();
+  assertEquals([reads, hits + joined], [1, 19]);
+});
+
+testPool("pool.readSync() gives the page of a block", async (it) => {
+  for (let block = 0; block < BLOCKS; block++) {
+    using page = it.pool.readSync(it.file, block);
+    assertEquals(page.bytes[0], block + 1);
+  }
+  await Promise.resolve();
+});
+
+testPool("pool.tryRead() gives a page only if it is there", async (it) => {
+  assertEquals(it.pool.tryRead(it.file, 5), null);
+  (await it.pool.read(it.file, 5)).release();
+  using page = it.pool.tryRead(it.file, 5);
+  assertEquals(page!.bytes[0], 6);
+});
+
+testPool("pool.read() behind the end of the file names the block", async (it) => {
+  const error = await assertRejects(
+    () => it.pool.read(it.file, BLOCKS),
+    Deno.errors.UnexpectedEof,
+  );
+  assertEquals(
+    error.message,
+    `could not read block ${BLOCKS} in file ${JSON.stringify(it.path)}: read only 0 of 4096 bytes`,
+  );
+  // Nothing is stuck, and nothing is pinned.
+  await assertRejects(() => it.pool.read(it.file, BLOCKS), Deno.errors.UnexpectedEof);
+  assertEquals(
+    it.pool.pages().filter(({ io, pinningBackends }) => io !== null || pinningBackends.length > 0),
+    [],
+  );
+});
+
+testPool("pool.read() of zeroOnError behind the end gives zeros, and warns", async (it) => {
+  using page = await it.pool.read(it.file, BLOCKS + 2, { mode: "zeroOnError" });
+  assert(page.bytes.every((byte) => byte === 0));
+  assertEquals(it.warnings.length, 1);
+  assert(it.warnings[0]!.includes("zeroing out page"), it.warnings[0]);
+});
+
+testPool("pool.read() with all pages pinned by this thread says so", async (it) => {
+  const pages = await Promise.all(
+    Array.from({ length: 16 }, (_, block) => it.pool.read(it.file, block)),
+  );
+  const error = await assertRejects(() => it.pool.read(it.file, 16), Deno.errors.Busy);
+  assertEquals(
+    error.message,
+    "Cannot read a page while all 16 pages of the pool are pinned by this thread: release some, " +
+      'or give openPool() more "pages"',
+  );
+  for (const page of pages) page.release();
+  (await it.pool.read(it.file, 16)).release();
+});
+
+testPool("pool.read() refuses what is no block", async (it) => {
+  for (const block of [-1, 0.5, NaN, 2 ** 31]) {
+    await assertRejects(() => it.pool.read(it.file, block), RangeError, "Cannot read block");
+  }
+});
+
+testPool("a page that was released cannot be used", async (it) => {
+  const page = await it.pool.read(it.file, 0);
+  page.release();
+  page.release();
+  assertThrows(() => page.bytes, Deno.errors.BadResource, "a page that was released");
+  await assertRejects(() => page.lock("shared"), Deno.errors.BadResource);
+});
+
+testPool("pool.flush() writes changed pages back, neighbours in one IO", async (it) => {
+  for (let block = 4; block < 10; block++) await change(it.pool, it.file, block, 100 + block);
+  assertEquals(await onDisk(it.path, 4), [5, 5]);
+  assertEquals(await it.pool.flush(it.file), 6);
+  for (let block = 4; block < 10; block++) {
+    assertEquals(await onDisk(it.path, block), [100 + block, 100 + block]);
+  }
+  const { writes, blocksWritten } = it.pool.stats();
+  assertEquals([writes, blocksWritten], [1, 6]);
+  assertEquals(await it.pool.flush(), 0);
+});
+
+testPool("pool.flushSync() writes changed pages back", async (it) => {
+  await change(it.pool, it.file, 7, 99);
+  assertEquals(it.pool.flushSync(it.file), 1);
+  assertEquals(await onDisk(it.path, 7), [99, 99]);
+});
+
+testPool("changed pages are written back when their places are needed", async (it) => {
+  for (let block = 0; block < BLOCKS; block++) await change(it.pool, it.file, block, 200 - block);
+  for (let block = 0; block < BLOCKS; block++) {
+    using page = await it.pool.read(it.file, block);
+    assertEquals(page.bytes[0], 200 - block);
+  }
+  assert(it.pool.stats().forcedWrites > 0);
+});
+
+testPool("file.close() writes the file's changed pages back, and forgets them", async (it) => {
+  await change(it.pool, it.file, 3, 77);
+  await it.file.close();
+  assertEquals(await onDisk(it.path, 3), [77, 77]);
+  assertEquals(it.pool.pages().filter(({ path }) => path !== null), []);
+  await assertRejects(() => it.pool.read(it.file, 3), Deno.errors.BadResource, "closed");
+});
+
+testPool("pool.close() writes changed pages back, and gives the memory back", async (it) => {
+  await change(it.pool, it.file, 3, 78);
+  await it.pool.close();
+  assertEquals(await onDisk(it.path, 3), [78, 78]);
+  await assertRejects(() => it.pool.read(it.file, 3), Deno.errors.BadResource, "closed");
+  const again = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+  assertEquals((await again.read(it.file, 3)).bytes[0], 78);
+});
+
+testPool("a file that is opened twice is one file", async (it) => {
+  await using other = await it.aio.openFile(it.path, { read: true });
+  await change(it.pool, it.file, 2, 55);
+  using page = await it.pool.read(other, 2);
+  assertEquals(page.bytes[0], 55);
+  assertEquals(it.pool.stats().reads, 1);
+});
+
+testPool("page.markDirty() wants the exclusive lock", async (it) => {
+  using page = await it.pool.read(it.file, 0);
+  assertThrows(() => page.markDirty(), Deno.errors.Busy, 'await page.lock("exclusive") first');
+  using _lock = page.lockSync("shared");
+  assertThrows(() => page.markDirty(), Deno.errors.Busy);
+});
+
+testPool("page.lock() has tasks of one thread wait for each other", async (it) => {
+  const steps: string[] = [];
+  const task = async (name: string, mode: "shared" | "exclusive") => {
+    using page = await it.pool.read(it.file, 0);
+    using _lock = await page.lock(mode);
+    steps.push(`${name} begins`);
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+    steps.push(`${name} ends`);
+  };
+  await Promise.all([task("a", "exclusive"), task("b", "exclusive"), task("c", "exclusive")]);
+  for (let i = 0; i < steps.length; i += 2) {
+    assertEquals(steps[i + 1], steps[i]!.replace("begins", "ends"));
+  }
+});
+
+testPool("page.tryLock() and page.lockSync() do not wait for a task of this thread", async (it) => {
+  using page = await it.pool.read(it.file, 0);
+  using lock = await page.lock("exclusive");
+  assertEquals([page.tryLock("shared"), page.tryLock("exclusive")], [null, null]);
+  assertThrows(() => page.lockSync("shared"), Deno.errors.Busy, "await lock() instead");
+  lock.release();
+  page.lockSync("shared").release();
+});
+
+testPool("pool.invalidate() forgets pages, changed ones too", async (it) => {
+  for (let block = 0; block < 6; block++) await change(it.pool, it.file, block, 250);
+  assertEquals(await it.pool.invalidate(it.file, 2), 1);
+  assertEquals((await it.pool.read(it.file, 2)).bytes[0], 3);
+  const error = await assertRejects(() => it.pool.invalidate(it.file), Deno.errors.Busy);
+  assert(error.message.includes("block 2"), error.message);
+});
+
+testPool("pool.extend() makes the file longer by zeros", async (it) => {
+  const more = await Promise.all([it.pool.extend(it.file, 3), it.pool.extend(it.file, 2)]);
+  const blocks = more.flat().map(({ block }) => block);
+  assertEquals(blocks.sort((a, b) => a - b), [40, 41, 42, 43, 44]);
+  for (const page of more.flat()) {
+    assert(page.bytes.every((byte) => byte === 0));
+    page.release();
+  }
+  assertEquals(await it.file.size(), 45 * PAGE_BYTES);
+});
+
+testPool("beforeWrite is called before a changed page is written", async (it) => {
+  const seen: number[][] = [];
+  const pool = await it.aio.openPool({
+    pages: 16,
+    pageSize: PAGE_BYTES,
+    beforeWrite: async (page) => {
+      seen.push([page.block, page.bytes[0]!, (await onDisk(it.path, page.block))[0]!]);
+    },
+  });
+  await change(pool, it.file, 9, 91);
+  await pool.flush();
+  assertEquals(seen, [[9, 91, 10]]);
+  await pool.close();
+});
+
+testPool("a write that fails leaves the page changed", async (it) => {
+  await change(it.pool, it.file, 1, 33);
+  it.aio.attachInjectionPoint(
+    "aio-process-completion-before-shared",
+    ({ operation }, result) => operation === "writev" ? -5 : result,
+  );
+  await assertRejects(() => it.pool.flush(), Error, "EIO");
+  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+  assertEquals(it.pool.pages().find(({ block }) => block === 1)?.isDirty, true);
+  assertEquals(await it.pool.flush(), 1);
+  assertEquals(await onDisk(it.path, 1), [33, 33]);
+});
+
+testPool("a read that fails names the block, and the next one reads it", async (it) => {
+  it.aio.attachInjectionPoint("aio-process-completion-before-shared", () => -5);
+  for (let i = 0; i < 2; i++) {
+    const error = await assertRejects(() => it.pool.read(it.file, 2), Error);
+    assert(error.message.startsWith("could not read blocks 2..2 in file "), error.message);
+    assertEquals((error as Error & { code: string }).code, "EIO");
+  }
+  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+  using page = await it.pool.read(it.file, 2);
+  assertEquals(page.bytes[0], 3);
+});
+
+testPool("a read that is cut short within the page is an error", async (it) => {
+  it.aio.attachInjectionPoint("aio-process-completion-before-shared", () => 17);
+  const error = await assertRejects(() => it.pool.read(it.file, 2), Deno.errors.UnexpectedEof);
+  assert(error.message.endsWith("read only 17 of 4096 bytes"), error.message);
+  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+});
+
+testEachMethod("aio.openPool() names the option where the arena is too small", async (method) => {
+  await using aio = await openAio(method);
+  const error = await assertRejects(() => aio.openPool({ pages: 1000 }), Deno.errors.Busy);
+  assert(error.message.includes('raise the option "arenaBytes", now 1048576'), error.message);
+  for (const pages of [0, 15, 1.5, 2 ** 24]) {
+    await assertRejects(() => aio.openPool({ pages }), RangeError);
+  }
+  for (const pageSize of [0, 256, 5000, 2 ** 17]) {
+    await assertRejects(() => aio.openPool({ pages: 16, pageSize }), RangeError);
+  }
+});
