@@ -230,7 +230,7 @@ testLayers(
     const { ret } = run(fixture, ["first", "free"]);
     assertEquals(
       trace.find((line) => line.startsWith("shared first")),
-      "shared first 10: warning 5 by 9",
+      `shared first 10: warning 5 by ${aio.callbackId("free")}`,
     );
     assertNotStrictEquals(ret.result, returned);
     assertEquals([ret.result.status, ret.result.result], ["warning", 511]);

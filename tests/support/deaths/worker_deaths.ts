@@ -45,6 +45,8 @@ class Deaths {
   ios = 0;
   wrong = 0;
   deaths = 0;
+  /** With which IO the next Worker dies. */
+  #diesAt: number;
   readonly #aio: Aio;
   readonly #file: AioFile;
   readonly #random: Prng;
@@ -55,6 +57,7 @@ class Deaths {
     this.#aio = aio;
     this.#file = file;
     this.#random = random;
+    this.#diesAt = 1 + random.below(2 * IOS_PER_DEATH);
   }
 
   /** One task has blocks of its own to write. */
@@ -73,7 +76,10 @@ class Deaths {
         if (!isSame(view, contentAt(SEED, offset, BLOCK_BYTES))) this.wrong++;
       }
       this.ios++;
-      if (this.#random.below(IOS_PER_DEATH) === 0) this.#kill();
+      if (this.ios < this.#diesAt) continue;
+      this.#kill();
+      // However the numbers fall, so many IOs are not without a death.
+      this.#diesAt += 1 + this.#random.below(2 * IOS_PER_DEATH);
     }
     this.#aio.free(view);
   }
