@@ -47,6 +47,7 @@ export { COUNTER } from "./io/counters.ts";
 export { FLAG_BITS, FUSE_BIT } from "./io/handle_flag.ts";
 export { checkEnd, checkOffset } from "./io/operation.ts";
 export { OPERATIONS } from "./io/operation_table.ts";
+export { FILE_TARGET } from "./io/target.ts";
 
 // Open files.
 export type { DirectMode } from "./files/direct_io.ts";

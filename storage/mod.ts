@@ -18,6 +18,7 @@ export type { LockMode } from "./pool/content_lock.ts";
 export type { AttachPoolOptions, OpenPoolOptions } from "./pool/open_pool.ts";
 export { Page, PageLock } from "./pool/page.ts";
 export type { PageRow } from "./pool/page_rows.ts";
-export { PagePool, type PageReadOptions, type PoolToken } from "./pool/pool.ts";
+export { type PageReadOptions, PagesRead } from "./pool/pages_read.ts";
+export { PagePool, type PoolToken } from "./pool/pool.ts";
 export type { PoolCounts } from "./pool/pool_side.ts";
 export type { DirectMode, OpenFileOptions } from "../core/inside.ts";

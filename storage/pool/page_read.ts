@@ -105,7 +105,7 @@ export class PageReads {
     op.isIssued = false;
     const { result, targetData } = op.ret;
     if (result.status === "error") this.#pool.raise(op, result, targetData);
-    if (result.status === "warning") aio.reportResult(result, targetData, "warning");
+    if (result.status === "warning") this.#pool.warn(op, result, targetData);
     op.done += this.#countValid(op);
     return hasWaited;
   }

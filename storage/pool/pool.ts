@@ -18,22 +18,17 @@ import { type AioFile, insideOf } from "../file/file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
+import {
+  operationOf,
+  type PageReadOptions,
+  type PagesRead,
+  startPages,
+  waitPages,
+} from "./pages_read.ts";
 import { type PageRow, rowsOf } from "./page_rows.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL } from "./pool_memory.ts";
 import type { PoolCounts } from "./pool_side.ts";
 import type { PoolThread } from "./pool_thread.ts";
-import { PageRead, READ_FLAGS } from "./read_operation.ts";
-
-/** How a page is read. */
-export interface PageReadOptions {
-  /**
-   * What is done about a page that its verifier refuses, or that is behind the end of the file.
-   * `"normal"` (default): an error. `"zeroOnError"`: it is filled with zeros, with a warning.
-   */
-  readonly mode?: "normal" | "zeroOnError" | undefined;
-  /** Whether a wrong checksum is only a warning. Default: false. */
-  readonly ignoreChecksums?: boolean | undefined;
-}
 
 /** Names a pool, for `aio.attachPool()` in any thread; can be posted to Workers. */
 export interface PoolToken {
@@ -142,7 +137,13 @@ export class PagePool implements AsyncDisposable {
       throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
     }
     const inside = insideOf(file);
-    inside.checkOpen("read");
+    inside.checkAccess("read", 0);
+    if (file.direct && this.pageSize % file.alignment.offset !== 0) {
+      throw new RangeError(
+        `Cannot read ${shown(file.path)} by pages of ${this.pageSize} bytes past the page cache: ` +
+          `give openPool() a "pageSize" that is a multiple of ${file.alignment.offset}`,
+      );
+    }
     const number = this.#host.awaited.files.numberOf(inside);
     if (!this.#users.has(inside)) this.#watch(inside);
     return number;
@@ -180,11 +181,7 @@ export class PagePool implements AsyncDisposable {
     } catch (error) {
       failure = { error };
     }
-    const { isLast, held } = pool.files.leave(number);
-    if (isLast) {
-      pool.victims.forgetFile(number);
-      pool.files.freePlace(number);
-    }
+    const held = pool.files.leave(number, () => pool.victims.forgetFile(number));
     for (const file of held) {
       if (pool.blocks) file.ending.closeSync();
       else yield* get(file.ending.close());
@@ -202,15 +199,8 @@ export class PagePool implements AsyncDisposable {
       return makePage(this.#host, buffer);
     }
     awaited.pins.unpin(buffer);
-    if ((state & BUFFER_STATE.torn) !== 0) this.#refuseTorn(number, block);
+    if ((state & BUFFER_STATE.torn) !== 0) throw awaited.tornError(number, block);
     return null;
-  }
-
-  #refuseTorn(number: number, block: number): never {
-    throw new Deno.errors.InvalidData(
-      `Cannot read block ${block} of ${shown(this.#host.awaited.files.pathOf(number))}: a thread ` +
-        "died while it changed it; invalidate() drops the change, repair() mends it",
-    );
   }
 
   *#readSteps(
@@ -219,13 +209,7 @@ export class PagePool implements AsyncDisposable {
     block: number,
     options: PageReadOptions | undefined,
   ): Steps<Page> {
-    const op = new PageRead();
-    op.file = number;
-    op.block = block;
-    op.count = 1;
-    op.buffers[0] = NO_BUFFER;
-    op.flags = (options?.mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
-      (options?.ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
+    const op = operationOf(number, block, 1, options);
     try {
       if (yield* pool.reads.start(op)) yield* pool.reads.wait(op);
     } catch (error) {
@@ -233,12 +217,53 @@ export class PagePool implements AsyncDisposable {
       throw error;
     }
     const buffer = op.buffers[0]!;
-    const state = Atomics.load(pool.memory.words, pool.memory.at(buffer) + BUFFER.state);
-    if ((state & BUFFER_STATE.torn) !== 0) {
+    if (pool.isTorn(buffer)) {
       pool.pins.unpin(buffer);
-      this.#refuseTorn(number, block);
+      throw pool.tornError(number, block);
     }
     return makePage(this.#host, buffer);
+  }
+
+  /**
+   * Begins to read blocks in a row, in one IO if none of them is there: PostgreSQL's
+   * StartReadBuffers. It may begin with fewer blocks than that: up to the first that is there, or
+   * that another read has begun with; call it again for the rest.
+   *
+   * @param file open for reading
+   * @param block the first
+   * @param count how many: 1 to `ioCombineLimit` of the Aio
+   * @param options what is done about pages that are not right
+   * @returns what is to be passed to {@linkcode waitRead}; its `count` says how many blocks it is
+   */
+  startRead(
+    file: AioFile,
+    block: number,
+    count: number,
+    options?: PageReadOptions,
+  ): Promise<PagesRead> {
+    return called(Promise.try(() => {
+      const number = this.#numberOf(file, block);
+      const most = this.#host.awaited.combineLimit;
+      if (!(Number.isInteger(count) && count >= 1 && count <= most)) {
+        throw new RangeError(
+          `Cannot read ${shown(count)} blocks at once: an integer from 1 to ${most}, the option ` +
+            '"ioCombineLimit"',
+        );
+      }
+      const op = operationOf(number, block, count, options);
+      return runSteps(startPages(this.#host, op));
+    }));
+  }
+
+  /**
+   * Waits for what {@linkcode startRead} has begun: PostgreSQL's WaitReadBuffers.
+   *
+   * @param read returned by it; once
+   * @returns the pages, pinned
+   * @throws as {@linkcode read}; nothing is pinned then
+   */
+  waitRead(read: PagesRead): Promise<Page[]> {
+    return called(Promise.try(() => runSteps(waitPages(read))));
   }
 
   /**
@@ -361,8 +386,18 @@ export class PagePool implements AsyncDisposable {
   /**
    * Leaves the pool: what changed of this thread's files is written back; the last to leave
    * gives the memory back. Calling it again does nothing.
+   *
+   * @throws {Deno.errors.Busy} while this thread has pages pinned
+   * @throws what the system says of pages that cannot be written back; the pool is left all the same
    */
   close(): Promise<void> {
+    const { pinned } = this.#host.awaited.pins;
+    if (this.#closed === null && pinned > 0) {
+      const error = new Deno.errors.Busy(
+        `Cannot close a pool of which this thread has ${pinned} pages pinned: release them first`,
+      );
+      return called(Promise.reject(error));
+    }
     this.#closed ??= this.#close();
     return called(this.#closed);
   }

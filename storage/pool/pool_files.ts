@@ -187,25 +187,19 @@ export class PoolFiles {
   /**
    * This thread no longer uses a file.
    *
-   * @returns whether it was the last: its pages are then to be forgotten, before the place is
-   *   given up by {@linkcode freePlace}
+   * @param forget forgets its pages, if no other thread uses it either: under the lock, as another
+   *   one could begin to
+   * @returns the openings that it was held open by
    */
-  leave(number: number): { isLast: boolean; held: readonly FileInside[] } {
+  leave(number: number, forget: () => void): readonly FileInside[] {
     const own = this.#own.get(number);
     this.#own.delete(number);
     const { memory } = this.#host;
     const at = memory.fileAt(number) + POOL_FILE.users;
-    const isLast = this.#host.locked(() => {
-      if (memory.words[at] === this.#bit) return true;
+    this.#host.locked(() => {
+      if (memory.words[at] === this.#bit) forget();
       Atomics.and(memory.words, at, ~this.#bit);
-      return false;
     });
-    return { isLast, held: own?.held ?? [] };
-  }
-
-  /** The pages of a file are forgotten: another one may have its number. */
-  freePlace(number: number): void {
-    const { memory } = this.#host;
-    Atomics.store(memory.words, memory.fileAt(number) + POOL_FILE.users, 0);
+    return own?.held ?? [];
   }
 }

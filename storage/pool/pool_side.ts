@@ -71,6 +71,8 @@ export interface PoolSide {
   startRead(handle: AioHandle, op: PageRead, count: number): void;
   /** Starts the IO that writes some blocks. */
   startWrite(handle: AioHandle, file: number, block: number, buffers: readonly number[]): void;
+  /** Tells what was done about pages of a read that were not right. */
+  warn(op: PageRead, result: AioResult, targetData: Int32Array): void;
   /** Throws what came of a read. */
   raise(op: PageRead, result: AioResult, targetData: Int32Array): never;
 }

@@ -8,8 +8,10 @@
 import {
   type Backend,
   type Control,
+  FILE_TARGET,
   get,
   type LayerHost,
+  shown,
   type Steps,
   systemError,
   wakeWord,
@@ -163,6 +165,14 @@ export class PoolThread implements PoolSide {
     return (Atomics.load(this.memory.words, stateAt) & BUFFER_STATE.torn) !== 0;
   }
 
+  /** Says that a block cannot be read for that. */
+  tornError(file: number, block: number): Error {
+    return new Deno.errors.InvalidData(
+      `Cannot read block ${block} of ${shown(this.files.pathOf(file))}: a thread died while it ` +
+        "changed it; invalidate() drops the change, repair() mends it",
+    );
+  }
+
   /** It is right again. */
   clearTorn(buffer: number): void {
     Atomics.and(this.memory.words, this.memory.at(buffer) + BUFFER.state, ~BUFFER_STATE.torn);
@@ -278,6 +288,18 @@ export class PoolThread implements PoolSide {
     return buffers.map((buffer) => memory.bytes(buffer));
   }
 
+  /** Tells what was done about pages of a read that were not right. */
+  warn(op: PageRead, result: AioResult, targetData: Int32Array): void {
+    this.backend.warn(this.#describe(op, result, targetData));
+  }
+
+  /** What was found in the pages of an IO, in words. */
+  #describe(op: PageRead, { errorData }: AioResult, targetData: Int32Array): string {
+    const count = targetData[FILE_TARGET.length]! / this.memory.pageBytes;
+    const file = `file ${JSON.stringify(this.files.readerOf(op.file).path)}`;
+    return describeOutcome(unpackOutcome(errorData), op.block + op.done, count, file);
+  }
+
   /** Throws what came of a read. */
   raise(op: PageRead, result: AioResult, targetData: Int32Array): never {
     const { memory, files } = this;
@@ -285,7 +307,7 @@ export class PoolThread implements PoolSide {
     const path = files.readerOf(op.file).path;
     const file = `file ${JSON.stringify(path)}`;
     if (result.callbackId !== this.#readv) {
-      const count = Math.max(1, targetData[4]! / memory.pageBytes);
+      const count = Math.max(1, targetData[FILE_TARGET.length]! / memory.pageBytes);
       const what = `could not read blocks ${block}..${block + count - 1} in ${file}`;
       throw systemError(result.errorData, what, {
         syscall: "preadv",
@@ -300,8 +322,6 @@ export class PoolThread implements PoolSide {
           `read only ${result.result} of ${memory.pageBytes} bytes`,
       );
     }
-    const count = targetData[4]! / memory.pageBytes;
-    const what = describeOutcome(unpackOutcome(result.errorData), block, count, file);
-    throw new Deno.errors.InvalidData(what);
+    throw new Deno.errors.InvalidData(this.#describe(op, result, targetData));
   }
 }

@@ -83,7 +83,8 @@ export class Victims {
     const { memory, pins, stats } = this.#pool;
     const hasBlock = Atomics.load(memory.words, memory.at(buffer) + BUFFER.file) !== 0;
     const stateAt = memory.at(buffer) + BUFFER.state;
-    if ((Atomics.load(memory.words, stateAt) & BUFFER_STATE.dirty) !== 0) {
+    // What has no block any more has nowhere to be written to.
+    if (hasBlock && (Atomics.load(memory.words, stateAt) & BUFFER_STATE.dirty) !== 0) {
       yield* this.#pool.writeVictims(buffer);
     }
     if (this.tryForget(buffer)) {
@@ -150,7 +151,8 @@ export class Victims {
     return this.#pool.locked(() => {
       const file = words[at + BUFFER.file]!;
       const state = Atomics.load(words, at + BUFFER.state);
-      const keeps = isForced ? 0 : BUFFER_STATE.dirty | BUFFER_STATE.torn;
+      const isLost = isForced || file === 0;
+      const keeps = isLost ? 0 : BUFFER_STATE.dirty | BUFFER_STATE.torn;
       if ((state & keeps) !== 0) return false;
       if (Atomics.load(words, at + BUFFER.io) !== 0) return false;
       Atomics.store(words, at + BUFFER.file, 0);
@@ -165,20 +167,21 @@ export class Victims {
     });
   }
 
-  /** Forgets all pages of a file that no other thread uses any more, changed or not. */
+  /**
+   * Forgets all pages of a file that no other thread uses any more, changed or not. The caller has
+   * the lock.
+   */
   forgetFile(file: number): void {
     const { memory } = this.#pool;
     const { words } = memory;
-    this.#pool.locked(() => {
-      for (let buffer = 0; buffer < memory.pages; buffer++) {
-        const at = memory.at(buffer);
-        if (Atomics.load(words, at + BUFFER.file) !== file + 1) continue;
-        Atomics.store(words, at + BUFFER.file, 0);
-        unlink(memory, buffer);
-        Atomics.store(words, at + BUFFER.state, 0);
-        words[at + BUFFER.usage] = 0;
-      }
-    });
+    for (let buffer = 0; buffer < memory.pages; buffer++) {
+      const at = memory.at(buffer);
+      if (Atomics.load(words, at + BUFFER.file) !== file + 1) continue;
+      Atomics.store(words, at + BUFFER.file, 0);
+      unlink(memory, buffer);
+      Atomics.store(words, at + BUFFER.state, 0);
+      words[at + BUFFER.usage] = 0;
+    }
   }
 
   /** All are pinned. */

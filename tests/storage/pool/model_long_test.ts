@@ -2,4 +2,4 @@
 
 import { testPoolModel } from "../../support/pool/pool_model_check.ts";
 
-testPoolModel(4, 25_000);
+testPoolModel(4, 16_000);

@@ -1,0 +1,116 @@
+/**
+ * pages_read.ts: {@linkcode PagesRead}, a read of several pages that is begun by one call and waited
+ * for by another.
+ *
+ * @module
+ */
+
+import { shown, type Steps } from "../../core/inside.ts";
+import { makePage, type Page, type PageHost } from "./page.ts";
+import { NO_BUFFER } from "./pool_memory.ts";
+import { PageRead, READ_FLAGS } from "./read_operation.ts";
+
+/** How a page is read. */
+export interface PageReadOptions {
+  /**
+   * What is done about a page that its verifier refuses, or that is behind the end of the file.
+   * `"normal"` (default): an error. `"zeroOnError"`: it is filled with zeros, with a warning.
+   */
+  readonly mode?: "normal" | "zeroOnError" | undefined;
+  /** Whether a wrong checksum is only a warning. Default: false. */
+  readonly ignoreChecksums?: boolean | undefined;
+}
+
+/** The operation that reads some blocks. */
+export function operationOf(
+  file: number,
+  block: number,
+  count: number,
+  options: PageReadOptions | undefined,
+): PageRead {
+  const op = new PageRead();
+  op.file = file;
+  op.block = block;
+  op.count = count;
+  op.buffers = new Int32Array(count).fill(NO_BUFFER);
+  op.flags = (options?.mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
+    (options?.ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
+  return op;
+}
+
+let makePagesRead: (host: PageHost, op: PageRead, isToWait: boolean) => PagesRead;
+let takeOperation: (read: PagesRead) => { readonly host: PageHost; readonly op: PageRead };
+
+/** Several pages whose reading has begun. From `pool.startRead()`. */
+export class PagesRead implements Disposable {
+  /** The first block. */
+  readonly block: number;
+  /** How many blocks it is. */
+  readonly count: number;
+  /** Whether an IO is waited for; false: the page was there. */
+  readonly isToWait: boolean;
+  readonly #host: PageHost;
+  #op: PageRead | null;
+
+  /** @ignore */
+  private constructor(host: PageHost, op: PageRead, isToWait: boolean) {
+    this.#host = host;
+    this.#op = op;
+    this.block = op.block;
+    this.count = op.count;
+    this.isToWait = isToWait;
+  }
+
+  static {
+    makePagesRead = (host, op, isToWait) => new PagesRead(host, op, isToWait);
+    takeOperation = (read) => {
+      const op = read.#op;
+      if (op === null) throw new TypeError(`Cannot wait for ${shown(read)} twice`);
+      read.#op = null;
+      return { host: read.#host, op };
+    };
+  }
+
+  /** Gives up: the pages are not pinned any more, and the IO ends by itself. */
+  [Symbol.dispose](): void {
+    const op = this.#op;
+    this.#op = null;
+    if (op !== null) unpinFrom(this.#host, op, 0);
+  }
+}
+
+function unpinFrom({ awaited }: PageHost, { buffers }: PageRead, from: number): void {
+  for (let i = from; i < buffers.length; i++) {
+    if (buffers[i] !== NO_BUFFER) awaited.pins.unpin(buffers[i]!);
+    buffers[i] = NO_BUFFER;
+  }
+}
+
+/** Begins a read. */
+export function* startPages(host: PageHost, op: PageRead): Steps<PagesRead> {
+  try {
+    const isToWait = yield* host.awaited.reads.start(op);
+    // Those that it could not begin with are another call's.
+    unpinFrom(host, op, op.count);
+    return makePagesRead(host, op, isToWait);
+  } catch (error) {
+    unpinFrom(host, op, 0);
+    throw error;
+  }
+}
+
+/** Waits for it. */
+export function* waitPages(read: PagesRead): Steps<Page[]> {
+  const { host, op } = takeOperation(read);
+  try {
+    if (read.isToWait) yield* host.awaited.reads.wait(op);
+    for (let i = 0; i < op.count; i++) {
+      if (!host.awaited.isTorn(op.buffers[i]!)) continue;
+      throw host.awaited.tornError(op.file, op.block + i);
+    }
+  } catch (error) {
+    unpinFrom(host, op, 0);
+    throw error;
+  }
+  return Array.from({ length: op.count }, (_, i) => makePage(host, op.buffers[i]!));
+}
