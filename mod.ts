@@ -33,6 +33,8 @@ export type {
   PageReadOptions,
   PageRow,
   PoolCounts,
+  PoolStreamOptions,
+  PoolStreamPage,
   PoolToken,
   ReadOptions,
   ReadStream,

@@ -14,6 +14,7 @@ export {
   EAGAIN,
   EINTR,
   EOPNOTSUPP,
+  fromWords,
   isAligned,
   PAGE_SIZE_BYTES,
   RWF_DONTCACHE,

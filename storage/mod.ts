@@ -20,5 +20,7 @@ export { Page, PageLock } from "./pool/page.ts";
 export type { PageRow } from "./pool/page_rows.ts";
 export { type PageReadOptions, PagesRead } from "./pool/pages_read.ts";
 export { PagePool, type PoolToken } from "./pool/pool.ts";
+export { PoolStreamPage } from "./pool/pool_pages.ts";
 export type { PoolCounts } from "./pool/pool_side.ts";
+export type { PoolStreamOptions } from "./pool/pool_stream.ts";
 export type { DirectMode, OpenFileOptions } from "../core/inside.ts";

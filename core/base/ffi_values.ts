@@ -7,4 +7,4 @@
 
 export { EAGAIN, EINTR, EOPNOTSUPP } from "../../ffi/errno.ts";
 export { PAGE_SIZE_BYTES, RWF_DONTCACHE, RWF_DSYNC, TRANSFER_BYTES_MAX } from "../../ffi/layout.ts";
-export { alignUp, highWord, isAligned, lowWord } from "../../ffi/memory.ts";
+export { alignUp, fromWords, highWord, isAligned, lowWord } from "../../ffi/memory.ts";

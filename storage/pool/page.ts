@@ -11,9 +11,10 @@ import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
 /** Makes the object of a pin. */
-export let makePage: (pool: PageHost, buffer: number) => Page;
-/** The buffer of a page that is pinned; -1 of one that was released. */
-export let bufferOf: (page: Page) => number;
+export let makePage: (pool: PageHost, buffer: number, isLent?: boolean) => Page;
+
+/** A page that its pool's stream had pinned, and has no more. */
+export let endPage: (page: Page) => void;
 
 /** What a page needs of its pool: the pool's thread, in both ways to wait. */
 export interface PageHost {
@@ -31,16 +32,21 @@ export class Page implements Disposable {
   /** How often this page has its lock. */
   #locks = 0;
   #isExclusive = false;
+  /** Whether the pin is a stream's, which ends it. */
+  readonly #isLent: boolean;
 
   /** @ignore */
-  private constructor(host: PageHost, buffer: number) {
+  private constructor(host: PageHost, buffer: number, isLent: boolean) {
     this.#host = host;
     this.#buffer = buffer;
+    this.#isLent = isLent;
   }
 
   static {
-    makePage = (host, buffer) => new Page(host, buffer);
-    bufferOf = (page) => page.#buffer;
+    makePage = (host, buffer, isLent = false) => new Page(host, buffer, isLent);
+    endPage = (page) => {
+      page.#buffer = -1;
+    };
   }
 
   /**
@@ -112,10 +118,11 @@ export class Page implements Disposable {
   #locked(mode: LockMode): PageLock {
     this.#locks++;
     if (mode === "exclusive") this.#isExclusive = true;
+    const buffer = this.#buffer;
     return makeLock(() => {
       this.#locks--;
       if (mode === "exclusive") this.#isExclusive = false;
-      this.#host.awaited.locks.unlock(this.#buffer, mode);
+      this.#host.awaited.locks.unlock(buffer, mode);
     });
   }
 
@@ -136,13 +143,14 @@ export class Page implements Disposable {
   }
 
   /**
-   * Ends the pin. Calling it again does nothing.
+   * Ends the pin. Calling it again does nothing, nor does it for a page of a stream, which has it
+   * pinned until its next call.
    *
    * @throws {Deno.errors.Busy} while it is locked
    */
   release(): void {
     const buffer = this.#buffer;
-    if (buffer < 0) return;
+    if (buffer < 0 || this.#isLent) return;
     if (this.#locks > 0) {
       throw new Deno.errors.Busy("Cannot release a page that is locked: release the lock first");
     }

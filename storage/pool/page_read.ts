@@ -42,7 +42,11 @@ export class PageReads {
     for (; pinned < op.count; pinned++) {
       const at = op.at + pinned;
       if (op.buffers[at] === NO_BUFFER) {
-        const buffer = yield* this.#pool.pinBlock(op.file, op.block + pinned, pinned > 0);
+        const buffer = yield* this.#pool.pinBlock(
+          op.file,
+          op.block + pinned * op.direction,
+          pinned > 0,
+        );
         // Without waiting for anybody there is none: that many are enough.
         if (buffer === NO_BUFFER) break;
         op.buffers[at] = buffer;

@@ -1,6 +1,6 @@
 /**
- * pages_read.ts: {@linkcode PagesRead}, a read of several pages that is begun by one call and waited
- * for by another.
+ * pages_read.ts: {@linkcode PagesRead}, a read of several pages that one call begins and another
+ * waits for.
  *
  * @module
  */
@@ -33,9 +33,14 @@ export function operationOf(
   op.block = block;
   op.count = count;
   op.buffers = new Int32Array(count).fill(NO_BUFFER);
-  op.flags = (options?.mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
-    (options?.ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
+  op.flags = flagsOfRead(options ?? {});
   return op;
+}
+
+/** What is done about pages that are not right, as bits. */
+export function flagsOfRead({ mode, ignoreChecksums }: PageReadOptions): number {
+  return (mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
+    (ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
 }
 
 let makePagesRead: (host: PageHost, op: PageRead, isToWait: boolean) => PagesRead;

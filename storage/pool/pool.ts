@@ -28,6 +28,9 @@ import {
 import { type PageRow, rowsOf } from "./page_rows.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL } from "./pool_memory.ts";
 import type { PoolCounts } from "./pool_side.ts";
+import type { ReadStream } from "../stream/read_stream.ts";
+import type { PoolStreamPage } from "./pool_pages.ts";
+import { poolStream, type PoolStreamOptions } from "./pool_stream.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
 /** Names a pool, for `aio.attachPool()` in any thread; can be posted to Workers. */
@@ -267,6 +270,24 @@ export class PagePool implements AsyncDisposable {
   }
 
   /**
+   * Reads a file page by page, ahead of their use, as `file.readStream()` does, but through the
+   * pool: what is there is not read again, and what was read stays.
+   *
+   * @param file open for reading
+   * @param options which blocks, and how; what is done about pages that are not right
+   * @throws as {@linkcode AioFile.readStream}
+   */
+  readStream<T = undefined>(
+    file: AioFile,
+    options: PoolStreamOptions<T> = {},
+  ): ReadStream<PoolStreamPage<T>> {
+    return calling(PagePool.prototype.readStream, () => {
+      const number = this.#numberOf(file, 0);
+      return poolStream(this.#host, insideOf(file), number, options);
+    });
+  }
+
+  /**
    * Writes back all changed pages, or those of one file. That makes nothing durable: `file.sync()`
    * does.
    *
@@ -388,7 +409,7 @@ export class PagePool implements AsyncDisposable {
    * gives the memory back. Calling it again does nothing.
    *
    * @throws {Deno.errors.Busy} while this thread has pages pinned
-   * @throws what the system says of pages that cannot be written back; the pool is left all the same
+   * @throws what the system says of pages that it cannot write back; the pool is left all the same
    */
   close(): Promise<void> {
     const { pinned } = this.#host.awaited.pins;
@@ -413,6 +434,7 @@ export class PagePool implements AsyncDisposable {
     for (const number of awaited.files.numbers) {
       await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
     }
+    await runSteps(awaited.settle());
     const { words } = awaited.memory;
     Atomics.and(words, POOL.users, ~(1 << awaited.backendId));
     this.#host.onClosed();

@@ -9,6 +9,7 @@ import {
   type Backend,
   type Control,
   FILE_TARGET,
+  fromWords,
   get,
   type LayerHost,
   shown,
@@ -18,7 +19,7 @@ import {
 } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
-import { tryRefer } from "./buffer_io.ts";
+import { handleIn, tryRefer } from "./buffer_io.ts";
 import type { PoolCalls } from "./calls.ts";
 import { ContentLocks } from "./content_lock.ts";
 import { type AttachOpening, PoolFiles } from "./pool_files.ts";
@@ -233,6 +234,16 @@ export class PoolThread implements PoolSide {
     yield* get(calls.changed(word, seen));
   }
 
+  /** Waits until no IO of this thread has a buffer: some may have been given up. */
+  *settle(): Steps<void> {
+    const { words } = this.memory;
+    for (let buffer = 0; buffer < this.memory.pages; buffer++) {
+      const io = Atomics.load(words, this.memory.at(buffer) + BUFFER.io);
+      const owner = Math.floor(handleIn(io) / this.control.handlesPerBackend);
+      if (io !== 0 && owner === this.backendId) yield* this.waitForIo(buffer);
+    }
+  }
+
   /** Writes a victim back, and others with it. */
   writeVictims(buffer: number): Steps<void> {
     this.stats.forcedWrites++;
@@ -242,8 +253,10 @@ export class PoolThread implements PoolSide {
   /** Starts the IO that reads some blocks. */
   startRead(handle: AioHandle, op: PageRead, count: number): void {
     const first = op.at + op.done;
-    const buffers = op.buffers.subarray(first, first + count);
-    const block = op.block + op.done;
+    const buffers = Array.from(op.buffers.subarray(first, first + count));
+    const isUpward = op.direction === 1;
+    if (!isUpward) buffers.reverse();
+    const block = isUpward ? op.block + op.done : op.block - op.done - count + 1;
     handle.registerCallbacks(this.#readv, op.flags);
     this.#start("read", this.files.readerOf(op.file), handle, block, buffers);
   }
@@ -266,12 +279,11 @@ export class PoolThread implements PoolSide {
     file: FileInside,
     handle: AioHandle,
     block: number,
-    buffers: ArrayLike<number>,
+    buffers: readonly number[],
   ): void {
     const { memory } = this;
-    const list = Array.from(buffers);
-    handle.setHandleData(list.map((buffer) => datumOf(memory, buffer)));
-    handle.setIovec(this.#viewsOf(list));
+    handle.setHandleData(buffers.map((buffer) => datumOf(memory, buffer)));
+    handle.setIovec(this.#viewsOf(buffers));
     const options = this.blocks ? undefined : END_OF_TURN;
     file.start(direction, handle, block * memory.pageBytes, options);
   }
@@ -297,13 +309,20 @@ export class PoolThread implements PoolSide {
   #describe(op: PageRead, { errorData }: AioResult, targetData: Int32Array): string {
     const count = targetData[FILE_TARGET.length]! / this.memory.pageBytes;
     const file = `file ${JSON.stringify(this.files.readerOf(op.file).path)}`;
-    return describeOutcome(unpackOutcome(errorData), op.block + op.done, count, file);
+    const block = this.#blockIn(targetData);
+    return describeOutcome(unpackOutcome(errorData), block, count, file);
+  }
+
+  /** The first block of an IO. */
+  #blockIn(targetData: Int32Array): number {
+    const low = targetData[FILE_TARGET.offsetLow]!;
+    return fromWords(low, targetData[FILE_TARGET.offsetHigh]!) / this.memory.pageBytes;
   }
 
   /** Throws what came of a read. */
   raise(op: PageRead, result: AioResult, targetData: Int32Array): never {
     const { memory, files } = this;
-    const block = op.block + op.done;
+    const block = this.#blockIn(targetData);
     const path = files.readerOf(op.file).path;
     const file = `file ${JSON.stringify(path)}`;
     if (result.callbackId !== this.#readv) {

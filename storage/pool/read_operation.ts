@@ -21,6 +21,8 @@ export class PageRead {
   file = 0;
   /** The first block. */
   block = 0;
+  /** 1: the others follow upward; -1: downward. */
+  direction: 1 | -1 = 1;
   /** How many blocks; a start may make it less. */
   count = 0;
   /** Where their buffers are. */

@@ -1,6 +1,6 @@
 /**
- * start_read_test.ts: `pool.startRead()` and `pool.waitRead()`, as PostgreSQL's StartReadBuffers and
- * WaitReadBuffers: one IO for blocks in a row, as far as none of them is there.
+ * start_read_test.ts: `pool.startRead()` and `pool.waitRead()`, as PostgreSQL's `StartReadBuffers`
+ * and `WaitReadBuffers`: one IO for blocks in a row, as far as none of them is there.
  *
  * @module
  */
