@@ -58,7 +58,7 @@ import {
   type OpenPoolOptions,
   type PoolOpener,
 } from "./pool/open_pool.ts";
-import type { PagePool, PoolToken } from "./pool/pool.ts";
+import { endPool, type PagePool, type PoolToken } from "./pool/pool.ts";
 
 /** Makes the Aio of a thread that has opened or attached to one. */
 export let aioOf: (opened: OpenedBackend) => Aio;
@@ -430,13 +430,29 @@ export class Aio extends AioCore {
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
   override close(options?: CloseOptions): Promise<void> {
+    if (this.#pools.size > 0) return called(this.#leavePools(options), options?.signal);
+    return this.#closeRest(options);
+  }
+
+  #closeRest(options: CloseOptions | undefined): Promise<void> {
     return closeWithFiles(this, options, (...end) => this.#closeFiles(...end));
+  }
+
+  /** What is changed in pools is written back first, which is IO as any other. */
+  async #leavePools(options: CloseOptions | undefined): Promise<void> {
+    const ends = await Promise.allSettled([...this.#pools].map(endPool));
+    const failures = ends.flatMap((end) => end.status === "rejected" ? [end.reason] : []);
+    this.#pools.clear();
+    await this.#closeRest(options).catch((error) => failures.push(error));
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) {
+      throw new AggregateError(failures, "aio.close() failed in several ways");
+    }
   }
 
   async #closeFiles(failures: Failures, patience: Patience): Promise<void> {
     this.#transfers.space.refuseAll(new Deno.errors.BadResource("Cannot go on: aio is closed"));
     while (this.#openings.size > 0) await Promise.allSettled(this.#openings);
-    for (const pool of this.#pools) await failures.attempt(() => pool.close());
     await undefined; // A file whose close() follows in the same turn is not forgotten.
     const files = [...this.#files];
     const forgotten = files.filter((file) => !file.isClosed);

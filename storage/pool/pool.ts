@@ -56,6 +56,8 @@ export interface PoolHost extends PageHost {
 
 /** Makes the pool's door. */
 export let makePool: (host: PoolHost) => PagePool;
+/** Leaves a pool at the end of its Aio, whatever is pinned, of which it warns. */
+export let endPool: (pool: PagePool) => Promise<void>;
 
 /**
  * Pages of files in shared memory: read once, used by all threads, changed under locks, written
@@ -69,6 +71,8 @@ export class PagePool implements AsyncDisposable {
   readonly #host: PoolHost;
   readonly #users = new Map<FileInside, FileUser>();
   #closed: Promise<void> | null = null;
+  #lastFile: AioFile | null = null;
+  #lastNumber = -1;
 
   /** @ignore */
   private constructor(host: PoolHost) {
@@ -79,6 +83,13 @@ export class PagePool implements AsyncDisposable {
 
   static {
     makePool = (host) => new PagePool(host);
+    endPool = (pool) => {
+      const { pins: { pinned }, backend } = pool.#host.awaited;
+      if (pool.#closed === null && pinned > 0) {
+        backend.warn(`aio.close() has left a pool of which this thread had ${pinned} pages pinned`);
+      }
+      return pool.#closed ??= pool.#close();
+    };
   }
 
   /** Names this pool, for `aio.attachPool()` in any thread; can be posted to Workers. */
@@ -115,15 +126,24 @@ export class PagePool implements AsyncDisposable {
   }
 
   async #readAwaited(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
-    const number = this.#numberOf(file, block);
-    return this.#hit(number, block) ??
-      await runSteps(this.#readSteps(this.#host.awaited, number, block, options));
+    const number = this.#knownNumberOf(file, block);
+    const page = this.#hit(number, block);
+    if (page === null) {
+      return await runSteps(this.#readSteps(this.#host.awaited, number, block, options));
+    }
+    // Tasks that await what is there would never let a timer in.
+    const { turn } = this.#host.awaited.backend;
+    turn.spendCompleted(0);
+    if (turn.isOver()) {
+      await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
+    }
+    return page;
   }
 
   /** As {@linkcode read}, blocking the thread. */
   readSync(file: AioFile, block: number, options?: PageReadOptions): Page {
     return calling(PagePool.prototype.readSync, () => {
-      const number = this.#numberOf(file, block);
+      const number = this.#knownNumberOf(file, block);
       return this.#hit(number, block) ??
         runStepsSync(this.#readSteps(this.#host.blocking, number, block, options));
     });
@@ -131,7 +151,13 @@ export class PagePool implements AsyncDisposable {
 
   /** The page of a block if it is there now, pinned; null if it would have to be read. */
   tryRead(file: AioFile, block: number): Page | null {
-    return this.#hit(this.#numberOf(file, block), block);
+    return this.#hit(this.#knownNumberOf(file, block), block);
+  }
+
+  /** Nearly always it is the file of the last call. */
+  #knownNumberOf(file: AioFile, block: number): number {
+    const isKnown = file === this.#lastFile && (block | 0) === block && block >= 0;
+    return isKnown ? this.#lastNumber : this.#numberOf(file, block);
   }
 
   #numberOf(file: AioFile, block: number): number {
@@ -149,6 +175,8 @@ export class PagePool implements AsyncDisposable {
     }
     const number = this.#host.awaited.files.numberOf(inside);
     if (!this.#users.has(inside)) this.#watch(inside);
+    this.#lastFile = file;
+    this.#lastNumber = number;
     return number;
   }
 
@@ -168,6 +196,7 @@ export class PagePool implements AsyncDisposable {
     pool: PoolThread,
     run: (steps: Steps<void>) => unknown,
   ): Promise<void> {
+    this.#lastFile = null;
     const user = this.#users.get(file)!;
     this.#users.delete(file);
     file.ending.users.delete(user);
@@ -424,6 +453,7 @@ export class PagePool implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#lastFile = null;
     const { awaited } = this.#host;
     for (const [file, user] of this.#users) {
       file.ending.users.delete(user);

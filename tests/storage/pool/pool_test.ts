@@ -96,6 +96,17 @@ testPool("pool.readSync() gives the page of a block", async (it) => {
   await Promise.resolve();
 });
 
+testPool("tasks that await pages that are there let timers in", async (it) => {
+  const timer = Promise.withResolvers<void>();
+  let isOver = false;
+  setTimeout(() => {
+    isOver = true;
+    timer.resolve();
+  });
+  while (!isOver) (await it.pool.read(it.file, 0)).release();
+  await timer.promise;
+});
+
 testPool("pool.tryRead() gives a page only if it is there", async (it) => {
   assertEquals(it.pool.tryRead(it.file, 5), null);
   (await it.pool.read(it.file, 5)).release();
@@ -196,8 +207,38 @@ testPool("pool.close() writes changed pages back, and gives the memory back", as
   assertEquals(await onDisk(it.path, 3), [78, 78]);
   await assertRejects(() => it.pool.read(it.file, 3), Deno.errors.BadResource, "closed");
   const again = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
-  assertEquals((await again.read(it.file, 3)).bytes[0], 78);
+  using page = await again.read(it.file, 3);
+  assertEquals(page.bytes[0], 78);
 });
+
+testPool("pool.close() refuses while a page is pinned", async (it) => {
+  const page = await it.pool.read(it.file, 3);
+  const error = await assertRejects(() => it.pool.close(), Deno.errors.Busy);
+  assertEquals(
+    error.message,
+    "Cannot close a pool of which this thread has 1 pages pinned: release them first",
+  );
+  page.release();
+});
+
+testEachMethod(
+  "aio.close() leaves pools, warns of pages that are pinned, and writes",
+  async (method) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    await Deno.writeFile(path, new Uint8Array(PAGE_BYTES));
+    const warnings: string[] = [];
+    const aio = await openAio(method, { onWarning: (text) => warnings.push(text) });
+    const file = await aio.openFile(path, { read: true, write: true });
+    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+    await change(pool, file, 0, 9);
+    await pool.read(file, 0);
+    await aio.close();
+    const left = "aio.close() has left a pool of which this thread had 1 pages pinned";
+    assertEquals(warnings.filter((text) => text === left).length, 1);
+    assertEquals(await onDisk(path, 0), [9, 9]);
+  },
+);
 
 testPool("a file that is opened twice is one file", async (it) => {
   await using other = await it.aio.openFile(it.path, { read: true });
@@ -241,7 +282,8 @@ testPool("page.tryLock() and page.lockSync() do not wait for a task of this thre
 testPool("pool.invalidate() forgets pages, changed ones too", async (it) => {
   for (let block = 0; block < 6; block++) await change(it.pool, it.file, block, 250);
   assertEquals(await it.pool.invalidate(it.file, 2), 1);
-  assertEquals((await it.pool.read(it.file, 2)).bytes[0], 3);
+  using page = await it.pool.read(it.file, 2);
+  assertEquals(page.bytes[0], 3);
   const error = await assertRejects(() => it.pool.invalidate(it.file), Deno.errors.Busy);
   assert(error.message.includes("block 2"), error.message);
 });
