@@ -96,7 +96,8 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   assertEquals(deaths.faults, [], describeSeed(seed));
   const { load, longestWaitMs, counts, mailbox } = deaths;
   assertEquals([load.wrong, fixture.messages()], [0, []], describeSeed(seed));
-  assert(load.done > count && load.foreign > count, "The main thread took no part");
+  // How much that is is the system's business: on a busy machine the others may be faster.
+  assert(load.done > 0 && load.foreign > 0, "The main thread took no part");
   for (const { way, holding } of fates) {
     assert(counts.has(`${way} ${holding}`), `${way} ${holding}`);
   }

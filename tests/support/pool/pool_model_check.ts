@@ -42,14 +42,8 @@ export function testPoolModel(threads: number, steps: number): void {
 /** Registers a test that the model finds a rule that is broken. */
 export function testPoolModelCanary(sabotage: Sabotage, what: string): void {
   Deno.test(`sync: canary: a pool's model finds ${what}`, async () => {
-    const plan = {
-      method: "sync",
-      seed: 1,
-      threads: 2,
-      steps: 2000,
-      tasks: 2,
-      dies: false,
-    } as const;
-    await assertRejects(() => runPoolModel({ ...plan, blocks: false, sabotage }), Error);
+    const plan = { method: "sync", seed: 1, threads: 2, steps: 3000, tasks: 4 } as const;
+    const run = () => runPoolModel({ ...plan, dies: false, blocks: false, sabotage });
+    await assertRejects(run, Error);
   });
 }

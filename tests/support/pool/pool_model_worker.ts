@@ -9,6 +9,7 @@
 import { Aio, type AioFile, type Page, type PageLock, type PagePool } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { METHODS } from "../../../methods/registry.ts";
+import { Pins } from "../../../storage/pool/pins.ts";
 import { BUFFER, BUFFER_STATE, PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { Prng } from "../prng.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
@@ -70,7 +71,6 @@ class ModelThread {
       const page = blocks
         ? this.#pool.readSync(this.#file, block)
         : await this.#pool.read(this.#file, block);
-      if (this.#ask.sabotage === "lostPin") this.#losePin(page);
       return page;
     } catch (error) {
       if (!(error instanceof Deno.errors.InvalidData)) throw error;
@@ -135,10 +135,6 @@ class ModelThread {
     for (;;) Atomics.wait(never, 0, 0, 1);
   }
 
-  #losePin(page: Page): void {
-    this.#takeBitAway(page, BUFFER.pins, 1 << this.#aio.backendId);
-  }
-
   /** Takes bits out of a word of a page's descriptor. */
   #takeBitAway(page: Page, word: number, bits: number): void {
     const { arena } = backendOf(this.#aio);
@@ -148,8 +144,26 @@ class ModelThread {
   }
 }
 
+/** Has some pins of this thread end as soon as they are made. */
+function losePins(prng: Prng): void {
+  const { tryPin, unpin } = Pins.prototype;
+  const lost = new Set<number>();
+  Pins.prototype.tryPin = function (buffer, file, block) {
+    const isPinned = tryPin.call(this, buffer, file, block);
+    if (isPinned && this.countOf(buffer) === 1 && prng.chance(1, 4)) {
+      lost.add(buffer);
+      unpin.call(this, buffer);
+    }
+    return isPinned;
+  };
+  Pins.prototype.unpin = function (buffer) {
+    if (!lost.delete(buffer)) unpin.call(this, buffer);
+  };
+}
+
 self.onmessage = async ({ data }: MessageEvent<PoolModelAsk>) => {
   try {
+    if (data.sabotage === "lostPin") losePins(new Prng(data.seed));
     const aio = await Aio.attach(data.token, {}, [...METHODS_FOR_TESTS, ...METHODS]);
     await new ModelThread(data, aio).run();
     answer("done");
