@@ -11,6 +11,7 @@ import {
   FILE_TARGET,
   fromWords,
   get,
+  HANDLE,
   type LayerHost,
   shown,
   type Steps,
@@ -19,14 +20,14 @@ import {
 } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
-import { handleIn, tryRefer } from "./buffer_io.ts";
+import { tryRefer } from "./buffer_io.ts";
 import type { PoolCalls } from "./calls.ts";
 import { ContentLocks } from "./content_lock.ts";
 import { type AttachOpening, PoolFiles } from "./pool_files.ts";
 import { PageReads } from "./page_read.ts";
 import { PageWrites } from "./page_write.ts";
 import { Pins } from "./pins.ts";
-import { datumOf } from "./pool_callbacks.ts";
+import { datumOf, isOfPool } from "./pool_callbacks.ts";
 import { BUFFER, BUFFER_STATE, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
@@ -234,13 +235,23 @@ export class PoolThread implements PoolSide {
     yield* get(calls.changed(word, seen));
   }
 
-  /** Waits until no IO of this thread has a buffer: some may have been given up. */
+  /**
+   * Waits for all IO of this thread on the pool's memory, some of which may have been given up: the
+   * IO is at the memory until its handle is done, and not only as long as its word is in a buffer.
+   */
   *settle(): Steps<void> {
-    const { words } = this.memory;
-    for (let buffer = 0; buffer < this.memory.pages; buffer++) {
-      const io = Atomics.load(words, this.memory.at(buffer) + BUFFER.io);
-      const owner = Math.floor(handleIn(io) / this.control.handlesPerBackend);
-      if (io !== 0 && owner === this.backendId) yield* this.waitForIo(buffer);
+    const { words, handlesPerBackend } = this.control;
+    const first = this.backendId * handlesPerBackend;
+    const ref = { index: -1, generation: 0 };
+    for (let index = first; index < first + handlesPerBackend; index++) {
+      if (!isOfPool(this.control, index, this.memory)) continue;
+      const base = this.control.handleAt(index);
+      ref.index = index;
+      ref.generation = fromWords(
+        words[base + HANDLE.generationLow]!,
+        words[base + HANDLE.generationHigh]!,
+      );
+      if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));
     }
   }
 
