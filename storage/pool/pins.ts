@@ -50,9 +50,9 @@ export class Pins {
     const words = this.#words;
     const count = this.#counts[buffer]!;
     if (count === 0) Atomics.or(words, at + BUFFER.pins, this.#bit);
-    // The block is only right if the file is: it is written before it.
+    // The block is only right if the file is: it is written before it, and so needs no barrier.
     const isRight = Atomics.load(words, at + BUFFER.file) === file + 1 &&
-      Atomics.load(words, at + BUFFER.block) === block;
+      words[at + BUFFER.block] === block;
     if (isRight) {
       if (count === 0) this.pinned++;
       this.#counts[buffer] = count + 1;
@@ -96,7 +96,8 @@ export class Pins {
     if (Atomics.load(words, at + BUFFER.waiters) !== 0) {
       tellWaiters(this.#bells, changeOf(this.#memory, buffer));
     }
-    if (others !== 0 || Atomics.load(words, POOL.unpinnedWaiters) === 0) return;
+    // The load before this one was atomic, so that this one comes behind the change as well.
+    if (others !== 0 || words[POOL.unpinnedWaiters] === 0) return;
     tellWaiters(this.#bells, unpinnedOf(this.#memory));
   }
 }
