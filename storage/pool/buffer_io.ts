@@ -2,8 +2,8 @@
  * buffer_io.ts: the word of a buffer that names the IO which has it: the number of its handle, the
  * low bits of that handle's generation, and whether it writes.
  *
- * An IO owns its buffers by that word, and borrows nobody's pin: such a buffer is never a victim,
- * and one that is being written cannot be locked exclusively. The word is set with the handle in
+ * That word makes the buffer the IO's, which needs no pin: no thread takes it for a victim, and
+ * while the IO writes it, no thread gets its exclusive lock. The word is set with the handle in
  * hand, so that whoever finds it can wait for that IO, and taken away as the last thing that the
  * IO's callback does with the buffer. So a callback that runs once more, as a completer died
  * half-way, leaves buffers alone that it was done with.
@@ -11,9 +11,10 @@
  * @module
  */
 
-import { type Control, HANDLE } from "../../core/inside.ts";
+import { type Control, fromWords, HANDLE, type LayerHost } from "../../core/inside.ts";
 import type { WaitRef } from "../../core/mod.ts";
 import { BUFFER, BUFFER_STATE, type PoolMemory } from "./pool_memory.ts";
+import { tellChange } from "./wait_words.ts";
 
 const GENERATION_BITS = 15;
 const GENERATION_MASK = (1 << GENERATION_BITS) - 1;
@@ -86,6 +87,12 @@ export function tryRefer(
   if (Atomics.load(memory.words, memory.at(buffer) + BUFFER.io) !== word) return false;
   if ((low & GENERATION_MASK) !== (word >>> INDEX_BITS & GENERATION_MASK)) return false;
   into.index = handleIn(word);
-  into.generation = high * 2 ** 32 + (low >>> 0);
+  into.generation = fromWords(low, high);
   return true;
+}
+
+/** Takes the word of its IO away from a buffer, and wakes whoever waits for that. */
+export function endIo(bells: LayerHost["bells"], memory: PoolMemory, buffer: number): void {
+  Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, 0);
+  tellChange(bells, memory, buffer);
 }

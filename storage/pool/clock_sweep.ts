@@ -1,7 +1,7 @@
 /**
  * clock_sweep.ts: which buffer gets another block: the clock's hand goes round all of them, and
- * takes the first that nobody has pinned, no IO has, and nobody has used since it came by as often
- * as the buffer was used before, up to five times.
+ * takes the first without a pin, without an IO, and with a usage count of 0. Each use of a buffer
+ * adds 1 to that count, up to 5; the hand takes 1 away when it comes by.
  *
  * @module
  */

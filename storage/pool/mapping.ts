@@ -13,7 +13,7 @@
  * @module
  */
 
-import { BUFFER, NO_BUFFER, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER, type PoolMemory } from "./pool_memory.ts";
 
 /** Steps in chains after which a look gives up: chains that change can lead in circles. */
 const STEPS_MAX = 64;
@@ -77,4 +77,31 @@ export function unlink(memory: PoolMemory, buffer: number): void {
   }
   if (words[link] !== 0) Atomics.store(words, link, words[at + BUFFER.next]!);
   Atomics.store(words, at + BUFFER.bucket, 0);
+}
+
+/** Takes the block of a buffer away, and its content with it. The caller has the lock. */
+export function empty(memory: PoolMemory, buffer: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  Atomics.store(words, at + BUFFER.file, 0);
+  unlink(memory, buffer);
+  Atomics.store(words, at + BUFFER.state, 0);
+  words[at + BUFFER.usage] = 0;
+}
+
+/**
+ * Forgets all pages of a file that nobody else uses any more. The caller has the lock.
+ *
+ * @returns how many of them were newer than the file
+ */
+export function forgetPages(memory: PoolMemory, file: number): number {
+  const { words } = memory;
+  let changed = 0;
+  for (let buffer = 0; buffer < memory.pages; buffer++) {
+    const at = memory.at(buffer);
+    if (Atomics.load(words, at + BUFFER.file) !== file + 1) continue;
+    if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0) changed++;
+    empty(memory, buffer);
+  }
+  return changed;
 }

@@ -13,7 +13,7 @@
 
 import { get, type Steps } from "../../core/inside.ts";
 import type { AioHandle } from "../../core/mod.ts";
-import { BEGUN, ioWordOf, tryBeginRead, VALID } from "./buffer_io.ts";
+import { BEGUN, endIo, ioWordOf, tryBeginRead, VALID } from "./buffer_io.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import { tellChange } from "./wait_words.ts";
 import type { PoolSide } from "./pool_side.ts";
@@ -136,8 +136,7 @@ export class PageReads {
           const at = memory.at(buffer);
           memory.bytes(buffer).fill(0);
           Atomics.or(memory.words, at + BUFFER.state, BUFFER_STATE.valid);
-          Atomics.store(memory.words, at + BUFFER.io, 0);
-          tellChange(bells, memory, buffer);
+          endIo(bells, memory, buffer);
         }
         handle.release();
         return begun;
@@ -180,11 +179,7 @@ export class PageReads {
       this.#pool.startRead(handle, op, count);
     } catch (error) {
       // It never became an IO.
-      for (let i = 0; i < count; i++) {
-        const buffer = op.buffers[first + i]!;
-        Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, 0);
-        tellChange(bells, memory, buffer);
-      }
+      for (let i = 0; i < count; i++) endIo(bells, memory, op.buffers[first + i]!);
       if (handle.state === "handedOut") handle.release();
       throw error;
     }

@@ -10,10 +10,9 @@
 
 import { get, type Steps } from "../../core/inside.ts";
 import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
-import { ioWordOf } from "./buffer_io.ts";
+import { endIo, ioWordOf } from "./buffer_io.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
-import { tellChange } from "./wait_words.ts";
 
 /** Buffers that are written back together, so that the next victims need no write. */
 const VICTIMS_MAX = 32;
@@ -232,10 +231,7 @@ export class PageWrites {
       this.#pool.stats.blocksWritten += begun;
       return begun;
     } catch (error) {
-      for (const buffer of buffers.slice(0, begun)) {
-        Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, 0);
-        tellChange(bells, memory, buffer);
-      }
+      for (const buffer of buffers.slice(0, begun)) endIo(bells, memory, buffer);
       if (handle.state === "handedOut") handle.release();
       throw error;
     }

@@ -8,7 +8,8 @@
 import { shown, type Steps } from "../../core/inside.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
 import { NO_BUFFER } from "./pool_memory.ts";
-import { PageRead, READ_FLAGS } from "./read_operation.ts";
+import { READ_FLAG } from "../stream/page_source.ts";
+import { PageRead } from "./read_operation.ts";
 
 /** How a page is read. */
 export interface PageReadOptions {
@@ -39,8 +40,8 @@ export function operationOf(
 
 /** What is done about pages that are not right, as bits. */
 export function flagsOfRead({ mode, ignoreChecksums }: PageReadOptions): number {
-  return (mode === "zeroOnError" ? READ_FLAGS.zeroOnError : 0) |
-    (ignoreChecksums === true ? READ_FLAGS.ignoreChecksums : 0);
+  return (mode === "zeroOnError" ? READ_FLAG.zeroOnError : 0) |
+    (ignoreChecksums === true ? READ_FLAG.ignoreChecksumFailures : 0);
 }
 
 let makePagesRead: (host: PageHost, op: PageRead, isToWait: boolean) => PagesRead;

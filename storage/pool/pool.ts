@@ -17,6 +17,7 @@ import {
 import { type AioFile, insideOf } from "../file/file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import { forgetPages } from "./mapping.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
 import {
   operationOf,
@@ -213,7 +214,7 @@ export class PagePool implements AsyncDisposable {
     } catch (error) {
       failure = { error };
     }
-    const held = pool.files.leave(number, () => pool.victims.forgetFile(number));
+    const held = pool.files.leave(number, () => forgetPages(pool.memory, number));
     for (const file of held) {
       if (pool.blocks) file.ending.closeSync();
       else yield* get(file.ending.close());

@@ -10,11 +10,11 @@
 
 import { type Control, HANDLE, type LayerHost, PAGE_SIZE_BYTES } from "../../core/inside.ts";
 import type { AioCallbacks, AioResult, CallbackHandle } from "../../core/mod.ts";
-import { type BufferIoKind, ioWordOf } from "./buffer_io.ts";
+import { type BufferIoKind, endIo, ioWordOf } from "./buffer_io.ts";
 import { BUFFER, BUFFER_STATE, POOL, PoolMemory, serialAt } from "./pool_memory.ts";
 import { describeOutcome, packOutcome, type ReadOutcome, unpackOutcome } from "./read_outcome.ts";
-import { READ_FLAGS } from "./read_operation.ts";
-import { tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
+import { READ_FLAG } from "../stream/page_source.ts";
+import { tellWaiters, unpinnedOf } from "./wait_words.ts";
 
 /** A buffer's number is below this; what is above names the pool's run. */
 const BUFFERS_MAX = 2 ** 24;
@@ -88,8 +88,7 @@ function eachBuffer(
     const at = memory.at(buffer);
     if (Atomics.load(memory.words, at + BUFFER.io) !== word) continue;
     visit(memory, buffer, place);
-    Atomics.store(memory.words, at + BUFFER.io, 0);
-    tellChange(bells, memory, buffer);
+    endIo(bells, memory, buffer);
     const isFree = Atomics.load(memory.words, at + BUFFER.pins) === 0;
     if (isFree && Atomics.load(memory.words, POOL.unpinnedWaiters) !== 0) {
       tellWaiters(bells, unpinnedOf(memory));
@@ -158,7 +157,7 @@ class ReadEnd {
     if (memory.verifier === 0) return true;
     const verdict = this.#host.verifiers.verify(memory.verifier, memory.bytes(buffer), block);
     if (verdict === "ok") return true;
-    if (verdict === "badChecksum" && (this.#flags & READ_FLAGS.ignoreChecksums) !== 0) {
+    if (verdict === "badChecksum" && (this.#flags & READ_FLAG.ignoreChecksumFailures) !== 0) {
       if (this.#outcome.wrong === 0 && this.#outcome.ignored === 0) this.#outcome.first = place;
       this.#outcome.ignored++;
       this.#say(`ignoring checksum failure in block ${block}`);
@@ -173,14 +172,14 @@ class ReadEnd {
     // Of a read that got some pages the rest is read again: it may have been cut short.
     if (status === "error" || result >= memory.pageBytes) return false;
     this.#isBehindEnd = true;
-    if ((this.#flags & READ_FLAGS.zeroOnError) === 0) return false;
+    if ((this.#flags & READ_FLAG.zeroOnError) === 0) return false;
     return this.#isZeroed(memory, buffer, block, place);
   }
 
   #isZeroed(memory: PoolMemory, buffer: number, block: number, place: number): boolean {
     if (this.#outcome.wrong === 0) this.#outcome.first = place;
     this.#outcome.wrong++;
-    if ((this.#flags & READ_FLAGS.zeroOnError) === 0) return false;
+    if ((this.#flags & READ_FLAG.zeroOnError) === 0) return false;
     this.#outcome.isZeroed = true;
     memory.bytes(buffer).fill(0);
     this.#say(`invalid page in block ${block}; zeroing out page`);

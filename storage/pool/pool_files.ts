@@ -38,8 +38,6 @@ export class PoolFiles {
   readonly #attach: AttachOpening;
   readonly #bit: number;
   readonly #own = new Map<number, OwnFile>();
-  #last: FileInside | null = null;
-  #lastNumber = -1;
   readonly #numbers = new Map<FileInside, number>();
 
   /**
@@ -66,11 +64,7 @@ export class PoolFiles {
    * @throws {Deno.errors.Busy} if the pool has no place for another file
    */
   numberOf(file: FileInside): number {
-    if (file === this.#last) return this.#lastNumber;
-    const number = this.#numbers.get(file) ?? this.#join(file);
-    this.#last = file;
-    this.#lastNumber = number;
-    return number;
+    return this.#numbers.get(file) ?? this.#join(file);
   }
 
   #join(file: FileInside): number {
@@ -178,7 +172,6 @@ export class PoolFiles {
     const number = this.#numbers.get(file);
     if (number === undefined) return -1;
     this.#numbers.delete(file);
-    this.#last = null;
     const own = this.#own.get(number)!;
     own.openings.delete(file);
     return own.openings.size === 0 ? number : -1;

@@ -107,8 +107,7 @@ export const BUFFER_STATE = {
 /** Beside the backend of an exclusive lock: it has it. Without, it still waits for others. */
 export const EXCLUSIVE_GRANTED = 1 << 8;
 
-/** No buffer. */
-export const NO_BUFFER = -1;
+export { NO_BUFFER } from "../stream/page_source.ts";
 
 /** What a pool is made of. */
 export interface PoolShape {

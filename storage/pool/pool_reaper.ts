@@ -11,7 +11,7 @@
 
 import type { LayerHost } from "../../core/inside.ts";
 import { handleIn } from "./buffer_io.ts";
-import { unlink } from "./mapping.ts";
+import { empty, forgetPages } from "./mapping.ts";
 import {
   BUFFER,
   BUFFER_STATE,
@@ -66,10 +66,7 @@ function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: n
   if (isLeft) Atomics.compareExchange(words, at + BUFFER.io, io, 0);
   if (isPinned) {
     // It was about to give the buffer another block.
-    if (Atomics.load(words, at + BUFFER.file) === 0) {
-      unlink(memory, buffer);
-      Atomics.store(words, at + BUFFER.state, 0);
-    }
+    if (Atomics.load(words, at + BUFFER.file) === 0) empty(memory, buffer);
     Atomics.and(words, at + BUFFER.pins, ~bit);
   }
   tellChange(host.bells, memory, buffer);
@@ -81,16 +78,7 @@ function isOf({ control }: LayerHost, handle: number, backendId: number): boolea
 
 /** Forgets the pages of a file that nobody has open any more. */
 function forget(host: LayerHost, memory: PoolMemory, number: number): void {
-  const { words } = memory;
-  let lost = 0;
-  for (let buffer = 0; buffer < memory.pages; buffer++) {
-    const at = memory.at(buffer);
-    if (Atomics.load(words, at + BUFFER.file) !== number + 1) continue;
-    if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0) lost++;
-    Atomics.store(words, at + BUFFER.file, 0);
-    unlink(memory, buffer);
-    Atomics.store(words, at + BUFFER.state, 0);
-  }
+  const lost = forgetPages(memory, number);
   if (lost === 0) return;
   host.say(
     "warning",

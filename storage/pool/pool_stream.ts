@@ -4,13 +4,15 @@
  * @module
  */
 
-import { get, type Steps } from "../../core/inside.ts";
+import type { Steps } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import { fileStat } from "../stream/file_stream.ts";
 import { type ReadStream, readStreamOf } from "../stream/read_stream.ts";
 import {
-  BlockRange,
-  checkedNext,
+  type BlockRange,
   checkStreamOptions,
+  rangeOf,
+  readAheadOptionsOf,
   type ReadStreamOptions,
 } from "../stream/stream_options.ts";
 import type { PageHost } from "./page.ts";
@@ -32,25 +34,12 @@ export function poolStream<T>(
   const { path } = file;
   checkStreamOptions(path, options);
   options.signal?.throwIfAborted();
-  const inForce = backend.options;
-  const range = options.next === undefined
-    ? new BlockRange(options.from ?? 0, options.until ?? Infinity)
-    : null;
+  const range = rangeOf(options);
   return readStreamOf({
     source: new PoolPages<T>(host, number, file.direct, flagsOfRead({ mode, ignoreChecksums })),
     home: file,
     backend,
-    options: {
-      maxIos: options.maintenance === true
-        ? inForce.maintenanceIoConcurrency
-        : inForce.effectiveIoConcurrency,
-      ioCombineLimit: inForce.ioCombineLimit,
-      sequential: options.sequential ?? range !== null,
-      full: options.full ?? false,
-      batching: options.batching ?? false,
-      next: checkedNext(path, memory.pageBytes, options.next ?? range!.next),
-      makeData: options.pageData ?? null,
-    },
+    options: readAheadOptionsOf(path, memory.pageBytes, options, range, backend.options),
     begin: range === null || !range.isOpen ? null : (isBlocking) => measure(range, isBlocking),
     restart: range === null ? null : () => range.restart(),
     signal: options.signal,
@@ -58,13 +47,7 @@ export function poolStream<T>(
 
   /** Takes the file's size for the end of a range that has none. */
   function* measure(range: BlockRange, isBlocking: boolean): Steps<void> {
-    file.begin();
-    try {
-      const calls = isBlocking ? file.calls.blocking : file.calls.awaited;
-      const { size } = yield* get(calls.stat(file.fd, path));
-      range.endAt(Math.ceil(size / memory.pageBytes));
-    } finally {
-      file.end();
-    }
+    const { size } = yield* fileStat(file, isBlocking);
+    range.endAt(Math.ceil(size / memory.pageBytes));
   }
 }

@@ -11,7 +11,6 @@ import {
   FILE_TARGET,
   fromWords,
   get,
-  HANDLE,
   type LayerHost,
   shown,
   type Steps,
@@ -240,17 +239,13 @@ export class PoolThread implements PoolSide {
    * IO is at the memory until its handle is done, and not only as long as its word is in a buffer.
    */
   *settle(): Steps<void> {
-    const { words, handlesPerBackend } = this.control;
+    const { handlesPerBackend } = this.control;
     const first = this.backendId * handlesPerBackend;
     const ref = { index: -1, generation: 0 };
     for (let index = first; index < first + handlesPerBackend; index++) {
       if (!isOfPool(this.control, index, this.memory)) continue;
-      const base = this.control.handleAt(index);
       ref.index = index;
-      ref.generation = fromWords(
-        words[base + HANDLE.generationLow]!,
-        words[base + HANDLE.generationHigh]!,
-      );
+      ref.generation = this.backend.waiting.generationOf(this.control.handleAt(index));
       if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));
     }
   }

@@ -1,19 +1,10 @@
 /**
- * read_operation.ts: {@linkcode PageRead}, one read of blocks in a row, and what is done about
- * pages that are not right.
+ * read_operation.ts: {@linkcode PageRead}, one read of blocks in a row.
  *
  * @module
  */
 
 import { AioReturn, type WaitRef } from "../../core/mod.ts";
-
-/** What a read does about pages that are not right, as bits. */
-export const READ_FLAGS = {
-  /** It fills them with zeros, and warns. */
-  zeroOnError: 1,
-  /** It warns of wrong checksums, and takes the pages. */
-  ignoreChecksums: 4,
-} as const;
 
 /** One read of blocks in a row; made once and used again. */
 export class PageRead {
@@ -29,7 +20,7 @@ export class PageRead {
   buffers: Int32Array = new Int32Array(1);
   /** The place of the first one there. */
   at = 0;
-  /** Bits of {@linkcode READ_FLAGS}. */
+  /** Bits of `READ_FLAG`. */
   flags = 0;
   /** How many of the blocks are there. */
   done = 0;

@@ -3,8 +3,8 @@
  *
  * ```text
  * clock sweep ─► pinned alone ─► written back, if it is newer than the file ─► file out of the tag
- *   ─► nobody else has pinned it: out of its chain ─► another block ─► in another chain
- *   ─► somebody has: the file is put back, and another victim is looked for
+ *   no other pin: out of its chain ─► another block ─► in another chain
+ *   another pin:  the file is put back ─► clock sweep
  * ```
  *
  * A thread that dies on the way leaves a buffer without a file that it has pinned: whoever reaps it
@@ -15,7 +15,7 @@
 
 import { get, type Steps } from "../../core/inside.ts";
 import { countUse, sweep } from "./clock_sweep.ts";
-import { find, link, look, unlink } from "./mapping.ts";
+import { empty, find, link, look } from "./mapping.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { announceWait, changeOf, unpinnedOf } from "./wait_words.ts";
@@ -96,8 +96,8 @@ export class Victims {
   }
 
   /**
-   * Forgets pages of a file without writing them back, changed or torn ones too, as soon as nobody
-   * else has them pinned.
+   * Forgets pages of a file without writing them back, also changed and torn ones. It waits until
+   * no other thread has them pinned.
    *
    * @param file its number
    * @param block the block; -1: all
@@ -160,28 +160,9 @@ export class Victims {
         Atomics.store(words, at + BUFFER.file, file);
         return false;
       }
-      unlink(memory, buffer);
-      Atomics.store(words, at + BUFFER.state, 0);
-      words[at + BUFFER.usage] = 0;
+      empty(memory, buffer);
       return true;
     });
-  }
-
-  /**
-   * Forgets all pages of a file that no other thread uses any more, changed or not. The caller has
-   * the lock.
-   */
-  forgetFile(file: number): void {
-    const { memory } = this.#pool;
-    const { words } = memory;
-    for (let buffer = 0; buffer < memory.pages; buffer++) {
-      const at = memory.at(buffer);
-      if (Atomics.load(words, at + BUFFER.file) !== file + 1) continue;
-      Atomics.store(words, at + BUFFER.file, 0);
-      unlink(memory, buffer);
-      Atomics.store(words, at + BUFFER.state, 0);
-      words[at + BUFFER.usage] = 0;
-    }
   }
 
   /** All are pinned. */

@@ -9,10 +9,11 @@ import type { FileInside } from "../file/file_inside.ts";
 import { PrivatePages } from "./private_pages.ts";
 import { type ReadStream, readStreamOf } from "./read_stream.ts";
 import {
-  BlockRange,
-  checkedNext,
+  type BlockRange,
   checkPageSize,
   checkStreamOptions,
+  rangeOf,
+  readAheadOptionsOf,
   type ReadStreamOptions,
 } from "./stream_options.ts";
 import type { StreamPage } from "./stream_page.ts";
@@ -26,27 +27,14 @@ export function fileStream<T>(
   file.checkAccess("read", 0);
   checkStreamOptions(path, options);
   options.signal?.throwIfAborted();
-  const inForce = backend.options;
-  const pageSize = checkPageSize(file, options.pageSize ?? inForce.pageSize);
-  const range = options.next === undefined
-    ? new BlockRange(options.from ?? 0, options.until ?? Infinity)
-    : null;
+  const pageSize = checkPageSize(file, options.pageSize ?? backend.options.pageSize);
+  const range = rangeOf(options);
   const source = new PrivatePages<T>(file, pageSize);
   return readStreamOf({
     source,
     home: file,
     backend,
-    options: {
-      maxIos: options.maintenance === true
-        ? inForce.maintenanceIoConcurrency
-        : inForce.effectiveIoConcurrency,
-      ioCombineLimit: inForce.ioCombineLimit,
-      sequential: options.sequential ?? range !== null,
-      full: options.full ?? false,
-      batching: options.batching ?? false,
-      next: checkedNext(path, pageSize, options.next ?? range!.next),
-      makeData: options.pageData ?? null,
-    },
+    options: readAheadOptionsOf(path, pageSize, options, range, backend.options),
     begin: range === null ? null : (isBlocking) => measure(file, source, range, isBlocking),
     restart: range === null ? null : () => range.restart(),
     signal: options.signal,
@@ -68,7 +56,8 @@ export function fileStream<T>(
   }
 }
 
-function* fileStat(file: FileInside, isBlocking: boolean): Steps<{ readonly size: number }> {
+/** What the system says of a file. */
+export function* fileStat(file: FileInside, isBlocking: boolean): Steps<{ readonly size: number }> {
   const { awaited, blocking } = file.calls;
   file.begin();
   try {

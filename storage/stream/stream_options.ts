@@ -5,7 +5,9 @@
  */
 
 import { alignUp, isAligned, PAGE_SIZE_BYTES, shown } from "../../core/inside.ts";
+import type { EffectiveOptions } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import type { ReadAheadOptions } from "./look_ahead.ts";
 
 /** How a file is read page by page. */
 export interface ReadStreamOptions<T = undefined> {
@@ -113,7 +115,7 @@ export function checkPageSize({ path, direct, alignment }: FileInside, pageSize:
 }
 
 /** Passes a callback's blocks on. @throws {RangeError} for what is no block of any file */
-export function checkedNext<T>(
+function checkedNext<T>(
   path: string,
   pageSize: number,
   next: (data: T) => number | null,
@@ -169,4 +171,32 @@ export class BlockRange {
 
   /** The next block. */
   readonly next = (): number | null => this.#next < this.#until ? this.#next++ : null;
+}
+
+/** The range that options give; null: they have a callback. */
+export function rangeOf<T>(
+  { next, from = 0, until = Infinity }: ReadStreamOptions<T>,
+): BlockRange | null {
+  return next === undefined ? new BlockRange(from, until) : null;
+}
+
+/** What the look-ahead goes by: what options say, and what is in force. */
+export function readAheadOptionsOf<T>(
+  path: string,
+  pageSize: number,
+  options: ReadStreamOptions<T>,
+  range: BlockRange | null,
+  inForce: EffectiveOptions,
+): ReadAheadOptions {
+  return {
+    maxIos: options.maintenance === true
+      ? inForce.maintenanceIoConcurrency
+      : inForce.effectiveIoConcurrency,
+    ioCombineLimit: inForce.ioCombineLimit,
+    sequential: options.sequential ?? range !== null,
+    full: options.full ?? false,
+    batching: options.batching ?? false,
+    next: checkedNext(path, pageSize, options.next ?? range!.next),
+    makeData: options.pageData ?? null,
+  };
 }
