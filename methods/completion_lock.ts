@@ -65,7 +65,9 @@ export function withCompletionLock<T>(backend: MethodBackend, owner: number, use
   const lockAt = control.backendAt(owner) + BACKEND.completionLock;
   const threadId = libc.threadId();
   lock(control.words, lockAt, threadId, (holder) => libc.isThreadAlive(holder));
-  const value = use();
-  unlock(control.words, lockAt, threadId);
-  return value;
+  try {
+    return use();
+  } finally {
+    unlock(control.words, lockAt, threadId);
+  }
 }

@@ -266,7 +266,8 @@ export class UringCompletions {
 
   /**
    * Nothing is completed here: a thread that takes over the dead one's slot, and so its number,
-   * would do that as the issuer, which it is not yet.
+   * would do that as the issuer, which it is not yet. What another thread claimed and did not store
+   * before it died, too, stays submitted.
    */
   #takeDead(ring: Ring): void {
     if (ring.hasOverflow) this.#calls.enter(ring.fd, 0, 0, ENTER_GETEVENTS);
@@ -275,7 +276,9 @@ export class UringCompletions {
       ring.peek(i, this.#completion);
       const { result } = this.#completion;
       const handle = DEATH_ERRORS.includes(result) ? null : this.#handleOf(this.#completion);
-      if (handle !== null) this.#backend.storeCompletion(handle, result);
+      if (handle !== null && this.#backend.claim(handle)) {
+        this.#backend.storeCompletion(handle, result);
+      }
     }
     ring.release(count);
   }

@@ -199,11 +199,13 @@ export class LinuxAioCompletions {
 
   /**
    * Nothing is completed here: a thread that takes over the dead one's slot, and so its number,
-   * would do that as the issuer, which it is not yet. What the kernel refused stays submitted, too.
+   * would do that as the issuer, which it is not yet. What the kernel refused, or another thread
+   * claimed and did not store before it died, too, stays submitted.
    */
   readonly #takeOfDead = (handle: AioHandle, result: number): void => {
-    if (isRefusal(result)) unmarkInKernel(this.#words, handle.base);
-    else this.#backend.storeCompletion(handle, result);
+    if (isRefusal(result) || !this.#backend.claim(handle)) {
+      unmarkInKernel(this.#words, handle.base);
+    } else this.#backend.storeCompletion(handle, result);
   };
 
   /**

@@ -7,7 +7,7 @@ import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { claimantOf, releaseClaim, tryClaimSubmitted } from "../../../core/memory/claim.ts";
 import { openUring, replaceProperty, testEachForm } from "../../support/rings/uring.ts";
-import { shareUringThread } from "../../support/rings/uring_attached.ts";
+import { shareUringThread, UringWorker } from "../../support/rings/uring_attached.ts";
 import { fileContent, startRead } from "../../support/core.ts";
 
 const startUringWorker = shareUringThread();
@@ -34,5 +34,26 @@ testEachForm(
     backend.processCompletion(handle, view.length);
     await fixture.aio.wait(ref);
     assertEquals(new Uint8Array(view), fileContent(offset, view.length));
+  },
+);
+
+testEachForm(
+  "a completion in a dead thread's ring of IO that another dead thread has claimed is left to the reaper",
+  async (form) => {
+    await using fixture = await openUring(form);
+    const { aio } = fixture;
+    const backend = backendOf(aio);
+    await using worker = await UringWorker.start(fixture, form);
+    await worker.ask({ what: "lookAway" });
+    const view = aio.alloc(300);
+    const ref = await worker.read(fixture.file.fd, view, 512);
+    const { words, base } = backend.handleOf(ref.index);
+    assertEquals(tryClaimSubmitted(words, base, DEAD), true);
+    worker.end("selfClose");
+    await worker.untilDead();
+    backend.reapDead();
+    await aio.wait(ref);
+    assertEquals(view, fileContent(512, view.length));
+    assertEquals(aio.backends().length, 1);
   },
 );

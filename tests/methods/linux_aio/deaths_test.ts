@@ -5,6 +5,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import { tryClaimSubmitted } from "../../../core/memory/claim.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
 import { SLOT, slotAt } from "../../../methods/linux_aio/memory.ts";
@@ -61,6 +62,23 @@ for (const moment of CUT_MOMENTS) {
     },
   });
 }
+
+Deno.test({
+  name: "linux_aio: a read that another dead thread has claimed is completed if its thread dies",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const backend = backendOf(fixture.aio);
+    const { ref, view } = await cut(fixture, { operation: "readv", moment: "submitted" });
+    const { words, base } = backend.handleOf(ref.index);
+    // A slot that no thread has.
+    assertEquals(tryClaimSubmitted(words, base, 3), true);
+    backend.reapDead();
+    await fixture.aio.wait(ref);
+    assertEquals(view, fileContent(0, FILE_BYTES));
+    await untilAlone(fixture);
+  },
+});
 
 Deno.test({
   name: "linux_aio: a flush fails if its thread dies before anybody knows that the kernel has it",

@@ -19,7 +19,7 @@ export type UringAsk =
   | { what: "read"; fd: number; offset: number; view: Uint8Array | null; bytes: number }
   | { what: "readFile"; token: FileToken; count: number }
   | { what: "waitSync" | "result"; ref: WaitRef }
-  | { what: "begin" | "closeFile" | "selfClose" | "throw" | "close" };
+  | { what: "begin" | "lookAway" | "closeFile" | "selfClose" | "throw" | "close" };
 
 /** The ways for a thread to end without `close()`. */
 export const URING_ENDINGS = ["terminate", "selfClose", "throw"] as const;

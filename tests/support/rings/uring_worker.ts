@@ -12,6 +12,7 @@ import { AioReturn } from "../../../core/mod.ts";
 import { Aio, type AioFile } from "../../../mod.ts";
 import { answering } from "../threads/answering.ts";
 import { ringMethod } from "./ring_method.ts";
+import { replaceProperty } from "./uring.ts";
 import type { UringAsk } from "./uring_attached.ts";
 
 /** So large that what is allocated after it was freed is likely to be there. */
@@ -53,6 +54,10 @@ async function answer(ask: UringAsk): Promise<unknown> {
       returns.clear();
       aio = await Aio.attach(ask.token, {}, [ringMethod(ask.form)]);
       return { id: aio.backendId, threadId: backendOf(aio).libc.threadId() };
+    case "lookAway":
+      // It takes no completion any more.
+      replaceProperty("isReady", () => false);
+      return;
     case "read":
       return startRead(ask.fd, ask.offset, ask.view, ask.bytes);
     case "readFile":
