@@ -141,7 +141,13 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     // A pin of its own, so that the hook's page is a page like any other.
     host!.awaited.pins.again(buffer);
     const page = makePage(host!, buffer);
-    const done = beforeWrite(page);
+    let done: void | Promise<void>;
+    try {
+      done = beforeWrite(page);
+    } catch (error) {
+      page.release();
+      throw error;
+    }
     if (!(done instanceof Promise)) return page.release();
     return done.finally(() => page.release());
   };

@@ -124,17 +124,17 @@ export class PageWrites {
     const under: Written[] = [];
     const failures: unknown[] = [];
     const whole = new Set<number>();
-    let next = 0;
-    while (next < left.length) {
-      const run = yield* this.#takeRun(left, next, isFlush);
-      next += run.passed;
-      if (run.locked.length === 0) continue;
+    for (let next = 0; next < left.length;) {
+      const locked: Candidate[] = [];
       try {
-        under.push(yield* this.#start(run.locked));
+        next += yield* this.#takeRun(left, next, isFlush, locked);
+        if (locked.length > 0) under.push(yield* this.#start(locked));
       } catch (error) {
+        // What is under way is waited for all the same.
         failures.push(error);
+        break;
       } finally {
-        for (const { buffer } of run.locked) this.#letGo(buffer);
+        for (const { buffer } of locked) this.#letGo(buffer);
       }
     }
     for (const written of under) {
@@ -159,14 +159,19 @@ export class PageWrites {
     this.#pool.pins.unpin(buffer);
   }
 
-  /** Pins and shares the locks of the next candidates that are one IO. */
+  /**
+   * Pins and shares the locks of the next candidates that are one IO.
+   *
+   * @param locked gets them one by one: whatever happens, the caller has to let go of them
+   * @returns how many candidates it has dealt with
+   */
   *#takeRun(
     left: readonly Candidate[],
     from: number,
     isFlush: boolean,
-  ): Steps<{ passed: number; locked: Candidate[] }> {
+    locked: Candidate[],
+  ): Steps<number> {
     const { combineLimit, beforeWrite } = this.#pool;
-    const locked: Candidate[] = [];
     let passed = 0;
     for (; from + passed < left.length && locked.length < combineLimit; passed++) {
       const one = left[from + passed]!;
@@ -176,11 +181,11 @@ export class PageWrites {
       // Only the first is waited for: whoever has another one locked may wait for that.
       const isTaken = yield* this.#take(one, isFlush && last === undefined);
       if (!isTaken && last !== undefined) break;
-      if (!isTaken) return { passed: 1, locked };
+      if (!isTaken) return 1;
       locked.push(one);
       if (beforeWrite !== null) yield* get(beforeWrite(one.buffer));
     }
-    return { passed, locked };
+    return passed;
   }
 
   /** Pins a buffer and shares its lock, if it is to be written now. */

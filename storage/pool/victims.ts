@@ -46,53 +46,74 @@ export class Victims {
   *pinBlock(file: number, block: number, isOptional: boolean): Steps<number> {
     const found = this.tryPin(file, block);
     if (found !== NO_BUFFER) return found;
-    const victim = yield* this.#take(isOptional);
-    if (victim === NO_BUFFER) return NO_BUFFER;
     const { memory, pins } = this.#pool;
-    // Another thread, or another task of this one, may have been faster.
-    const other = this.#pool.locked(() => {
-      const buffer = find(memory, file, block);
-      if (buffer === NO_BUFFER) link(memory, victim, file, block);
-      else pins.tryPin(buffer, file, block);
-      return buffer;
-    });
-    if (other !== NO_BUFFER) {
-      pins.unpin(victim);
-      countUse(memory.words, memory.at(other));
-      return other;
-    }
-    countUse(memory.words, memory.at(victim));
-    return victim;
-  }
-
-  /** Pins a buffer that has no block. */
-  *#take(isOptional: boolean): Steps<number> {
     for (;;) {
-      const buffer = sweep(this.#pool.memory, this.#pool.pins);
-      if (buffer === NO_BUFFER) {
+      const victim = sweep(memory, pins);
+      if (victim === NO_BUFFER) {
         if (isOptional) return NO_BUFFER;
         yield* this.#waitForUnpinned();
-      } else if (yield* this.#tryFree(buffer)) {
-        return buffer;
+        continue;
       }
+      if (this.#isDirty(victim)) yield* this.#writeBack(victim);
+      const buffer = this.#exchange(victim, file, block);
+      if (buffer !== NO_BUFFER) return buffer;
     }
   }
 
-  /** Takes the block of a buffer away that this thread has pinned; if not, it is unpinned. */
-  *#tryFree(buffer: number): Steps<boolean> {
-    const { memory, pins, stats } = this.#pool;
-    const hasBlock = Atomics.load(memory.words, memory.at(buffer) + BUFFER.file) !== 0;
-    const stateAt = memory.at(buffer) + BUFFER.state;
+  /**
+   * As {@linkcode pinBlock}, without waiting for anybody.
+   *
+   * @returns `NO_BUFFER`, too, if something would have to be written back for it
+   */
+  tryPinBlock(file: number, block: number): number {
+    const { memory, pins } = this.#pool;
+    const found = this.tryPin(file, block);
+    if (found !== NO_BUFFER) return found;
+    const victim = sweep(memory, pins);
+    if (victim === NO_BUFFER) return NO_BUFFER;
+    if (!this.#isDirty(victim)) return this.#exchange(victim, file, block);
+    pins.unpin(victim);
+    return NO_BUFFER;
+  }
+
+  #isDirty(buffer: number): boolean {
+    const { memory: { words }, memory } = this.#pool;
+    const at = memory.at(buffer);
     // What has no block any more has nowhere to be written to.
-    if (hasBlock && (Atomics.load(memory.words, stateAt) & BUFFER_STATE.dirty) !== 0) {
-      yield* this.#pool.writeVictims(buffer);
+    return words[at + BUFFER.file] !== 0 &&
+      (Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0;
+  }
+
+  *#writeBack(victim: number): Steps<void> {
+    try {
+      yield* this.#pool.writeVictims(victim);
+    } catch (error) {
+      this.#pool.pins.unpin(victim);
+      throw error;
     }
-    if (this.tryForget(buffer)) {
-      if (hasBlock) stats.evictions++;
-      return true;
-    }
-    pins.unpin(buffer);
-    return false;
+  }
+
+  /**
+   * Gives a victim another block. Another thread, or another task of this one, may have given that
+   * block a buffer meanwhile.
+   *
+   * @returns the buffer that has the block, pinned; `NO_BUFFER`: the victim was none. In both of
+   *   these cases it is unpinned
+   */
+  #exchange(victim: number, file: number, block: number): number {
+    const { memory, pins, stats } = this.#pool;
+    const buffer = this.#pool.locked(() => {
+      const hadBlock = memory.words[memory.at(victim) + BUFFER.file] !== 0;
+      if (!this.#tryForget(victim, false)) return NO_BUFFER;
+      if (hadBlock) stats.evictions++;
+      const other = find(memory, file, block);
+      if (other !== NO_BUFFER && pins.tryPin(other, file, block)) return other;
+      link(memory, victim, file, block);
+      return victim;
+    });
+    if (buffer !== victim) pins.unpin(victim);
+    if (buffer !== NO_BUFFER) countUse(memory.words, memory.at(buffer));
+    return buffer;
   }
 
   /**
@@ -145,24 +166,26 @@ export class Victims {
    * @returns false if somebody else has it pinned, or locked, or it is newer than the file
    */
   tryForget(buffer: number, isForced = false): boolean {
-    const { memory, pins } = this.#pool;
-    const { words } = memory;
+    return this.#pool.locked(() => this.#tryForget(buffer, isForced));
+  }
+
+  /** The caller has the pool's lock. */
+  #tryForget(buffer: number, isForced: boolean): boolean {
+    const { memory: { words }, memory, pins } = this.#pool;
     const at = memory.at(buffer);
-    return this.#pool.locked(() => {
-      const file = words[at + BUFFER.file]!;
-      const state = Atomics.load(words, at + BUFFER.state);
-      const isLost = isForced || file === 0;
-      const keeps = isLost ? 0 : BUFFER_STATE.dirty | BUFFER_STATE.torn;
-      if ((state & keeps) !== 0) return false;
-      if (Atomics.load(words, at + BUFFER.io) !== 0) return false;
-      Atomics.store(words, at + BUFFER.file, 0);
-      if (!pins.isAlone(buffer)) {
-        Atomics.store(words, at + BUFFER.file, file);
-        return false;
-      }
-      empty(memory, buffer);
-      return true;
-    });
+    const file = words[at + BUFFER.file]!;
+    const state = Atomics.load(words, at + BUFFER.state);
+    const isLost = isForced || file === 0;
+    const keeps = isLost ? 0 : BUFFER_STATE.dirty | BUFFER_STATE.torn;
+    if ((state & keeps) !== 0) return false;
+    if (Atomics.load(words, at + BUFFER.io) !== 0) return false;
+    Atomics.store(words, at + BUFFER.file, 0);
+    if (!pins.isAlone(buffer)) {
+      Atomics.store(words, at + BUFFER.file, file);
+      return false;
+    }
+    empty(memory, buffer);
+    return true;
   }
 
   /** All are pinned. */

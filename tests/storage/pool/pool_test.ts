@@ -5,59 +5,9 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import type { Aio, AioFile, OpenPoolOptions, PagePool } from "../../../mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
+import { BLOCKS, change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
 import { tempDir } from "../../support/temp.ts";
-
-const PAGE_BYTES = 4096;
-/** Blocks of the file. */
-const BLOCKS = 40;
-
-/** What a test gets. */
-interface Fixture {
-  readonly aio: Aio;
-  readonly file: AioFile;
-  readonly path: string;
-  readonly pool: PagePool;
-  readonly warnings: string[];
-}
-
-/** Registers a test with a file whose blocks are filled with their numbers plus 1. */
-function testPool(
-  name: string,
-  fn: (fixture: Fixture, method: string) => Promise<void>,
-  options: Partial<OpenPoolOptions> = {},
-): void {
-  testEachMethod(name, async (method) => {
-    await using dir = await tempDir();
-    const path = dir.join("file");
-    const content = new Uint8Array(BLOCKS * PAGE_BYTES);
-    for (let block = 0; block < BLOCKS; block++) {
-      content.fill(block + 1, block * PAGE_BYTES, (block + 1) * PAGE_BYTES);
-    }
-    await Deno.writeFile(path, content);
-    const warnings: string[] = [];
-    await using aio = await openAio(method, { onWarning: (text) => warnings.push(text) });
-    await using file = await aio.openFile(path, { read: true, write: true });
-    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES, ...options });
-    await fn({ aio, file, path, pool, warnings }, method);
-    await pool.close();
-  });
-}
-
-/** Changes a page: all bytes become one. */
-async function change(pool: PagePool, file: AioFile, block: number, byte: number): Promise<void> {
-  using page = await pool.read(file, block);
-  using _lock = await page.lock("exclusive");
-  page.bytes.fill(byte);
-  page.markDirty();
-}
-
-/** The first and the last byte of a block, as the file has it. */
-async function onDisk(path: string, block: number): Promise<number[]> {
-  const bytes = await Deno.readFile(path);
-  return [bytes[block * PAGE_BYTES]!, bytes[(block + 1) * PAGE_BYTES - 1]!];
-}
 
 testPool("pool.read() gives the page of a block, more of them than the pool has", async (it) => {
   for (let round = 0; round < 2; round++) {
@@ -166,33 +116,6 @@ testPool("a page that was released cannot be used", async (it) => {
   await assertRejects(() => page.lock("shared"), Deno.errors.BadResource);
 });
 
-testPool("pool.flush() writes changed pages back, neighbours in one IO", async (it) => {
-  for (let block = 4; block < 10; block++) await change(it.pool, it.file, block, 100 + block);
-  assertEquals(await onDisk(it.path, 4), [5, 5]);
-  assertEquals(await it.pool.flush(it.file), 6);
-  for (let block = 4; block < 10; block++) {
-    assertEquals(await onDisk(it.path, block), [100 + block, 100 + block]);
-  }
-  const { writes, blocksWritten } = it.pool.stats();
-  assertEquals([writes, blocksWritten], [1, 6]);
-  assertEquals(await it.pool.flush(), 0);
-});
-
-testPool("pool.flushSync() writes changed pages back", async (it) => {
-  await change(it.pool, it.file, 7, 99);
-  assertEquals(it.pool.flushSync(it.file), 1);
-  assertEquals(await onDisk(it.path, 7), [99, 99]);
-});
-
-testPool("changed pages are written back when their places are needed", async (it) => {
-  for (let block = 0; block < BLOCKS; block++) await change(it.pool, it.file, block, 200 - block);
-  for (let block = 0; block < BLOCKS; block++) {
-    using page = await it.pool.read(it.file, block);
-    assertEquals(page.bytes[0], 200 - block);
-  }
-  assert(it.pool.stats().forcedWrites > 0);
-});
-
 testPool("file.close() writes the file's changed pages back, and forgets them", async (it) => {
   await change(it.pool, it.file, 3, 77);
   await it.file.close();
@@ -297,34 +220,6 @@ testPool("pool.extend() makes the file longer by zeros", async (it) => {
     page.release();
   }
   assertEquals(await it.file.size(), 45 * PAGE_BYTES);
-});
-
-testPool("beforeWrite is called before a changed page is written", async (it) => {
-  const seen: number[][] = [];
-  const pool = await it.aio.openPool({
-    pages: 16,
-    pageSize: PAGE_BYTES,
-    beforeWrite: async (page) => {
-      seen.push([page.block, page.bytes[0]!, (await onDisk(it.path, page.block))[0]!]);
-    },
-  });
-  await change(pool, it.file, 9, 91);
-  await pool.flush();
-  assertEquals(seen, [[9, 91, 10]]);
-  await pool.close();
-});
-
-testPool("a write that fails leaves the page changed", async (it) => {
-  await change(it.pool, it.file, 1, 33);
-  it.aio.attachInjectionPoint(
-    "aio-process-completion-before-shared",
-    ({ operation }, result) => operation === "writev" ? -5 : result,
-  );
-  await assertRejects(() => it.pool.flush(), Error, "EIO");
-  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
-  assertEquals(it.pool.pages().find(({ block }) => block === 1)?.isDirty, true);
-  assertEquals(await it.pool.flush(), 1);
-  assertEquals(await onDisk(it.path, 1), [33, 33]);
 });
 
 testPool("a read that fails names the block, and the next one reads it", async (it) => {

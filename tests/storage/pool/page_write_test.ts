@@ -1,0 +1,110 @@
+/**
+ * page_write_test.ts: changed pages of a pool, written back on request, for room, and after a log.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Page } from "../../../mod.ts";
+import { BLOCKS, change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
+
+testPool("pool.flush() writes changed pages back, neighbours in one IO", async (it) => {
+  for (let block = 4; block < 10; block++) await change(it.pool, it.file, block, 100 + block);
+  assertEquals(await onDisk(it.path, 4), [5, 5]);
+  assertEquals(await it.pool.flush(it.file), 6);
+  for (let block = 4; block < 10; block++) {
+    assertEquals(await onDisk(it.path, block), [100 + block, 100 + block]);
+  }
+  const { writes, blocksWritten } = it.pool.stats();
+  assertEquals([writes, blocksWritten], [1, 6]);
+  assertEquals(await it.pool.flush(), 0);
+});
+
+testPool("pool.flushSync() writes changed pages back", async (it) => {
+  await change(it.pool, it.file, 7, 99);
+  assertEquals(it.pool.flushSync(it.file), 1);
+  assertEquals(await onDisk(it.path, 7), [99, 99]);
+});
+
+testPool("changed pages are written back when their places are needed", async (it) => {
+  for (let block = 0; block < BLOCKS; block++) await change(it.pool, it.file, block, 200 - block);
+  for (let block = 0; block < BLOCKS; block++) {
+    using page = await it.pool.read(it.file, block);
+    assertEquals(page.bytes[0], 200 - block);
+  }
+  assert(it.pool.stats().forcedWrites > 0);
+});
+
+testPool("beforeWrite is called before a changed page is written", async (it) => {
+  const seen: number[][] = [];
+  const pool = await it.aio.openPool({
+    pages: 16,
+    pageSize: PAGE_BYTES,
+    beforeWrite: async (page) => {
+      seen.push([page.block, page.bytes[0]!, (await onDisk(it.path, page.block))[0]!]);
+    },
+  });
+  await change(pool, it.file, 9, 91);
+  await pool.flush();
+  assertEquals(seen, [[9, 91, 10]]);
+  await pool.close();
+});
+
+/** Fails for the block that the test names. */
+class FailingHook {
+  block = -1;
+  readonly beforeWrite = ({ block }: Page): void => {
+    if (block === this.block) throw new Error(`the log of block ${block} is not durable`);
+  };
+}
+
+testPool("a beforeWrite that throws keeps no page, and the flush can be repeated", async (it) => {
+  const hook = new FailingHook();
+  const options = { pages: 16, pageSize: PAGE_BYTES, beforeWrite: hook.beforeWrite };
+  const pool = await it.aio.openPool(options);
+  for (const block of [3, 9, 10, 11]) await change(pool, it.file, block, 77);
+  hook.block = 10;
+  await assertRejects(() => pool.flush(), Error, "the log of block 10");
+  // What came before it was on its way, and is there.
+  assertEquals([await onDisk(it.path, 3), await onDisk(it.path, 10)], [[77, 77], [11, 11]]);
+  for (const block of [9, 10, 11]) {
+    using page = pool.tryRead(it.file, block);
+    using lock = page!.tryLock("exclusive");
+    assert(lock !== null);
+  }
+  hook.block = -1;
+  assertEquals(await pool.flush(), 3);
+  assertEquals(await onDisk(it.path, 11), [77, 77]);
+  await pool.close();
+});
+
+testPool("a beforeWrite that throws while room is made fails that read only", async (it) => {
+  const hook = new FailingHook();
+  const options = { pages: 16, pageSize: PAGE_BYTES, beforeWrite: hook.beforeWrite };
+  const pool = await it.aio.openPool(options);
+  await change(pool, it.file, 5, 55);
+  hook.block = 5;
+  const read = async (block: number) => (await pool.read(it.file, block)).release();
+  const failed = async () => {
+    for (let block = 10; block < 40; block++) await read(block);
+  };
+  await assertRejects(failed, Error, "the log of block 5");
+  hook.block = -1;
+  await failed();
+  assertEquals(await onDisk(it.path, 5), [55, 55]);
+  // It would be Busy with a page pinned.
+  await pool.close();
+});
+
+testPool("a write that fails leaves the page changed", async (it) => {
+  await change(it.pool, it.file, 1, 33);
+  it.aio.attachInjectionPoint(
+    "aio-process-completion-before-shared",
+    ({ operation }, result) => operation === "writev" ? -5 : result,
+  );
+  await assertRejects(() => it.pool.flush(), Error, "EIO");
+  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+  assertEquals(it.pool.pages().find(({ block }) => block === 1)?.isDirty, true);
+  assertEquals(await it.pool.flush(), 1);
+  assertEquals(await onDisk(it.path, 1), [33, 33]);
+});
