@@ -310,17 +310,20 @@ export class AioHandle implements CallbackHandle {
   setHandleData(values: ArrayLike<number> | BigUint64Array): void {
     this.#checkHandedOut("setHandleData");
     const { words, base } = this;
-    const { longs, iovecsPerHandle: limit } = this.#host.control;
+    const { control } = this.#host;
+    const { longs, iovecsPerHandle: limit } = control;
     const count = values.length;
     const isSet = words[base + HANDLE.handleDataLength] !== 0;
     if (isSet || !(count >= 1 && count <= limit)) refuseHandleData(this.index, isSet, count, limit);
-    const at = this.#host.control.handleDataAt(this.index) / 2;
+    const at = control.handleDataAt(this.index);
     for (let i = 0; i < count; i++) {
       const value = values[i]!;
-      if (typeof value !== "bigint" && !(Number.isSafeInteger(value) && value >= 0)) {
-        refuseHandleDatum(value);
+      if (typeof value === "bigint") longs[at / 2 + i] = value;
+      else {
+        if (!(Number.isSafeInteger(value) && value >= 0)) refuseHandleDatum(value);
+        words[at + 2 * i] = value % 2 ** 32;
+        words[at + 2 * i + 1] = Math.floor(value / 2 ** 32);
       }
-      longs[at + i] = BigInt(value);
     }
     words[base + HANDLE.handleDataLength] = count;
   }

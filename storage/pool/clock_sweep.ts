@@ -42,3 +42,8 @@ export function sweep(memory: PoolMemory, pins: Pins): number {
   }
   return NO_BUFFER;
 }
+
+/** Has the next sweep begin with the buffer that the last one found, which is not needed now. */
+export function stepBack({ words }: PoolMemory): void {
+  Atomics.sub(words, POOL.hand, 1);
+}

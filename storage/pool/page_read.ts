@@ -67,6 +67,35 @@ export class PageReads {
   }
 
   /**
+   * Pins the buffer of the one block of an operation, and begins to read it, if there is a handle
+   * and a buffer for it right now.
+   *
+   * @returns whether {@linkcode wait} is to be called, or the read that was issued to be awaited
+   */
+  tryStartNow(op: PageRead): boolean {
+    const { backend, pins } = this.#pool;
+    const handle = backend.tryAcquire(null, op.ret);
+    if (handle === null) return false;
+    const buffer = this.#pool.tryPinBlock(op.file, op.block);
+    if (buffer === NO_BUFFER) {
+      handle.release();
+      return false;
+    }
+    op.done = 0;
+    op.isIssued = false;
+    op.joined = 0;
+    op.isSynchronous = false;
+    op.buffers[op.at] = buffer;
+    try {
+      this.#begin(op, handle, true);
+    } catch (error) {
+      pins.unpin(buffer);
+      throw error;
+    }
+    return true;
+  }
+
+  /**
    * Waits until all blocks are there.
    *
    * @returns whether it had to

@@ -8,6 +8,7 @@
 import { shown, type Steps } from "../../core/inside.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
 import { NO_BUFFER } from "./pool_memory.ts";
+import type { PoolThread } from "./pool_thread.ts";
 import { READ_FLAG } from "../stream/page_source.ts";
 import { PageRead } from "./read_operation.ts";
 
@@ -90,6 +91,28 @@ function unpinFrom({ awaited }: PageHost, { buffers }: PageRead, from: number): 
     if (buffers[i] !== NO_BUFFER) awaited.pins.unpin(buffers[i]!);
     buffers[i] = NO_BUFFER;
   }
+}
+
+/** Waits for the one page of a read. */
+export function* waitPage(host: PageHost, pool: PoolThread, op: PageRead): Steps<Page> {
+  const { pins, reads } = pool;
+  try {
+    yield* reads.wait(op);
+  } catch (error) {
+    pins.unpin(op.buffers[0]!);
+    throw error;
+  }
+  return pageOf(host, pool, op);
+}
+
+/** The one page of a read that is over. */
+export function pageOf(host: PageHost, pool: PoolThread, { buffers, file, block }: PageRead): Page {
+  const buffer = buffers[0]!;
+  if (pool.isTorn(buffer)) {
+    pool.pins.unpin(buffer);
+    throw pool.tornError(file, block);
+  }
+  return makePage(host, buffer);
 }
 
 /** Begins a read. */

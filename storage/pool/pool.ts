@@ -17,13 +17,17 @@ import {
 import { type AioFile, insideOf } from "../file/file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import { FastReads } from "./fast_read.ts";
 import { forgetPages } from "./mapping.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
 import {
+  flagsOfRead,
   operationOf,
+  pageOf,
   type PageReadOptions,
   type PagesRead,
   startPages,
+  waitPage,
   waitPages,
 } from "./pages_read.ts";
 import { type PageRow, rowsOf } from "./page_rows.ts";
@@ -74,10 +78,12 @@ export class PagePool implements AsyncDisposable {
   #closed: Promise<void> | null = null;
   #lastFile: AioFile | null = null;
   #lastNumber = -1;
+  readonly #fastReads: FastReads;
 
   /** @ignore */
   private constructor(host: PoolHost) {
     this.#host = host;
+    this.#fastReads = new FastReads(host);
     this.pageCount = host.awaited.memory.pages;
     this.pageSize = host.awaited.memory.pageBytes;
   }
@@ -123,22 +129,27 @@ export class PagePool implements AsyncDisposable {
    * @throws what the system says, naming the block
    */
   read(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
-    return called(this.#readAwaited(file, block, options));
+    try {
+      const number = this.#knownNumberOf(file, block);
+      const page = this.#hit(number, block);
+      if (page !== null) return this.#inTurn(page);
+      const flags = options === undefined ? 0 : flagsOfRead(options);
+      const { awaited } = this.#host;
+      return called(
+        this.#fastReads.tryRead(number, block, flags) ??
+          runSteps(this.#readSteps(awaited, number, block, options)),
+      );
+    } catch (error) {
+      return called(Promise.reject(error));
+    }
   }
 
-  async #readAwaited(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
-    const number = this.#knownNumberOf(file, block);
-    const page = this.#hit(number, block);
-    if (page === null) {
-      return await runSteps(this.#readSteps(this.#host.awaited, number, block, options));
-    }
-    // Tasks that await what is there would never let a timer in.
+  /** Tasks that await what is there would never let a timer in. */
+  #inTurn(page: Page): Promise<Page> {
     const { turn } = this.#host.awaited.backend;
     turn.spendCompleted(0);
-    if (turn.isOver()) {
-      await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
-    }
-    return page;
+    if (!turn.isOver()) return Promise.resolve(page);
+    return new Promise((resolve) => turn.handOut({ completed: () => resolve(page) }));
   }
 
   /** As {@linkcode read}, blocking the thread. */
@@ -243,18 +254,14 @@ export class PagePool implements AsyncDisposable {
     options: PageReadOptions | undefined,
   ): Steps<Page> {
     const op = operationOf(number, block, 1, options);
+    let isToWait: boolean;
     try {
-      if (yield* pool.reads.start(op)) yield* pool.reads.wait(op);
+      isToWait = yield* pool.reads.start(op);
     } catch (error) {
       if (op.buffers[0] !== NO_BUFFER) pool.pins.unpin(op.buffers[0]!);
       throw error;
     }
-    const buffer = op.buffers[0]!;
-    if (pool.isTorn(buffer)) {
-      pool.pins.unpin(buffer);
-      throw pool.tornError(number, block);
-    }
-    return makePage(this.#host, buffer);
+    return isToWait ? yield* waitPage(this.#host, pool, op) : pageOf(this.#host, pool, op);
   }
 
   /**

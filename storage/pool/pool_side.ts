@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Control, LayerHost, Steps } from "../../core/inside.ts";
+import type { Backend, Control, LayerHost, Steps } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import type { PoolCalls } from "./calls.ts";
 import type { ContentLocks } from "./content_lock.ts";
@@ -38,6 +38,7 @@ export interface PoolCounts {
 /** A pool, in one thread and one way to wait. */
 export interface PoolSide {
   readonly aio: AioCore;
+  readonly backend: Backend;
   readonly backendId: number;
   readonly control: Control;
   readonly bells: LayerHost["bells"];
@@ -63,6 +64,8 @@ export interface PoolSide {
   hasIo(buffer: number): boolean;
   /** Pins the buffer of a block: see victims.ts. */
   pinBlock(file: number, block: number, isOptional: boolean): Steps<number>;
+  /** The same without waiting. */
+  tryPinBlock(file: number, block: number): number;
   /** Writes a victim back, and others with it. */
   writeVictims(buffer: number): Steps<void>;
   /** Waits until a buffer no longer has the IO that it has now. */

@@ -166,6 +166,13 @@ export class PoolThread implements PoolSide {
     return (Atomics.load(this.memory.words, stateAt) & BUFFER_STATE.torn) !== 0;
   }
 
+  /** Whether a buffer has the content of its block, whole. */
+  isUsable(buffer: number): boolean {
+    const stateAt = this.memory.at(buffer) + BUFFER.state;
+    const state = Atomics.load(this.memory.words, stateAt);
+    return (state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid;
+  }
+
   /** Says that a block cannot be read for that. */
   tornError(file: number, block: number): Error {
     return new Deno.errors.InvalidData(
@@ -214,6 +221,11 @@ export class PoolThread implements PoolSide {
     return this.victims.pinBlock(file, block, isOptional);
   }
 
+  /** See `Victims.tryPinBlock`. */
+  tryPinBlock(file: number, block: number): number {
+    return this.victims.tryPinBlock(file, block);
+  }
+
   /**
    * Waits until a buffer no longer has the IO that it has now, of whichever thread: by waiting for
    * the IO, as the thread that started it may look for no completions.
@@ -259,11 +271,13 @@ export class PoolThread implements PoolSide {
   /** Starts the IO that reads some blocks. */
   startRead(handle: AioHandle, op: PageRead, count: number): void {
     const first = op.at + op.done;
-    const buffers = Array.from(op.buffers.subarray(first, first + count));
     const isUpward = op.direction === 1;
-    if (!isUpward) buffers.reverse();
     const block = isUpward ? op.block + op.done : op.block - op.done - count + 1;
     handle.registerCallbacks(this.#readv, op.flags);
+    const buffers = count === 1
+      ? [op.buffers[first]!]
+      : Array.from(op.buffers.subarray(first, first + count));
+    if (!isUpward) buffers.reverse();
     this.#start("read", this.files.readerOf(op.file), handle, block, buffers);
   }
 

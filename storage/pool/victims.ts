@@ -14,7 +14,7 @@
  */
 
 import { get, type Steps } from "../../core/inside.ts";
-import { countUse, sweep } from "./clock_sweep.ts";
+import { countUse, stepBack, sweep } from "./clock_sweep.ts";
 import { empty, find, link, look } from "./mapping.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
@@ -73,6 +73,8 @@ export class Victims {
     if (victim === NO_BUFFER) return NO_BUFFER;
     if (!this.#isDirty(victim)) return this.#exchange(victim, file, block);
     pins.unpin(victim);
+    // Its turn has come all the same.
+    stepBack(memory);
     return NO_BUFFER;
   }
 
