@@ -33,6 +33,7 @@ export type {
   PageReadOptions,
   PageRow,
   PoolCounts,
+  PoolStats,
   PoolStreamOptions,
   PoolStreamPage,
   PoolToken,

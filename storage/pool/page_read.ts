@@ -14,6 +14,7 @@
 import { get, type Steps } from "../../core/inside.ts";
 import type { AioHandle } from "../../core/mod.ts";
 import { BEGUN, endIo, ioWordOf, tryBeginRead, VALID } from "./buffer_io.ts";
+import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import { tellChange } from "./wait_words.ts";
 import type { PoolSide } from "./pool_side.ts";
@@ -54,7 +55,7 @@ export class PageReads {
       if (!this.#pool.isValid(op.buffers[at]!)) continue;
       if (pinned === 0) {
         op.count = 1;
-        this.#pool.stats.hits++;
+        this.#pool.counts[COUNT.hits]!++;
         return false;
       }
       // It stays pinned, and is what the next start begins with.
@@ -122,7 +123,7 @@ export class PageReads {
     // Whatever it was that was waited for: what counts is what the buffer says now.
     if (this.#pool.isValid(buffer)) {
       op.done++;
-      this.#pool.stats.joined++;
+      this.#pool.counts[COUNT.joined]!++;
     }
     return hasWaited;
   }
@@ -213,8 +214,8 @@ export class PageReads {
       throw error;
     }
     op.isIssued = true;
-    this.#pool.stats.reads++;
-    this.#pool.stats.blocksRead += count;
+    this.#pool.counts[COUNT.reads]!++;
+    this.#pool.counts[COUNT.blocksRead]! += count;
     return true;
   }
 
@@ -224,7 +225,7 @@ export class PageReads {
       op.done++;
       if (!isFirst) return true;
       op.count = 1;
-      this.#pool.stats.hits++;
+      this.#pool.counts[COUNT.hits]!++;
       return false;
     }
     op.joined = found;

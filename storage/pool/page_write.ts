@@ -11,6 +11,7 @@
 import { get, type Steps } from "../../core/inside.ts";
 import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
 import { endIo, ioWordOf } from "./buffer_io.ts";
+import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 
@@ -232,8 +233,8 @@ export class PageWrites {
         return 0;
       }
       this.#pool.startWrite(handle, file, block, buffers.slice(0, begun));
-      this.#pool.stats.writes++;
-      this.#pool.stats.blocksWritten += begun;
+      this.#pool.counts[COUNT.writes]!++;
+      this.#pool.counts[COUNT.blocksWritten]! += begun;
       return begun;
     } catch (error) {
       for (const buffer of buffers.slice(0, begun)) endIo(bells, memory, buffer);

@@ -17,8 +17,10 @@ export interface PageReadOptions {
   /**
    * What is done about a page that its verifier refuses, or that is behind the end of the file.
    * `"normal"` (default): an error. `"zeroOnError"`: it is filled with zeros, with a warning.
+   * `"zero"`, only for `pool.read()` and `pool.readSync()`: nothing is read, as the page is about
+   * to be written anew; it is zeros, unless it is there already.
    */
-  readonly mode?: "normal" | "zeroOnError" | undefined;
+  readonly mode?: "normal" | "zero" | "zeroOnError" | undefined;
   /** Whether a wrong checksum is only a warning. Default: false. */
   readonly ignoreChecksums?: boolean | undefined;
 }
@@ -39,8 +41,18 @@ export function operationOf(
   return op;
 }
 
-/** What is done about pages that are not right, as bits. */
+/** What is done about pages that are not right, as bits; the mode `"zero"` reads none. */
 export function flagsOfRead({ mode, ignoreChecksums }: PageReadOptions): number {
+  if (mode === "zero") {
+    throw new TypeError(
+      'Cannot read several pages with the mode "zero": call pool.read() for each',
+    );
+  }
+  if (mode !== undefined && mode !== "normal" && mode !== "zeroOnError") {
+    throw new TypeError(
+      `Cannot read pages with the mode ${shown(mode)}: "normal", "zero" or "zeroOnError"`,
+    );
+  }
   return (mode === "zeroOnError" ? READ_FLAG.zeroOnError : 0) |
     (ignoreChecksums === true ? READ_FLAG.ignoreChecksumFailures : 0);
 }
@@ -106,7 +118,11 @@ export function* waitPage(host: PageHost, pool: PoolThread, op: PageRead): Steps
 }
 
 /** The one page of a read that is over. */
-export function pageOf(host: PageHost, pool: PoolThread, { buffers, file, block }: PageRead): Page {
+export function pageOf(
+  host: PageHost,
+  pool: PoolThread,
+  { buffers, file, block }: Pick<PageRead, "file" | "block"> & { buffers: ArrayLike<number> },
+): Page {
   const buffer = buffers[0]!;
   if (pool.isTorn(buffer)) {
     pool.pins.unpin(buffer);

@@ -32,7 +32,7 @@ import {
 } from "./pages_read.ts";
 import { type PageRow, rowsOf } from "./page_rows.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL } from "./pool_memory.ts";
-import type { PoolCounts } from "./pool_side.ts";
+import { COUNT, type PoolStats, statsOf } from "./pool_counts.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import type { PoolStreamPage } from "./pool_pages.ts";
 import { poolStream, type PoolStreamOptions } from "./pool_stream.ts";
@@ -133,12 +133,10 @@ export class PagePool implements AsyncDisposable {
       const number = this.#knownNumberOf(file, block);
       const page = this.#hit(number, block);
       if (page !== null) return this.#inTurn(page);
-      const flags = options === undefined ? 0 : flagsOfRead(options);
+      const fast = options?.mode === "zero" ? null : this.#fastReads
+        .tryRead(number, block, options === undefined ? 0 : flagsOfRead(options));
       const { awaited } = this.#host;
-      return called(
-        this.#fastReads.tryRead(number, block, flags) ??
-          runSteps(this.#readSteps(awaited, number, block, options)),
-      );
+      return called(fast ?? runSteps(this.#readSteps(awaited, number, block, options)));
     } catch (error) {
       return called(Promise.reject(error));
     }
@@ -239,7 +237,7 @@ export class PagePool implements AsyncDisposable {
     if (buffer === NO_BUFFER) return null;
     const state = Atomics.load(awaited.memory.words, awaited.memory.at(buffer) + BUFFER.state);
     if ((state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid) {
-      awaited.stats.hits++;
+      awaited.counts[COUNT.hits]!++;
       return makePage(this.#host, buffer);
     }
     awaited.pins.unpin(buffer);
@@ -253,6 +251,7 @@ export class PagePool implements AsyncDisposable {
     block: number,
     options: PageReadOptions | undefined,
   ): Steps<Page> {
+    if (options?.mode === "zero") return yield* this.#zeroSteps(pool, number, block);
     const op = operationOf(number, block, 1, options);
     let isToWait: boolean;
     try {
@@ -414,14 +413,24 @@ export class PagePool implements AsyncDisposable {
     }));
   }
 
+  /** The page of a block that nobody reads: zeros, unless it is there. */
+  *#zeroSteps(pool: PoolThread, number: number, block: number): Steps<Page> {
+    const buffer = yield* pool.pinBlock(number, block, false);
+    try {
+      yield* pool.reads.zero(buffer);
+    } catch (error) {
+      pool.pins.unpin(buffer);
+      throw error;
+    }
+    return pageOf(this.#host, pool, { buffers: [buffer], file: number, block });
+  }
+
   *#extendSteps(pool: PoolThread, number: number, path: string, count: number): Steps<Page[]> {
     const pages: Page[] = [];
     try {
       const first = yield* pool.extendFile(number, path, count);
       for (let block = first; block < first + count; block++) {
-        const buffer = yield* pool.pinBlock(number, block, false);
-        pages.push(makePage(this.#host, buffer));
-        yield* pool.reads.zero(buffer);
+        pages.push(yield* this.#zeroSteps(pool, number, block));
       }
       return pages;
     } catch (error) {
@@ -430,9 +439,10 @@ export class PagePool implements AsyncDisposable {
     }
   }
 
-  /** What this thread did with the pool so far. */
-  stats(): Readonly<PoolCounts> {
-    return { ...this.#host.awaited.stats };
+  /** What all threads did with the pool so far, in all and by backend. */
+  stats(): PoolStats {
+    const { memory, backend } = this.#host.awaited;
+    return statsOf(memory, backend.options.maxBackends);
   }
 
   /** What is in each buffer now, as PostgreSQL's `pg_buffercache` shows it. */

@@ -125,9 +125,15 @@ function bucketsFor(pages: number): number {
   return 1 << Math.max(4, 32 - Math.clz32(pages - 1));
 }
 
+/** Numbers that a backend has: two lines of memory, as threads count at the same time. */
+export const COUNTS_SIZE = 2 * LINE_WORDS * Int32Array.BYTES_PER_ELEMENT /
+  Float64Array.BYTES_PER_ELEMENT;
+const BACKENDS_MAX = 32;
+const COUNTS_WORDS = BACKENDS_MAX * 2 * LINE_WORDS;
+
 function wordsBefore({ pages, fileCount }: Pick<PoolShape, "pages" | "fileCount">): number {
   const buckets = bucketsFor(pages);
-  return POOL.size + fileCount * POOL_FILE.size + buckets + pages * BUFFER.size;
+  return POOL.size + COUNTS_WORDS + fileCount * POOL_FILE.size + buckets + pages * BUFFER.size;
 }
 
 /** Bytes that a pool takes of the arena. */
@@ -167,7 +173,7 @@ export class PoolMemory {
     this.owner = header[POOL.owner]! - 1;
     const buckets = header[POOL.bucketCount]!;
     this.bucketMask = buckets - 1;
-    this.bucketsAt = POOL.size + this.fileCount * POOL_FILE.size;
+    this.bucketsAt = this.fileAt(this.fileCount);
     // A descriptor has a line of its own: the buckets before are a power of two, from 16 on.
     this.#descriptorsAt = this.bucketsAt + buckets;
     const words = this.#descriptorsAt + this.pages * BUFFER.size;
@@ -177,7 +183,14 @@ export class PoolMemory {
 
   /** Where a file's entry is. */
   fileAt(number: number): number {
-    return POOL.size + number * POOL_FILE.size;
+    return POOL.size + COUNTS_WORDS + number * POOL_FILE.size;
+  }
+
+  /** The numbers of a backend: see pool_counts.ts. */
+  countsOf(backendId: number): Float64Array {
+    const words = POOL.size + backendId * 2 * LINE_WORDS;
+    const at = this.run.offset + words * Int32Array.BYTES_PER_ELEMENT;
+    return new Float64Array(this.arena.buffer, at, COUNTS_SIZE);
   }
 
   /** Where a buffer's descriptor is. */

@@ -17,6 +17,7 @@ import {
   UNSURE,
 } from "../stream/page_source.ts";
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
+import { COUNT } from "./pool_counts.ts";
 import { PageRead } from "./read_operation.ts";
 
 /** A page of a pool, as a stream delivers it. */
@@ -95,13 +96,13 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   }
 
   tryStartRead(op: PoolOperation): Quick {
-    const { victims, pins, stats } = this.#host.awaited;
+    const { victims, pins, counts } = this.#host.awaited;
     const forwarded = op.buffers[op.index]!;
     const buffer = forwarded === NO_BUFFER ? victims.tryPin(this.#file, op.block) : forwarded;
     if (buffer !== NO_BUFFER && this.#host.awaited.isValid(buffer)) {
       op.buffers[op.index] = buffer;
       op.count = 1;
-      stats.hits++;
+      counts[COUNT.hits]!++;
       return NO_WAIT;
     }
     if (buffer !== forwarded) pins.unpin(buffer);

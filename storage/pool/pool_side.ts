@@ -13,28 +13,6 @@ import type { Pins } from "./pins.ts";
 import type { PoolMemory } from "./pool_memory.ts";
 import type { PageRead } from "./read_operation.ts";
 
-/** What a thread did with a pool. */
-export interface PoolCounts {
-  /** Blocks that were there. */
-  hits: number;
-  /** IOs that read. */
-  reads: number;
-  /** Blocks that they read. */
-  blocksRead: number;
-  /** Blocks that another start was reading already. */
-  joined: number;
-  /** Buffers that got another block. */
-  evictions: number;
-  /** IOs that wrote. */
-  writes: number;
-  /** Blocks that they wrote. */
-  blocksWritten: number;
-  /** Blocks that had to be written before their buffers could get another block. */
-  forcedWrites: number;
-  /** Waits for a buffer that is not pinned. */
-  waits: number;
-}
-
 /** A pool, in one thread and one way to wait. */
 export interface PoolSide {
   readonly aio: AioCore;
@@ -45,7 +23,8 @@ export interface PoolSide {
   readonly memory: PoolMemory;
   readonly pins: Pins;
   readonly locks: ContentLocks;
-  readonly stats: PoolCounts;
+  /** This thread's numbers: see pool_counts.ts. */
+  readonly counts: Float64Array;
   /** Called before a page is written; null: nothing is. */
   readonly beforeWrite: ((buffer: number) => unknown) | null;
   /** How it waits. */

@@ -30,7 +30,8 @@ import { datumOf, isOfPool } from "./pool_callbacks.ts";
 import { BUFFER, BUFFER_STATE, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
-import type { PoolCounts, PoolSide } from "./pool_side.ts";
+import { COUNT } from "./pool_counts.ts";
+import type { PoolSide } from "./pool_side.ts";
 import type { PageRead } from "./read_operation.ts";
 import { Victims } from "./victims.ts";
 import { announceWait, changeOf } from "./wait_words.ts";
@@ -43,7 +44,7 @@ export interface PoolParts {
   readonly pins: Pins;
   readonly locks: ContentLocks;
   readonly files: PoolFiles;
-  readonly stats: PoolCounts;
+  readonly counts: Float64Array;
   /** Called before a page is written. */
   readonly beforeWrite: ((buffer: number) => unknown) | null;
 }
@@ -71,17 +72,7 @@ export function makeParts(
     pins: new Pins(memory, backend.id, bells),
     locks: new ContentLocks(host),
     files: new PoolFiles(host, attach),
-    stats: {
-      hits: 0,
-      reads: 0,
-      blocksRead: 0,
-      joined: 0,
-      evictions: 0,
-      writes: 0,
-      blocksWritten: 0,
-      forcedWrites: 0,
-      waits: 0,
-    },
+    counts: memory.countsOf(backend.id),
     beforeWrite,
   };
 }
@@ -99,7 +90,7 @@ export class PoolThread implements PoolSide {
   readonly pins: Pins;
   readonly locks: ContentLocks;
   readonly files: PoolFiles;
-  readonly stats: PoolCounts;
+  readonly counts: Float64Array;
   readonly beforeWrite: PoolParts["beforeWrite"];
   /** How it waits. */
   readonly calls: PoolCalls;
@@ -130,7 +121,7 @@ export class PoolThread implements PoolSide {
     this.pins = parts.pins;
     this.locks = parts.locks;
     this.files = parts.files;
-    this.stats = parts.stats;
+    this.counts = parts.counts;
     this.beforeWrite = parts.beforeWrite;
     this.calls = calls;
     this.blocks = blocks;
@@ -264,7 +255,7 @@ export class PoolThread implements PoolSide {
 
   /** Writes a victim back, and others with it. */
   writeVictims(buffer: number): Steps<void> {
-    this.stats.forcedWrites++;
+    this.counts[COUNT.forcedWrites]!++;
     return this.writes.writeVictims(buffer);
   }
 

@@ -16,6 +16,7 @@
 import { get, type Steps } from "../../core/inside.ts";
 import { countUse, stepBack, sweep } from "./clock_sweep.ts";
 import { empty, find, link, look } from "./mapping.ts";
+import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { announceWait, changeOf, unpinnedOf } from "./wait_words.ts";
@@ -103,11 +104,11 @@ export class Victims {
    *   these cases it is unpinned
    */
   #exchange(victim: number, file: number, block: number): number {
-    const { memory, pins, stats } = this.#pool;
+    const { memory, pins, counts } = this.#pool;
     const buffer = this.#pool.locked(() => {
       const hadBlock = memory.words[memory.at(victim) + BUFFER.file] !== 0;
       if (!this.#tryForget(victim, false)) return NO_BUFFER;
-      if (hadBlock) stats.evictions++;
+      if (hadBlock) counts[COUNT.evictions]!++;
       const other = find(memory, file, block);
       if (other !== NO_BUFFER && pins.tryPin(other, file, block)) return other;
       link(memory, victim, file, block);
@@ -192,7 +193,7 @@ export class Victims {
 
   /** All are pinned. */
   *#waitForUnpinned(): Steps<void> {
-    const { memory, pins, backendId, calls, stats } = this.#pool;
+    const { memory, pins, backendId, calls, counts } = this.#pool;
     const word = unpinnedOf(memory);
     const seen = announceWait(word, backendId);
     if (pins.pinned >= memory.pages) {
@@ -203,7 +204,7 @@ export class Victims {
     }
     const unpinned = this.#findUnpinned();
     if (unpinned === NO_BUFFER) {
-      stats.waits++;
+      counts[COUNT.waits]!++;
       yield* get(calls.changed(word, seen));
     } else yield* this.#pool.waitForIo(unpinned);
   }

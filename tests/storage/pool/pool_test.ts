@@ -88,6 +88,42 @@ testPool("pool.read() of zeroOnError behind the end gives zeros, and warns", asy
   assert(it.warnings[0]!.includes("zeroing out page"), it.warnings[0]);
 });
 
+testPool("pool.read() of mode zero reads nothing, and keeps what is there", async (it) => {
+  const zero = { mode: "zero" } as const;
+  {
+    using page = await it.pool.read(it.file, 7, zero);
+    assert(page.bytes.every((byte) => byte === 0));
+    using _lock = await page.lock("exclusive");
+    page.bytes.fill(99);
+    page.markDirty();
+  }
+  {
+    using page = it.pool.readSync(it.file, 7, zero);
+    assertEquals(page.bytes[0], 99);
+  }
+  assertEquals(it.pool.stats().reads, 0);
+  await it.pool.flush();
+  assertEquals(await onDisk(it.path, 7), [99, 99]);
+});
+
+testPool("pool.startRead() refuses the mode zero, and pool.read() an unknown one", async (it) => {
+  await assertRejects(
+    () => it.pool.startRead(it.file, 0, 2, { mode: "zero" }),
+    TypeError,
+    "call pool.read() for each",
+  );
+  const wrong = { mode: "zeros" as "zero" };
+  await assertRejects(() => it.pool.read(it.file, 0, wrong), TypeError, 'the mode "zeros"');
+});
+
+testPool("pool.stats() tells what each backend did", async (it) => {
+  (await it.pool.read(it.file, 1)).release();
+  (await it.pool.read(it.file, 1)).release();
+  const { byBackend, ...sum } = it.pool.stats();
+  assertEquals([sum.reads, sum.hits], [1, 1]);
+  assertEquals(byBackend, [{ backendId: it.aio.backendId, ...sum }]);
+});
+
 testPool("pool.read() with all pages pinned by this thread says so", async (it) => {
   const pages = await Promise.all(
     Array.from({ length: 16 }, (_, block) => it.pool.read(it.file, block)),
