@@ -60,6 +60,8 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   /** The page that the stream has delivered last. */
   #page: Page | null = null;
   #pageBuffer = NO_BUFFER;
+  /** What came of the last read that failed behind its first page. */
+  #failure: { readonly error: unknown } | null = null;
 
   /**
    * @param host the pool
@@ -141,7 +143,14 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
 
   *waitRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
     const side = isBlocking ? this.#host.blocking : this.#host.awaited;
-    return yield* side.reads.wait(op.read);
+    try {
+      return yield* side.reads.wait(op.read);
+    } catch (error) {
+      // Pages before the first that is not there are delivered: pageOf() throws for that one.
+      if (!side.isValid(op.buffers[op.index]!)) throw error;
+      this.#failure = { error };
+      return true;
+    }
   }
 
   abandon(op: PoolOperation): void {
@@ -156,6 +165,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
 
   pageOf(buffer: number, data: unknown): PoolStreamPage<T> {
     const { awaited } = this.#host;
+    if (this.#failure !== null && !awaited.isValid(buffer)) throw this.#failure.error;
     const page = makePage(this.#host, buffer, true);
     if (awaited.isTorn(buffer)) {
       const { block } = page;
