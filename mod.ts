@@ -24,6 +24,7 @@ export { Aio, AioFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod
 export type {
   Alignment,
   AttachPoolOptions,
+  BackgroundWriterOptions,
   DirectMode,
   FileTransfer,
   LockMode,

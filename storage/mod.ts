@@ -21,6 +21,7 @@ export type { PageRow } from "./pool/page_rows.ts";
 export { type PageReadOptions, PagesRead } from "./pool/pages_read.ts";
 export { PagePool, type PoolToken } from "./pool/pool.ts";
 export { PoolStreamPage } from "./pool/pool_pages.ts";
+export type { BackgroundWriterOptions } from "./pool/background_writer.ts";
 export type { PoolCounts, PoolStats } from "./pool/pool_counts.ts";
 export type { PoolStreamOptions } from "./pool/pool_stream.ts";
 export type { DirectMode, OpenFileOptions } from "../core/inside.ts";

@@ -51,7 +51,7 @@ export class PageWrites {
     for (let i = 1; i < memory.pages && own.length < VICTIMS_MAX - 1; i++) {
       const buffer = (first + i) % memory.pages;
       const at = memory.at(buffer);
-      if (memory.words[at + BUFFER.usage] !== 0 || !this.#isToWrite(buffer)) continue;
+      if (memory.words[at + BUFFER.usage] !== 0 || !this.isToWrite(buffer)) continue;
       if (pins.tryOwn(buffer)) own.push(buffer);
     }
     try {
@@ -62,7 +62,19 @@ export class PageWrites {
     }
   }
 
-  #isToWrite(buffer: number): boolean {
+  /**
+   * Writes buffers back that nobody locks or writes now.
+   *
+   * @returns how many
+   */
+  *writeSome(buffers: readonly number[]): Steps<number> {
+    const candidates = buffers.map((buffer) => this.#candidateOf(buffer));
+    const ofBlocks = candidates.filter(({ file }) => file >= 0);
+    return (yield* this.#writeAll(inOrder(ofBlocks), false)).size;
+  }
+
+  /** Whether a buffer is newer than the file, and nobody is writing it. */
+  isToWrite(buffer: number): boolean {
     const { memory } = this.#pool;
     return this.#isDirty(buffer) &&
       Atomics.load(memory.words, memory.at(buffer) + BUFFER.io) === 0;
@@ -201,7 +213,7 @@ export class PageWrites {
     } finally {
       if (!isLocked) pins.unpin(buffer);
     }
-    if (isLocked && this.#isToWrite(buffer)) return true;
+    if (isLocked && this.isToWrite(buffer)) return true;
     if (isLocked) this.#letGo(buffer);
     return false;
   }

@@ -17,6 +17,7 @@ import {
 import { type AioFile, insideOf } from "../file/file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import { BackgroundWriter, type BackgroundWriterOptions } from "./background_writer.ts";
 import { FastReads } from "./fast_read.ts";
 import { forgetPages } from "./mapping.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
@@ -75,6 +76,7 @@ export class PagePool implements AsyncDisposable {
   readonly pageSize: number;
   readonly #host: PoolHost;
   readonly #users = new Map<FileInside, FileUser>();
+  readonly #writers = new Set<BackgroundWriter>();
   #closed: Promise<void> | null = null;
   #lastFile: AioFile | null = null;
   #lastNumber = -1;
@@ -439,6 +441,29 @@ export class PagePool implements AsyncDisposable {
     }
   }
 
+  /**
+   * Has this thread write changed pages back, now and then, before their places are needed: so it
+   * is best a thread that often comes back to its event loop. It does not keep the program alive.
+   * What fails stays changed, with a warning.
+   *
+   * @returns ends it at the end of an `await using` block; {@linkcode close} ends it, too
+   * @throws {RangeError} for an option out of its range
+   */
+  startBackgroundWriter(options: BackgroundWriterOptions = {}): AsyncDisposable {
+    return calling(PagePool.prototype.startBackgroundWriter, () => {
+      if (this.isClosed) {
+        throw new Deno.errors.BadResource("Cannot start a background writer: the pool is closed");
+      }
+      const writer = new BackgroundWriter(this.#host.awaited, options);
+      this.#writers.add(writer);
+      const stop = async () => {
+        await writer.stop();
+        this.#writers.delete(writer);
+      };
+      return { [Symbol.asyncDispose]: stop };
+    });
+  }
+
   /** What all threads did with the pool so far, in all and by backend. */
   stats(): PoolStats {
     const { memory, backend } = this.#host.awaited;
@@ -473,6 +498,7 @@ export class PagePool implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#lastFile = null;
     const { awaited } = this.#host;
+    await Promise.all([...this.#writers].map((writer) => writer.stop()));
     for (const [file, user] of this.#users) {
       file.ending.users.delete(user);
       awaited.files.closing(file);

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioFile, OpenPoolOptions, PagePool } from "../../../mod.ts";
+import { BUFFER, PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { openAio, testEachMethod } from "../methods.ts";
 import { tempDir } from "../temp.ts";
 
@@ -62,4 +64,17 @@ export async function change(
 export async function onDisk(path: string, block: number): Promise<number[]> {
   const bytes = await Deno.readFile(path);
   return [bytes[block * PAGE_BYTES]!, bytes[(block + 1) * PAGE_BYTES - 1]!];
+}
+
+/** The pool's memory as its parts see it. */
+export function memoryOf(aio: Aio, pool: PagePool): PoolMemory {
+  return new PoolMemory(backendOf(aio).arena, { offset: pool.token.offset, bytes: 0 });
+}
+
+/** As if the clock's hand had come by so often that no page counts as used. */
+export function forgetUses(aio: Aio, pool: PagePool): void {
+  const memory = memoryOf(aio, pool);
+  for (let buffer = 0; buffer < memory.pages; buffer++) {
+    memory.words[memory.at(buffer) + BUFFER.usage] = 0;
+  }
 }
