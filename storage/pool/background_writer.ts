@@ -21,8 +21,8 @@ export interface BackgroundWriterOptions {
   /** Most pages that a round writes: 1..65536. Default: 100 (`bgwriter_lru_maxpages`). */
   pagesMax?: number;
   /**
-   * How many victims a round sees to, as a multiple of those that were taken in recent rounds: 0..10.
-   * Default: 2 (`bgwriter_lru_multiplier`).
+   * How many victims a round sees to, as a multiple of those that were taken in recent rounds:
+   * 0..10. Default: 2 (`bgwriter_lru_multiplier`).
    */
   multiplier?: number;
 }

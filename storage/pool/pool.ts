@@ -7,7 +7,6 @@
 import {
   called,
   calling,
-  get,
   INSPECT,
   runSteps,
   runStepsSync,
@@ -15,11 +14,9 @@ import {
   type Steps,
 } from "../../core/inside.ts";
 import { type AioFile, insideOf } from "../file/file.ts";
-import type { FileUser } from "../file/file_end.ts";
-import type { FileInside } from "../file/file_inside.ts";
 import { BackgroundWriter, type BackgroundWriterOptions } from "./background_writer.ts";
 import { FastReads } from "./fast_read.ts";
-import { forgetPages } from "./mapping.ts";
+import { FilesInUse } from "./files_in_use.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
 import {
   flagsOfRead,
@@ -75,16 +72,15 @@ export class PagePool implements AsyncDisposable {
   /** Bytes of a page. */
   readonly pageSize: number;
   readonly #host: PoolHost;
-  readonly #users = new Map<FileInside, FileUser>();
+  readonly #files: FilesInUse;
   readonly #writers = new Set<BackgroundWriter>();
   #closed: Promise<void> | null = null;
-  #lastFile: AioFile | null = null;
-  #lastNumber = -1;
   readonly #fastReads: FastReads;
 
   /** @ignore */
   private constructor(host: PoolHost) {
     this.#host = host;
+    this.#files = new FilesInUse(host);
     this.#fastReads = new FastReads(host);
     this.pageCount = host.awaited.memory.pages;
     this.pageSize = host.awaited.memory.pageBytes;
@@ -132,7 +128,7 @@ export class PagePool implements AsyncDisposable {
    */
   read(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
     try {
-      const number = this.#knownNumberOf(file, block);
+      const number = this.#files.numberOf(file, block);
       const page = this.#hit(number, block);
       if (page !== null) return this.#inTurn(page);
       const fast = options?.mode === "zero" ? null : this.#fastReads
@@ -155,7 +151,7 @@ export class PagePool implements AsyncDisposable {
   /** As {@linkcode read}, blocking the thread. */
   readSync(file: AioFile, block: number, options?: PageReadOptions): Page {
     return calling(PagePool.prototype.readSync, () => {
-      const number = this.#knownNumberOf(file, block);
+      const number = this.#files.numberOf(file, block);
       return this.#hit(number, block) ??
         runStepsSync(this.#readSteps(this.#host.blocking, number, block, options));
     });
@@ -163,74 +159,7 @@ export class PagePool implements AsyncDisposable {
 
   /** The page of a block if it is there now, pinned; null if it would have to be read. */
   tryRead(file: AioFile, block: number): Page | null {
-    return this.#hit(this.#knownNumberOf(file, block), block);
-  }
-
-  /** Nearly always it is the file of the last call. */
-  #knownNumberOf(file: AioFile, block: number): number {
-    const isKnown = file === this.#lastFile && (block | 0) === block && block >= 0;
-    return isKnown ? this.#lastNumber : this.#numberOf(file, block);
-  }
-
-  #numberOf(file: AioFile, block: number): number {
-    if (this.#closed !== null) throw new Deno.errors.BadResource("Cannot read: the pool is closed");
-    if (!(block >= 0 && block < 2 ** 31 && Number.isInteger(block))) {
-      throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
-    }
-    const inside = insideOf(file);
-    inside.checkAccess("read", 0);
-    if (file.direct && this.pageSize % file.alignment.offset !== 0) {
-      throw new RangeError(
-        `Cannot read ${shown(file.path)} by pages of ${this.pageSize} bytes past the page cache: ` +
-          `give openPool() a "pageSize" that is a multiple of ${file.alignment.offset}`,
-      );
-    }
-    const number = this.#host.awaited.files.numberOf(inside);
-    if (!this.#users.has(inside)) this.#watch(inside);
-    this.#lastFile = file;
-    this.#lastNumber = number;
-    return number;
-  }
-
-  /** The pages of a file are written back before the last opening of this thread is closed. */
-  #watch(file: FileInside): void {
-    const { awaited, blocking } = this.#host;
-    const user: FileUser = {
-      closing: () => this.#closeFile(file, awaited, runSteps),
-      closingSync: () => void this.#closeFile(file, blocking, runStepsSync),
-    };
-    this.#users.set(file, user);
-    file.ending.users.add(user);
-  }
-
-  #closeFile(
-    file: FileInside,
-    pool: PoolThread,
-    run: (steps: Steps<void>) => unknown,
-  ): Promise<void> {
-    this.#lastFile = null;
-    const user = this.#users.get(file)!;
-    this.#users.delete(file);
-    file.ending.users.delete(user);
-    const number = pool.files.closing(file);
-    const left = number < 0 ? null : run(this.#leaveSteps(pool, number));
-    return left instanceof Promise ? left : Promise.resolve();
-  }
-
-  /** This thread is done with a file: what it changed is written back. */
-  *#leaveSteps(pool: PoolThread, number: number): Steps<void> {
-    let failure: { error: unknown } | null = null;
-    try {
-      yield* pool.writes.flush(number);
-    } catch (error) {
-      failure = { error };
-    }
-    const held = pool.files.leave(number, () => forgetPages(pool.memory, number));
-    for (const file of held) {
-      if (pool.blocks) file.ending.closeSync();
-      else yield* get(file.ending.close());
-    }
-    if (failure !== null) throw failure.error;
+    return this.#hit(this.#files.numberOf(file, block), block);
   }
 
   #hit(number: number, block: number): Page | null {
@@ -283,7 +212,7 @@ export class PagePool implements AsyncDisposable {
     options?: PageReadOptions,
   ): Promise<PagesRead> {
     return called(Promise.try(() => {
-      const number = this.#numberOf(file, block);
+      const number = this.#files.numberOf(file, block);
       const most = this.#host.awaited.combineLimit;
       if (!(Number.isInteger(count) && count >= 1 && count <= most)) {
         throw new RangeError(
@@ -320,7 +249,7 @@ export class PagePool implements AsyncDisposable {
     options: PoolStreamOptions<T> = {},
   ): ReadStream<PoolStreamPage<T>> {
     return calling(PagePool.prototype.readStream, () => {
-      const number = this.#numberOf(file, 0);
+      const number = this.#files.numberOf(file, 0);
       return poolStream(this.#host, insideOf(file), number, options);
     });
   }
@@ -343,7 +272,7 @@ export class PagePool implements AsyncDisposable {
   }
 
   *#flushSteps(pool: PoolThread, file: AioFile | undefined): Steps<number> {
-    const number = file === undefined ? -1 : this.#numberOf(file, 0);
+    const number = file === undefined ? -1 : this.#files.numberOf(file, 0);
     return yield* pool.writes.flush(number);
   }
 
@@ -357,7 +286,7 @@ export class PagePool implements AsyncDisposable {
   invalidate(file: AioFile, block?: number): Promise<number> {
     const { awaited } = this.#host;
     return called(Promise.try(() => {
-      const number = this.#numberOf(file, block ?? 0);
+      const number = this.#files.numberOf(file, block ?? 0);
       return runSteps(awaited.victims.invalidate(number, block ?? -1));
     }));
   }
@@ -383,7 +312,7 @@ export class PagePool implements AsyncDisposable {
     mend: (bytes: Uint8Array<SharedArrayBuffer>) => void | Promise<void>,
   ): Promise<void> {
     const { awaited } = this.#host;
-    const number = this.#numberOf(file, block);
+    const number = this.#files.numberOf(file, block);
     const buffer = awaited.victims.tryPin(number, block);
     using page = buffer === NO_BUFFER ? null : makePage(this.#host, buffer);
     using _lock = page === null ? null : await page.lock("exclusive");
@@ -405,7 +334,7 @@ export class PagePool implements AsyncDisposable {
    */
   extend(file: AioFile, count: number): Promise<Page[]> {
     return called(Promise.try(() => {
-      const number = this.#numberOf(file, 0);
+      const number = this.#files.numberOf(file, 0);
       if (!(Number.isInteger(count) && count >= 1 && count <= this.pageCount)) {
         throw new RangeError(
           `Cannot extend a file by ${shown(count)} pages: an integer from 1 to ${this.pageCount}`,
@@ -496,18 +425,10 @@ export class PagePool implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#lastFile = null;
     const { awaited } = this.#host;
+    this.#files.end();
     await Promise.all([...this.#writers].map((writer) => writer.stop()));
-    for (const [file, user] of this.#users) {
-      file.ending.users.delete(user);
-      awaited.files.closing(file);
-    }
-    this.#users.clear();
-    const failures: unknown[] = [];
-    for (const number of awaited.files.numbers) {
-      await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
-    }
+    const failures = await this.#files.leaveAll();
     await runSteps(awaited.settle());
     const { words } = awaited.memory;
     Atomics.and(words, POOL.users, ~(1 << awaited.backendId));

@@ -1,0 +1,124 @@
+/**
+ * files_in_use.ts: the user's files whose pages one thread has asked a pool for, until the last
+ * opening of each in this thread is closed, or the thread leaves the pool: what was changed is
+ * written back then.
+ *
+ * @module
+ */
+
+import { get, runSteps, runStepsSync, shown, type Steps } from "../../core/inside.ts";
+import { type AioFile, insideOf } from "../file/file.ts";
+import type { FileUser } from "../file/file_end.ts";
+import type { FileInside } from "../file/file_inside.ts";
+import { forgetPages } from "./mapping.ts";
+import type { PageHost } from "./page.ts";
+import type { PoolThread } from "./pool_thread.ts";
+
+/** The files of one thread. */
+export class FilesInUse {
+  readonly #host: PageHost;
+  readonly #users = new Map<FileInside, FileUser>();
+  #isOver = false;
+  #lastFile: AioFile | null = null;
+  #lastNumber = -1;
+
+  /** @param host the pool */
+  constructor(host: PageHost) {
+    this.#host = host;
+  }
+
+  /**
+   * The number of a file in the pool, for one of its blocks.
+   *
+   * @throws what the calls of the pool throw for a file or a block that cannot be read
+   */
+  numberOf(file: AioFile, block: number): number {
+    // Nearly always it is the file of the last call.
+    const isKnown = file === this.#lastFile && (block | 0) === block && block >= 0;
+    return isKnown ? this.#lastNumber : this.#find(file, block);
+  }
+
+  #find(file: AioFile, block: number): number {
+    if (this.#isOver) throw new Deno.errors.BadResource("Cannot read: the pool is closed");
+    if (!(block >= 0 && block < 2 ** 31 && Number.isInteger(block))) {
+      throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
+    }
+    const { files, memory: { pageBytes } } = this.#host.awaited;
+    const inside = insideOf(file);
+    inside.checkAccess("read", 0);
+    if (file.direct && pageBytes % file.alignment.offset !== 0) {
+      throw new RangeError(
+        `Cannot read ${shown(file.path)} by pages of ${pageBytes} bytes past the page cache: ` +
+          `give openPool() a "pageSize" that is a multiple of ${file.alignment.offset}`,
+      );
+    }
+    const number = files.numberOf(inside);
+    if (!this.#users.has(inside)) this.#watch(inside);
+    this.#lastFile = file;
+    this.#lastNumber = number;
+    return number;
+  }
+
+  /** The pages of a file are written back before the last opening of this thread is closed. */
+  #watch(file: FileInside): void {
+    const { awaited, blocking } = this.#host;
+    const user: FileUser = {
+      closing: () => this.#closeFile(file, awaited, runSteps),
+      closingSync: () => void this.#closeFile(file, blocking, runStepsSync),
+    };
+    this.#users.set(file, user);
+    file.ending.users.add(user);
+  }
+
+  #closeFile(
+    file: FileInside,
+    pool: PoolThread,
+    run: (steps: Steps<void>) => unknown,
+  ): Promise<void> {
+    this.#lastFile = null;
+    const user = this.#users.get(file)!;
+    this.#users.delete(file);
+    file.ending.users.delete(user);
+    const number = pool.files.closing(file);
+    const left = number < 0 ? null : run(this.#leaveSteps(pool, number));
+    return left instanceof Promise ? left : Promise.resolve();
+  }
+
+  /** This thread is done with a file: what it changed is written back. */
+  *#leaveSteps(pool: PoolThread, number: number): Steps<void> {
+    let failure: { error: unknown } | null = null;
+    try {
+      yield* pool.writes.flush(number);
+    } catch (error) {
+      failure = { error };
+    }
+    const held = pool.files.leave(number, () => forgetPages(pool.memory, number));
+    for (const file of held) {
+      if (pool.blocks) file.ending.closeSync();
+      else yield* get(file.ending.close());
+    }
+    if (failure !== null) throw failure.error;
+  }
+
+  /** No file is used any more from now on. */
+  end(): void {
+    this.#isOver = true;
+    this.#lastFile = null;
+    const { awaited: { files } } = this.#host;
+    for (const [file, user] of this.#users) {
+      file.ending.users.delete(user);
+      files.closing(file);
+    }
+    this.#users.clear();
+  }
+
+  /** Writes all of them back, after {@linkcode end}. @returns what failed */
+  async leaveAll(): Promise<unknown[]> {
+    const { awaited } = this.#host;
+    const failures: unknown[] = [];
+    for (const number of awaited.files.numbers) {
+      await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
+    }
+    return failures;
+  }
+}
