@@ -47,7 +47,6 @@ export class PageReads {
           op.file,
           op.block + pinned * op.direction,
           pinned > 0,
-          op.ring,
         );
         // Without waiting for anybody there is none: that many are enough.
         if (buffer === NO_BUFFER) break;

@@ -20,7 +20,6 @@ import {
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { tryRefer } from "./buffer_io.ts";
-import type { BufferRing } from "./buffer_ring.ts";
 import type { PoolCalls } from "./calls.ts";
 import { ContentLocks } from "./content_lock.ts";
 import { type AttachOpening, PoolFiles } from "./pool_files.ts";
@@ -209,13 +208,8 @@ export class PoolThread implements PoolSide {
   }
 
   /** See `Victims.pinBlock`. */
-  pinBlock(
-    file: number,
-    block: number,
-    isOptional: boolean,
-    ring: BufferRing | null,
-  ): Steps<number> {
-    return this.victims.pinBlock(file, block, isOptional, ring);
+  pinBlock(file: number, block: number, isOptional: boolean): Steps<number> {
+    return this.victims.pinBlock(file, block, isOptional);
   }
 
   /** See `Victims.tryPinBlock`. */

@@ -97,6 +97,10 @@ export class LookAhead<P> {
   wanted = 0;
   look = IN_LOOP;
   isBlocking = false;
+  /** Whether the buffer to be delivered is still pinned beside the counted ones. */
+  isInHand = false;
+  /** Whether this call does not look ahead any more, for want of buffers. */
+  isShort = false;
   /** What ended the stream behind the blocks that are read already; undefined: nothing did. */
   endError: { readonly error: unknown } | undefined = undefined;
   /** Counts, once wanted. */
@@ -162,7 +166,7 @@ export class LookAhead<P> {
   lookOn(): boolean {
     const came = this.look;
     this.look = IN_LOOP;
-    if (came === IN_TAIL) return true;
+    if (came === IN_TAIL || this.isShort) return true;
     if (came === IN_JUMP) {
       // The block is gone if the start has failed.
       const isHeld = this.iosInProgress === this.maxIos || this.bufferedBlocknum === NO_BLOCK;
@@ -264,6 +268,7 @@ export class LookAhead<P> {
     op.direction = this.pendingDirection;
     op.count = this.wanted = count;
     op.flags = flags;
+    op.isOptional = this.pinnedBuffers > 0 || this.isInHand;
     let quick: Quick;
     try {
       quick = this.source.tryStartRead(op, this.isBlocking);
@@ -288,6 +293,7 @@ export class LookAhead<P> {
 
   accept(op: ReadOperation, needsWait: boolean): void {
     const accepted = op.count;
+    if (accepted === 0) return this.acceptNone();
     this.pinnedBuffers += accepted;
     if (needsWait) this.acceptMiss(op);
     else if (this.iosInProgress === 0) this.decay();
@@ -302,6 +308,12 @@ export class LookAhead<P> {
     this.nextBufferIndex = this.wrap(end);
     this.pendingReadBlocknum += accepted * op.direction;
     this.pendingReadNblocks -= accepted;
+  }
+
+  /** There is no buffer but for whoever waits with none: so much for this call. */
+  acceptNone(): void {
+    this.isShort = true;
+    if (this.readaheadDistance > 1) this.readaheadDistance = Math.max(1, this.pinnedBuffers);
   }
 
   acceptMiss(op: ReadOperation): void {

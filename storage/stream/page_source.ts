@@ -52,6 +52,8 @@ export class ReadOperation {
   direction: 1 | -1 = 1;
   /** Bits of {@linkcode READ_FLAG}. */
   flags = 0;
+  /** Whether the stream has a buffer pinned, so that others may wait for it: see the start. */
+  isOptional = false;
 
   /** @param buffers the stream's ring */
   constructor(buffers: Int32Array<ArrayBuffer>) {
@@ -93,6 +95,9 @@ export interface PageSource<P> {
    * - A later one is there, or is being read by somebody else: the read ends before it. The source
    *   may leave its buffer, and those behind it, pinned in `buffers`: they are forwarded.
    * - The first block is being read by somebody else: `count` is 1, and the wait waits for that.
+   * - A buffer would have to be waited for until somebody unpins one, and the read `isOptional`:
+   *   `count` is 0, and nothing was done. Threads that wait with buffers pinned would wait for one
+   *   another.
    *
    * If it throws nothing is pinned that was not forwarded.
    *

@@ -71,7 +71,8 @@ export class ReadAhead<P> extends LookAhead<P> {
     if (this.at === AT_NEXT) {
       this.buffer = NO_BUFFER;
       if (this.fastPath) return this.runFast();
-      if (this.pinnedBuffers === 0 && this.readaheadDistance === 0) return this.end();
+      const isOver = this.readaheadDistance === 0 && this.pendingReadNblocks === 0;
+      if (this.pinnedBuffers === 0 && isOver) return this.end();
       this.at = this.pinnedBuffers === 0 ? AT_FIRST_LOOK : AT_OLDEST;
     } else if (this.at === AT_FAST_START) {
       return this.endCall();
@@ -136,6 +137,7 @@ export class ReadAhead<P> extends LookAhead<P> {
 
   endCall(): Stop {
     this.at = AT_NEXT;
+    this.isInHand = this.isShort = false;
     return DONE;
   }
 
@@ -143,6 +145,7 @@ export class ReadAhead<P> extends LookAhead<P> {
   runFast(): Stop {
     const slot = this.oldestBufferIndex;
     this.buffer = this.buffers[slot]!;
+    this.isInHand = true;
     this.data = undefined;
     this.buffers[slot] = NO_BUFFER;
     this.stats?.countPrefetch(1);
@@ -158,6 +161,7 @@ export class ReadAhead<P> extends LookAhead<P> {
     op.direction = 1;
     op.count = this.wanted = 1;
     op.flags = READ_FLAG.synchronously | (this.adviceEnabled ? READ_FLAG.issueAdvice : 0);
+    op.isOptional = true;
     let quick: Quick;
     try {
       quick = this.source.tryStartRead(op, this.isBlocking);
@@ -175,6 +179,10 @@ export class ReadAhead<P> extends LookAhead<P> {
   }
 
   acceptFast(op: ReadOperation, needsWait: boolean): void {
+    if (op.count === 0) {
+      this.bufferedBlocknum = op.block;
+      return this.leaveFastPath();
+    }
     if (!needsWait) return;
     this.iosInProgress = 1;
     this.oldestIoIndex = 0;
@@ -213,6 +221,7 @@ export class ReadAhead<P> extends LookAhead<P> {
   take(): void {
     const slot = this.oldestBufferIndex;
     this.buffer = this.buffers[slot]!;
+    this.isInHand = true;
     this.data = this.slotData?.[slot];
     this.clearSlot(slot);
     this.stats?.countPrefetch(this.pinnedBuffers);
@@ -259,6 +268,7 @@ export class ReadAhead<P> extends LookAhead<P> {
     if (this.at === AT_FAST_START || this.at === AT_LAST_LOOK) this.source.release(this.buffer);
     this.buffer = NO_BUFFER;
     this.at = AT_NEXT;
+    this.isInHand = this.isShort = false;
     this.stopped = DONE;
     this.isStopping = false;
     this.look = looking.IN_LOOP;

@@ -29,6 +29,8 @@ export interface SourceTraits {
   isLate?(block: number): boolean;
   /** Whether a call has to wait for something else, so that it takes steps. Default: none. */
   isUnsure?(): boolean;
+  /** Whether a start would have to wait for a buffer. Default: none has to. */
+  isFull?(): boolean;
   /** Thrown by the start of a read of that block, or by the wait for it. */
   failStart?: number;
   failWait?: number;
@@ -96,7 +98,8 @@ export class MadeUpSource implements PageSource<number> {
   }
 
   tryStartRead(op: ReadOperation): Quick {
-    if (this.#isUnsure()) return UNSURE;
+    // Only a start with steps may do nothing.
+    if (this.#isUnsure() || this.#traits.isFull !== undefined) return UNSURE;
     return this.#start(op) ? WAIT : NO_WAIT;
   }
 
@@ -110,6 +113,10 @@ export class MadeUpSource implements PageSource<number> {
     const { block, direction, index, buffers } = op;
     const { isCached, isForeign, failStart } = this.#traits;
     if (failStart === block) throw new Error(`start of ${block}`);
+    if (buffers[index] === NO_BUFFER && this.#isFull(op)) {
+      op.count = 0;
+      return false;
+    }
     if ((op.flags & READ_FLAG.issueAdvice) !== 0) this.events.push(`advise ${block}`);
     const wanted = op.count;
     let accepted = wanted;
@@ -134,6 +141,13 @@ export class MadeUpSource implements PageSource<number> {
     this.events.push(`start ${block}${sign}${accepted}`);
     this.#inFlight.add(op);
     return true;
+  }
+
+  /** Whoever may not wait with buffers pinned does not. */
+  #isFull(op: ReadOperation): boolean {
+    if (this.#traits.isFull?.() !== true) return false;
+    if (!op.isOptional) assertEquals(this.pinned, 0, "a wait for a buffer with others pinned");
+    return op.isOptional;
   }
 
   /** What is forwarded must be the buffer of its block. */
