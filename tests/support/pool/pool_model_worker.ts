@@ -9,10 +9,10 @@
 import { Aio, type AioFile, type Page, type PageLock, type PagePool } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { METHODS } from "../../../methods/registry.ts";
-import { Pins } from "../../../storage/pool/pins.ts";
 import { BUFFER, BUFFER_STATE, PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { Prng } from "../prng.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
+import { losePins } from "./lost_pins.ts";
 import { countOf, fillPage, mend, type PoolModelAnswer, type PoolModelAsk } from "./pool_model.ts";
 
 /** One step in so many writes all back. */
@@ -142,23 +142,6 @@ class ModelThread {
     const row = this.#pool.pages().find(({ block }) => block === page.block)!;
     Atomics.and(memory.words, memory.at(row.buffer) + word, ~bits);
   }
-}
-
-/** Has some pins of this thread end as soon as they are made. */
-function losePins(prng: Prng): void {
-  const { tryPin, unpin } = Pins.prototype;
-  const lost = new Set<number>();
-  Pins.prototype.tryPin = function (buffer, file, block) {
-    const isPinned = tryPin.call(this, buffer, file, block);
-    if (isPinned && this.countOf(buffer) === 1 && prng.chance(1, 4)) {
-      lost.add(buffer);
-      unpin.call(this, buffer);
-    }
-    return isPinned;
-  };
-  Pins.prototype.unpin = function (buffer) {
-    if (!lost.delete(buffer)) unpin.call(this, buffer);
-  };
 }
 
 self.onmessage = async ({ data }: MessageEvent<PoolModelAsk>) => {

@@ -1,0 +1,19 @@
+/** scan_long_test.ts: what scan_test.ts shows, with eight threads and more scans. */
+
+import { testEachMethod } from "../../support/methods.ts";
+import { runScans } from "../../support/pool/pool_scan.ts";
+import { describeSeed, testSeed } from "../../support/prng.ts";
+
+for (const pages of [16, 64]) {
+  testEachMethod(
+    `eight threads scan a file through ${pages} pages while one forgets them`,
+    async (method) => {
+      const seed = testSeed();
+      try {
+        await runScans({ method, threads: 8, scans: 8, blocks: 600, pages, seed });
+      } catch (error) {
+        throw new Error(describeSeed(seed), { cause: error });
+      }
+    },
+  );
+}

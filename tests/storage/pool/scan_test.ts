@@ -1,0 +1,41 @@
+/**
+ * scan_test.ts: threads that scan one file through one pool while another one forgets its pages;
+ * scan_long_test.ts does more of it.
+ */
+
+import { assertRejects } from "@std/assert";
+import { testEachMethod } from "../../support/methods.ts";
+import { runScans, type ScanPlan } from "../../support/pool/pool_scan.ts";
+import { describeSeed, testSeed } from "../../support/prng.ts";
+import { Turns } from "../../support/turns.ts";
+
+const turns = new Turns(2);
+
+for (const pages of [16, 64]) {
+  testEachMethod(
+    `three threads scan a file through ${pages} pages while one forgets them`,
+    async (method) => {
+      const seed = testSeed();
+      try {
+        await runScans({ method, threads: 3, scans: 4, blocks: 300, pages, seed });
+      } catch (error) {
+        throw new Error(describeSeed(seed), { cause: error });
+      }
+    },
+    true,
+    turns,
+  );
+}
+
+Deno.test("sync: canary: scans find that pins are lost", async () => {
+  const plan: ScanPlan = {
+    method: "sync",
+    threads: 3,
+    scans: 20,
+    blocks: 300,
+    pages: 16,
+    seed: 1,
+    losesPins: true,
+  };
+  await assertRejects(() => runScans(plan), Error);
+});
