@@ -8,6 +8,8 @@
  * @module
  */
 
+import { isThenable } from "./promise.ts";
+
 /** What a call returns: at once, or later. */
 export type Eventually<T> = T | Promise<T>;
 
@@ -27,13 +29,13 @@ export function runStepsSync<T>(steps: Steps<T>): T {
   return step.value;
 }
 
-/** Does all steps one after another, awaiting each. */
+/** Does all steps one after another, awaiting each that is not over at once. */
 export async function runSteps<T>(steps: Steps<T>): Promise<T> {
   let step = steps.next();
   while (step.done !== true) {
-    let value: unknown;
+    let { value } = step;
     try {
-      value = await step.value;
+      if (isThenable(value)) value = await value;
     } catch (error) {
       step = steps.throw(error);
       continue;

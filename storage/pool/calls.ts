@@ -11,7 +11,7 @@ import type { AioCore, AioHandle, AioReturn, WaitRef } from "../../core/mod.ts";
 /** One of the two ways to wait. */
 export interface PoolCalls {
   /** Calls `use` with a handle, which has to start or release it. */
-  withHandle<T>(use: (handle: AioHandle) => T, ret: AioReturn): Eventually<T>;
+  withHandle<T>(use: (handle: AioHandle) => T, ret: AioReturn | null): Eventually<T>;
   /** Waits for an IO of any thread. */
   wait(ref: WaitRef): Eventually<void>;
   /** Waits until a word does not hold a value. */
@@ -28,9 +28,14 @@ export function blockingCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
 }
 
 /** Awaits. */
-export function awaitedCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
+export function awaitedCalls(aio: AioCore, backend: Backend): PoolCalls {
+  const { wordWaits, acquireQueue } = backend;
   return {
-    withHandle: (use, ret) => aio.acquireAsync(use, null, ret),
+    withHandle(use, ret) {
+      const isFree = !backend.hasHandedOut && acquireQueue.length === 0;
+      const handle = isFree ? backend.tryAcquire(null, ret) : null;
+      return handle !== null ? use(handle) : aio.acquireAsync(use, null, ret);
+    },
     wait: (ref) => aio.wait(ref),
     changed: (word, value) => wordWaits.changed(word, value),
   };

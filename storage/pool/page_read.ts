@@ -18,7 +18,7 @@ import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import { tellChange } from "./wait_words.ts";
 import type { PoolSide } from "./pool_side.ts";
-import { PageRead } from "./read_operation.ts";
+import type { PageRead } from "./read_operation.ts";
 
 /** Reads of one thread. */
 export class PageReads {
@@ -156,8 +156,6 @@ export class PageReads {
    */
   *zero(buffer: number): Steps<void> {
     const { memory, control, bells, calls } = this.#pool;
-    const op = new PageRead();
-    op.buffers[0] = buffer;
     while (!this.#pool.isValid(buffer)) {
       // With a handle, as whoever finds the buffer in progress waits for that.
       const found = yield* get(calls.withHandle((handle) => {
@@ -170,9 +168,8 @@ export class PageReads {
         }
         handle.release();
         return begun;
-      }, op.ret));
-      op.joined = found === BEGUN || found === VALID ? 0 : found;
-      if (op.joined !== 0) yield* this.#waitForOther(op);
+      }, null));
+      if (found !== BEGUN && found !== VALID) yield* this.#pool.waitForIo(buffer);
     }
   }
 

@@ -18,11 +18,14 @@ import type { PoolSide } from "./pool_side.ts";
 /** Buffers that are written back together, so that the next victims need no write. */
 const VICTIMS_MAX = 32;
 
-/** One IO that is under way. */
-interface Written {
-  readonly ref: WaitRef;
-  readonly ret: AioReturn;
-  readonly buffers: readonly number[];
+/** Buffers behind a victim among which others are looked for that are to be written, too. */
+const LOOKS_MAX = 1024;
+
+/** One IO that is under way; made once and used again. */
+class Written {
+  readonly ref: WaitRef = { index: -1, generation: 0 };
+  readonly ret = new AioReturn();
+  buffers: readonly number[] = [];
 }
 
 /** A buffer to be written, pinned, with its place in the file. */
@@ -35,6 +38,7 @@ interface Candidate {
 /** Writes of one thread. */
 export class PageWrites {
   readonly #pool: PoolSide;
+  readonly #idle: Written[] = [];
 
   /** @param pool of this thread */
   constructor(pool: PoolSide) {
@@ -48,7 +52,8 @@ export class PageWrites {
   *writeVictims(first: number): Steps<void> {
     const { memory, pins } = this.#pool;
     const own: number[] = [];
-    for (let i = 1; i < memory.pages && own.length < VICTIMS_MAX - 1; i++) {
+    const looks = Math.min(memory.pages, LOOKS_MAX);
+    for (let i = 1; i < looks && own.length < VICTIMS_MAX - 1; i++) {
       const buffer = (first + i) % memory.pages;
       const at = memory.at(buffer);
       if (memory.words[at + BUFFER.usage] !== 0 || !this.isToWrite(buffer)) continue;
@@ -219,14 +224,15 @@ export class PageWrites {
   }
 
   #start(run: readonly Candidate[]): Steps<Written> {
-    const ret = new AioReturn();
+    const written = this.#idle.pop() ?? new Written();
     const buffers = run.map(({ buffer }) => buffer);
     const use = (handle: AioHandle): Written => {
-      const ref = handle.waitRef();
+      handle.waitRef(written.ref);
       const begun = this.#begin(handle, buffers, run[0]!);
-      return { ref, ret, buffers: buffers.slice(0, begun) };
+      written.buffers = begun === buffers.length ? buffers : buffers.slice(0, begun);
+      return written;
     };
-    return get(this.#pool.calls.withHandle(use, ret));
+    return get(this.#pool.calls.withHandle(use, written.ret));
   }
 
   /** @returns how many of them the IO has, from the first */
@@ -256,7 +262,16 @@ export class PageWrites {
   }
 
   /** @returns the buffers that were written whole */
-  *#end({ ref, ret, buffers }: Written): Steps<readonly number[]> {
+  *#end(written: Written): Steps<readonly number[]> {
+    try {
+      return yield* this.#waitFor(written);
+    } finally {
+      // Its IO writes there as long as the outcome is not known.
+      if (written.ret.result.status !== "unknown") this.#idle.push(written);
+    }
+  }
+
+  *#waitFor({ ref, ret, buffers }: Written): Steps<readonly number[]> {
     if (buffers.length === 0) return [];
     const { aio, calls, memory } = this.#pool;
     if (!aio.checkDone(ref)) yield* get(calls.wait(ref));

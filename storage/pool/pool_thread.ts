@@ -105,6 +105,8 @@ export class PoolThread implements PoolSide {
   readonly writes: PageWrites;
   readonly #readv: number;
   readonly #writev: number;
+  /** Used again and again. */
+  readonly #datum = new Float64Array(1);
 
   /**
    * @param parts of this thread
@@ -264,12 +266,12 @@ export class PoolThread implements PoolSide {
     const first = op.at + op.done;
     const isUpward = op.direction === 1;
     const block = isUpward ? op.block + op.done : op.block - op.done - count + 1;
+    const file = this.files.readerOf(op.file);
     handle.registerCallbacks(this.#readv, op.flags);
-    const buffers = count === 1
-      ? [op.buffers[first]!]
-      : Array.from(op.buffers.subarray(first, first + count));
+    if (count === 1) return this.#startOne("read", file, handle, block, op.buffers[first]!);
+    const buffers = Array.from(op.buffers.subarray(first, first + count));
     if (!isUpward) buffers.reverse();
-    this.#start("read", this.files.readerOf(op.file), handle, block, buffers);
+    this.#start("read", file, handle, block, buffers);
   }
 
   /** Starts the IO that writes some blocks. */
@@ -282,7 +284,23 @@ export class PoolThread implements PoolSide {
       );
     }
     handle.registerCallbacks(this.#writev);
-    this.#start("write", writer, handle, block, buffers);
+    if (buffers.length === 1) this.#startOne("write", writer, handle, block, buffers[0]!);
+    else this.#start("write", writer, handle, block, buffers);
+  }
+
+  /** Without making any array. */
+  #startOne(
+    direction: "read" | "write",
+    file: FileInside,
+    handle: AioHandle,
+    block: number,
+    buffer: number,
+  ): void {
+    const { memory } = this;
+    this.#datum[0] = datumOf(memory, buffer);
+    handle.setHandleData(this.#datum);
+    handle.setIovec(memory.bytes(buffer));
+    file.start(direction, handle, block * memory.pageBytes, this.blocks ? undefined : END_OF_TURN);
   }
 
   #start(
@@ -303,7 +321,6 @@ export class PoolThread implements PoolSide {
   #viewsOf(buffers: readonly number[]): Uint8Array | Uint8Array[] {
     const { memory } = this;
     const first = buffers[0]!;
-    if (buffers.length === 1) return memory.bytes(first);
     if (buffers.every((buffer, i) => buffer === first + i)) {
       const { buffer, byteOffset } = memory.bytes(first);
       return new Uint8Array(buffer, byteOffset, buffers.length * memory.pageBytes);
