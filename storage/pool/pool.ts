@@ -357,15 +357,16 @@ export class PagePool implements AsyncDisposable {
   }
 
   *#extendSteps(pool: PoolThread, number: number, path: string, count: number): Steps<Page[]> {
-    const pages: Page[] = [];
+    const buffers: number[] = [];
     try {
-      const first = yield* pool.extendFile(number, path, count);
-      for (let block = first; block < first + count; block++) {
-        pages.push(yield* this.#zeroSteps(pool, number, block));
+      const first = yield* pool.extendFile(number, path, count, buffers);
+      for (const [i, buffer] of buffers.entries()) {
+        yield* pool.reads.zero(buffer);
+        if (pool.isTorn(buffer)) throw pool.tornError(number, first + i);
       }
-      return pages;
+      return buffers.map((buffer) => makePage(this.#host, buffer));
     } catch (error) {
-      for (const page of pages) page.release();
+      for (const buffer of buffers) pool.pins.unpin(buffer);
       throw error;
     }
   }

@@ -182,9 +182,10 @@ export class PoolThread implements PoolSide {
   /**
    * Makes a file longer by so many blocks, one thread after another.
    *
+   * @param buffers gets those of the new blocks, pinned, also where it throws
    * @returns the first new block
    */
-  *extendFile(number: number, path: string, count: number): Steps<number> {
+  *extendFile(number: number, path: string, count: number, buffers: number[]): Steps<number> {
     const { memory: { words, pageBytes }, memory, calls, backendId } = this;
     const at = memory.fileAt(number);
     const word = { words, index: at + POOL_FILE.extender, waiters: at + POOL_FILE.extenderWaiters };
@@ -201,6 +202,10 @@ export class PoolThread implements PoolSide {
       const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
       const { size } = yield* get(file.stat(writer.fd, path));
       const first = Math.ceil(size / pageBytes);
+      // Before others can read them: what one has changed and evicted would be zeroed once more.
+      while (buffers.length < count) {
+        buffers.push(yield* this.pinBlock(number, first + buffers.length, false));
+      }
       yield* get(file.truncate(writer.fd, path, (first + count) * pageBytes));
       return first;
     } finally {

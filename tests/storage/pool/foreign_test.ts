@@ -14,6 +14,7 @@ import {
   byteOf,
   checkPage,
   leftIn,
+  PAGE_BYTES,
   type PoolCase,
   type PoolNeeds,
   testPoolCase,
@@ -182,3 +183,20 @@ testPoolCase("pool.invalidate() of a block while another thread begins to read i
     assertEquals(await invalidated, 4);
   }
 });
+
+testPoolCase("pool.extend() makes the file longer once its pages are pinned", async (it) => {
+  await using other = await startThread(it);
+  await other.ask({ what: "pin", block: 0 });
+  const reading = Array.from({ length: 15 }, (_, i) => it.pool.read(it.file, 1 + i));
+  const pages = await Promise.all(reading);
+  const extending = it.pool.extend(it.file, 1);
+  await until(() => it.pool.stats().waits > 0, "it waits for a page");
+  // Somebody could read the new block, change it and see it written back before it is zeroed.
+  assertEquals(await it.file.size(), it.blocks * PAGE_BYTES);
+  for (const page of pages) page.release();
+  const [page] = await extending;
+  assertEquals([page!.block, page!.bytes[0]], [it.blocks, 0]);
+  page!.release();
+  assertEquals(await it.file.size(), (it.blocks + 1) * PAGE_BYTES);
+  await other.ask({ what: "unpin" });
+}, { pages: 16 });
