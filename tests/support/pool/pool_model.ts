@@ -4,7 +4,8 @@
  *
  * Each page says which block it is and how often it was changed, in all of its words. Whoever has
  * its lock knows what it must say: a count that all threads share is moved with the lock held. A
- * thread that dies with the exclusive lock leaves a torn page, which the next reader mends.
+ * thread that dies with the exclusive lock leaves a torn page, which the next reader mends. The
+ * file grows meanwhile: a new page is zeros, which count as -1, and is given to one thread only.
  *
  * @module
  */
@@ -21,6 +22,8 @@ import { METHODS_FOR_TESTS, ONE_WORKER } from "../workers/worker_pool.ts";
 export const PAGE_BYTES = 4096;
 /** Blocks of the file: more than the pool has pages. */
 const BLOCKS = 200;
+/** Blocks that the file may get. */
+const BLOCKS_MAX = 2000;
 const PAGES = 64;
 /** Deaths after which a thread is left alone. */
 const DEATHS_A_THREAD = 4;
@@ -40,7 +43,7 @@ export interface PoolModelPlan {
   /** Whether threads die. */
   readonly dies: boolean;
   /** Whether threads block in place of awaiting. */
-  readonly blocks: boolean;
+  readonly isBlocking: boolean;
   readonly sabotage?: Sabotage;
 }
 
@@ -49,8 +52,12 @@ export interface PoolModelAsk extends Omit<PoolModelPlan, "threads"> {
   readonly token: Aio["token"];
   readonly pool: PagePool["token"];
   readonly file: AioFile["token"];
-  /** How often each block was changed. */
+  /** How often each block was changed; -1: it is new, or not there yet. */
   readonly changes: Int32Array<SharedArrayBuffer>;
+  /** How often each block was given to a thread that made the file longer. */
+  readonly given: Int32Array<SharedArrayBuffer>;
+  /** One word: how many blocks there are for sure. */
+  readonly blocks: Int32Array<SharedArrayBuffer>;
 }
 
 /** What a Worker answers. */
@@ -59,6 +66,7 @@ export type PoolModelAnswer = "done" | "dies" | { readonly error: string };
 /** What a page says after so many changes. */
 export function fillPage(bytes: Uint8Array, block: number, count: number): void {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  if (count < 0) return void words.fill(0);
   words.fill(wordOf(block, count));
   words[0] = block;
   words[1] = count;
@@ -67,13 +75,15 @@ export function fillPage(bytes: Uint8Array, block: number, count: number): void 
 /** How often a page was changed. Throws if it is another block's, or changed in part. */
 export function countOf(bytes: Uint8Array, block: number): number {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  const [own, count] = words;
-  assertEquals(own, block, "a page is another block's");
-  const word = wordOf(block, count!);
+  const [own, said] = words;
+  const isNew = own === 0 && said === 0 && block >= BLOCKS;
+  if (!isNew) assertEquals(own, block, "a page is another block's");
+  const count = isNew ? -1 : said!;
+  const word = isNew ? 0 : wordOf(block, count);
   for (let i = 2; i < words.length; i++) {
     if (words[i] !== word) throw new Error(`Block ${block} is changed in part: word ${i}`);
   }
-  return count!;
+  return count;
 }
 
 function wordOf(block: number, count: number): number {
@@ -91,25 +101,34 @@ export async function runPoolModel(plan: PoolModelPlan): Promise<number> {
   const content = new Uint8Array(BLOCKS * PAGE_BYTES);
   for (let block = 0; block < BLOCKS; block++) fillPage(blockOf(content, block), block, 0);
   await Deno.writeFile(path, content);
-  const changes = new Int32Array(new SharedArrayBuffer(4 * BLOCKS));
+  const changes = sharedWords(BLOCKS_MAX).fill(0, 0, BLOCKS).fill(-1, BLOCKS);
+  const given = sharedWords(BLOCKS_MAX);
+  const blocks = sharedWords(1).fill(BLOCKS);
   const options = { method: plan.method, arenaBytes: 4 * 1024 * 1024, workers: ONE_WORKER };
   await using aio = await Aio.open(options, METHODS_FOR_TESTS);
   await using file = await aio.openFile(path, { read: true, write: true });
   const pool = await aio.openPool({ pages: PAGES, pageSize: PAGE_BYTES });
   // From the first page on this thread keeps the file open for the pool.
   (await pool.read(file, 0)).release();
-  const ask = { ...plan, token: aio.token, pool: pool.token, file: file.token, changes };
-  const threads = Array.from({ length: plan.threads }, (_, i) => runThread(ask, i));
+  const ask = { ...plan, token: aio.token, pool: pool.token, file: file.token };
+  const board = { changes, given, blocks };
+  const threads = Array.from(
+    { length: plan.threads },
+    (_, i) => runThread({ ...ask, ...board }, i),
+  );
   const deaths = (await Promise.all(threads)).reduce((sum, died) => sum + died, 0);
   await until(() => {
     backendOf(aio).reapDead();
     return aio.backends().length === 1;
   }, "every dead thread is taken over from");
-  await mendAll(pool, file, changes);
+  const count = Math.ceil(await file.size() / PAGE_BYTES);
+  assert(count >= blocks[0]!, `the file has ${count} blocks, and had ${blocks[0]}`);
+  await mendAll(pool, file, changes, count);
   await pool.flush();
   assertEquals(pool.pages().filter(isLeft), [], "something is left of threads that are gone");
   const written = await Deno.readFile(path);
-  for (let block = 0; block < BLOCKS; block++) {
+  assertEquals(written.length, count * PAGE_BYTES);
+  for (let block = 0; block < count; block++) {
     assertEquals(countOf(blockOf(written, block), block), changes[block], `block ${block}`);
   }
   await pool.close();
@@ -124,9 +143,18 @@ function isLeft({ pinningBackends, io, isTorn }: ReturnType<PagePool["pages"]>[n
   return pinningBackends.length > 0 || io !== null || isTorn;
 }
 
+function sharedWords(count: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(4 * count));
+}
+
 /** Mends torn pages. */
-async function mendAll(pool: PagePool, file: AioFile, changes: Int32Array): Promise<void> {
-  for (let block = 0; block < BLOCKS; block++) {
+async function mendAll(
+  pool: PagePool,
+  file: AioFile,
+  changes: Int32Array,
+  count: number,
+): Promise<void> {
+  for (let block = 0; block < count; block++) {
     try {
       (await pool.read(file, block)).release();
     } catch (error) {

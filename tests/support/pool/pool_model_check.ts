@@ -11,16 +11,18 @@ import { describeSeed, testSeed } from "../prng.ts";
 import { type PoolModelPlan, runPoolModel, type Sabotage } from "./pool_model.ts";
 
 /** Kinds of work, by their names. */
-const KINDS: Readonly<Record<string, Pick<PoolModelPlan, "tasks" | "blocks" | "dies">>> = {
-  "three tasks a thread": { tasks: 3, blocks: false, dies: false },
-  "threads that block": { tasks: 1, blocks: true, dies: false },
-  "threads that die": { tasks: 3, blocks: false, dies: true },
-  "threads that block and die": { tasks: 1, blocks: true, dies: true },
+export const POOL_MODEL_KINDS: Readonly<
+  Record<string, Pick<PoolModelPlan, "tasks" | "isBlocking" | "dies">>
+> = {
+  "three tasks a thread": { tasks: 3, isBlocking: false, dies: false },
+  "threads that block": { tasks: 1, isBlocking: true, dies: false },
+  "threads that die": { tasks: 3, isBlocking: false, dies: true },
+  "threads that block and die": { tasks: 1, isBlocking: true, dies: true },
 };
 
 /** Registers the tests, with so many steps of each of so many threads. */
 export function testPoolModel(threads: number, steps: number): void {
-  for (const [kind, work] of Object.entries(KINDS)) {
+  for (const [kind, work] of Object.entries(POOL_MODEL_KINDS)) {
     const name = `a pool is as its model says after ${threads * steps} steps of ${kind}`;
     for (const { name: method, ignore } of methodsOfPart(name, METHODS_UNDER_TEST)) {
       Deno.test({
@@ -43,7 +45,7 @@ export function testPoolModel(threads: number, steps: number): void {
 export function testPoolModelCanary(sabotage: Sabotage, what: string): void {
   Deno.test(`sync: canary: a pool's model finds ${what}`, async () => {
     const plan = { method: "sync", seed: 1, threads: 2, steps: 3000, tasks: 4 } as const;
-    const run = () => runPoolModel({ ...plan, dies: false, blocks: false, sabotage });
+    const run = () => runPoolModel({ ...plan, dies: false, isBlocking: false, sabotage });
     await assertRejects(run, Error);
   });
 }

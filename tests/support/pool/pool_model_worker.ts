@@ -6,6 +6,7 @@
 
 /// <reference lib="deno.worker" />
 
+import { setImmediate } from "node:timers";
 import { Aio, type AioFile, type Page, type PageLock, type PagePool } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { METHODS } from "../../../methods/registry.ts";
@@ -17,6 +18,19 @@ import { countOf, fillPage, mend, type PoolModelAnswer, type PoolModelAsk } from
 
 /** One step in so many writes all back. */
 const FLUSH_EVERY = 200;
+/** One in so many is a stream, of so many pages at most. */
+const STREAM_EVERY = 40;
+const STREAM_MAX = 30;
+/** One in so many makes the file longer, by so many pages at most. */
+const EXTEND_EVERY = 60;
+const EXTEND_MAX = 3;
+
+/** Sets a word to a number, unless it is greater already. */
+function raise(words: Int32Array, to: number): void {
+  for (let now = Atomics.load(words, 0); now < to;) {
+    now = Atomics.compareExchange(words, 0, now, to);
+  }
+}
 
 function answer(message: PoolModelAnswer): void {
   self.postMessage(message);
@@ -50,25 +64,84 @@ class ModelThread {
   }
 
   async #runTask(): Promise<void> {
-    const blocks = this.#ask.changes.length;
+    const prng = this.#prng;
     while (this.#step++ < this.#ask.steps) {
-      const block = this.#prng.below(blocks);
-      const page = await this.#read(block);
-      if (page === null) continue;
-      this.#maybeDie(1, 4);
-      if (this.#prng.chance(1, 3)) await this.#change(page, block);
-      else await this.#look(page, block);
+      if (prng.chance(1, STREAM_EVERY)) await this.#stream();
+      else if (prng.chance(1, EXTEND_EVERY)) await this.#extend();
+      else await this.#useOne(this.#someBlock());
+      if (prng.chance(1, FLUSH_EVERY)) await this.#pool.flush(this.#file);
+    }
+  }
+
+  #someBlock(): number {
+    return this.#prng.below(Atomics.load(this.#ask.blocks, 0));
+  }
+
+  async #useOne(block: number): Promise<void> {
+    using page = await this.#read(block);
+    if (page !== null) await this.#use(page, block);
+  }
+
+  async #use(page: Page, block: number): Promise<void> {
+    this.#maybeDie(1, 4);
+    if (this.#prng.chance(1, 3)) await this.#change(page, block);
+    else await this.#look(page, block);
+    this.#maybeDie(1, 2);
+  }
+
+  /** Some blocks, up or down, by a stream that may be left early. Each page is a step. */
+  async #stream(): Promise<void> {
+    const prng = this.#prng;
+    const count = prng.between(1, STREAM_MAX);
+    const step = prng.pick([1, 1, -1, 0, 7]);
+    const first = this.#someBlock();
+    const blocks = Atomics.load(this.#ask.blocks, 0);
+    let given = 0;
+    const next = () => {
+      const block = first + step * given;
+      return block < 0 || block >= blocks || given++ === count ? null : block;
+    };
+    await using stream = this.#pool.readStream(this.#file, { next, full: prng.chance(1, 2) });
+    for (let at = 0; !prng.chance(1, 2 * STREAM_MAX); at++, this.#step++) {
+      const pending = this.#ask.isBlocking ? Promise.try(() => stream.nextSync()) : stream.next();
+      // With reads under way.
+      this.#maybeDie(1, 8);
+      const page = await pending.catch((error) => error);
+      if (page === null) return;
+      if (page instanceof Error) return await this.#mendTorn(page);
+      const block = first + step * at;
+      if (page.block !== block) throw new Error(`Block ${page.block} comes in place of ${block}`);
+      await this.#use(page.page, block);
+    }
+  }
+
+  /** Makes the file longer. Each page is a step. */
+  async #extend(): Promise<void> {
+    const { given, blocks } = this.#ask;
+    const count = this.#prng.between(1, EXTEND_MAX);
+    // Threads that die make it longer, too, and nobody hears how much.
+    if (Atomics.load(blocks, 0) > given.length - 500) return;
+    const extending = this.#pool.extend(this.#file, count);
+    if (this.#step >= this.#diesAt) {
+      for (let i = this.#prng.below(6); i > 0; i--) await new Promise((go) => setImmediate(go));
       this.#maybeDie(1, 2);
+    }
+    const pages = await extending.catch((error) => this.#mendTorn(error));
+    for (const page of pages ?? []) {
+      const { block } = page;
+      if (Atomics.add(given, block, 1) !== 0) throw new Error(`Block ${block} was given twice`);
+      await this.#use(page, block);
       page.release();
-      if (this.#prng.chance(1, FLUSH_EVERY)) await this.#pool.flush(this.#file);
+      this.#step++;
+      raise(blocks, block + 1);
     }
   }
 
   /** @returns null if the page was torn, and is mended */
   async #read(block: number): Promise<Page | null> {
-    const { blocks, changes } = this.#ask;
+    const { isBlocking, changes } = this.#ask;
     try {
-      const page = blocks
+      const page = isBlocking
         ? this.#pool.readSync(this.#file, block)
         : await this.#pool.read(this.#file, block);
       return page;
@@ -79,8 +152,15 @@ class ModelThread {
     }
   }
 
+  /** Mends the page that an error names, if that is the reason. */
+  async #mendTorn(error: unknown): Promise<void> {
+    if (!(error instanceof Deno.errors.InvalidData)) throw error;
+    const torn = Number(/block ([0-9]+) /.exec(error.message)![1]);
+    await mend(this.#pool, this.#file, torn, this.#ask.changes);
+  }
+
   async #lock(page: Page, mode: "shared" | "exclusive"): Promise<PageLock> {
-    return this.#ask.blocks ? page.lockSync(mode) : await page.lock(mode);
+    return this.#ask.isBlocking ? page.lockSync(mode) : await page.lock(mode);
   }
 
   async #look(page: Page, block: number): Promise<void> {
