@@ -134,9 +134,15 @@ export class PoolFiles {
     return number;
   }
 
-  /** What this thread reads a file through. */
+  /**
+   * What this thread reads a file through.
+   *
+   * @throws {Deno.errors.BadResource} if the user has closed it while a task waited
+   */
   readerOf(number: number): FileInside {
-    return this.#own.get(number)!.reader;
+    const own = this.#own.get(number);
+    if (own !== undefined) return own.reader;
+    throw new Deno.errors.BadResource("Cannot read blocks of a file that was closed meanwhile");
   }
 
   /** What this thread writes a file through; null: nobody has it open for writing any more. */

@@ -341,7 +341,7 @@ export class PoolThread implements PoolSide {
   /** What was found in the pages of an IO, in words. */
   #describe(op: PageRead, { errorData }: AioResult, targetData: Int32Array): string {
     const count = targetData[FILE_TARGET.length]! / this.memory.pageBytes;
-    const file = `file ${JSON.stringify(this.files.readerOf(op.file).path)}`;
+    const file = `file ${JSON.stringify(this.files.pathOf(op.file))}`;
     const block = this.#blockIn(targetData);
     return describeOutcome(unpackOutcome(errorData), block, count, file);
   }
@@ -356,7 +356,7 @@ export class PoolThread implements PoolSide {
   raise(op: PageRead, result: AioResult, targetData: Int32Array): never {
     const { memory, files } = this;
     const block = this.#blockIn(targetData);
-    const path = files.readerOf(op.file).path;
+    const path = files.pathOf(op.file);
     const file = `file ${JSON.stringify(path)}`;
     if (result.callbackId !== this.#readv) {
       const count = Math.max(1, targetData[FILE_TARGET.length]! / memory.pageBytes);

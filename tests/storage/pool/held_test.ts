@@ -89,10 +89,8 @@ for (const blocks of [false, true]) {
     }
     assertEquals(await joined, byteOf(4));
     for (const page of await it.pool.waitRead(first)) page.release();
-    const { reads, joined: count } = await other.ask<{ reads: number; joined: number }>({
-      what: "stats",
-    });
-    assertEquals([reads, count], [0, 1]);
+    const { reads, joined: count } = it.pool.stats();
+    assertEquals([reads, count], [1, 1]);
   });
 }
 
@@ -111,7 +109,7 @@ testHeldPool("a start does not wait for a read of the same block, in any thread"
     page!.release();
   }
   assertEquals(await other.ask({ what: "wait" }), [byteOf(3)]);
-  assertEquals([it.pool.stats().reads, it.pool.stats().joined], [1, 3]);
+  assertEquals([it.pool.stats().reads, it.pool.stats().joined], [1, 4]);
 });
 
 testHeldPool(
@@ -207,6 +205,24 @@ testHeldPool("file.close() with a read under way that was given up", async (it) 
   await closed.promise;
   assertEquals(it.pool.pages().filter(({ path }) => path !== null), []);
 });
+
+testHeldPool("file.close() while a task waits for a handle to read a page", async (it) => {
+  const reading = it.pool.read(it.file, 3);
+  const refused = assertRejects(
+    () => it.pool.read(it.file, 4),
+    Deno.errors.BadResource,
+    "Cannot read blocks of a file that was closed meanwhile",
+  );
+  await untilHeld(it, "3+1");
+  const closed = it.file.close();
+  letOne(it);
+  {
+    using page = await reading;
+    assertEquals(page.bytes[0], byteOf(3));
+  }
+  await refused;
+  await closed;
+}, { options: { maxConcurrency: 1 } });
 
 testHeldPool("pool.close() with a read under way that was given up", async (it) => {
   (await it.pool.startRead(it.file, 3, 2))[Symbol.dispose]();

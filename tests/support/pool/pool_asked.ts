@@ -10,7 +10,7 @@ import { until } from "../patience.ts";
 
 /** What a test can ask of the thread. */
 export type PoolAsk =
-  | { what: "begin" | "wait" | "giveUp" | "unpin" | "warnings" | "stats" | "close" | "die" }
+  | { what: "begin" | "wait" | "giveUp" | "unpin" | "warnings" | "close" | "die" }
   | { what: "attach"; aio: Aio["token"]; pool: PagePool["token"]; file: AioFile["token"] }
   | { what: "read"; block: number; blocks?: boolean; options?: PageReadOptions }
   | { what: "start"; block: number; count: number; options?: PageReadOptions }

@@ -83,8 +83,6 @@ async function answer(ask: PoolAsk): Promise<unknown> {
       return await pool.invalidate(file, ask.block);
     case "warnings":
       return warnings;
-    case "stats":
-      return pool.stats();
     case "stop":
       return stop(ask.gate);
     case "die":
