@@ -18,6 +18,11 @@ export function countUse(words: Int32Array, at: number): void {
   if (usage < USAGE_MAX) words[at + BUFFER.usage] = usage + 1;
 }
 
+/** The same for a scan with a ring of its own, however often it comes by. */
+export function countScan(words: Int32Array, at: number): void {
+  if (words[at + BUFFER.usage] === 0) words[at + BUFFER.usage] = 1;
+}
+
 /**
  * Finds a buffer for another block, and pins it.
  *

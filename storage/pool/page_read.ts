@@ -47,6 +47,7 @@ export class PageReads {
           op.file,
           op.block + pinned * op.direction,
           pinned > 0,
+          op.ring,
         );
         // Without waiting for anybody there is none: that many are enough.
         if (buffer === NO_BUFFER) break;

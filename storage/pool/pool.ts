@@ -346,7 +346,7 @@ export class PagePool implements AsyncDisposable {
 
   /** The page of a block that nobody reads: zeros, unless it is there. */
   *#zeroSteps(pool: PoolThread, number: number, block: number): Steps<Page> {
-    const buffer = yield* pool.pinBlock(number, block, false);
+    const buffer = yield* pool.pinBlock(number, block, false, null);
     try {
       yield* pool.reads.zero(buffer);
     } catch (error) {

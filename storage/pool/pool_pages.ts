@@ -17,8 +17,10 @@ import {
   UNSURE,
 } from "../stream/page_source.ts";
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
+import type { BufferRing } from "./buffer_ring.ts";
 import { COUNT } from "./pool_counts.ts";
 import { PageRead } from "./read_operation.ts";
+import type { Victims } from "./victims.ts";
 
 /** A page of a pool, as a stream delivers it. */
 export class PoolStreamPage<T = undefined> {
@@ -57,6 +59,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   readonly #host: PageHost;
   readonly #file: number;
   readonly #flags: number;
+  #ring: BufferRing | null;
   /** The page that the stream has delivered last. */
   #page: Page | null = null;
   #pageBuffer = NO_BUFFER;
@@ -68,8 +71,15 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
    * @param file its number there
    * @param isDirect whether its reads go past the page cache
    * @param flags what is done about pages that are not right
+   * @param ring its own buffers; null: it uses the pool as any other read
    */
-  constructor(host: PageHost, file: number, isDirect: boolean, flags: number) {
+  constructor(
+    host: PageHost,
+    file: number,
+    isDirect: boolean,
+    flags: number,
+    ring: BufferRing | null,
+  ) {
     const { backend, isSynchronous, memory } = host.awaited;
     this.isSynchronous = isSynchronous;
     this.isDirect = isDirect;
@@ -78,13 +88,19 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     this.#host = host;
     this.#file = file;
     this.#flags = flags;
+    this.#ring = ring;
   }
 
   /** The share of one thread, but enough for two reads where the pool has that. */
   pinLimit(): number {
     const { memory: { pages }, backend, combineLimit } = this.#host.awaited;
     const share = Math.floor(pages / backend.options.maxBackends);
-    return Math.max(1, share, Math.min(2 * combineLimit, Math.floor(pages / 4)));
+    const limit = Math.max(1, share, Math.min(2 * combineLimit, Math.floor(pages / 4)));
+    return this.#ring === null ? limit : Math.min(limit, this.#ring.size);
+  }
+
+  clearStrategy(): void {
+    this.#ring = null;
   }
 
   additionalPins(): number {
@@ -100,7 +116,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   tryStartRead(op: PoolOperation): Quick {
     const { victims, pins, counts } = this.#host.awaited;
     const forwarded = op.buffers[op.index]!;
-    const buffer = forwarded === NO_BUFFER ? victims.tryPin(this.#file, op.block) : forwarded;
+    const buffer = forwarded === NO_BUFFER ? this.#tryPin(victims, op.block) : forwarded;
     if (buffer !== NO_BUFFER && this.#host.awaited.isValid(buffer)) {
       op.buffers[op.index] = buffer;
       op.count = 1;
@@ -109,6 +125,12 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     }
     if (buffer !== forwarded) pins.unpin(buffer);
     return UNSURE;
+  }
+
+  #tryPin(victims: Victims, block: number): number {
+    return this.#ring === null
+      ? victims.tryPin(this.#file, block)
+      : victims.tryPinForScan(this.#file, block);
   }
 
   *startRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
@@ -121,10 +143,11 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     read.buffers = buffers;
     read.at = index;
     read.flags = this.#flags;
+    read.ring = this.#ring;
     const isForwarded = Array.from({ length: count }, (_, i) => buffers[index + i] !== NO_BUFFER);
     try {
       if (op.isOptional && !isForwarded[0]) {
-        buffers[index] = yield* side.pinBlock(this.#file, op.block, true);
+        buffers[index] = yield* side.pinBlock(this.#file, op.block, true, this.#ring);
         if (buffers[index] === NO_BUFFER) {
           op.count = 0;
           return false;

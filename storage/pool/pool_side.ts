@@ -7,6 +7,7 @@
 
 import type { Backend, Control, LayerHost, Steps } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
+import type { BufferRing } from "./buffer_ring.ts";
 import type { PoolCalls } from "./calls.ts";
 import type { ContentLocks } from "./content_lock.ts";
 import type { Pins } from "./pins.ts";
@@ -42,7 +43,12 @@ export interface PoolSide {
   /** Whether an IO has a buffer. */
   hasIo(buffer: number): boolean;
   /** Pins the buffer of a block: see victims.ts. */
-  pinBlock(file: number, block: number, isOptional: boolean): Steps<number>;
+  pinBlock(
+    file: number,
+    block: number,
+    isOptional: boolean,
+    ring: BufferRing | null,
+  ): Steps<number>;
   /** The same without waiting. */
   tryPinBlock(file: number, block: number): number;
   /** Writes a victim back, and others with it. */

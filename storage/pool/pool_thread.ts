@@ -20,6 +20,7 @@ import {
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { tryRefer } from "./buffer_io.ts";
+import type { BufferRing } from "./buffer_ring.ts";
 import type { PoolCalls } from "./calls.ts";
 import { ContentLocks } from "./content_lock.ts";
 import { type AttachOpening, PoolFiles } from "./pool_files.ts";
@@ -204,7 +205,7 @@ export class PoolThread implements PoolSide {
       const first = Math.ceil(size / pageBytes);
       // Before others can read them: what one has changed and evicted would be zeroed once more.
       while (buffers.length < count) {
-        buffers.push(yield* this.pinBlock(number, first + buffers.length, false));
+        buffers.push(yield* this.pinBlock(number, first + buffers.length, false, null));
       }
       yield* get(file.truncate(writer.fd, path, (first + count) * pageBytes));
       return first;
@@ -215,8 +216,13 @@ export class PoolThread implements PoolSide {
   }
 
   /** See `Victims.pinBlock`. */
-  pinBlock(file: number, block: number, isOptional: boolean): Steps<number> {
-    return this.victims.pinBlock(file, block, isOptional);
+  pinBlock(
+    file: number,
+    block: number,
+    isOptional: boolean,
+    ring: BufferRing | null,
+  ): Steps<number> {
+    return this.victims.pinBlock(file, block, isOptional, ring);
   }
 
   /** See `Victims.tryPinBlock`. */

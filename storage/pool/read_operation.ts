@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { BufferRing } from "./buffer_ring.ts";
 import { AioReturn, type WaitRef } from "../../core/mod.ts";
 
 /** One read of blocks in a row; made once and used again. */
@@ -22,6 +23,8 @@ export class PageRead {
   at = 0;
   /** Bits of `READ_FLAG`. */
   flags = 0;
+  /** The ring of the scan that reads; null: it uses the pool as any other read. */
+  ring: BufferRing | null = null;
   /** How many of the blocks are there. */
   done = 0;
   /** The IO that is waited for, if any. */

@@ -14,7 +14,8 @@
  */
 
 import { get, type Steps } from "../../core/inside.ts";
-import { countUse, stepBack, sweep } from "./clock_sweep.ts";
+import type { BufferRing } from "./buffer_ring.ts";
+import { countScan, countUse, stepBack, sweep } from "./clock_sweep.ts";
 import { empty, find, link, look } from "./mapping.ts";
 import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
@@ -39,17 +40,33 @@ export class Victims {
     return buffer;
   }
 
+  /** The same for a scan with a ring. */
+  tryPinForScan(file: number, block: number): number {
+    const { memory, pins } = this.#pool;
+    const buffer = look(memory, file, block);
+    if (buffer === NO_BUFFER || !pins.tryPin(buffer, file, block)) return NO_BUFFER;
+    countScan(memory.words, memory.at(buffer));
+    return buffer;
+  }
+
   /**
    * Pins the buffer of a block; if there is none, one that it then has, whose content is not there.
    *
    * @param isOptional whether `NO_BUFFER` is an answer, where a free one has to be waited for
+   * @param ring of a scan, whose buffers are its first victims
    */
-  *pinBlock(file: number, block: number, isOptional: boolean): Steps<number> {
-    const found = this.tryPin(file, block);
+  *pinBlock(
+    file: number,
+    block: number,
+    isOptional: boolean,
+    ring: BufferRing | null,
+  ): Steps<number> {
+    const found = ring === null ? this.tryPin(file, block) : this.tryPinForScan(file, block);
     if (found !== NO_BUFFER) return found;
     const { memory, pins } = this.#pool;
     for (;;) {
-      const victim = sweep(memory, pins);
+      const own = ring?.tryTake(memory, pins) ?? NO_BUFFER;
+      const victim = own === NO_BUFFER ? sweep(memory, pins) : own;
       if (victim === NO_BUFFER) {
         if (isOptional) return NO_BUFFER;
         yield* this.#waitForUnpinned();
@@ -57,6 +74,7 @@ export class Victims {
       }
       if (this.#isDirty(victim)) yield* this.#writeBack(victim);
       const buffer = this.#exchange(victim, file, block);
+      if (buffer === victim) ring?.put(buffer);
       if (buffer !== NO_BUFFER) return buffer;
     }
   }
