@@ -184,6 +184,25 @@ testPoolCase("pool.invalidate() of a block while another thread begins to read i
   }
 });
 
+testPoolCase("file.close() while pages of it are read that nobody waits for", async (it) => {
+  (await it.pool.startRead(it.file, 1, 4))[Symbol.dispose]();
+  const stream = it.pool.readStream(it.file, { full: true });
+  checkPage((await stream.next())!);
+  await it.file.close();
+  await Deno.remove(it.path);
+  assertEquals(it.pool.pages().filter(({ path }) => path !== null), []);
+  await assertRejects(() => stream.next(), Deno.errors.BadResource);
+});
+
+testPoolCase("file.close() in one thread while another one reads pages", async (it) => {
+  await using other = await startThread(it);
+  await other.ask({ what: "start", block: 1, count: 4 });
+  await it.file.close();
+  await Deno.remove(it.path);
+  assertEquals(await other.ask({ what: "wait" }), [1, 2, 3, 4].map(byteOf));
+  assertEquals(await other.ask({ what: "read", block: 20 }), byteOf(20));
+});
+
 testPoolCase("pool.extend() makes the file longer once its pages are pinned", async (it) => {
   await using other = await startThread(it);
   await other.ask({ what: "pin", block: 0 });

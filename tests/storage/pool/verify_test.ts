@@ -19,17 +19,28 @@ const MODULE = new URL("../fixtures/page_verifiers.ts", import.meta.url);
 /** What a test gets. */
 interface Fixture {
   readonly file: AioFile;
+  readonly path: string;
   readonly pool: PagePool;
   readonly name: string;
   readonly warnings: string[];
   readonly logs: string[];
 }
 
-/** Registers a test with a file of which some blocks are not right. */
+/** Registers a test with a file of which some blocks are not right, for both kinds of pools. */
 function testVerified(
   name: string,
   wrong: Readonly<Record<number, number>>,
   fn: (fixture: Fixture) => Promise<void>,
+): void {
+  testKind(name, wrong, fn, false);
+  testKind(`${name}, in a pool of one thread's own`, wrong, fn, true);
+}
+
+function testKind(
+  name: string,
+  wrong: Readonly<Record<number, number>>,
+  fn: (fixture: Fixture) => Promise<void>,
+  privateToThread: boolean,
 ): void {
   testEachMethod(name, async (method) => {
     await using dir = await tempDir();
@@ -46,8 +57,13 @@ function testVerified(
       logLevel: "log",
     });
     await using file = await aio.openFile(path);
-    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES, verify: "firstByte" });
-    await fn({ file, pool, name: `file ${JSON.stringify(path)}`, warnings, logs });
+    const pool = await aio.openPool({
+      pages: 16,
+      pageSize: PAGE_BYTES,
+      verify: "firstByte",
+      privateToThread,
+    });
+    await fn({ file, path, pool, name: `file ${JSON.stringify(path)}`, warnings, logs });
     await pool.close();
   });
 }
@@ -112,6 +128,25 @@ testVerified("two invalid pages of a row are zeroed", { 2: INVALID, 3: INVALID }
 testVerified("a wrong checksum is an error", { 3: BAD_CHECKSUM }, async (it) => {
   const error = await assertRejects(() => it.pool.read(it.file, 3), Deno.errors.InvalidData);
   assertEquals(error.message, `invalid page in block 3 of ${it.name}`);
+});
+
+testVerified(
+  "wrong checksums of a row are one error",
+  { 2: BAD_CHECKSUM, 3: BAD_CHECKSUM },
+  async (it) => {
+    const error = await assertRejects(() => readRow(it, 2, 2), Deno.errors.InvalidData);
+    const what = `2 invalid pages among blocks 2..3 of ${it.name}`;
+    assertEquals(error.message, `${what}; block 2 held the first invalid page`);
+  },
+);
+
+testVerified("a page that is right again is read", { 0: INVALID }, async (it) => {
+  await assertRejects(() => it.pool.read(it.file, 0), Deno.errors.InvalidData, "block 0 of");
+  const content = await Deno.readFile(it.path);
+  content.fill(0, 0, PAGE_BYTES);
+  await Deno.writeFile(it.path, content);
+  using page = await it.pool.read(it.file, 0);
+  assertEquals([page.bytes[0], it.warnings], [0, []]);
 });
 
 testVerified("a wrong checksum is ignored on request", { 3: BAD_CHECKSUM }, async (it) => {
