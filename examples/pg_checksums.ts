@@ -8,21 +8,21 @@
  *
  * Knows the clusters of PostgreSQL 12 to 18, with pages of any size. In `pg_checksums/`, in the
  * order in which a check comes by: `options.ts` is the command line; `cluster.ts` and
- * `control_file.ts` say whether the cluster may be checked; `scan.ts` which files have pages;
- * `pieces.ts` and `source.ts` read them; `verify_pool.ts`, `verify_worker.ts`, `verify.ts` and
- * `page.ts` tell whether they are right; `report.ts` and `progress.ts` are what the user sees.
- * This file ties them together.
+ * `control_file.ts` say whether the cluster may be checked; `scan.ts` which files have pages. Then
+ * `threads.ts` starts as many threads as are wanted, `work.ts` shares the files out among them, and
+ * in each `check_files.ts` has them read, by `streamed_file.ts` or `small_file.ts`, and their pages
+ * verified, by `verify.ts`, `page.ts` and `simd_hash.ts`. `part.ts` puts what they find in order;
+ * `report.ts` and `progress.ts` are what the user sees. This file ties them together.
  *
  * @module
  */
 
 import { Aio } from "../mod.ts";
 import { type Cluster, openCluster } from "./pg_checksums/cluster.ts";
-import type { ControlFile } from "./pg_checksums/control_file.ts";
 import { CheckFailure } from "./pg_checksums/failure.ts";
 import { type CheckOptions, HELP, parseCommand, UsageError } from "./pg_checksums/options.ts";
 import { errorLine, writeText } from "./pg_checksums/output.ts";
-import { type Piece, readPieces } from "./pg_checksums/pieces.ts";
+import { type Part, PartsInOrder } from "./pg_checksums/part.ts";
 import { NO_PROGRESS, type Progress, startProgress } from "./pg_checksums/progress.ts";
 import {
   type Circumstances,
@@ -32,7 +32,15 @@ import {
   type Report,
   TextReport,
 } from "./pg_checksums/report.ts";
-import { VerifyPool } from "./pg_checksums/verify_pool.ts";
+import type { DataFile } from "./pg_checksums/scan.ts";
+import { Threads } from "./pg_checksums/threads.ts";
+import { Work } from "./pg_checksums/work.ts";
+
+/** One read has so many bytes, and one thread so many in flight or verified. */
+const READ_BYTES = 256 * 1024;
+const POOL_BYTES = 4 * 1024 * 1024;
+/** Blocks that a read has at most. */
+const READ_BLOCKS_MAX = 128;
 
 const EXIT_STATUS = { intact: 0, damaged: 1, failed: 1, interrupted: 130 } as const;
 const EXIT_USAGE = 2;
@@ -79,57 +87,95 @@ class Check {
 
   async #readAll(cluster: Cluster): Promise<void> {
     const startedAt = performance.now();
-    await using aio = await openAio(this.#options.method);
-    using pool = new VerifyPool();
-    const { direct } = this.#options;
+    const { direct, jobs, method } = this.#options;
+    using threads = new Threads(jobs);
+    await using aio = await openAio(method, jobs, cluster.control.blockSize);
     const circumstances = { method: aio.method, direct, seconds: 0 };
     this.#circumstances = circumstances;
-    const progress = await this.#startProgress(cluster);
+    const search = cluster.search(this.#interrupt);
+    const searchFailure = await failureOf(search.run());
+    const { files } = search;
+    const progress = await this.#startProgress(files);
     try {
-      const options = { aio, pool, control: cluster.control, direct };
-      for await (const piece of readPieces(cluster.files(), options)) {
-        this.#count(piece, cluster.control, progress);
-        circumstances.direct &&= piece.direct;
-        if (this.#interrupt.aborted) break;
-      }
+      await this.#checkFiles(cluster, files, { aio, threads, progress });
     } finally {
       progress.stop();
       circumstances.seconds = (performance.now() - startedAt) / 1000;
     }
+    // What was found before is checked all the same.
+    if (searchFailure !== undefined) throw searchFailure;
   }
 
-  #count(piece: Piece, { blockSize }: ControlFile, progress: Progress): void {
-    const { file, offset, byteLength, badPages } = piece;
-    const pageCount = Math.floor(byteLength / blockSize);
-    this.#figures.blocksScanned += pageCount;
-    this.#figures.bytesScanned += pageCount * blockSize;
-    this.#figures.badChecksums += badPages.length;
-    if (piece.isLast) this.#figures.filesScanned++;
-    this.#report.badPages(file.path, badPages, progress);
-    progress.advance(byteLength);
-
-    const rest = byteLength - pageCount * blockSize;
-    if (rest === 0) return;
-    throw new CheckFailure(
-      `could not read block ${offset / blockSize + pageCount} in file "${file.path}": ` +
-        `read ${rest} of ${blockSize}`,
-    );
+  async #checkFiles(
+    { control }: Cluster,
+    files: DataFile[],
+    { aio, threads, progress }: { aio: Aio; threads: Threads; progress: Progress },
+  ): Promise<void> {
+    const { direct, jobs } = this.#options;
+    const { blockSize } = control;
+    // Threads that read through the page cache share that, and one thread shares with nobody.
+    const pages = jobs * POOL_BYTES / blockSize;
+    await using pool = direct && jobs > 1
+      ? await aio.openPool({ pages, pageSize: blockSize })
+      : undefined;
+    const work = new Work(files.length);
+    const stop = () => work.stopBehind(-1);
+    this.#interrupt.addEventListener("abort", stop);
+    if (this.#interrupt.aborted) stop();
+    let failure: string | undefined;
+    const parts = new PartsInOrder((part) => {
+      this.#count(files[part.file]!, part, blockSize, progress);
+      failure ??= part.failure;
+    });
+    const order = { aio: aio.token, pool: pool?.token, files, work: work.memory, control, direct };
+    await threads.check(aio, pool, order, (found) => {
+      for (const part of found) {
+        progress.advance(part.blockCount * blockSize);
+        parts.add(part);
+      }
+    });
+    this.#interrupt.removeEventListener("abort", stop);
+    if (this.#interrupt.aborted) return;
+    if (failure !== undefined) throw new CheckFailure(failure);
+    if (parts.fileCount < files.length) throw new Error("Not all files were checked");
   }
 
-  async #startProgress(cluster: Cluster): Promise<Progress> {
-    if (!Deno.stderr.isTerminal()) return NO_PROGRESS;
-    let totalBytes = 0;
-    for await (const file of cluster.files()) {
-      if (this.#interrupt.aborted) return NO_PROGRESS;
-      totalBytes += file.size;
-    }
-    return await startProgress(totalBytes);
+  #count({ path }: DataFile, part: Part, blockSize: number, progress: Progress): void {
+    this.#figures.blocksScanned += part.blockCount;
+    this.#figures.bytesScanned += part.blockCount * blockSize;
+    this.#figures.badChecksums += part.badPages.length;
+    if (part.isLast) this.#figures.filesScanned++;
+    if (part.failure === undefined) this.#circumstances!.direct &&= part.direct;
+    this.#report.badPages(path, part.badPages, progress);
+  }
+
+  async #startProgress(files: readonly DataFile[]): Promise<Progress> {
+    if (!Deno.stderr.isTerminal() || this.#interrupt.aborted) return NO_PROGRESS;
+    return await startProgress(files.reduce((bytes, { size }) => bytes + size, 0));
   }
 }
 
-async function openAio(method: string): Promise<Aio> {
+async function failureOf(done: Promise<void>): Promise<CheckFailure | undefined> {
   try {
-    return await Aio.open({ method });
+    await done;
+    return undefined;
+  } catch (error) {
+    if (error instanceof CheckFailure) return error;
+    throw error;
+  }
+}
+
+async function openAio(method: string, jobs: number, blockSize: number): Promise<Aio> {
+  const readBlocks = Math.min(READ_BYTES / blockSize, READ_BLOCKS_MAX);
+  try {
+    return await Aio.open({
+      method,
+      maxBackends: jobs,
+      ioCombineLimit: readBlocks,
+      ioMaxCombineLimit: readBlocks,
+      // A stream with pages of its own takes a quarter of it at most.
+      arenaBytes: 4 * jobs * POOL_BYTES,
+    });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CheckFailure(`could not read with method "${method}": ${reason}`, { cause: error });

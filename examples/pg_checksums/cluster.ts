@@ -7,13 +7,17 @@
 
 import { type ControlFile, readControlFile } from "./control_file.ts";
 import { CheckFailure, errorCode, systemFailure } from "./failure.ts";
-import { type DataFile, dataFiles } from "./scan.ts";
+import { FileSearch } from "./scan.ts";
 
 /** A cluster that can be checked. */
 export interface Cluster {
   control: ControlFile;
-  /** Finds the files with pages, anew each time. */
-  files(): AsyncGenerator<DataFile, void, undefined>;
+  /**
+   * A search for the files with pages.
+   *
+   * @param signal Ends it early.
+   */
+  search(signal: AbortSignal): FileSearch;
 }
 
 /**
@@ -28,7 +32,7 @@ export async function openCluster(dataDirectory: string): Promise<Cluster> {
   const majorVersion = await readMajorVersion(dataDirectory);
   // What the server calls its own directory in every tablespace.
   const versionDirectory = `PG_${majorVersion}_${control.catalogVersion}`;
-  return { control, files: () => dataFiles(dataDirectory, versionDirectory) };
+  return { control, search: (signal) => new FileSearch(dataDirectory, versionDirectory, signal) };
 }
 
 async function requireDirectory(path: string): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * global/pg_control, from which the check learns whether it may run at all and how the data files
- * are laid out. `../pg_checksums.ts` reads it first; `scan.ts` and `verify.ts` use what it says.
+ * are laid out. `../pg_checksums.ts` reads it first; `cluster.ts` and `check_files.ts` use what it
+ * says.
  *
  * The offsets are those of a 64-bit server with 8-byte alignment, in little-endian byte order. They
  * are the same from PostgreSQL 12 to 18; only the CRC has moved, by the field that 18 put before

@@ -19,6 +19,8 @@ export interface CheckOptions {
   method: string;
   /** Read past the page cache where the file system can. */
   direct: boolean;
+  /** How many threads read and verify. */
+  jobs: number;
   /** Report as one JSON document. */
   json: boolean;
 }
@@ -27,6 +29,9 @@ export interface CheckOptions {
 export class UsageError extends Error {
   override name = "UsageError";
 }
+
+/** As many threads as one Aio can have. */
+const JOBS_MAX = 32;
 
 /** What `--help` prints. */
 export const HELP = `\
@@ -38,6 +43,7 @@ Usage:
 Options:
   --method NAME  how to read: ${["auto", ...methodNames()].join(", ")} (default: auto)
   --direct       read past the page cache where the file system can
+  --jobs N       read and verify in so many threads, 1 to ${JOBS_MAX} (default: 1)
   --json         report as one JSON document (1 MB is 1,000,000 bytes)
   --help         show this help, then exit
 
@@ -65,7 +71,14 @@ export function parseCommand(args: string[]): Command {
     throw new UsageError(`unknown method "${values.method}": it is none of ${names.join(", ")}`);
   }
   const { method, direct, json } = values;
-  return { kind: "check", options: { dataDirectory, method, direct, json } };
+  const jobs = parseJobs(values.jobs);
+  return { kind: "check", options: { dataDirectory, method, direct, jobs, json } };
+}
+
+function parseJobs(text: string): number {
+  const jobs = /^\d+$/.test(text) ? Number(text) : 0;
+  if (jobs >= 1 && jobs <= JOBS_MAX) return jobs;
+  throw new UsageError(`invalid number of jobs "${text}": it is not from 1 to ${JOBS_MAX}`);
 }
 
 function parse(args: string[]) {
@@ -76,6 +89,7 @@ function parse(args: string[]) {
       options: {
         method: { type: "string", default: "auto" },
         direct: { type: "boolean", default: false },
+        jobs: { type: "string", default: "1" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },

@@ -3,7 +3,8 @@
  *
  * A page is read as rows of 32 words of 32 bits. Each of the 32 columns is hashed on its own with a
  * variant of FNV-1a, each from its own starting value, then the 32 hashes are folded into one, the
- * block number is mixed in, and the result is squeezed into 1..65535. `verify.ts` is the caller.
+ * block number is mixed in, and the result is squeezed into 1..65535. `verify.ts` is the caller;
+`simd_hash.ts` hashes the columns faster where the machine can.
  *
  * Words are in the machine's byte order, as in the server: little-endian wherever Deno runs.
  *
@@ -12,10 +13,12 @@
 
 /** The words that the page checksum takes as one row. */
 const ROW_WORDS = 32;
-const FNV_PRIME = 16777619;
+export const FNV_PRIME = 16777619;
+/** By how many bits a hash is shifted in each round. */
+export const HASH_SHIFT = 17;
 
 /** Starting values of the 32 columns: part of the on-disk format. */
-const COLUMN_SEEDS = new Uint32Array([
+export const COLUMN_SEEDS = new Uint32Array([
   // deno-fmt-ignore
   0x5b1f36e9,
   0xb8525960,
@@ -88,21 +91,32 @@ export function storedChecksum(words: Uint32Array, start: number): number {
  * @param start The index of the page's first word.
  * @param pageWords The words of a page.
  * @param blockNumber The page's number in its relation (not in its segment file).
+ * @param hash Hashes the page: {@linkcode hashColumns}, or something faster.
  */
 export function pageChecksum(
   words: Uint32Array,
   start: number,
   pageWords: number,
   blockNumber: number,
+  hash: PageHash = hashColumns,
 ): number {
   const checksumWord = words[start + CHECKSUM_WORD]!;
   words[start + CHECKSUM_WORD] = checksumWord & 0xffff0000;
-  let hash = blockNumber;
+  const columns = hash(words, start, pageWords);
+  words[start + CHECKSUM_WORD] = checksumWord;
+  return (((columns ^ blockNumber) >>> 0) % 0xffff) + 1;
+}
+
+/** Hashes the 32 columns of a page, and folds the hashes into one. */
+export type PageHash = (words: Uint32Array, start: number, pageWords: number) => number;
+
+/** {@linkcode PageHash} as plain JavaScript. */
+export function hashColumns(words: Uint32Array, start: number, pageWords: number): number {
+  let hash = 0;
   for (let column = 0; column < ROW_WORDS; column += 2) {
     hash ^= hashTwoColumns(words, start, start + pageWords, column);
   }
-  words[start + CHECKSUM_WORD] = checksumWord;
-  return ((hash >>> 0) % 0xffff) + 1;
+  return hash;
 }
 
 /**
@@ -113,16 +127,13 @@ function hashTwoColumns(words: Uint32Array, start: number, end: number, column: 
   let first: number = COLUMN_SEEDS[column]!;
   let second: number = COLUMN_SEEDS[column + 1]!;
   for (let index = start + column; index < end; index += ROW_WORDS) {
-    const mixed = first ^ words[index]!;
-    first = Math.imul(mixed, FNV_PRIME) ^ (mixed >>> 17);
-    const mixedToo = second ^ words[index + 1]!;
-    second = Math.imul(mixedToo, FNV_PRIME) ^ (mixedToo >>> 17);
+    first = mix(first ^ words[index]!);
+    second = mix(second ^ words[index + 1]!);
   }
-  return addZeroRows(first) ^ addZeroRows(second);
+  // Two more rounds with nothing, so that the last row's bits spread too.
+  return mix(mix(first)) ^ mix(mix(second));
 }
 
-/** Two more rounds with nothing, so that the last row's bits spread too. */
-function addZeroRows(hash: number): number {
-  const once = Math.imul(hash, FNV_PRIME) ^ (hash >>> 17);
-  return Math.imul(once, FNV_PRIME) ^ (once >>> 17);
+function mix(hash: number): number {
+  return Math.imul(hash, FNV_PRIME) ^ (hash >>> HASH_SHIFT);
 }

@@ -1,15 +1,18 @@
 /**
- * Which files of a cluster hold data pages: those that the server would checksum. `pieces.ts` reads
- * what this finds, and the progress bar takes its total from it.
+ * Which files of a cluster hold data pages: those that the server would checksum.
+ * `check_files.ts` reads what this finds, and the progress bar takes its total from it.
  *
  * Pages are under global (shared catalogs), base (databases) and pg_tblspc (links to tablespaces,
  * where each server version has a directory of its own). A relation is a group of files: one for
  * each fork (main, _fsm, _vm, _init), each cut into segments (.1, .2, …).
  *
+ * Its calls block: each is a fraction of the work of handing it to another thread.
+ *
  * @module
  */
 
 import { CheckFailure, systemFailure } from "./failure.ts";
+import { Pauses } from "./pauses.ts";
 
 /** One segment of one fork of a relation. */
 export interface DataFile {
@@ -37,47 +40,61 @@ const PAGELESS_PREFIX = "pg_internal.init";
 
 const NAME_ORDER = new Intl.Collator("en", { numeric: true });
 
-/**
- * Finds a cluster's data files, in an order that depends on nothing but their names.
- *
- * @param dataDirectory The cluster's directory.
- * @param versionDirectory The name of the server's directory in a tablespace.
- * @throws {CheckFailure} A directory cannot be read, or a file name has a bad segment number.
- */
-export async function* dataFiles(
-  dataDirectory: string,
-  versionDirectory: string,
-): AsyncGenerator<DataFile, void, undefined> {
-  for (const root of ROOTS) {
-    yield* filesUnder(`${dataDirectory}/${root}`, root === "pg_tblspc", versionDirectory);
-  }
-}
+/** A search for a cluster's data files, in an order that depends on nothing but their names. */
+export class FileSearch {
+  /** What was found; after a failure, what comes before. */
+  readonly files: DataFile[] = [];
+  readonly #dataDirectory: string;
+  readonly #versionDirectory: string;
+  readonly #signal: AbortSignal;
+  readonly #pauses = new Pauses();
 
-async function* filesUnder(
-  directory: string,
-  isTablespaceRoot: boolean,
-  versionDirectory: string,
-): AsyncGenerator<DataFile, void, undefined> {
-  for (const entry of await readDirectory(directory)) {
-    const path = `${directory}/${entry.name}`;
-    if (entry.isFile) {
-      if (isPageless(entry.name)) continue;
-      const segmentNumber = parseSegmentNumber(entry.name, path);
-      yield { path, segmentNumber, size: statFile(path).size };
-    } else if (entry.isDirectory || entry.isSymlink) {
-      // A link is followed as a directory: relations are never links.
-      const subdirectory = isTablespaceRoot ? `${path}/${versionDirectory}` : path;
-      if (isTablespaceRoot) statFile(subdirectory);
-      yield* filesUnder(subdirectory, false, versionDirectory);
+  /**
+   * @param dataDirectory The cluster's directory.
+   * @param versionDirectory The name of the server's directory in a tablespace.
+   * @param signal Ends the search early.
+   */
+  constructor(dataDirectory: string, versionDirectory: string, signal: AbortSignal) {
+    this.#dataDirectory = dataDirectory;
+    this.#versionDirectory = versionDirectory;
+    this.#signal = signal;
+  }
+
+  /**
+   * Finds them all.
+   *
+   * @throws {CheckFailure} A directory cannot be read, or a file name has a bad segment number.
+   */
+  async run(): Promise<void> {
+    for (const root of ROOTS) {
+      await this.#look(`${this.#dataDirectory}/${root}`, root === "pg_tblspc");
+    }
+  }
+
+  async #look(directory: string, isTablespaceRoot: boolean): Promise<void> {
+    await this.#pauses.pause();
+    for (const entry of readDirectory(directory)) {
+      if (this.#signal.aborted) return;
+      const path = `${directory}/${entry.name}`;
+      if (entry.isFile) {
+        if (isPageless(entry.name)) continue;
+        const segmentNumber = parseSegmentNumber(entry.name, path);
+        this.files.push({ path, segmentNumber, size: statFile(path).size });
+      } else if (entry.isDirectory || entry.isSymlink) {
+        // A link is followed as a directory: relations are never links.
+        const subdirectory = isTablespaceRoot ? `${path}/${this.#versionDirectory}` : path;
+        if (isTablespaceRoot) statFile(subdirectory);
+        await this.#look(subdirectory, false);
+      }
     }
   }
 }
 
 /** The entries of a directory that may count, in the order of their names. */
-async function readDirectory(directory: string): Promise<Deno.DirEntry[]> {
+function readDirectory(directory: string): Deno.DirEntry[] {
   const entries: Deno.DirEntry[] = [];
   try {
-    for await (const entry of Deno.readDir(directory)) {
+    for (const entry of Deno.readDirSync(directory)) {
       if (entry.name.startsWith(TEMPORARY_PREFIX) || FOREIGN_FILES.has(entry.name)) continue;
       entries.push(entry);
     }
@@ -100,7 +117,6 @@ function parseSegmentNumber(name: string, path: string): number {
   throw new CheckFailure(`invalid segment number 0 in file name "${path}"`);
 }
 
-/** Synchronous, as it is a fraction of the work of handing it to another thread. */
 function statFile(path: string): Deno.FileInfo {
   try {
     return Deno.lstatSync(path);

@@ -1,6 +1,6 @@
 /**
  * pg_checksums_long_test.ts: what pg_checksums_test.ts shows, on each method, for each kind of
- * damage, for what is not checked, and with a segment of 1 GiB.
+ * damage, for what is not checked, and with a segment of 1 GiB, in one thread and in several.
  *
  * @module
  */
@@ -32,8 +32,12 @@ for (const { name, ok } of availableMethods()) {
     name: `pg_checksums reports the same as the C tool with --method ${name}`,
     ignore: !postgresAvailable || !ok,
     fn: async () => {
-      const result = await assertSameAsOriginal(await sharedCluster(), ["--method", name]);
+      const cluster = await sharedCluster();
+      const result = await assertSameAsOriginal(cluster, ["--method", name]);
       assertEquals(result.code, 0);
+      for (const more of [["--jobs", "2"], ["--jobs", "2", "--direct"]]) {
+        assertEquals(await runProgram(["--method", name, ...more, cluster.data]), result);
+      }
     },
   });
 }
@@ -189,4 +193,12 @@ testCopy("pg_checksums finds bad pages all over a full segment", async (cluster)
   const result = await assertSameAsOriginal(cluster);
   const blocks = Array.from(result.stderr.matchAll(/block (\d+)/g), ([, block]) => Number(block));
   assertEquals(blocks, badBlocks);
+  for (const options of [["--jobs", "2"], ["--jobs", "3", "--direct"]]) {
+    assertEquals(await runProgram([...options, cluster.data]), result);
+  }
+
+  await Deno.truncate(segment, 99_999 * PAGE_BYTES + 1000);
+  const cut = await runProgram([cluster.data]);
+  assertStringIncludes(cut.stderr, `could not read block 99999 in file "${segment}": read 1000 of`);
+  assertEquals(await runProgram(["--jobs", "3", cluster.data]), cut);
 });

@@ -183,6 +183,9 @@ const USAGE_ERRORS: readonly (readonly [string, string[]])[] = [
   ["Unknown option '--verbose'", ["--verbose", "somewhere"]],
   ["no data directory specified", []],
   ['too many command-line arguments (first is "two")', ["one", "two"]],
+  ['invalid number of jobs "0"', ["--jobs", "0", "somewhere"]],
+  ['invalid number of jobs "33"', ["--jobs", "33", "somewhere"]],
+  ['invalid number of jobs "two"', ["--jobs", "two", "somewhere"]],
   ['unknown method "telepathy"', ["--method", "telepathy", "somewhere"]],
 ];
 for (const [sentence, args] of USAGE_ERRORS) {
@@ -197,7 +200,7 @@ for (const [sentence, args] of USAGE_ERRORS) {
 
 Deno.test("pg_checksums --help prints its options", async () => {
   const { code, stdout, stderr } = await runProgram(["--help"]);
-  for (const option of ["DATADIR", "--method NAME", "--direct", "--json", "--help"]) {
+  for (const option of ["DATADIR", "--method NAME", "--direct", "--jobs N", "--json", "--help"]) {
     assertStringIncludes(stdout, option);
   }
   assertEquals(stderr, "");

@@ -53,7 +53,7 @@ Deno.test({
     await flipBit(cluster.file("accounts"), 900 * PAGE_BYTES);
     const { stdout, code } = await runOnTerminal([cluster.data]);
     // deno-lint-ignore no-control-regex -- the bar is taken away by a control sequence
-    const lines = stdout.match(/\x1b\[2Kpg_checksums: error: .*, block (0|900): .*\r\n/g);
+    const lines = stdout.match(/(?<=\x1b\[2K|\n)pg_checksums: error: .*, block (0|900): .*\r\n/g);
     assertEquals(lines?.length, 2);
     assert(stdout.lastIndexOf("\x1b[?25h") > stdout.lastIndexOf("\x1b[?25l"), "no cursor");
     assertEquals(code, 1);
@@ -119,7 +119,8 @@ function openFiles(pid: number): string[] {
   });
 }
 
-for (const options of [[], ["--direct"]]) {
+const WAYS = [[], ["--direct"], ["--jobs", "2"], ["--jobs", "3", "--direct"]];
+for (const options of WAYS) {
   Deno.test({
     name: `pg_checksums ${options.join(" ")} ends with 130 after Ctrl-C, in the middle`.replace(
       "  ",

@@ -50,6 +50,18 @@ testCopy("pg_checksums finds bad pages in several files and forks", async (clust
   assertEquals(errorCount(result), 8);
 });
 
+testCopy("pg_checksums --jobs finds the same in several threads", async (cluster) => {
+  for (const block of [0, 1, 500, 900]) {
+    await flipBit(cluster.file("accounts"), block * PAGE_BYTES + 99);
+  }
+  await flipBit(cluster.file("accounts_pkey"), 3 * PAGE_BYTES + 100);
+  await flipBit(cluster.file("pg_database"), 8000);
+  const alone = await runProgram([cluster.data]);
+  const together = await assertSameAsOriginal(cluster, ["--jobs", "2"]);
+  assertEquals(together, alone);
+  assertEquals(errorCount(together), 6);
+});
+
 testCopy("pg_checksums stops at a file that ends in the middle of a page", async (cluster) => {
   const path = cluster.file("accounts");
   await flipBit(path, 5 * PAGE_BYTES);

@@ -1,0 +1,83 @@
+/**
+ * Checks a file that one read gets whole, by Deno's own calls: for so little there is nothing to
+ * read ahead, and to open such a file for asynchronous I/O takes longer than to read it.
+ * `streamed_file.ts` is for all others.
+ *
+ * @module
+ */
+
+import { systemFailure } from "./failure.ts";
+import { emptyPart, type Part } from "./part.ts";
+import type { DataFile } from "./scan.ts";
+import type { PageVerifier } from "./verify.ts";
+
+/** A multiple of every block size. */
+export const SMALL_BYTES_MAX = 1024 * 1024;
+
+/** How a file is laid out. */
+export interface Layout {
+  /** The bytes of a page. */
+  blockSize: number;
+  /** The pages of the relation that are in earlier files. */
+  blocksBefore: number;
+}
+
+/**
+ * Reads a file into the verifier's memory, and verifies it there.
+ *
+ * @param index The file's place in the list.
+ * @param file The file, which has room in that memory.
+ * @param layout How it is laid out.
+ * @param verifier Verifies its pages.
+ */
+export function checkSmallFile(
+  index: number,
+  file: DataFile,
+  { blockSize, blocksBefore }: Layout,
+  verifier: PageVerifier,
+): Part {
+  const part: Part = { ...emptyPart(index, 0), isLast: true };
+  const bytes = readWhole(file, verifier.memory);
+  if (typeof bytes === "string") return { ...part, isLast: false, failure: bytes };
+  part.blockCount = Math.floor(bytes / blockSize);
+  for (let block = 0; block < part.blockCount; block++) {
+    const badPage = verifier.verifyAt(block * blockSize, block, blocksBefore);
+    if (badPage !== undefined) part.badPages.push(badPage);
+  }
+  const rest = bytes % blockSize;
+  if (rest > 0) part.failure = cutPage(file, part.blockCount, rest, blockSize);
+  return part;
+}
+
+/** Says that a file ends in the middle of a page. */
+export function cutPage(
+  { path }: DataFile,
+  block: number,
+  rest: number,
+  blockSize: number,
+): string {
+  return `could not read block ${block} in file "${path}": read ${rest} of ${blockSize}`;
+}
+
+/** @returns The bytes that were read, or why they could not be */
+function readWhole({ path, size }: DataFile, memory: Uint8Array): number | string {
+  let opened: Deno.FsFile;
+  try {
+    opened = Deno.openSync(path);
+  } catch (error) {
+    return systemFailure(`could not open file "${path}"`, error).message;
+  }
+  let bytes = 0;
+  try {
+    while (bytes < size) {
+      const count = opened.readSync(memory.subarray(bytes, size));
+      if (count === null) break;
+      bytes += count;
+    }
+    return bytes;
+  } catch (error) {
+    return systemFailure(`could not read file "${path}"`, error).message;
+  } finally {
+    opened.close();
+  }
+}

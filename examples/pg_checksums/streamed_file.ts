@@ -1,0 +1,174 @@
+/**
+ * Checks a file by a read stream: the stream reads blocks ahead of their turn, many at once, and
+ * asks the callback `next` which; that takes them from the work that all threads share.
+ *
+ * @module
+ */
+
+import type { Aio, AioFile, PagePool, ReadStream } from "../../mod.ts";
+import { systemFailure } from "./failure.ts";
+import { emptyPart, type Part } from "./part.ts";
+import type { DataFile } from "./scan.ts";
+import { cutPage, type Layout } from "./small_file.ts";
+import type { PageVerifier } from "./verify.ts";
+import type { Work } from "./work.ts";
+
+/** What a thread checks files with. */
+export interface Tools {
+  aio: Aio;
+  /** Where pages go; if not given, each file has some of its own. */
+  pool: PagePool | undefined;
+  verifier: PageVerifier;
+  work: Work;
+  /** Read past the page cache where the file system can. */
+  direct: boolean;
+}
+
+/**
+ * Opens a file.
+ *
+ * @throws {CheckFailure} It cannot be opened.
+ */
+export function openFile(path: string, blockSize: number, { aio, direct }: Tools): AioFile {
+  try {
+    const file = aio.openFileSync(path, { direct: direct ? "optional" : "off" });
+    // Some disks have units that are larger than the smallest pages of a server.
+    const { offset, memory } = file.alignment;
+    if (!file.direct || blockSize % Math.max(offset, memory) === 0) return file;
+    file.closeSync();
+    return aio.openFileSync(path);
+  } catch (error) {
+    throw systemFailure(`could not open file "${path}"`, error);
+  }
+}
+
+/**
+ * Reads and verifies what other threads leave of a file.
+ *
+ * @param index The file's place in the list.
+ * @param file The file.
+ * @param opened The same, open.
+ * @param layout How it is laid out.
+ * @param tools With what.
+ * @returns What was found, part by part.
+ */
+export function readByStream(
+  index: number,
+  file: DataFile,
+  opened: AioFile,
+  layout: Layout,
+  tools: Tools,
+): AsyncGenerator<Part, void, undefined> {
+  return new StreamedFile(index, file, opened, layout, tools).check();
+}
+
+/** Blocks from the first until before the last. */
+interface Run {
+  from: number;
+  until: number;
+}
+
+/** A file while it is read. */
+class StreamedFile {
+  readonly #index: number;
+  readonly #file: DataFile;
+  readonly #layout: Layout;
+  readonly #tools: Tools;
+  readonly #opened: AioFile;
+  readonly #blockCount: number;
+  /** Runs of blocks that the stream has begun to read, the oldest first. */
+  readonly #runs: Run[] = [];
+  /** The next block for the stream, and where its run ends. */
+  #nextBlock = 0;
+  #until = 0;
+
+  constructor(index: number, file: DataFile, opened: AioFile, layout: Layout, tools: Tools) {
+    this.#index = index;
+    this.#file = file;
+    this.#layout = layout;
+    this.#tools = tools;
+    this.#opened = opened;
+    this.#blockCount = Math.floor(file.size / layout.blockSize);
+  }
+
+  async *check(): AsyncGenerator<Part, void, undefined> {
+    if (this.#blockCount === 0) return yield this.#finished(this.#begun(0));
+    if (!this.#take()) return;
+    await using stream = this.#stream();
+    const { verifier } = this.#tools;
+    let part: Part | undefined;
+    try {
+      for await (const { block, bytes } of stream) {
+        part ??= this.#begun(block);
+        if (bytes.length < this.#layout.blockSize) throw new Deno.errors.UnexpectedEof();
+        const badPage = verifier.verify(bytes, block, this.#layout.blocksBefore);
+        if (badPage !== undefined) part.badPages.push(badPage);
+        part.blockCount++;
+        if (block + 1 < this.#runs[0]!.until) continue;
+        this.#runs.shift();
+        yield this.#finished(part);
+        part = undefined;
+      }
+    } catch (error) {
+      part ??= this.#begun(this.#runs[0]?.from ?? 0);
+      yield { ...part, failure: this.#failure(error, part.firstBlock + part.blockCount) };
+    }
+  }
+
+  #stream(): ReadStream<{ block: number; bytes: Uint8Array }> {
+    const { pool } = this.#tools;
+    const { from, until } = this.#runs[0]!;
+    // Of a range the stream knows how much memory it needs.
+    const options = until === this.#blockCount
+      ? { from, until, full: true }
+      : { next: () => this.#takeBlock(), sequential: true, full: true };
+    return pool === undefined
+      ? this.#opened.readStream({ ...options, pageSize: this.#layout.blockSize })
+      : pool.readStream(this.#opened, options);
+  }
+
+  /** Which block to read next; null: none is left. */
+  #takeBlock(): number | null {
+    const isTaken = this.#nextBlock < this.#until || this.#take();
+    return isTaken ? this.#nextBlock++ : null;
+  }
+
+  /** Takes a run of blocks. @returns Whether one was left */
+  #take(): boolean {
+    const run = this.#tools.work.takeBlocks(this.#index, this.#blockCount);
+    if (run.from === run.until) return false;
+    this.#runs.push(run);
+    this.#nextBlock = run.from;
+    this.#until = run.until;
+    return true;
+  }
+
+  #begun(firstBlock: number): Part {
+    return { ...emptyPart(this.#index, firstBlock), direct: this.#opened.direct };
+  }
+
+  #finished(part: Part): Part {
+    const { blockSize } = this.#layout;
+    const block = part.firstBlock + part.blockCount;
+    if (block < this.#blockCount) return part;
+    const rest = this.#file.size % blockSize;
+    const whole = { ...part, isLast: true };
+    return rest === 0 ? whole : { ...whole, failure: cutPage(this.#file, block, rest, blockSize) };
+  }
+
+  #failure(error: unknown, nextBlock: number): string {
+    const { blockSize } = this.#layout;
+    if (error instanceof Deno.errors.UnexpectedEof) {
+      // It has become shorter since its size was asked for.
+      const bytes = this.#opened.sizeSync();
+      return cutPage(this.#file, Math.floor(bytes / blockSize), bytes % blockSize, blockSize);
+    }
+    const { offset = nextBlock * blockSize, length = blockSize } = error as Partial<
+      Record<"offset" | "length", number>
+    >;
+    const first = offset / blockSize;
+    const last = first + Math.ceil(length / blockSize) - 1;
+    const blocks = first === last ? `block ${first}` : `blocks ${first} to ${last}`;
+    return systemFailure(`could not read ${blocks} in file "${this.#file.path}"`, error).message;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Shares the files out among the threads, in shared memory: a thread takes some files at a time, in
+ * their order, and of a large file some blocks at a time, so that others can help with it.
+ * `check_files.ts` takes.
+ *
+ * @module
+ */
+
+/** Taken together: a look at shared memory costs next to nothing, but a message about each file. */
+const FILES_AT_A_TIME = 8;
+/** Blocks of a large file that one thread reads in a row. */
+const BLOCKS_AT_A_TIME = 1024;
+
+/** The words of the shared memory. */
+const NEXT_FILE = 0;
+const STOPPED_BEHIND = 1;
+/** One for each file. */
+const NEXT_BLOCK = 2;
+
+const NOWHERE = 2 ** 31 - 1;
+
+/** What is left to do, as all threads see it. */
+export class Work {
+  /** To be posted to other threads. */
+  readonly memory: SharedArrayBuffer;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #fileCount: number;
+
+  /**
+   * @param fileCount The number of files.
+   * @param memory That of another thread's object; if not given, all is left to do.
+   */
+  constructor(fileCount: number, memory?: SharedArrayBuffer) {
+    this.#fileCount = fileCount;
+    this.memory = memory ??
+      new SharedArrayBuffer((NEXT_BLOCK + fileCount) * Int32Array.BYTES_PER_ELEMENT);
+    this.#words = new Int32Array(this.memory);
+    if (memory === undefined) this.#words[STOPPED_BEHIND] = NOWHERE;
+  }
+
+  /**
+   * Takes some files.
+   *
+   * @returns The first, and the one behind the last; the same if none is left.
+   */
+  takeFiles(): { from: number; until: number } {
+    const from = Math.min(
+      Atomics.add(this.#words, NEXT_FILE, FILES_AT_A_TIME),
+      this.#fileCount,
+    );
+    return { from, until: Math.min(from + FILES_AT_A_TIME, this.#fileCount) };
+  }
+
+  /** Whether blocks of a file are left. */
+  hasBlocks(file: number, blockCount: number): boolean {
+    return Atomics.load(this.#words, NEXT_BLOCK + file) < blockCount && !this.isStopped(file);
+  }
+
+  /** Takes some blocks of a file. @returns Likewise. */
+  takeBlocks(file: number, blockCount: number): { from: number; until: number } {
+    const isStopped = this.isStopped(file) || this.isStopped(file + 1);
+    const from = isStopped
+      ? blockCount
+      : Math.min(Atomics.add(this.#words, NEXT_BLOCK + file, BLOCKS_AT_A_TIME), blockCount);
+    return { from, until: Math.min(from + BLOCKS_AT_A_TIME, blockCount) };
+  }
+
+  /** Has no thread take anything behind a file, and no more of that; -1: of any file. */
+  stopBehind(file: number): void {
+    let present = Atomics.load(this.#words, STOPPED_BEHIND);
+    while (file < present) {
+      const found = Atomics.compareExchange(this.#words, STOPPED_BEHIND, present, file);
+      if (found === present) return;
+      present = found;
+    }
+  }
+
+  /** Whether nothing of a file is to be done any more. */
+  isStopped(file: number): boolean {
+    return file > Atomics.load(this.#words, STOPPED_BEHIND);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * streamed_file_test.ts: {@linkcode readByStream} reads by a stream, with pages of its own and over
+ * a pool, and says where a file ends that has become shorter.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import {
+  openFile,
+  readByStream,
+  type Tools,
+} from "../../../examples/pg_checksums/streamed_file.ts";
+import type { Part } from "../../../examples/pg_checksums/part.ts";
+import { PageVerifier } from "../../../examples/pg_checksums/verify.ts";
+import { Work } from "../../../examples/pg_checksums/work.ts";
+import { Aio } from "../../../mod.ts";
+import { tempDir } from "../../support/temp.ts";
+import { PAGE_BYTES, withChecksum } from "./program.ts";
+
+const PAGES = 1500;
+const LAYOUT = { blockSize: PAGE_BYTES, blocksBefore: 0 };
+
+function page(block: number): Uint8Array {
+  return withChecksum(new Uint8Array(PAGE_BYTES).fill(block % 251 + 1), block);
+}
+
+/** Checks a file of some pages, and some bytes more, that is said to have `size` bytes. */
+async function check(
+  bytes: number,
+  size: number,
+  withPool: boolean,
+  badBlocks: number[] = [],
+): Promise<Part[]> {
+  await using dir = await tempDir();
+  const path = dir.join("file");
+  const content = new Uint8Array(bytes);
+  for (let block = 0; block * PAGE_BYTES < bytes; block++) {
+    content.set(page(block).subarray(0, bytes - block * PAGE_BYTES), block * PAGE_BYTES);
+  }
+  for (const block of badBlocks) content[block * PAGE_BYTES + 100]! ^= 1;
+  await Deno.writeFile(path, content);
+
+  await using aio = await Aio.open({ maxBackends: 1 });
+  await using pool = withPool ? await aio.openPool({ pages: 256 }) : undefined;
+  const tools: Tools = {
+    aio,
+    pool,
+    verifier: new PageVerifier(PAGE_BYTES),
+    work: new Work(1),
+    direct: false,
+  };
+  const file = { path, segmentNumber: 0, size };
+  using opened = openFile(path, PAGE_BYTES, tools);
+  const parts = await Array.fromAsync(readByStream(0, file, opened, LAYOUT, tools));
+  for (const part of parts) {
+    if (part.failure !== undefined) part.failure = part.failure.replace(path, "FILE");
+  }
+  return parts;
+}
+
+for (const withPool of [false, true]) {
+  const where = withPool ? "over a pool" : "with pages of its own";
+
+  Deno.test(`readByStream() finds bad pages ${where}`, async () => {
+    const parts = await check(PAGES * PAGE_BYTES, PAGES * PAGE_BYTES, withPool, [0, 1023, 1024]);
+    assertEquals(parts.map(({ firstBlock, blockCount }) => [firstBlock, blockCount]), [
+      [0, 1024],
+      [1024, PAGES - 1024],
+    ]);
+    const bad = parts.flatMap(({ badPages }) => badPages.map(({ block }) => block));
+    assertEquals(bad, [0, 1023, 1024]);
+    assertEquals(parts.map(({ isLast }) => isLast), [false, true]);
+  });
+
+  for (const rest of [0, 1000]) {
+    Deno.test(`readByStream() fails where the file ends, ${where}, rest ${rest}`, async () => {
+      const bytes = 1100 * PAGE_BYTES + rest;
+      const parts = await check(bytes, PAGES * PAGE_BYTES, withPool);
+      const { failure, isLast } = parts.at(-1)!;
+      const sentence = `could not read block 1100 in file "FILE": read ${rest} of ${PAGE_BYTES}`;
+      assertEquals([failure, isLast], [sentence, false]);
+    });
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * work_test.ts: {@linkcode Work} hands each file and each block out once, and nothing behind a
+ * failure.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertFalse } from "@std/assert";
+import { Work } from "../../../examples/pg_checksums/work.ts";
+
+const FILES = 100;
+const BLOCKS = 5000;
+
+/** Takes until nothing is left. */
+function takeAll(take: () => { from: number; until: number }): number[] {
+  const taken: number[] = [];
+  for (;;) {
+    const { from, until } = take();
+    if (from === until) return taken;
+    for (let item = from; item < until; item++) taken.push(item);
+  }
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+Deno.test("Work.takeFiles() hands each file out once, to whichever thread", () => {
+  const work = new Work(FILES);
+  const threads = [work, new Work(FILES, work.memory)];
+  let turn = 0;
+  assertEquals(takeAll(() => threads[turn++ % 2]!.takeFiles()), upTo(FILES));
+  for (const thread of threads) assertEquals(takeAll(() => thread.takeFiles()), []);
+});
+
+Deno.test("Work.takeBlocks() hands each block of a file out once", () => {
+  const work = new Work(FILES);
+  const threads = [work, new Work(FILES, work.memory)];
+  let turn = 0;
+  assert(work.hasBlocks(7, BLOCKS));
+  assertEquals(takeAll(() => threads[turn++ % 2]!.takeBlocks(7, BLOCKS)), upTo(BLOCKS));
+  assertFalse(work.hasBlocks(7, BLOCKS));
+  assertEquals(takeAll(() => work.takeBlocks(8, 3)), upTo(3));
+  assertEquals(takeAll(() => work.takeBlocks(9, 0)), []);
+});
+
+Deno.test("Work.stopBehind() ends a file and those behind it, and keeps the first", () => {
+  const work = new Work(FILES);
+  work.stopBehind(50);
+  work.stopBehind(60);
+  assertEquals([49, 50, 51].map((file) => work.isStopped(file)), [false, false, true]);
+  assertEquals(work.takeBlocks(49, BLOCKS).from, 0);
+  assertEquals(takeAll(() => work.takeBlocks(50, BLOCKS)), []);
+  assertEquals(takeAll(() => work.takeBlocks(51, BLOCKS)), []);
+  work.stopBehind(-1);
+  assertEquals(takeAll(() => work.takeBlocks(0, BLOCKS)), []);
+  assert(work.isStopped(0));
+});
