@@ -348,6 +348,7 @@ export class PagePool implements AsyncDisposable {
   *#zeroSteps(pool: PoolThread, number: number, block: number): Steps<Page> {
     const buffer = yield* pool.pinBlock(number, block, false, null);
     try {
+      pool.files.readerOf(number);
       yield* pool.reads.zero(buffer);
     } catch (error) {
       pool.pins.unpin(buffer);
@@ -360,6 +361,7 @@ export class PagePool implements AsyncDisposable {
     const buffers: number[] = [];
     try {
       const first = yield* pool.extendFile(number, path, count, buffers);
+      pool.files.readerOf(number);
       for (const [i, buffer] of buffers.entries()) {
         yield* pool.reads.zero(buffer);
         if (pool.isTorn(buffer)) throw pool.tornError(number, first + i);

@@ -8,7 +8,7 @@
 
 import type { Backend } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
-import { POOL_FILE, type PoolMemory } from "./pool_memory.ts";
+import { POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 
 /** Opens a file of another thread in this one; null: it was closed. */
 export type AttachOpening = (slot: number, generation: number) => FileInside | null;
@@ -102,7 +102,9 @@ export class PoolFiles {
     const inodeHigh = Math.floor(entry.inode / 2 ** 32) | 0;
     let free = -1;
     let number = -1;
-    for (let i = 0; i < fileCount && number < 0; i++) {
+    for (let left = fileCount; left > 0 && number < 0; left--) {
+      // A task that waited while its file was closed still has that file's number.
+      const i = (words[POOL.nextFile]! + fileCount - left) % fileCount;
       const at = memory.fileAt(i);
       if (words[at + POOL_FILE.users] === 0) {
         if (free < 0) free = i;
@@ -122,6 +124,7 @@ export class PoolFiles {
       words[at + POOL_FILE.inodeLow] = inodeLow;
       words[at + POOL_FILE.inodeHigh] = inodeHigh;
       words[at + POOL_FILE.writer] = 0;
+      words[POOL.nextFile] = (number + 1) % fileCount;
       words[at + POOL_FILE.extender] = 0;
     }
     if (file.canWrite) {

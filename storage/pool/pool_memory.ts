@@ -35,6 +35,8 @@ export const POOL = {
   owner: 7,
   /** The backends that use the pool, one bit each. */
   users: 8,
+  /** The place from which on the next file looks for its own: no number is soon used again. */
+  nextFile: 9,
   /** The lock of files, buckets and tags: the thread id of its holder, or 0. */
   lock: LINE_WORDS,
   /** Where the clock's hand is; it only grows. */

@@ -224,6 +224,35 @@ testHeldPool("file.close() while a task waits for a handle to read a page", asyn
   await closed;
 }, { options: { maxConcurrency: 1 } });
 
+testHeldPool(
+  "a task that waits while its file is closed gets no page of another file",
+  async (it) => {
+    await Deno.writeFile(`${it.path}2`, new Uint8Array(8 * PAGE_BYTES).fill(0xaa));
+    await using other = await it.aio.openFile(`${it.path}2`);
+    const reading = it.pool.read(it.file, 3);
+    const refused = assertRejects(
+      () => it.pool.read(it.file, 4),
+      Deno.errors.BadResource,
+      "closed",
+    );
+    await untilHeld(it, "3+1");
+    const closed = it.file.close();
+    await until(
+      () => it.pool.pages().every(({ path }) => path === null),
+      "its pages are forgotten",
+    );
+    const another = it.pool.read(other, 4);
+    it.held.letGo(it.aio);
+    await refused;
+    for (const [page, byte] of [[await reading, byteOf(3)], [await another, 0xaa]] as const) {
+      assertEquals(page.bytes[0], byte);
+      page.release();
+    }
+    await closed;
+  },
+  { options: { maxConcurrency: 1 } },
+);
+
 testHeldPool("pool.close() with a read under way that was given up", async (it) => {
   (await it.pool.startRead(it.file, 3, 2))[Symbol.dispose]();
   await untilHeld(it, "3+2");
