@@ -7,7 +7,7 @@
  * @module
  */
 
-import { runSteps } from "../../core/inside.ts";
+import { called, runSteps } from "../../core/inside.ts";
 import type { CompletionWaiter } from "../../core/mod.ts";
 import { AT_ONCE } from "../file/fast_transfer.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
@@ -106,7 +106,7 @@ class FastRead implements CompletionWaiter {
     const op = this.#op;
     this.#op = new PageRead();
     this.#free();
-    return runSteps(waitPage(this.#host, this.#host.awaited, op));
+    return called(runSteps(waitPage(this.#host, this.#host.awaited, op)));
   }
 
   #free(): void {

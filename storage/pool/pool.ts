@@ -134,7 +134,7 @@ export class PagePool implements AsyncDisposable {
       const fast = options?.mode === "zero" ? null : this.#fastReads
         .tryRead(number, block, options === undefined ? 0 : flagsOfRead(options));
       const { awaited } = this.#host;
-      return called(fast ?? runSteps(this.#readSteps(awaited, number, block, options)));
+      return fast ?? called(runSteps(this.#readSteps(awaited, number, block, options)));
     } catch (error) {
       return called(Promise.reject(error));
     }
