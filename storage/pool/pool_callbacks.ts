@@ -8,13 +8,17 @@
  * @module
  */
 
-import { type Control, HANDLE, type LayerHost, PAGE_SIZE_BYTES } from "../../core/inside.ts";
+import * as inside from "../../core/inside.ts";
+import type { Control, LayerHost } from "../../core/inside.ts";
 import type { AioCallbacks, AioResult, CallbackHandle } from "../../core/mod.ts";
 import { type BufferIoKind, endIo, ioWordOf } from "./buffer_io.ts";
 import { BUFFER, BUFFER_STATE, POOL, PoolMemory, serialAt } from "./pool_memory.ts";
 import { describeOutcome, packOutcome, type ReadOutcome, unpackOutcome } from "./read_outcome.ts";
 import { READ_FLAG } from "../stream/page_source.ts";
 import { tellWaiters, unpinnedOf } from "./wait_words.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { HANDLE, PAGE_SIZE_BYTES } = inside;
 
 /** A buffer's number is below this; what is above names the pool's run. */
 const BUFFERS_MAX = 2 ** 24;

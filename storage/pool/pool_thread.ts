@@ -106,6 +106,8 @@ export class PoolThread implements PoolSide {
   readonly writes: PageWrites;
   readonly #readv: number;
   readonly #writev: number;
+  /** The one of buffer 0: others are so much more. */
+  readonly #firstDatum: number;
   /** Used again and again. */
   readonly #datum = new Float64Array(1);
 
@@ -133,6 +135,7 @@ export class PoolThread implements PoolSide {
     const isShared = parts.memory.owner < 0;
     this.#readv = parts.aio.callbackId(isShared ? "sharedBufferReadv" : "localBufferReadv");
     this.#writev = parts.aio.callbackId("sharedBufferWritev");
+    this.#firstDatum = datumOf(parts.memory, 0);
     this.victims = new Victims(this);
     this.reads = new PageReads(this);
     this.writes = new PageWrites(this);
@@ -308,7 +311,7 @@ export class PoolThread implements PoolSide {
     buffer: number,
   ): void {
     const { memory } = this;
-    this.#datum[0] = datumOf(memory, buffer);
+    this.#datum[0] = this.#firstDatum + buffer;
     handle.setHandleData(this.#datum);
     handle.setIovec(memory.bytes(buffer));
     file.start(direction, handle, block * memory.pageBytes, this.blocks ? undefined : END_OF_TURN);
@@ -322,7 +325,7 @@ export class PoolThread implements PoolSide {
     buffers: readonly number[],
   ): void {
     const { memory } = this;
-    handle.setHandleData(buffers.map((buffer) => datumOf(memory, buffer)));
+    handle.setHandleData(buffers.map((buffer) => this.#firstDatum + buffer));
     handle.setIovec(this.#viewsOf(buffers));
     const options = this.blocks ? undefined : END_OF_TURN;
     file.start(direction, handle, block * memory.pageBytes, options);
