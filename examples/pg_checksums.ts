@@ -32,7 +32,7 @@ import {
   type Report,
   TextReport,
 } from "./pg_checksums/report.ts";
-import type { DataFile } from "./pg_checksums/scan.ts";
+import { type DataFile, statFile } from "./pg_checksums/scan.ts";
 import { Threads } from "./pg_checksums/threads.ts";
 import { Work } from "./pg_checksums/work.ts";
 
@@ -151,7 +151,7 @@ class Check {
 
   async #startProgress(files: readonly DataFile[]): Promise<Progress> {
     if (!Deno.stderr.isTerminal() || this.#interrupt.aborted) return NO_PROGRESS;
-    return await startProgress(files.reduce((bytes, { size }) => bytes + size, 0));
+    return await startProgress(files.reduce((bytes, { path }) => bytes + statFile(path).size, 0));
   }
 }
 

@@ -12,7 +12,7 @@ import { emptyPart, type Part } from "./part.ts";
 import { Pauses } from "./pauses.ts";
 import type { DataFile } from "./scan.ts";
 import { checkSmallFile, type Layout, SMALL_BYTES_MAX } from "./small_file.ts";
-import { openFile, readByStream, type Tools } from "./streamed_file.ts";
+import { StreamedFile, type Tools } from "./streamed_file.ts";
 import { PageVerifier } from "./verify.ts";
 import { Work } from "./work.ts";
 
@@ -77,57 +77,57 @@ class FileChecker {
   }
 
   async #checkSome(from: number, until: number): Promise<void> {
-    const { work, direct } = this.#tools;
+    const { work } = this.#tools;
     const parts: Part[] = [];
     const together: Promise<void>[] = [];
     for (let index = from; index < until && !work.isStopped(index); index++) {
-      const { size } = this.#order.files[index]!;
-      if (size > SMALL_BYTES_MAX) await this.#checkByStream(index);
+      const found = this.#checkSmall(index) ?? this.#open(index);
+      if (!(found instanceof StreamedFile)) {
+        if (found.failure !== undefined) work.stopBehind(index);
+        parts.push(found);
+      } else if (found.size > SMALL_BYTES_MAX) await this.#checkByStream(found);
       // Each waits for the disk, so they wait together.
-      else if (direct) together.push(this.#checkByStream(index));
-      else parts.push(this.#checkSmall(index));
+      else together.push(this.#checkByStream(found));
     }
     await Promise.all(together);
     this.#onParts(parts);
     await this.#pauses.pause();
   }
 
-  #checkSmall(index: number): Part {
-    const { verifier, work } = this.#tools;
-    const file = this.#order.files[index]!;
-    const part = checkSmallFile(index, file, this.#layoutOf(file), verifier);
-    if (part.failure !== undefined) work.stopBehind(index);
-    return part;
-  }
-
   /** Takes blocks of the large files that other threads have taken. */
   async #help(): Promise<void> {
-    const { files, control } = this.#order;
-    for (const [index, { size }] of files.entries()) {
-      const blockCount = Math.floor(size / control.blockSize);
-      if (size <= SMALL_BYTES_MAX || !this.#tools.work.hasBlocks(index, blockCount)) continue;
-      await this.#checkByStream(index, true);
+    const { work } = this.#tools;
+    for (const index of this.#order.files.keys()) {
+      const opened = work.hasBlocks(index) ? this.#open(index) : undefined;
+      // If it cannot be opened here, the thread that has taken it reads it.
+      if (opened instanceof StreamedFile) await this.#checkByStream(opened);
     }
   }
 
-  /** @param isHelping Whether another thread has taken the file: it tells if it cannot open it. */
-  async #checkByStream(index: number, isHelping = false): Promise<void> {
-    const { files, control } = this.#order;
-    const { work } = this.#tools;
-    const file = files[index]!;
+  /** @returns Nothing if it is not small, or to be read past the page cache */
+  #checkSmall(index: number): Part | undefined {
+    const { verifier, direct } = this.#tools;
+    const file = this.#order.files[index]!;
+    if (direct) return undefined;
+    return checkSmallFile(index, file.path, this.#layoutOf(file), verifier);
+  }
+
+  /** @returns A part that says why it cannot be opened, if so */
+  #open(index: number): StreamedFile | Part {
+    const file = this.#order.files[index]!;
     try {
-      using opened = openFile(file.path, control.blockSize, this.#tools);
-      for await (
-        const part of readByStream(index, file, opened, this.#layoutOf(file), this.#tools)
-      ) {
-        if (part.failure !== undefined) work.stopBehind(index);
-        this.#onParts([part]);
-      }
+      return new StreamedFile(index, file.path, this.#layoutOf(file), this.#tools);
     } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      if (isHelping) return;
-      work.stopBehind(index);
-      this.#onParts([emptyPart(index, 0, error.message)]);
+      if (error instanceof CheckFailure) return emptyPart(index, 0, error.message);
+      throw error;
+    }
+  }
+
+  async #checkByStream(opened: StreamedFile): Promise<void> {
+    using file = opened;
+    for await (const part of file.parts()) {
+      if (part.failure !== undefined) this.#tools.work.stopBehind(part.file);
+      this.#onParts([part]);
     }
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-const INTERVAL_MS = 20;
+const INTERVAL_MS = 100;
 
 /** The pauses of one task. */
 export class Pauses {

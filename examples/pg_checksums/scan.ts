@@ -20,8 +20,6 @@ export interface DataFile {
   path: string;
   /** 0 for a file without a suffix, 1 for `.1`, and so on. */
   segmentNumber: number;
-  /** Bytes. */
-  size: number;
 }
 
 const ROOTS = ["global", "base", "pg_tblspc"] as const;
@@ -79,7 +77,7 @@ export class FileSearch {
       if (entry.isFile) {
         if (isPageless(entry.name)) continue;
         const segmentNumber = parseSegmentNumber(entry.name, path);
-        this.files.push({ path, segmentNumber, size: statFile(path).size });
+        this.files.push({ path, segmentNumber });
       } else if (entry.isDirectory || entry.isSymlink) {
         // A link is followed as a directory: relations are never links.
         const subdirectory = isTablespaceRoot ? `${path}/${this.#versionDirectory}` : path;
@@ -117,7 +115,8 @@ function parseSegmentNumber(name: string, path: string): number {
   throw new CheckFailure(`invalid segment number 0 in file name "${path}"`);
 }
 
-function statFile(path: string): Deno.FileInfo {
+/** What the system says of a file. @throws {CheckFailure} */
+export function statFile(path: string): Deno.FileInfo {
   try {
     return Deno.lstatSync(path);
   } catch (error) {

@@ -8,10 +8,9 @@
 
 import { systemFailure } from "./failure.ts";
 import { emptyPart, type Part } from "./part.ts";
-import type { DataFile } from "./scan.ts";
 import type { PageVerifier } from "./verify.ts";
 
-/** A multiple of every block size. */
+/** How large it may be; a multiple of every block size. */
 export const SMALL_BYTES_MAX = 1024 * 1024;
 
 /** How a file is laid out. */
@@ -26,18 +25,20 @@ export interface Layout {
  * Reads a file into the verifier's memory, and verifies it there.
  *
  * @param index The file's place in the list.
- * @param file The file, which has room in that memory.
+ * @param path The file.
  * @param layout How it is laid out.
  * @param verifier Verifies its pages.
+ * @returns What was found; nothing if the file is too large for that memory.
  */
 export function checkSmallFile(
   index: number,
-  file: DataFile,
+  path: string,
   { blockSize, blocksBefore }: Layout,
   verifier: PageVerifier,
-): Part {
+): Part | undefined {
   const part: Part = { ...emptyPart(index, 0), isLast: true };
-  const bytes = readWhole(file, verifier.memory);
+  const bytes = readWhole(path, verifier.memory);
+  if (bytes === undefined) return undefined;
   if (typeof bytes === "string") return { ...part, isLast: false, failure: bytes };
   part.blockCount = Math.floor(bytes / blockSize);
   for (let block = 0; block < part.blockCount; block++) {
@@ -45,36 +46,30 @@ export function checkSmallFile(
     if (badPage !== undefined) part.badPages.push(badPage);
   }
   const rest = bytes % blockSize;
-  if (rest > 0) part.failure = cutPage(file, part.blockCount, rest, blockSize);
+  if (rest > 0) part.failure = cutPage(path, part.blockCount, rest, blockSize);
   return part;
 }
 
 /** Says that a file ends in the middle of a page. */
-export function cutPage(
-  { path }: DataFile,
-  block: number,
-  rest: number,
-  blockSize: number,
-): string {
+export function cutPage(path: string, block: number, rest: number, blockSize: number): string {
   return `could not read block ${block} in file "${path}": read ${rest} of ${blockSize}`;
 }
 
-/** @returns The bytes that were read, or why they could not be */
-function readWhole({ path, size }: DataFile, memory: Uint8Array): number | string {
+/** @returns The bytes that were read, or why they could not be; nothing if there are more */
+function readWhole(path: string, memory: Uint8Array): number | string | undefined {
   let opened: Deno.FsFile;
   try {
     opened = Deno.openSync(path);
   } catch (error) {
     return systemFailure(`could not open file "${path}"`, error).message;
   }
-  let bytes = 0;
   try {
-    while (bytes < size) {
-      const count = opened.readSync(memory.subarray(bytes, size));
-      if (count === null) break;
+    for (let bytes = 0; bytes < memory.length;) {
+      const count = opened.readSync(memory.subarray(bytes));
+      if (count === null) return bytes;
       bytes += count;
     }
-    return bytes;
+    return opened.statSync().size > memory.length ? undefined : memory.length;
   } catch (error) {
     return systemFailure(`could not read file "${path}"`, error).message;
   } finally {

@@ -8,7 +8,6 @@
 import type { Aio, AioFile, PagePool, ReadStream } from "../../mod.ts";
 import { systemFailure } from "./failure.ts";
 import { emptyPart, type Part } from "./part.ts";
-import type { DataFile } from "./scan.ts";
 import { cutPage, type Layout } from "./small_file.ts";
 import type { PageVerifier } from "./verify.ts";
 import type { Work } from "./work.ts";
@@ -24,57 +23,20 @@ export interface Tools {
   direct: boolean;
 }
 
-/**
- * Opens a file.
- *
- * @throws {CheckFailure} It cannot be opened.
- */
-export function openFile(path: string, blockSize: number, { aio, direct }: Tools): AioFile {
-  try {
-    const file = aio.openFileSync(path, { direct: direct ? "optional" : "off" });
-    // Some disks have units that are larger than the smallest pages of a server.
-    const { offset, memory } = file.alignment;
-    if (!file.direct || blockSize % Math.max(offset, memory) === 0) return file;
-    file.closeSync();
-    return aio.openFileSync(path);
-  } catch (error) {
-    throw systemFailure(`could not open file "${path}"`, error);
-  }
-}
-
-/**
- * Reads and verifies what other threads leave of a file.
- *
- * @param index The file's place in the list.
- * @param file The file.
- * @param opened The same, open.
- * @param layout How it is laid out.
- * @param tools With what.
- * @returns What was found, part by part.
- */
-export function readByStream(
-  index: number,
-  file: DataFile,
-  opened: AioFile,
-  layout: Layout,
-  tools: Tools,
-): AsyncGenerator<Part, void, undefined> {
-  return new StreamedFile(index, file, opened, layout, tools).check();
-}
-
 /** Blocks from the first until before the last. */
 interface Run {
   from: number;
   until: number;
 }
 
-/** A file while it is read. */
-class StreamedFile {
+/** A file while it is read; to be closed at the end. */
+export class StreamedFile implements Disposable {
+  /** Its bytes. */
+  readonly size: number;
   readonly #index: number;
-  readonly #file: DataFile;
+  readonly #opened: AioFile;
   readonly #layout: Layout;
   readonly #tools: Tools;
-  readonly #opened: AioFile;
   readonly #blockCount: number;
   /** Runs of blocks that the stream has begun to read, the oldest first. */
   readonly #runs: Run[] = [];
@@ -82,16 +44,36 @@ class StreamedFile {
   #nextBlock = 0;
   #until = 0;
 
-  constructor(index: number, file: DataFile, opened: AioFile, layout: Layout, tools: Tools) {
+  /**
+   * Opens a file.
+   *
+   * @param index The file's place in the list.
+   * @param path The file.
+   * @param layout How it is laid out.
+   * @param tools With what it is checked.
+   * @throws {CheckFailure} It cannot be opened.
+   */
+  constructor(index: number, path: string, layout: Layout, tools: Tools) {
     this.#index = index;
-    this.#file = file;
     this.#layout = layout;
     this.#tools = tools;
-    this.#opened = opened;
-    this.#blockCount = Math.floor(file.size / layout.blockSize);
+    this.#opened = openFile(path, layout.blockSize, tools);
+    this.size = this.#opened.sizeSync();
+    this.#blockCount = Math.floor(this.size / layout.blockSize);
+    tools.work.offerBlocks(index, this.#blockCount);
   }
 
-  async *check(): AsyncGenerator<Part, void, undefined> {
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#opened.closeSync();
+  }
+
+  /**
+   * Reads and verifies what other threads leave of the file.
+   *
+   * @returns What was found, part by part.
+   */
+  async *parts(): AsyncGenerator<Part, void, undefined> {
     if (this.#blockCount === 0) return yield this.#finished(this.#begun(0));
     if (!this.#take()) return;
     await using stream = this.#stream();
@@ -135,7 +117,7 @@ class StreamedFile {
 
   /** Takes a run of blocks. @returns Whether one was left */
   #take(): boolean {
-    const run = this.#tools.work.takeBlocks(this.#index, this.#blockCount);
+    const run = this.#tools.work.takeBlocks(this.#index);
     if (run.from === run.until) return false;
     this.#runs.push(run);
     this.#nextBlock = run.from;
@@ -151,9 +133,11 @@ class StreamedFile {
     const { blockSize } = this.#layout;
     const block = part.firstBlock + part.blockCount;
     if (block < this.#blockCount) return part;
-    const rest = this.#file.size % blockSize;
+    const rest = this.size % blockSize;
     const whole = { ...part, isLast: true };
-    return rest === 0 ? whole : { ...whole, failure: cutPage(this.#file, block, rest, blockSize) };
+    return rest === 0
+      ? whole
+      : { ...whole, failure: cutPage(this.#opened.path, block, rest, blockSize) };
   }
 
   #failure(error: unknown, nextBlock: number): string {
@@ -161,7 +145,8 @@ class StreamedFile {
     if (error instanceof Deno.errors.UnexpectedEof) {
       // It has become shorter since its size was asked for.
       const bytes = this.#opened.sizeSync();
-      return cutPage(this.#file, Math.floor(bytes / blockSize), bytes % blockSize, blockSize);
+      const block = Math.floor(bytes / blockSize);
+      return cutPage(this.#opened.path, block, bytes % blockSize, blockSize);
     }
     const { offset = nextBlock * blockSize, length = blockSize } = error as Partial<
       Record<"offset" | "length", number>
@@ -169,6 +154,19 @@ class StreamedFile {
     const first = offset / blockSize;
     const last = first + Math.ceil(length / blockSize) - 1;
     const blocks = first === last ? `block ${first}` : `blocks ${first} to ${last}`;
-    return systemFailure(`could not read ${blocks} in file "${this.#file.path}"`, error).message;
+    return systemFailure(`could not read ${blocks} in file "${this.#opened.path}"`, error).message;
+  }
+}
+
+function openFile(path: string, blockSize: number, { aio, direct }: Tools): AioFile {
+  try {
+    const file = aio.openFileSync(path, { direct: direct ? "optional" : "off" });
+    // Some disks have units that are larger than the smallest pages of a server.
+    const { offset, memory } = file.alignment;
+    if (!file.direct || blockSize % Math.max(offset, memory) === 0) return file;
+    file.closeSync();
+    return aio.openFileSync(path);
+  } catch (error) {
+    throw systemFailure(`could not open file "${path}"`, error);
   }
 }

@@ -14,8 +14,11 @@ const BLOCKS_AT_A_TIME = 1024;
 /** The words of the shared memory. */
 const NEXT_FILE = 0;
 const STOPPED_BEHIND = 1;
-/** One for each file. */
-const NEXT_BLOCK = 2;
+const FIRST_FILE = 2;
+/** Of each file: how many blocks it has, as far as that is known, and which is next. */
+const BLOCK_COUNT = 0;
+const NEXT_BLOCK = 1;
+const FILE_WORDS = 2;
 
 const NOWHERE = 2 ** 31 - 1;
 
@@ -33,7 +36,7 @@ export class Work {
   constructor(fileCount: number, memory?: SharedArrayBuffer) {
     this.#fileCount = fileCount;
     this.memory = memory ??
-      new SharedArrayBuffer((NEXT_BLOCK + fileCount) * Int32Array.BYTES_PER_ELEMENT);
+      new SharedArrayBuffer((FIRST_FILE + fileCount * FILE_WORDS) * Int32Array.BYTES_PER_ELEMENT);
     this.#words = new Int32Array(this.memory);
     if (memory === undefined) this.#words[STOPPED_BEHIND] = NOWHERE;
   }
@@ -51,18 +54,31 @@ export class Work {
     return { from, until: Math.min(from + FILES_AT_A_TIME, this.#fileCount) };
   }
 
-  /** Whether blocks of a file are left. */
-  hasBlocks(file: number, blockCount: number): boolean {
-    return Atomics.load(this.#words, NEXT_BLOCK + file) < blockCount && !this.isStopped(file);
+  /** Has all threads take blocks of a file. */
+  offerBlocks(file: number, blockCount: number): void {
+    Atomics.store(this.#words, this.#at(file) + BLOCK_COUNT, blockCount);
+  }
+
+  /** Whether blocks of a file are left that all may take. */
+  hasBlocks(file: number): boolean {
+    const at = this.#at(file);
+    const blockCount = Atomics.load(this.#words, at + BLOCK_COUNT);
+    return Atomics.load(this.#words, at + NEXT_BLOCK) < blockCount && !this.isStopped(file);
   }
 
   /** Takes some blocks of a file. @returns Likewise. */
-  takeBlocks(file: number, blockCount: number): { from: number; until: number } {
+  takeBlocks(file: number): { from: number; until: number } {
+    const at = this.#at(file);
+    const blockCount = Atomics.load(this.#words, at + BLOCK_COUNT);
     const isStopped = this.isStopped(file) || this.isStopped(file + 1);
     const from = isStopped
       ? blockCount
-      : Math.min(Atomics.add(this.#words, NEXT_BLOCK + file, BLOCKS_AT_A_TIME), blockCount);
+      : Math.min(Atomics.add(this.#words, at + NEXT_BLOCK, BLOCKS_AT_A_TIME), blockCount);
     return { from, until: Math.min(from + BLOCKS_AT_A_TIME, blockCount) };
+  }
+
+  #at(file: number): number {
+    return FIRST_FILE + file * FILE_WORDS;
   }
 
   /** Has no thread take anything behind a file, and no more of that; -1: of any file. */

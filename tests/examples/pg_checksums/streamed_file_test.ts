@@ -1,16 +1,12 @@
 /**
- * streamed_file_test.ts: {@linkcode readByStream} reads by a stream, with pages of its own and over
- * a pool, and says where a file ends that has become shorter.
+ * streamed_file_test.ts: {@linkcode StreamedFile} is read by a stream, with pages of its own and
+ * over a pool, and says where a file ends that has become shorter.
  *
  * @module
  */
 
 import { assertEquals } from "@std/assert";
-import {
-  openFile,
-  readByStream,
-  type Tools,
-} from "../../../examples/pg_checksums/streamed_file.ts";
+import { StreamedFile, type Tools } from "../../../examples/pg_checksums/streamed_file.ts";
 import type { Part } from "../../../examples/pg_checksums/part.ts";
 import { PageVerifier } from "../../../examples/pg_checksums/verify.ts";
 import { Work } from "../../../examples/pg_checksums/work.ts";
@@ -25,19 +21,16 @@ function page(block: number): Uint8Array {
   return withChecksum(new Uint8Array(PAGE_BYTES).fill(block % 251 + 1), block);
 }
 
-/** Checks a file of some pages, and some bytes more, that is said to have `size` bytes. */
+/** Checks a file of some pages, which may become shorter once it is open. */
 async function check(
-  bytes: number,
-  size: number,
   withPool: boolean,
-  badBlocks: number[] = [],
+  badBlocks: number[],
+  bytesLeft = PAGES * PAGE_BYTES,
 ): Promise<Part[]> {
   await using dir = await tempDir();
   const path = dir.join("file");
-  const content = new Uint8Array(bytes);
-  for (let block = 0; block * PAGE_BYTES < bytes; block++) {
-    content.set(page(block).subarray(0, bytes - block * PAGE_BYTES), block * PAGE_BYTES);
-  }
+  const content = new Uint8Array(PAGES * PAGE_BYTES);
+  for (let block = 0; block < PAGES; block++) content.set(page(block), block * PAGE_BYTES);
   for (const block of badBlocks) content[block * PAGE_BYTES + 100]! ^= 1;
   await Deno.writeFile(path, content);
 
@@ -50,9 +43,9 @@ async function check(
     work: new Work(1),
     direct: false,
   };
-  const file = { path, segmentNumber: 0, size };
-  using opened = openFile(path, PAGE_BYTES, tools);
-  const parts = await Array.fromAsync(readByStream(0, file, opened, LAYOUT, tools));
+  using file = new StreamedFile(0, path, LAYOUT, tools);
+  await Deno.truncate(path, bytesLeft);
+  const parts = await Array.fromAsync(file.parts());
   for (const part of parts) {
     if (part.failure !== undefined) part.failure = part.failure.replace(path, "FILE");
   }
@@ -62,8 +55,8 @@ async function check(
 for (const withPool of [false, true]) {
   const where = withPool ? "over a pool" : "with pages of its own";
 
-  Deno.test(`readByStream() finds bad pages ${where}`, async () => {
-    const parts = await check(PAGES * PAGE_BYTES, PAGES * PAGE_BYTES, withPool, [0, 1023, 1024]);
+  Deno.test(`StreamedFile.parts() finds bad pages ${where}`, async () => {
+    const parts = await check(withPool, [0, 1023, 1024]);
     assertEquals(parts.map(({ firstBlock, blockCount }) => [firstBlock, blockCount]), [
       [0, 1024],
       [1024, PAGES - 1024],
@@ -74,9 +67,8 @@ for (const withPool of [false, true]) {
   });
 
   for (const rest of [0, 1000]) {
-    Deno.test(`readByStream() fails where the file ends, ${where}, rest ${rest}`, async () => {
-      const bytes = 1100 * PAGE_BYTES + rest;
-      const parts = await check(bytes, PAGES * PAGE_BYTES, withPool);
+    Deno.test(`StreamedFile.parts() fails where the file ends, ${where}, rest ${rest}`, async () => {
+      const parts = await check(withPool, [], 1100 * PAGE_BYTES + rest);
       const { failure, isLast } = parts.at(-1)!;
       const sentence = `could not read block 1100 in file "FILE": read ${rest} of ${PAGE_BYTES}`;
       assertEquals([failure, isLast], [sentence, false]);

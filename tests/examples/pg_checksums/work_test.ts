@@ -31,26 +31,32 @@ Deno.test("Work.takeFiles() hands each file out once, to whichever thread", () =
   for (const thread of threads) assertEquals(takeAll(() => thread.takeFiles()), []);
 });
 
-Deno.test("Work.takeBlocks() hands each block of a file out once", () => {
+Deno.test("Work.takeBlocks() hands each block of a file out once that is offered", () => {
   const work = new Work(FILES);
   const threads = [work, new Work(FILES, work.memory)];
   let turn = 0;
-  assert(work.hasBlocks(7, BLOCKS));
-  assertEquals(takeAll(() => threads[turn++ % 2]!.takeBlocks(7, BLOCKS)), upTo(BLOCKS));
-  assertFalse(work.hasBlocks(7, BLOCKS));
-  assertEquals(takeAll(() => work.takeBlocks(8, 3)), upTo(3));
-  assertEquals(takeAll(() => work.takeBlocks(9, 0)), []);
+  assertFalse(work.hasBlocks(7));
+  work.offerBlocks(7, BLOCKS);
+  for (const thread of threads) assert(thread.hasBlocks(7));
+  assertEquals(takeAll(() => threads[turn++ % 2]!.takeBlocks(7)), upTo(BLOCKS));
+  threads[1]!.offerBlocks(7, BLOCKS);
+  for (const thread of threads) assertFalse(thread.hasBlocks(7));
+  work.offerBlocks(8, 3);
+  assertEquals(takeAll(() => work.takeBlocks(8)), upTo(3));
+  assertEquals(takeAll(() => work.takeBlocks(9)), []);
 });
 
 Deno.test("Work.stopBehind() ends a file and those behind it, and keeps the first", () => {
   const work = new Work(FILES);
+  for (let file = 0; file < FILES; file++) work.offerBlocks(file, BLOCKS);
   work.stopBehind(50);
   work.stopBehind(60);
   assertEquals([49, 50, 51].map((file) => work.isStopped(file)), [false, false, true]);
-  assertEquals(work.takeBlocks(49, BLOCKS).from, 0);
-  assertEquals(takeAll(() => work.takeBlocks(50, BLOCKS)), []);
-  assertEquals(takeAll(() => work.takeBlocks(51, BLOCKS)), []);
+  assertEquals(work.takeBlocks(49).from, 0);
+  assertEquals(takeAll(() => work.takeBlocks(50)), []);
+  assertEquals(takeAll(() => work.takeBlocks(51)), []);
+  assertFalse(work.hasBlocks(51));
   work.stopBehind(-1);
-  assertEquals(takeAll(() => work.takeBlocks(0, BLOCKS)), []);
+  assertEquals(takeAll(() => work.takeBlocks(0)), []);
   assert(work.isStopped(0));
 });
