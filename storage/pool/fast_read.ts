@@ -11,7 +11,8 @@ import { called, runSteps } from "../../core/inside.ts";
 import type { CompletionWaiter } from "../../core/mod.ts";
 import { AT_ONCE } from "../file/fast_transfer.ts";
 import { makePage, type Page, type PageHost } from "./page.ts";
-import { waitPage } from "./pages_read.ts";
+import { pageOf, waitPage } from "./pages_read.ts";
+import { NO_BUFFER } from "./pool_memory.ts";
 import { PageRead } from "./read_operation.ts";
 
 type Settle = (page: Page | Promise<Page>) => void;
@@ -33,12 +34,30 @@ export class FastReads {
    * @returns null if it would have to wait for something before
    */
   tryRead(file: number, block: number, flags: number): Promise<Page> | null {
-    const { backend, isSynchronous } = this.#host.awaited;
-    if (isSynchronous || backend.hasHandedOut || backend.acquireQueue.length > 0) return null;
+    if (this.#host.awaited.isSynchronous || !this.#hasHandle()) return null;
     const read = this.#idle.pop() ?? new FastRead(this.#host, this.#idle);
     if (read.tryStart(file, block, flags)) return read.settle();
     this.#idle.push(read);
     return null;
+  }
+
+  /**
+   * The page of a block that nobody reads: zeros, unless it is there.
+   *
+   * @returns null if it would have to wait for something
+   */
+  tryZero(file: number, block: number): Page | null {
+    const { awaited } = this.#host;
+    const buffer = this.#hasHandle() ? awaited.reads.tryZeroNow(file, block) : NO_BUFFER;
+    return buffer === NO_BUFFER
+      ? null
+      : pageOf(this.#host, awaited, { buffers: [buffer], file, block });
+  }
+
+  /** Whether nobody has a handle in hand, or waits for one. */
+  #hasHandle(): boolean {
+    const { backend } = this.#host.awaited;
+    return !backend.hasHandedOut && backend.acquireQueue.length === 0;
   }
 }
 

@@ -153,25 +153,52 @@ export class PageReads {
   }
 
   /**
+   * Pins the buffer of a block and fills it with zeros, as {@linkcode zero} does, if there is a
+   * handle and a buffer for it right now.
+   *
+   * @returns `NO_BUFFER` if not
+   */
+  tryZeroNow(file: number, block: number): number {
+    const { backend, pins } = this.#pool;
+    const handle = backend.tryAcquire(null, null);
+    if (handle === null) return NO_BUFFER;
+    const buffer = this.#pool.tryPinBlock(file, block);
+    if (buffer === NO_BUFFER) {
+      handle.release();
+      return NO_BUFFER;
+    }
+    const found = this.#zeroAt(buffer, handle);
+    if (found === BEGUN || found === VALID) return buffer;
+    pins.unpin(buffer);
+    return NO_BUFFER;
+  }
+
+  /**
    * Fills a pinned buffer with zeros, in place of reading its block. What is there already stays.
    */
   *zero(buffer: number): Steps<void> {
-    const { memory, control, bells, calls } = this.#pool;
+    const use = (handle: AioHandle) => this.#zeroAt(buffer, handle);
     while (!this.#pool.isValid(buffer)) {
-      // With a handle, as whoever finds the buffer in progress waits for that.
-      const found = yield* get(calls.withHandle((handle) => {
-        const begun = tryBeginRead(memory, buffer, ioWordOf(control, handle.index, "read"));
-        if (begun === BEGUN) {
-          const at = memory.at(buffer);
-          memory.bytes(buffer).fill(0);
-          Atomics.or(memory.words, at + BUFFER.state, BUFFER_STATE.valid);
-          endIo(bells, memory, buffer);
-        }
-        handle.release();
-        return begun;
-      }, null));
+      const found = yield* get(this.#pool.calls.withHandle(use, null));
       if (found !== BEGUN && found !== VALID) yield* this.#pool.waitForIo(buffer);
     }
+  }
+
+  /**
+   * With a handle, as whoever finds the buffer in progress waits for that.
+   *
+   * @returns as `tryBeginRead`
+   */
+  #zeroAt(buffer: number, handle: AioHandle): number {
+    const { memory, control, bells } = this.#pool;
+    const begun = tryBeginRead(memory, buffer, ioWordOf(control, handle.index, "read"));
+    if (begun === BEGUN) {
+      memory.bytes(buffer).fill(0);
+      Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.valid);
+      endIo(bells, memory, buffer);
+    }
+    handle.release();
+    return begun;
   }
 
   /**

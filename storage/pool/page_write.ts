@@ -8,7 +8,7 @@
  * @module
  */
 
-import { get, type Steps } from "../../core/inside.ts";
+import { type Eventually, get, type Steps } from "../../core/inside.ts";
 import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
 import { endIo, ioWordOf } from "./buffer_io.ts";
 import { COUNT } from "./pool_counts.ts";
@@ -146,7 +146,7 @@ export class PageWrites {
       const locked: Candidate[] = [];
       try {
         next += yield* this.#takeRun(left, next, isFlush, locked);
-        if (locked.length > 0) under.push(yield* this.#start(locked));
+        if (locked.length > 0) under.push((yield this.#start(locked)) as Written);
       } catch (error) {
         // What is under way is waited for all the same.
         failures.push(error);
@@ -157,7 +157,8 @@ export class PageWrites {
     }
     for (const written of under) {
       try {
-        for (const buffer of yield* this.#end(written)) whole.add(buffer);
+        if (!this.#isDone(written)) yield this.#pool.calls.wait(written.ref);
+        for (const buffer of this.#end(written)) whole.add(buffer);
       } catch (error) {
         failures.push(error);
       }
@@ -196,34 +197,50 @@ export class PageWrites {
       const last = locked.at(-1);
       const isNext = last === undefined || (one.file === last.file && one.block === last.block + 1);
       if (!isNext) break;
-      // Only the first is waited for: whoever has another one locked may wait for that.
-      const isTaken = yield* this.#take(one, isFlush && last === undefined);
-      if (!isTaken && last !== undefined) break;
-      if (!isTaken) return 1;
+      if (!this.#tryTake(one)) {
+        // Only the first is waited for: whoever has another one locked may wait for that.
+        if (last !== undefined) break;
+        if (!isFlush || !(yield* this.#take(one))) return 1;
+      }
       locked.push(one);
       if (beforeWrite !== null) yield* get(beforeWrite(one.buffer));
     }
     return passed;
   }
 
-  /** Pins a buffer and shares its lock, if it is to be written now. */
-  *#take({ buffer, file, block }: Candidate, mayWait: boolean): Steps<boolean> {
+  /** Pins a buffer and shares its lock, if it is to be written, and nobody is in the way. */
+  #tryTake({ buffer, file, block }: Candidate): boolean {
+    const { pins, locks } = this.#pool;
+    if (!pins.tryPin(buffer, file, block)) return false;
+    if (!locks.tryLock(buffer, "shared")) {
+      pins.unpin(buffer);
+      return false;
+    }
+    if (this.isToWrite(buffer)) return true;
+    this.#letGo(buffer);
+    return false;
+  }
+
+  /** The same once whoever is in the way is not any more. */
+  *#take({ buffer, file, block }: Candidate): Steps<boolean> {
     const { pins, locks } = this.#pool;
     if (!pins.tryPin(buffer, file, block)) return false;
     let isLocked = false;
     try {
-      if (mayWait) yield* locks.lock(buffer, "shared", this.#pool);
-      isLocked = mayWait || locks.tryLock(buffer, "shared");
-      if (isLocked && mayWait) yield* this.#pool.waitForIo(buffer);
-    } finally {
-      if (!isLocked) pins.unpin(buffer);
+      yield* locks.lock(buffer, "shared", this.#pool);
+      isLocked = true;
+      yield* this.#pool.waitForIo(buffer);
+    } catch (error) {
+      if (isLocked) locks.unlock(buffer, "shared");
+      pins.unpin(buffer);
+      throw error;
     }
-    if (isLocked && this.isToWrite(buffer)) return true;
-    if (isLocked) this.#letGo(buffer);
+    if (this.isToWrite(buffer)) return true;
+    this.#letGo(buffer);
     return false;
   }
 
-  #start(run: readonly Candidate[]): Steps<Written> {
+  #start(run: readonly Candidate[]): Eventually<Written> {
     const written = this.#idle.pop() ?? new Written();
     const buffers = run.map(({ buffer }) => buffer);
     const use = (handle: AioHandle): Written => {
@@ -232,7 +249,7 @@ export class PageWrites {
       written.buffers = begun === buffers.length ? buffers : buffers.slice(0, begun);
       return written;
     };
-    return get(this.#pool.calls.withHandle(use, written.ret));
+    return this.#pool.calls.withHandle(use, written.ret);
   }
 
   /** @returns how many of them the IO has, from the first */
@@ -250,7 +267,12 @@ export class PageWrites {
         handle.release();
         return 0;
       }
-      this.#pool.startWrite(handle, file, block, buffers.slice(0, begun));
+      this.#pool.startWrite(
+        handle,
+        file,
+        block,
+        begun < buffers.length ? buffers.slice(0, begun) : buffers,
+      );
       this.#pool.counts[COUNT.writes]!++;
       this.#pool.counts[COUNT.blocksWritten]! += begun;
       return begun;
@@ -261,26 +283,22 @@ export class PageWrites {
     }
   }
 
-  /** @returns the buffers that were written whole */
-  *#end(written: Written): Steps<readonly number[]> {
-    try {
-      return yield* this.#waitFor(written);
-    } finally {
-      // Its IO writes there as long as the outcome is not known.
-      if (written.ret.result.status !== "unknown") this.#idle.push(written);
-    }
+  #isDone({ ref, buffers }: Written): boolean {
+    return buffers.length === 0 || this.#pool.aio.checkDone(ref);
   }
 
-  *#waitFor({ ref, ret, buffers }: Written): Steps<readonly number[]> {
-    if (buffers.length === 0) return [];
-    const { aio, calls, memory } = this.#pool;
-    if (!aio.checkDone(ref)) yield* get(calls.wait(ref));
-    const { result, targetData } = ret;
+  /** The end of one IO. @returns the buffers that were written whole */
+  #end(written: Written): readonly number[] {
+    const { ret: { result, targetData }, buffers } = written;
+    if (buffers.length === 0) return buffers;
+    const { aio, memory: { pageBytes } } = this.#pool;
+    this.#idle.push(written);
     // Less than a page would be tried for ever.
-    if (result.status === "error" || result.result < memory.pageBytes) {
+    if (result.status === "error" || result.result < pageBytes) {
       aio.reportResult(result, targetData, "error");
     }
-    return buffers.slice(0, Math.floor(result.result / memory.pageBytes));
+    const whole = Math.floor(result.result / pageBytes);
+    return whole === buffers.length ? buffers : buffers.slice(0, whole);
   }
 }
 

@@ -129,10 +129,12 @@ export class PagePool implements AsyncDisposable {
   read(file: AioFile, block: number, options?: PageReadOptions): Promise<Page> {
     try {
       const number = this.#files.numberOf(file, block);
-      const page = this.#hit(number, block);
+      const isZero = options?.mode === "zero";
+      const page = this.#hit(number, block) ??
+        (isZero ? this.#fastReads.tryZero(number, block) : null);
       if (page !== null) return this.#inTurn(page);
-      const fast = options?.mode === "zero" ? null : this.#fastReads
-        .tryRead(number, block, options === undefined ? 0 : flagsOfRead(options));
+      const flags = options === undefined || isZero ? 0 : flagsOfRead(options);
+      const fast = isZero ? null : this.#fastReads.tryRead(number, block, flags);
       const { awaited } = this.#host;
       return fast ?? called(runSteps(this.#readSteps(awaited, number, block, options)));
     } catch (error) {
