@@ -36,6 +36,8 @@ const PAGELESS_FILES: ReadonlySet<string> = new Set([
 /** The relation cache, which has a suffix while it is being written. */
 const PAGELESS_PREFIX = "pg_internal.init";
 
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
 const NAME_ORDER = new Intl.Collator("en", { numeric: true });
 
 /** A search for a cluster's data files, in an order that depends on nothing but their names. */
@@ -99,7 +101,18 @@ function readDirectory(directory: string): Deno.DirEntry[] {
   } catch (error) {
     throw systemFailure(`could not open directory "${directory}"`, error);
   }
-  return entries.sort((one, other) => NAME_ORDER.compare(one.name, other.name));
+  return entries.sort((one, other) => compareNames(one.name, other.name));
+}
+
+/** Nearly all names begin with different numbers, and to compare those takes next to no time. */
+function compareNames(one: string, other: string): number {
+  return leadingNumber(one) - leadingNumber(other) || NAME_ORDER.compare(one, other);
+}
+
+/** Not a number where there is none. */
+function leadingNumber(name: string): number {
+  const first = name.charCodeAt(0);
+  return first >= DIGIT_0 && first <= DIGIT_9 ? Number.parseInt(name, 10) : NaN;
 }
 
 function isPageless(name: string): boolean {

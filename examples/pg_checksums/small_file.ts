@@ -65,7 +65,7 @@ function readWhole(path: string, memory: Uint8Array): number | string | undefine
   }
   try {
     for (let bytes = 0; bytes < memory.length;) {
-      const count = opened.readSync(memory.subarray(bytes));
+      const count = opened.readSync(bytes === 0 ? memory : memory.subarray(bytes));
       if (count === null) return bytes;
       bytes += count;
     }
