@@ -28,7 +28,7 @@ import {
   openingSteps,
   type OpenRequest,
   openRequest,
-  type Patience,
+  Patience,
   runSteps,
   runStepsSync,
   shown,
@@ -430,8 +430,9 @@ export class Aio extends AioCore {
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
   override close(options?: CloseOptions): Promise<void> {
-    if (this.#pools.size > 0) return called(this.#leavePools(options), options?.signal);
-    return this.#closeRest(options);
+    if (this.#pools.size === 0) return this.#closeRest(options);
+    const signal = options?.signal;
+    return called(new Patience().wait(this.#leavePools(options), signal), signal);
   }
 
   #closeRest(options: CloseOptions | undefined): Promise<void> {

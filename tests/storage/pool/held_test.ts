@@ -341,6 +341,28 @@ for (
   });
 }
 
+testHeldPool("aio.close() with a signal gives up waiting for a pool's write", async (it) => {
+  const { aio, pool, file, path } = it;
+  const reading = pool.read(file, 2);
+  await untilHeld(it, "2+1");
+  letOne(it);
+  {
+    using page = await reading;
+    using _lock = await page.lock("exclusive");
+    page.bytes.fill(99);
+    page.markDirty();
+  }
+  const gone = new AbortController();
+  const closing = aio.close({ signal: gone.signal });
+  await untilHeld(it, "2+1");
+  gone.abort(new Error("enough"));
+  await assertRejects(() => closing, Error, "enough");
+  // The end comes all the same, once the device answers.
+  letOne(it);
+  await aio.close();
+  assertEquals((await Deno.readFile(path))[2 * PAGE_BYTES], 99);
+});
+
 /** Does what a read of so many bytes does, from a block on; the rest of the memory is spoiled. */
 function performPart({ aio, held }: HeldPool, block: number, bytes: number): void {
   const [index] = held.held(aio);
