@@ -1,0 +1,16 @@
+/** deaths_long_test.ts: what deaths_test.ts shows, with more deaths. */
+
+import { testPoolCase } from "../../support/pool/pool_case.ts";
+import { DEATH_PAGES, DEATH_WORK, runPoolDeaths } from "../../support/pool/pool_deaths.ts";
+import { describeSeed, Prng } from "../../support/prng.ts";
+
+for (const work of DEATH_WORK) {
+  testPoolCase(`threads die before many steps of what a pool does: ${work}`, async (it) => {
+    const prng = new Prng();
+    try {
+      await runPoolDeaths(it, work, 5, prng);
+    } catch (error) {
+      throw new Error(`${work}: ${describeSeed(prng.seed)}`, { cause: error });
+    }
+  }, { pages: DEATH_PAGES });
+}
