@@ -94,7 +94,10 @@ export class PagesRead implements Disposable {
   [Symbol.dispose](): void {
     const op = this.#op;
     this.#op = null;
-    if (op !== null) unpinFrom(this.#host, op, 0);
+    if (op === null) return;
+    unpinFrom(this.#host, op, 0);
+    // It ends without anybody who waits for it.
+    if (op.isIssued) this.#host.awaited.backend.pump.start();
   }
 }
 

@@ -188,6 +188,8 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     const { read } = op;
     if (read.isIssued) {
       aio.abandon(read.ref);
+      // It ends without anybody who waits for it.
+      this.#host.awaited.backend.pump.start();
       op.read = new PageRead();
     }
     for (let i = 0; i < op.count; i++) pins.unpin(op.buffers[op.index + i]!);

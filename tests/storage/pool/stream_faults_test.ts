@@ -15,6 +15,7 @@ import {
   type PoolCase,
   testPoolCase,
 } from "../../support/pool/pool_case.ts";
+import { until } from "../../support/patience.ts";
 import { brokenDisk } from "../../support/pool/pool_faults.ts";
 import { BAD_CHECKSUM, INVALID } from "../fixtures/page_verifiers.ts";
 
@@ -180,3 +181,20 @@ testPoolCase("a stream that failed, and one beside it, leave nothing pinned", as
   assertEquals(leftIn(it.pool).filter((block) => block < 20), []);
   await it.pool.invalidate(it.file);
 }, { ...NEEDS, pages: 16 });
+
+for (const isBlocking of [false, true]) {
+  const how = isBlocking ? "blocking" : "awaiting";
+
+  testPoolCase(`${how}: a consumer that stops early leaves IO that ends by itself`, async (it) => {
+    const { stream, next } = streamOf(it, { full: true }, isBlocking);
+    for (let block = 0; block < 9; block++) checkPage((await next())!);
+    stream[Symbol.dispose]();
+    (await it.pool.startRead(it.file, it.blocks - 1, 1))[Symbol.dispose]();
+    assertEquals(it.pool.pages().filter((row) => row.pinningBackends.length > 0), []);
+    await until(() => leftIn(it.pool).length === 0, "each read is over");
+    for (let block = 0; block < it.blocks; block++) {
+      using page = it.pool.tryRead(it.file, block);
+      if (page !== null) checkPage(page);
+    }
+  }, NEEDS);
+}
