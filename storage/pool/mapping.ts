@@ -99,7 +99,8 @@ export function forgetPages(memory: PoolMemory, file: number): number {
   let changed = 0;
   for (let buffer = 0; buffer < memory.pages; buffer++) {
     const at = memory.at(buffer);
-    if (Atomics.load(words, at + BUFFER.file) !== file + 1) continue;
+    // Whoever changes it has the lock, too.
+    if (words[at + BUFFER.file] !== file + 1) continue;
     if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0) changed++;
     empty(memory, buffer);
   }

@@ -122,7 +122,8 @@ export class PageWrites {
     const dirty: Candidate[] = [];
     for (let buffer = 0; buffer < pages; buffer++) {
       const at = memory.at(buffer);
-      if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) === 0) continue;
+      // A plain load, as there are many. What was changed before this call is seen by it.
+      if ((words[at + BUFFER.state]! & BUFFER_STATE.dirty) === 0) continue;
       const number = Atomics.load(words, at + BUFFER.file) - 1;
       if (number < 0 || (file >= 0 && number !== file)) continue;
       dirty.push({ buffer, file: number, block: words[at + BUFFER.block]! });
