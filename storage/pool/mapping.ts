@@ -1,5 +1,7 @@
 /**
- * mapping.ts: which buffer has which block: chains of descriptors, one a bucket.
+ * mapping.ts: which buffer has which block: chains of buffers, one a bucket. A link says which
+ * buffer is next, and a little of its block's hash: whoever follows a chain reads no descriptor but
+ * the one that it looks for, as its thread writes to that with each pin.
  *
  * Looking takes no lock. A chain may change meanwhile, and whoever is in it then may come out in
  * another one: so a look can miss what is there, and is repeated under the lock before anything is
@@ -17,11 +19,18 @@ import { BUFFER, BUFFER_STATE, NO_BUFFER, type PoolMemory } from "./pool_memory.
 
 /** Steps in chains after which a look gives up: chains that change can lead in circles. */
 const STEPS_MAX = 64;
+/** A link is the number of a buffer, plus 1, and the upper bits of the hash of its block. */
+const LINK_BITS = 24;
+const LINK_MASK = (1 << LINK_BITS) - 1;
+const HINT_SHIFT = 32 - 7;
+
+function hashOf(file: number, block: number): number {
+  return Math.imul(file, 0x9e37_79b1) + Math.imul(block, 0x85eb_ca6b) | 0;
+}
 
 /** The bucket of a block. */
-export function bucketOf({ bucketMask }: PoolMemory, file: number, block: number): number {
-  const mixed = Math.imul(file, 0x9e37_79b1) + Math.imul(block, 0x85eb_ca6b) | 0;
-  return (mixed ^ mixed >>> 15) & bucketMask;
+function bucketOf({ bucketMask }: PoolMemory, hash: number): number {
+  return (hash ^ hash >>> 15) & bucketMask;
 }
 
 /**
@@ -29,25 +38,27 @@ export function bucketOf({ bucketMask }: PoolMemory, file: number, block: number
  * loads are enough for what is looked at again, and an atomic one takes ten times as long.
  */
 export function look(memory: PoolMemory, file: number, block: number): number {
-  const { words } = memory;
-  const head = memory.bucketsAt + bucketOf(memory, file, block);
-  let buffer = words[head]! - 1;
-  for (let steps = 0; buffer >= 0 && steps < STEPS_MAX; steps++) {
-    const at = memory.at(buffer);
-    if (words[at + BUFFER.block] === block && words[at + BUFFER.file] === file + 1) return buffer;
-    buffer = words[at + BUFFER.next]! - 1;
-  }
-  return NO_BUFFER;
+  return follow(memory, file, block, STEPS_MAX);
 }
 
 /** The same for whoever has the lock: it misses nothing. */
 export function find(memory: PoolMemory, file: number, block: number): number {
-  const { words } = memory;
-  let buffer = words[memory.bucketsAt + bucketOf(memory, file, block)]! - 1;
-  while (buffer >= 0) {
-    const at = memory.at(buffer);
-    if (words[at + BUFFER.block] === block && words[at + BUFFER.file] === file + 1) return buffer;
-    buffer = words[at + BUFFER.next]! - 1;
+  return follow(memory, file, block, Infinity);
+}
+
+/** Follows a chain. */
+function follow(memory: PoolMemory, file: number, block: number, stepsMax: number): number {
+  const { words, nextsAt } = memory;
+  const hash = hashOf(file, block);
+  const hint = hash >>> HINT_SHIFT;
+  let link = words[memory.bucketsAt + bucketOf(memory, hash)]!;
+  for (let steps = 0; link !== 0 && steps < stepsMax; steps++) {
+    const buffer = (link & LINK_MASK) - 1;
+    if (link >>> LINK_BITS === hint) {
+      const at = memory.at(buffer);
+      if (words[at + BUFFER.block] === block && words[at + BUFFER.file] === file + 1) return buffer;
+    }
+    link = words[nextsAt + buffer]!;
   }
   return NO_BUFFER;
 }
@@ -56,26 +67,28 @@ export function find(memory: PoolMemory, file: number, block: number): number {
 export function link(memory: PoolMemory, buffer: number, file: number, block: number): void {
   const { words } = memory;
   const at = memory.at(buffer);
-  const bucket = bucketOf(memory, file, block);
+  const hash = hashOf(file, block);
+  const bucket = bucketOf(memory, hash);
   words[at + BUFFER.block] = block;
-  words[at + BUFFER.next] = words[memory.bucketsAt + bucket]!;
+  words[memory.nextsAt + buffer] = words[memory.bucketsAt + bucket]!;
   words[at + BUFFER.bucket] = bucket + 1;
-  Atomics.store(words, memory.bucketsAt + bucket, buffer + 1);
+  const hint = hash >>> HINT_SHIFT;
+  Atomics.store(words, memory.bucketsAt + bucket, hint << LINK_BITS | buffer + 1);
   Atomics.store(words, at + BUFFER.file, file + 1);
 }
 
 /** Takes a buffer whose file was taken away out of its chain. The caller has the lock. */
 export function unlink(memory: PoolMemory, buffer: number): void {
-  const { words } = memory;
+  const { words, nextsAt } = memory;
   const at = memory.at(buffer);
   const bucket = words[at + BUFFER.bucket]! - 1;
   if (bucket < 0) return;
   let link = memory.bucketsAt + bucket;
   // Whoever put it there may have died before it was linked: then it is not in the chain.
-  while (words[link] !== 0 && words[link] !== buffer + 1) {
-    link = memory.at(words[link]! - 1) + BUFFER.next;
+  for (let to = 0; (to = words[link]! & LINK_MASK) !== 0 && to !== buffer + 1;) {
+    link = nextsAt + to - 1;
   }
-  if (words[link] !== 0) Atomics.store(words, link, words[at + BUFFER.next]!);
+  if (words[link] !== 0) Atomics.store(words, link, words[nextsAt + buffer]!);
   Atomics.store(words, at + BUFFER.bucket, 0);
 }
 

@@ -87,10 +87,8 @@ export const BUFFER = {
   change: 8,
   /** One bit a backend that waits for that. */
   waiters: 9,
-  /** The next buffer in the chain, plus 1; 0: it is the last. */
-  next: 10,
   /** The bucket whose chain it is in, plus 1; 0: it is in none. */
-  bucket: 11,
+  bucket: 10,
   size: LINE_WORDS,
 } as const;
 
@@ -127,6 +125,11 @@ function bucketsFor(pages: number): number {
   return 1 << Math.max(4, 32 - Math.clz32(pages - 1));
 }
 
+/** Places for the chains' links, in whole lines. */
+function nextsFor(pages: number): number {
+  return alignUp(pages, LINE_WORDS);
+}
+
 /** Numbers that a backend has: two lines of memory, as threads count at the same time. */
 export const COUNTS_SIZE = 2 * LINE_WORDS * Int32Array.BYTES_PER_ELEMENT /
   Float64Array.BYTES_PER_ELEMENT;
@@ -135,7 +138,8 @@ const COUNTS_WORDS = BACKENDS_MAX * 2 * LINE_WORDS;
 
 function wordsBefore({ pages, fileCount }: Pick<PoolShape, "pages" | "fileCount">): number {
   const buckets = bucketsFor(pages);
-  return POOL.size + COUNTS_WORDS + fileCount * POOL_FILE.size + buckets + pages * BUFFER.size;
+  const files = POOL.size + COUNTS_WORDS + fileCount * POOL_FILE.size;
+  return files + buckets + nextsFor(pages) + pages * BUFFER.size;
 }
 
 /** Bytes that a pool takes of the arena. */
@@ -158,6 +162,8 @@ export class PoolMemory {
   readonly owner: number;
   readonly bucketMask: number;
   readonly bucketsAt: number;
+  /** Where the link of the first buffer to the next one of its chain is: see mapping.ts. */
+  readonly nextsAt: number;
   readonly #descriptorsAt: number;
   readonly #pagesAt: number;
   readonly #views: Uint8Array<SharedArrayBuffer>[] = [];
@@ -177,7 +183,8 @@ export class PoolMemory {
     this.bucketMask = buckets - 1;
     this.bucketsAt = this.fileAt(this.fileCount);
     // A descriptor has a line of its own: the buckets before are a power of two, from 16 on.
-    this.#descriptorsAt = this.bucketsAt + buckets;
+    this.nextsAt = this.bucketsAt + buckets;
+    this.#descriptorsAt = this.nextsAt + nextsFor(this.pages);
     const words = this.#descriptorsAt + this.pages * BUFFER.size;
     this.words = new Int32Array(arena.buffer, run.offset, words);
     this.#pagesAt = run.offset + alignUp(words * Int32Array.BYTES_PER_ELEMENT, PAGE_SIZE_BYTES);
