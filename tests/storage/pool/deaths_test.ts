@@ -8,7 +8,7 @@ for (const work of DEATH_WORK) {
   testPoolCase(`threads die before random steps of what a pool does: ${work}`, async (it) => {
     const prng = new Prng();
     try {
-      await runPoolDeaths(it, work, 2, prng);
+      await runPoolDeaths(it, work, 1, prng);
     } catch (error) {
       throw new Error(`${work}: ${describeSeed(prng.seed)}`, { cause: error });
     }
