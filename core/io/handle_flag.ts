@@ -24,6 +24,12 @@ export const FLAG_BITS: Readonly<Record<HandleFlag, number>> = {
 };
 
 /**
+ * An IO with one of these is executed in its start call, without a claim: it is submitted for that
+ * moment, and no other thread may complete it.
+ */
+export const IN_START_CALL = FLAG_BITS.synchronous | FLAG_BITS.referencesLocal;
+
+/**
  * Beside those of the issuer: a thread has begun to execute the IO by itself, and the operation is
  * one of those whose answer matters if that thread dies: all but reads.
  */

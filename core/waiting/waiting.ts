@@ -29,7 +29,7 @@ import type { WaitRef } from "../io/wait_ref.ts";
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { fromWords } = addresses;
 const { claimantOf } = claims;
-const { FLAG_BITS } = flags;
+const { IN_START_CALL } = flags;
 const { COMPLETED_LOCAL, COMPLETED_SHARED, IDLE, STAGED, SUBMITTED } = states;
 const { HANDLE } = layout;
 const { WAIT_NONE } = waitEvents;
@@ -202,14 +202,14 @@ export class Waiting {
 
   /**
    * Whether the method can bring an IO about: it has it, and no other thread is about to complete
-   * it.
+   * it, as the issuer is if it executes it in its start call.
    */
   canHelp(handle: AioHandle): boolean {
     const { words, base } = handle;
     const { method } = this.#host;
     if (method.waitOne === undefined && method.checkOne === undefined) return false;
     if (Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return false;
-    if ((words[base + HANDLE.flags]! & FLAG_BITS.synchronous) !== 0) return false;
+    if ((words[base + HANDLE.flags]! & IN_START_CALL) !== 0) return false;
     const claimant = claimantOf(words, base);
     return claimant < 0 || claimant === this.#host.id;
   }

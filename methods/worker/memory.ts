@@ -111,11 +111,16 @@ export function entryAt(control: Control, position: number): number {
   return poolAt(control) + POOL.queue + (position & (queueSize(control) - 1)) * ENTRY_WORDS;
 }
 
+/** In place of a generation of 0, as no mark is 0: a use that comes 2^31 later. */
+const MARK_OF_ZERO = 1 << 31;
+
 /**
  * What a handle's word for the method says while its present use waits outside the queue; never 0.
+ * A mark that is left says nothing about the next use: that may be one that its issuer executes
+ * without a claim.
  */
 function outsideMark(generationLow: number): number {
-  return generationLow | 1;
+  return generationLow === 0 ? MARK_OF_ZERO : generationLow;
 }
 
 /** Says that an IO waits outside the queue. */
@@ -125,9 +130,8 @@ export function markOutside(words: Int32Array, base: number): void {
 }
 
 /**
- * Whether an IO waits outside the queue. It may say so of one that is in it: of the generation
- * before, or because a thread died after putting it in. Two entries for one IO do no harm, as it is
- * claimed once.
+ * Whether an IO waits outside the queue. It may say so of one that is in it, because a thread died
+ * after putting it in. Two entries for one IO do no harm, as it is claimed once.
  */
 export function isOutside(words: Int32Array, base: number): boolean {
   const mark = outsideMark(Atomics.load(words, base + HANDLE.generationLow));

@@ -18,6 +18,7 @@ import { startOf, untilGone } from "../../core/base/own_threads.ts";
 import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import type { HelperToken } from "../../core/life/helper_thread.ts";
+import { IN_START_CALL } from "../../core/io/handle_flag.ts";
 import type { MethodBackend } from "../../core/io/method.ts";
 import { BACKEND, HANDLE } from "../../core/memory/shared_memory.ts";
 import { EAGAIN } from "../../ffi/errno.ts";
@@ -186,7 +187,9 @@ export class WorkerPool {
   #failWaiting(): void {
     const { control } = this.#backend;
     for (let index = 0; index < control.handleCount; index++) {
-      if (Atomics.load(this.#words, control.handleAt(index) + HANDLE.state) !== SUBMITTED) continue;
+      const base = control.handleAt(index);
+      if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED) continue;
+      if ((this.#words[base + HANDLE.flags]! & IN_START_CALL) !== 0) continue;
       const handle = this.#backend.handleOf(index);
       if (this.#backend.claim(handle)) this.#backend.processCompletion(handle, -EAGAIN);
     }

@@ -7,6 +7,7 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
+import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { withPrng } from "../../support/prng.ts";
 import {
@@ -43,6 +44,24 @@ Deno.test("held: aio.waitSync() of an IO in flight asks the method for that one"
   assertEquals(held.waits, [reads[1]!.ref.index]);
   assertRead(reads[1]!);
   assertEquals(held.held(aio), [reads[0]!.ref.index, reads[2]!.ref.index]);
+});
+
+Deno.test("held: nobody helps an IO that is executed in its start call", async () => {
+  await using fixture = await openHeld();
+  const backend = backendOf(fixture.aio);
+  const { waiting } = backend;
+  const { ref } = startRead(fixture, 0);
+  const handle = backend.handleOf(ref.index);
+  const flagsAt = handle.base + HANDLE.flags;
+  const flags = handle.words[flagsAt]!;
+  assertEquals(waiting.canHelp(handle), true);
+  for (const flag of ["synchronous", "referencesLocal"] as const) {
+    // As another thread sees it in the moment in which it is submitted.
+    handle.words[flagsAt] = flags | FLAG_BITS[flag];
+    assertEquals(waiting.canHelp(handle), false, flag);
+  }
+  handle.words[flagsAt] = flags;
+  fixture.aio.waitSync(ref);
 });
 
 Deno.test("held: aio.waitSync() goes on until its own IO is done, whatever else was", async () => {

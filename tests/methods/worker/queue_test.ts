@@ -77,6 +77,22 @@ Deno.test("WorkerQueue gives out what went in, in order, round and round", () =>
   assertEquals([take(pool), pool.queue.depth], [null, 0]);
 });
 
+Deno.test("WorkerQueue.bringIn() leaves the next use of a handle whose last one was outside", () => {
+  for (const generation of [0, 1, 2, 3, -2, -1]) {
+    const pool = makePool();
+    const { words, base } = pool.handles[7]!;
+    words[base + HANDLE.generationLow] = generation;
+    pool.queue.leaveOutside(pool.handles[7]!);
+    // It is executed by whoever waits for it, and the handle is used anew.
+    words[base + HANDLE.generationLow] = generation + 1 | 0;
+    pool.queue.bringIn();
+    assertEquals([pool.queue.depth, word(pool, POOL.outside)], [0, 0], `${generation}`);
+    pool.queue.leaveOutside(pool.handles[7]!);
+    pool.queue.bringIn();
+    assertEquals(take(pool)?.[0], 7);
+  }
+});
+
 /** A handle that is used anew, after its IO was cancelled or done elsewhere. */
 function useAnew({ control: { words } }: Pool, { base }: AioHandle): void {
   words[base + HANDLE.generationLow]!++;
