@@ -113,7 +113,7 @@ class Check {
   ): Promise<void> {
     const { direct, jobs } = this.#options;
     const { blockSize } = control;
-    // Threads that read through the page cache share that, and one thread shares with nobody.
+    // A pool pays only past the page cache, and only if several threads share it.
     const pages = jobs * POOL_BYTES / blockSize;
     await using pool = direct && jobs > 1
       ? await aio.openPool({ pages, pageSize: blockSize })

@@ -155,6 +155,11 @@ export class Backend extends Completer
     return this.#handedOut !== null;
   }
 
+  /** Whether a handle may be taken at once: nobody has one in hand, or queues for one. */
+  get mayAcquire(): boolean {
+    return this.#handedOut === null && this.acquireQueue.length === 0;
+  }
+
   checkUsable(call: string): void {
     const { runningId } = this.callbacks;
     if (runningId !== 0 || this.#isClosing || this.#words[HEADER.phase] !== PHASE_OPEN) {

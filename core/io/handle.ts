@@ -51,7 +51,7 @@ import type { TargetTable } from "./target.ts";
 import type { WaitRef } from "./wait_ref.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { fromWords } = addresses;
+const { fromWords, highWord, lowWord } = addresses;
 const { CALLBACKS_MAX } = callbacks;
 const { FLAG_BITS } = flags;
 const { HANDED_OUT, STAGED } = states;
@@ -321,8 +321,8 @@ export class AioHandle implements CallbackHandle {
       if (typeof value === "bigint") longs[at / 2 + i] = value;
       else {
         if (!(Number.isSafeInteger(value) && value >= 0)) refuseHandleDatum(value);
-        words[at + 2 * i] = value % 2 ** 32;
-        words[at + 2 * i + 1] = Math.floor(value / 2 ** 32);
+        words[at + 2 * i] = lowWord(value);
+        words[at + 2 * i + 1] = highWord(value);
       }
     }
     words[base + HANDLE.handleDataLength] = count;

@@ -69,7 +69,7 @@ export function tryStartOne(
   ref: WaitRef,
 ): Uint8Array<SharedArrayBuffer> | null | undefined {
   const { backend, space } = transfers;
-  if (backend.hasHandedOut || backend.acquireQueue.length > 0) return undefined;
+  if (!backend.mayAcquire) return undefined;
   const bounce = transfers.isStraight(buffer)
     ? null
     : tryBounce(transfers, file, buffer.byteLength);

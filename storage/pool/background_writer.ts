@@ -2,15 +2,15 @@
  * background_writer.ts: writes changed pages back before their places are needed, so that whoever
  * needs one seldom has to write first: PostgreSQL's background writer, as a task of one thread.
  *
- * In each round it looks at the buffers in front of the clock's hand: those that nobody uses are
- * the next victims. It goes on until it has seen as many of them as are likely to be taken until
- * the next round, and writes those that are newer than the file.
+ * Each round looks at the buffers in front of the clock's hand. The next victims are those without
+ * a pin and without a use. It goes on until it has seen as many victims as are likely to be taken
+ * until the next round, and writes those that are newer than the file.
  *
  * @module
  */
 
 import { runSteps, shown } from "../../core/inside.ts";
-import { COUNT } from "./pool_counts.ts";
+import { COUNT, statsOf } from "./pool_counts.ts";
 import { BUFFER, POOL } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
@@ -82,11 +82,7 @@ export class BackgroundWriter {
 
   #countEvictions(): number {
     const { memory, backend } = this.#pool;
-    let sum = 0;
-    for (let id = 0; id < backend.options.maxBackends; id++) {
-      sum += memory.countsOf(id)[COUNT.evictions]!;
-    }
-    return sum;
+    return statsOf(memory, backend.options.maxBackends).evictions;
   }
 
   /** A busy round counts at once, calm ones little by little. */

@@ -29,11 +29,10 @@ export function blockingCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
 
 /** Awaits. */
 export function awaitedCalls(aio: AioCore, backend: Backend): PoolCalls {
-  const { wordWaits, acquireQueue } = backend;
+  const { wordWaits } = backend;
   return {
     withHandle(use, ret) {
-      const isFree = !backend.hasHandedOut && acquireQueue.length === 0;
-      const handle = isFree ? backend.tryAcquire(null, ret) : null;
+      const handle = backend.mayAcquire ? backend.tryAcquire(null, ret) : null;
       return handle !== null ? use(handle) : aio.acquireAsync(use, null, ret);
     },
     wait: (ref) => aio.wait(ref),

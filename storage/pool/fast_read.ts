@@ -34,7 +34,8 @@ export class FastReads {
    * @returns null if it would have to wait for something before
    */
   tryRead(file: number, block: number, flags: number): Promise<Page> | null {
-    if (this.#host.awaited.isSynchronous || !this.#hasHandle()) return null;
+    const { backend, isSynchronous } = this.#host.awaited;
+    if (isSynchronous || !backend.mayAcquire) return null;
     const read = this.#idle.pop() ?? new FastRead(this.#host, this.#idle);
     if (read.tryStart(file, block, flags)) return read.settle();
     this.#idle.push(read);
@@ -42,22 +43,17 @@ export class FastReads {
   }
 
   /**
-   * The page of a block that nobody reads: zeros, unless it is there.
+   * The page of a block whose content is not wanted: zeros, unless the page is there.
    *
    * @returns null if it would have to wait for something
    */
   tryZero(file: number, block: number): Page | null {
     const { awaited } = this.#host;
-    const buffer = this.#hasHandle() ? awaited.reads.tryZeroNow(file, block) : NO_BUFFER;
+    const mayAcquire = awaited.backend.mayAcquire;
+    const buffer = mayAcquire ? awaited.reads.tryZeroNow(file, block) : NO_BUFFER;
     return buffer === NO_BUFFER
       ? null
       : pageOf(this.#host, awaited, { buffers: [buffer], file, block });
-  }
-
-  /** Whether nobody has a handle in hand, or waits for one. */
-  #hasHandle(): boolean {
-    const { backend } = this.#host.awaited;
-    return !backend.hasHandedOut && backend.acquireQueue.length === 0;
   }
 }
 

@@ -103,7 +103,7 @@ export function empty(memory: PoolMemory, buffer: number): void {
 }
 
 /**
- * Forgets all pages of a file that nobody else uses any more. The caller has the lock.
+ * Forgets all pages of a file that no other thread uses. The caller has the lock.
  *
  * @returns how many of them were newer than the file
  */

@@ -68,7 +68,7 @@ export class PageWrites {
   }
 
   /**
-   * Writes buffers back that nobody locks or writes now.
+   * Writes buffers back, except those that are locked or being written.
    *
    * @returns how many
    */

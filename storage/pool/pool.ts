@@ -29,7 +29,7 @@ import {
   waitPages,
 } from "./pages_read.ts";
 import { type PageRow, rowsOf } from "./page_rows.ts";
-import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL } from "./pool_memory.ts";
+import { NO_BUFFER, POOL } from "./pool_memory.ts";
 import { COUNT, type PoolStats, statsOf } from "./pool_counts.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import type { PoolStreamPage } from "./pool_pages.ts";
@@ -168,13 +168,13 @@ export class PagePool implements AsyncDisposable {
     const { awaited } = this.#host;
     const buffer = awaited.victims.tryPin(number, block);
     if (buffer === NO_BUFFER) return null;
-    const state = Atomics.load(awaited.memory.words, awaited.memory.at(buffer) + BUFFER.state);
-    if ((state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid) {
+    if (awaited.isUsable(buffer)) {
       awaited.counts[COUNT.hits]!++;
       return makePage(this.#host, buffer);
     }
+    const isTorn = awaited.isTorn(buffer);
     awaited.pins.unpin(buffer);
-    if ((state & BUFFER_STATE.torn) !== 0) throw awaited.tornError(number, block);
+    if (isTorn) throw awaited.tornError(number, block);
     return null;
   }
 
@@ -346,7 +346,7 @@ export class PagePool implements AsyncDisposable {
     }));
   }
 
-  /** The page of a block that nobody reads: zeros, unless it is there. */
+  /** The page of a block whose content is not wanted: zeros, unless the page is there. */
   *#zeroSteps(pool: PoolThread, number: number, block: number): Steps<Page> {
     const buffer = yield* pool.pinBlock(number, block, false, null);
     try {

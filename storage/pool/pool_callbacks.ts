@@ -18,7 +18,7 @@ import { READ_FLAG } from "../stream/page_source.ts";
 import { tellWaiters, unpinnedOf } from "./wait_words.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { HANDLE, PAGE_SIZE_BYTES } = inside;
+const { fromWords, HANDLE, PAGE_SIZE_BYTES } = inside;
 
 /** A buffer's number is below this; what is above names the pool's run. */
 const BUFFERS_MAX = 2 ** 24;
@@ -111,7 +111,7 @@ export function isOfPool(control: Control, index: number, { run }: PoolMemory): 
 
 function datumAt(control: Control, index: number, place: number): number {
   const at = control.handleDataAt(index) + 2 * place;
-  return (control.words[at]! >>> 0) + control.words[at + 1]! * 2 ** 32;
+  return fromWords(control.words[at]!, control.words[at + 1]!);
 }
 
 /** The end of one read. */

@@ -20,7 +20,6 @@ import { endPage, makePage, type Page, type PageHost } from "./page.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { COUNT } from "./pool_counts.ts";
 import { PageRead } from "./read_operation.ts";
-import type { Victims } from "./victims.ts";
 
 /** A page of a pool, as a stream delivers it. */
 export class PoolStreamPage<T = undefined> {
@@ -116,7 +115,9 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   tryStartRead(op: PoolOperation): Quick {
     const { victims, pins, counts } = this.#host.awaited;
     const forwarded = op.buffers[op.index]!;
-    const buffer = forwarded === NO_BUFFER ? this.#tryPin(victims, op.block) : forwarded;
+    const buffer = forwarded === NO_BUFFER
+      ? victims.tryPin(this.#file, op.block, this.#ring)
+      : forwarded;
     if (buffer !== NO_BUFFER && this.#host.awaited.isValid(buffer)) {
       op.buffers[op.index] = buffer;
       op.count = 1;
@@ -125,12 +126,6 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     }
     if (buffer !== forwarded) pins.unpin(buffer);
     return UNSURE;
-  }
-
-  #tryPin(victims: Victims, block: number): number {
-    return this.#ring === null
-      ? victims.tryPin(this.#file, block)
-      : victims.tryPinForScan(this.#file, block);
   }
 
   *startRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {

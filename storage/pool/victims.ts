@@ -31,21 +31,18 @@ export class Victims {
     this.#pool = pool;
   }
 
-  /** Pins the buffer of a block if there is one. @returns `NO_BUFFER`: none was found */
-  tryPin(file: number, block: number): number {
+  /**
+   * Pins the buffer of a block if there is one.
+   *
+   * @param ring of a scan: however often that comes by, it counts once
+   * @returns `NO_BUFFER`: none was found
+   */
+  tryPin(file: number, block: number, ring: BufferRing | null = null): number {
     const { memory, pins } = this.#pool;
     const buffer = look(memory, file, block);
     if (buffer === NO_BUFFER || !pins.tryPin(buffer, file, block)) return NO_BUFFER;
-    countUse(memory.words, memory.at(buffer));
-    return buffer;
-  }
-
-  /** The same for a scan with a ring. */
-  tryPinForScan(file: number, block: number): number {
-    const { memory, pins } = this.#pool;
-    const buffer = look(memory, file, block);
-    if (buffer === NO_BUFFER || !pins.tryPin(buffer, file, block)) return NO_BUFFER;
-    countScan(memory.words, memory.at(buffer));
+    if (ring === null) countUse(memory.words, memory.at(buffer));
+    else countScan(memory.words, memory.at(buffer));
     return buffer;
   }
 
@@ -61,7 +58,7 @@ export class Victims {
     isOptional: boolean,
     ring: BufferRing | null,
   ): Steps<number> {
-    const found = ring === null ? this.tryPin(file, block) : this.tryPinForScan(file, block);
+    const found = this.tryPin(file, block, ring);
     if (found !== NO_BUFFER) return found;
     const { memory, pins } = this.#pool;
     for (;;) {
@@ -169,7 +166,7 @@ export class Victims {
     const word = changeOf(memory, buffer);
     for (;;) {
       const seen = announceWait(word, backendId);
-      if (this.tryForget(buffer, true)) return;
+      if (this.#pool.locked(() => this.#tryForget(buffer, true))) return;
       if (pins.countOf(buffer) > 1) {
         throw new Deno.errors.Busy(
           `Cannot forget block ${block} while a task of this thread has it pinned: release it first`,
@@ -181,16 +178,11 @@ export class Victims {
   }
 
   /**
-   * Takes the block of a buffer away that this thread has pinned.
+   * Takes the block of a buffer away that this thread has pinned. The caller has the pool's lock.
    *
    * @param isForced whether changes that are not written back are lost
    * @returns false if somebody else has it pinned, or locked, or it is newer than the file
    */
-  tryForget(buffer: number, isForced = false): boolean {
-    return this.#pool.locked(() => this.#tryForget(buffer, isForced));
-  }
-
-  /** The caller has the pool's lock. */
   #tryForget(buffer: number, isForced: boolean): boolean {
     const { memory: { words }, memory, pins } = this.#pool;
     const at = memory.at(buffer);

@@ -116,7 +116,7 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
     if (places.left === 0) return UNSURE;
     const read = this.#takePages(op, places);
     if (this.isSynchronous) return this.#startNothing(op, read);
-    if (!this.#canTakeHandle()) return UNSURE;
+    if (!this.#backend.mayAcquire) return UNSURE;
     try {
       const handle = this.#backend.tryAcquire(null, read.ret);
       if (handle === null) return UNSURE;
@@ -151,11 +151,6 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
     }
     op.flags |= READ_FLAG.synchronously;
     return WAIT;
-  }
-
-  /** Whether nobody has a handle in hand or waits for one. */
-  #canTakeHandle(): boolean {
-    return !this.#backend.hasHandedOut && this.#backend.acquireQueue.length === 0;
   }
 
   #takePages(op: PrivateOperation, places: PagePlaces): PrivateRead {
@@ -246,7 +241,7 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
         this.#finish(op, read);
         return outcome;
       }
-      if (!this.isSynchronous || !this.#canTakeHandle()) return UNSURE;
+      if (!this.isSynchronous || !this.#backend.mayAcquire) return UNSURE;
       const handle = this.#backend.tryAcquire(null, read.ret);
       if (handle === null) return UNSURE;
       outcome = WAIT;
