@@ -51,6 +51,19 @@ const LIBRARY = FILES.filter(({ path }) => imports.isLibrary(path));
 const BOUNDED = FILES.filter(({ path }) => !path.startsWith("bench/"));
 const EDGES = FILES.flatMap(imports.importsOf);
 
+/** The files beside the folders that are in the repository; null: this is no clone of it. */
+function listTrackedAtRoot(): string[] | null {
+  try {
+    const args = ["ls-files", ":(glob)*"];
+    const { success, stdout } = new Deno.Command("git", { args, cwd: ROOT }).outputSync();
+    return success ? new TextDecoder().decode(stdout).trim().split("\n").sort() : null;
+  } catch {
+    return null;
+  }
+}
+
+const TRACKED_AT_ROOT = listTrackedAtRoot();
+
 /** A made-up file. */
 function sample(path: string, text: string): imports.SourceFile {
   return { path, text };
@@ -66,6 +79,20 @@ Deno.test("tidy: every folder of the library is seen", () => {
     assertGreater(LIBRARY.filter(({ path }) => path.startsWith(`${folder}/`)).length, 0, folder);
   }
   assertGreater(EDGES.length, 50);
+});
+
+Deno.test({
+  name: "tidy: nothing lies beside the folders but what belongs there",
+  ignore: TRACKED_AT_ROOT === null,
+  fn: () =>
+    assertEquals(TRACKED_AT_ROOT, [
+      ".gitignore",
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "deno.json",
+      "mod.ts",
+    ]),
 });
 
 Deno.test("tidy: imports go downward, the library takes nothing from outside", () => {
