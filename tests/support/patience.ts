@@ -69,6 +69,28 @@ export async function settles(promise: Promise<unknown>, ms = HANG_MS): Promise<
   }
 }
 
+/**
+ * Resolves as a promise of long work does, for as long as the work goes on.
+ *
+ * @param count of what was done until now
+ * @param state says where it hangs how it is
+ * @throws an Error with that state when nothing is done for {@linkcode HANG_MS}
+ */
+export async function goesOn<T>(
+  work: Promise<T>,
+  count: () => number,
+  state: () => string,
+): Promise<T> {
+  for (let done = -1; done !== count();) {
+    done = count();
+    if (await settles(work)) return await work;
+  }
+  const message = `Nothing is done for ${HANG_MS / 1000} s, after ${count()}: ${state()}`;
+  // What is left may hang on, so that nobody hears of the error.
+  console.error(message);
+  throw new Error(message);
+}
+
 const SLEEPS = 100;
 
 /** Words shared with the Worker: the longest until now in ms, and whether it is over. */

@@ -14,8 +14,10 @@ import { assert, assertEquals } from "@std/assert";
 import { Aio, type AioFile, type PagePool } from "../../../mod.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { backendOf } from "../../../core/inside.ts";
-import { until } from "../patience.ts";
+import { goesOn, until } from "../patience.ts";
+import { BUFFER } from "../../../storage/pool/pool_memory.ts";
 import { tempDir } from "../temp.ts";
+import { memoryOf } from "./pool_fixture.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER } from "../workers/worker_pool.ts";
 
 /** Bytes of a page. */
@@ -58,6 +60,8 @@ export interface PoolModelAsk extends Omit<PoolModelPlan, "threads"> {
   readonly given: Int32Array<SharedArrayBuffer>;
   /** One word: how many blocks there are for sure. */
   readonly blocks: Int32Array<SharedArrayBuffer>;
+  /** One word: how many steps all threads did. */
+  readonly done: Int32Array<SharedArrayBuffer>;
 }
 
 /** What a Worker answers. */
@@ -111,12 +115,17 @@ export async function runPoolModel(plan: PoolModelPlan): Promise<number> {
   // From the first page on this thread keeps the file open for the pool.
   (await pool.read(file, 0)).release();
   const ask = { ...plan, token: aio.token, pool: pool.token, file: file.token };
-  const board = { changes, given, blocks };
+  const board = { changes, given, blocks, done: sharedWords(1) };
   const threads = Array.from(
     { length: plan.threads },
     (_, i) => runThread({ ...ask, ...board }, i),
   );
-  const deaths = (await Promise.all(threads)).reduce((sum, died) => sum + died, 0);
+  const died = await goesOn(
+    Promise.all(threads),
+    () => Atomics.load(board.done, 0),
+    () => describe(aio, pool),
+  );
+  const deaths = died.reduce((sum, died) => sum + died, 0);
   await until(() => {
     backendOf(aio).reapDead();
     return aio.backends().length === 1;
@@ -133,6 +142,16 @@ export async function runPoolModel(plan: PoolModelPlan): Promise<number> {
   }
   await pool.close();
   return deaths;
+}
+
+/** What is under way, where nothing goes on, with the words of each page's descriptor. */
+function describe(aio: Aio, pool: PagePool): string {
+  const memory = memoryOf(aio, pool);
+  const pages = pool.pages().filter(isLeft).map((row) => {
+    const at = memory.at(row.buffer);
+    return { ...row, words: Array.from(memory.words.subarray(at, at + BUFFER.size)) };
+  });
+  return JSON.stringify({ pages, ios: aio.ios(), backends: aio.backends() }, null, 1);
 }
 
 function blockOf(bytes: Uint8Array, block: number): Uint8Array {

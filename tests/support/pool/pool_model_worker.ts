@@ -66,6 +66,7 @@ class ModelThread {
   async #runTask(): Promise<void> {
     const prng = this.#prng;
     while (this.#step++ < this.#ask.steps) {
+      Atomics.add(this.#ask.done, 0, 1);
       if (prng.chance(1, STREAM_EVERY)) await this.#stream();
       else if (prng.chance(1, EXTEND_EVERY)) await this.#extend();
       else await this.#useOne(this.#someBlock());
