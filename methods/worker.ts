@@ -96,10 +96,7 @@ class WorkerSubmission {
    * Sees to it that an IO comes to a Worker. Executes nothing: whoever awaits it comes here, too.
    */
   check(handle: AioHandle): void {
-    if (isOutside(this.#words, handle.base)) {
-      this.queue.leaveOutside(handle);
-      this.queue.bringIn();
-    }
+    if (isOutside(this.#words, handle.base)) this.queue.bringInOf(handle);
     if (handle.backendId === this.#backend.id) this.demand.look();
   }
 

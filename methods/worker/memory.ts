@@ -133,14 +133,20 @@ export function markOutside(words: Int32Array, base: number): void {
  * Whether an IO waits outside the queue. It may say so of one that is in it, because a thread died
  * after putting it in. Two entries for one IO do no harm, as it is claimed once.
  */
-export function isOutside(words: Int32Array, base: number): boolean {
-  const mark = outsideMark(Atomics.load(words, base + HANDLE.generationLow));
-  return Atomics.load(words, base + HANDLE.method) === mark;
+export function isOutside(
+  words: Int32Array,
+  base: number,
+  generationLow: number = Atomics.load(words, base + HANDLE.generationLow),
+): boolean {
+  return Atomics.load(words, base + HANDLE.method) === outsideMark(generationLow);
 }
 
-/** Says that an IO is in the queue. */
-export function unmarkOutside(words: Int32Array, base: number): void {
-  Atomics.store(words, base + HANDLE.method, 0);
+/**
+ * Says that an IO is in the queue. Its handle may be used anew by now, and that IO wait outside: its
+ * mark stays.
+ */
+export function unmarkOutside(words: Int32Array, base: number, generationLow: number): void {
+  Atomics.compareExchange(words, base + HANDLE.method, outsideMark(generationLow), 0);
 }
 
 /** How many bits are set. */

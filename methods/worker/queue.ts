@@ -111,7 +111,7 @@ export class WorkerQueue {
   insert(handles: readonly AioHandle[], count: number): void {
     let inside = 0;
     if (this.#tryLock(LOCK_ATTEMPTS, false)) {
-      while (inside < count && this.#tryAppend(handles[inside]!)) inside++;
+      while (inside < count && this.#tryInsert(handles[inside]!)) inside++;
       const chosen = inside === 0 ? -1 : this.#chooseForMore();
       this.#unlock();
       if (chosen >= 0) this.wake(chosen);
@@ -129,7 +129,20 @@ export class WorkerQueue {
    */
   leaveOutside({ words, base, backendId }: AioHandle): void {
     markOutside(words, base);
-    Atomics.or(words, this.#at + POOL.outside, 1 << backendId);
+    this.#announce(backendId);
+  }
+
+  #announce(backendId: number): void {
+    Atomics.or(this.#words, this.#at + POOL.outside, 1 << backendId);
+  }
+
+  /**
+   * Puts in what waits outside of the handle's backend, after the thread has died that was to. This
+   * makes no mark: by now the handle may be used anew, for an IO that is not for the queue.
+   */
+  bringInOf({ backendId }: AioHandle): void {
+    this.#announce(backendId);
+    this.bringIn();
   }
 
   /** Puts in what waits outside, unless another thread has the lock: then that one does. */
@@ -151,9 +164,10 @@ export class WorkerQueue {
       const first = lowestOf(rest) * handlesPerBackend;
       for (let index = first; index < first + handlesPerBackend; index++) {
         const base = this.#control.handleAt(index);
-        if (!isOutside(this.#words, base) || !this.#isFree(base)) continue;
-        if (!this.#tryAppend({ index, base })) return count;
-        unmarkOutside(this.#words, base);
+        const low = Atomics.load(this.#words, base + HANDLE.generationLow);
+        if (!isOutside(this.#words, base, low) || !this.#isFree(base)) continue;
+        if (!this.#tryAppend(index, low)) return count;
+        unmarkOutside(this.#words, base, low);
         count++;
       }
     }
@@ -166,15 +180,20 @@ export class WorkerQueue {
       claimantOf(this.#words, base) < 0;
   }
 
+  /** Appends the entry of an IO of this thread. The caller holds the lock. */
+  #tryInsert({ index, words, base }: AioHandle): boolean {
+    return this.#tryAppend(index, words[base + HANDLE.generationLow]!);
+  }
+
   /** Appends an entry. @returns false if there is no room. The caller holds the lock */
-  #tryAppend({ index, base }: Pick<AioHandle, "index" | "base">): boolean {
+  #tryAppend(index: number, generationLow: number): boolean {
     const words = this.#words;
     const tailAt = this.#at + POOL.tail;
     if (this.depth >= queueSize(this.#control)) this.#dropOver();
     if (this.depth >= queueSize(this.#control)) return false;
     const at = entryAt(this.#control, words[tailAt]!);
     words[at] = index;
-    words[at + 1] = words[base + HANDLE.generationLow]!;
+    words[at + 1] = generationLow;
     Atomics.store(words, tailAt, words[tailAt]! + 1 | 0);
     return true;
   }

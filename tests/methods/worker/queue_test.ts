@@ -93,6 +93,48 @@ Deno.test("WorkerQueue.bringIn() leaves the next use of a handle whose last one 
   }
 });
 
+Deno.test("WorkerQueue.bringIn() leaves the mark of a handle that is used anew meanwhile", () => {
+  for (const generation of [0, 1, 2, -1]) {
+    const pool = makePool();
+    const handle = pool.handles[7]!;
+    const { words, base } = handle;
+    words[base + HANDLE.generationLow] = generation;
+    pool.queue.leaveOutside(handle);
+    // Its issuer executes it just when it goes in, and the next use finds the lock taken.
+    using _hook = onStore(words, poolAt(pool.control) + POOL.tail, () => {
+      useAnew(pool, handle);
+      pool.queue.leaveOutside(handle);
+    });
+    pool.queue.bringIn();
+    const taken = [take(pool)?.[0], take(pool)];
+    assertEquals([taken, word(pool, POOL.outside)], [[7, null], 0], `${generation}`);
+  }
+});
+
+Deno.test("WorkerQueue.bringInOf() makes no mark for a handle that is used anew", () => {
+  const pool = makePool();
+  const handle = pool.handles[7]!;
+  pool.queue.leaveOutside(handle);
+  // Whoever waits has seen the mark, and the handle goes on to an IO that is not for the queue.
+  useAnew(pool, handle);
+  pool.queue.bringInOf(handle);
+  assertEquals([pool.queue.depth, word(pool, POOL.outside)], [0, 0]);
+});
+
+/** Does something once, right before a word is stored to. */
+function onStore(words: Int32Array, index: number, before: () => void): Disposable {
+  const { store } = Atomics;
+  const restore = () => void (Atomics.store = store);
+  Atomics.store = ((target: Int32Array, at: number, value: number) => {
+    if (target === words && at === index) {
+      restore();
+      before();
+    }
+    return store(target, at, value);
+  }) as typeof store;
+  return { [Symbol.dispose]: restore };
+}
+
 /** A handle that is used anew, after its IO was cancelled or done elsewhere. */
 function useAnew({ control: { words } }: Pool, { base }: AioHandle): void {
   words[base + HANDLE.generationLow]!++;
