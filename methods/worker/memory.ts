@@ -142,8 +142,8 @@ export function isOutside(
 }
 
 /**
- * Says that an IO is in the queue. Its handle may be used anew by now, and that IO wait outside: its
- * mark stays.
+ * Says that an IO is in the queue. If its handle was used anew meanwhile, for one that waits
+ * outside, that one's mark stays.
  */
 export function unmarkOutside(words: Int32Array, base: number, generationLow: number): void {
   Atomics.compareExchange(words, base + HANDLE.method, outsideMark(generationLow), 0);
