@@ -23,6 +23,7 @@
 export { Aio, AioFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
 export type {
   Alignment,
+  AppendOptions,
   AttachPoolOptions,
   BackgroundWriterOptions,
   DirectMode,

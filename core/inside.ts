@@ -11,9 +11,7 @@ export { atCaller, called, calling, callSite } from "./base/caller.ts";
 export { shown, systemError } from "./base/errors.ts";
 export {
   alignUp,
-  EAGAIN,
-  EINTR,
-  EOPNOTSUPP,
+  errnos,
   fromWords,
   isAligned,
   PAGE_SIZE_BYTES,
@@ -55,10 +53,13 @@ export type { DirectMode } from "./files/direct_io.ts";
 export { DURABLE_WRITE } from "./files/file_callbacks.ts";
 export { type FileCallForms, type FileCalls, fileCalls } from "./files/file_calls.ts";
 export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
-export type { FileSlot, OpenFileEntry } from "./files/file_table.ts";
+export type { OpenFileEntry } from "./files/file_table.ts";
+export type { FileSlot } from "./files/file_slot.ts";
+export type { OpenFileTable } from "./files/file_table.ts";
 export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";
 export { type OpenFileOptions, type OpenRequest, openRequest } from "./files/open_request.ts";
 export { IS_LASTING, openingSteps } from "./files/opening.ts";
 export type { OpenedFile, OpeningHost } from "./files/opening.ts";
 export { type ClosingFile, closingSteps } from "./life/closing_file.ts";
 export { Descriptors } from "./life/descriptors.ts";
+export { FlushTurns } from "./life/flush_turns.ts";

@@ -7,7 +7,12 @@
 export { Aio } from "./aio.ts";
 export type { Alignment } from "./file/alignment.ts";
 export { AioFile } from "./file/file.ts";
-export type { ReadOptions, TransferOptions, WriteOptions } from "./file/file_parts.ts";
+export type {
+  AppendOptions,
+  ReadOptions,
+  TransferOptions,
+  WriteOptions,
+} from "./file/file_parts.ts";
 export type { FileTransfer, ManyTransfersError } from "./file/many_transfer.ts";
 export { ReadStream } from "./stream/read_stream.ts";
 export type { ReadStreamOptions } from "./stream/stream_options.ts";

@@ -18,6 +18,8 @@ import { type IsThreadAlive, lock } from "../memory/lock.ts";
 import * as table from "../io/operation_table.ts";
 import { refuseCallbacks, refuseState, refuseTarget } from "../io/refusals.ts";
 import * as results from "../io/result.ts";
+import { FileEnds } from "./file_ends.ts";
+import type { FileSlot } from "./file_slot.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { type Control, FILE_PATH_BYTES } from "../memory/shared_memory.ts";
 import * as targets from "../io/target.ts";
@@ -78,14 +80,6 @@ export interface OpenFileEntry {
   readonly path: string;
 }
 
-/** Names one opening of a file. */
-export interface FileSlot {
-  /** Its place in the table. */
-  readonly slot: number;
-  /** Which use of the place. */
-  readonly generation: number;
-}
-
 /** What a file gives all its IOs. */
 export interface FileIdentity extends FileSlot {
   /** The id of the target `file`. */
@@ -124,7 +118,7 @@ export function handDown(
   words[at + FILE_TARGET.offsetLow] = lowWord(offset);
   words[at + FILE_TARGET.offsetHigh] = highWord(offset);
   words[at + FILE_TARGET.length] = handle.length;
-  words[at + FILE_TARGET.length + 1] = 0;
+  words[at + FILE_TARGET.isAppend] = 0;
   words[base + HANDLE.target] = file.targetId;
   words[base + HANDLE.callbackIds + count] = callbackId;
   words[base + HANDLE.callbackData + count] = file.callbackData;
@@ -134,6 +128,8 @@ export function handDown(
 
 /** The table as one thread sees it. */
 export class OpenFileTable {
+  /** Where the files end that are appended to. */
+  readonly ends: FileEnds;
   readonly #control: Control;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #threadId: number;
@@ -161,6 +157,7 @@ export class OpenFileTable {
     this.#threadId = threadId;
     this.#isThreadAlive = isThreadAlive;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
+    this.ends = new FileEnds(control, threadId, isThreadAlive, backendId);
   }
 
   #at(slot: number): number {
@@ -196,6 +193,7 @@ export class OpenFileTable {
         this.#words[at + FILE.closing] = CLOSING;
         this.#words[at + FILE.fd] = NO_FD;
         this.#words[at + FILE.pathLength] = 0;
+        this.#words[at + FILE.endRecord] = 0;
         Atomics.store(this.#words, at + FILE.references, this.#bit);
         this.#uses.set(slot, 1);
         return { slot, generation };
@@ -223,6 +221,7 @@ export class OpenFileTable {
     words[at + FILE.pathLength] = path.byteLength;
     this.#control.bytes.set(path, (at + FILE.path) * Int32Array.BYTES_PER_ELEMENT);
     Atomics.store(words, at + FILE.closing, OPEN);
+    this.ends.linkPublished(slot);
   }
 
   /** Gives a reserved slot back whose file was not opened. */

@@ -10,7 +10,8 @@
  */
 
 import type { FileCallForms } from "./file_calls.ts";
-import type { FileSlot, OpenFileTable } from "./file_table.ts";
+import type { OpenFileTable } from "./file_table.ts";
+import type { FileSlot } from "./file_slot.ts";
 
 /** What holding needs of its backend. */
 export interface HoldingHost {

@@ -20,6 +20,8 @@ export const FILE_TARGET = {
   offsetLow: 2,
   offsetHigh: 3,
   length: 4,
+  /** 1: it is an append, whose place nobody else writes. */
+  isAppend: 5,
 } as const;
 
 /** A kind of thing that IO is done on. */

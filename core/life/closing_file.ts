@@ -24,7 +24,8 @@ import type { AioHandle } from "../io/handle.ts";
 import { layersOf } from "./made_layers.ts";
 import { SUBMITTED } from "../memory/handle_state.ts";
 import { LOOK_AGAIN_MS, LOOKS_UNTIL_CHECK } from "../base/pauses.ts";
-import { FILE_FLAGS, type FileSlot } from "../files/file_table.ts";
+import { FILE_FLAGS } from "../files/file_table.ts";
+import type { FileSlot } from "../files/file_slot.ts";
 import { HANDLE } from "../memory/shared_memory.ts";
 import { get, type Steps } from "../base/steps.ts";
 

@@ -29,6 +29,7 @@ import {
 } from "../io/completion_steps.ts";
 import { AioApiError, shown } from "../base/errors.ts";
 import { mayRepeat } from "../files/flush_error.ts";
+import { leftBy } from "../files/left_appends.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { BEGUN_BIT, FLAG_BITS } from "../io/handle_flag.ts";
 import {
@@ -303,6 +304,8 @@ function tryReapHandle(
   }
   if (state !== HANDED_OUT && state !== COMPLETED_LOCAL) {
     if (!tryComplete(backend, handle, dead, from)) return false;
+    const left = leftBy(backend.files, dead, handle);
+    if (left !== null) backend.warn(left);
     updateState(words, stateAt, COMPLETED_LOCAL);
   }
   backend.doorbells.ringAll(makeIdle(words, base));

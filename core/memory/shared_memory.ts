@@ -24,7 +24,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 10;
+export const LAYOUT_VERSION = 11;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -67,6 +67,8 @@ export const HEADER = {
   filesLock: 16,
   /** The slot of the table of open files to be tried first. */
   filesNext: 17,
+  /** 1 once a file was appended to: from then on openings look for its end. See file_ends.ts. */
+  hasAppends: 18,
   /** The arena's lock: the thread id of its holder, or 0. */
   arenaLock: 32,
   /** No page below this one is free. */
@@ -105,7 +107,24 @@ export const BACKEND = {
   /** Where it is read to: an iovec, and the text. */
   restIovec: 80,
   restText: 84,
-  size: 96,
+  /**
+   * Where it is about to append, and where a long append of it goes on: an intent each, see
+   * file_ends.ts.
+   */
+  appending: 96,
+  appendingLong: 102,
+  size: 112,
+} as const;
+
+/** A place in a file that a backend has taken, and not started to write. */
+export const APPEND_INTENT = {
+  /** The slot of the open file, plus 1; 0: there is none. */
+  slot: 0,
+  slotGeneration: 1,
+  fromLow: 2,
+  fromHigh: 3,
+  toLow: 4,
+  toHigh: 5,
 } as const;
 
 /** Bytes of {@linkcode BACKEND.restText}: enough for a system call's number and one argument. */
@@ -188,6 +207,25 @@ export const FILE = {
   flushErrorLow: 64,
   /** The generation that it belongs to. */
   flushErrorHigh: 65,
+  /** The record of the file's end, by its number plus 1; 0: nobody has appended to it. */
+  endRecord: 66,
+  /**
+   * A record of the end of a file: of any open file, not of this slot's. Its lock, which of its two
+   * places for the end holds, by whether that is even, the places, and whether the end is known.
+   */
+  endLock: 67,
+  endVersion: 68,
+  endEven: 69,
+  endOdd: 71,
+  isEndKnown: 73,
+  /** Flushes that are shared by all threads: see flush_turns.ts. */
+  flushesBegun: 74,
+  flushesEnded: 75,
+  /** The backend that flushes now, plus 1; 0: none. */
+  flusher: 76,
+  /** Moves whenever it stops; and one bit a backend that waits for that. */
+  flusherChange: 77,
+  flusherWaiters: 78,
   size: 80,
 } as const;
 

@@ -9,8 +9,11 @@ import { atCaller, called, calling, INSPECT, shown } from "../../core/inside.ts"
 import * as inside from "../../core/inside.ts";
 import type { AioHandle, CloseOptions, FileToken, StartOptions } from "../../core/mod.ts";
 import { type Alignment, misalignment } from "./alignment.ts";
+import { settleEnd } from "./append.ts";
 import type { FileInside } from "./file_inside.ts";
 import {
+  type AppendOptions,
+  checkAppend,
   checkSize,
   type ReadOptions,
   type TransferOptions,
@@ -26,7 +29,7 @@ import type { ReadStreamOptions } from "../stream/stream_options.ts";
 import type { StreamPage } from "../stream/stream_page.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { checkEnd, RWF_DSYNC } = inside;
+const { checkEnd, runSteps, runStepsSync, RWF_DSYNC } = inside;
 
 /** Opens the door of an open file. */
 export let aioFileOf: (file: FileInside) => AioFile;
@@ -191,6 +194,48 @@ export class AioFile implements AsyncDisposable, Disposable {
     return calling(AioFile.prototype.writeAtSync, () => {
       const flagged = options?.durable === true ? file.withFlags(RWF_DSYNC) : null;
       return flushedWriteSync(file.transfers.aio, file, flagged, write);
+    });
+  }
+
+  /**
+   * Appends: writes at the end of the file, which all tasks, threads and openings of the file in
+   * this Aio share: any number at once, none over another. Another Aio or process is not kept away.
+   *
+   * Appends of one turn of the event loop are one write, in the order of the calls. Where they go
+   * is settled when that is issued; a {@linkcode writeAt} behind the end and {@linkcode truncate}
+   * move it.
+   *
+   * @param data appended as one piece; it must not change until the promise settles
+   * @param options `durable: true`: the promise resolves when the data is on disk, by a flush that
+   *   all durable appends share which were written before it began; a signal to end the wait: what
+   *   was issued by then is written all the same
+   * @returns the offset where it begins
+   * @throws {TypeError} for data that is no Uint8Array, or whose memory was transferred
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws {Deno.errors.NotSupported} if it was opened with `direct`
+   * @throws what the system says, with `offset`, `length`, `bytesWritten`. Nothing remains of an
+   *   append that fails, unless others have appended behind it: then it stays a hole, which reads
+   *   as zeros, and the message says so.
+   */
+  append(data: Uint8Array | readonly Uint8Array[], options?: AppendOptions): Promise<number> {
+    const signal = options?.signal;
+    try {
+      const views = checkAppend(this.#file, data, options);
+      signal?.throwIfAborted();
+      return this.#file.appends.append(views, options?.durable === true, signal);
+    } catch (error) {
+      return Promise.reject(atCaller(error, AioFile.prototype.append, signal));
+    }
+  }
+
+  /** As {@linkcode append}, blocking the thread. */
+  appendSync(
+    data: Uint8Array | readonly Uint8Array[],
+    options?: Omit<AppendOptions, "signal">,
+  ): number {
+    return calling(AioFile.prototype.appendSync, () => {
+      const views = checkAppend(this.#file, data, options);
+      return this.#file.appends.appendSync(views, options?.durable === true);
     });
   }
 
@@ -428,7 +473,9 @@ export class AioFile implements AsyncDisposable, Disposable {
     checkSize(file.path, bytes);
     file.begin();
     try {
-      await file.calls.awaited.truncate(file.fd, file.path, bytes);
+      const { awaited } = file.calls;
+      await awaited.truncate(file.fd, file.path, bytes);
+      await runSteps(settleEnd(file.transfers.backend, awaited, file));
     } finally {
       file.end();
     }
@@ -440,7 +487,9 @@ export class AioFile implements AsyncDisposable, Disposable {
       const file = this.#file;
       file.checkAccess("write", 0);
       checkSize(file.path, bytes);
-      file.calls.blocking.truncate(file.fd, file.path, bytes);
+      const { blocking } = file.calls;
+      blocking.truncate(file.fd, file.path, bytes);
+      runStepsSync(settleEnd(file.transfers.backend, blocking, file));
     });
   }
 

@@ -17,21 +17,23 @@ import {
   shown,
 } from "../../core/inside.ts";
 import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
+import { type AppendFile, Appends } from "./append.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { type AioFileParts, type FileIo, fileIo } from "./file_parts.ts";
-import type { Flush, FlushFile } from "./flush.ts";
+import { type Flush, type FlushFile, flushSync, flushWritten } from "./flush.ts";
 import { FlaggedFile } from "./flagged_file.ts";
 import { FlushFailure } from "./flush_failure.ts";
 import type { ForgottenFile, Origin } from "./forgotten.ts";
+import { SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { checkOffset, FILE_FLAGS, handDown, RWF_DSYNC } = inside;
+const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE, RWF_DSYNC } = inside;
 
 /** An open file, of one thread. */
-export class FileInside implements TransferFile, FlushFile, ForgottenFile {
+export class FileInside implements TransferFile, FlushFile, ForgottenFile, AppendFile {
   /** The path it was opened by. */
   readonly path: string;
   /** Its descriptor. */
@@ -58,14 +60,17 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
   readonly streams: Set<{ endWith(error: unknown): void }> = new Set();
   /** Names the device that it is on. */
   readonly device: string;
+  /** Its place in the table of open files. */
+  readonly slot: FileSlot;
   readonly #backend: Backend;
-  readonly #slot: FileSlot;
+  readonly #ends: Backend["files"]["ends"];
   readonly #flags: number;
   readonly #identity: FileIo;
   /** The same for writes that are durable by themselves. */
   readonly #durableIdentity: FileIo;
   /** By flags of `preadv2(2)` and `pwritev2(2)`: this file with transfers that have them. */
   readonly #flagged = new Map<number, FlaggedFile>();
+  #appends: Appends | null = null;
 
   /**
    * For one opening of a file.
@@ -92,7 +97,8 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
     this.addressOf = (view) => backend.memory.addressOf(view);
     this.device = `${entry.deviceMajor}:${entry.deviceMinor}`;
     this.#backend = backend;
-    this.#slot = slot;
+    this.#ends = backend.files.ends;
+    this.slot = slot;
     this.#flags = entry.flags;
     this.#identity = fileIo(aio, parts);
     this.#durableIdentity = { ...this.#identity, callbackData: DURABLE_WRITE };
@@ -115,8 +121,8 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
       kind: "deno-aio file",
       version: LAYOUT_VERSION,
       identity: identityOf(this.#backend.control),
-      slot: this.#slot.slot,
-      generation: this.#slot.generation,
+      slot: this.slot.slot,
+      generation: this.slot.generation,
       path: this.path,
     };
   }
@@ -170,11 +176,40 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile {
     flags = 0,
   ): void {
     const isRead = direction === "read";
+    const end = offset + handle.length;
     const identity = (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
     handDown(handle, identity, offset, isRead ? identity.readv : identity.writev);
     if (flags !== 0) handle.start(isRead ? "readv" : "writev", this.fd, { offset, flags }, options);
     else if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
+    if (!isRead) this.reaches(end);
+  }
+
+  /** A write was started that reaches so far: behind it is where the next append goes. */
+  reaches(end: number): void {
+    const { slot } = this.slot;
+    if (this.#ends.isLinked(slot)) this.#ends.raise(slot, end);
+  }
+
+  /** Starts an IO that writes a place at the end, which was taken for it. */
+  startAppend(handle: AioHandle, offset: number, options?: StartOptions): void {
+    handDown(handle, this.#identity, offset, this.#identity.writev);
+    handle.words[handle.base + HANDLE.targetData + FILE_TARGET.isAppend] = 1;
+    handle.startWritev(this.fd, offset, options);
+  }
+
+  /** Its appends. */
+  get appends(): Appends {
+    return this.#appends ??= this.#makeAppends();
+  }
+
+  #makeAppends(): Appends {
+    const { transfers, transfers: { aio }, slot, path, flushFailure } = this;
+    const flush = new SharedFlush(this.#backend, slot, path, flushFailure, {
+      flush: () => flushWritten(aio, this),
+      flushSync: () => flushSync(aio, this, { operation: "fdatasync" }),
+    });
+    return new Appends(this, transfers, flush);
   }
 
   /** This file, with transfers that have flags. */

@@ -18,6 +18,7 @@ import {
 import type { AioCore } from "../../core/mod.ts";
 import type { Origin } from "./forgotten.ts";
 import type { Transfers } from "./transfer.ts";
+import { checkViews } from "./view_cursor.ts";
 
 /** What `readAt`, `writeAt` and `sync` take. */
 export interface TransferOptions {
@@ -46,6 +47,51 @@ export interface WriteOptions extends ReadOptions {
    * not know that. A failure counts as a failed flush. Default: false.
    */
   readonly durable?: boolean | undefined;
+}
+
+/** What `append` takes. */
+export interface AppendOptions extends TransferOptions {
+  /**
+   * The promise resolves when the data is durable, as after `syncData()`. A failure counts as a
+   * failed flush. Default: false.
+   */
+  readonly durable?: boolean | undefined;
+}
+
+/** What `append` has to know of its file. */
+interface AppendTarget {
+  readonly path: string;
+  readonly direct: boolean;
+  checkAccess(direction: "write", offset: number): void;
+}
+
+/**
+ * Refuses an append that cannot be.
+ *
+ * @returns the views that have something in them
+ */
+export function checkAppend(
+  file: AppendTarget,
+  data: Uint8Array | readonly Uint8Array[],
+  options: AppendOptions | undefined,
+): readonly Uint8Array[] {
+  const { path } = file;
+  file.checkAccess("write", 0);
+  if (file.direct) {
+    throw new Deno.errors.NotSupported(
+      `Cannot append to ${shown(path)}: it is open with "direct", which writes whole blocks; ` +
+        "open it without, or write blocks by writeAt()",
+    );
+  }
+  const durable: unknown = options?.durable;
+  if (durable !== undefined && typeof durable !== "boolean") {
+    throw new TypeError(
+      `Cannot append to ${shown(path)}: the option "durable" must be a boolean: got ${
+        shown(durable)
+      }`,
+    );
+  }
+  return checkViews("append", data);
 }
 
 /** The ids that a file's IO is registered with. */

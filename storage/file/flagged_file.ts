@@ -24,6 +24,7 @@ export type RefusedFlags = Map<string, number>;
 /** The file itself. */
 interface WholeFile extends ManyTransfersFile {
   readonly device: string;
+  reaches(end: number): void;
   start(
     direction: Direction,
     handle: AioHandle,
@@ -86,6 +87,10 @@ export class FlaggedFile implements ManyTransfersFile {
 
   checkAccess(direction: Direction, offset: number): void {
     this.#file.checkAccess(direction, offset);
+  }
+
+  reaches(end: number): void {
+    this.#file.reaches(end);
   }
 
   sizeSync(): number {

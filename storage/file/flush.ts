@@ -110,6 +110,11 @@ export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
   }
 }
 
+/** Makes the data of a file durable for whoever wrote it, also while the file is being closed. */
+export function flushWritten(aio: AioCore, file: FlushFile): Promise<void> {
+  return run(aio, file, { operation: "fdatasync" }, undefined);
+}
+
 function check(file: FlushFile, ret: AioReturn, what: Flush): void {
   if (ret.result.status !== "error") return;
   throw file.flushFailure.error(ret.result.errorData, cannotSync(file), callOf(what));

@@ -65,7 +65,7 @@ export class FlushFailure {
     for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       await this.#aio.wait(ref);
     }
-    this.#check(what, syscall);
+    this.check(what, syscall);
   }
 
   /** As {@linkcode settle}, blocking. */
@@ -73,10 +73,11 @@ export class FlushFailure {
     for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       this.#aio.waitSync(ref);
     }
-    this.#check(what, syscall);
+    this.check(what, syscall);
   }
 
-  #check(what: string, syscall: string): void {
+  /** Throws if a flush has failed. */
+  check(what: string, syscall: string): void {
     const { errno } = this;
     if (errno !== 0) throw this.error(errno, what, syscall);
   }

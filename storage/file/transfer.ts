@@ -137,6 +137,7 @@ export class Transfers {
     const { cursor, file, signal } = request;
     let retries = 0;
     file.begin();
+    tellReach(request);
     if (request.isStraight) this.#straight.add(request);
     try {
       while (cursor.remaining > 0) {
@@ -250,6 +251,7 @@ export class Transfers {
     const { cursor } = request;
     const isLocal = !request.isStraight && !request.file.direct;
     let retries = 0;
+    tellReach(request);
     try {
       while (cursor.remaining > 0) {
         const outcome = isLocal || request.isStraight
@@ -308,6 +310,10 @@ export class Transfers {
     if (ret.result.status === "unknown") this.aio.waitSync(this.#syncRef);
     return outcomeOf(ret);
   }
+}
+
+function tellReach({ direction, file, offset, cursor }: TransferRequest): void {
+  if (direction === "write") file.reaches?.(offset + cursor.total);
 }
 
 /** Prepares and starts a handle for one piece. */

@@ -7,9 +7,7 @@
 
 import {
   checkEnd,
-  EAGAIN,
-  EINTR,
-  EOPNOTSUPP,
+  errnos,
   isAligned,
   shown,
   systemError,
@@ -18,6 +16,8 @@ import {
 import type { AioHandle, AioReturn, StartOptions, SystemError } from "../../core/mod.ts";
 import { type AddressOf, type Alignment, misaligned, misalignmentOfAll } from "./alignment.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
+
+const { EAGAIN, EINTR, EOPNOTSUPP } = errnos;
 
 /** Which way the bytes go. */
 export type Direction = "read" | "write";
@@ -46,6 +46,8 @@ export interface TransferFile {
    * @returns whether the same call is worth another try
    */
   giveUpRefused?(before: number): boolean;
+  /** Says how far a write reaches that takes several IOs: the end moves to there at once. */
+  reaches?(end: number): void;
 }
 
 /** One transfer that a user asked for. */

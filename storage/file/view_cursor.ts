@@ -13,7 +13,7 @@ import { shown } from "../../core/inside.ts";
  * @throws {TypeError} for another type, and for memory that was transferred
  */
 export function checkViews(
-  verb: "read" | "write",
+  verb: "read" | "write" | "append",
   buffers: Uint8Array | readonly Uint8Array[],
 ): readonly Uint8Array[] {
   const views: readonly unknown[] = Array.isArray(buffers) ? buffers : [buffers];

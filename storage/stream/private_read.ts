@@ -5,10 +5,12 @@
  * @module
  */
 
-import { EAGAIN, EINTR, isAligned } from "../../core/inside.ts";
+import { errnos, isAligned } from "../../core/inside.ts";
 import { AioReturn, type CompletionWaiter, type WaitRef } from "../../core/mod.ts";
 import { outcomeOf } from "../file/transfer_request.ts";
 import { ReadOperation } from "./page_source.ts";
+
+const { EAGAIN, EINTR } = errnos;
 
 /** How often in a row a call is made again that was interrupted or found no room. */
 const RETRIES_MAX = 1000;

@@ -12,6 +12,7 @@ import { TARGET_DATA_WORDS } from "../../core/io/result.ts";
 import { Arena } from "../../core/memory/arena.ts";
 import { STATE_NAMES } from "../../core/memory/handle_state.ts";
 import {
+  APPEND_INTENT,
   BACKEND,
   type Control,
   createControl,
@@ -34,6 +35,9 @@ const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 const DOUBLE_WORDS = 2;
 const WASM_PAGE_BYTES = 65_536;
 
+/** Words of an append's intent. */
+const APPEND_INTENT_WORDS = Object.keys(APPEND_INTENT).length;
+
 /** Words of the fields that have more than one. */
 const WIDTHS: Readonly<Record<string, number>> = {
   rungAt: DOUBLE_WORDS,
@@ -41,6 +45,10 @@ const WIDTHS: Readonly<Record<string, number>> = {
   counters: COUNTER.size * DOUBLE_WORDS,
   restIovec: IOVEC_WORDS.size,
   restText: REST_TEXT_BYTES / WORD_BYTES,
+  appending: APPEND_INTENT_WORDS,
+  appendingLong: APPEND_INTENT_WORDS,
+  endEven: 2,
+  endOdd: 2,
   callbackIds: CALLBACKS_MAX,
   callbackData: CALLBACKS_MAX,
   targetData: TARGET_DATA_WORDS,

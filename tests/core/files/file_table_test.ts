@@ -4,11 +4,8 @@
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
-import {
-  type FileSlot,
-  type OpenFileEntry,
-  OpenFileTable,
-} from "../../../core/files/file_table.ts";
+import { type OpenFileEntry, OpenFileTable } from "../../../core/files/file_table.ts";
+import type { FileSlot } from "../../../core/files/file_slot.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
 import { createControl, HEADER } from "../../../core/memory/shared_memory.ts";
 import { withPrng } from "../../support/prng.ts";

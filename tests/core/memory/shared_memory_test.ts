@@ -27,6 +27,10 @@ const WIDTHS: Readonly<Record<string, number>> = {
   targetData: 6,
   restIovec: 4,
   restText: REST_TEXT_BYTES / 4,
+  appending: 6,
+  appendingLong: 6,
+  endEven: 2,
+  endOdd: 2,
   path: FILE_PATH_BYTES / 4,
 };
 
@@ -102,6 +106,7 @@ const PINNED = {
     closings: 15,
     filesLock: 16,
     filesNext: 17,
+    hasAppends: 18,
     arenaLock: 32,
     arenaHint: 33,
     size: 48,
@@ -121,7 +126,9 @@ const PINNED = {
     restReader: 79,
     restIovec: 80,
     restText: 84,
-    size: 96,
+    appending: 96,
+    appendingLong: 102,
+    size: 112,
   },
   HANDLE: {
     state: 0,
@@ -171,12 +178,23 @@ const PINNED = {
     ends: 63,
     flushErrorLow: 64,
     flushErrorHigh: 65,
+    endRecord: 66,
+    endLock: 67,
+    endVersion: 68,
+    endEven: 69,
+    endOdd: 71,
+    isEndKnown: 73,
+    flushesBegun: 74,
+    flushesEnded: 75,
+    flusher: 76,
+    flusherChange: 77,
+    flusherWaiters: 78,
     size: 80,
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 10", () => {
-  assertEquals(LAYOUT_VERSION, 10);
+Deno.test("layout: every offset and size is the one of layout version 11", () => {
+  assertEquals(LAYOUT_VERSION, 11);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

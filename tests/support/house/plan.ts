@@ -19,7 +19,7 @@ const LEAVE_SOME = [
   "methodsOfPart",
   "new Turns",
   "test(?:Each|Shared)\\w+",
-  "test(?:AbortedReads|At|CloseGivenUp|CoresAtOnce|MethodProgram|Pages|Pool\\w*)",
+  "test(?:AbortedReads|Append\\w*|At|CloseGivenUp|CoresAtOnce|MethodProgram|Pages|Pool\\w*)",
 ];
 const LEAVES_SOME = new RegExp(`\\b(?:${LEAVE_SOME.join("|")})\\(`);
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */

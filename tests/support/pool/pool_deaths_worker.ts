@@ -9,31 +9,10 @@
 
 import { Aio, type AioFile, type PagePool } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
+import { AtomicSteps } from "../deaths/atomic_steps.ts";
 import { answering } from "../threads/answering.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
 import type { DeathAsk, DeathWork } from "./pool_deaths.ts";
-
-const STEPS = ["store", "or", "and", "add", "exchange", "compareExchange"] as const;
-
-let steps = 0;
-let diesAt = Infinity;
-
-function die(): never {
-  self.close();
-  // The engine looks for the end at each jump back.
-  for (;;);
-}
-
-/** Counts the atomic writes to shared memory. */
-function countSteps(...memories: ArrayBufferLike[]): void {
-  for (const name of STEPS) {
-    const plain = Reflect.get(Atomics, name) as (...args: unknown[]) => number;
-    Reflect.set(Atomics, name, (words: Int32Array, ...rest: unknown[]) => {
-      if (memories.includes(words.buffer) && steps++ === diesAt) die();
-      return plain(words, ...rest);
-    });
-  }
-}
 
 /** What threads do with a pool. */
 const WORK: Readonly<Record<DeathWork, (pool: PagePool, file: AioFile) => Promise<void>>> = {
@@ -76,10 +55,10 @@ self.onmessage = answering(async ({ aio: token, pool: poolToken, file: fileToken
   const file = aio.attachFile(fileToken);
   const pool = aio.attachPool(poolToken);
   const { arena, control } = backendOf(aio);
-  countSteps(arena.buffer, control.words.buffer);
-  diesAt = ask.diesAt;
+  const steps = new AtomicSteps(arena.buffer, control.words.buffer);
+  steps.diesAt = ask.diesAt;
   await WORK[ask.work](pool, file);
-  const count = steps;
+  const { count } = steps;
   await pool.close();
   await file.close();
   await aio.close();

@@ -117,6 +117,8 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
       return await Aio.attach(ask.token, {}, methods);
     case "write":
       return await file.writeAt(ask.bytes, ask.offset);
+    case "append":
+      return await file.append(ask.bytes, { durable: ask.durable });
     case "sync":
       return await file.sync();
     case "syncSync":

@@ -1,0 +1,366 @@
+/**
+ * file_ends.ts: where the files end that are appended to, for all threads.
+ *
+ * An append gets its place before it is written, so that any number of them are under way at once.
+ * The end is the file's, not an opening's. So the first append to a file makes a *record* of its
+ * end in the table of open files, and every opening of that file (by device and inode) is linked to
+ * it, later ones as they are published. A record is free when no open file is linked to it.
+ *
+ * ```text
+ * first append:   record linked to each opening ─► size asked ─► the end is known
+ * an append:      handle in hand ─► intent ─► end moved ─► IO started, with the mark ─► intent gone
+ * another write:  IO started ─► is its opening linked? ─► end moved
+ * ```
+ *
+ * No write is missed while the end becomes known: a writer starts its IO and then looks for the
+ * link; whoever links does so and then looks for writes in flight. One of the two sees the other.
+ *
+ * The end is two words, written to the one of two places that does not hold; the version says
+ * which one does. So it is whole after every store, and can be read without the lock.
+ *
+ * @module
+ */
+
+import { fromWords, highWord, lowWord } from "../../ffi/memory.ts";
+import { OPERATIONS } from "../io/operation_table.ts";
+import { COMPLETED_IO, DEFINED } from "../memory/handle_state.ts";
+import { type IsThreadAlive, lock, unlock } from "../memory/lock.ts";
+import {
+  APPEND_INTENT,
+  BACKEND,
+  type Control,
+  FILE,
+  HANDLE,
+  HEADER,
+} from "../memory/shared_memory.ts";
+import type { FileSlot } from "./file_slot.ts";
+
+/** A part of a file, in bytes. */
+export interface FilePart {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The ends of files, as one thread sees them. */
+export class FileEnds {
+  readonly #control: Control;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #threadId: number;
+  readonly #isThreadAlive: IsThreadAlive;
+  readonly #backendAt: number;
+  readonly #maxFiles: number;
+
+  /**
+   * @param control where they are
+   * @param threadId this thread's id, for locks
+   * @param isThreadAlive asks the system whether another holder of a lock still runs
+   * @param backendId whose intents are written
+   */
+  constructor(
+    control: Control,
+    threadId: number,
+    isThreadAlive: IsThreadAlive,
+    backendId: number,
+  ) {
+    this.#control = control;
+    this.#words = control.words;
+    this.#threadId = threadId;
+    this.#isThreadAlive = isThreadAlive;
+    this.#backendAt = control.backendAt(backendId);
+    this.#maxFiles = control.words[HEADER.maxFiles]!;
+  }
+
+  #locked<T>(index: number, use: () => T): T {
+    lock(this.#words, index, this.#threadId, this.#isThreadAlive);
+    try {
+      return use();
+    } finally {
+      unlock(this.#words, index, this.#threadId);
+    }
+  }
+
+  /** Whether the end of an open file is of interest: somebody has appended to it. */
+  isLinked(slot: number): boolean {
+    return Atomics.load(this.#words, this.#control.fileAt(slot) + FILE.endRecord) !== 0;
+  }
+
+  /** Whether appends to an open file can have their places. */
+  isKnown(slot: number): boolean {
+    const record = this.#recordOf(slot);
+    return record >= 0 && Atomics.load(this.#words, record + FILE.isEndKnown) !== 0;
+  }
+
+  /** Where the record is that an open file is linked to; -1: it is linked to none. */
+  #recordOf(slot: number): number {
+    const number = Atomics.load(this.#words, this.#control.fileAt(slot) + FILE.endRecord);
+    return number === 0 ? -1 : this.#control.fileAt(number - 1);
+  }
+
+  /** Links all openings of an open file to one record. */
+  link(slot: number): void {
+    Atomics.store(this.#words, HEADER.hasAppends, 1);
+    this.#locked(HEADER.filesLock, () => {
+      const openings = this.#openingsOf(slot);
+      const linked = openings.map((one) =>
+        this.#words[this.#control.fileAt(one) + FILE.endRecord]!
+      );
+      const number = linked.find((record) => record !== 0) ?? this.#makeRecord() + 1;
+      for (const one of openings) {
+        Atomics.store(this.#words, this.#control.fileAt(one) + FILE.endRecord, number);
+      }
+    });
+  }
+
+  /**
+   * Links a file that was just opened, if it has been appended to. The mark of the header is set
+   * before whoever links for the first time looks for open files, and looked at after this one is
+   * one: one of the two sees the other.
+   */
+  linkPublished(slot: number): void {
+    if (Atomics.load(this.#words, HEADER.hasAppends) === 0) return;
+    this.#locked(HEADER.filesLock, () => {
+      const at = this.#control.fileAt(slot);
+      for (const one of this.#openingsOf(slot)) {
+        const number = this.#words[this.#control.fileAt(one) + FILE.endRecord]!;
+        if (number !== 0) Atomics.store(this.#words, at + FILE.endRecord, number);
+      }
+    });
+  }
+
+  /** The slots of all openings of the file that a slot has open, that one included. */
+  #openingsOf(slot: number): number[] {
+    const openings: number[] = [];
+    const own = this.#control.fileAt(slot);
+    for (let other = 0; other < this.#maxFiles; other++) {
+      const at = this.#control.fileAt(other);
+      if (Atomics.load(this.#words, at + FILE.references) === 0) continue;
+      if (Atomics.load(this.#words, at + FILE.closing) !== 0) continue;
+      if (this.#isSameFile(at, own)) openings.push(other);
+    }
+    return openings;
+  }
+
+  #isSameFile(one: number, other: number): boolean {
+    const { deviceMajor, deviceMinor, inodeLow, inodeHigh } = FILE;
+    return [deviceMajor, deviceMinor, inodeLow, inodeHigh]
+      .every((field) => this.#words[one + field] === this.#words[other + field]);
+  }
+
+  /** Takes a record to which no open file is linked. There are as many as open files. */
+  #makeRecord(): number {
+    const taken = new Set<number>();
+    for (let slot = 0; slot < this.#maxFiles; slot++) {
+      const at = this.#control.fileAt(slot);
+      if (this.#words[at + FILE.references] !== 0) taken.add(this.#words[at + FILE.endRecord]! - 1);
+    }
+    let number = 0;
+    while (taken.has(number)) number++;
+    const record = this.#control.fileAt(number);
+    this.#words.fill(0, record + FILE.endLock, record + FILE.isEndKnown + 1);
+    return number;
+  }
+
+  /** Moves with each change of an end. @returns the version of now */
+  versionOf(slot: number): number {
+    return Atomics.load(this.#words, this.#recordOf(slot) + FILE.endVersion);
+  }
+
+  /** Where an open file ends. */
+  endOf(slot: number): number {
+    const record = this.#recordOf(slot);
+    for (;;) {
+      const version = Atomics.load(this.#words, record + FILE.endVersion);
+      const end = this.#endIn(record, version);
+      if (Atomics.load(this.#words, record + FILE.endVersion) === version) return end;
+    }
+  }
+
+  #endIn(record: number, version: number): number {
+    const at = record + (version % 2 === 0 ? FILE.endEven : FILE.endOdd);
+    return fromWords(Atomics.load(this.#words, at), Atomics.load(this.#words, at + 1));
+  }
+
+  /** The caller has the record's lock. */
+  #setEnd(record: number, end: number): void {
+    const version = this.#words[record + FILE.endVersion]! + 1 | 0;
+    const at = record + (version % 2 === 0 ? FILE.endEven : FILE.endOdd);
+    this.#words[at] = lowWord(end);
+    this.#words[at + 1] = highWord(end);
+    Atomics.store(this.#words, record + FILE.endVersion, version);
+  }
+
+  /**
+   * Changes the end.
+   *
+   * @param change is given the end, and returns the new one
+   * @returns what it was before
+   */
+  #change(record: number, change: (end: number) => number): number {
+    return this.#locked(record + FILE.endLock, () => {
+      const end = this.#endIn(record, this.#words[record + FILE.endVersion]!);
+      const next = change(end);
+      if (next !== end) this.#setEnd(record, next);
+      return end;
+    });
+  }
+
+  /** A write has reached so far. The caller has started it, and found the file linked. */
+  raise(slot: number, to: number): void {
+    if (this.endOf(slot) >= to) return;
+    this.#change(this.#recordOf(slot), (end) => Math.max(end, to));
+  }
+
+  /**
+   * The end is known from now on.
+   *
+   * @param size what the system says after the file was linked and {@linkcode writesEnd} was called
+   * @param reached what that returned
+   */
+  learn(slot: number, size: number, reached: number): void {
+    const record = this.#recordOf(slot);
+    this.#change(record, (end) => {
+      // Appends may have gone on from it, if another thread was faster.
+      if (this.#words[record + FILE.isEndKnown] !== 0) return end;
+      return Math.max(end, size, reached);
+    });
+    Atomics.store(this.#words, record + FILE.isEndKnown, 1);
+  }
+
+  /**
+   * After something that may have cut the file: the end is what the system says.
+   *
+   * @param version of the end before the system said so
+   * @param end its size, or what {@linkcode writesEnd} returned before that, if it is greater
+   * @returns false if the end has moved meanwhile: nothing is changed
+   */
+  tryReset(slot: number, version: number, end: number): boolean {
+    const record = this.#recordOf(slot);
+    let isSame = false;
+    this.#change(record, (present) => {
+      isSame = this.#words[record + FILE.endVersion] === version;
+      return isSame ? end : present;
+    });
+    return isSame;
+  }
+
+  /**
+   * How far writes to a file reach that are in flight, or have their place, in any thread.
+   *
+   * @returns 0 if there are none
+   */
+  writesEnd(slot: number): number {
+    const openings = this.#openingsOf(slot);
+    const fds = openings.map((one) => this.#words[this.#control.fileAt(one) + FILE.fd]!);
+    // Intents first: if one is gone, its IO is there.
+    const { threadCount, handleCount } = this.#control;
+    let end = 0;
+    for (let id = 0; id < threadCount; id++) {
+      for (const kind of [BACKEND.appending, BACKEND.appendingLong]) {
+        const at = this.#control.backendAt(id) + kind;
+        const intended = this.#words[at + APPEND_INTENT.slot]! - 1;
+        if (openings.includes(intended)) end = Math.max(end, this.#intentAt(at).to);
+      }
+    }
+    for (let index = 0; index < handleCount; index++) {
+      end = Math.max(end, this.#writeEnd(this.#control.handleAt(index), fds));
+    }
+    return end;
+  }
+
+  /** How far a handle's IO reaches, if it writes one of some descriptors; else 0. */
+  #writeEnd(base: number, fds: readonly number[]): number {
+    const words = this.#words;
+    const generation = Atomics.load(words, base + HANDLE.generationLow);
+    const state = Atomics.load(words, base + HANDLE.state);
+    if (state < DEFINED || state > COMPLETED_IO) return 0;
+    if (words[base + HANDLE.operation] !== OPERATIONS.writev.code) return 0;
+    if (!fds.includes(words[base + HANDLE.fd]!)) return 0;
+    const offset = fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!);
+    const end = offset + words[base + HANDLE.length]!;
+    // If it went on to another use, the IO is over, and the file's size tells of it.
+    return Atomics.load(words, base + HANDLE.generationLow) === generation ? end : 0;
+  }
+
+  /**
+   * Takes a place at the end of a file whose end is known. The place is this thread's intent, too,
+   * until {@linkcode started} is called.
+   *
+   * @returns where it begins
+   */
+  reserve({ slot, generation }: FileSlot, bytes: number): number {
+    return this.#change(this.#recordOf(slot), (end) => {
+      this.#intend(BACKEND.appending, { slot, generation }, { from: end, to: end + bytes });
+      return end + bytes;
+    });
+  }
+
+  #intend(kind: number, { slot, generation }: FileSlot, { from, to }: FilePart): void {
+    const at = this.#backendAt + kind;
+    const words = this.#words;
+    words[at + APPEND_INTENT.slotGeneration] = generation;
+    words[at + APPEND_INTENT.fromLow] = lowWord(from);
+    words[at + APPEND_INTENT.fromHigh] = highWord(from);
+    words[at + APPEND_INTENT.toLow] = lowWord(to);
+    words[at + APPEND_INTENT.toHigh] = highWord(to);
+    Atomics.store(words, at + APPEND_INTENT.slot, slot + 1);
+  }
+
+  /** The IO of the last place was started, or that was given back. */
+  started(): void {
+    Atomics.store(this.#words, this.#backendAt + BACKEND.appending + APPEND_INTENT.slot, 0);
+  }
+
+  /**
+   * An append of this thread takes more than one IO: its place stays an intent until it is over. Of
+   * several such places at once, only the first is one.
+   *
+   * @returns whether it is: {@linkcode endLong} is to be called
+   */
+  beginLong(file: FileSlot, part: FilePart): boolean {
+    const at = this.#backendAt + BACKEND.appendingLong + APPEND_INTENT.slot;
+    if (Atomics.load(this.#words, at) !== 0) return false;
+    this.#intend(BACKEND.appendingLong, file, part);
+    return true;
+  }
+
+  /** It is over. */
+  endLong(): void {
+    Atomics.store(this.#words, this.#backendAt + BACKEND.appendingLong + APPEND_INTENT.slot, 0);
+  }
+
+  /**
+   * Gives a place back, or the rest of one, in which nothing was written.
+   *
+   * @returns false if others have their places behind it: it stays a hole
+   */
+  giveBack(slot: number, { from, to }: FilePart): boolean {
+    return this.#change(this.#recordOf(slot), (end) => end === to ? from : end) === to;
+  }
+
+  #intentAt(at: number): FilePart {
+    const word = (field: number) => this.#words[at + field]!;
+    return {
+      from: fromWords(word(APPEND_INTENT.fromLow), word(APPEND_INTENT.fromHigh)),
+      to: fromWords(word(APPEND_INTENT.toLow), word(APPEND_INTENT.toHigh)),
+    };
+  }
+
+  /** An IO of a dead thread was found on the place where it was about to append. */
+  foundStarted(deadId: number, from: number): void {
+    const at = this.#control.backendAt(deadId) + BACKEND.appending;
+    const isIt = this.#intentAt(at).from === from;
+    if (isIt) Atomics.store(this.#words, at + APPEND_INTENT.slot, 0);
+  }
+
+  /** Places that a dead thread had taken and not written: of its intents. They are gone then. */
+  takeIntents(deadId: number): { readonly file: FileSlot; readonly part: FilePart }[] {
+    const words = this.#words;
+    return [BACKEND.appending, BACKEND.appendingLong].flatMap((kind) => {
+      const at = this.#control.backendAt(deadId) + kind;
+      const slot = Atomics.exchange(words, at + APPEND_INTENT.slot, 0) - 1;
+      if (slot < 0) return [];
+      const generation = words[at + APPEND_INTENT.slotGeneration]!;
+      return [{ file: { slot, generation }, part: this.#intentAt(at) }];
+    });
+  }
+}

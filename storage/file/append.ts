@@ -1,0 +1,421 @@
+/**
+ * append.ts: how `append` becomes IO: appends of one turn to one file are one write, and the
+ * durable ones among all that were written share a flush (shared_flush.ts).
+ *
+ * ```text
+ * append() ─► batch ─ end of the turn ─► handle ─► place ─► write ─► resolved with its offset
+ *                                                             └► durable: a flush ─► resolved
+ * ```
+ *
+ * Batches take their places one after another, in the order of the calls; any number of them are
+ * under way at once. A batch that finds no handle or no room, and the very first one, which has to
+ * ask for the file's size, goes slowly, and those behind it wait until it has its place.
+ *
+ * What a write did not do is given back if it was the last place; else it stays a hole, and the
+ * error says so.
+ *
+ * @module
+ */
+
+import {
+  type Backend,
+  called,
+  type FileCallForms,
+  type FileCalls,
+  get,
+  onAbort,
+  runSteps,
+  runStepsSync,
+  shown,
+  type Steps,
+  systemError,
+} from "../../core/inside.ts";
+import type { SystemError } from "../../core/mod.ts";
+import type { AddressOf } from "./alignment.ts";
+import { type AppendedFile, AppendPlace } from "./append_place.ts";
+import type { FlushFailure } from "./flush_failure.ts";
+import type { SharedFlush } from "./shared_flush.ts";
+import type { Transfers } from "./transfer.ts";
+import { transferRequest } from "./transfer_request.ts";
+import { totalBytes } from "./view_cursor.ts";
+
+/** The file that is appended to. */
+export interface AppendFile extends AppendedFile {
+  readonly fd: number;
+  /** Whether a write is a flush as well. */
+  readonly isDurable: boolean;
+  readonly calls: FileCallForms;
+  readonly flushFailure: FlushFailure;
+  readonly addressOf: AddressOf;
+}
+
+/** One append that is not over. */
+interface Append {
+  readonly views: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly isDurable: boolean;
+  readonly resolve: (offset: number | Promise<number>) => void;
+  /** Ends its listening to a signal. */
+  ignoreAbort: () => void;
+  /** Its promise has rejected, though its bytes are written. */
+  isGivenUp: boolean;
+}
+
+/** Appends that one transfer writes. */
+interface Batch {
+  appends: Append[];
+  bytes: number;
+}
+
+/** What became of the write of a batch. */
+interface Written {
+  /** Bytes, from the beginning of its place. */
+  readonly bytes: number;
+  /** Why it was not all of them; null: it was. */
+  readonly error: unknown;
+}
+
+/** The appends of one open file, in one thread. */
+export class Appends {
+  readonly #file: AppendFile;
+  readonly #backend: Backend;
+  readonly #transfers: Transfers;
+  readonly #flush: SharedFlush;
+  readonly #queue: Batch[] = [];
+  #isScheduled = false;
+  #isSlow = false;
+
+  /**
+   * Of one open file.
+   *
+   * @param file it
+   * @param transfers of this thread
+   * @param flush makes what was written durable
+   */
+  constructor(file: AppendFile, transfers: Transfers, flush: SharedFlush) {
+    this.#file = file;
+    this.#backend = transfers.backend;
+    this.#transfers = transfers;
+    this.#flush = flush;
+  }
+
+  /**
+   * Appends.
+   *
+   * @param views checked
+   * @returns the offset
+   */
+  append(
+    views: readonly Uint8Array[],
+    isDurable: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    return new Promise((resolve) => {
+      const bytes = totalBytes(views);
+      const ignoreAbort = ignore;
+      const append: Append = { views, bytes, isDurable, resolve, ignoreAbort, isGivenUp: false };
+      this.#enqueue(append);
+      if (signal !== undefined) {
+        append.ignoreAbort = onAbort(signal, () => this.#giveUp(append, signal));
+      }
+    });
+  }
+
+  #enqueue(append: Append): void {
+    let batch = this.#queue.at(-1);
+    const bytesMax = this.#transfers.space.pieceBytesMax;
+    if (batch === undefined || batch.bytes + append.bytes > bytesMax) {
+      batch = { appends: [], bytes: 0 };
+      this.#queue.push(batch);
+      this.#file.begin();
+    }
+    batch.appends.push(append);
+    batch.bytes += append.bytes;
+    if (this.#isScheduled || this.#isSlow) return;
+    this.#isScheduled = true;
+    queueMicrotask(this.#issue);
+  }
+
+  /** What was not issued yet is not written. */
+  #giveUp(append: Append, { reason }: AbortSignal): void {
+    append.isGivenUp = true;
+    append.resolve(Promise.reject(reason));
+    for (const batch of this.#queue) {
+      const at = batch.appends.indexOf(append);
+      if (at < 0) continue;
+      batch.appends.splice(at, 1);
+      batch.bytes -= append.bytes;
+    }
+  }
+
+  /** Issues all batches, or has them issued slowly. */
+  readonly #issue = (): void => {
+    this.#isScheduled = false;
+    while (this.#queue.length > 0) {
+      if (!this.#tryIssue(this.#queue[0]!)) {
+        this.#issueSlowly();
+        return;
+      }
+      this.#queue.shift();
+    }
+  };
+
+  #tryIssue(batch: Batch): boolean {
+    const { space } = this.#transfers;
+    if (!this.#ends.isKnown(this.#file.slot.slot)) return false;
+    if (batch.bytes === 0) {
+      this.#finish(batch, null, Promise.resolve(0));
+      return true;
+    }
+    const straight = this.#straightOf(batch);
+    const bounce = straight === null ? this.#tryGather(batch) : null;
+    const view = straight ?? bounce;
+    if (view === null) return false;
+    const place = this.#placeOf(batch);
+    let written: Promise<number> | null = null;
+    try {
+      written = this.#transfers.tryFast(place, "write", view, 0);
+    } catch (error) {
+      written = Promise.reject(error);
+    }
+    if (written === null) {
+      if (bounce !== null) space.giveBack(bounce);
+      return false;
+    }
+    const done = bounce === null ? written : written.finally(() => space.giveBack(bounce));
+    this.#finish(batch, place, done);
+    return true;
+  }
+
+  get #ends(): Backend["files"]["ends"] {
+    return this.#backend.files.ends;
+  }
+
+  #placeOf({ bytes }: Batch): AppendPlace {
+    return new AppendPlace(this.#file, this.#ends, bytes);
+  }
+
+  /** The only view of a batch, if the kernel may have it as it is. */
+  #straightOf({ appends }: Batch): Uint8Array | null {
+    const view = appends.length === 1 && appends[0]!.views.length === 1
+      ? appends[0]!.views[0]!
+      : null;
+    return view !== null && this.#transfers.isStraight(view) ? view : null;
+  }
+
+  /** All of a batch in a row. @returns null if there is no room for that */
+  #tryGather({ appends, bytes }: Batch): Uint8Array<SharedArrayBuffer> | null {
+    const { space } = this.#transfers;
+    if (bytes > space.pieceBytesMax) return null;
+    const gathered = space.tryTake(bytes, this.#file.alignment.memory);
+    if (gathered === null) return null;
+    let at = 0;
+    for (const { views } of appends) {
+      for (const view of views) {
+        gathered.set(view, at);
+        at += view.byteLength;
+      }
+    }
+    return gathered;
+  }
+
+  /** Those that come meanwhile wait behind. */
+  async #issueSlowly(): Promise<void> {
+    this.#isSlow = true;
+    let error: unknown = null;
+    await runSteps(this.#learn(this.#file.calls.awaited)).catch((reason) => error = reason);
+    for (let batch = this.#queue.shift(); batch !== undefined; batch = this.#queue.shift()) {
+      const place = this.#placeOf(batch);
+      const written = error === null ? this.#writeSlowly(batch, place) : Promise.reject(error);
+      this.#finish(batch, place, written);
+      await place.taken;
+    }
+    this.#isSlow = false;
+  }
+
+  async #writeSlowly({ appends, bytes }: Batch, place: AppendPlace): Promise<number> {
+    if (bytes === 0) return 0;
+    const { addressOf } = this.#file;
+    const views = appends.flatMap(({ views }) => views);
+    return await this.#transfers.runSlowly(transferRequest(place, "write", views, 0, addressOf));
+  }
+
+  /** Asks where the file ends, once. */
+  *#learn(calls: FileCalls): Steps<void> {
+    const { slot: { slot }, fd, path } = this.#file;
+    const ends = this.#ends;
+    if (ends.isKnown(slot)) return;
+    ends.link(slot);
+    const reached = ends.writesEnd(slot);
+    const { size } = yield* get(calls.stat(fd, path));
+    ends.learn(slot, size, reached);
+  }
+
+  /** The end of a batch, once its write is over. */
+  async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
+    const written = await outcomeOf(writing);
+    place?.over();
+    for (const append of batch.appends) append.ignoreAbort();
+    // An empty one is where the file ends.
+    const from = batch.bytes === 0 && written.error === null
+      ? this.#ends.endOf(this.#file.slot.slot)
+      : place!.from;
+    const left = this.#settle(batch, place, from, written);
+    const isDurable = left.length === 0 || await this.#makeDurable(left);
+    if (isDurable) { for (const { append, offset } of left) append.resolve(offset); }
+    this.#file.end();
+  }
+
+  /** Resolves and rejects all but those that are to be durable. @returns those */
+  #settle(
+    { appends, bytes }: Batch,
+    place: AppendPlace | null,
+    from: number,
+    written: Written,
+  ): { append: Append; offset: number }[] {
+    const left: { append: Append; offset: number }[] = [];
+    const failed: { append: Append; at: number }[] = [];
+    let at = 0;
+    let whole = 0;
+    for (const append of appends) {
+      const end = at + append.bytes;
+      if (
+        from < 0 || end > written.bytes || bytes > 0 && written.error !== null && append.bytes === 0
+      ) {
+        failed.push({ append, at });
+      } else {
+        whole = end;
+        if (append.isDurable) left.push({ append, offset: from + at });
+        else append.resolve(from + at);
+      }
+      at = end;
+    }
+    if (failed.length === 0) return left;
+    const isHole = !(place?.giveBack(whole) ?? true);
+    for (const { append, at } of failed) this.#fail(append, from, at, written, isHole);
+    return left;
+  }
+
+  #fail(append: Append, from: number, at: number, written: Written, isHole: boolean): void {
+    const bytesWritten = Math.min(append.bytes, Math.max(0, written.bytes - at));
+    const place = from < 0 ? null : { offset: from + at, isHole };
+    const error = appendError(this.#file.path, append.bytes, bytesWritten, place, written.error);
+    if (append.isGivenUp && isHole) this.#backend.warn(error.message, error);
+    reject(append, error);
+  }
+
+  /** @returns false if that failed: they are rejected */
+  async #makeDurable(appends: readonly { readonly append: Append }[]): Promise<boolean> {
+    const { flushFailure, isDurable, path } = this.#file;
+    try {
+      if (isDurable) await flushFailure.settle(cannotMakeDurable(path), "pwritev");
+      else await this.#flush.join();
+      return true;
+    } catch (error) {
+      flushFailure.noteTold(error);
+      for (const { append } of appends) reject(append, error);
+      return false;
+    }
+  }
+
+  /** As {@linkcode append}, blocking. */
+  appendSync(views: readonly Uint8Array[], isDurable: boolean): number {
+    const file = this.#file;
+    runStepsSync(this.#learn(file.calls.blocking));
+    const bytes = totalBytes(views);
+    const offset = bytes === 0 ? this.#ends.endOf(file.slot.slot) : this.#writeSync(views, bytes);
+    if (!isDurable) return offset;
+    try {
+      if (file.isDurable) file.flushFailure.settleSync(cannotMakeDurable(file.path), "pwritev");
+      else this.#flush.joinSync();
+    } catch (error) {
+      throw file.flushFailure.noteTold(error);
+    }
+    return offset;
+  }
+
+  #writeSync(views: readonly Uint8Array[], bytes: number): number {
+    const file = this.#file;
+    const place = new AppendPlace(file, this.#ends, bytes);
+    const request = transferRequest(place, "write", views, 0, file.addressOf);
+    try {
+      this.#transfers.runSync(request);
+      return place.from;
+    } catch (error) {
+      const written = request.cursor.done;
+      const isHole = !place.giveBack(0);
+      const at = place.from < 0 ? null : { offset: place.from, isHole };
+      throw appendError(file.path, bytes, written, at, error);
+    } finally {
+      place.over();
+    }
+  }
+}
+
+/** Makes the end that of the file again, after something that may have cut or extended it. */
+export function* settleEnd(
+  { files: { ends } }: Backend,
+  calls: FileCalls,
+  { slot: { slot }, fd, path }: AppendFile,
+): Steps<void> {
+  if (!ends.isLinked(slot)) return;
+  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+    const version = ends.versionOf(slot);
+    const reached = ends.writesEnd(slot);
+    const { size } = yield* get(calls.stat(fd, path));
+    if (ends.tryReset(slot, version, Math.max(size, reached))) return;
+  }
+}
+
+/** Others append all the time: they have moved the end, and what was cut stays a hole before it. */
+const SETTLE_TRIES = 100;
+
+async function outcomeOf(writing: Promise<number>): Promise<Written> {
+  try {
+    return { bytes: await writing, error: null };
+  } catch (error) {
+    const bytes = error instanceof Error && "bytesWritten" in error ? error.bytesWritten : 0;
+    return { bytes: Number(bytes), error };
+  }
+}
+
+function cannotMakeDurable(path: string): string {
+  return `Cannot make an append to ${shown(path)} durable`;
+}
+
+/**
+ * The error of an append.
+ *
+ * @param place where it was to be, and whether that stays a hole; null: it had none yet
+ */
+function appendError(
+  path: string,
+  length: number,
+  bytesWritten: number,
+  place: { readonly offset: number; readonly isHole: boolean } | null,
+  cause: unknown,
+): Error {
+  const what = `Cannot append ${length} bytes to ${shown(path)}`;
+  const hole = place?.isHole !== true
+    ? ""
+    : `; bytes ${place.offset} to ${
+      place.offset + length - 1
+    } stay a hole, as others have appended behind them`;
+  const fields = { syscall: "pwritev", path, length, bytesWritten };
+  const all = place === null ? fields : { ...fields, offset: place.offset };
+  if (isSystemError(cause)) return systemError(cause.errno, what, all, cause, hole);
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const Class = cause instanceof Deno.errors.BadResource ? Deno.errors.BadResource : Error;
+  return Object.assign(new Class(`${what}: ${text}${hole}`, { cause }), all);
+}
+
+function isSystemError(error: unknown): error is SystemError {
+  return error instanceof Error && "errno" in error && typeof error.errno === "number";
+}
+
+/** Nobody hears of one that was given up. */
+function reject(append: Append, error: unknown): void {
+  if (!append.isGivenUp) append.resolve(called(Promise.reject(error)));
+}
+
+function ignore(): void {}

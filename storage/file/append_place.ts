@@ -1,0 +1,117 @@
+/**
+ * append_place.ts: a place at the end of a file for what several appends write together, and the
+ * file as the transfer sees it that writes them: offsets count from the place, which is taken with
+ * the first IO's handle in hand. So a place that was taken is always an IO, or the intent of a
+ * thread (core/files/file_ends.ts), and nothing is lost sight of if that thread dies.
+ *
+ * @module
+ */
+
+import type { FileSlot, OpenFileTable } from "../../core/inside.ts";
+import type { AioHandle, StartOptions } from "../../core/mod.ts";
+import type { Alignment } from "./alignment.ts";
+import type { Direction, TransferFile } from "./transfer_request.ts";
+
+/** What is needed of the file. */
+export interface AppendedFile extends Omit<TransferFile, "start"> {
+  /** Its place in the table of open files. */
+  readonly slot: FileSlot;
+  /** Starts an IO that writes a place which was taken. */
+  startAppend(handle: AioHandle, offset: number, options?: StartOptions): void;
+}
+
+/** One place, of one transfer. */
+export class AppendPlace implements TransferFile {
+  readonly path: string;
+  readonly direct = false;
+  readonly alignment: Alignment;
+  /** Resolves when it is taken, or never will be. */
+  readonly taken: Promise<void>;
+  readonly #file: AppendedFile;
+  readonly #ends: OpenFileTable["ends"];
+  readonly #bytes: number;
+  #from = -1;
+  #isLong = false;
+  #isIntent = false;
+  #resolve: () => void = () => {};
+
+  /**
+   * For one transfer.
+   *
+   * @param file appended to
+   * @param ends has its end, which is known
+   * @param bytes of the place
+   */
+  constructor(file: AppendedFile, ends: OpenFileTable["ends"], bytes: number) {
+    this.path = file.path;
+    this.alignment = file.alignment;
+    this.#file = file;
+    this.#ends = ends;
+    this.#bytes = bytes;
+    this.taken = new Promise((resolve) => this.#resolve = resolve);
+  }
+
+  /** Where it begins; -1: it was not taken. */
+  get from(): number {
+    return this.#from;
+  }
+
+  sizeSync(): number {
+    return this.#file.sizeSync();
+  }
+
+  begin(): void {
+    this.#file.begin();
+  }
+
+  end(): void {
+    this.#file.end();
+  }
+
+  /** @param at within the place */
+  start(_direction: Direction, handle: AioHandle, at: number, options?: StartOptions): void {
+    const { slot } = this.#file;
+    if (this.#from >= 0) {
+      this.#intendLong(this.#from + at);
+      this.#file.startAppend(handle, this.#from + at, options);
+      return;
+    }
+    const from = this.#ends.reserve(slot, this.#bytes);
+    try {
+      if (handle.length < this.#bytes) this.#intendLong(from, from + this.#bytes);
+      this.#file.startAppend(handle, from, options);
+      this.#from = from;
+    } catch (error) {
+      this.#ends.giveBack(slot.slot, { from, to: from + this.#bytes });
+      throw error;
+    } finally {
+      this.#ends.started();
+    }
+    this.#resolve();
+  }
+
+  /** What the system wrote only a part of takes more than one IO, too. */
+  #intendLong(from: number, to = this.#from + this.#bytes): void {
+    if (this.#isLong) return;
+    this.#isLong = true;
+    this.#isIntent = this.#ends.beginLong(this.#file.slot, { from, to });
+  }
+
+  /** The transfer is over. */
+  over(): void {
+    if (this.#isIntent) this.#ends.endLong();
+    this.#resolve();
+  }
+
+  /**
+   * Gives what was not written back.
+   *
+   * @param written how much of it is to be kept
+   * @returns false if others have their places behind it: it stays a hole
+   */
+  giveBack(written: number): boolean {
+    if (this.#from < 0) return true;
+    const to = this.#from + this.#bytes;
+    return this.#ends.giveBack(this.#file.slot.slot, { from: this.#from + written, to });
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * shared_flush.ts: the flush that durable appends share, those of all tasks and threads: see
+ * core/life/flush_turns.ts. Each waits for one that began after its write had ended, and a thread
+ * waits for all of its appends together.
+ *
+ * @module
+ */
+
+import {
+  type Backend,
+  type Eventually,
+  type FileSlot,
+  FlushTurns,
+  get,
+  runSteps,
+  runStepsSync,
+  shown,
+  type Steps,
+  type WaitWord,
+} from "../../core/inside.ts";
+import type { FlushFailure } from "./flush_failure.ts";
+
+/** How a flush is made, and how others are waited for. */
+interface FlushCalls {
+  /** Makes the file durable. */
+  flush(): Eventually<void>;
+  /** Waits until a word does not hold a value. */
+  changed(word: WaitWord, value: number): Eventually<void>;
+  /** Refuses if a flush of the file has failed. */
+  check(): void;
+}
+
+/** Makes one open file durable: `flush()` in flush.ts. */
+export interface Flushes {
+  /** Awaiting. */
+  readonly flush: () => Promise<void>;
+  /** Blocking. */
+  readonly flushSync: () => void;
+}
+
+interface Waiter {
+  readonly number: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The shared flushes of one open file, in one thread. */
+export class SharedFlush {
+  readonly #turns: FlushTurns;
+  readonly #failure: FlushFailure;
+  readonly #awaited: FlushCalls;
+  readonly #blocking: FlushCalls;
+  #waiters: Waiter[] = [];
+  #isRunning = false;
+
+  /**
+   * Of one open file.
+   *
+   * @param backend of this thread
+   * @param slot its place in the table of open files
+   * @param path for errors
+   * @param failure what became of its flushes
+   * @param flushes make it durable
+   */
+  constructor(
+    backend: Backend,
+    slot: FileSlot,
+    path: string,
+    failure: FlushFailure,
+    flushes: Flushes,
+  ) {
+    const { wordWaits, control, doorbells, id } = backend;
+    this.#turns = new FlushTurns(control, slot.slot, doorbells, id);
+    this.#failure = failure;
+    const what = `Cannot make an append to ${shown(path)} durable`;
+    const check = () => failure.check(what, "fdatasync");
+    this.#awaited = {
+      flush: flushes.flush,
+      changed: (word, value) => wordWaits.changed(word, value),
+      check,
+    };
+    this.#blocking = {
+      flush: flushes.flushSync,
+      changed: (word, value) => wordWaits.waitSync(word, value),
+      check,
+    };
+  }
+
+  /** Resolves when all that was written until now is durable. @throws what the system says */
+  join(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ number: this.#turns.next(), resolve, reject });
+      if (!this.#isRunning) this.#run();
+    });
+  }
+
+  /** As {@linkcode join}, blocking. */
+  joinSync(): void {
+    const { flush } = this.#blocking;
+    // The one that a task of this thread awaits cannot end meanwhile.
+    if (this.#turns.isOwn) flush();
+    else runStepsSync(this.#untilEnded(this.#turns.next(), this.#blocking));
+  }
+
+  /** Serves whoever waits, one flush after another. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#waiters.length > 0) {
+      const { number } = this.#waiters[0]!;
+      try {
+        await runSteps(this.#untilEnded(number, this.#awaited));
+        this.#takeThose(({ number }) => this.#turns.hasEnded(number)).forEach(({ resolve }) =>
+          resolve()
+        );
+      } catch (error) {
+        // Those that came later wait for another flush, unless that would fail as well.
+        const isLost = this.#failure.errno !== 0;
+        const failed = this.#takeThose((waiter) => isLost || waiter.number === number);
+        for (const { reject } of failed) reject(error);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  #takeThose(belongs: (waiter: Waiter) => boolean): Waiter[] {
+    const taken = this.#waiters.filter(belongs);
+    this.#waiters = this.#waiters.filter((waiter) => !taken.includes(waiter));
+    return taken;
+  }
+
+  /** Until a flush with that number, or a later one, has ended: another thread's, or its own. */
+  *#untilEnded(number: number, calls: FlushCalls): Steps<void> {
+    const turns = this.#turns;
+    for (;;) {
+      const seen = turns.changes;
+      calls.check();
+      if (turns.hasEnded(number)) return;
+      const own = turns.tryBegin();
+      if (own === null) {
+        yield* get(calls.changed(turns.change, seen));
+        continue;
+      }
+      let isDurable = false;
+      try {
+        yield* get(calls.flush());
+        isDurable = true;
+      } finally {
+        turns.end(own, isDurable);
+      }
+    }
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * file_ends_test.ts: where files end that are appended to: links between openings, places, what a
+ * thread that dies leaves of them.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertFalse } from "@std/assert";
+import { effectiveOptions } from "../../../core/base/options.ts";
+import type { FileSlot } from "../../../core/files/file_slot.ts";
+import { OpenFileTable } from "../../../core/files/file_table.ts";
+import { OPERATIONS } from "../../../core/io/operation_table.ts";
+import { HANDED_OUT, IDLE, SUBMITTED } from "../../../core/memory/handle_state.ts";
+import { type Control, createControl, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
+import { Prng } from "../../support/prng.ts";
+
+interface Threads {
+  readonly control: Control;
+  /** One a thread. */
+  readonly tables: readonly OpenFileTable[];
+}
+
+function makeThreads(count: number, maxFiles = 8): Threads {
+  const options = effectiveOptions({ arenaBytes: 4096, maxBackends: count, maxFiles });
+  const control = createControl(options, 0);
+  const tables = Array.from(
+    { length: count },
+    (_, id) => new OpenFileTable(control, 1000 + id, () => true, id),
+  );
+  return { control, tables };
+}
+
+/** Opens a file by its inode. */
+function open(files: OpenFileTable, inode: number, deviceMinor = 1): FileSlot {
+  const slot = files.reserve()!;
+  files.publish(slot, {
+    fd: 100 + slot.slot,
+    deviceMajor: 8,
+    deviceMinor,
+    inode,
+    flags: 0,
+    memoryAlignment: 1,
+    offsetAlignment: 1,
+    path: `file ${inode}`,
+  });
+  return slot;
+}
+
+function close(files: OpenFileTable, { slot }: FileSlot): void {
+  assert(files.detach(slot));
+  files.free(slot);
+}
+
+/** Makes the end known. */
+function learn({ ends }: OpenFileTable, { slot }: FileSlot, size: number): void {
+  ends.link(slot);
+  ends.learn(slot, size, ends.writesEnd(slot));
+}
+
+/** Has a handle be a write of a file. */
+function write(
+  { control }: Threads,
+  index: number,
+  slot: FileSlot,
+  from: number,
+  to: number,
+): void {
+  const base = control.handleAt(index);
+  const { words } = control;
+  words[base + HANDLE.operation] = OPERATIONS.writev.code;
+  words[base + HANDLE.fd] = 100 + slot.slot;
+  words[base + HANDLE.offsetLow] = from;
+  words[base + HANDLE.offsetHigh] = 0;
+  words[base + HANDLE.length] = to - from;
+  words[base + HANDLE.state] = SUBMITTED;
+}
+
+Deno.test("FileEnds.link() links all openings of a file, and later ones, and no others", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  const stranger = open(first!, 8);
+  const elsewhere = open(first!, 7, 2);
+  learn(second!, other, 50);
+  const late = open(first!, 7);
+  for (const slot of [one, other, late]) {
+    assert(first!.ends.isKnown(slot.slot));
+    assertEquals(first!.ends.endOf(slot.slot), 50);
+  }
+  for (const { slot } of [stranger, elsewhere]) assertFalse(first!.ends.isLinked(slot));
+});
+
+Deno.test("FileEnds keeps a record for as long as any opening is linked to it", () => {
+  const { tables: [files] } = makeThreads(1, 3);
+  const one = open(files!, 7);
+  const two = open(files!, 7);
+  learn(files!, one, 50);
+  close(files!, one);
+  // Others take the slot, and make records of their own.
+  for (let round = 0; round < 6; round++) {
+    const other = open(files!, 100 + round);
+    learn(files!, other, round);
+    assertEquals(files!.ends.endOf(other.slot), round);
+    assertEquals(files!.ends.endOf(two.slot), 50);
+    close(files!, other);
+  }
+  close(files!, two);
+  const again = open(files!, 7);
+  assertFalse(files!.ends.isLinked(again.slot), "an end is forgotten with the last opening");
+});
+
+Deno.test("FileEnds has a record for every file that can be open", () => {
+  const { tables: [files] } = makeThreads(1, 5);
+  const slots = Array.from({ length: 5 }, (_, i) => open(files!, i));
+  for (const [i, slot] of slots.entries()) learn(files!, slot, 10 * i);
+  assertEquals(slots.map(({ slot }) => files!.ends.endOf(slot)), [0, 10, 20, 30, 40]);
+});
+
+Deno.test("FileEnds.reserve() gives places one after another, beyond 32 bits too", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  learn(first!, one, 2 ** 32 - 10);
+  assertEquals(first!.ends.reserve(one, 4), 2 ** 32 - 10);
+  assertEquals(second!.ends.reserve(other, 20), 2 ** 32 - 6);
+  assertEquals(first!.ends.reserve(one, 2 ** 40), 2 ** 32 + 14);
+  assertEquals(second!.ends.endOf(other.slot), 2 ** 32 + 14 + 2 ** 40);
+});
+
+Deno.test("FileEnds.learn() takes the greatest of all that it hears of", () => {
+  const threads = makeThreads(1);
+  const { tables: [files] } = threads;
+  const sizes = [[50, 0, 50], [50, 80, 80], [90, 80, 90], [10, 70, 100]] as const;
+  for (const [i, [size, written, expected]] of sizes.entries()) {
+    const slot = open(files!, i);
+    files!.ends.link(slot.slot);
+    if (written > 0) write(threads, 0, slot, 10, written);
+    const reached = files!.ends.writesEnd(slot.slot);
+    assertEquals(reached, written);
+    // A write that starts meanwhile finds the link.
+    if (i === 3) files!.ends.raise(slot.slot, 100);
+    files!.ends.learn(slot.slot, size, reached);
+    assertEquals(files!.ends.endOf(slot.slot), expected);
+    threads.control.words[threads.control.handleAt(0) + HANDLE.state] = IDLE;
+  }
+});
+
+Deno.test("FileEnds.learn() of a thread that comes later changes nothing", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  first!.ends.link(one.slot);
+  second!.ends.link(other.slot);
+  first!.ends.learn(one.slot, 10, 0);
+  first!.ends.reserve(one, 5);
+  first!.ends.giveBack(one.slot, { from: 10, to: 15 });
+  // The size that it asked for is of a write that was given back.
+  second!.ends.learn(other.slot, 15, 0);
+  assertEquals(second!.ends.endOf(other.slot), 10);
+});
+
+Deno.test("FileEnds.writesEnd() counts writes of the file alone, in flight, and intents", () => {
+  const threads = makeThreads(2);
+  const { control, tables: [first, second] } = threads;
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  const stranger = open(first!, 8);
+  learn(first!, one, 10);
+  write(threads, 0, stranger, 0, 500);
+  assertEquals(first!.ends.writesEnd(one.slot), 0);
+  write(threads, 70, other, 20, 40);
+  assertEquals(first!.ends.writesEnd(one.slot), 40);
+  for (const state of [IDLE, HANDED_OUT]) {
+    control.words[control.handleAt(70) + HANDLE.state] = state;
+    assertEquals(first!.ends.writesEnd(one.slot), 0);
+  }
+  second!.ends.reserve(other, 90);
+  assertEquals(first!.ends.writesEnd(one.slot), 100);
+  second!.ends.started();
+  assertEquals(first!.ends.writesEnd(one.slot), 0);
+  assert(second!.ends.beginLong(other, { from: 10, to: 60 }));
+  assertFalse(second!.ends.beginLong(other, { from: 10, to: 600 }));
+  assertEquals(first!.ends.writesEnd(one.slot), 60);
+  second!.ends.endLong();
+  assertEquals(first!.ends.writesEnd(one.slot), 0);
+});
+
+Deno.test("FileEnds.giveBack() gives back the last place only", () => {
+  const { tables: [files] } = makeThreads(1);
+  const slot = open(files!, 7);
+  learn(files!, slot, 0);
+  files!.ends.reserve(slot, 10);
+  files!.ends.reserve(slot, 10);
+  assertFalse(files!.ends.giveBack(slot.slot, { from: 0, to: 10 }));
+  assert(files!.ends.giveBack(slot.slot, { from: 14, to: 20 }));
+  assertEquals(files!.ends.reserve(slot, 1), 14);
+});
+
+Deno.test("FileEnds.tryReset() changes an end only that has not moved", () => {
+  const { tables: [files] } = makeThreads(1);
+  const slot = open(files!, 7);
+  learn(files!, slot, 100);
+  const version = files!.ends.versionOf(slot.slot);
+  assert(files!.ends.tryReset(slot.slot, version, 30));
+  assertEquals(files!.ends.endOf(slot.slot), 30);
+  assertFalse(files!.ends.tryReset(slot.slot, version, 10));
+  const later = files!.ends.versionOf(slot.slot);
+  files!.ends.reserve(slot, 5);
+  assertFalse(files!.ends.tryReset(slot.slot, later, 30));
+  assertEquals(files!.ends.endOf(slot.slot), 35);
+});
+
+Deno.test("FileEnds.takeIntents() tells the places that a dead thread had taken, once", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(second!, 7);
+  learn(second!, slot, 2 ** 33);
+  second!.ends.reserve(slot, 10);
+  second!.ends.beginLong(slot, { from: 5, to: 2 ** 33 });
+  assertEquals(first!.ends.takeIntents(0), []);
+  assertEquals(first!.ends.takeIntents(1), [
+    { file: slot, part: { from: 2 ** 33, to: 2 ** 33 + 10 } },
+    { file: slot, part: { from: 5, to: 2 ** 33 } },
+  ]);
+  assertEquals(first!.ends.takeIntents(1), []);
+});
+
+Deno.test("FileEnds.foundStarted() takes the intent away that an IO has become", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(second!, 7);
+  learn(second!, slot, 100);
+  second!.ends.reserve(slot, 10);
+  first!.ends.foundStarted(1, 90);
+  assertEquals(first!.ends.takeIntents(1).length, 1);
+  second!.ends.reserve(slot, 10);
+  first!.ends.foundStarted(1, 110);
+  assertEquals(first!.ends.takeIntents(1), []);
+});
+
+Deno.test("FileEnds keeps an end whole when a thread dies between any two of its stores", () => {
+  const ends = [2 ** 33 + 5, 7, 2 ** 40, 2 ** 32 - 1, 2 ** 32];
+  const random = new Prng(1);
+  for (let run = 0; run < 200; run++) {
+    const { control, tables: [files] } = makeThreads(1);
+    const slot = open(files!, 7);
+    learn(files!, slot, 3);
+    const at = control.fileAt(slot.slot);
+    let end = 3;
+    for (const next of ends) {
+      // What a thread has done of a change that it dies in: one of the two words, or both.
+      const isEven = (control.words[at + FILE.endVersion]! + 1) % 2 === 0;
+      const place = at + (isEven ? FILE.endEven : FILE.endOdd);
+      for (let word = 0; word < random.below(3); word++) {
+        control.words[place + word] = random.uint32() | 0;
+        assertEquals(files!.ends.endOf(slot.slot), end);
+      }
+      assert(files!.ends.tryReset(slot.slot, files!.ends.versionOf(slot.slot), next));
+      end = next;
+      assertEquals(files!.ends.endOf(slot.slot), end);
+    }
+  }
+});

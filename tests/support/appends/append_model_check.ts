@@ -1,0 +1,42 @@
+/**
+ * append_model_check.ts: the tests that append_threads_test.ts makes with few records and
+ * append_threads_long_test.ts with many.
+ *
+ * @module
+ */
+
+import { assertGreater } from "@std/assert";
+import { testEachMethod } from "../methods.ts";
+import { describeSeed, testSeed } from "../prng.ts";
+import { dieAppending, runAppends } from "./append_model.ts";
+
+/** Registers the tests: so many records of each of four threads, which live, or die so often. */
+export function testAppendModel(records: number, deaths: number): void {
+  const total = 4 * records;
+  for (const dies of new Set([0, deaths])) {
+    const ways = dies === 0 ? "live" : "die at any atomic step";
+    const name = `append() of ${total} records by threads that ${ways} loses none`;
+    testEachMethod(name, async (method) => {
+      const seed = testSeed();
+      try {
+        const died = await runAppends({ method, seed, threads: 4, records, deaths: dies });
+        if (dies > 0) assertGreater(died, 0);
+      } catch (error) {
+        throw new Error(describeSeed(seed), { cause: error });
+      }
+    });
+  }
+}
+
+/** Registers the test of one append that a thread dies in: before one in so many of its steps. */
+export function testAppendDeaths(stride: number): void {
+  const which = stride === 1 ? "any atomic step" : `one in ${stride} atomic steps`;
+  testEachMethod(
+    `append() of a thread that dies before ${which} of it is told of`,
+    async (method) => {
+      let step = 0;
+      while (await dieAppending(method, step)) step += stride;
+      assertGreater(step, 5);
+    },
+  );
+}
