@@ -17,7 +17,7 @@
  */
 
 import { join } from "@std/path";
-import { GROUP_VARIABLE, PART_VARIABLE } from "./part.ts";
+import { FILE_MARK, GROUP_VARIABLE, PART_VARIABLE } from "./part.ts";
 import { groupFiles, planOf, type TestPlan } from "./plan.ts";
 import { type Counts, TestOutput, type TestReport } from "./test_output.ts";
 
@@ -66,14 +66,20 @@ class Watch implements Disposable {
   }
 }
 
+/** The same option; a filter lets the tests pass, too, that say which file of a group comes. */
+export function passMarks(option: string): string {
+  const [, filter] = /^--filter=(.*)$/.exec(option) ?? [];
+  if (filter === undefined) return option;
+  const pattern = /^\/(.*)\/$/.exec(filter)?.[1] ?? RegExp.escape(filter);
+  return `--filter=/(?:${pattern})|^${FILE_MARK}/`;
+}
+
 /** Runs the files of one process. Types are not checked: `deno task tidy` does that. */
 async function runFiles(
   files: readonly string[],
   { part, options }: TestPlan,
 ): Promise<TestReport> {
-  // A filter would drop the tests that say which file of a group comes.
-  const isGroup = options.length === 0;
-  const args = ["test", "-A", "--no-check", ...options, ...isGroup ? [GROUP_MODULE] : files];
+  const args = ["test", "-A", "--no-check", ...options.map(passMarks), GROUP_MODULE];
   // Both streams in one, as the lines of a Worker that dies come in the middle of its test.
   const child = new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" 2>&1', Deno.execPath(), ...args],
@@ -87,7 +93,7 @@ async function runFiles(
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  const output = new TestOutput(files, options.some((option) => option.startsWith("--filter")));
+  const output = new TestOutput(files);
   using watch = new Watch(child);
   await readLines(child.stdout, (line) => {
     const { file } = output;

@@ -55,7 +55,7 @@ interface FileState extends FileReport {
 /** How many of its last lines are shown of a run that broke off. */
 const LAST_LINES_MAX = 100;
 
-const GROUP = /^running \d+ tests from .*\bgroup\.ts$/;
+const GROUP = /^running \d+ tests? from .*\bgroup\.ts$/;
 const FILE = /^running (\d+) tests? from (.+)$/;
 const FILE_FAILED = /^Uncaught error from (.+) FAILED$/;
 const RESULT = /^(?:(.+) \.\.\.)? (ok|FAILED|ignored|cancelled) \([^)]*\)$/;
@@ -80,7 +80,6 @@ function isPlanned(line: string): boolean {
 /** Reads one run. */
 export class TestOutput {
   readonly #files: readonly FileState[];
-  readonly #isFiltered: boolean;
   /** How many tests only say which file of a group comes. */
   #marks = 0;
   readonly #lines: string[] = [];
@@ -95,16 +94,12 @@ export class TestOutput {
   #test: string | null = null;
   #printed: string[] = [];
 
-  /**
-   * @param files of the run
-   * @param isFiltered whether Deno may pass over files, as no test of theirs is wanted
-   */
-  constructor(files: readonly string[], isFiltered = false) {
+  /** @param files of the run */
+  constructor(files: readonly string[]) {
     this.#files = [...new Set(files)].map((file) => (
       { file, ignored: [], printed: [], tests: null, ended: 0, failed: [] }
     ));
     this.#file = this.#files[0]!;
-    this.#isFiltered = isFiltered;
   }
 
   /** The file that is under way. */
@@ -217,7 +212,7 @@ export class TestOutput {
   /** Whether Deno did not come to the end of a file. */
   #lacksResult(file: FileState): boolean {
     const { tests, ended } = file;
-    if (tests === null) return this.#summary === null || !this.#isFiltered;
+    if (tests === null) return true;
     return ended < tests || (this.#marks > 0 && this.#summary === null && this.#file === file);
   }
 
