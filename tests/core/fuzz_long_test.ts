@@ -7,11 +7,12 @@ import { CORE_METHODS } from "../support/core_methods.ts";
 import { fuzzCore } from "../support/fuzz/fuzz_run.ts";
 import { fuzzThreads } from "../support/fuzz/fuzz_threads.ts";
 import { testThreadsCanary } from "../support/fuzz/fuzz_threads_canary.ts";
+import { isMappedPart } from "../support/house/part.ts";
 import { testSeed } from "../support/prng.ts";
 
-const RUNS = 30;
+const RUNS = isMappedPart() ? 10 : 30;
 const STEPS = 2000;
-const RUNS_IN_THREADS = 10;
+const RUNS_IN_THREADS = isMappedPart() ? 4 : 10;
 const STEPS_IN_THREADS = 1500;
 /** Keeps these programs apart from those of the quick tests. */
 const SEED_STEP = 1000;

@@ -16,7 +16,6 @@ import { AttachedWorker } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, startRead } from "../../support/core.ts";
 import { runForgotten, testForgottenReads } from "../../support/forgotten_reads.ts";
 import { fuseAvailable, shareFuse } from "../../support/disks/fuse_server.ts";
-import { isQuickPart } from "../../support/house/part.ts";
 import { Sentinels } from "../../support/sentinel/sentinel.ts";
 import {
   collect,
@@ -145,34 +144,43 @@ async function endWhileReading(form: RingForm, ending: UringEnding): Promise<voi
 }
 
 // The quick part has each ending once.
-for (const ending of isQuickPart() ? ["terminate", "throw"] as const : URING_ENDINGS) {
+for (const ending of URING_ENDINGS) {
   testEachForm(
     `reads in flight when their thread ends (${ending}) are done again`,
     async (form) => {
       await endWhileReading(form, ending);
     },
+    0,
+    true,
+    ending === "selfClose",
   );
 }
 
-for (const ending of isQuickPart() ? ["selfClose"] as const : URING_ENDINGS) {
-  testEachForm(`data that comes while a thread ends (${ending}) is not lost`, async (form) => {
-    await using fixture = await openUring(form);
-    const { aio } = fixture;
-    using pipe = await Pipe.open();
-    const worker = await UringWorker.start(fixture, form);
-    const { refs, views } = await startWorkersReads(fixture, worker, pipe.fd);
-    worker.end(ending);
-    for (let i = 0; i < 2 * READS; i++) pipe.write();
-    await Promise.all(refs.map((ref) => aio.wait(ref)));
-    await worker.untilDead();
-    backendOf(aio).reapDead();
-    // Each read has brought all of its data or none, and the pipe has the rest.
-    const filled = views.filter((view) => view[0] !== 0);
-    for (const view of filled) assertEquals(new Uint8Array(view), PIPE_DATA);
-    const left = pipe.drain() / PIPE_BYTES;
-    assert(left >= READS - filled.length && left <= 2 * READS - filled.length);
-    await assertSlotWorks(fixture, form, worker.id);
-  });
+for (const ending of URING_ENDINGS) {
+  testEachForm(
+    `data that comes while a thread ends (${ending}) is not lost`,
+    async (form) => {
+      await using fixture = await openUring(form);
+      const { aio } = fixture;
+      using pipe = await Pipe.open();
+      const worker = await UringWorker.start(fixture, form);
+      const { refs, views } = await startWorkersReads(fixture, worker, pipe.fd);
+      worker.end(ending);
+      for (let i = 0; i < 2 * READS; i++) pipe.write();
+      await Promise.all(refs.map((ref) => aio.wait(ref)));
+      await worker.untilDead();
+      backendOf(aio).reapDead();
+      // Each read has brought all of its data or none, and the pipe has the rest.
+      const filled = views.filter((view) => view[0] !== 0);
+      for (const view of filled) assertEquals(new Uint8Array(view), PIPE_DATA);
+      const left = pipe.drain() / PIPE_BYTES;
+      assert(left >= READS - filled.length && left <= 2 * READS - filled.length);
+      await assertSlotWorks(fixture, form, worker.id);
+    },
+    0,
+    true,
+    ending !== "selfClose",
+  );
 }
 
 testEachForm(

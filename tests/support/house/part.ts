@@ -12,23 +12,32 @@ export const PART_VARIABLE = "DENO_AIO_TEST_PART";
 /** Files of the long part alone. */
 export const LONG_FILE = /_long_test\.ts$/;
 
-/** A part of the suite: `quick`, the `long` rest, or empty for both. */
-export type Part = "quick" | "long" | "";
+/**
+ * A part of the suite: `quick`, the `long` rest, or empty for both. `mapped`: both, with rings as
+ * kernels before 6.5 have them, but for what the long part shows with any rings.
+ */
+export type Part = "quick" | "long" | "mapped" | "";
 
 /** The part that this process runs. */
 export function partOfRun(): Part {
   const part = Deno.env.get(PART_VARIABLE);
-  return part === "quick" || part === "long" ? part : "";
+  return part === "quick" || part === "long" || part === "mapped" ? part : "";
 }
 
 /** The part that the tests of this file are divided by: all of a long file is for the long part. */
 export function partOfFile(): Part {
-  return LONG_FILE.test(fileUnderTest()) ? "" : partOfRun();
+  const part = partOfRun();
+  return LONG_FILE.test(fileUnderTest()) || part === "mapped" ? "" : part;
 }
 
 /** Whether this run must be quick: then it leaves variants to the task that runs them. */
 export function isQuickPart(): boolean {
   return partOfRun() === "quick";
+}
+
+/** Whether this run is about mapped rings: random loads are larger in the long part. */
+export function isMappedPart(): boolean {
+  return partOfRun() === "mapped";
 }
 
 /** The variable with the test files of a group, one a line: see group.ts. */

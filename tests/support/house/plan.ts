@@ -10,6 +10,7 @@
  */
 
 import { join } from "@std/path";
+import { Prng } from "../prng.ts";
 import { LONG_FILE } from "./part.ts";
 
 const TEST_FILE = /_test\.ts$/;
@@ -48,6 +49,11 @@ export const LONE_FILES: readonly string[] = [
   "tests/methods/linux_aio_test.ts",
 ];
 
+/** Files about what lies above the methods: a run with mapped rings has some of them, drawn. */
+const ABOVE_METHODS = /^tests\/storage\/(?:pool|stream)\/|(?:saturation|user_test)_long_test\.ts$/;
+/** One in so many. */
+const DRAWN_OF = 3;
+
 /** What to run. */
 export interface TestPlan {
   /** Which part of the suite; empty: all. */
@@ -73,16 +79,24 @@ export function isLong(path: string): boolean {
 
 /** Understands the arguments. */
 export function planOf(args: readonly string[]): TestPlan {
-  const parts = ["--quick", "--long"];
+  const parts = ["--quick", "--long", "--mapped"];
   const [part] = args.filter((arg) => parts.includes(arg));
   const paths = args.filter((arg) => !arg.startsWith("-"));
   const isWanted = (path: string) =>
-    part === undefined || (part === "--long" ? isLong(path) : !LONG_FILE.test(path));
+    part === "--long" ? isLong(path) : part !== "--quick" || !LONG_FILE.test(path);
+  const files = (paths.length > 0 ? paths : ["tests"]).flatMap(listTests).filter(isWanted);
   return {
     part: part?.slice(2) ?? "",
     options: args.filter((arg) => arg.startsWith("-") && !parts.includes(arg)),
-    files: (paths.length > 0 ? paths : ["tests"]).flatMap(listTests).filter(isWanted),
+    files: part === "--mapped" ? drawFiles(files) : files,
   };
+}
+
+/** Leaves out most files in which the rings hardly matter: others in each run, by its seed. */
+export function drawFiles(files: readonly string[], prng = new Prng()): string[] {
+  const above = files.filter((file) => ABOVE_METHODS.test(file));
+  const drawn = prng.shuffled(above).slice(0, Math.ceil(above.length / DRAWN_OF));
+  return files.filter((file) => !above.includes(file) || drawn.includes(file));
 }
 
 /** Puts together the files that share a process, in the order in which the groups begin. */

@@ -2,12 +2,13 @@
  * run.ts: runs the tests for `deno task test` and its relatives: a few files a process (`plan.ts`),
  * a few processes at a time, and silent about whatever passes.
  *
- *     deno run -A tests/support/house/run.ts [--quick | --long] [OPTION]... [FILE | FOLDER]...
+ *     deno run -A tests/support/house/run.ts [--quick | --long | --mapped] [OPTION]... [PATH]...
  *
  * The suite has two parts. A file named `*_long_test.ts` belongs to the long part: it repeats what
  * a quick file shows, with more of it. `--quick` leaves those out. `--long` takes only those, and
  * quick files that leave variants to the long part (`part.ts`, `turns.ts`); without either, all
- * run, each with all variants. Other options go to `deno test`, such as `--filter=/^io_uring:/`.
+ * run, each with all variants. `--mapped` has less of random loads, and draws some of the files in
+ * which rings hardly matter. Other options go to `deno test`, such as `--filter=/^io_uring:/`.
  *
  * Prints the names of ignored tests, what passing tests print without need, and everything about
  * tests that fail, with their files. A file without a result counts as a failure, such as those

@@ -7,9 +7,10 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { FILE_MARK } from "./part.ts";
-import { groupFiles, LONE_FILES, planOf, SLOW_FILES } from "./plan.ts";
+import { drawFiles, groupFiles, LONE_FILES, planOf, SLOW_FILES } from "./plan.ts";
 import { passMarks, summarize } from "./run.ts";
 import { TestOutput, type TestReport } from "./test_output.ts";
+import { Prng } from "../prng.ts";
 import { runFiles } from "./run_of.ts";
 
 const FILES = ["a_test.ts", "b_test.ts"];
@@ -184,6 +185,21 @@ Deno.test("planOf() divides the suite into a quick and a long part", () => {
     options: ["--filter=/x/"],
     files: ["tests/tidy_test.ts"],
   });
+});
+
+Deno.test("drawFiles() draws one in three of the files in which rings hardly matter", () => {
+  const all = planOf([]).files;
+  const isAbove = (file: string) => file.startsWith("tests/storage/pool/");
+  const reached = new Set<string>();
+  for (let seed = 0; seed < 50; seed++) {
+    const drawn = drawFiles(all, new Prng(seed));
+    assertEquals(drawFiles(all, new Prng(seed)), drawn);
+    assert(drawn.length < all.length, `${drawn.length} of ${all.length}`);
+    for (const file of drawn) reached.add(file);
+  }
+  assertEquals(all.filter((file) => !reached.has(file)), []);
+  const [drawn, above] = [drawFiles(all), all.filter(isAbove)];
+  assert(drawn.filter(isAbove).length < above.length, `${above.length}`);
 });
 
 Deno.test("groupFiles() begins with long and slow files, and ends with small groups", () => {

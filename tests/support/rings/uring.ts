@@ -24,7 +24,7 @@ import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import { replace } from "../bells/bells.ts";
 import { openMethod } from "../core_methods.ts";
 import type { Fixture } from "../core.ts";
-import { isQuickPart } from "../house/part.ts";
+import { partOfFile, partOfRun } from "../house/part.ts";
 import { tempDir } from "../temp.ts";
 import { ringMethod } from "./ring_method.ts";
 
@@ -62,10 +62,11 @@ function kernelFeatures(): number {
 
 const FEATURES = kernelFeatures();
 
-/** Those that a run is about: the quick part leaves the mapped form to `deno task test:mapped`. */
+/** Those that a run is about: the mapped form is for `deno task test:mapped`. */
 function formsUnderTest(): readonly RingForm[] {
-  if (!isQuickPart()) return FORMS;
-  return [hasRings("shared") ? "shared" : "mapped"];
+  const part = partOfRun();
+  if (part === "") return FORMS;
+  return [part !== "mapped" && hasRings("shared") ? "shared" : "mapped"];
 }
 
 /**
@@ -74,13 +75,16 @@ function formsUnderTest(): readonly RingForm[] {
  *
  * @param features that the kernel must have for it, as bits
  * @param isPossible whether the machine has what else it takes
+ * @param isLeft whether the quick part leaves it to the long one
  */
 export function testEachForm(
   name: string,
   fn: (form: RingForm) => void | Promise<void>,
   features = 0,
   isPossible = true,
+  isLeft = false,
 ): void {
+  if (partOfFile() === (isLeft ? "quick" : "long")) return;
   for (const form of formsUnderTest()) {
     Deno.test({
       name: `io_uring: ${name} (${form} ring)`,
