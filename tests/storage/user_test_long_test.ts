@@ -6,12 +6,25 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { IoMethodName } from "../../methods/mod.ts";
 import { hasPool } from "../support/workers/worker_pool.ts";
 import { testEachMethod } from "../support/methods.ts";
 import { LIBRARY_URL, runProgram } from "../support/program.ts";
 import { type ChildResult, runChild, tempDir } from "../support/temp.ts";
+import { DrawnMethods } from "../support/turns.ts";
 
 const isLinux = Deno.build.os === "linux";
+
+const turns = new DrawnMethods(2);
+
+/** Registers a test for two methods a run. */
+function testDrawn(
+  name: string,
+  fn: (method: IoMethodName) => Promise<void>,
+  isPossible = true,
+): void {
+  testEachMethod(name, fn, isPossible, turns);
+}
 
 /** How {@linkcode runUserTest} runs. */
 interface UserTest {
@@ -51,7 +64,7 @@ function assertPassed(result: ChildResult): void {
   assertStringIncludes(result.stdout, "1 passed | 0 failed");
 }
 
-testEachMethod("a user's test that opens and closes passes the sanitizers", async (method) => {
+testDrawn("a user's test that opens and closes passes the sanitizers", async (method) => {
   assertPassed(
     await runUserTest(
       method,
@@ -66,7 +79,7 @@ testEachMethod("a user's test that opens and closes passes the sanitizers", asyn
   );
 });
 
-testEachMethod(
+testDrawn(
   "a user's test that leaves the file to close() of the Aio passes too",
   async (method) => {
     assertPassed(
@@ -82,7 +95,7 @@ testEachMethod(
   },
 );
 
-testEachMethod("a user's test that closes with operations pending passes too", async (method) => {
+testDrawn("a user's test that closes with operations pending passes too", async (method) => {
   assertPassed(
     await runUserTest(
       method,
@@ -96,7 +109,7 @@ testEachMethod("a user's test that closes with operations pending passes too", a
   );
 });
 
-testEachMethod("a user's test that does not await a write passes", async (method) => {
+testDrawn("a user's test that does not await a write passes", async (method) => {
   assertPassed(
     await runUserTest(
       method,
@@ -107,7 +120,7 @@ testEachMethod("a user's test that does not await a write passes", async (method
   );
 });
 
-testEachMethod("a user's test that forgets a file passes, with the warning", async (method) => {
+testDrawn("a user's test that forgets a file passes, with the warning", async (method) => {
   const result = await runUserTest(
     method,
     `await using aio = await Aio.open(options);
@@ -129,7 +142,7 @@ for (
     ],
   ] as const
 ) {
-  testEachMethod(`a user's test may use an Aio that was opened ${where}`, async (method) => {
+  testDrawn(`a user's test may use an Aio that was opened ${where}`, async (method) => {
     assertPassed(
       await runUserTest(
         method,
@@ -166,7 +179,7 @@ for (
     ["the sanitizer of operations", { sanitizeOps: true, sanitizeResources: false }],
   ] as const
 ) {
-  testEachMethod(`each Aio that a test does not close is reported by ${which}`, async (method) => {
+  testDrawn(`each Aio that a test does not close is reported by ${which}`, async (method) => {
     const body = `const aio = await Aio.open(options);
       await using closed = await Aio.open(options);
       await Aio.open(options);
@@ -180,7 +193,7 @@ for (
   });
 }
 
-testEachMethod("without sanitizers, an Aio that a test leaves open is reported", async (method) => {
+testDrawn("without sanitizers, an Aio that a test leaves open is reported", async (method) => {
   const outside = "const openDb = async () => await Aio.open(options);";
   const sanitizers = { sanitizeOps: false, sanitizeResources: false };
   const result = await runUserTest(method, "await openDb();", { sanitizers, outside });
@@ -188,7 +201,7 @@ testEachMethod("without sanitizers, an Aio that a test leaves open is reported",
   assertEquals(toldAtTheEnd(result), ["user_test.ts:4"], result.stdout);
 });
 
-testEachMethod("a program that closes neither Aio nor file ends without a word", async (method) => {
+testDrawn("a program that closes neither Aio nor file ends without a word", async (method) => {
   const program = `const aio = await Aio.open({ method: Deno.args[0] });
     const file = await aio.openFile("/proc/self/exe");
     console.log(await file.readAt(new Uint8Array(4), 0));`;
@@ -196,7 +209,7 @@ testEachMethod("a program that closes neither Aio nor file ends without a word",
   assertEquals([code, stdout, stderr], [0, "4\n", ""]);
 }, isLinux);
 
-testEachMethod("opening again and again keeps no descriptor and no mapping", async (method) => {
+testDrawn("opening again and again keeps no descriptor and no mapping", async (method) => {
   // Each Aio with a pool starts Workers, which takes longer.
   const times = hasPool(method) ? 20 : 100;
   await using dir = await tempDir();

@@ -12,7 +12,7 @@ import { warnOfOthers } from "./forgotten.ts";
 import { fileUnderTest, isQuickPart } from "./house/part.ts";
 import { isLong } from "./house/plan.ts";
 import { type Shareable, SharedAio } from "./shared_aios.ts";
-import { methodsByName, type Turns } from "./turns.ts";
+import { type MethodChoice, methodsByName } from "./turns.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
 /** A method, and whether its tests can run here. */
@@ -33,13 +33,13 @@ export const METHODS_UNDER_TEST: readonly MethodUnderTest[] = availableMethods()
  * @param name what is shown, in words
  * @param fn gets the method's name
  * @param isPossible whether the machine has what the test needs beside the method
- * @param turns those of its subject, in which it runs with some methods only in the quick part
+ * @param turns those of its subject, or what else chooses some of the methods
  */
 export function testEachMethod(
   name: string,
   fn: (method: IoMethodName) => void | Promise<void>,
   isPossible = true,
-  turns: Turns | null = null,
+  turns: MethodChoice | null = null,
 ): void {
   for (const { name: method, ignore } of methodsOfPart(name, METHODS_UNDER_TEST, turns)) {
     Deno.test({
@@ -57,7 +57,7 @@ export function testEachMethod(
 export function methodsOfPart<T extends { readonly ignore: boolean }>(
   name: string,
   methods: readonly T[],
-  turns: Turns | null = null,
+  turns: MethodChoice | null = null,
 ): readonly T[] {
   const available = methods.filter(({ ignore }) => !ignore);
   const chosen = turns?.next(available) ?? methodsByName(name, available);

@@ -5,12 +5,24 @@
  *
  * Most tests run with one method in the quick part, which their name draws. Those that take long,
  * mostly as they start threads and programs, share the methods with the other tests of their
- * subject ({@linkcode Turns}). Tests of files of the long part run with all.
+ * subject ({@linkcode Turns}). Tests of files of the long part run with all; where they take long
+ * and hardly depend on the method, with some that each run draws ({@linkcode DrawnMethods}).
  *
  * @module
  */
 
-import { type Part, partOfFile } from "./house/part.ts";
+import { type Part, partOfFile, partOfRun } from "./house/part.ts";
+import { Prng } from "./prng.ts";
+
+/** What says which methods a test runs with. */
+export interface MethodChoice {
+  /**
+   * Those of the next test.
+   *
+   * @param methods those that it makes sense for
+   */
+  next<T>(methods: readonly T[]): readonly T[];
+}
 
 /** The methods that a test without {@linkcode Turns} runs with, of all that it makes sense for. */
 export function methodsByName<T>(
@@ -30,8 +42,33 @@ function hash(name: string): number {
   return hash >>> 0;
 }
 
+/**
+ * So many methods a test, drawn with the run's seed, for files of the long part. A run of both
+ * parts has all methods, and so has `deno test` of such a file.
+ */
+export class DrawnMethods implements MethodChoice {
+  readonly #count: number;
+  readonly #prng: Prng | null;
+
+  /**
+   * @param count methods a test
+   * @param part the part of the suite
+   * @param prng draws them; by default the run's own
+   */
+  constructor(count: number, part: Part = partOfRun(), prng?: Prng) {
+    this.#count = count;
+    this.#prng = part === "long" ? prng ?? new Prng() : null;
+  }
+
+  next<T>(methods: readonly T[]): readonly T[] {
+    if (this.#prng === null) return methods;
+    const drawn = this.#prng.shuffled(methods).slice(0, this.#count);
+    return methods.filter((method) => drawn.includes(method));
+  }
+}
+
 /** The turns of one subject. */
-export class Turns {
+export class Turns implements MethodChoice {
   readonly #tests: number;
   readonly #part: Part;
   /** How many tests each method has had. */
@@ -50,11 +87,6 @@ export class Turns {
     Deno.test.afterAll(() => this.check());
   }
 
-  /**
-   * The methods that the next test runs with.
-   *
-   * @param methods those that it makes sense for
-   */
   next<T>(methods: readonly T[]): readonly T[] {
     const left = Math.max(1, this.#tests - this.#count++);
     if (this.#part === "") return methods;

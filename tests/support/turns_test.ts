@@ -7,7 +7,8 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import type { Part } from "./house/part.ts";
-import { methodsByName, Turns } from "./turns.ts";
+import { Prng } from "./prng.ts";
+import { DrawnMethods, methodsByName, Turns } from "./turns.ts";
 
 /** What each test of a subject runs with. */
 function testsOf(tests: number, methods: readonly string[], part: Part = "quick"): string[][] {
@@ -44,6 +45,25 @@ Deno.test("methodsByName() draws a method for the quick part, and leaves the lon
   }
   assertEquals(drawn.size, methods.length);
   assertEquals(methodsByName("test", [], "quick"), []);
+});
+
+Deno.test("DrawnMethods.next() draws so many for each test of the long part, all in the end", () => {
+  const methods = ["a", "b", "c", "d"];
+  const drawnBy = (seed: number) => {
+    const choice = new DrawnMethods(2, "long", new Prng(seed));
+    return Array.from({ length: 3 }, () => choice.next(methods));
+  };
+  const reached = new Set<string>();
+  for (let seed = 0; seed < 20; seed++) {
+    for (const drawn of drawnBy(seed)) {
+      assertEquals(drawn, methods.filter((method) => drawn.includes(method)));
+      assertEquals(drawn.length, 2);
+      reached.add(drawn.join());
+    }
+    assertEquals(drawnBy(seed), drawnBy(seed));
+  }
+  assertEquals(reached.size, 6);
+  assertEquals(new DrawnMethods(1, "").next(methods), methods);
 });
 
 Deno.test("Turns.next() gives tests that not all methods make sense for to those with fewest", () => {

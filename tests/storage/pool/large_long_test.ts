@@ -1,5 +1,6 @@
 /**
- * large_long_test.ts: a pool of 2 GiB uses all of its pages, the last ones as well as the first.
+ * large_long_test.ts: a pool of 2 GiB uses all of its pages, the last ones as well as the first, on
+ * one method a run.
  *
  * @module
  */
@@ -8,6 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { AioFile, PagePool } from "../../../mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { tempDir } from "../../support/temp.ts";
+import { DrawnMethods } from "../../support/turns.ts";
 
 const PAGE_BYTES = 8192;
 const POOL_BYTES = 2 ** 31;
@@ -56,42 +58,47 @@ async function change(pool: PagePool, file: AioFile, block: number, word: number
   page.markDirty();
 }
 
-testEachMethod("a pool of 2 GiB uses all of its pages", async (method) => {
-  await using dir = await tempDir();
-  const path = dir.join("file");
-  await writeFile(path);
-  await using aio = await openAio(method, { arenaBytes: ARENA_BYTES });
-  await using file = await aio.openFile(path, { read: true, write: true });
-  const pool = await aio.openPool({ pages: PAGES, pageSize: PAGE_BYTES });
-  let next = 0;
-  for await (const page of pool.readStream(file, { until: PAGES })) {
-    assertEquals(page.block, next++);
-    check(page);
-  }
-  assertEquals([next, pool.stats().evictions], [PAGES, 0]);
-  // Nothing is read again, and each page is where it was put.
-  const { reads } = pool.stats();
-  for (let block = 0; block < PAGES; block++) {
-    const page = pool.tryRead(file, block);
-    assert(page !== null, `block ${block} is there`);
-    check(page);
-    page.release();
-  }
-  assertEquals(pool.stats().reads, reads);
-  const rows = pool.pages();
-  const ends = [0, 1, PAGES - 2, PAGES - 1].map((buffer) => rows[buffer]!.block!);
-  for (const block of ends) await change(pool, file, block, -7 - block);
-  assertEquals(await pool.flush(), ends.length);
-  // Others take their places, the changed ones too.
-  await pool.invalidate(file, ends[0]);
-  await pool.invalidate(file, ends[3]);
-  for (let block = PAGES; block < BLOCKS; block++) {
-    using page = await pool.read(file, block);
-    check(page);
-  }
-  for (const block of ends) {
-    using page = await pool.read(file, block);
-    assert(wordsOf(page.bytes).every((word) => word === -7 - block), `block ${block}`);
-  }
-  await pool.close();
-}, isPossible);
+testEachMethod(
+  "a pool of 2 GiB uses all of its pages",
+  async (method) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    await writeFile(path);
+    await using aio = await openAio(method, { arenaBytes: ARENA_BYTES });
+    await using file = await aio.openFile(path, { read: true, write: true });
+    const pool = await aio.openPool({ pages: PAGES, pageSize: PAGE_BYTES });
+    let next = 0;
+    for await (const page of pool.readStream(file, { until: PAGES })) {
+      assertEquals(page.block, next++);
+      check(page);
+    }
+    assertEquals([next, pool.stats().evictions], [PAGES, 0]);
+    // Nothing is read again, and each page is where it was put.
+    const { reads } = pool.stats();
+    for (let block = 0; block < PAGES; block++) {
+      const page = pool.tryRead(file, block);
+      assert(page !== null, `block ${block} is there`);
+      check(page);
+      page.release();
+    }
+    assertEquals(pool.stats().reads, reads);
+    const rows = pool.pages();
+    const ends = [0, 1, PAGES - 2, PAGES - 1].map((buffer) => rows[buffer]!.block!);
+    for (const block of ends) await change(pool, file, block, -7 - block);
+    assertEquals(await pool.flush(), ends.length);
+    // Others take their places, the changed ones too.
+    await pool.invalidate(file, ends[0]);
+    await pool.invalidate(file, ends[3]);
+    for (let block = PAGES; block < BLOCKS; block++) {
+      using page = await pool.read(file, block);
+      check(page);
+    }
+    for (const block of ends) {
+      using page = await pool.read(file, block);
+      assert(wordsOf(page.bytes).every((word) => word === -7 - block), `block ${block}`);
+    }
+    await pool.close();
+  },
+  isPossible,
+  new DrawnMethods(1),
+);

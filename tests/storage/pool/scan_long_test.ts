@@ -1,8 +1,14 @@
-/** scan_long_test.ts: what scan_test.ts shows, with eight threads and more scans. */
+/**
+ * scan_long_test.ts: what scan_test.ts shows, with eight threads and more scans, on two methods a
+ * run.
+ */
 
 import { testEachMethod } from "../../support/methods.ts";
 import { runScans } from "../../support/pool/pool_scan.ts";
 import { describeSeed, testSeed } from "../../support/prng.ts";
+import { DrawnMethods } from "../../support/turns.ts";
+
+const turns = new DrawnMethods(2);
 
 for (const pages of [16, 64]) {
   testEachMethod(
@@ -15,5 +21,7 @@ for (const pages of [16, 64]) {
         throw new Error(describeSeed(seed), { cause: error });
       }
     },
+    true,
+    turns,
   );
 }

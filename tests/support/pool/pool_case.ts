@@ -13,6 +13,7 @@ import { isOfForgottenFiles } from "../forgotten.ts";
 import { HeldMethod } from "../held_method.ts";
 import { openAio, testEachMethod } from "../methods.ts";
 import { tempDir } from "../temp.ts";
+import type { MethodChoice } from "../turns.ts";
 
 /** Bytes of a page. */
 export const PAGE_BYTES = 4096;
@@ -33,6 +34,8 @@ export interface PoolNeeds {
   readonly isBuffered?: boolean;
   /** Options of the Aio, in addition. */
   readonly options?: AioOptions;
+  /** What chooses some of the methods. */
+  readonly turns?: MethodChoice;
 }
 
 /** What a test gets. */
@@ -64,10 +67,15 @@ export function testPoolCase(
   fn: (it: PoolCase, method: IoMethodName) => Promise<void>,
   needs: PoolNeeds = {},
 ): void {
-  testEachMethod(name, (method) => {
-    const open = (options: AioOptions) => openAio(method, options);
-    return withPool(open, needs, (it) => fn(it, method), () => {});
-  });
+  testEachMethod(
+    name,
+    (method) => {
+      const open = (options: AioOptions) => openAio(method, options);
+      return withPool(open, needs, (it) => fn(it, method), () => {});
+    },
+    true,
+    needs.turns ?? null,
+  );
 }
 
 /** Registers a test whose IO waits until the test lets it go. */
