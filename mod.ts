@@ -39,6 +39,7 @@ export type {
   PoolStreamOptions,
   PoolStreamPage,
   PoolToken,
+  ReadableOptions,
   ReadOptions,
   ReadStream,
   ReadStreamOptions,

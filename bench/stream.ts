@@ -26,7 +26,15 @@ const WARM_UPS = 100;
 const WARM_UP_BLOCKS = 256;
 
 /** What a child does. */
-type Order = "idle" | "awaited" | "blocking" | "awaited, direct" | "blocking, direct" | "readable";
+type Order =
+  | "idle"
+  | "awaited"
+  | "blocking"
+  | "awaited, direct"
+  | "blocking, direct"
+  | "readable()"
+  | "readable(), direct"
+  | "FsFile.readable";
 
 /** What it did. */
 interface Outcome {
@@ -63,9 +71,27 @@ const CASES: readonly Case[] = [
     ours: "awaited",
     isCold: true,
     wanted: 1.3,
-    peer: async (path) => (await runChild("readable", path)).bytesPerSecond,
+    peer: runFsFile,
+  },
+  {
+    what: "readable(), in the page cache, beside Deno.FsFile.readable",
+    ours: "readable()",
+    isCold: false,
+    wanted: 2,
+    peer: runFsFile,
+  },
+  {
+    what: "readable(), direct, beside fio io_uring, 128 KiB, depth 8",
+    ours: "readable(), direct",
+    isCold: true,
+    wanted: 0.85,
+    peer: runFioSequence,
   },
 ];
+
+async function runFsFile(path: string): Promise<number> {
+  return (await runChild("FsFile.readable", path)).bytesPerSecond;
+}
 
 async function runFioSequence(path: string, seconds: number): Promise<number> {
   const job = { path, engine: "io_uring", rw: "read", direct: true, depth: FIO_DEPTH } as const;
@@ -91,8 +117,10 @@ async function runChild(order: Order, path: string): Promise<Outcome> {
 async function beChild(order: Order, path: string): Promise<void> {
   const seconds = order === "idle"
     ? 1
-    : order === "readable"
-    ? await readReadable(path)
+    : order === "FsFile.readable"
+    ? await readFsFile(path)
+    : order.startsWith("readable()")
+    ? await readWebStream(path, order.endsWith("direct"))
     : await readStream(path, order.startsWith("blocking"), order.endsWith("direct"));
   const status = Deno.readTextFileSync("/proc/self/status");
   const peakBytes = Number(/VmHWM:\s*(\d+) kB/.exec(status)?.[1]) * 1024;
@@ -118,12 +146,25 @@ async function readStream(path: string, isBlocking: boolean, isDirect: boolean):
   return secondsSince(start, await read());
 }
 
-async function readReadable(path: string): Promise<number> {
+async function drain(stream: ReadableStream<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of stream) bytes += chunk.length;
+  return bytes;
+}
+
+async function readWebStream(path: string, isDirect: boolean): Promise<number> {
+  await using aio = await Aio.open();
+  await using file = await aio.openFile(path, { direct: isDirect ? "required" : "off" });
+  const length = WARM_UP_BLOCKS * aio.options.pageSize;
+  for (let i = 0; i < WARM_UPS; i++) await drain(file.readable({ length }));
+  const start = performance.now();
+  return secondsSince(start, await drain(file.readable()));
+}
+
+async function readFsFile(path: string): Promise<number> {
   using file = await Deno.open(path);
   const start = performance.now();
-  let bytes = 0;
-  for await (const chunk of file.readable) bytes += chunk.length;
-  return secondsSince(start, bytes);
+  return secondsSince(start, await drain(file.readable));
 }
 
 function secondsSince(start: number, bytes: number): number {

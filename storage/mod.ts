@@ -14,6 +14,7 @@ export type {
   WriteOptions,
 } from "./file/file_parts.ts";
 export type { FileTransfer, ManyTransfersError } from "./file/many_transfer.ts";
+export type { ReadableOptions } from "./stream/readable.ts";
 export { ReadStream } from "./stream/read_stream.ts";
 export type { ReadStreamOptions } from "./stream/stream_options.ts";
 export { StreamPage } from "./stream/stream_page.ts";

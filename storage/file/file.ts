@@ -25,6 +25,7 @@ import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 import { fileStream } from "../stream/file_stream.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
+import { readable, type ReadableOptions } from "../stream/readable.ts";
 import type { ReadStreamOptions } from "../stream/stream_options.ts";
 import type { StreamPage } from "../stream/stream_page.ts";
 
@@ -326,6 +327,21 @@ export class AioFile implements AsyncDisposable, Disposable {
    */
   readStream<T = undefined>(options: ReadStreamOptions<T> = {}): ReadStream<StreamPage<T>> {
     return calling(AioFile.prototype.readStream, () => fileStream(this.#file, options));
+  }
+
+  /**
+   * The file, or a part of it, as a web stream of bytes, for `new Response()`, `pipeTo()`,
+   * `pipeThrough()` and readers with or without buffers of their own. It reads ahead, and nothing
+   * before the first bytes are wanted. Canceling it leaves nothing in flight; closing the file ends
+   * it.
+   *
+   * @param options which part, and in what chunks
+   * @throws {TypeError} or {RangeError} for options that are unknown or cannot be
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for reading
+   * @throws the signal's reason
+   */
+  readable(options: ReadableOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return calling(AioFile.prototype.readable, () => readable(this.#file, options));
   }
 
   // --- on handles of the core ---

@@ -18,10 +18,18 @@ import {
 } from "./stream_options.ts";
 import type { StreamPage } from "./stream_page.ts";
 
-/** See `AioFile.readStream`. */
+/** One stream takes at most this part of the arena. */
+const ARENA_SHARE = 4;
+
+/**
+ * See `AioFile.readStream`.
+ *
+ * @param arenaShare it takes at most this part of the arena
+ */
 export function fileStream<T>(
   file: FileInside,
   options: ReadStreamOptions<T>,
+  arenaShare = ARENA_SHARE,
 ): ReadStream<StreamPage<T>> {
   const { path, transfers: { backend } } = file;
   file.checkAccess("read", 0);
@@ -29,7 +37,7 @@ export function fileStream<T>(
   options.signal?.throwIfAborted();
   const pageSize = checkPageSize(file, options.pageSize ?? backend.options.pageSize);
   const range = rangeOf(options);
-  const source = new PrivatePages<T>(file, pageSize);
+  const source = new PrivatePages<T>(file, pageSize, arenaShare);
   return readStreamOf({
     source,
     home: file,

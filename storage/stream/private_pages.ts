@@ -33,8 +33,6 @@ import { type Failure, missingPage, StreamPage } from "./stream_page.ts";
 const { NO_BUFFER, NO_WAIT, READ_FLAG, UNSURE, WAIT } = sources;
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
-/** One stream takes at most this part of the arena. */
-const ARENA_SHARE = 4;
 
 /** The memory of one stream, from its first read until it rests. */
 interface Memory {
@@ -63,6 +61,7 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
   readonly #arena: Arena;
   readonly #file: FileInside;
   readonly #pageSize: number;
+  readonly #arenaShare: number;
   readonly #ioCombineLimit: number;
   readonly #idleReads: PrivateRead[] = [];
   /** In flight, and given up. */
@@ -75,8 +74,9 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
   /**
    * @param file open for reading
    * @param pageSize bytes of a page
+   * @param arenaShare it takes at most this part of the arena
    */
-  constructor(file: FileInside, pageSize: number) {
+  constructor(file: FileInside, pageSize: number, arenaShare: number) {
     const { backend } = file.transfers;
     this.isSynchronous = backend.method.name === "sync";
     this.isDirect = file.direct;
@@ -85,11 +85,12 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
     this.#arena = backend.arena;
     this.#file = file;
     this.#pageSize = pageSize;
+    this.#arenaShare = arenaShare;
     this.#ioCombineLimit = backend.options.ioCombineLimit;
   }
 
   pinLimit(): number {
-    return Math.max(1, Math.floor(this.#arena.bytes / ARENA_SHARE / this.#pageSize));
+    return Math.max(1, Math.floor(this.#arena.bytes / this.#arenaShare / this.#pageSize));
   }
 
   prepare(maxPinnedBuffers: number): void {
