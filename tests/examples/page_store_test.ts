@@ -1,6 +1,7 @@
 /**
  * page_store_test.ts: examples/page_store.ts: what it shows as a program, and that what was
- * committed is there after the end of any of its Workers, and after a kill of the whole program.
+ * committed is there after the end of any of its Workers, and after a kill of the whole program;
+ * page_store_long_test.ts has more of the last.
  *
  * @module
  */
@@ -9,12 +10,11 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { placeOf, ROW_BYTES } from "../../examples/page_store/rows.ts";
 import { PageStore } from "../../examples/page_store.ts";
 import { describeSeed, Prng, testSeed } from "../support/prng.ts";
-import { type TempDir, tempDir } from "../support/temp.ts";
+import { tempDir } from "../support/temp.ts";
 import { runFreely } from "./example_run.ts";
-import { checkRows, startWorkers, WORKERS } from "./page_store_run.ts";
+import { checkRows, startWorkers, testKilled, WORKERS } from "./page_store_run.ts";
 
-const CHILD = new URL("./fixtures/page_store_child.ts", import.meta.url).href;
-const ROWS = 1500;
+const ROWS = 500;
 
 Deno.test("page_store.ts has four Workers fill a store, and finds all rows again", async () => {
   await using dir = await tempDir();
@@ -77,32 +77,4 @@ Deno.test("PageStore keeps what is committed when Workers are terminated", async
   await checkRows(store, committed, ROWS, describeSeed(seed));
 });
 
-/** Runs the program until it has said so many lines, and kills it. @returns what was committed */
-async function runAndKill(dir: TempDir, lines: number): Promise<number[]> {
-  const args = ["run", "--no-lock", "--no-check", "-A", CHILD, dir.join("store"), String(ROWS)];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
-  const committed = new Array<number>(WORKERS).fill(0);
-  let text = "";
-  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    if (text.split("\n").length > lines) break;
-  }
-  child.kill("SIGKILL");
-  await child.status;
-  for (const line of text.split("\n").slice(0, -1)) {
-    const [first, rows] = line.split(" ").map(Number) as [number, number];
-    committed[first] = rows;
-  }
-  return committed;
-}
-
-Deno.test("PageStore keeps what is committed when the program is killed", async () => {
-  await using dir = await tempDir();
-  const seed = testSeed();
-  const random = new Prng(seed);
-  for (let round = 0; round < 3; round++) {
-    const committed = await runAndKill(dir, random.between(1, 3 * ROWS / 100));
-    await using store = await PageStore.open(dir.join("store"));
-    await checkRows(store, committed, ROWS, describeSeed(seed));
-  }
-});
+testKilled(1, 500);
