@@ -36,9 +36,19 @@ export const PAGE_SIZE_BYTES = 4096;
 export const STATX = {
   mask: { type: "u32", offset: 0 },
   blockSize: { type: "u32", offset: 4 },
+  links: { type: "u32", offset: 16 },
+  user: { type: "u32", offset: 20 },
+  group: { type: "u32", offset: 24 },
   mode: { type: "u16", offset: 28 },
   inode: { type: "u64", offset: 32 },
   size: { type: "u64", offset: 40 },
+  blocks: { type: "u64", offset: 48 },
+  accessed: { type: "u64", offset: 64 },
+  born: { type: "u64", offset: 80 },
+  changed: { type: "u64", offset: 96 },
+  modified: { type: "u64", offset: 112 },
+  ownMajor: { type: "u32", offset: 128 },
+  ownMinor: { type: "u32", offset: 132 },
   deviceMajor: { type: "u32", offset: 136 },
   deviceMinor: { type: "u32", offset: 140 },
   directMemoryAlign: { type: "u32", offset: 152 },
@@ -51,6 +61,7 @@ export const STATX_SIZE_BYTES = 256;
 /** The fields that `statx(2)` fills, and where it looks from. */
 export const STATX_FLAGS = {
   basicStats: 0x7ff,
+  birthTime: 0x800,
   directAlign: 0x2000,
   atEmptyPath: 0x1000,
   atSymlinkNoFollow: 0x100,

@@ -295,7 +295,7 @@ export interface Opened {
 export function openLinux(path: string): Opened {
   const library = Deno.dlopen(path, LINUX_SYMBOLS);
   const { symbols } = library;
-  const mask = STATX_FLAGS.basicStats | STATX_FLAGS.directAlign;
+  const mask = STATX_FLAGS.basicStats | STATX_FLAGS.birthTime | STATX_FLAGS.directAlign;
   return {
     library,
     symbols,

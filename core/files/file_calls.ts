@@ -13,6 +13,7 @@ import { O_CLOEXEC, STATFS_SIZE_BYTES } from "../../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../../ffi/libc.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { shown, systemError } from "../base/errors.ts";
+import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags } from "./file_system.ts";
 import { nodeFs } from "./node_fs.ts";
@@ -41,6 +42,8 @@ export interface FileCalls {
   open(path: string, flags: number, mode: number): Eventually<number>;
   /** What is known of an open file. */
   stat(fd: number, path: string): Eventually<FileStat>;
+  /** The same in full. */
+  info(fd: number, path: string): Eventually<Deno.FileInfo>;
   /** What its file system makes different for an open file, as bits of `FILE_FLAGS`. */
   fileSystemFlags(fd: number): Eventually<number>;
   /** What a path names; null where that cannot be said. */
@@ -108,6 +111,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       }
     },
     stat: (fd, path) => fileStat(libc, fd, path),
+    info: (fd, path) => fileInfo(libc, fd, path),
     fileSystemFlags(fd) {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
       return fileSystemFlags(libc.statFileSystem(fd, into), into);
@@ -145,6 +149,7 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
         });
       }),
     stat: (fd, path) => fileStatAsync(libc, fd, path),
+    info: (fd, path) => fileInfoAsync(libc, fd, path),
     async fileSystemFlags(fd) {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
       const result = await offThread(() => libc.statFileSystemNonblocking(fd, into));

@@ -41,25 +41,46 @@ export interface FileStat {
 
 /** Asks the system about an open file. @throws what it says */
 export function fileStat(libc: Libc, fd: number, path: string): FileStat {
+  return readStat(libc, fd, statx(libc, fd, path));
+}
+
+/** Has the system fill a `struct statx`. @throws what it says */
+export function statx(libc: Libc, fd: number, path: string): Uint8Array {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   const result = libc.stat(fd, buffer);
   if (result < 0) throw statError(result, path);
-  return withDeviceSize(libc, fd, readStat(buffer));
+  return buffer;
 }
 
-/** The system says 0 for the size of a block device. */
-function withDeviceSize(libc: Libc, fd: number, stat: FileStat): FileStat {
-  if ((stat.mode & FILE_TYPE.mask) !== FILE_TYPE.blockDevice) return stat;
+/** Whether a file is of a type. */
+export function modeIs(mode: number, type: number): boolean {
+  return (mode & FILE_TYPE.mask) === type;
+}
+
+/** A `struct statx`, to be read. */
+export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
+/** Reads what was filled for an open file. The system says 0 for the size of a block device. */
+export function readStat(libc: Libc, fd: number, filled: Uint8Array): FileStat {
+  const stat = fieldsOf(filled);
+  if (!modeIs(stat.mode, FILE_TYPE.blockDevice)) return stat;
   return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
 }
 
-/** The same off this thread. */
+/** As {@linkcode fileStat}, off this thread. */
 export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
+  return readStat(libc, fd, await statxAsync(libc, fd, path));
+}
+
+/** The same off this thread. */
+export async function statxAsync(libc: Libc, fd: number, path: string): Promise<Uint8Array> {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   if (await offThread(() => libc.statNonblocking(fd, buffer)) < 0) {
     throw statError(await callInWorker(libc, statCall(fd)) ?? -EIO, path);
   }
-  return withDeviceSize(libc, fd, readStat(buffer));
+  return buffer;
 }
 
 function statCall(fd: number): LibraryCall {
@@ -84,18 +105,18 @@ function statError(result: number, path: string): Error {
 /** What a path names, a link itself where it is one; null where that cannot be said. */
 export function pathStat(libc: Libc, path: string): FileStat | null {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
-  return libc.statPath(path, buffer) < 0 ? null : readStat(buffer);
+  return libc.statPath(path, buffer) < 0 ? null : fieldsOf(buffer);
 }
 
 /** The same off this thread. */
 export async function pathStatAsync(libc: Libc, path: string): Promise<FileStat | null> {
   const buffer = new Uint8Array(STATX_SIZE_BYTES);
   const result = await offThread(() => libc.statPathNonblocking(path, buffer));
-  return result < 0 ? null : readStat(buffer);
+  return result < 0 ? null : fieldsOf(buffer);
 }
 
-function readStat(buffer: Uint8Array): FileStat {
-  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+function fieldsOf(buffer: Uint8Array): FileStat {
+  const view = viewOf(buffer);
   if (Deno.build.os === "darwin") {
     return {
       mode: view.getUint16(STAT_DARWIN.mode.offset, true),

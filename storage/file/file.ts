@@ -23,6 +23,7 @@ import { type FlaggedFile, flagsOf } from "./flagged_file.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import type { FileTransfer } from "./many_transfer.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
+import { checkExact, readWhole } from "./whole_reads.ts";
 import { fileStream } from "../stream/file_stream.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import { readable, type ReadableOptions } from "../stream/readable.ts";
@@ -110,6 +111,68 @@ export class AioFile implements AsyncDisposable, Disposable {
     options?: ReadOptions,
   ): Promise<number> {
     return this.#transfer("read", buffers, offset, options);
+  }
+
+  /**
+   * Reads at an offset: as much as the buffers hold, or it throws.
+   *
+   * @param buffers as for {@linkcode readAt}
+   * @param offset in bytes from the start of the file
+   * @param options as for {@linkcode readAt}
+   * @throws {Deno.errors.UnexpectedEof} if the file ends before; it tells `bytesRead`
+   * @throws as {@linkcode readAt}
+   */
+  readExactAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: ReadOptions,
+  ): Promise<void> {
+    return called(this.#readExactAt(buffers, offset, options), options?.signal);
+  }
+
+  async #readExactAt(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: ReadOptions,
+  ): Promise<void> {
+    checkExact(this.path, buffers, offset, await this.#transfer("read", buffers, offset, options));
+  }
+
+  /** As {@linkcode readExactAt}, blocking the thread. */
+  readExactAtSync(
+    buffers: Uint8Array | readonly Uint8Array[],
+    offset: number,
+    options?: Omit<ReadOptions, "signal">,
+  ): void {
+    calling(AioFile.prototype.readExactAtSync, () => {
+      const bytes = this.#transferSync("read", buffers, offset, options);
+      checkExact(this.path, buffers, offset, bytes);
+    });
+  }
+
+  /**
+   * Reads the whole file, to where it ends when this begins.
+   *
+   * @param options as for {@linkcode readAt}
+   * @returns its bytes, which are the caller's own
+   * @throws {RangeError} if it is larger than any buffer
+   * @throws as {@linkcode readAt}
+   */
+  readAll(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const calls = {
+      size: () => this.size(),
+      read: (into: Uint8Array, at: number) => this.#transfer("read", into, at, options),
+    };
+    return called(Promise.try(() => runSteps(readWhole(calls))), options?.signal);
+  }
+
+  /** As {@linkcode readAll}, blocking the thread. */
+  readAllSync(options?: Omit<ReadOptions, "signal">): Uint8Array<ArrayBuffer> {
+    const calls = {
+      size: () => this.sizeSync(),
+      read: (into: Uint8Array, at: number) => this.#transferSync("read", into, at, options),
+    };
+    return calling(AioFile.prototype.readAllSync, () => runStepsSync(readWhole(calls)));
   }
 
   /**
@@ -452,15 +515,17 @@ export class AioFile implements AsyncDisposable, Disposable {
 
   /** Bytes of the file now. */
   size(): Promise<number> {
-    return called(this.#size());
+    return called(this.#ask("measure", async ({ calls: { awaited }, fd, path }) => {
+      return (await awaited.stat(fd, path)).size;
+    }));
   }
 
-  async #size(): Promise<number> {
+  async #ask<T>(verb: string, use: (file: FileInside) => Promise<T> | T): Promise<T> {
     const file = this.#file;
-    file.checkOpen("measure");
+    file.checkOpen(verb);
     file.begin();
     try {
-      return (await file.calls.awaited.stat(file.fd, file.path)).size;
+      return await use(file);
     } finally {
       file.end();
     }
@@ -469,6 +534,26 @@ export class AioFile implements AsyncDisposable, Disposable {
   /** As {@linkcode size}, blocking the thread. */
   sizeSync(): number {
     return calling(AioFile.prototype.sizeSync, () => this.#file.sizeSync());
+  }
+
+  /**
+   * What the system says of the file, as `Deno.stat()` does, by its descriptor: also of one that
+   * has no name any more. `blocks` are of 512 bytes.
+   *
+   * @throws {Deno.errors.BadResource} if the file is closed
+   * @throws what the system says
+   */
+  stat(): Promise<Deno.FileInfo> {
+    return called(this.#ask("stat", ({ calls: { awaited }, fd, path }) => awaited.info(fd, path)));
+  }
+
+  /** As {@linkcode stat}, blocking the thread. */
+  statSync(): Deno.FileInfo {
+    return calling(AioFile.prototype.statSync, () => {
+      const { calls: { blocking }, fd, path } = this.#file;
+      this.#file.checkOpen("stat");
+      return blocking.info(fd, path);
+    });
   }
 
   /**
