@@ -13,20 +13,20 @@ const README = await readPage("README.md");
 const EXAMPLES = blocksOf(README, "ts");
 
 Deno.test("README: the first example runs as it stands, and that of appending loses nothing", async () => {
-  const append = EXAMPLES.find((source) => source.includes("function append"));
+  const append = EXAMPLES.find((source) => source.includes("log.append("));
   assertExists(append);
   const program = [
     `import { Aio } from "./mod.ts";`,
     `await using aio = await Aio.open();`,
-    `await using file = await aio.openFile("log", { read: true, write: true, create: true });`,
     `const lines = Array.from({ length: 10 }, (_, i) => new TextEncoder().encode(\`line \${i}\\n\`));`,
     append,
-    `console.log(await Deno.readTextFile("log"));`,
+    `console.log(offsets.join(), await Deno.readTextFile("events.log"));`,
   ];
   const { code, stderr, outputs } = await runInClone([EXAMPLES[0]!, program.join("\n")]);
   assertEquals([code, stderr], [0, ""]);
   const lines = Array.from({ length: 10 }, (_, i) => `line ${i}\n`);
-  assertEquals(outputs, ["page seven\n", `${lines.join("")}\n`]);
+  const offsets = lines.map((line, i) => i * line.length).join();
+  assertEquals(outputs, ["page seven\n", `${offsets} ${lines.join("")}line 0\n\n`]);
 });
 
 Deno.test("README: every task that it names exists", async () => {
