@@ -44,11 +44,13 @@ import {
   type IoMethod,
 } from "../core/mod.ts";
 import { METHODS } from "../methods/registry.ts";
+import { settleEnd } from "./file/append.ts";
 import { BounceSpace, noSpace } from "./file/bounce.ts";
 import { type AioFile, aioFileOf } from "./file/file.ts";
 import { FileInside } from "./file/file_inside.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
+import { replaceFile, syncDirectory } from "./file/replace_file.ts";
 import { Transfers } from "./file/transfer.ts";
 import { LAYERS } from "./layers.ts";
 import {
@@ -227,6 +229,7 @@ export class Aio extends AioCore {
     file.begin();
     try {
       yield* get(calls.truncate(file.fd, file.path, 0));
+      yield* settleEnd(this.#backend, calls, file);
       isCut = true;
     } finally {
       file.end();
@@ -299,6 +302,38 @@ export class Aio extends AioCore {
     });
     this.#files.add(file);
     return file;
+  }
+
+  /**
+   * Puts a new file in the place of another one, or where none is: at each moment, and after a
+   * crash, the path names the old file or the new one, whole. The new one is written beside it,
+   * flushed, given the permissions of the old one, renamed, and the folder is flushed. Of a link
+   * the file that it names is replaced. Other links to the old file keep that, and its owner is not
+   * kept. A crash may leave a file `.NAME.….tmp` beside it.
+   *
+   * @param path of the file; Deno asks for `--allow-read` and `--allow-write` on it and its folder
+   * @param content what the new file holds, or a function that writes it; it may be asynchronous
+   * @throws {TypeError} for a content that is none of these
+   * @throws {Deno.errors.NotCapable} without Deno's permission
+   * @throws what the function throws, and what the system says: then the old file is as it was,
+   *   unless only the folder could not be flushed
+   */
+  replaceFile(
+    path: string | URL,
+    content: Uint8Array | string | ((file: AioFile) => unknown),
+  ): Promise<void> {
+    const open = (temporary: string, options: OpenFileOptions) => this.openFile(temporary, options);
+    return called(replaceFile(open, path, content));
+  }
+
+  /**
+   * Makes the names in a directory durable: files that were made, renamed or removed there.
+   *
+   * @param path of the directory; Deno asks for `--allow-read` on it
+   * @throws what the system says
+   */
+  syncDirectory(path: string | URL): Promise<void> {
+    return called(syncDirectory(path));
   }
 
   /**

@@ -153,6 +153,16 @@ testFile("truncate() moves the end, down and up", 10, async ({ file, path }) => 
   assertEquals(await Deno.readTextFile(path), ".c\0\0\0\0d");
 });
 
+testFile("append() begins anew when another opening cuts the file", 10, async (opened) => {
+  const { aio, file, path } = opened;
+  assertEquals(await file.append(bytesOf("a")), 10);
+  await using other = await aio.openFile(path, { write: true, truncate: true });
+  assertEquals([await file.append(bytesOf("b")), await other.append(bytesOf("c"))], [0, 1]);
+  using third = aio.openFileSync(path, { write: true, truncate: true });
+  assertEquals([third.appendSync(bytesOf("d")), file.appendSync(bytesOf("e"))], [0, 1]);
+  assertEquals(await Deno.readTextFile(path), "de");
+});
+
 testFile("append() goes on behind a page pool's extend()", 4096, async ({ aio, file }) => {
   assertEquals(await file.append(new Uint8Array(4096)), 4096);
   await using pool = await aio.openPool({ pages: 16, pageSize: 4096 });

@@ -1,0 +1,114 @@
+/**
+ * replace_file.ts: putting a file in the place of another one, so that at each moment, and after a
+ * crash, the path names the old one or the new one, whole.
+ *
+ * ```text
+ * temporary file beside it ─► written ─► flushed ─► its permissions ─► renamed ─► folder flushed
+ * ```
+ *
+ * All paths go through Deno, which asks for the permissions.
+ *
+ * @module
+ */
+
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { shown } from "../../core/inside.ts";
+import type { OpenFileOptions } from "../../core/inside.ts";
+import type { AioFile } from "./file.ts";
+
+/** Writes the new file, or what it is to hold. */
+export type NewContent = Uint8Array | string | ((file: AioFile) => unknown);
+
+/** Opens the temporary file: `aio.openFile`. */
+export type OpenFile = (path: string, options: OpenFileOptions) => Promise<AioFile>;
+
+/** Permissions of a file that replaces none, less the process's umask. */
+const NEW_MODE = 0o666;
+const PERMISSIONS = 0o7777;
+
+/** See `Aio.replaceFile`. */
+export async function replaceFile(
+  openFile: OpenFile,
+  path: string | URL,
+  content: NewContent,
+): Promise<void> {
+  check(path, content);
+  const named = typeof path === "string" ? path : fileURLToPath(path);
+  try {
+    await replace(openFile, await targetOf(named), content);
+  } catch (error) {
+    if (error instanceof Error) error.message = `Cannot replace ${shown(named)}: ${error.message}`;
+    throw error;
+  }
+}
+
+function check(path: unknown, content: unknown): void {
+  if (typeof path !== "string" && !(path instanceof URL)) {
+    throw new TypeError(`Cannot replace ${shown(path)}: pass the path as a string or a URL`);
+  }
+  const isContent = typeof content === "string" || typeof content === "function" ||
+    content instanceof Uint8Array;
+  if (isContent) return;
+  throw new TypeError(
+    `Cannot replace ${shown(String(path))} by ${shown(content)}: ` +
+      "pass a Uint8Array, a string, or a function that writes the file",
+  );
+}
+
+/** A link stays: the file that it names is replaced. */
+async function targetOf(path: string): Promise<string> {
+  const info = await infoOf(path);
+  return info?.isSymlink === true ? await Deno.realPath(path) : path;
+}
+
+async function infoOf(path: string): Promise<Deno.FileInfo | null> {
+  try {
+    return await Deno.lstat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+async function replace(openFile: OpenFile, path: string, content: NewContent): Promise<void> {
+  const old = await infoOf(path);
+  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.tmp`);
+  const mode = old === null ? NEW_MODE : old.mode! & PERMISSIONS;
+  const file = await openFile(temporary, { read: true, write: true, createNew: true, mode });
+  let isTemporary = true;
+  try {
+    await write(file, content);
+    // The umask has taken some away.
+    if (old !== null) await Deno.chmod(temporary, mode);
+    await Deno.rename(temporary, path);
+    isTemporary = false;
+    await syncDirectory(dirname(path));
+  } finally {
+    if (isTemporary) await Deno.remove(temporary);
+  }
+}
+
+async function write(file: AioFile, content: NewContent): Promise<void> {
+  try {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    if (bytes instanceof Uint8Array) await file.writeAt(bytes, 0);
+    else await bytes(file);
+    await file.sync();
+  } finally {
+    await file[Symbol.asyncDispose]();
+  }
+}
+
+/** See `Aio.syncDirectory`. */
+export async function syncDirectory(path: string | URL): Promise<void> {
+  try {
+    using folder = await Deno.open(path, { read: true });
+    await folder.sync();
+  } catch (error) {
+    if (error instanceof Error) {
+      error.message = `Cannot sync the directory ${shown(String(path))}: ${error.message}`;
+    }
+    throw error;
+  }
+}
