@@ -28,6 +28,8 @@ export type {
   BackgroundWriterOptions,
   DirectMode,
   FileTransfer,
+  FileWritable,
+  FlushOptions,
   LockMode,
   ManyTransfersError,
   OpenFileOptions,
@@ -47,7 +49,10 @@ export type {
   StreamState,
   StreamStats,
   TransferOptions,
+  WritableOptions,
   WriteOptions,
+  WriteStream,
+  WriteStreamOptions,
 } from "./storage/mod.ts";
 export { AioApiError, AioInvariantError, AioSystemError } from "./core/mod.ts";
 export type {

@@ -18,6 +18,8 @@ export type { ReadableOptions } from "./stream/readable.ts";
 export { ReadStream } from "./stream/read_stream.ts";
 export type { ReadStreamOptions } from "./stream/stream_options.ts";
 export { StreamPage } from "./stream/stream_page.ts";
+export { FileWritable, type WritableOptions } from "./stream/writable.ts";
+export { type FlushOptions, WriteStream, type WriteStreamOptions } from "./stream/write_stream.ts";
 export type { StreamState } from "./stream/stream_state.ts";
 export { StreamStats } from "./stream/stream_stats.ts";
 export type { LockMode } from "./pool/content_lock.ts";

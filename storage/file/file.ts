@@ -27,6 +27,12 @@ import { checkExact, readWhole } from "./whole_reads.ts";
 import { fileStream } from "../stream/file_stream.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import { readable, type ReadableOptions } from "../stream/readable.ts";
+import { type FileWritable, writable, type WritableOptions } from "../stream/writable.ts";
+import {
+  type WriteStream,
+  writeStreamOf,
+  type WriteStreamOptions,
+} from "../stream/write_stream.ts";
 import type { ReadStreamOptions } from "../stream/stream_options.ts";
 import type { StreamPage } from "../stream/stream_page.ts";
 
@@ -127,15 +133,9 @@ export class AioFile implements AsyncDisposable, Disposable {
     offset: number,
     options?: ReadOptions,
   ): Promise<void> {
-    return called(this.#readExactAt(buffers, offset, options), options?.signal);
-  }
-
-  async #readExactAt(
-    buffers: Uint8Array | readonly Uint8Array[],
-    offset: number,
-    options?: ReadOptions,
-  ): Promise<void> {
-    checkExact(this.path, buffers, offset, await this.#transfer("read", buffers, offset, options));
+    const read = this.#transfer("read", buffers, offset, options);
+    const checked = read.then((bytes) => checkExact(this.path, buffers, offset, bytes));
+    return called(checked, options?.signal);
   }
 
   /** As {@linkcode readExactAt}, blocking the thread. */
@@ -407,6 +407,30 @@ export class AioFile implements AsyncDisposable, Disposable {
     return calling(AioFile.prototype.readable, () => readable(this.#file, options));
   }
 
+  /**
+   * Writes one byte after another, behind the program's back: what is written is buffered, and full
+   * buffers are written while the next one fills. See {@linkcode WriteStream}.
+   *
+   * @param options where it begins, and how much is under way
+   * @throws {TypeError} or {RangeError} for options that are unknown or cannot be
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws {Deno.errors.NotSupported} if it was opened with `direct`
+   */
+  writeStream(options: WriteStreamOptions = {}): WriteStream {
+    return calling(AioFile.prototype.writeStream, () => writeStreamOf(this.#file, options));
+  }
+
+  /**
+   * The same as a web stream, for `pipeTo()`. Once it has closed, all is with the system, or on
+   * disk if `durable`. What was written before an abort stays: `bytesWritten` says how much.
+   *
+   * @param options as for {@linkcode writeStream}, and `durable`
+   * @throws as {@linkcode writeStream}
+   */
+  writable(options: WritableOptions = {}): FileWritable {
+    return calling(AioFile.prototype.writable, () => writable(this.#file, options));
+  }
+
   // --- on handles of the core ---
 
   /**
@@ -565,21 +589,13 @@ export class AioFile implements AsyncDisposable, Disposable {
    * @throws what the system says
    */
   truncate(bytes: number): Promise<void> {
-    return called(this.#truncate(bytes));
-  }
-
-  async #truncate(bytes: number): Promise<void> {
-    const file = this.#file;
-    file.checkAccess("write", 0);
-    checkSize(file.path, bytes);
-    file.begin();
-    try {
-      const { awaited } = file.calls;
-      await awaited.truncate(file.fd, file.path, bytes);
-      await runSteps(settleEnd(file.transfers.backend, awaited, file));
-    } finally {
-      file.end();
-    }
+    return called(this.#ask("write", async (file) => {
+      file.checkAccess("write", 0);
+      checkSize(file.path, bytes);
+      const { calls: { awaited }, fd, path, transfers: { backend } } = file;
+      await awaited.truncate(fd, path, bytes);
+      await runSteps(settleEnd(backend, awaited, file));
+    }));
   }
 
   /** As {@linkcode truncate}, blocking the thread. */
