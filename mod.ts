@@ -27,6 +27,7 @@ export type {
   AttachPoolOptions,
   BackgroundWriterOptions,
   DirectMode,
+  FileRange,
   FileTransfer,
   FileWritable,
   FlushOptions,

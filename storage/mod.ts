@@ -13,6 +13,7 @@ export type {
   TransferOptions,
   WriteOptions,
 } from "./file/file_parts.ts";
+export type { FileRange } from "./file/read_ranges.ts";
 export type { FileTransfer, ManyTransfersError } from "./file/many_transfer.ts";
 export type { ReadableOptions } from "./stream/readable.ts";
 export { ReadStream } from "./stream/read_stream.ts";

@@ -19,9 +19,9 @@ import {
   type TransferOptions,
   type WriteOptions,
 } from "./file_parts.ts";
-import { type FlaggedFile, flagsOf } from "./flagged_file.ts";
 import { type Flush, flush, flushedWrite, flushedWriteSync, flushSync } from "./flush.ts";
 import type { FileTransfer } from "./many_transfer.ts";
+import { type FileRange, planOf } from "./read_ranges.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
 import { checkExact, readWhole } from "./whole_reads.ts";
 import { fileStream } from "../stream/file_stream.ts";
@@ -218,7 +218,31 @@ export class AioFile implements AsyncDisposable, Disposable {
    *   all: their bytes, or null for those that failed.
    */
   readAtMany(transfers: readonly FileTransfer[], options?: ReadOptions): Promise<number[]> {
-    return called(this.#transferMany("read", transfers, options), options?.signal);
+    return called(this.#file.transferMany("read", transfers, options), options?.signal);
+  }
+
+  /**
+   * Reads many ranges by one call: neighbours are read together, each byte once.
+   *
+   * @param ranges in any order; they may overlap
+   * @param options as for {@linkcode readAt}; `gap`: at most so many bytes between two ranges are
+   *   read with them, in place of two reads. Default: 0
+   * @returns the bytes of each, in the order of the list; fewer than asked only at the end of the
+   *   file. Neighbours are views of one buffer.
+   * @throws {TypeError} or {RangeError} for what cannot be ranges
+   * @throws as {@linkcode readAtMany}
+   */
+  readRanges(
+    ranges: readonly FileRange[],
+    options: ReadOptions & { readonly gap?: number } = {},
+  ): Promise<Uint8Array[]> {
+    const read = Promise.try(async () => {
+      const { path, alignment } = this.#file;
+      this.#file.checkAccess("read", 0);
+      const plan = planOf(path, ranges, alignment.offset, options.gap ?? 0);
+      return plan.cut(await this.#file.transferMany("read", plan.transfers, options));
+    });
+    return called(read, options.signal);
   }
 
   /**
@@ -231,7 +255,7 @@ export class AioFile implements AsyncDisposable, Disposable {
    * @throws as {@linkcode readAtMany}
    */
   writeAtMany(transfers: readonly FileTransfer[], options?: WriteOptions): Promise<number[]> {
-    const written = this.#transferMany("write", transfers, options);
+    const written = this.#file.transferMany("write", transfers, options);
     return this.#isDurable(options)
       ? this.#durable(written, options)
       : called(written, options?.signal);
@@ -312,7 +336,7 @@ export class AioFile implements AsyncDisposable, Disposable {
     try {
       const { transfers, addressOf } = this.#file;
       this.#file.checkAccess(direction, offset);
-      const file = this.#flagged(direction, options);
+      const file = this.#file.flagged(direction, options);
       if (!file.direct && buffers instanceof Uint8Array && isOneIo(buffers)) {
         checkEnd(direction, offset, buffers.byteLength);
         const isStraight = transfers.isStraight(buffers);
@@ -325,13 +349,6 @@ export class AioFile implements AsyncDisposable, Disposable {
     }
   }
 
-  /** The file, with transfers that have the flags of their options. */
-  #flagged(direction: Direction, options: WriteOptions | undefined): FileInside | FlaggedFile {
-    const file = this.#file;
-    const flags = flagsOf(options, direction, file);
-    return flags === 0 ? file : file.withFlags(flags);
-  }
-
   #transfer(
     direction: Direction,
     buffers: Uint8Array | readonly Uint8Array[],
@@ -341,7 +358,7 @@ export class AioFile implements AsyncDisposable, Disposable {
     const { transfers } = this.#file;
     const signal = options?.signal;
     try {
-      const file = options === undefined ? this.#file : this.#flagged(direction, options);
+      const file = options === undefined ? this.#file : this.#file.flagged(direction, options);
       if (signal === undefined && buffers instanceof Uint8Array && isOneIo(buffers)) {
         file.checkAccess(direction, offset);
         checkEnd(direction, offset, buffers.byteLength);
@@ -358,22 +375,6 @@ export class AioFile implements AsyncDisposable, Disposable {
     } catch (error) {
       const { readAt, writeAt } = AioFile.prototype;
       return Promise.reject(atCaller(error, direction === "read" ? readAt : writeAt, signal));
-    }
-  }
-
-  #transferMany(
-    direction: Direction,
-    transfers: readonly FileTransfer[],
-    options: WriteOptions | undefined,
-  ): Promise<number[]> {
-    const signal = options?.signal;
-    try {
-      signal?.throwIfAborted();
-      this.#file.checkOpen(direction);
-      const file = this.#flagged(direction, options);
-      return this.#file.transfers.takeMany().start(file, direction, transfers, signal);
-    } catch (error) {
-      return Promise.reject(error);
     }
   }
 

@@ -20,9 +20,10 @@ import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
 import { type AppendFile, Appends } from "./append.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
-import { type AioFileParts, type FileIo, fileIo } from "./file_parts.ts";
+import { type AioFileParts, type FileIo, fileIo, type WriteOptions } from "./file_parts.ts";
 import { type Flush, type FlushFile, flushSync, flushWritten } from "./flush.ts";
-import { FlaggedFile } from "./flagged_file.ts";
+import { FlaggedFile, flagsOf } from "./flagged_file.ts";
+import type { FileTransfer } from "./many_transfer.ts";
 import { FlushFailure } from "./flush_failure.ts";
 import type { ForgottenFile, Origin } from "./forgotten.ts";
 import { SharedFlush } from "./shared_flush.ts";
@@ -210,6 +211,29 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile, Appen
       flushSync: () => flushSync(aio, this, { operation: "fdatasync" }),
     });
     return new Appends(this, transfers, flush);
+  }
+
+  /** The file, with transfers that have the flags of their options. */
+  flagged(direction: Direction, options: WriteOptions | undefined): FileInside | FlaggedFile {
+    const flags = flagsOf(options, direction, this);
+    return flags === 0 ? this : this.withFlags(flags);
+  }
+
+  /** Does many transfers by one submit. */
+  transferMany(
+    direction: Direction,
+    transfers: readonly FileTransfer[],
+    options: WriteOptions | undefined,
+  ): Promise<number[]> {
+    const signal = options?.signal;
+    try {
+      signal?.throwIfAborted();
+      this.checkOpen(direction);
+      const file = this.flagged(direction, options);
+      return this.transfers.takeMany().start(file, direction, transfers, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** This file, with transfers that have flags. */

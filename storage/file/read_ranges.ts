@@ -1,0 +1,115 @@
+/**
+ * read_ranges.ts: many ranges of a file by one call: neighbours are read together, each byte once,
+ * all by one submit, and what comes out are views of what was read.
+ *
+ * @module
+ */
+
+import { alignUp, shown } from "../../core/inside.ts";
+import type { FileTransfer } from "./many_transfer.ts";
+
+/** A part of a file. */
+export interface FileRange {
+  /** Where it begins, in bytes. */
+  readonly offset: number;
+  /** How long it is, in bytes. */
+  readonly length: number;
+}
+
+/** Most bytes of a read that several ranges share: more would keep the others waiting. */
+const SHARED_BYTES_MAX = 262_144;
+
+/** Ranges that are read together. */
+interface Group {
+  from: number;
+  to: number;
+  /** By their places in the list. */
+  readonly members: number[];
+}
+
+/**
+ * Puts ranges together.
+ *
+ * @param unit offsets and lengths of reads are multiples of this
+ * @param gap at most so many bytes between two ranges are read with them
+ * @throws {TypeError} or {RangeError} for what cannot be ranges
+ */
+export function planOf(
+  path: string,
+  ranges: readonly FileRange[],
+  unit: number,
+  gap: number,
+): RangePlan {
+  check(path, ranges, gap);
+  const order = [...ranges.keys()].sort((a, b) => ranges[a]!.offset - ranges[b]!.offset);
+  const groups: Group[] = [];
+  for (const place of order) {
+    const { offset, length } = ranges[place]!;
+    if (length === 0) continue;
+    const from = offset - offset % unit;
+    const to = alignUp(offset + length, unit);
+    const last = groups.at(-1);
+    const isNear = last !== undefined && from <= last.to + gap &&
+      (from < last.to || Math.max(to, last.to) - last.from <= SHARED_BYTES_MAX);
+    if (!isNear) groups.push({ from, to, members: [place] });
+    else {
+      last.to = Math.max(last.to, to);
+      last.members.push(place);
+    }
+  }
+  return new RangePlan(ranges, groups);
+}
+
+function check(path: string, ranges: unknown, gap: unknown): void {
+  const what = `Cannot read ranges of ${shown(path)}`;
+  if (!Array.isArray(ranges)) {
+    throw new TypeError(`${what}: pass a list of { offset, length }: got ${shown(ranges)}`);
+  }
+  const isSize = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (!isSize(gap)) {
+    throw new RangeError(`${what}: "gap" must be an integer from 0: got ${shown(gap)}`);
+  }
+  for (const [i, range] of ranges.entries()) {
+    const { offset, length } = range ?? {};
+    if (isSize(offset) && isSize(length) && isSize(offset + length)) continue;
+    throw new RangeError(
+      `${what}: range ${i} must have an offset and a length, integers from 0: ` +
+        `got ${shown(offset)} and ${shown(length)}`,
+    );
+  }
+}
+
+/** What is read, and where in it the ranges are. */
+export class RangePlan {
+  /** What is read. */
+  readonly transfers: readonly FileTransfer[];
+  readonly #ranges: readonly FileRange[];
+  readonly #groups: readonly Group[];
+
+  /** @param groups each is one read */
+  constructor(ranges: readonly FileRange[], groups: readonly Group[]) {
+    this.#ranges = ranges;
+    this.#groups = groups;
+    this.transfers = groups.map(({ from, to }) => ({
+      buffer: new Uint8Array(to - from),
+      offset: from,
+    }));
+  }
+
+  /**
+   * The ranges, once all is read.
+   *
+   * @param bytes of each read
+   */
+  cut(bytes: readonly number[]): Uint8Array[] {
+    const views: Uint8Array[] = this.#ranges.map(() => new Uint8Array(0));
+    for (const [i, { from, members }] of this.#groups.entries()) {
+      const read = this.transfers[i]!.buffer.subarray(0, bytes[i]);
+      for (const place of members) {
+        const { offset, length } = this.#ranges[place]!;
+        views[place] = read.subarray(offset - from, offset - from + length);
+      }
+    }
+    return views;
+  }
+}

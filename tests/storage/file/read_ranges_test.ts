@@ -1,0 +1,106 @@
+/** read_ranges_test.ts: `readRanges()`: what comes out, and how much is read for it. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import type { Aio, AioFile, FileRange } from "../../../mod.ts";
+import { directUnitHere } from "../../support/disks/direct_io.ts";
+import { FILE_BYTES, fileContent } from "../../support/core.ts";
+import { heldNow, withHeld } from "../../support/held_transfers.ts";
+import { testSharedAios } from "../../support/methods.ts";
+import { POINT } from "../../support/flush_failures.ts";
+import { contentAt, type Prng, withPrng } from "../../support/prng.ts";
+import { errorOf } from "../../support/system_errors.ts";
+import { tempDir, writeRandomFile } from "../../support/temp.ts";
+
+const SEED = 9;
+const BYTES = 1_000_003;
+const isDirectHere = await directUnitHere() !== null;
+
+function testFile(name: string, use: (file: AioFile, aio: Aio) => Promise<void>): void {
+  for (const direct of ["off", "required"] as const) {
+    const how = direct === "off" ? "" : ", past the page cache";
+    testSharedAios(`${name}${how}`, async (aio) => {
+      await using dir = await tempDir();
+      await writeRandomFile(dir.join("file"), BYTES, SEED);
+      await using file = await aio.openFile(dir.join("file"), { direct });
+      await use(file, aio);
+      assertEquals(aio.ios(), []);
+    }, { isPossible: direct === "off" || isDirectHere });
+  }
+}
+
+async function check(file: AioFile, ranges: readonly FileRange[], gap?: number): Promise<void> {
+  const views = await file.readRanges(ranges, gap === undefined ? {} : { gap });
+  assertEquals(views.length, ranges.length);
+  for (const [i, { offset, length }] of ranges.entries()) {
+    const expected = contentAt(SEED, offset, Math.max(0, Math.min(length, BYTES - offset)));
+    assertEquals(views[i], expected, `range ${i}: ${length} bytes at ${offset}`);
+  }
+}
+
+testFile("readRanges() gives each range, in the order of the list", async (file) => {
+  await check(file, []);
+  await check(file, [{ offset: 0, length: 0 }, { offset: 5, length: 1 }]);
+  await check(file, [{ offset: 900_000, length: 10 }, { offset: 3, length: 8000 }]);
+  await check(file, [{ offset: 10, length: 100 }, { offset: 50, length: 100 }]);
+  await check(file, [{ offset: BYTES - 3, length: 10 }, { offset: BYTES + 9, length: 10 }]);
+  await check(file, [{ offset: 0, length: BYTES }, { offset: 0, length: 1 }]);
+  await withPrng(async (prng: Prng) => {
+    for (let round = 0; round < 10; round++) {
+      const ranges = Array.from({ length: prng.below(100) }, () => ({
+        offset: prng.below(BYTES + 1000),
+        length: prng.pick([0, 1, 100, 4096, prng.below(50_000)]),
+      }));
+      await check(file, ranges, prng.pick([undefined, 0, 1, 5000, 1_000_000]));
+    }
+  });
+});
+
+testFile("readRanges() errors with what the system says", async (file, aio) => {
+  aio.attachInjectionPoint(POINT, ({ operation }) => operation === "readv" ? -5 : undefined);
+  const { code, path } = await errorOf(file.readRanges([{ offset: 0, length: 10 }]));
+  aio.detachInjectionPoint(POINT);
+  assertEquals([code, path], ["EIO", file.path]);
+});
+
+Deno.test("held: readRanges() reads neighbours together, each byte once, by one submit", async () => {
+  await withHeld(async (fixture) => {
+    const ranges = [
+      { offset: 8192, length: 100 },
+      { offset: 0, length: 100 },
+      { offset: 100, length: 50 },
+      { offset: 120, length: 200 },
+      { offset: 330, length: 10 },
+    ];
+    const reads = fixture.file.readRanges(ranges, { gap: 10 });
+    assertEquals(await heldNow(fixture), ["readv 0 340", "readv 8192 100"]);
+    assertEquals(fixture.submissions.at(-1), 2);
+    fixture.held.performAll(fixture.aio);
+    const views = await reads;
+    for (const [i, { offset, length }] of ranges.entries()) {
+      assertEquals(views[i], fileContent(offset, length));
+    }
+    assertEquals(views[1]!.buffer, views[4]!.buffer);
+    const all = fixture.file.readRanges([{ offset: 0, length: FILE_BYTES }]);
+    assertEquals(await heldNow(fixture), [`readv 0 ${FILE_BYTES}`]);
+    fixture.held.performAll(fixture.aio);
+    assertEquals((await all)[0]!.length, FILE_BYTES);
+  });
+});
+
+testSharedAios("readRanges() refuses what cannot be ranges", async (aio) => {
+  await using dir = await tempDir();
+  await using file = await aio.openFile(dir.join("file"), { write: true, create: true });
+  await assertRejects(() => file.readRanges([]), Deno.errors.BadResource, '"read"');
+  await using other = await aio.openFile(dir.join("file"));
+  const refused = async (ranges: string, options: string, Class: ErrorConstructor) => {
+    const call = () => other.readRanges(JSON.parse(ranges), JSON.parse(options));
+    await assertRejects(call, Class, "Cannot read ranges of ");
+  };
+  await refused("5", "{}", TypeError);
+  for (const range of ["null", "5", '{ "offset": 1 }', '{ "offset": -1, "length": 1 }']) {
+    await refused(`[{ "offset": 0, "length": 1 }, ${range}]`, "{}", RangeError);
+  }
+  await refused("[]", '{ "gap": -1 }', RangeError);
+  const signal = AbortSignal.abort(new Error("no more"));
+  await assertRejects(() => other.readRanges([], { signal }), Error, "no more");
+});
