@@ -30,6 +30,8 @@ export interface ReadableOptions {
   readonly chunkBytes?: number | undefined;
   /** Ends the stream: it errors with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Whether the file is closed with the stream, however that ends. Default: false. */
+  readonly close?: boolean | undefined;
 }
 
 const CHUNK_BYTES = 65_536;
@@ -38,7 +40,7 @@ const PAGE_BYTES_MIN = 4096;
 const PAGE_BYTES_MAX = 65_536;
 /** One stream takes at most this part of the arena: a server has many. */
 const ARENA_SHARE = 32;
-const NAMES: readonly string[] = ["offset", "length", "chunkBytes", "signal"];
+const NAMES: readonly string[] = ["offset", "length", "chunkBytes", "signal", "close"];
 
 type Pages = ReadStream<StreamPage>;
 
@@ -62,8 +64,11 @@ function check(path: string, options: ReadableOptions): void {
     if (NAMES.includes(name)) continue;
     throw new TypeError(`${what}: unknown option "${name}": known are ${NAMES.join(", ")}`);
   }
-  const { offset = 0, length = Number.MAX_SAFE_INTEGER, chunkBytes = CHUNK_BYTES, signal } =
-    options;
+  const { offset = 0, length = Number.MAX_SAFE_INTEGER, chunkBytes = CHUNK_BYTES } = options;
+  const { signal, close = false } = options;
+  if (typeof close !== "boolean") {
+    throw new TypeError(`${what}: "close" must be a boolean: got ${shown(close)}`);
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`${what}: "signal" must be an AbortSignal: got ${shown(signal)}`);
   }
@@ -287,9 +292,21 @@ class FileSource implements UnderlyingByteSource {
   }
 
   async #finish(): Promise<void> {
+    if (this.#isOver) return;
     this.#isOver = true;
     this.#ignoreAbort?.();
     await this.#letGo();
+    if (this.#options.close === true) await this.#closeFile();
+  }
+
+  /** Nobody awaits this: what goes wrong is a warning. */
+  async #closeFile(): Promise<void> {
+    const { ending, path, transfers: { backend } } = this.#file;
+    try {
+      await ending.close();
+    } catch (error) {
+      backend.warn(`Cannot close ${shown(path)} with its stream`, error);
+    }
   }
 }
 

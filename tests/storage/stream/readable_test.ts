@@ -252,6 +252,37 @@ testFile("readable() ends with its file", async ({ file }) => {
   assertThrows(() => file.readable(), Deno.errors.BadResource, "closed");
 });
 
+testSharedAios("readable() closes its file, if it is to, however it ends", async (aio) => {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
+  const open = () => aio.openFile(dir.join("file"));
+  const ends: readonly ((file: AioFile) => Promise<unknown>)[] = [
+    (file) => bytesOf(file.readable({ close: true })),
+    (file) => bytesOf(file.readable({ close: true, length: 0 })),
+    (file) => file.readable({ close: true }).cancel(),
+    async (file) => {
+      for await (const _chunk of file.readable({ close: true })) break;
+    },
+    async (file) => {
+      const end = new AbortController();
+      const reader = file.readable({ close: true, signal: end.signal }).getReader();
+      await reader.read();
+      end.abort(new Error("no more"));
+      await assertRejects(() => reader.read(), Error, "no more");
+    },
+  ];
+  for (const end of ends) {
+    const file = await open();
+    await end(file);
+    await until(() => file.isClosed, "it is closed");
+    await file.close();
+  }
+  const file = await open();
+  await bytesOf(file.readable({ close: false }));
+  assert(!file.isClosed);
+  await file.close();
+});
+
 testFile("readable() errors with what the system says", async ({ aio, file }) => {
   aio.attachInjectionPoint(POINT, ({ operation }) => operation === "readv" ? -EIO : undefined);
   const error = await errorOf(bytesOf(file.readable()));
@@ -282,6 +313,7 @@ testSharedAios("readable() refuses options that cannot be", async (aio) => {
   refused('{ "ofset": 1 }', TypeError, 'unknown option "ofset"');
   refused("null", TypeError, "must be an object");
   refused('{ "signal": 1 }', TypeError, "AbortSignal");
+  refused('{ "close": 1 }', TypeError, "boolean");
   for (const offset of ["-1", "1.5", '"1"', "9007199254740992"]) {
     refused(`{ "offset": ${offset} }`, RangeError, '"offset"');
     refused(`{ "length": ${offset} }`, RangeError, '"length"');
