@@ -8,28 +8,45 @@
 import { assertGreater } from "@std/assert";
 import { testEachMethod } from "../methods.ts";
 import { describeSeed, testSeed } from "../prng.ts";
+import type { MethodChoice } from "../turns.ts";
 import { dieAppending, runAppends } from "./append_model.ts";
 
-/** Registers the tests: so many records of each of four threads, which live, or die so often. */
-export function testAppendModel(records: number, deaths: number): void {
-  const total = 4 * records;
-  for (const dies of new Set([0, deaths])) {
-    const ways = dies === 0 ? "live" : "die at any atomic step";
-    const name = `append() of ${total} records by threads that ${ways} loses none`;
-    testEachMethod(name, async (method) => {
+/**
+ * Registers the test.
+ *
+ * @param records of each of four threads
+ * @param deaths of each of them
+ * @param turns which methods it runs with
+ */
+export function testAppendModel(
+  records: number,
+  deaths: number,
+  turns: MethodChoice | null = null,
+): void {
+  const ways = deaths === 0 ? "live" : "die at any atomic step";
+  const name = `append() of ${4 * records} records by threads that ${ways} loses none`;
+  testEachMethod(
+    name,
+    async (method) => {
       const seed = testSeed();
       try {
-        const died = await runAppends({ method, seed, threads: 4, records, deaths: dies });
-        if (dies > 0) assertGreater(died, 0);
+        const died = await runAppends({ method, seed, threads: 4, records, deaths });
+        if (deaths > 0) assertGreater(died, 0);
       } catch (error) {
         throw new Error(describeSeed(seed), { cause: error });
       }
-    });
-  }
+    },
+    true,
+    turns,
+  );
 }
 
-/** Registers the test of one append that a thread dies in: before one in so many of its steps. */
-export function testAppendDeaths(stride: number): void {
+/**
+ * Registers the test of one append that a thread dies in: before one in so many of its steps.
+ *
+ * @param turns which methods it runs with
+ */
+export function testAppendDeaths(stride: number, turns: MethodChoice | null = null): void {
   const which = stride === 1 ? "any atomic step" : `one in ${stride} atomic steps`;
   testEachMethod(
     `append() of a thread that dies before ${which} of it is told of`,
@@ -38,5 +55,7 @@ export function testAppendDeaths(stride: number): void {
       while (await dieAppending(method, step)) step += stride;
       assertGreater(step, 5);
     },
+    true,
+    turns,
   );
 }
