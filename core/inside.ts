@@ -37,7 +37,7 @@ export type { Failures } from "./life/closing_backend.ts";
 export type { ArenaRun, LayerRuns } from "./memory/layer_runs.ts";
 export { type WaitWord, wakeWord } from "./waiting/words.ts";
 export type { Arena } from "./memory/arena.ts";
-export { lock, unlock } from "./memory/lock.ts";
+export { locked } from "./memory/lock.ts";
 export { type Control, HANDLE, LAYOUT_VERSION } from "./memory/shared_memory.ts";
 export { checkToken, identityOf } from "./memory/token.ts";
 
@@ -53,11 +53,15 @@ export type { DirectMode } from "./files/direct_io.ts";
 export { DURABLE_WRITE } from "./files/file_callbacks.ts";
 export { type FileCallForms, type FileCalls, fileCalls } from "./files/file_calls.ts";
 export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
-export type { OpenFileEntry } from "./files/file_table.ts";
+export type { OpenFileEntry, OpenFileTable } from "./files/file_table.ts";
 export type { FileSlot } from "./files/file_slot.ts";
-export type { OpenFileTable } from "./files/file_table.ts";
 export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";
-export { type OpenFileOptions, type OpenRequest, openRequest } from "./files/open_request.ts";
+export {
+  type OpenFileOptions,
+  type OpenRequest,
+  openRequest,
+  pathString,
+} from "./files/open_request.ts";
 export { IS_LASTING, openingSteps } from "./files/opening.ts";
 export type { OpenedFile, OpeningHost } from "./files/opening.ts";
 export { type ClosingFile, closingSteps } from "./life/closing_file.ts";

@@ -24,7 +24,7 @@
 import { fromWords, highWord, lowWord } from "../../ffi/memory.ts";
 import { OPERATIONS } from "../io/operation_table.ts";
 import { COMPLETED_IO, DEFINED } from "../memory/handle_state.ts";
-import { type IsThreadAlive, lock, unlock } from "../memory/lock.ts";
+import { type IsThreadAlive, locked } from "../memory/lock.ts";
 import {
   APPEND_INTENT,
   BACKEND,
@@ -71,12 +71,7 @@ export class FileEnds {
   }
 
   #locked<T>(index: number, use: () => T): T {
-    lock(this.#words, index, this.#threadId, this.#isThreadAlive);
-    try {
-      return use();
-    } finally {
-      unlock(this.#words, index, this.#threadId);
-    }
+    return locked(this.#words, index, this.#threadId, this.#isThreadAlive, use);
   }
 
   /** Whether the end of an open file is of interest: somebody has appended to it. */
@@ -141,9 +136,11 @@ export class FileEnds {
   }
 
   #isSameFile(one: number, other: number): boolean {
-    const { deviceMajor, deviceMinor, inodeLow, inodeHigh } = FILE;
-    return [deviceMajor, deviceMinor, inodeLow, inodeHigh]
-      .every((field) => this.#words[one + field] === this.#words[other + field]);
+    const words = this.#words;
+    return words[one + FILE.inodeLow] === words[other + FILE.inodeLow] &&
+      words[one + FILE.inodeHigh] === words[other + FILE.inodeHigh] &&
+      words[one + FILE.deviceMinor] === words[other + FILE.deviceMinor] &&
+      words[one + FILE.deviceMajor] === words[other + FILE.deviceMajor];
   }
 
   /** Takes a record to which no open file is linked. There are as many as open files. */

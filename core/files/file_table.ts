@@ -14,7 +14,7 @@ import * as callbacks from "../io/callback.ts";
 import type { AioHandle } from "../io/handle.ts";
 import * as states from "../memory/handle_state.ts";
 import * as locks from "../memory/lock.ts";
-import { type IsThreadAlive, lock } from "../memory/lock.ts";
+import type { IsThreadAlive } from "../memory/lock.ts";
 import * as table from "../io/operation_table.ts";
 import { refuseCallbacks, refuseState, refuseTarget } from "../io/refusals.ts";
 import * as results from "../io/result.ts";
@@ -29,7 +29,7 @@ import type { AioTarget } from "../io/target.ts";
 const { fromWords, highWord, lowWord } = addresses;
 const { CALLBACKS_MAX } = callbacks;
 const { HANDED_OUT } = states;
-const { unlock } = locks;
+const { locked } = locks;
 const { OP_INVALID } = table;
 const { TARGET_DATA_WORDS } = results;
 const { FILE_TARGET } = targets;
@@ -165,12 +165,7 @@ export class OpenFileTable {
   }
 
   #locked<T>(use: () => T): T {
-    lock(this.#words, HEADER.filesLock, this.#threadId, this.#isThreadAlive);
-    try {
-      return use();
-    } finally {
-      unlock(this.#words, HEADER.filesLock, this.#threadId);
-    }
+    return locked(this.#words, HEADER.filesLock, this.#threadId, this.#isThreadAlive, use);
   }
 
   /**

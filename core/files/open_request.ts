@@ -115,24 +115,33 @@ function systemFlags(
   return flags;
 }
 
-function pathString(path: string | URL): string {
+/**
+ * A path as a string.
+ *
+ * @param verb what is to be done with the file, for errors
+ * @throws {TypeError} for what names no file
+ */
+export function pathString(path: string | URL, verb = "open"): string {
   if (path instanceof URL) {
     if (path.protocol !== "file:") {
-      throw new TypeError(`Cannot open ${path.href}: only file: URLs name files`);
+      throw new TypeError(`Cannot ${verb} ${path.href}: only file: URLs name files`);
     }
     return checkPath(
       path.pathname.includes("%00") ? decodeURIComponent(path.pathname) : fileURLToPath(path),
+      verb,
     );
   }
   if (typeof path !== "string") {
-    throw new TypeError(`Cannot open ${shown(path)}: pass the path as a string or a URL`);
+    throw new TypeError(`Cannot ${verb} ${shown(path)}: pass the path as a string or a URL`);
   }
-  return checkPath(path);
+  return checkPath(path, verb);
 }
 
-function checkPath(path: string): string {
+function checkPath(path: string, verb: string): string {
   if (path.length > 0 && !path.includes("\0")) return path;
-  throw new TypeError(`Cannot open ${shown(path)}: a path is not empty and has no NUL character`);
+  throw new TypeError(
+    `Cannot ${verb} ${shown(path)}: a path is not empty and has no NUL character`,
+  );
 }
 
 function checkOptions(path: string, options: OpenFileOptions): void {

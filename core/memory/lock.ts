@@ -90,3 +90,19 @@ export function unlock(words: Int32Array, index: number, threadId: number): void
   assert(seen === awaited, "A lock was given back by a thread that does not hold it");
   Atomics.notify(words, index, 1);
 }
+
+/** Does something while having the lock: see {@linkcode lock}. */
+export function locked<T>(
+  words: Int32Array,
+  index: number,
+  threadId: number,
+  isThreadAlive: IsThreadAlive,
+  use: () => T,
+): T {
+  lock(words, index, threadId, isThreadAlive);
+  try {
+    return use();
+  } finally {
+    unlock(words, index, threadId);
+  }
+}

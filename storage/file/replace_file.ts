@@ -12,8 +12,7 @@
  */
 
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { shown } from "../../core/inside.ts";
+import { pathString, shown } from "../../core/inside.ts";
 import type { OpenFileOptions } from "../../core/inside.ts";
 import type { AioFile } from "./file.ts";
 
@@ -33,8 +32,8 @@ export async function replaceFile(
   path: string | URL,
   content: NewContent,
 ): Promise<void> {
-  check(path, content);
-  const named = typeof path === "string" ? path : fileURLToPath(path);
+  const named = pathString(path, "replace");
+  check(named, content);
   try {
     await replace(openFile, await targetOf(named), content);
   } catch (error) {
@@ -43,15 +42,12 @@ export async function replaceFile(
   }
 }
 
-function check(path: unknown, content: unknown): void {
-  if (typeof path !== "string" && !(path instanceof URL)) {
-    throw new TypeError(`Cannot replace ${shown(path)}: pass the path as a string or a URL`);
-  }
+function check(path: string, content: unknown): void {
   const isContent = typeof content === "string" || typeof content === "function" ||
     content instanceof Uint8Array;
   if (isContent) return;
   throw new TypeError(
-    `Cannot replace ${shown(String(path))} by ${shown(content)}: ` +
+    `Cannot replace ${shown(path)} by ${shown(content)}: ` +
       "pass a Uint8Array, a string, or a function that writes the file",
   );
 }
