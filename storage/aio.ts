@@ -44,7 +44,6 @@ import {
   type IoMethod,
 } from "../core/mod.ts";
 import { METHODS } from "../methods/registry.ts";
-import { settleEnd } from "./file/append.ts";
 import { BounceSpace, noSpace } from "./file/bounce.ts";
 import { type AioFile, aioFileOf } from "./file/file.ts";
 import { FileInside } from "./file/file_inside.ts";
@@ -228,8 +227,7 @@ export class Aio extends AioCore {
     let isCut = false;
     file.begin();
     try {
-      yield* get(calls.truncate(file.fd, file.path, 0));
-      yield* settleEnd(this.#backend, calls, file);
+      yield* file.cut(calls, 0);
       isCut = true;
     } finally {
       file.end();

@@ -9,7 +9,6 @@ import { atCaller, called, calling, INSPECT, shown } from "../../core/inside.ts"
 import * as inside from "../../core/inside.ts";
 import type { AioHandle, CloseOptions, FileToken, StartOptions } from "../../core/mod.ts";
 import { type Alignment, misalignment } from "./alignment.ts";
-import { settleEnd } from "./append.ts";
 import type { FileInside } from "./file_inside.ts";
 import {
   type AppendOptions,
@@ -593,9 +592,7 @@ export class AioFile implements AsyncDisposable, Disposable {
     return called(this.#ask("write", async (file) => {
       file.checkAccess("write", 0);
       checkSize(file.path, bytes);
-      const { calls: { awaited }, fd, path, transfers: { backend } } = file;
-      await awaited.truncate(fd, path, bytes);
-      await runSteps(settleEnd(backend, awaited, file));
+      await runSteps(file.cut(file.calls.awaited, bytes));
     }));
   }
 
@@ -605,9 +602,7 @@ export class AioFile implements AsyncDisposable, Disposable {
       const file = this.#file;
       file.checkAccess("write", 0);
       checkSize(file.path, bytes);
-      const { blocking } = file.calls;
-      blocking.truncate(file.fd, file.path, bytes);
-      runStepsSync(settleEnd(file.transfers.backend, blocking, file));
+      runStepsSync(file.cut(file.calls.blocking, bytes));
     });
   }
 

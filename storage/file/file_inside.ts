@@ -11,13 +11,16 @@ import {
   type Backend,
   DURABLE_WRITE,
   type FileCallForms,
+  type FileCalls,
   type FileSlot,
+  get,
   identityOf,
   LAYOUT_VERSION,
   shown,
+  type Steps,
 } from "../../core/inside.ts";
 import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
-import { type AppendFile, Appends } from "./append.ts";
+import { type AppendFile, Appends, settleEnd } from "./append.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { type AioFileParts, type FileIo, fileIo, type WriteOptions } from "./file_parts.ts";
@@ -197,6 +200,12 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile, Appen
     handDown(handle, this.#identity, offset, this.#identity.writev);
     handle.words[handle.base + HANDLE.targetData + FILE_TARGET.isAppend] = 1;
     handle.startWritev(this.fd, offset, options);
+  }
+
+  /** Cuts or extends it: after that the next append goes behind what is there. */
+  *cut(calls: FileCalls, bytes: number): Steps<void> {
+    yield* get(calls.truncate(this.fd, this.path, bytes));
+    yield* settleEnd(this.#backend, calls, this);
   }
 
   /** Its appends. */

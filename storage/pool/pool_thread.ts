@@ -18,7 +18,6 @@ import {
   wakeWord,
 } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
-import { settleEnd } from "../file/append.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { tryRefer } from "./buffer_io.ts";
 import type { BufferRing } from "./buffer_ring.ts";
@@ -211,8 +210,7 @@ export class PoolThread implements PoolSide {
       while (buffers.length < count) {
         buffers.push(yield* this.pinBlock(number, first + buffers.length, false, null));
       }
-      yield* get(file.truncate(writer.fd, path, (first + count) * pageBytes));
-      yield* settleEnd(this.backend, file, writer);
+      yield* writer.cut(file, (first + count) * pageBytes);
       return first;
     } finally {
       Atomics.store(words, word.index, 0);
