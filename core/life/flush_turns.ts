@@ -2,9 +2,9 @@
  * flush_turns.ts: how the threads that have a file open share its flushes: one at a time, each by
  * one thread, for all that was written before it began.
  *
- * Flushes have numbers. Whoever wants to know that something is durable notes the number of the
- * next flush that begins, and waits until one with that number or a later one has ended. If nobody
- * flushes, it does so itself, once, for all that wait by then.
+ * Flushes have numbers, in the order in which they begin. A thread that wrote something notes the
+ * number of the next one, and waits until that has ended, or a later one. If no thread flushes, it
+ * does so itself, once for all that wait by then.
  *
  * A flush that fails gets no end: each waiter looks what has become of the file
  * (core/files/flush_error.ts), or flushes. If the flusher dies, its reaper makes the place free.

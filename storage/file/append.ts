@@ -67,6 +67,12 @@ interface Batch {
   bytes: number;
 }
 
+/** One that is written, and where. */
+interface WholeAppend {
+  readonly append: Append;
+  readonly offset: number;
+}
+
 /** What became of the write of a batch. */
 interface Written {
   /** Bytes, from the beginning of its place. */
@@ -261,8 +267,7 @@ export class Appends {
       ? this.#ends.endOf(this.#file.slot.slot)
       : place!.from;
     const left = this.#settle(batch, place, from, written);
-    const isDurable = left.length === 0 || await this.#makeDurable(left);
-    if (isDurable) { for (const { append, offset } of left) append.resolve(offset); }
+    if (left.length > 0) await this.#makeDurable(left);
     this.#file.end();
   }
 
@@ -272,8 +277,8 @@ export class Appends {
     place: AppendPlace | null,
     from: number,
     written: Written,
-  ): { append: Append; offset: number }[] {
-    const left: { append: Append; offset: number }[] = [];
+  ): WholeAppend[] {
+    const left: WholeAppend[] = [];
     const failed: { append: Append; at: number }[] = [];
     let at = 0;
     let whole = 0;
@@ -304,17 +309,16 @@ export class Appends {
     reject(append, error);
   }
 
-  /** @returns false if that failed: they are rejected */
-  async #makeDurable(appends: readonly { readonly append: Append }[]): Promise<boolean> {
+  /** Resolves what is written once it is durable, or rejects it. */
+  async #makeDurable(written: readonly WholeAppend[]): Promise<void> {
     const { flushFailure, isDurable, path } = this.#file;
     try {
       if (isDurable) await flushFailure.settle(cannotMakeDurable(path), "pwritev");
       else await this.#flush.join();
-      return true;
+      for (const { append, offset } of written) append.resolve(offset);
     } catch (error) {
       flushFailure.noteTold(error);
-      for (const { append } of appends) reject(append, error);
-      return false;
+      for (const { append } of written) reject(append, error);
     }
   }
 

@@ -9,8 +9,8 @@
 
 import type { FileSlot, OpenFileTable } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
-import type { Alignment } from "./alignment.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
+import { WrappedFile } from "./wrapped_file.ts";
 
 /** What is needed of the file. */
 export interface AppendedFile extends Omit<TransferFile, "start"> {
@@ -21,10 +21,7 @@ export interface AppendedFile extends Omit<TransferFile, "start"> {
 }
 
 /** One place, of one transfer. */
-export class AppendPlace implements TransferFile {
-  readonly path: string;
-  readonly direct = false;
-  readonly alignment: Alignment;
+export class AppendPlace extends WrappedFile implements TransferFile {
   /** Resolves when it is taken, or never will be. */
   readonly taken: Promise<void>;
   readonly #file: AppendedFile;
@@ -43,8 +40,7 @@ export class AppendPlace implements TransferFile {
    * @param bytes of the place
    */
   constructor(file: AppendedFile, ends: OpenFileTable["ends"], bytes: number) {
-    this.path = file.path;
-    this.alignment = file.alignment;
+    super(file);
     this.#file = file;
     this.#ends = ends;
     this.#bytes = bytes;
@@ -54,18 +50,6 @@ export class AppendPlace implements TransferFile {
   /** Where it begins; -1: it was not taken. */
   get from(): number {
     return this.#from;
-  }
-
-  sizeSync(): number {
-    return this.#file.sizeSync();
-  }
-
-  begin(): void {
-    this.#file.begin();
-  }
-
-  end(): void {
-    this.#file.end();
   }
 
   /** @param at within the place */

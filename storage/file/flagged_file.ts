@@ -11,9 +11,10 @@
 
 import { RWF_DONTCACHE, RWF_DSYNC, shown } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
-import type { AddressOf, Alignment } from "./alignment.ts";
+import type { AddressOf } from "./alignment.ts";
 import type { ManyTransfersFile } from "./many_transfer.ts";
 import type { Direction } from "./transfer_request.ts";
+import { WrappedFile } from "./wrapped_file.ts";
 
 /** How many flags there are. */
 const FLAGS_MAX = 2;
@@ -35,10 +36,7 @@ interface WholeFile extends ManyTransfersFile {
 }
 
 /** A file, with transfers that have flags. */
-export class FlaggedFile implements ManyTransfersFile {
-  readonly path: string;
-  readonly direct: boolean;
-  readonly alignment: Alignment;
+export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
   readonly addressOf: AddressOf;
   readonly #file: WholeFile;
   readonly #wanted: number;
@@ -50,9 +48,7 @@ export class FlaggedFile implements ManyTransfersFile {
    * @param refused which ones its device has refused
    */
   constructor(file: WholeFile, wanted: number, refused: RefusedFlags) {
-    this.path = file.path;
-    this.direct = file.direct;
-    this.alignment = file.alignment;
+    super(file);
     this.addressOf = file.addressOf;
     this.#file = file;
     this.#wanted = wanted;
@@ -91,18 +87,6 @@ export class FlaggedFile implements ManyTransfersFile {
 
   reaches(end: number): void {
     this.#file.reaches(end);
-  }
-
-  sizeSync(): number {
-    return this.#file.sizeSync();
-  }
-
-  begin(): void {
-    this.#file.begin();
-  }
-
-  end(): void {
-    this.#file.end();
   }
 }
 

@@ -3,9 +3,9 @@
  * come from a read stream, which reads ahead of them, and are copied once: what a reader gets is
  * its own.
  *
- * A read stream has memory in the arena. Where there is none left, a web stream waits for another
- * one's: of one that ends, or that nobody reads from right now, which gives its memory back and
- * begins anew where it was. So any number of them get on, however they are read.
+ * A read stream has memory in the arena. A web stream that finds none left waits for that of
+ * another one. A stream that ends gives its memory back; so does an idle one, with no read pending,
+ * which begins anew where it was. So any number of them get on, however they are read.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { onAbort, runSteps, shown } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { fileStat, fileStream } from "./file_stream.ts";
 import type { ReadStream } from "./read_stream.ts";
-import type { ReadStreamOptions } from "./stream_options.ts";
+import { checkNames, type ReadStreamOptions } from "./stream_options.ts";
 import type { StreamPage } from "./stream_page.ts";
 
 /** What `readable` takes. */
@@ -57,13 +57,7 @@ export function readable(
 
 function check(path: string, options: ReadableOptions): void {
   const what = `Cannot stream ${shown(path)}`;
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${what}: its options must be an object: got ${shown(options)}`);
-  }
-  for (const name of Object.keys(options)) {
-    if (NAMES.includes(name)) continue;
-    throw new TypeError(`${what}: unknown option "${name}": known are ${NAMES.join(", ")}`);
-  }
+  checkNames(what, options, NAMES);
   const { offset = 0, length = Number.MAX_SAFE_INTEGER, chunkBytes = CHUNK_BYTES } = options;
   const { signal, close = false } = options;
   if (typeof close !== "boolean") {
@@ -100,8 +94,9 @@ class Room {
   /**
    * Resolves when another one has given memory back.
    *
-   * @param seen `departures` before none was found
-   * @throws the error of whoever found none, if nobody has any
+   * @param error why there is none
+   * @param seen `departures` before that
+   * @throws that error, if no stream has any memory
    */
   async wait(error: unknown, seen: number): Promise<void> {
     if (this.departures !== seen) return;

@@ -63,18 +63,30 @@ const OPTIONS: Readonly<Record<keyof ReadStreamOptions, string>> = {
 const PAGE_SIZE_MIN = 512;
 const PAGE_SIZE_MAX = 65_536;
 
+/**
+ * Refuses options of a stream that are none.
+ *
+ * @param what cannot be done then, in words
+ * @param known their names
+ * @throws {TypeError} for what is no object, or has another one
+ */
+export function checkNames(what: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${what}: its options must be an object: got ${shown(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    throw new TypeError(`${what}: unknown option "${name}": known are ${known.join(", ")}`);
+  }
+}
+
 /** Refuses options that cannot be. @throws {TypeError} or {RangeError} */
 export function checkStreamOptions<T>(path: string, options: ReadStreamOptions<T>): void {
   const refuse = (why: string): never => {
     throw new TypeError(`Cannot stream ${shown(path)}: ${why}`);
   };
-  if (typeof options !== "object" || options === null) {
-    refuse(`its options must be an object: got ${shown(options)}`);
-  }
+  checkNames(`Cannot stream ${shown(path)}`, options, Object.keys(OPTIONS));
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(OPTIONS, name)) {
-      refuse(`unknown option "${name}": known are ${Object.keys(OPTIONS).join(", ")}`);
-    }
     const type = OPTIONS[name as keyof ReadStreamOptions];
     if (value !== undefined && typeof value !== type) {
       refuse(`"${name}" must be of type ${type}: got ${shown(value)}`);

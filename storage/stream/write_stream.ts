@@ -15,6 +15,7 @@ import type { FileInside } from "../file/file_inside.ts";
 import { flush } from "../file/flush.ts";
 import { transferRequest } from "../file/transfer_request.ts";
 import { checkViews } from "../file/view_cursor.ts";
+import { checkNames } from "./stream_options.ts";
 
 /** How a file is written one byte after another. */
 export interface WriteStreamOptions {
@@ -303,14 +304,8 @@ function checkData(path: string, data: unknown): void {
 function check(file: FileInside, options: WriteStreamOptions): void {
   const what = `Cannot stream to ${shown(file.path)}`;
   file.checkAccess("write", 0);
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${what}: its options must be an object: got ${shown(options)}`);
-  }
+  checkNames(what, options, Object.keys(LIMITS));
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(LIMITS, name)) {
-      const known = Object.keys(LIMITS).join(", ");
-      throw new TypeError(`${what}: unknown option "${name}": known are ${known}`);
-    }
     const [min, max] = LIMITS[name as keyof typeof LIMITS];
     if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) {
       continue;

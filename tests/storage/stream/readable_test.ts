@@ -194,7 +194,7 @@ testEachMethod("readable() gets on any number of times with little memory", asyn
       assertEquals(value, contentAt(SEED, at[i]!, value.length));
       at[i]! += value.length;
     };
-    // One after another, so that nobody ends: each has to give its memory to the next.
+    // One after another, and none ends: each has to give its memory to the next.
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < readers.length; i++) await read(i);
     }
@@ -230,7 +230,7 @@ testFile("readable() errors with the reason of its signal", async ({ file }) => 
   await reader.read();
   end.abort(reason);
   await assertRejects(() => reader.read(), Error, "no more");
-  // One that nobody reads hears of it, too.
+  // An idle one hears of it, too.
   const idle = new AbortController();
   const other = file.readable({ signal: idle.signal }).getReader();
   idle.abort(reason);
