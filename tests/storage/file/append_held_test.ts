@@ -210,10 +210,7 @@ Deno.test("held: a durable append goes on when the thread dies that flushes for 
   const [, second] = await heldIos(fixture, 2);
   held.perform(aio, second!);
   worker.end();
-  await until(() => {
-    backendOf(aio).reapDead();
-    return aio.backends().length === 1;
-  }, "the Worker is reaped");
+  await reap(aio);
   const [flush] = await heldIos(fixture, 1);
   held.complete(aio, flush!, 0);
   assertEquals(await ours, END + 4);

@@ -14,6 +14,7 @@ import { openAio } from "../methods.ts";
 import { goesOn, until } from "../patience.ts";
 import { Prng } from "../prng.ts";
 import { tempDir } from "../temp.ts";
+import { runMortal } from "../threads/mortal_worker.ts";
 import { makeRecord, nameOf, partsOf, recordAt } from "./records.ts";
 
 /** What is done. */
@@ -181,20 +182,14 @@ async function runThread(
 
 type Ended = Exclude<AppendAnswer, { readonly warning: string }>;
 
-function runWorker(ask: AppendAsk, warnings: string[]): Promise<Ended> {
+async function runWorker(ask: AppendAsk, warnings: string[]): Promise<Ended> {
   const url = new URL("./append_model_worker.ts", import.meta.url);
-  const worker = new Worker(url, { type: "module" });
-  const { promise, resolve } = Promise.withResolvers<Ended>();
-  worker.onmessage = ({ data }: MessageEvent<AppendAnswer>) => {
-    if ("warning" in data) return void warnings.push(data.warning);
-    // A thread that dies ends by itself.
-    if (!("isDead" in data && data.isDead)) worker.terminate();
-    resolve(data);
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    resolve({ error: event.message });
-  };
-  worker.postMessage(ask);
-  return promise;
+  const answer = await runMortal<AppendAnswer>(url, ask, (heard) => {
+    if ("warning" in heard) {
+      warnings.push(heard.warning);
+      return "more";
+    }
+    return "isDead" in heard && heard.isDead ? "dies" : "last";
+  });
+  return answer as Ended;
 }

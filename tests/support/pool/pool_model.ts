@@ -18,6 +18,7 @@ import { goesOn, until } from "../patience.ts";
 import { BUFFER } from "../../../storage/pool/pool_memory.ts";
 import { tempDir } from "../temp.ts";
 import { memoryOf } from "./pool_fixture.ts";
+import { runMortal } from "../threads/mortal_worker.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER } from "../workers/worker_pool.ts";
 
 /** Bytes of a page. */
@@ -217,17 +218,5 @@ async function runThread(ask: Omit<PoolModelAsk, "threads">, number: number): Pr
 
 function runWorker(ask: Omit<PoolModelAsk, "threads">): Promise<PoolModelAnswer> {
   const url = new URL("./pool_model_worker.ts", import.meta.url);
-  const worker = new Worker(url, { type: "module" });
-  const { promise, resolve } = Promise.withResolvers<PoolModelAnswer>();
-  worker.onmessage = ({ data }) => {
-    // A thread that dies ends by itself: terminate() would let it go on to its next turn.
-    if (data !== "dies") worker.terminate();
-    resolve(data);
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    resolve({ error: event.message });
-  };
-  worker.postMessage(ask);
-  return promise;
+  return runMortal<PoolModelAnswer>(url, ask, (answer) => answer === "dies" ? "dies" : "last");
 }
