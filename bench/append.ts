@@ -12,6 +12,7 @@ import { join } from "@std/path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Aio, type AioFile } from "../mod.ts";
+import { CHILD, runChild } from "./child.ts";
 import { hasFio } from "./fio.ts";
 import { describeMachine } from "./machine.ts";
 import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
@@ -80,13 +81,12 @@ async function beChild(order: Order, path: string, seconds: number): Promise<voi
   console.log(JSON.stringify(outcome));
 }
 
-async function runChild(order: Order, path: string, seconds: number): Promise<Outcome> {
-  const args = ["run", "-A", import.meta.filename!, "--child", order, path, `${seconds}`];
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" })
-    .output();
-  await Deno.remove(path);
-  if (!success) throw new Error(`The child "${order}" failed`);
-  return JSON.parse(new TextDecoder().decode(stdout));
+async function runOrder(order: Order, path: string, seconds: number): Promise<Outcome> {
+  try {
+    return await runChild<Outcome>(import.meta.filename!, order, path, `${seconds}`);
+  } finally {
+    await Deno.remove(path);
+  }
 }
 
 /** fio with one batch a write. */
@@ -112,7 +112,7 @@ async function runFioBatches(path: string, seconds: number): Promise<Outcome> {
   return { perSecond: job.write.iops * TASKS, cpuMicros: cpuMs / records * 1000 };
 }
 
-if (Deno.args[0] === "--child") {
+if (Deno.args[0] === CHILD) {
   const [, order, path, seconds] = Deno.args;
   await beChild(order as Order, path!, Number(seconds));
 } else {
@@ -121,8 +121,8 @@ if (Deno.args[0] === "--child") {
   const seconds = Number(values.seconds);
   const path = join(values.dir, "bench_append.log");
   const peers: Readonly<Record<string, () => Promise<Outcome>>> = {
-    ours: () => runChild("ours", path, seconds),
-    Deno: () => runChild("Deno", path, seconds),
+    ours: () => runOrder("ours", path, seconds),
+    Deno: () => runOrder("Deno", path, seconds),
     ...(await hasFio() ? { fio: () => runFioBatches(path, seconds) } : {}),
   };
   const outcomes = new Map<string, Outcome[]>(Object.keys(peers).map((name) => [name, []]));

@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { Aio } from "../mod.ts";
 import { FILE_BYTES, onCache, withFile } from "./batches.ts";
 import { hasFio, runFio } from "./fio.ts";
+import { CHILD, runChild } from "./child.ts";
 import { describeMachine } from "./machine.ts";
 import type { PageCache } from "./page_cache.ts";
 import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
@@ -90,7 +91,7 @@ const CASES: readonly Case[] = [
 ];
 
 async function runFsFile(path: string): Promise<number> {
-  return (await runChild("FsFile.readable", path)).bytesPerSecond;
+  return (await runOrder("FsFile.readable", path)).bytesPerSecond;
 }
 
 async function runFioSequence(path: string, seconds: number): Promise<number> {
@@ -105,12 +106,8 @@ async function runDd(path: string): Promise<number> {
   return FILE_BYTES / Number(found?.[1]);
 }
 
-async function runChild(order: Order, path: string): Promise<Outcome> {
-  const args = ["run", "-A", import.meta.filename!, "--child", order, path];
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" })
-    .output();
-  if (!success) throw new Error(`The child "${order}" failed`);
-  return JSON.parse(new TextDecoder().decode(stdout));
+function runOrder(order: Order, path: string): Promise<Outcome> {
+  return runChild<Outcome>(import.meta.filename!, order, path);
 }
 
 /** The child's part. */
@@ -182,14 +179,14 @@ async function measure(
   const theirs: number[] = [];
   let peakBytes = 0;
   for (let round = 0; round < rounds; round++) {
-    const own = await onCache(cache, isCold, () => runChild(ours, path));
+    const own = await onCache(cache, isCold, () => runOrder(ours, path));
     const other = await onCache(cache, isCold, () => peer(path, seconds));
     if (own === null || other === null) continue;
     mine.push(own.bytesPerSecond);
     theirs.push(other);
     peakBytes = Math.max(peakBytes, own.peakBytes);
   }
-  const idle = await runChild("idle", path);
+  const idle = await runOrder("idle", path);
   const spread = ratios(mine, theirs);
   const inGb = (values: readonly number[]) => (figures(values).median / 1e9).toFixed(2);
   return {
@@ -216,6 +213,6 @@ async function main(): Promise<void> {
 
 if (import.meta.main) {
   const [child, order, path] = Deno.args;
-  if (child === "--child") await beChild(order as Order, path!);
+  if (child === CHILD) await beChild(order as Order, path!);
   else await main();
 }
