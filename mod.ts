@@ -20,7 +20,7 @@
  * @module
  */
 
-export { Aio, AioFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
+export { Aio, AioFile, OpenFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
 export type {
   Alignment,
   AppendOptions,

@@ -7,6 +7,7 @@
 export { Aio } from "./aio.ts";
 export type { Alignment } from "./file/alignment.ts";
 export { AioFile } from "./file/file.ts";
+export { OpenFile } from "./file/open_file.ts";
 export type {
   AppendOptions,
   ReadOptions,

@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { AioCore, AioHandle, ResourceOwner } from "../core/mod.ts";
 import * as inside from "../core/inside.ts";
-import { Aio, AioFile } from "../mod.ts";
+import { Aio, AioFile, OpenFile } from "../mod.ts";
 import * as rules from "./support/house/doors.ts";
 import { runChild, tempDir } from "./support/temp.ts";
 
@@ -103,6 +103,7 @@ Deno.test("doors: deno doc mod.ts begins with Aio and AioFile, and is not long",
 Deno.test("doors: an Aio and a file have no member that is not shown", () => {
   assertEquals(rules.findHidden(Aio.prototype, nameIn("mod.ts", "Aio")), []);
   assertEquals(rules.findHidden(AioFile.prototype, nameIn("mod.ts", "AioFile")), []);
+  assertEquals(rules.findHidden(OpenFile.prototype, nameIn("mod.ts", "OpenFile")), []);
   assertEquals(rules.findHidden(AioCore.prototype, nameIn("core/mod.ts", "AioCore")), []);
 });
 

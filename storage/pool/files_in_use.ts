@@ -7,7 +7,8 @@
  */
 
 import { get, runSteps, runStepsSync, shown, type Steps } from "../../core/inside.ts";
-import { type AioFile, insideOf } from "../file/file.ts";
+import type { AioFile } from "../file/file.ts";
+import { insideOf } from "../file/open_file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { forgetPages } from "./mapping.ts";

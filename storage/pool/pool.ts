@@ -13,7 +13,8 @@ import {
   shown,
   type Steps,
 } from "../../core/inside.ts";
-import { type AioFile, insideOf } from "../file/file.ts";
+import type { AioFile } from "../file/file.ts";
+import { insideOf } from "../file/open_file.ts";
 import { BackgroundWriter, type BackgroundWriterOptions } from "./background_writer.ts";
 import { FastReads } from "./fast_read.ts";
 import { FilesInUse } from "./files_in_use.ts";
