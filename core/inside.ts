@@ -15,8 +15,7 @@ export {
   fromWords,
   isAligned,
   PAGE_SIZE_BYTES,
-  RWF_DONTCACHE,
-  RWF_DSYNC,
+  system,
   TRANSFER_BYTES_MAX,
 } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";

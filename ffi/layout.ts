@@ -156,8 +156,17 @@ export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** Flag of `sync_file_range(2)` (`<fcntl.h>`, Linux): begin to write back, and do not wait. */
 export const SYNC_FILE_RANGE_WRITE = 2;
-/** Advice of `posix_fadvise(2)` (`<fcntl.h>`, Linux): the range will be read. */
-export const POSIX_FADV_WILLNEED = 3;
+/** Modes of `fallocate(2)` (`<linux/falloc.h>`); 0 gives a range its place on the device. */
+export const FALLOCATE_MODES = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
+/** Advice of `posix_fadvise(2)` (`<fcntl.h>`, Linux), by the names of `AioFile.advise()`. */
+export const FADVISE_ADVICE = {
+  normal: 0,
+  random: 1,
+  sequential: 2,
+  willNeed: 3,
+  dontNeed: 4,
+  noReuse: 5,
+} as const;
 
 /**
  * `struct pollfd` (`<poll.h>`) in 32-bit words: the fd, then `events` and `revents` of 16 bits

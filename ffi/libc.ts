@@ -14,15 +14,10 @@
  * @module
  */
 
+import type { CommonSymbols } from "./common_symbols.ts";
 import { EOPNOTSUPP } from "./errno.ts";
 import { MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
-import {
-  type CommonSymbols,
-  type FlaggedTransfer,
-  openDarwin,
-  openLinux,
-  type SystemCalls,
-} from "./libc_symbols.ts";
+import { type FlaggedTransfer, openDarwin, openLinux, type SystemCalls } from "./libc_symbols.ts";
 import { libcCandidates } from "./libc_paths.ts";
 import { SharedLibraries } from "./library.ts";
 
@@ -160,11 +155,26 @@ export class Libc {
   }
 
   /**
-   * `posix_fadvise(2)`: has the system begin to read a range into the page cache, and does not
-   * wait. A hint: what it says of it is dropped.
+   * `posix_fadvise(2)`: says how a range will be used; 0 where the system takes no such hints.
+   *
+   * @param advice one of `FADVISE_ADVICE`
+   * @returns 0, or -errno
    */
-  adviseWillNeed(fd: number, offset: number, length: number): void {
-    this.#system.adviseWillNeed(fd, BigInt(offset), BigInt(length));
+  advise(fd: number, offset: bigint, length: bigint, advice: number): number {
+    return this.#system.advise(fd, offset, length, advice);
+  }
+
+  /**
+   * `fallocate(2)`: gives a range its place on the device, frees it, or zeroes it.
+   *
+   * @param mode `FALLOCATE_MODES` together
+   * @returns 0, or -errno: EOPNOTSUPP where the system has no such call
+   */
+  allocate(fd: number, mode: number, offset: bigint, length: bigint): number {
+    const { allocate } = this.#system;
+    if (allocate === null) return -EOPNOTSUPP;
+    const result = allocate(fd, mode, offset, length);
+    return result < 0 ? -this.#errno() : result;
   }
 
   /** `ftruncate(2)`. @returns 0, or -errno */

@@ -1,6 +1,7 @@
 /**
- * libc_symbols.ts: the symbols of the C library, with the C prototype beside each row, and the
- * calls that differ by system, behind one shape.
+ * libc_symbols.ts: the symbols of the C library that only some systems have, with the C prototype
+ * beside each row, and the calls that differ by system, behind one shape. What all have:
+ * common_symbols.ts.
  *
  * @module
  */
@@ -17,92 +18,12 @@ import {
   MAP_FAILED,
   MAP_SHARED_POPULATE,
   O_CLOEXEC,
-  POSIX_FADV_WILLNEED,
   PR_GET_SECCOMP,
   PROT_READ_WRITE,
   STATX_FLAGS,
   SYNC_FILE_RANGE_WRITE,
 } from "./layout.ts";
-
-/** What `preadv(2)` and `pwritev(2)` take. */
-const TRANSFER = [
-  "i32", /* int fd */
-  "buffer", /* const struct iovec * */
-  "i32", /* int */
-  "i64", /* off_t */
-] as const;
-
-/** The calls that every system has under the same name. */
-export const SYMBOLS = {
-  preadv: {
-    parameters: TRANSFER,
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  preadvNonblocking: {
-    name: "preadv",
-    parameters: TRANSFER,
-    result: "i32", /* ssize_t, below 2^31 */
-    nonblocking: true,
-  },
-  pwritev: {
-    parameters: TRANSFER,
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  fsync: { parameters: ["i32" /* int fd */], result: "i32" },
-  fdatasync: { parameters: ["i32" /* int fd */], result: "i32" },
-  ftruncate: { parameters: ["i32", /* int fd */ "i64" /* off_t length */], result: "i32" },
-  ftruncateNonblocking: {
-    name: "ftruncate",
-    parameters: ["i32", /* int fd */ "i64" /* off_t length */],
-    result: "i32",
-    nonblocking: true,
-  },
-  lseek: {
-    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
-    result: "i64", /* off_t */
-  },
-  lseekNonblocking: {
-    name: "lseek",
-    parameters: ["i32", /* int fd */ "i64", /* off_t offset */ "i32" /* int whence */],
-    result: "i64", /* off_t */
-    nonblocking: true,
-  },
-  close: { parameters: ["i32" /* int fd */], result: "i32" },
-  closeNonblocking: {
-    name: "close",
-    parameters: ["i32" /* int fd */],
-    result: "i32",
-    nonblocking: true,
-  },
-  poll: {
-    parameters: ["buffer", /* struct pollfd * */ "u64", /* nfds_t */ "i32" /* int timeout ms */],
-    result: "i32",
-  },
-  pollNonblocking: {
-    name: "poll",
-    parameters: ["buffer", /* struct pollfd * */ "u64", /* nfds_t */ "i32" /* int timeout ms */],
-    result: "i32",
-    nonblocking: true,
-  },
-  read: {
-    parameters: ["i32", /* int fd */ "buffer", /* void * */ "usize" /* size_t */],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  write: {
-    parameters: ["i32", /* int fd */ "buffer", /* const void * */ "usize" /* size_t */],
-    result: "i32", /* ssize_t, below 2^31 */
-  },
-  address: {
-    name: "memmove",
-    parameters: ["buffer", /* void *to */ "buffer", /* const void *from */ "usize" /* size_t n */],
-    result: "usize", /* void *: `to`, which is what is wanted */
-  },
-  copyFrom: {
-    name: "memcpy",
-    parameters: ["buffer", /* void *to */ "usize", /* const void *from */ "usize" /* size_t n */],
-    result: "usize", /* void * */
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { type CommonSymbols, SYMBOLS, TRANSFER } from "./common_symbols.ts";
 
 /** `preadv2(2)` and `pwritev2(2)`. */
 const FLAGGED_TRANSFER = {
@@ -169,6 +90,15 @@ export const LINUX_SYMBOLS = {
     ],
     result: "i32", /* 0, or the error number */
   },
+  fallocate: {
+    parameters: [
+      "i32", /* int fd */
+      "i32", /* int mode */
+      "i64", /* off_t offset */
+      "i64", /* off_t len */
+    ],
+    result: "i32",
+  },
   tgkill: {
     parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
     result: "i32",
@@ -231,9 +161,6 @@ export const DARWIN_SYMBOLS = {
   errnoLocation: { name: "__error", parameters: [], result: "usize" /* int * */ },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** The symbols that every system has. */
-export type CommonSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
-
 /** The calls that differ by system, behind one shape. Each returns >= 0 or -1 with errno set. */
 export interface SystemCalls {
   stat(fd: number, into: Uint8Array<ArrayBuffer>): number;
@@ -252,7 +179,11 @@ export interface SystemCalls {
   changeFlags(fd: number, added: number, removed: number): number;
   eventfd(): number;
   flushRange(fd: number, offset: bigint, length: bigint): number;
-  adviseWillNeed(fd: number, offset: bigint, length: bigint): number;
+  /** @returns 0, or the error number, negative: it does not set errno. */
+  advise(fd: number, offset: bigint, length: bigint, advice: number): number;
+  readonly allocate:
+    | ((fd: number, mode: number, offset: bigint, length: bigint) => number)
+    | null;
   pause: Pause | null;
   openProc(path: Uint8Array<ArrayBuffer>): number;
   readLink(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
@@ -320,8 +251,10 @@ export function openLinux(path: string): Opened {
       eventfd: () => symbols.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
       flushRange: (fd, offset, length) =>
         symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE),
-      adviseWillNeed: (fd, offset, length) =>
-        symbols.posix_fadvise(fd, offset, length, POSIX_FADV_WILLNEED),
+      advise: (fd, offset, length, advice) =>
+        // Not -0.
+        0 - symbols.posix_fadvise(fd, offset, length, advice),
+      allocate: symbols.fallocate,
       seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
       adviseHugePages: (memory) =>
         symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
@@ -368,7 +301,9 @@ export function openDarwin(path: string): Opened {
       // There is no such call; it is a hint, and leaving it out changes no outcome.
       flushRange: () => 0,
       // There is `F_RDADVISE`, which takes a structure; it is a hint, too.
-      adviseWillNeed: () => 0,
+      advise: () => 0,
+      // There is `F_PREALLOCATE`, which takes a structure and leaves the size as it is.
+      allocate: null,
       seccompMode: () => 0,
       // There is no such advice; it is a hint, too.
       adviseHugePages: () => 0,

@@ -6,5 +6,6 @@
  */
 
 export * as errnos from "../../ffi/errno.ts";
-export { PAGE_SIZE_BYTES, RWF_DONTCACHE, RWF_DSYNC, TRANSFER_BYTES_MAX } from "../../ffi/layout.ts";
+export * as system from "../../ffi/layout.ts";
+export { PAGE_SIZE_BYTES, TRANSFER_BYTES_MAX } from "../../ffi/layout.ts";
 export { alignUp, fromWords, highWord, isAligned, lowWord } from "../../ffi/memory.ts";

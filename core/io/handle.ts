@@ -433,9 +433,10 @@ export class AioHandle implements CallbackHandle {
    *
    * @param name of the operation
    * @param fd the file
-   * @param operands what it takes: an `offset` for `"readv"`, `"writev"` and `"flush_range"`, a
-   *   `length` for `"flush_range"`, `flags` of `preadv2(2)` and `pwritev2(2)` for `"readv"` and
-   *   `"writev"`; nothing for `"fsync"` and `"fdatasync"`
+   * @param operands what it takes: an `offset` for all but `"fsync"` and `"fdatasync"`, a `length`
+   *   for `"flush_range"`, `"fallocate"` and `"fadvise"`; `flags`: of `preadv2(2)` and
+   *   `pwritev2(2)` for `"readv"` and `"writev"`, the mode of `fallocate(2)`, the advice of
+   *   `posix_fadvise(2)`
    * @param options when to submit
    * @throws {TypeError} for an unknown name, an operand that the operation does not take or lacks
    * @throws as {@linkcode startReadv}

@@ -18,11 +18,23 @@ import type { Control } from "../memory/shared_memory.ts";
 const { HANDLE } = layout;
 
 /** The name of an operation that can be started. */
-export type StartedName = "readv" | "writev" | "fsync" | "fdatasync" | "flush_range";
+export type StartedName =
+  | "readv"
+  | "writev"
+  | "fsync"
+  | "fdatasync"
+  | "flush_range"
+  | "fallocate"
+  | "fadvise";
 /** An operation's name; `"invalid"` is that of a handle which has none yet. */
 export type OperationName = "invalid" | StartedName;
 /** What a thread is blocked in while it executes an operation itself. */
-export type OperationWaitEvent = "DataFileRead" | "DataFileWrite" | "DataFileSync";
+export type OperationWaitEvent =
+  | "DataFileRead"
+  | "DataFileWrite"
+  | "DataFileSync"
+  | "DataFileExtend"
+  | "DataFilePrefetch";
 
 /**
  * Executes an IO in this thread, now.
@@ -140,6 +152,45 @@ export const OPERATIONS = {
     perform: (libc: Libc, control: Control, base: number): number =>
       libc.flushRange(fdOf(control, base), offsetOf(control, base), argumentOf(control, base)),
   },
+  /** Gives a range of a file its place on the device, frees it, or zeroes it: its flags say. */
+  fallocate: {
+    code: 6,
+    waitEvent: "DataFileExtend",
+    verb: "fallocate",
+    syscall: "fallocate",
+    moves: null,
+    range: true,
+    hasFlags: true,
+    tellsLostWrites: "never",
+    // To collapse or to insert a range twice is another change than to do so once.
+    mayRepeat: false,
+    perform: (libc: Libc, control: Control, base: number): number =>
+      libc.allocate(
+        fdOf(control, base),
+        flagsOf(control, base),
+        offsetOf(control, base),
+        argumentOf(control, base),
+      ),
+  },
+  /** Tells the system how a range of a file will be used: its flags are the advice. */
+  fadvise: {
+    code: 7,
+    waitEvent: "DataFilePrefetch",
+    verb: "advise on",
+    syscall: "posix_fadvise",
+    moves: null,
+    range: true,
+    hasFlags: true,
+    tellsLostWrites: "never",
+    mayRepeat: true,
+    perform: (libc: Libc, control: Control, base: number): number =>
+      libc.advise(
+        fdOf(control, base),
+        offsetOf(control, base),
+        argumentOf(control, base),
+        flagsOf(control, base),
+      ),
+  },
 } as const satisfies Readonly<Record<StartedName, OperationRow>>;
 
 /** The number of an operation, for a switch that the compiler finds to lack one. */
@@ -157,6 +208,11 @@ export const OP_FSYNC = OPERATIONS.fsync.code;
 export const OP_FDATASYNC = OPERATIONS.fdatasync.code;
 /** The number of `flush_range`. */
 export const OP_FLUSH_RANGE = OPERATIONS.flush_range.code;
+
+/** The number of `fallocate`. */
+export const OP_FALLOCATE = OPERATIONS.fallocate.code;
+/** The number of `fadvise`. */
+export const OP_FADVISE = OPERATIONS.fadvise.code;
 
 /** The names that can be started, by number from 1. */
 export const STARTED_NAMES = Object.keys(OPERATIONS) as readonly StartedName[];
@@ -179,13 +235,18 @@ function fdOf({ words }: Control, base: number): number {
 function transfer(call: "preadv" | "pwritev"): Perform {
   return (libc, control, base, iovec) => {
     const count = control.words[base + HANDLE.iovecLength]!;
-    const flags = control.words[base + HANDLE.argumentFlags]!;
+    const flags = flagsOf(control, base);
     const fd = fdOf(control, base);
     const offset = offsetOf(control, base);
     return flags === 0
       ? libc[call](fd, iovec, count, offset)
       : libc[`${call}2`](fd, iovec, count, offset, flags);
   };
+}
+
+/** The flags that it was given. */
+function flagsOf({ words }: Control, base: number): number {
+  return words[base + HANDLE.argumentFlags]!;
 }
 
 /** Where in the file it begins, as a system call takes it. */

@@ -32,7 +32,8 @@ import type { UringTuning } from "./tuning.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { COUNTER } = counting;
-const { OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC, OP_READV, OP_WRITEV } = table;
+const { OP_FADVISE, OP_FALLOCATE, OP_FDATASYNC, OP_FLUSH_RANGE, OP_FSYNC } = table;
+const { OP_READV, OP_WRITEV } = table;
 const { FLAG_BITS, FUSE_BIT } = flags;
 const { HANDLE } = layout;
 const { IOVEC_WORDS } = system;
@@ -222,6 +223,19 @@ export class UringSubmission {
           SYNC_FILE_RANGE_WRITE,
         );
         break;
+      case OP_FALLOCATE:
+        this.#fillPlain(at, URING_OP.fallocate, words[base + HANDLE.argumentFlags]!, 0);
+        sqes[at + SQE_WORDS.addressLow] = words[base + HANDLE.argumentLow]!;
+        sqes[at + SQE_WORDS.addressHigh] = words[base + HANDLE.argumentHigh]!;
+        break;
+      case OP_FADVISE:
+        this.#fillPlain(
+          at,
+          URING_OP.fadvise,
+          shortLength(words, base),
+          words[base + HANDLE.argumentFlags]!,
+        );
+        break;
       default:
         this.#fillUnknown(at, operation);
     }
@@ -371,8 +385,9 @@ export class UringSubmission {
 }
 
 /**
- * The length of a range to be written back, in the 32 bits that an entry has for it. 0 is what is
- * too long for them: it means to the end of the file, so that more is written back, never less.
+ * The length of a range to be written back, or advised on, in the 32 bits that an entry has for it:
+ * for advice newer kernels have 64, which older ones refuse. 0 is what is too long for them: it
+ * means to the end of the file, so that more is written back or meant, never less.
  */
 function shortLength(words: Int32Array, base: number): number {
   return words[base + HANDLE.argumentHigh] === 0 ? words[base + HANDLE.argumentLow]! : 0;

@@ -35,7 +35,8 @@ import type { ReadStreamOptions } from "../stream/stream_options.ts";
 import type { StreamPage } from "../stream/stream_page.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { checkEnd, runSteps, runStepsSync, RWF_DSYNC } = inside;
+const { checkEnd, runSteps, runStepsSync } = inside;
+const { RWF_DSYNC } = inside.system;
 
 /** Opens the door of an open file. */
 export let aioFileOf: (file: FileInside) => AioFile;

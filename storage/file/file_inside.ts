@@ -34,7 +34,8 @@ import type { Transfers } from "./transfer.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE, RWF_DSYNC } = inside;
+const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE } = inside;
+const { RWF_DSYNC } = inside.system;
 
 /** An open file, of one thread. */
 export class FileInside implements TransferFile, FlushFile, ForgottenFile, AppendFile {

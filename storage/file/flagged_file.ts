@@ -9,13 +9,14 @@
  * @module
  */
 
-import { RWF_DONTCACHE, RWF_DSYNC, shown } from "../../core/inside.ts";
+import { shown, system } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
 import type { AddressOf } from "./alignment.ts";
 import type { ManyTransfersFile } from "./many_transfer.ts";
 import type { Direction } from "./transfer_request.ts";
 import { WrappedFile } from "./wrapped_file.ts";
 
+const { RWF_DONTCACHE, RWF_DSYNC } = system;
 /** How many flags there are. */
 const FLAGS_MAX = 2;
 

@@ -19,6 +19,7 @@ import {
   get,
   PAGE_SIZE_BYTES,
   type Steps,
+  system,
 } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
 import { noSpace } from "../file/bounce.ts";
@@ -148,7 +149,8 @@ export class PrivatePages<T> implements PageSource<StreamPage<T>> {
   #startNothing(op: PrivateOperation, read: PrivateRead): Quick {
     const { libc } = this.#backend;
     if ((op.flags & READ_FLAG.issueAdvice) !== 0) {
-      libc.adviseWillNeed(this.#file.fd, read.offset, read.bytes);
+      const { fd } = this.#file;
+      libc.advise(fd, BigInt(read.offset), BigInt(read.bytes), system.FADVISE_ADVICE.willNeed);
     }
     op.flags |= READ_FLAG.synchronously;
     return WAIT;

@@ -78,11 +78,11 @@ Deno.test({
   name: "docs/extending.md: its operation runs on every method",
   ignore: !isLinux,
   async fn() {
-    const test = ["test", "-A", "--no-check", "--filter", "/allocate|case/", CASES];
+    const test = ["test", "-A", "--no-check", "--filter", "/readahead|case/", CASES];
     const { code, stdout } = await runWith(OPERATION, ...test);
     assertEquals(code, 0, stdout);
     for (const method of ["held", "worker", "sync"]) {
-      assertStringIncludes(stdout, `${method}: start("allocate") is executed by the system`);
+      assertStringIncludes(stdout, `${method}: start("readahead") is executed by the system`);
     }
   },
 });
@@ -102,7 +102,7 @@ Deno.test({
     const test = ["test", "-A", "--no-check", "--filter", "has a case", CASES];
     const { code, stdout } = await runWith(without, ...test);
     assertEquals(code, 1, stdout);
-    assertStringIncludes(stdout, "allocate");
+    assertStringIncludes(stdout, "readahead");
   },
 });
 

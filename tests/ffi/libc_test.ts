@@ -14,7 +14,7 @@ import {
 } from "@std/assert";
 import fs from "node:fs";
 import { errnoName } from "../../ffi/errno.ts";
-import { STATX_SIZE_BYTES } from "../../ffi/layout.ts";
+import { FADVISE_ADVICE, FALLOCATE_MODES, STATX_SIZE_BYTES } from "../../ffi/layout.ts";
 import { closeLibc, type Libc, openLibc } from "../../ffi/libc.ts";
 import { LIBC_CANDIDATES, libcCandidates } from "../../ffi/libc_paths.ts";
 import { highWord, lowWord } from "../../ffi/memory.ts";
@@ -203,6 +203,39 @@ Deno.test("ftruncate() extends beyond 2^32, in this thread and off it", () =>
     assertEquals(await libc.ftruncateNonblocking(fd, 2 ** 34 + 1), 0);
     assertEquals(fs.fstatSync(fd).size, 2 ** 34 + 1);
   }));
+
+Deno.test({
+  name: "allocate() extends, keeps the size, makes holes, or says why not",
+  ignore: !isLinux,
+  fn: () =>
+    withFd((libc, fd) => {
+      const { keepSize, punchHole } = FALLOCATE_MODES;
+      assertEquals(libc.allocate(fd, 0, 2n ** 33n, 4096n), 0);
+      assertEquals(fs.fstatSync(fd).size, 2 ** 33 + 4096);
+      assertEquals(libc.allocate(fd, keepSize, 2n ** 34n, 4096n), 0);
+      assertEquals(fs.fstatSync(fd).size, 2 ** 33 + 4096);
+      fs.writeSync(fd, new Uint8Array(8192).fill(7), 0, 8192, 0);
+      assertEquals(libc.allocate(fd, keepSize | punchHole, 4000n, 4096n), 0);
+      const bytes = new Uint8Array(8192);
+      fs.readSync(fd, bytes, 0, 8192, 0);
+      assertEquals(bytes, Uint8Array.from(bytes, (_, i) => i < 4000 || i >= 8096 ? 7 : 0));
+      assertEquals(errorOf(libc.allocate(fd, 0, 0n, 0n)), "EINVAL");
+      assertEquals(errorOf(libc.allocate(CLOSED_FD, 0, 0n, 1n)), "EBADF");
+    }),
+});
+
+Deno.test({
+  name: "advise() takes every advice, and returns the error number itself",
+  ignore: !isLinux,
+  fn: () =>
+    withFd((libc, fd) => {
+      for (const advice of Object.values(FADVISE_ADVICE)) {
+        assertStrictEquals(libc.advise(fd, 2n ** 33n, 0n, advice), 0);
+      }
+      assertEquals(errorOf(libc.advise(fd, 0n, 0n, 99)), "EINVAL");
+      assertEquals(errorOf(libc.advise(CLOSED_FD, 0n, 0n, 0)), "EBADF");
+    }),
+});
 
 Deno.test("duplicate() gives another number for the same file, closed on exec", () =>
   withFd(async (libc, fd) => {

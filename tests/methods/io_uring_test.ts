@@ -10,6 +10,8 @@ import { AioReturn } from "../../core/io/result.ts";
 import { BACKEND } from "../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../core/io/wait_ref.ts";
 import { availableMethods } from "../../methods/registry.ts";
+import { FADVISE_ADVICE, FALLOCATE_MODES } from "../../ffi/layout.ts";
+import { fromWords } from "../../ffi/memory.ts";
 import { SQE_WORDS, URING_OP } from "../../ffi/uring_layout.ts";
 import { SLOT, slotAt } from "../../methods/io_uring/memory.ts";
 import { Ring } from "../../methods/io_uring/ring.ts";
@@ -131,6 +133,40 @@ test("flushRange() of what 32 bits do not hold goes to the end of the file", asy
     asked.map((entry) => entry[SQE_WORDS.length]! >>> 0),
     [4096, 2 ** 31, 2 ** 32 - 1, 0, 0, 0],
   );
+});
+
+test("fadvise and fallocate are executed by the kernel, with lengths of 32 and of 64 bits", async () => {
+  await using fixture = await openSync(OPTIONS);
+  const { file, aio } = fixture;
+  const lengths = [4096, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 4096];
+  const start = async (name: "fadvise" | "fallocate", length: number, flags: number) => {
+    const ret = new AioReturn();
+    const handle = aio.acquire(null, ret);
+    const ref = handle.waitRef();
+    handle.setTarget(aio.targetId("page"), [7, 3]);
+    handle.start(name, file.fd, { offset: 4096, length, flags });
+    await aio.wait(ref);
+    return ret.result.result;
+  };
+  for (const length of lengths) {
+    assertEquals(await start("fadvise", length, FADVISE_ADVICE.sequential), 0);
+    const { keepSize, punchHole } = FALLOCATE_MODES;
+    assertEquals(await start("fallocate", length, keepSize | punchHole), 0);
+  }
+  const { sqes } = new Ring(backendOf(aio).control, 0);
+  const asked = lengths.flatMap((_, i) => {
+    const [advice, hole] = [i * 2, i * 2 + 1].map((at) =>
+      sqes.subarray(at * SQE_WORDS.size, (at + 1) * SQE_WORDS.size)
+    );
+    assertEquals(advice![SQE_WORDS.opcode], URING_OP.fadvise);
+    assertEquals(hole![SQE_WORDS.opcode], URING_OP.fallocate);
+    const long = fromWords(hole![SQE_WORDS.addressLow]!, hole![SQE_WORDS.addressHigh]!);
+    return [[advice![SQE_WORDS.length]! >>> 0, long]];
+  });
+  assertEquals(asked, [[4096, 4096], [2 ** 32 - 1, 2 ** 32 - 1], [0, 2 ** 32], [
+    0,
+    2 ** 32 + 4096,
+  ]]);
 });
 
 test("an IO is completed by whoever waits for it, good or failed", async () => {

@@ -3,7 +3,7 @@
  * does, what `ios()` shows of it, and which operands it refuses. A row without a case fails here.
  */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { closeSync, constants, openSync as openDescriptor } from "node:fs";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
@@ -18,7 +18,8 @@ import {
 import { AioReturn } from "../../../core/io/result.ts";
 import type { IoRow } from "../../../core/views/io_rows.ts";
 import { EINVAL, ESPIPE } from "../../../ffi/errno.ts";
-import { fileContent, type Fixture, wrong } from "../../support/core.ts";
+import { FADVISE_ADVICE } from "../../../ffi/layout.ts";
+import { FILE_BYTES, fileContent, type Fixture, wrong } from "../../support/core.ts";
 import { testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { tempDir } from "../../support/temp.ts";
 
@@ -71,6 +72,23 @@ const CASES: Readonly<Record<StartedName, OperationCase>> = {
     operands: { offset: FAR, length: LONG },
     answer: 0,
     shown: [FAR, LONG],
+    errnoOfPipe: ESPIPE,
+  },
+  fallocate: {
+    operands: { offset: FAR, length: BYTES, flags: 0 },
+    answer: 0,
+    shown: [FAR, BYTES],
+    errnoOfPipe: ESPIPE,
+    async verify({ file }) {
+      const { blocks, size } = await Deno.stat(file.path);
+      assertEquals(size, FAR + BYTES);
+      assertGreater(blocks!, FILE_BYTES / BYTES);
+    },
+  },
+  fadvise: {
+    operands: { offset: OFFSET, length: LONG, flags: FADVISE_ADVICE.dontNeed },
+    answer: 0,
+    shown: [OFFSET, LONG],
     errnoOfPipe: ESPIPE,
   },
 };
@@ -236,6 +254,10 @@ const REFUSED: readonly (readonly [
   ["writev", { offset: 0, flags: -1 }, RangeError, "flags"],
   ["fsync", { offset: 0 }, TypeError, 'Cannot start with "offset"'],
   ["fdatasync", { length: 0 }, TypeError, 'Cannot start with "length"'],
+  ["fallocate", { length: 1, flags: 0 }, TypeError, "Cannot start at offset undefined"],
+  ["fallocate", { offset: 0 }, TypeError, "Cannot start over undefined bytes: lengths are"],
+  ["fadvise", { offset: 0, length: -1, flags: 3 }, RangeError, "Cannot start over -1 bytes"],
+  ["fadvise", { offset: 0, length: 1, flags: 0.5 }, RangeError, "with the flags 0.5"],
   ["flush_range", { length: 1 }, TypeError, "Cannot start at offset undefined"],
   ["flush_range", { offset: 1 }, TypeError, "Cannot start over undefined bytes: lengths are"],
   ["flush_range", { offset: 1, length: -1 }, RangeError, "Cannot start over -1 bytes"],
