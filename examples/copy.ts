@@ -2,8 +2,8 @@
  * copy.ts: copies a file, or a directory with all that is in it, as `cp -r` does.
  *
  * Large files go past the page cache where the file system can, several pieces at a time: that is
- * faster than through it, and leaves it to those who need it. Small ones are copied by Deno, several
- * at a time. What is there already is not touched, unless `--force` allows it; a file whose copying
+ * faster than through it, and leaves it to those who need it. Deno copies small ones, several at a
+ * time. What is there already is not touched, unless `--force` allows it; a file whose copying
  * ends early is removed again. With `--sync` everything is on disk at the end.
  *
  * Run: deno run --allow-read --allow-write --allow-ffi examples/copy.ts [--force] [--sync] FROM TO

@@ -1,4 +1,4 @@
-/** copy_test.ts: the example copies whole trees, harms nothing that is there, and leaves no halves. */
+/** copy_test.ts: the example copies trees, harms nothing that is there, and leaves no halves. */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { copy } from "../../examples/copy.ts";
