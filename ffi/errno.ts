@@ -169,6 +169,8 @@ export const EBADF = 9;
 export const EAGAIN = 11;
 /** No memory for the call, or no more may be locked. */
 export const ENOMEM = 12;
+/** Forbidden; of a lock: another has it. */
+export const EACCES = 13;
 /** An address that cannot be used. */
 export const EFAULT = 14;
 /** It is in use, or cannot take more just now. */
@@ -186,6 +188,8 @@ export const EFBIG = 27;
 export const ESPIPE = 29;
 /** The file system is mounted for reading only. */
 export const EROFS = 30;
+/** The file system has no locks, or no more of them. */
+export const ENOLCK = 37;
 /** The kernel does not have the call. */
 export const ENOSYS = 38;
 /** Somebody called it off. */

@@ -134,6 +134,22 @@ export const F_GETFL = 3;
 /** Sets those flags of an open file that can be changed. */
 export const F_SETFL = 4;
 
+/** Reads which lock of another open file description keeps one out. */
+export const F_OFD_GETLK = 36;
+/** Locks or unlocks a range for an open file description, without waiting. */
+export const F_OFD_SETLK = 37;
+
+/** `struct flock` (`<bits/fcntl.h>`, 64-bit): what those two take. Offsets count from the start. */
+export const FLOCK = {
+  type: { type: "i16", offset: 0 },
+  start: { type: "i64", offset: 8 },
+  length: { type: "i64", offset: 16 },
+} as const;
+/** Bytes of it. */
+export const FLOCK_SIZE_BYTES = 32;
+/** The types of locks. */
+export const LOCK_TYPES = { shared: 0, exclusive: 1, none: 2 } as const;
+
 /** Flags of `eventfd(2)` (`<bits/eventfd.h>`, Linux): reads and writes do not wait. */
 export const EFD_NONBLOCK = 0o4000;
 /** Closed on exec. */

@@ -16,6 +16,7 @@
 
 import type { CommonSymbols } from "./common_symbols.ts";
 import { EOPNOTSUPP } from "./errno.ts";
+import { FileControl } from "./file_control.ts";
 import { MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
 import { type FlaggedTransfer, openDarwin, openLinux, type SystemCalls } from "./libc_symbols.ts";
 import { libcCandidates } from "./libc_paths.ts";
@@ -38,6 +39,8 @@ function cString(text: string): Uint8Array<ArrayBuffer> {
 export class Libc {
   /** The path it was opened by, as a scoped `--allow-ffi` must spell it. */
   readonly path: string;
+  /** Changes what the system keeps of open files. */
+  readonly fileControl: FileControl;
   readonly #library: { close(): void };
   readonly #system: SystemCalls;
   readonly #errnoAddress: bigint;
@@ -72,10 +75,12 @@ export class Libc {
     this.#copyFrom = opened.symbols.copyFrom;
     this.#address = opened.symbols.address;
     this.#errnoAddress = opened.system.errnoLocation();
+    this.fileControl = new FileControl(this, os);
   }
 
   /** Unloads the library. Nothing may be called afterwards; only {@linkcode closeLibc} calls it. */
   unload(): void {
+    this.fileControl.unload();
     this.#library.close();
   }
 

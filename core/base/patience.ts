@@ -10,7 +10,7 @@
  * @module
  */
 
-import { setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import { onAbort } from "./abort.ts";
 
 /** What `close()` takes. */
@@ -85,9 +85,17 @@ export class Patience {
     }
   }
 
-  /** Resolves after some time. */
-  pause(ms: number): Promise<void> {
+  /**
+   * Resolves after some time.
+   *
+   * @param signal not aborted yet; ends the pause sooner
+   */
+  async pause(ms: number, signal?: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    return this.holding(setTimeout(resolve, ms), promise);
+    const timer = setTimeout(resolve, ms);
+    const ignoreAbort = signal === undefined ? () => {} : onAbort(signal, () => resolve());
+    await this.holding(timer, promise);
+    ignoreAbort();
+    clearTimeout(timer);
   }
 }

@@ -16,6 +16,7 @@ import { shown, systemError } from "../base/errors.ts";
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags } from "./file_system.ts";
+import { awaitedLocks, blockingLocks, type LockCalls } from "./lock_calls.ts";
 import { nodeFs } from "./node_fs.ts";
 import { offThread, offThreadTwice } from "../base/off_thread.ts";
 import { Patience } from "../base/patience.ts";
@@ -35,7 +36,7 @@ export interface FileHost {
 }
 
 /** The calls in either form. They throw what the system says, unless they return it. */
-export interface FileCalls {
+export interface FileCalls extends LockCalls {
   /** Which form they are. */
   readonly areBlocking: boolean;
   /** Opens a path by `node:fs`, with Deno's permissions. @returns Deno's descriptor */
@@ -102,6 +103,7 @@ export function fileCalls(host: FileHost, patience = new Patience()): FileCallFo
 
 function blockingCalls({ libc }: FileHost): BlockingCalls {
   return {
+    ...blockingLocks(libc),
     areBlocking: true,
     open(path, flags, mode) {
       try {
@@ -140,6 +142,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
 function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
   const { libc } = host;
   return {
+    ...awaitedLocks(libc, patience),
     areBlocking: false,
     open: (path, flags, mode) =>
       new Promise((resolve, reject) => {

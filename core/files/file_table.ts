@@ -50,6 +50,8 @@ export const FILE_FLAGS = {
    * server.
    */
   flushesAtClose: 64,
+  /** Ranges of it were locked: they are unlocked before it is closed. */
+  hasLocks: 128,
 } as const;
 
 /** In place of a descriptor that is being closed, or not there yet. */
@@ -314,6 +316,16 @@ export class OpenFileTable {
       if (this.#ownFd(at) >= 0) return true;
     }
     return false;
+  }
+
+  /** A thread is about to lock a range of a file that it uses. */
+  noteLock(slot: number): void {
+    Atomics.or(this.#words, this.#at(slot) + FILE.flags, FILE_FLAGS.hasLocks);
+  }
+
+  /** Whether any thread has locked a range of a file. */
+  hasLocks(slot: number): boolean {
+    return (Atomics.load(this.#words, this.#at(slot) + FILE.flags) & FILE_FLAGS.hasLocks) !== 0;
   }
 
   /** Makes the slot of a closed file free, and wakes whoever awaits {@linkcode over}. */

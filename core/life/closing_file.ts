@@ -63,6 +63,8 @@ export function* closingSteps(
   let result = 0;
   try {
     yield* finish(backend, calls, file);
+    // Deno's descriptor shares the locks, and so may a child process that is being started.
+    if (files.hasLocks(file.slot.slot)) yield* get(calls.unlockAll(file.fd));
     result = yield* closeDescriptor(backend, calls, file);
   } finally {
     layersOf(backend).closingFile(file.slot.slot);

@@ -253,7 +253,8 @@ export class AioFile extends OpenFile {
 
   /**
    * Appends: writes at the end of the file, which all tasks, threads and openings of the file in
-   * this Aio share: any number at once, none over another. Another Aio or process is not kept away.
+   * this Aio share: any number at once, none over another. Another Aio or process is not kept away:
+   * there each opens the file, holds its {@linkcode lock} while it appends, and closes it.
    *
    * Appends of one turn of the event loop are one write, in the order of the calls. Where they go
    * is settled when that is issued; a {@linkcode writeAt} behind the end and {@linkcode truncate}

@@ -23,6 +23,7 @@ import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
 import { type AppendFile, Appends, settleEnd } from "./append.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
+import { endLockWaits, type LockableFile } from "./file_locks.ts";
 import { type AioFileParts, type FileIo, fileIo, type WriteOptions } from "./file_parts.ts";
 import { type Flush, type FlushFile, flushSync, flushWritten } from "./flush.ts";
 import { FlaggedFile, flagsOf } from "./flagged_file.ts";
@@ -38,7 +39,8 @@ const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE } = inside;
 const { RWF_DSYNC } = inside.system;
 
 /** An open file, of one thread. */
-export class FileInside implements TransferFile, FlushFile, ForgottenFile, AppendFile {
+export class FileInside
+  implements TransferFile, FlushFile, ForgottenFile, AppendFile, LockableFile {
   /** The path it was opened by. */
   readonly path: string;
   /** Its descriptor. */
@@ -63,6 +65,8 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile, Appen
   readonly addressOf: AddressOf;
   /** The read streams that may have something in flight: they end when the file is closed. */
   readonly streams: Set<{ endWith(error: unknown): void }> = new Set();
+  /** The waits for locks on it: they end when the file is closed. */
+  readonly lockWaits: Set<AbortController> = new Set();
   /** Names the device that it is on. */
   readonly device: string;
   /** Its place in the table of open files. */
@@ -95,7 +99,7 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile, Appen
     this.flushFailure = new FlushFailure(aio, slot, entry.fd, path);
     const closing = { path, slot, denosFd, fd: entry.fd, flags: entry.flags };
     this.ending = new FileEnd(descriptors, closing, this.flushFailure, {
-      closes: () => this.#endStreams(),
+      closes: () => this.#endWaits(),
       closed: () => parts.onClosed(),
     });
     this.origin = parts.origin;
@@ -151,9 +155,15 @@ export class FileInside implements TransferFile, FlushFile, ForgottenFile, Appen
     checkOffset(direction, offset);
   }
 
-  #endStreams(): void {
+  #endWaits(): void {
+    endLockWaits(this);
     const message = `Cannot read ${shown(this.path)}: the file is closed`;
     for (const stream of [...this.streams]) stream.endWith(new Deno.errors.BadResource(message));
+  }
+
+  /** A range of it is about to be locked: whoever closes it unlocks first. */
+  noteLock(): void {
+    this.#backend.files.noteLock(this.slot.slot);
   }
 
   /** Counts an operation that the descriptor must outlive. */

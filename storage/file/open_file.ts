@@ -10,6 +10,8 @@ import type { CloseOptions, FileToken } from "../../core/mod.ts";
 import type { Alignment } from "./alignment.ts";
 import type { FileInside } from "./file_inside.ts";
 import { checkSize, type TransferOptions } from "./file_parts.ts";
+import * as locks from "./file_locks.ts";
+import type { LockOptions, LockRange, TryLockOptions } from "./file_locks.ts";
 import { type Flush, flush, flushSync } from "./flush.ts";
 
 /** What is behind the door of an open file. */
@@ -192,6 +194,70 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
       checkSize(file.path, bytes);
       runStepsSync(file.cut(file.calls.blocking, bytes));
     });
+  }
+
+  // --- locks ---
+
+  /**
+   * Locks the file, or a range of it, against all other openings of it: of this process and of
+   * others. Reads and writes heed no locks. It waits by trying again and again, after pauses of up
+   * to 64 ms, so several waiters have no order; that two wait for each other is not noticed.
+   *
+   * A lock belongs to this opening, with all its threads and tasks, which do not exclude each
+   * other; locking again changes shared to exclusive, or back. No other descriptor that is closed
+   * takes it away. It ends with {@linkcode unlock}, with the last user's {@linkcode close}, and
+   * with the process. On Linux only (`F_OFD_SETLK`); `Deno.FsFile.lock()` takes another kind, and
+   * neither sees the other.
+   *
+   * @param options which range, whether shared, and a signal to end the wait
+   * @throws {TypeError} or {RangeError} for wrong options
+   * @throws {Deno.errors.BadResource} if the file is closed, also meanwhile; or was opened without
+   *   `write`, which an exclusive lock needs, or `read`, which a shared one needs
+   * @throws {Deno.errors.NotSupported} if the system has no such locks
+   * @throws the signal's reason, or what the system says
+   */
+  lock(options?: LockOptions): Promise<void> {
+    return called(locks.lock(this.#file, options), options?.signal);
+  }
+
+  /**
+   * As {@linkcode lock}, blocking the thread: for ever if another opening of this thread has it.
+   */
+  lockSync(options?: TryLockOptions): void {
+    calling(OpenFile.prototype.lockSync, () => locks.lockSync(this.#file, options));
+  }
+
+  /**
+   * As {@linkcode lock}, but it does not wait.
+   *
+   * @returns whether it is locked: false if another opening's lock is in the way
+   */
+  tryLock(options?: TryLockOptions): Promise<boolean> {
+    return called(locks.tryLock(this.#file, options));
+  }
+
+  /** As {@linkcode tryLock}, blocking the thread. */
+  tryLockSync(options?: TryLockOptions): boolean {
+    return calling(
+      OpenFile.prototype.tryLockSync,
+      () => locks.tryLockSync(this.#file, options),
+    );
+  }
+
+  /**
+   * Unlocks a range, whoever has locked it by this opening; a part of a locked range, too. What is
+   * not locked stays so.
+   *
+   * @param range default: the whole file
+   * @throws as {@linkcode lock}
+   */
+  unlock(range?: LockRange): Promise<void> {
+    return called(locks.unlock(this.#file, range));
+  }
+
+  /** As {@linkcode unlock}, blocking the thread. */
+  unlockSync(range?: LockRange): void {
+    calling(OpenFile.prototype.unlockSync, () => locks.unlockSync(this.#file, range));
   }
 
   // --- the end ---

@@ -162,6 +162,33 @@ Deno.test("O_DIRECT has the number of the processor's own header", () => {
   assertEquals(layout.OPEN_FLAGS["darwin-aarch64"]?.direct, 0);
 });
 
+Deno.test({
+  name: "struct flock lies as <bits/fcntl.h> says: of a lock in the way the kernel fills it in",
+  ignore: !isLinux,
+  fn: () =>
+    withFile((libc, fd, path) => {
+      const { FLOCK, LOCK_TYPES } = layout;
+      const flock = new Uint8Array(layout.FLOCK_SIZE_BYTES);
+      const view = new DataView(flock.buffer);
+      view.setInt16(FLOCK.type.offset, LOCK_TYPES.exclusive, true);
+      view.setBigInt64(FLOCK.start.offset, 77n, true);
+      view.setBigInt64(FLOCK.length.offset, 2n ** 40n, true);
+      const other = fs.openSync(path, "r+");
+      assertEquals(libc.fileControl.lock(other, layout.F_OFD_SETLK, flock), 0);
+      flock.fill(0);
+      view.setInt16(FLOCK.type.offset, LOCK_TYPES.shared, true);
+      assertEquals(libc.fileControl.lock(fd, layout.F_OFD_GETLK, flock), 0);
+      assertEquals(view.getInt16(FLOCK.type.offset, true), LOCK_TYPES.exclusive);
+      assertEquals(view.getBigInt64(FLOCK.start.offset, true), 77n);
+      assertEquals(view.getBigInt64(FLOCK.length.offset, true), 2n ** 40n);
+      fs.closeSync(other);
+      flock.fill(0);
+      view.setInt16(FLOCK.type.offset, LOCK_TYPES.shared, true);
+      assertEquals(libc.fileControl.lock(fd, layout.F_OFD_GETLK, flock), 0);
+      assertEquals(view.getInt16(FLOCK.type.offset, true), LOCK_TYPES.none);
+    }),
+});
+
 Deno.test("an iovec written by the layout has preadv() fill two buffers, one after the other", () => {
   const content = Uint8Array.from({ length: 10_000 }, (_, i) => (i * 7) & 255);
   return withFile((libc, fd) => {
