@@ -52,6 +52,14 @@ export class LineProcess implements AsyncDisposable {
     }
   }
 
+  /** What it has said beside that, before its end; a line that it did not finish is none. */
+  async restOfLines(): Promise<string[]> {
+    for (let read; !(read = await this.#reader.read()).done;) {
+      this.#rest += this.#decoder.decode(read.value, { stream: true });
+    }
+    return this.#rest.split("\n").slice(0, -1);
+  }
+
   /** Says something to it. */
   async say(line: string): Promise<void> {
     await this.#writer.write(new TextEncoder().encode(`${line}\n`));

@@ -15,7 +15,8 @@ import { goesOn, until } from "../patience.ts";
 import { Prng } from "../prng.ts";
 import { tempDir } from "../temp.ts";
 import { runMortal } from "../threads/mortal_worker.ts";
-import { makeRecord, nameOf, partsOf, recordAt } from "./records.ts";
+import { makeRecord } from "./make_record.ts";
+import { nameOf, partsOf, recordAt } from "./records.ts";
 
 /** What is done. */
 export interface AppendPlan {

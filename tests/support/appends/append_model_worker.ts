@@ -12,7 +12,7 @@ import { AtomicSteps } from "../deaths/atomic_steps.ts";
 import { Prng } from "../prng.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
 import type { AppendAnswer, AppendAsk } from "./append_model.ts";
-import { makeRecord, UNIT_BYTES } from "./records.ts";
+import { makeRecord, UNIT_BYTES } from "./make_record.ts";
 
 const TASKS = 6;
 const UNITS_MAX = 20;

@@ -1,16 +1,12 @@
 /**
- * records.ts: records that tell their thread, their number and their length, and that are known
- * from anything else in a file: what the tests of appends write.
+ * records.ts: finds the records of make_record.ts in a file, and the holes between them.
  *
  * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
 import { mix32 } from "../prng.ts";
-
-/** Records are so many bytes, or a multiple. */
-export const UNIT_BYTES = 16;
-const MAGIC = 0x5ec0_12d1;
+import { MAGIC, UNIT_BYTES } from "./make_record.ts";
 
 /** A record in a file. */
 export interface FoundRecord {
@@ -19,14 +15,6 @@ export interface FoundRecord {
   readonly bytes: number;
   /** So many of them are there, and zeros in place of the others. */
   readonly written: number;
-}
-
-/** Makes one. */
-export function makeRecord(thread: number, number: number, bytes: number): Uint8Array {
-  const words = new Int32Array(bytes / 4);
-  words.fill(mix32(thread * 0x10_0000 + number) | 1);
-  words.set([MAGIC, thread, number, bytes]);
-  return new Uint8Array(words.buffer);
 }
 
 /** Reads one. @throws if it is neither whole nor cut off */

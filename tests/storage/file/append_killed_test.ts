@@ -1,0 +1,18 @@
+/** append_killed_test.ts: what a program was told to be appended is there when it has been killed. */
+
+import { AssertionError, assertRejects } from "@std/assert";
+import { killAppends } from "../../support/appends/killed_appends.ts";
+import { testEachMethod } from "../../support/methods.ts";
+import { testSeed } from "../../support/prng.ts";
+import { tempDir } from "../../support/temp.ts";
+
+testEachMethod("append() loses nothing that it acknowledged before a kill", async (method) => {
+  await using dir = await tempDir();
+  await killAppends({ method, kills: 3, seed: testSeed(), dir: dir.path });
+});
+
+Deno.test("append() canary: a record that is acknowledged before it is written is lost", async () => {
+  await using dir = await tempDir();
+  const plan = { method: "sync", kills: 3, seed: testSeed(), dir: dir.path, lies: true };
+  await assertRejects(() => killAppends(plan), AssertionError, "of task");
+});

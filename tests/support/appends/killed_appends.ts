@@ -1,0 +1,77 @@
+/**
+ * killed_appends.ts: a program that appends durably in many tasks and says what was acknowledged,
+ * killed in the middle; then each acknowledged record must be in the file, whole, where it was said
+ * to be.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { LineProcess } from "../line_process.ts";
+import { describeSeed, Prng } from "../prng.ts";
+import { LIBRARY_URL } from "../program.ts";
+import { nameOf, partsOf } from "./records.ts";
+
+/** What is killed how often. */
+export interface KillPlan {
+  readonly method: string;
+  readonly kills: number;
+  readonly seed: number;
+  /** A folder for its files. */
+  readonly dir: string;
+  /** Whether the program lies: it acknowledges before it appends. */
+  readonly lies?: boolean;
+  /** Hears of each kill. */
+  readonly onKilled?: (acknowledged: number) => void;
+}
+
+const TASKS = 8;
+/** Most lines that a program says before it is killed. */
+const LINES_MAX = 300;
+
+/** Appends until it is killed. A line: a task, a number and an offset. */
+const APPENDER = `
+  import { Aio } from ${JSON.stringify(LIBRARY_URL)};
+  import { makeRecord, UNIT_BYTES } from ${JSON.stringify(import.meta.resolve("./make_record.ts"))};
+  const [path, method, lies] = Deno.args;
+  const aio = await Aio.open({ method });
+  const file = await aio.openFile(path, { write: true, createNew: true });
+  const encoder = new TextEncoder();
+  const say = (...words) => Deno.stdout.writeSync(encoder.encode(words.join(" ") + "\\n"));
+  await Promise.all(Array.from({ length: ${TASKS} }, async (_, task) => {
+    for (let number = 0;; number++) {
+      const record = makeRecord(task, number, UNIT_BYTES * (1 + (task * 7 + number) % 40));
+      if (lies) say(task, number, await file.size());
+      const offset = await file.append(record, { durable: true });
+      if (!lies) say(task, number, offset);
+    }
+  }));`;
+
+/** Runs the program and kills it, as often as is planned. @throws if a record is lost */
+export async function killAppends(plan: KillPlan): Promise<void> {
+  const prng = new Prng(plan.seed);
+  for (let kill = 0; kill < plan.kills; kill++) {
+    const path = `${plan.dir}/killed_${kill}`;
+    const lines = await runAndKill(plan, path, prng.between(1, LINES_MAX));
+    const { offsets } = partsOf(await Deno.readFile(path));
+    for (const line of lines) {
+      const [task, number, offset] = line.split(" ").map(Number);
+      assertEquals(
+        offsets.get(nameOf(task!, number!)),
+        offset,
+        `kill ${kill}: record ${number} of task ${task}; ${describeSeed(plan.seed)}`,
+      );
+    }
+    await Deno.remove(path);
+    plan.onKilled?.(lines.length);
+  }
+}
+
+/** @returns all lines that it said before its end */
+async function runAndKill(plan: KillPlan, path: string, least: number): Promise<string[]> {
+  await using child = new LineProcess(APPENDER, [path, plan.method, plan.lies ? "lies" : ""]);
+  const lines: string[] = [];
+  while (lines.length < least) lines.push(await child.nextLine());
+  await child.kill();
+  return [...lines, ...await child.restOfLines()];
+}
