@@ -16,8 +16,26 @@ const LOCK = {
   result: "i32",
 } as const;
 
+const SET_TIMES = {
+  name: "futimens",
+  parameters: ["i32", /* int fd */ "buffer" /* const struct timespec [2] */],
+  result: "i32",
+} as const;
+const CHANGE_MODE = {
+  name: "fchmod",
+  parameters: ["i32", /* int fd */ "u32" /* mode_t, of 16 bits on macOS */],
+  result: "i32",
+} as const;
+
 /** The calls, with the C prototype beside each row. */
-const SYMBOLS = { lock: LOCK, lockNonblocking: { ...LOCK, nonblocking: true } } as const;
+const SYMBOLS = {
+  lock: LOCK,
+  lockNonblocking: { ...LOCK, nonblocking: true },
+  setTimes: SET_TIMES,
+  setTimesNonblocking: { ...SET_TIMES, nonblocking: true },
+  changeMode: CHANGE_MODE,
+  changeModeNonblocking: { ...CHANGE_MODE, nonblocking: true },
+} as const;
 
 /** The C library, as one thread has it. */
 export interface OpenedLibc {
@@ -56,6 +74,31 @@ export class FileControl {
   /** The same off this thread, where {@linkcode hasLocks}. */
   lockNonblocking(fd: number, command: number, flock: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.#symbols.lockNonblocking(fd, command, flock);
+  }
+
+  /**
+   * `futimens(2)`: when the file was last read and written.
+   *
+   * @param times two `struct timespec`
+   * @returns 0, or -errno
+   */
+  setTimes(fd: number, times: Uint8Array<ArrayBuffer>): number {
+    return this.#result(this.#symbols.setTimes(fd, times));
+  }
+
+  /** The same off this thread. */
+  setTimesNonblocking(fd: number, times: Uint8Array<ArrayBuffer>): Promise<number> {
+    return this.#symbols.setTimesNonblocking(fd, times);
+  }
+
+  /** `fchmod(2)`: the permissions. @returns 0, or -errno */
+  changeMode(fd: number, mode: number): number {
+    return this.#result(this.#symbols.changeMode(fd, mode));
+  }
+
+  /** The same off this thread. */
+  changeModeNonblocking(fd: number, mode: number): Promise<number> {
+    return this.#symbols.changeModeNonblocking(fd, mode);
   }
 
   #result(result: number): number {

@@ -150,6 +150,14 @@ export const FLOCK_SIZE_BYTES = 32;
 /** The types of locks. */
 export const LOCK_TYPES = { shared: 0, exclusive: 1, none: 2 } as const;
 
+/** `struct timespec` (`<bits/types/struct_timespec.h>`, 64-bit). */
+export const TIMESPEC = {
+  seconds: { type: "i64", offset: 0 },
+  nanoseconds: { type: "i64", offset: 8 },
+} as const;
+/** Bytes of it. */
+export const TIMESPEC_SIZE_BYTES = 16;
+
 /** Flags of `eventfd(2)` (`<bits/eventfd.h>`, Linux): reads and writes do not wait. */
 export const EFD_NONBLOCK = 0o4000;
 /** Closed on exec. */

@@ -13,6 +13,7 @@ import { O_CLOEXEC, STATFS_SIZE_BYTES } from "../../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../../ffi/libc.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { shown, systemError } from "../base/errors.ts";
+import { type AttributeCalls, awaitedAttributes, blockingAttributes } from "./attribute_calls.ts";
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags } from "./file_system.ts";
@@ -36,7 +37,7 @@ export interface FileHost {
 }
 
 /** The calls in either form. They throw what the system says, unless they return it. */
-export interface FileCalls extends LockCalls {
+export interface FileCalls extends LockCalls, AttributeCalls {
   /** Which form they are. */
   readonly areBlocking: boolean;
   /** Opens a path by `node:fs`, with Deno's permissions. @returns Deno's descriptor */
@@ -104,6 +105,7 @@ export function fileCalls(host: FileHost, patience = new Patience()): FileCallFo
 function blockingCalls({ libc }: FileHost): BlockingCalls {
   return {
     ...blockingLocks(libc),
+    ...blockingAttributes(libc),
     areBlocking: true,
     open(path, flags, mode) {
       try {
@@ -143,6 +145,7 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
   const { libc } = host;
   return {
     ...awaitedLocks(libc, patience),
+    ...awaitedAttributes(libc),
     areBlocking: false,
     open: (path, flags, mode) =>
       new Promise((resolve, reject) => {

@@ -10,6 +10,7 @@ import type { CloseOptions, FileToken } from "../../core/mod.ts";
 import type { Alignment } from "./alignment.ts";
 import type { FileInside } from "./file_inside.ts";
 import { checkSize, type TransferOptions } from "./file_parts.ts";
+import * as attributes from "./file_attributes.ts";
 import * as locks from "./file_locks.ts";
 import type { LockOptions, LockRange, TryLockOptions } from "./file_locks.ts";
 import { type Flush, flush, flushSync } from "./flush.ts";
@@ -193,6 +194,50 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
       file.checkAccess("write", 0);
       checkSize(file.path, bytes);
       runStepsSync(file.cut(file.calls.blocking, bytes));
+    });
+  }
+
+  /**
+   * Sets when the file was last read and written, as `Deno.FsFile.utime()` does.
+   *
+   * @param atime of the last read: a Date, or seconds since 1970
+   * @param mtime of the last write
+   * @throws {TypeError} or {RangeError} for what is no time
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws what the system says
+   */
+  utimes(atime: Date | number, mtime: Date | number): Promise<void> {
+    return called(this.#ask("set the times of", (file) => {
+      return runSteps(attributes.setTimes(file, file.calls.awaited, atime, mtime));
+    }));
+  }
+
+  /** As {@linkcode utimes}, blocking the thread. */
+  utimesSync(atime: Date | number, mtime: Date | number): void {
+    calling(OpenFile.prototype.utimesSync, () => {
+      const file = this.#file;
+      runStepsSync(attributes.setTimes(file, file.calls.blocking, atime, mtime));
+    });
+  }
+
+  /**
+   * Sets the permissions of the file, as `Deno.chmod()` does.
+   *
+   * @param mode 0 to 0o7777
+   * @throws {RangeError} for what are no permissions
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws what the system says
+   */
+  chmod(mode: number): Promise<void> {
+    return called(this.#ask("change the mode of", (file) => {
+      return runSteps(attributes.changeMode(file, file.calls.awaited, mode));
+    }));
+  }
+
+  /** As {@linkcode chmod}, blocking the thread. */
+  chmodSync(mode: number): void {
+    calling(OpenFile.prototype.chmodSync, () => {
+      runStepsSync(attributes.changeMode(this.#file, this.#file.calls.blocking, mode));
     });
   }
 
