@@ -1,6 +1,6 @@
 /**
  * soak_kills.ts: a program that appends durably is killed a thousand times, the methods by turns:
- * what it was told to be appended must be there.
+ * each append that it has acknowledged must be there.
  *
  *     deno task soak:kills [--kills N] [--seed N]
  *

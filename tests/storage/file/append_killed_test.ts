@@ -1,4 +1,4 @@
-/** append_killed_test.ts: what a program was told to be appended is there when it has been killed. */
+/** append_killed_test.ts: an append that a program has acknowledged is there after a kill. */
 
 import { AssertionError, assertRejects } from "@std/assert";
 import { killAppends } from "../../support/appends/killed_appends.ts";
