@@ -36,11 +36,14 @@ import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 import type { SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
-import { transferRequest } from "./transfer_request.ts";
+import { type TransferFile, type TransferRequest, transferRequest } from "./transfer_request.ts";
 import { totalBytes } from "./view_cursor.ts";
 
+/** What is written over the part of an append that has failed, again and again. */
+const ZEROS = new Uint8Array(65_536);
+
 /** The file that is appended to. */
-export interface AppendFile extends AppendedFile {
+export interface AppendFile extends AppendedFile, TransferFile {
   readonly fd: number;
   /** Whether a write is a flush as well. */
   readonly isDurable: boolean;
@@ -260,13 +263,17 @@ export class Appends {
   /** The end of a batch, once its write is over. */
   async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
     const written = await outcomeOf(writing);
+    const whole = wholeBytes(batch, written);
+    if (written.error !== null && whole < written.bytes) {
+      await this.#erase(place!.from + whole, place!.from + written.bytes);
+    }
     place?.over();
     for (const append of batch.appends) append.ignoreAbort();
     // An empty one is where the file ends.
     const from = batch.bytes === 0 && written.error === null
       ? this.#ends.endOf(this.#file.slot.slot)
       : place!.from;
-    const left = this.#settle(batch, place, from, written);
+    const left = this.#settle(batch, place, from, whole, written);
     if (left.length > 0) await this.#makeDurable(left);
     this.#file.end();
   }
@@ -276,23 +283,20 @@ export class Appends {
     { appends, bytes }: Batch,
     place: AppendPlace | null,
     from: number,
+    whole: number,
     written: Written,
   ): WholeAppend[] {
     const left: WholeAppend[] = [];
     const failed: { append: Append; at: number }[] = [];
     let at = 0;
-    let whole = 0;
     for (const append of appends) {
       const end = at + append.bytes;
       if (
         from < 0 || end > written.bytes || bytes > 0 && written.error !== null && append.bytes === 0
       ) {
         failed.push({ append, at });
-      } else {
-        whole = end;
-        if (append.isDurable) left.push({ append, offset: from + at });
-        else append.resolve(from + at);
-      }
+      } else if (append.isDurable) left.push({ append, offset: from + at });
+      else append.resolve(from + at);
       at = end;
     }
     if (failed.length === 0) return left;
@@ -307,6 +311,29 @@ export class Appends {
     const error = appendError(this.#file.path, append.bytes, bytesWritten, place, written.error);
     if (append.isGivenUp && isHole) this.#backend.warn(error.message, error);
     reject(append, error);
+  }
+
+  /**
+   * Writes zeros over the part of an append that was written before it failed: where it stays a
+   * hole, that reads as zeros, and where not, nothing of it is behind what is appended in its place.
+   * It needs no new space. Where it fails as well the part remains, and nobody can do more.
+   */
+  async #erase(from: number, to: number): Promise<void> {
+    await this.#transfers.runSlowly(this.#zeros(from, to)).catch(ignore);
+  }
+
+  #zeros(from: number, to: number): TransferRequest {
+    const views: Uint8Array[] = [];
+    for (let left = to - from; left > 0; left -= ZEROS.length) views.push(ZEROS.subarray(0, left));
+    return transferRequest(this.#file, "write", views, from, this.#file.addressOf);
+  }
+
+  #eraseSync(from: number, to: number): void {
+    try {
+      this.#transfers.runSync(this.#zeros(from, to));
+    } catch {
+      // As above.
+    }
   }
 
   /** Resolves what is written once it is durable, or rejects it. */
@@ -347,6 +374,7 @@ export class Appends {
       return place.from;
     } catch (error) {
       const written = request.cursor.done;
+      if (written > 0) this.#eraseSync(place.from, place.from + written);
       const isHole = !place.giveBack(0);
       const at = place.from < 0 ? null : { offset: place.from, isHole };
       throw appendError(file.path, bytes, written, at, error);
@@ -373,6 +401,16 @@ export function* settleEnd(
 
 /** Others append all the time: they have moved the end, and what was cut stays a hole before it. */
 const SETTLE_TRIES = 100;
+
+/** The bytes of those appends of a batch that were written whole. */
+function wholeBytes({ appends }: Batch, written: Written): number {
+  let whole = 0;
+  for (const { bytes } of appends) {
+    if (whole + bytes > written.bytes) break;
+    whole += bytes;
+  }
+  return whole;
+}
 
 async function outcomeOf(writing: Promise<number>): Promise<Written> {
   try {

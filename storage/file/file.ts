@@ -268,9 +268,9 @@ export class AioFile extends OpenFile {
    * @throws {TypeError} for data that is no Uint8Array, or whose memory was transferred
    * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
    * @throws {Deno.errors.NotSupported} if it was opened with `direct`
-   * @throws what the system says, with `offset`, `length`, `bytesWritten`. Nothing remains of an
-   *   append that fails, unless others have appended behind it: then it stays a hole, which reads
-   *   as zeros, and the message says so.
+   * @throws what the system says, with `offset`, `length`, `bytesWritten`. The next append takes
+   *   the place of one that has failed, unless others have appended behind it: then it stays a
+   *   hole, and the message says so. What was written of it is zeros then.
    */
   append(data: Uint8Array | readonly Uint8Array[], options?: AppendOptions): Promise<number> {
     const signal = options?.signal;

@@ -362,3 +362,25 @@ testEachMethod("append() on a disk that fills up goes on once there is room", as
   const content = await Deno.readFile(file.path);
   assertEquals([content.length, content.indexOf(0)], [(whole + 1) * 4096, -1]);
 }, tmpfsAvailable());
+
+testEachMethod(
+  "append() that is written in part leaves zeros of it, and no bytes",
+  async (method) => {
+    await using disk = await mountTmpfs(64 * 1024);
+    await using aio = await openAio(method);
+    await using file = await aio.openFile(disk.join("log"), WRITE);
+    const large = new Uint8Array(100_000).fill(1);
+    for (
+      const append of [() => file.append(large), () => Promise.try(() => file.appendSync(large))]
+    ) {
+      await file.truncate(0);
+      const { offset, bytesWritten } = await errorOf(append());
+      assertEquals([offset, bytesWritten], [0, 64 * 1024]);
+      assertEquals(await file.append(bytesOf("small")), 0);
+      const content = await Deno.readFile(file.path);
+      assertEquals(content.subarray(0, 5), bytesOf("small"));
+      assertEquals(content.subarray(5).findIndex((byte) => byte !== 0), -1);
+    }
+  },
+  tmpfsAvailable(),
+);

@@ -6,14 +6,14 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { openAio } from "../methods.ts";
 import { goesOn, until } from "../patience.ts";
 import { Prng } from "../prng.ts";
-import { tempDir } from "../temp.ts";
+import { mountTmpfs, tempDir } from "../temp.ts";
 import { runMortal } from "../threads/mortal_worker.ts";
 import { makeRecord } from "./make_record.ts";
 import { nameOf, partsOf, recordAt } from "./records.ts";
@@ -27,6 +27,8 @@ export interface AppendPlan {
   readonly records: number;
   /** How often each thread dies. */
   readonly deaths: number;
+  /** The size of the disk, half of which is free at first; it becomes full twice. Default: large. */
+  readonly diskBytes?: number;
   /** Whether a thread acknowledges records that were not written, as a canary. */
   readonly lies?: boolean;
 }
@@ -50,17 +52,30 @@ export interface AppendAsk {
   readonly told: Float64Array<SharedArrayBuffer>;
 }
 
-/** What a Worker answers: how many records it has begun. */
+/** What a Worker answers: how many records it has begun, or that an append has failed. */
 export type AppendAnswer =
   | { readonly begun: number; readonly isDead: boolean }
   | { readonly warning: string }
+  | { readonly refusal: string }
   | { readonly error: string };
 
-const HOLE = /^Bytes ([0-9]+) to ([0-9]+) of .* may read as zeros/;
+/** By a warning of a dead thread, or the error of an append. */
+const HOLE = /[Bb]ytes ([0-9]+) to ([0-9]+) (?:of .* may read as zeros|stay a hole)/;
+
+/** What the threads say beside their answers. */
+interface Heard {
+  /** Warnings, and errors of appends for which there was no room. */
+  readonly warnings: string[];
+  /** An append has failed as the disk is full. */
+  readonly onRefusal?: () => void;
+}
+
 /** Does it. @returns how many threads died */
 export async function runAppends(plan: AppendPlan): Promise<number> {
-  const { method, threads, records } = plan;
-  await using dir = await tempDir();
+  const { method, threads, records, diskBytes } = plan;
+  await using dir = await (diskBytes === undefined ? tempDir() : mountTmpfs(diskBytes));
+  const filler = dir.join("filler");
+  if (diskBytes !== undefined) await Deno.writeFile(filler, new Uint8Array(diskBytes / 2));
   const path = dir.join("log");
   await Deno.writeFile(path, new Uint8Array(0));
   const warnings: string[] = [];
@@ -71,9 +86,13 @@ export async function runAppends(plan: AppendPlan): Promise<number> {
   await using file = await aio.openFile(path, { read: true, write: true });
   const told = new Float64Array(new SharedArrayBuffer(8 * threads * records));
   const ask = { token: aio.token, file: file.token, path, told, threads };
+  let refusals = 0;
+  const onRefusal = () => {
+    if (refusals++ === 0) Deno.removeSync(filler);
+  };
   const lives = Array.from(
     { length: threads },
-    (_, thread) => runThread(plan, { ...ask, thread }, warnings),
+    (_, thread) => runThread(plan, { ...ask, thread }, { warnings, onRefusal }),
   );
   const count = () => told.reduce((sum, at) => sum + Math.sign(at), 0);
   const deaths = await goesOn(Promise.all(lives), count, () => JSON.stringify(aio.ios(), null, 1));
@@ -82,7 +101,13 @@ export async function runAppends(plan: AppendPlan): Promise<number> {
     return aio.backends().length === 1;
   }, "every dead thread is taken over from");
   assertEquals(aio.ios(), []);
-  check(plan, await Deno.readFile(path), told, warnings);
+  if (diskBytes !== undefined) assertGreater(refusals, 0);
+  const content = await Deno.readFile(path);
+  const { files } = backendOf(aio);
+  const end = diskBytes === undefined ? content.length : files.ends.endOf(file.token.slot);
+  check(plan, content.subarray(0, end), told, warnings);
+  assert(content.subarray(end).every((byte) => byte === 0), "nothing is behind the end");
+  if (diskBytes !== undefined) return 0;
   // The end is where the file ends: nothing of a dead thread is left behind it.
   const { size } = await Deno.stat(path);
   const last = await file.append(new Uint8Array(16));
@@ -106,7 +131,7 @@ export async function dieAppending(method: IoMethodName, diesAt: number): Promis
   const told = new Float64Array(new SharedArrayBuffer(8 * 4));
   const ask = { token: aio.token, file: file.token, path, told, threads: 2, thread: 0 };
   const life = { ...ask, first: 1, records: 1, seed: diesAt, lies: false, diesAt };
-  const answer = await runWorker(life, warnings);
+  const answer = await runWorker(life, { warnings });
   if ("error" in answer) throw new Error(answer.error);
   // Behind the place that it had taken by then, if any.
   told[2] = await file.append(makeRecord(1, 0, 48)) + 1;
@@ -160,7 +185,7 @@ function isCovered({ from, to }: Range, ranges: readonly Range[]): boolean {
 async function runThread(
   { records, deaths, seed, lies = false }: AppendPlan,
   ask: Pick<AppendAsk, "token" | "file" | "path" | "told" | "thread" | "threads">,
-  warnings: string[],
+  heard: Heard,
 ): Promise<number> {
   const prng = new Prng(seed + ask.thread);
   let died = 0;
@@ -173,7 +198,7 @@ async function runThread(
       seed: seed + 1000 * ask.thread + died >>> 0,
       // Each record takes at least one step.
       diesAt: died < deaths ? prng.below(Math.ceil(records / deaths)) : Infinity,
-    }, warnings);
+    }, heard);
     if ("error" in answer) throw new Error(answer.error);
     if (answer.isDead) died++;
     first += answer.begun;
@@ -181,16 +206,21 @@ async function runThread(
   return died;
 }
 
-type Ended = Exclude<AppendAnswer, { readonly warning: string }>;
+type Ended = Exclude<AppendAnswer, { readonly warning: string } | { readonly refusal: string }>;
 
-async function runWorker(ask: AppendAsk, warnings: string[]): Promise<Ended> {
+async function runWorker(ask: AppendAsk, heard: Heard): Promise<Ended> {
   const url = new URL("./append_model_worker.ts", import.meta.url);
-  const answer = await runMortal<AppendAnswer>(url, ask, (heard) => {
-    if ("warning" in heard) {
-      warnings.push(heard.warning);
+  const answer = await runMortal<AppendAnswer>(url, ask, (message) => {
+    if ("warning" in message) {
+      heard.warnings.push(message.warning);
       return "more";
     }
-    return "isDead" in heard && heard.isDead ? "dies" : "last";
+    if ("refusal" in message) {
+      heard.warnings.push(message.refusal);
+      heard.onRefusal?.();
+      return "more";
+    }
+    return "isDead" in message && message.isDead ? "dies" : "last";
   });
   return answer as Ended;
 }

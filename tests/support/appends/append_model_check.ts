@@ -9,6 +9,7 @@ import { assertGreater } from "@std/assert";
 import { testEachMethod } from "../methods.ts";
 import { describeSeed, testSeed } from "../prng.ts";
 import type { MethodChoice } from "../turns.ts";
+import { tmpfsAvailable } from "../temp.ts";
 import { dieAppending, runAppends } from "./append_model.ts";
 
 /**
@@ -56,6 +57,24 @@ export function testAppendDeaths(stride: number, turns: MethodChoice | null = nu
       assertGreater(step, 5);
     },
     true,
+    turns,
+  );
+}
+
+/** Registers the test of threads that append to a disk which becomes full, and full again. */
+export function testAppendsOnFullDisk(records: number, turns: MethodChoice | null = null): void {
+  testEachMethod(
+    `append() of ${4 * records} records to a disk that becomes full loses none that is told of`,
+    async (method) => {
+      const plan = { method, threads: 4, records, deaths: 0, diskBytes: 100 * records };
+      const seed = testSeed();
+      try {
+        await runAppends({ ...plan, seed, diskBytes: Math.ceil(plan.diskBytes / 4096) * 4096 });
+      } catch (error) {
+        throw new Error(describeSeed(seed), { cause: error });
+      }
+    },
+    tmpfsAvailable(),
     turns,
   );
 }

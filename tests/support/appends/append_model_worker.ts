@@ -6,7 +6,7 @@
 
 /// <reference lib="deno.worker" />
 
-import { Aio, type AioFile } from "../../../mod.ts";
+import { Aio, type AioFile, AioSystemError } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { AtomicSteps } from "../deaths/atomic_steps.ts";
 import { Prng } from "../prng.ts";
@@ -37,9 +37,16 @@ self.onmessage = async ({ data: ask }: MessageEvent<AppendAsk>) => {
     const units = prng.chance(1, LONG_EVERY) ? LONG_UNITS : prng.between(1, UNITS_MAX);
     const record = makeRecord(ask.thread, number, units * UNIT_BYTES);
     const durable = prng.chance(1, DURABLE_EVERY);
-    const offset = prng.chance(1, SYNC_EVERY)
-      ? file.appendSync(record, { durable })
-      : await file.append(record, { durable });
+    let offset: number;
+    try {
+      offset = prng.chance(1, SYNC_EVERY)
+        ? file.appendSync(record, { durable })
+        : await file.append(record, { durable });
+    } catch (error) {
+      if (!(error instanceof AioSystemError) || error.code !== "ENOSPC") throw error;
+      answer({ refusal: error.message });
+      return;
+    }
     const lie = ask.lies && prng.chance(1, 100) ? UNIT_BYTES : 0;
     ask.told[ask.thread * (ask.told.length / ask.threads) + number] = offset + lie + 1;
   };
