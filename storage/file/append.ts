@@ -28,10 +28,9 @@ import {
   runStepsSync,
   shown,
   type Steps,
-  systemError,
 } from "../../core/inside.ts";
-import type { SystemError } from "../../core/mod.ts";
 import type { AddressOf } from "./alignment.ts";
+import { appendError } from "./append_error.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 import type { SharedFlush } from "./shared_flush.ts";
@@ -314,9 +313,9 @@ export class Appends {
   }
 
   /**
-   * Writes zeros over the part of an append that was written before it failed: where it stays a
-   * hole, that reads as zeros, and where not, nothing of it is behind what is appended in its place.
-   * It needs no new space. Where it fails as well the part remains, and nobody can do more.
+   * Writes zeros over the part of an append that was written before it failed: a hole reads as
+   * zeros then, and what is appended in its place has no rest of it behind. That needs no new
+   * space. Where it fails as well the part remains, and nobody can do more.
    */
   async #erase(from: number, to: number): Promise<void> {
     await this.#transfers.runSlowly(this.#zeros(from, to)).catch(ignore);
@@ -423,36 +422,6 @@ async function outcomeOf(writing: Promise<number>): Promise<Written> {
 
 function cannotMakeDurable(path: string): string {
   return `Cannot make an append to ${shown(path)} durable`;
-}
-
-/**
- * The error of an append.
- *
- * @param place where it was to be, and whether that stays a hole; null: it had none yet
- */
-function appendError(
-  path: string,
-  length: number,
-  bytesWritten: number,
-  place: { readonly offset: number; readonly isHole: boolean } | null,
-  cause: unknown,
-): Error {
-  const what = `Cannot append ${length} bytes to ${shown(path)}`;
-  const hole = place?.isHole !== true
-    ? ""
-    : `; bytes ${place.offset} to ${
-      place.offset + length - 1
-    } stay a hole, as others have appended behind them`;
-  const fields = { syscall: "pwritev", path, length, bytesWritten };
-  const all = place === null ? fields : { ...fields, offset: place.offset };
-  if (isSystemError(cause)) return systemError(cause.errno, what, all, cause, hole);
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const Class = cause instanceof Deno.errors.BadResource ? Deno.errors.BadResource : Error;
-  return Object.assign(new Class(`${what}: ${text}${hole}`, { cause }), all);
-}
-
-function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && "errno" in error && typeof error.errno === "number";
 }
 
 /** Nobody hears of one that was given up. */

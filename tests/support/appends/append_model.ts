@@ -27,7 +27,7 @@ export interface AppendPlan {
   readonly records: number;
   /** How often each thread dies. */
   readonly deaths: number;
-  /** The size of the disk, half of which is free at first; it becomes full twice. Default: large. */
+  /** The size of the disk: half of it is free at first, and it becomes full twice. */
   readonly diskBytes?: number;
   /** Whether a thread acknowledges records that were not written, as a canary. */
   readonly lies?: boolean;
