@@ -22,7 +22,9 @@
 
 export { Aio, AioFile, OpenFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
 export type {
+  Advice,
   Alignment,
+  AllocateOptions,
   AppendOptions,
   AttachPoolOptions,
   BackgroundWriterOptions,

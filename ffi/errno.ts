@@ -184,6 +184,8 @@ export const EINVAL = 22;
 export const EMFILE = 24;
 /** Beyond the largest file, or beyond the process's limit. */
 export const EFBIG = 27;
+/** The device is full. */
+export const ENOSPC = 28;
 /** The file has no positions: a pipe, a terminal, a socket. */
 export const ESPIPE = 29;
 /** The file system is mounted for reading only. */
@@ -196,6 +198,8 @@ export const ENOSYS = 38;
 export const ECANCELED = 125;
 /** The file system does not have such an operation. */
 export const EOPNOTSUPP = 95;
+/** This user may have no more of the device. */
+export const EDQUOT = 122;
 
 /**
  * The name of an error number.

@@ -104,6 +104,35 @@ export const LOCAL_MAGICS = {
   zfs: 0x2fc12fc1,
 } as const;
 
+/** The types of some more, by which errors name them (`<linux/magic.h>`, and their sources). */
+export const OTHER_MAGICS = {
+  /** Those of ext2 and ext3 are the same. */
+  ext4: 0xef53,
+  xfs: 0x58465342,
+  f2fs: 0xf2f52010,
+  fuse: FUSE_SUPER_MAGIC,
+  nfs: 0x6969,
+  cifs: 0xff534d42,
+  smb2: 0xfe534d42,
+  "9p": 0x01021997,
+  ceph: 0x00c36400,
+  afs: 0x5346414f,
+  vfat: 0x4d44,
+  exfat: 0x2011bab0,
+  ntfs3: 0x7366746e,
+  hfsplus: 0x482b,
+  iso9660: 0x9660,
+  udf: 0x15013346,
+  squashfs: 0x73717368,
+  erofs: 0xe0f5e1e2,
+  jfs: 0x3153464a,
+  nilfs2: 0x3434,
+  gfs2: 0x01161970,
+  ocfs2: 0x7461636f,
+  lustre: 0x0bd00bd0,
+  ecryptfs: 0xf15f,
+} as const;
+
 /** In place of a directory's descriptor: the working directory. */
 export const AT_FDCWD = -100;
 /** Closed on exec: a flag of `dup3(2)`. */

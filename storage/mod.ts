@@ -5,7 +5,9 @@
  */
 
 export { Aio } from "./aio.ts";
+export type { Advice } from "./file/advise.ts";
 export type { Alignment } from "./file/alignment.ts";
+export type { AllocateOptions } from "./file/allocate.ts";
 export { AioFile } from "./file/file.ts";
 export { OpenFile } from "./file/open_file.ts";
 export type {

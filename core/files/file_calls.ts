@@ -16,7 +16,7 @@ import { shown, systemError } from "../base/errors.ts";
 import { type AttributeCalls, awaitedAttributes, blockingAttributes } from "./attribute_calls.ts";
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
-import { fileSystemFlags } from "./file_system.ts";
+import { fileSystemFlags, fileSystemName } from "./file_system.ts";
 import { awaitedLocks, blockingLocks, type LockCalls } from "./lock_calls.ts";
 import { nodeFs } from "./node_fs.ts";
 import { offThread, offThreadTwice } from "../base/off_thread.ts";
@@ -48,6 +48,8 @@ export interface FileCalls extends LockCalls, AttributeCalls {
   info(fd: number, path: string): Eventually<Deno.FileInfo>;
   /** What its file system makes different for an open file, as bits of `FILE_FLAGS`. */
   fileSystemFlags(fd: number): Eventually<number>;
+  /** What its file system is called, for errors. */
+  fileSystemName(fd: number): Eventually<string>;
   /** What a path names; null where that cannot be said. */
   statPath(path: string): Eventually<FileStat | null>;
   /** Where a symbolic link leads; null where it is none, or Deno does not permit to look. */
@@ -120,6 +122,10 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
       return fileSystemFlags(libc.statFileSystem(fd, into), into);
     },
+    fileSystemName(fd) {
+      const into = new Uint8Array(STATFS_SIZE_BYTES);
+      return fileSystemName(libc.statFileSystem(fd, into), into);
+    },
     statPath: (path) => pathStat(libc, path),
     readLink(path) {
       try {
@@ -160,6 +166,10 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
       const into = new Uint8Array(STATFS_SIZE_BYTES);
       const result = await offThread(() => libc.statFileSystemNonblocking(fd, into));
       return fileSystemFlags(result, into);
+    },
+    async fileSystemName(fd) {
+      const into = new Uint8Array(STATFS_SIZE_BYTES);
+      return fileSystemName(await offThread(() => libc.statFileSystemNonblocking(fd, into)), into);
     },
     statPath: (path) => pathStatAsync(libc, path),
     readLink: (path) =>

@@ -21,7 +21,9 @@
  * @module
  */
 
+import { FALLOCATE_MODES } from "../../ffi/layout.ts";
 import { fromWords, highWord, lowWord } from "../../ffi/memory.ts";
+import { rangeIn } from "../io/operation.ts";
 import { OPERATIONS } from "../io/operation_table.ts";
 import { COMPLETED_IO, DEFINED } from "../memory/handle_state.ts";
 import { type IsThreadAlive, locked } from "../memory/lock.ts";
@@ -39,6 +41,12 @@ import type { FileSlot } from "./file_slot.ts";
 export interface FilePart {
   readonly from: number;
   readonly to: number;
+}
+
+/** Whether a `fallocate` writes zeros, as far as they reach. */
+function isZeroing(words: Int32Array, base: number): boolean {
+  const { keepSize, zeroRange } = FALLOCATE_MODES;
+  return (words[base + HANDLE.argumentFlags]! & (keepSize | zeroRange)) === zeroRange;
 }
 
 /** The ends of files, as one thread sees them. */
@@ -270,10 +278,12 @@ export class FileEnds {
     const generation = Atomics.load(words, base + HANDLE.generationLow);
     const state = Atomics.load(words, base + HANDLE.state);
     if (state < DEFINED || state > COMPLETED_IO) return 0;
-    if (words[base + HANDLE.operation] !== OPERATIONS.writev.code) return 0;
+    const operation = words[base + HANDLE.operation];
+    const isWrite = operation === OPERATIONS.writev.code;
+    if (!isWrite && (operation !== OPERATIONS.fallocate.code || !isZeroing(words, base))) return 0;
     if (!fds.includes(words[base + HANDLE.fd]!)) return 0;
-    const offset = fromWords(words[base + HANDLE.offsetLow]!, words[base + HANDLE.offsetHigh]!);
-    const end = offset + words[base + HANDLE.length]!;
+    const { offset, length } = rangeIn(words, base)!;
+    const end = offset + length;
     // If it went on to another use, the IO is over, and the file's size tells of it.
     return Atomics.load(words, base + HANDLE.generationLow) === generation ? end : 0;
   }

@@ -8,10 +8,13 @@
  * @module
  */
 
-import { FUSE_SUPER_MAGIC, LOCAL_MAGICS } from "../../ffi/layout.ts";
+import { FUSE_SUPER_MAGIC, LOCAL_MAGICS, OTHER_MAGICS } from "../../ffi/layout.ts";
 import { FILE_FLAGS } from "./file_table.ts";
 
 const LOCAL: ReadonlySet<number> = new Set(Object.values(LOCAL_MAGICS));
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries({ ...LOCAL_MAGICS, ...OTHER_MAGICS }).map(([name, magic]) => [magic, name]),
+);
 
 /**
  * What a file system on no block device means for its files.
@@ -23,7 +26,24 @@ const LOCAL: ReadonlySet<number> = new Set(Object.values(LOCAL_MAGICS));
 export function fileSystemFlags(result: number, statfs: Uint8Array<ArrayBuffer>): number {
   // macOS has no such call, and its closes stay as they are.
   if (result < 0) return Deno.build.os === "linux" ? FILE_FLAGS.flushesAtClose : 0;
-  const magic = new DataView(statfs.buffer).getUint32(0, true);
+  const magic = magicOf(statfs);
   if (magic === FUSE_SUPER_MAGIC) return FILE_FLAGS.isFuse | FILE_FLAGS.flushesAtClose;
   return LOCAL.has(magic) ? 0 : FILE_FLAGS.flushesAtClose;
+}
+
+/**
+ * What a file system is called.
+ *
+ * @param result of `fstatfs(2)`
+ * @param statfs what it wrote
+ * @returns its type as a number where it has no name here
+ */
+export function fileSystemName(result: number, statfs: Uint8Array<ArrayBuffer>): string {
+  if (result < 0) return "unknown";
+  const magic = magicOf(statfs);
+  return NAMES.get(magic) ?? `0x${magic.toString(16)}`;
+}
+
+function magicOf(statfs: Uint8Array<ArrayBuffer>): number {
+  return new DataView(statfs.buffer).getUint32(0, true);
 }

@@ -25,11 +25,12 @@ import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { endLockWaits, type LockableFile } from "./file_locks.ts";
 import { type AioFileParts, type FileIo, fileIo, type WriteOptions } from "./file_parts.ts";
-import { type Flush, type FlushFile, flushSync, flushWritten } from "./flush.ts";
+import { type FlushFile, flushSync, flushWritten } from "./flush.ts";
 import { FlaggedFile, flagsOf } from "./flagged_file.ts";
 import type { FileTransfer } from "./many_transfer.ts";
 import { FlushFailure } from "./flush_failure.ts";
 import type { ForgottenFile, Origin } from "./forgotten.ts";
+import type { PlainIo } from "./plain_io.ts";
 import { SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
@@ -213,10 +214,24 @@ export class FileInside
     handle.startWritev(this.fd, offset, options);
   }
 
+  /** Refuses a change of a file that is closed, or was not opened for writing. */
+  checkWritable(verb: string): void {
+    this.checkOpen(verb);
+    if (this.canWrite) return;
+    throw new Deno.errors.BadResource(
+      `Cannot ${verb} ${shown(this.path)}: it was opened without "write"`,
+    );
+  }
+
   /** Cuts or extends it: after that the next append goes behind what is there. */
   *cut(calls: FileCalls, bytes: number): Steps<void> {
     yield* get(calls.truncate(this.fd, this.path, bytes));
-    yield* settleEnd(this.#backend, calls, this);
+    yield* this.settleEnd(calls);
+  }
+
+  /** Has the next append go behind what the system says is there. */
+  settleEnd(calls: FileCalls): Steps<void> {
+    return settleEnd(this.#backend, calls, this);
   }
 
   /** Its appends. */
@@ -266,10 +281,11 @@ export class FileInside
     return flagged;
   }
 
-  /** The same for a flush. */
-  startFlush(handle: AioHandle, what: Flush, options?: StartOptions): void {
+  /** The same for what moves no bytes. */
+  startPlain(handle: AioHandle, what: PlainIo, options?: StartOptions): void {
     this.prepareFlush(handle);
     handle.start(what.operation, this.fd, what.operands, options);
+    if (what.reach !== undefined) this.reaches(what.reach);
   }
 
   /** Hands a handle down to this file, to be started by a call of its own. */

@@ -9,22 +9,15 @@
  */
 
 import { OPERATIONS, shown } from "../../core/inside.ts";
-import {
-  type AioCore,
-  type AioHandle,
-  AioReturn,
-  type Operands,
-  type StartOptions,
-} from "../../core/mod.ts";
-import { abortable, waitOrCancel } from "./abortable.ts";
+import type { AioCore, AioReturn } from "../../core/mod.ts";
+import { abortable } from "./abortable.ts";
 import type { FlushFailure } from "./flush_failure.ts";
+import { type PlainIo, type PlainIoFile, runPlain, runPlainSync } from "./plain_io.ts";
 
-/** Which flush, and of what. */
-export interface Flush {
+/** Which flush, and of what: without operands, of the file. */
+export interface Flush extends PlainIo {
   /** Which. */
   readonly operation: "fsync" | "fdatasync" | "flush_range";
-  /** Of which range; none: of the file. */
-  readonly operands?: Operands;
 }
 
 /** The system call of a flush, for errors. */
@@ -33,19 +26,13 @@ function callOf({ operation }: Flush): string {
 }
 
 /** What a flush needs of its file. */
-export interface FlushFile {
+export interface FlushFile extends PlainIoFile {
   /** Its path, for errors. */
   readonly path: string;
   /** What became of its flushes, of all threads. */
   readonly flushFailure: FlushFailure;
   /** Refuses a call after the file was closed. */
   checkOpen(verb: string): void;
-  /** Starts the flush on a handle. */
-  startFlush(handle: AioHandle, flush: Flush, options?: StartOptions): void;
-  /** Counts an operation that the descriptor must outlive. */
-  begin(): void;
-  /** The end of what `begin` counted. */
-  end(): void;
 }
 
 /** Flushes, awaiting it. @throws what the system says, or the signal's reason */
@@ -71,17 +58,10 @@ async function run(
   what: Flush,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const ret = new AioReturn();
-  const start = (handle: AioHandle) => {
-    const ref = handle.waitRef();
-    file.startFlush(handle, what, { submit: "endOfTurn" });
-    return ref;
-  };
+  // The descriptor must outlive the look for other flushes, too.
   file.begin();
   try {
-    const ref = await aio.acquireAsync(start, null, ret, signal);
-    await waitOrCancel(aio, ref, signal);
-    check(file, ret, what);
+    check(file, await runPlain(aio, file, what, signal), what);
     await file.flushFailure.settle(cannotSync(file), callOf(what));
   } finally {
     file.end();
@@ -91,17 +71,7 @@ async function run(
 /** Flushes, blocking. @throws what the system says */
 export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
   file.checkOpen("sync");
-  const ret = new AioReturn();
-  const handle = aio.acquire(null, ret);
-  const ref = handle.waitRef();
-  handle.setFlag("synchronous");
-  try {
-    file.startFlush(handle, what);
-  } catch (error) {
-    if (handle.state === "handedOut") handle.release();
-    throw error;
-  }
-  aio.waitSync(ref);
+  const ret = runPlainSync(aio, file, what);
   try {
     check(file, ret, what);
     file.flushFailure.settleSync(cannotSync(file), callOf(what));

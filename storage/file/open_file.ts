@@ -7,7 +7,9 @@
 
 import { called, calling, INSPECT, runSteps, runStepsSync, shown } from "../../core/inside.ts";
 import type { CloseOptions, FileToken } from "../../core/mod.ts";
+import { type Advice, advise, adviseSync } from "./advise.ts";
 import type { Alignment } from "./alignment.ts";
+import { type AllocateOptions, changeRange, changeRangeSync } from "./allocate.ts";
 import type { FileInside } from "./file_inside.ts";
 import { checkSize, type TransferOptions } from "./file_parts.ts";
 import * as attributes from "./file_attributes.ts";
@@ -303,6 +305,94 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
   /** As {@linkcode unlock}, blocking the thread. */
   unlockSync(range?: LockRange): void {
     calling(OpenFile.prototype.unlockSync, () => locks.unlockSync(this.#file, range));
+  }
+
+  // --- its place on the device, and the page cache ---
+
+  /**
+   * Gives a range its place on the device, so that writes to it do not fail for want of space. What
+   * is there stays; the rest reads as zeros. Linux only (`fallocate`).
+   *
+   * @param offset where the range begins, in bytes
+   * @param length of the range, in bytes, from 1
+   * @param options `keepSize`: without making the file longer; a signal to end the wait
+   * @throws {TypeError} or {RangeError} for what cannot be such a range, and unknown options
+   * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing
+   * @throws {Deno.errors.NotSupported} if the file system, which it names, cannot do that
+   * @throws what the system says, such as `ENOSPC`; a part may have its place then
+   */
+  allocate(offset: number, length: number, options?: AllocateOptions): Promise<void> {
+    return this.#change("allocate", offset, length, options);
+  }
+
+  /** As {@linkcode allocate}, blocking the thread. */
+  allocateSync(offset: number, length: number, options?: Omit<AllocateOptions, "signal">): void {
+    const change = () => changeRangeSync(this.#file, "allocate", offset, length, options);
+    calling(OpenFile.prototype.allocateSync, change);
+  }
+
+  /**
+   * Gives the place of a range back to the device: it reads as zeros then. Blocks that it covers
+   * only in part stay, with zeros. The file stays as long as it is. Linux only (`fallocate`).
+   *
+   * @throws as {@linkcode allocate}
+   */
+  punchHole(offset: number, length: number, options?: TransferOptions): Promise<void> {
+    return this.#change("punchHole", offset, length, options);
+  }
+
+  /** As {@linkcode punchHole}, blocking the thread. */
+  punchHoleSync(offset: number, length: number): void {
+    const change = () => changeRangeSync(this.#file, "punchHole", offset, length, undefined);
+    calling(OpenFile.prototype.punchHoleSync, change);
+  }
+
+  /**
+   * Makes a range zeros which has its place on the device, without writing them where the file
+   * system can. Linux only (`fallocate`).
+   *
+   * @throws as {@linkcode allocate}
+   */
+  zeroRange(offset: number, length: number, options?: AllocateOptions): Promise<void> {
+    return this.#change("zeroRange", offset, length, options);
+  }
+
+  /** As {@linkcode zeroRange}, blocking the thread. */
+  zeroRangeSync(offset: number, length: number, options?: Omit<AllocateOptions, "signal">): void {
+    const change = () => changeRangeSync(this.#file, "zeroRange", offset, length, options);
+    calling(OpenFile.prototype.zeroRangeSync, change);
+  }
+
+  #change(
+    name: "allocate" | "punchHole" | "zeroRange",
+    offset: number,
+    length: number,
+    options: AllocateOptions | undefined,
+  ): Promise<void> {
+    return called(changeRange(this.#file, name, offset, length, options), options?.signal);
+  }
+
+  /**
+   * Tells the system how a range will be used (`posix_fadvise`): `"willNeed"` has it read into the
+   * page cache, `"dontNeed"` has what is written back leave it; `"sequential"`, `"random"` and
+   * `"normal"` change how far this opening of the file is read ahead, whatever the range; with
+   * `"noReuse"` what is used once stays no longer for it. It changes no byte. Linux only; elsewhere
+   * it does nothing.
+   *
+   * @param advice how
+   * @param offset where the range begins, in bytes. Default: 0.
+   * @param length of the range, in bytes; 0: to the end of the file. io_uring takes one of 4 GiB or
+   *   more as 0. Default: 0.
+   * @throws {TypeError} or {RangeError} for an unknown advice, and what cannot be such a range
+   * @throws {Deno.errors.BadResource} if the file is closed
+   */
+  advise(advice: Advice, offset: number = 0, length: number = 0): Promise<void> {
+    return called(advise(this.#file, advice, offset, length));
+  }
+
+  /** As {@linkcode advise}, blocking the thread. */
+  adviseSync(advice: Advice, offset: number = 0, length: number = 0): void {
+    calling(OpenFile.prototype.adviseSync, () => adviseSync(this.#file, advice, offset, length));
   }
 
   // --- the end ---

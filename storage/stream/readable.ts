@@ -14,7 +14,8 @@ import { onAbort, runSteps, shown } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { fileStat, fileStream } from "./file_stream.ts";
 import type { ReadStream } from "./read_stream.ts";
-import { checkNames, type ReadStreamOptions } from "./stream_options.ts";
+import { checkNames } from "../file/option_names.ts";
+import type { ReadStreamOptions } from "./stream_options.ts";
 import type { StreamPage } from "./stream_page.ts";
 
 /** What `readable` takes. */

@@ -7,6 +7,7 @@
 import { alignUp, isAligned, PAGE_SIZE_BYTES, shown } from "../../core/inside.ts";
 import type { EffectiveOptions } from "../../core/mod.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import { checkNames } from "../file/option_names.ts";
 import type { ReadAheadOptions } from "./look_ahead.ts";
 
 /** How a file is read page by page. */
@@ -62,23 +63,6 @@ const OPTIONS: Readonly<Record<keyof ReadStreamOptions, string>> = {
 
 const PAGE_SIZE_MIN = 512;
 const PAGE_SIZE_MAX = 65_536;
-
-/**
- * Refuses options of a stream that are none.
- *
- * @param what cannot be done then, in words
- * @param known their names
- * @throws {TypeError} for what is no object, or has another one
- */
-export function checkNames(what: string, options: unknown, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${what}: its options must be an object: got ${shown(options)}`);
-  }
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue;
-    throw new TypeError(`${what}: unknown option "${name}": known are ${known.join(", ")}`);
-  }
-}
 
 /** Refuses options that cannot be. @throws {TypeError} or {RangeError} */
 export function checkStreamOptions<T>(path: string, options: ReadStreamOptions<T>): void {

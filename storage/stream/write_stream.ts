@@ -15,7 +15,7 @@ import type { FileInside } from "../file/file_inside.ts";
 import { flush } from "../file/flush.ts";
 import { transferRequest } from "../file/transfer_request.ts";
 import { checkViews } from "../file/view_cursor.ts";
-import { checkNames } from "./stream_options.ts";
+import { checkNames } from "../file/option_names.ts";
 
 /** How a file is written one byte after another. */
 export interface WriteStreamOptions {

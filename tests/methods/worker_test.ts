@@ -135,6 +135,19 @@ Deno.test("worker: a flush that a Worker had begun when it died counts as failed
   await readAndCheck(opened, 0);
 });
 
+Deno.test("worker: an allocation that a Worker had begun when it died counts as failed", async () => {
+  await using opened = await open({ workers: { min: 1, max: 1 } });
+  const { aio } = opened;
+  await using dir = await tempDir();
+  await using file = await aio.openFile(dir.join("allocated"), { write: true, create: true });
+  await poolUp(aio);
+  await aio.wait(start(opened, "endsInNext").ref);
+  const error = await assertRejects(() => file.allocate(0, 100));
+  assert(error instanceof Error && "code" in error && error.code === "EIO", String(error));
+  // It is no flush, whose failure would stay.
+  await file.sync();
+});
+
 Deno.test("worker: a write that a Worker had begun when it died is done by another", async () => {
   await using opened = await open({ workers: { min: 1, max: 1 } });
   const { aio } = opened;

@@ -50,7 +50,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   },
   {
     package: "xfsprogs",
-    why: "the event loop is watched while an XFS stands still",
+    why: "the event loop is watched while an XFS stands still, and its files get space and holes",
     anyOf: programFolders("mkfs.xfs"),
   },
   {
@@ -65,7 +65,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   },
   {
     package: "btrfs-progs",
-    why: "btrfs does not say how direct I/O is to be aligned",
+    why: "btrfs does not say how direct I/O is to be aligned, and its files get space and holes",
     anyOf: programFolders("mkfs.btrfs"),
   },
 ];
