@@ -43,7 +43,8 @@ self.onmessage = async ({ data: ask }: MessageEvent<AppendAsk>) => {
         ? file.appendSync(record, { durable })
         : await file.append(record, { durable });
     } catch (error) {
-      if (!(error instanceof AioSystemError) || error.code !== "ENOSPC") throw error;
+      const isFull = error instanceof AioSystemError && "code" in error && error.code === "ENOSPC";
+      if (!isFull) throw error;
       answer({ refusal: error.message });
       return;
     }
