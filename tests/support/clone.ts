@@ -29,14 +29,17 @@ export function blocksOf(page: string, language: string): string[] {
  * Runs programs, each saved as a module in a folder that is like a clone. One process imports them
  * one after the other, and the clone's modules are the checkout's: Deno has those translated.
  *
+ * @param files others of that folder, by their names
  * @returns what each printed; of those after a failed one, nothing
  */
 export async function runInClone(
   sources: readonly string[],
+  files: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number; stderr: string; outputs: readonly string[] }> {
   await using dir = await tempDir();
   const names = sources.map((_, i) => `./example_${i}.ts`);
   for (const [i, name] of names.entries()) await Deno.writeTextFile(dir.join(name), sources[i]!);
+  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(dir.join(name), text);
   const main = names.map((name) =>
     `await import("${name}");\nconsole.log(${JSON.stringify(SEPARATOR.trim())});\n`
   );
