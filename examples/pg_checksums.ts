@@ -12,18 +12,16 @@
  * `threads.ts` starts as many threads as are wanted, `work.ts` shares the files out among them, and
  * in each `check_files.ts` has them read, by `streamed_file.ts` or `small_file.ts`, and their pages
  * verified, by `verify.ts`, `page.ts` and `simd_hash.ts`. `part.ts` puts what they find in order;
- * `report.ts` and `progress.ts` are what the user sees. This file ties them together.
+ * `report.ts` and `../terminal/progress.ts` are what the user sees. This file ties them together.
  *
  * @module
  */
 
 import { Aio } from "../mod.ts";
 import { type Cluster, openCluster } from "./pg_checksums/cluster.ts";
-import { CheckFailure } from "./pg_checksums/failure.ts";
+import { CheckFailure, errorLine } from "./pg_checksums/failure.ts";
 import { type CheckOptions, HELP, parseCommand, UsageError } from "./pg_checksums/options.ts";
-import { errorLine, writeText } from "./pg_checksums/output.ts";
 import { type Part, PartsInOrder } from "./pg_checksums/part.ts";
-import { NO_PROGRESS, type Progress, startProgress } from "./pg_checksums/progress.ts";
 import {
   type Circumstances,
   type Figures,
@@ -35,6 +33,8 @@ import {
 import { type DataFile, statFile } from "./pg_checksums/scan.ts";
 import { Threads } from "./pg_checksums/threads.ts";
 import { Work } from "./pg_checksums/work.ts";
+import { writeText } from "./terminal/output.ts";
+import { NO_PROGRESS, type Progress, startProgress } from "./terminal/progress.ts";
 
 /** One read has so many bytes, and one thread so many in flight or verified. */
 const READ_BYTES = 256 * 1024;
@@ -151,7 +151,8 @@ class Check {
 
   async #startProgress(files: readonly DataFile[]): Promise<Progress> {
     if (!Deno.stderr.isTerminal() || this.#interrupt.aborted) return NO_PROGRESS;
-    return await startProgress(files.reduce((bytes, { path }) => bytes + statFile(path).size, 0));
+    const bytes = files.reduce((sum, { path }) => sum + statFile(path).size, 0);
+    return await startProgress("pg_checksums", bytes);
   }
 }
 

@@ -47,3 +47,12 @@ export function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
+
+/**
+ * A line for standard error.
+ *
+ * @param message What is wrong.
+ */
+export function errorLine(message: string): string {
+  return `pg_checksums: error: ${message}\n`;
+}

@@ -5,8 +5,9 @@
  * @module
  */
 
-import { errorLine, writeText } from "./output.ts";
-import type { Progress } from "./progress.ts";
+import { writeText } from "../terminal/output.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { errorLine } from "./failure.ts";
 import type { BadPage } from "./verify.ts";
 
 /** What a check has counted. */

@@ -1,18 +1,8 @@
 /**
- * Writing to standard output and standard error, byte by byte as given. `report.ts`, `progress.ts`
- * and `../pg_checksums.ts` write through it.
+ * output.ts: writes to standard output and standard error, byte by byte as given.
  *
  * @module
  */
-
-/**
- * A line for standard error.
- *
- * @param message What is wrong.
- */
-export function errorLine(message: string): string {
-  return `pg_checksums: error: ${message}\n`;
-}
 
 /**
  * Writes all of a text at once.

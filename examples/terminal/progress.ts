@@ -1,13 +1,14 @@
 /**
- * A progress bar on standard error, if that is a terminal. The package that draws it is loaded only
- * then. While the bar stands, whatever else goes to standard error goes through `print()`.
+ * progress.ts: a progress bar on standard error, for programs that find a terminal there. The
+ * package that draws it is loaded only then. While the bar stands, whatever else goes to standard
+ * error goes through `print()`.
  *
  * @module
  */
 
 import { writeText } from "./output.ts";
 
-/** Shows how far the check has come. */
+/** Shows how far the work has come. */
 export interface Progress {
   /** Some more bytes are done. */
   advance(bytes: number): void;
@@ -50,16 +51,17 @@ export const NO_PROGRESS: Progress = {
 /**
  * Starts a bar.
  *
+ * @param program Names it, for the note.
  * @param totalBytes The bytes there are to do.
  * @returns The bar; without the package a note is printed instead, and nothing is shown.
  */
-export async function startProgress(totalBytes: number): Promise<Progress> {
+export async function startProgress(program: string, totalBytes: number): Promise<Progress> {
   try {
     const { default: cliProgress } = await import(PACKAGE) as { default: CliProgress };
     return new ProgressBar(cliProgress, totalBytes);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    NO_PROGRESS.print(`pg_checksums: warning: no progress is shown: ${reason}\n`);
+    NO_PROGRESS.print(`${program}: warning: no progress is shown: ${reason}\n`);
     return NO_PROGRESS;
   }
 }
