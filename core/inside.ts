@@ -56,9 +56,9 @@ export type { OpenFileEntry, OpenFileTable } from "./files/file_table.ts";
 export type { FileSlot } from "./files/file_slot.ts";
 export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";
 export {
+  OPEN_REQUESTS,
   type OpenFileOptions,
   type OpenRequest,
-  openRequest,
   pathString,
 } from "./files/open_request.ts";
 export { IS_LASTING, openingSteps } from "./files/opening.ts";

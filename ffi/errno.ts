@@ -175,6 +175,10 @@ export const EACCES = 13;
 export const EFAULT = 14;
 /** It is in use, or cannot take more just now. */
 export const EBUSY = 16;
+/** The name is taken. */
+export const EEXIST = 17;
+/** Names of a file are on its own file system only. */
+export const EXDEV = 18;
 /** The path is a directory. */
 export const EISDIR = 21;
 /** The call does not fit the file: with `O_DIRECT`, most often an alignment. */

@@ -9,6 +9,7 @@
  */
 
 import { ENOSYS } from "./errno.ts";
+import { AT_FDCWD, AT_SYMLINK_FOLLOW } from "./layout.ts";
 
 const LOCK = {
   name: "fcntl",
@@ -26,6 +27,22 @@ const CHANGE_MODE = {
   parameters: ["i32", /* int fd */ "u32" /* mode_t, of 16 bits on macOS */],
   result: "i32",
 } as const;
+const OPEN = {
+  name: "open",
+  parameters: ["buffer", /* const char *path */ "i32" /* int flags */],
+  result: "i32",
+} as const;
+const LINK = {
+  name: "linkat",
+  parameters: [
+    "i32", /* int olddirfd */
+    "buffer", /* const char *oldpath */
+    "i32", /* int newdirfd */
+    "buffer", /* const char *newpath */
+    "i32", /* int flags */
+  ],
+  result: "i32",
+} as const;
 
 /** The calls, with the C prototype beside each row. */
 const SYMBOLS = {
@@ -35,6 +52,16 @@ const SYMBOLS = {
   setTimesNonblocking: { ...SET_TIMES, nonblocking: true },
   changeMode: CHANGE_MODE,
   changeModeNonblocking: { ...CHANGE_MODE, nonblocking: true },
+  open: OPEN,
+  openNonblocking: { ...OPEN, nonblocking: true },
+  link: LINK,
+  linkNonblocking: { ...LINK, nonblocking: true },
+  fsyncNonblocking: {
+    name: "fsync",
+    parameters: ["i32" /* int fd */],
+    result: "i32",
+    nonblocking: true,
+  },
 } as const;
 
 /** The C library, as one thread has it. */
@@ -99,6 +126,47 @@ export class FileControl {
   /** The same off this thread. */
   changeModeNonblocking(fd: number, mode: number): Promise<number> {
     return this.#symbols.changeModeNonblocking(fd, mode);
+  }
+
+  /**
+   * `open(2)` of a directory. Deno does not check the path: ask it first.
+   *
+   * @param path with a NUL at its end
+   * @returns the fd, or -errno
+   */
+  open(path: Uint8Array<ArrayBuffer>, flags: number): number {
+    return this.#result(this.#symbols.open(path, flags));
+  }
+
+  /** The same off this thread. */
+  openNonblocking(path: Uint8Array<ArrayBuffer>, flags: number): Promise<number> {
+    return this.#symbols.openNonblocking(path, flags);
+  }
+
+  /**
+   * `linkat(2)`: gives a file one more name.
+   *
+   * @param from a path of it, with a NUL at its end
+   * @param directory where the name is to be
+   * @param name with a NUL at its end; Deno does not check it
+   * @returns 0, or -errno
+   */
+  link(from: Uint8Array<ArrayBuffer>, directory: number, name: Uint8Array<ArrayBuffer>): number {
+    return this.#result(this.#symbols.link(AT_FDCWD, from, directory, name, AT_SYMLINK_FOLLOW));
+  }
+
+  /** The same off this thread. */
+  linkNonblocking(
+    from: Uint8Array<ArrayBuffer>,
+    directory: number,
+    name: Uint8Array<ArrayBuffer>,
+  ): Promise<number> {
+    return this.#symbols.linkNonblocking(AT_FDCWD, from, directory, name, AT_SYMLINK_FOLLOW);
+  }
+
+  /** `fsync(2)` off this thread. @returns 0, or -1: which error is not known */
+  fsyncNonblocking(fd: number): Promise<number> {
+    return this.#symbols.fsyncNonblocking(fd);
   }
 
   #result(result: number): number {

@@ -135,6 +135,8 @@ export const OTHER_MAGICS = {
 
 /** In place of a directory's descriptor: the working directory. */
 export const AT_FDCWD = -100;
+/** Flag of `linkat(2)`: the name of the file may be a link to it, such as one of `/proc`. */
+export const AT_SYMLINK_FOLLOW = 0x400;
 /** Closed on exec: a flag of `dup3(2)`. */
 export const O_CLOEXEC = 0o2000000;
 
@@ -255,6 +257,12 @@ export interface OpenFlags {
   readonly nonblock: number;
   /** Transfers go past the page cache. */
   readonly direct: number;
+  /** Only a directory is opened. */
+  readonly directory: number;
+  /** The opening is good for little more than naming it; 0 where the system has no such flag. */
+  readonly path: number;
+  /** Makes a file without a name in a directory; 0 where the system has no such flag. */
+  readonly temporary: number;
 }
 
 const LINUX_OPEN_FLAGS = {
@@ -266,12 +274,25 @@ const LINUX_OPEN_FLAGS = {
   truncate: 0o1000,
   dataSync: 0o10000,
   nonblock: 0o4000,
+  path: 0o10000000,
 } as const;
+/** The part of `temporary` that old kernels do not know; with the other they refuse to write. */
+const LINUX_TEMPORARY = 0o20000000;
 
 /** `open(2)` flags by `Deno.build.os` and `Deno.build.arch` (`<bits/fcntl.h>`, `<asm/fcntl.h>`). */
 export const OPEN_FLAGS: Readonly<Record<string, OpenFlags>> = {
-  "linux-x86_64": { ...LINUX_OPEN_FLAGS, direct: 0o40000 },
-  "linux-aarch64": { ...LINUX_OPEN_FLAGS, direct: 0o200000 },
+  "linux-x86_64": {
+    ...LINUX_OPEN_FLAGS,
+    direct: 0o40000,
+    directory: 0o200000,
+    temporary: LINUX_TEMPORARY | 0o200000,
+  },
+  "linux-aarch64": {
+    ...LINUX_OPEN_FLAGS,
+    direct: 0o200000,
+    directory: 0o40000,
+    temporary: LINUX_TEMPORARY | 0o40000,
+  },
   "darwin-x86_64": darwinOpenFlags(),
   "darwin-aarch64": darwinOpenFlags(),
 };
@@ -287,6 +308,9 @@ function darwinOpenFlags(): OpenFlags {
     dataSync: 0x400000,
     nonblock: 0,
     direct: 0,
+    directory: 0x100000,
+    path: 0,
+    temporary: 0,
   };
 }
 

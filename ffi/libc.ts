@@ -25,8 +25,8 @@ import { SharedLibraries } from "./library.ts";
 /** Where `lseek(2)` counts from: the end of the file. */
 export const SEEK_END = 2;
 const ERRNO_SIZE_BYTES = 4n;
-/** As much of a link as anybody here compares. */
-const LINK_BYTES_MAX = 256;
+/** The longest path that there is, and the NUL. */
+const LINK_BYTES_MAX = 4096;
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);

@@ -19,6 +19,7 @@ import {
   get,
   identityOf,
   IS_LASTING,
+  OPEN_REQUESTS,
   openBackend,
   type OpenedBackend,
   type OpenedFile,
@@ -27,7 +28,6 @@ import {
   type OpeningHost,
   openingSteps,
   type OpenRequest,
-  openRequest,
   Patience,
   runSteps,
   runStepsSync,
@@ -50,6 +50,7 @@ import { FileInside } from "./file/file_inside.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
 import { forgottenFiles, type Origin, originOf } from "./file/forgotten.ts";
 import { replaceFile, syncDirectory } from "./file/replace_file.ts";
+import type { TemporaryOptions } from "./file/temporary.ts";
 import { Transfers } from "./file/transfer.ts";
 import { LAYERS } from "./layers.ts";
 import {
@@ -158,21 +159,22 @@ export class Aio extends AioCore {
    * @throws what the system says, with `code`, `errno`, `syscall`, `path` and `cause`
    */
   openFile(path: string | URL, options?: OpenFileOptions): Promise<AioFile> {
-    return called(this.#openFile(path, options, originOf("opened", Aio.prototype.openFile)));
+    return called(this.#openFile("openFile", path, options, Aio.prototype.openFile));
   }
 
   async #openFile(
+    call: keyof typeof OPEN_REQUESTS,
     path: string | URL,
     options: OpenFileOptions | undefined,
-    origin: Origin,
+    from: (...args: never[]) => unknown,
   ): Promise<AioFile> {
-    this.#backend.checkUsable("openFile");
-    const request = openRequest(path, options);
+    this.#backend.checkUsable(call);
+    const request = OPEN_REQUESTS[call](path, options);
     const opening = runSteps(
       this.#openingSteps(
         this.#descriptors.calls.awaited,
         request,
-        origin,
+        originOf("opened", from),
         (file) => file.ending.close(),
       ),
     );
@@ -187,13 +189,44 @@ export class Aio extends AioCore {
   /** As {@linkcode openFile}, blocking the thread. */
   openFileSync(path: string | URL, options?: OpenFileOptions): AioFile {
     return calling(Aio.prototype.openFileSync, () => {
-      this.#backend.checkUsable("openFileSync");
-      const request = openRequest(path, options);
-      const origin = originOf("opened", Aio.prototype.openFileSync);
-      const { blocking } = this.#descriptors.calls;
-      const close = (file: FileInside) => file.ending.closeSync();
-      return aioFileOf(runStepsSync(this.#openingSteps(blocking, request, origin, close)));
+      return this.#openSync("openFile", path, options, Aio.prototype.openFileSync);
     });
+  }
+
+  #openSync(
+    call: keyof typeof OPEN_REQUESTS,
+    path: string | URL,
+    options: OpenFileOptions | undefined,
+    from: (...args: never[]) => unknown,
+  ): AioFile {
+    this.#backend.checkUsable(`${call}Sync`);
+    const request = OPEN_REQUESTS[call](path, options);
+    const { blocking } = this.#descriptors.calls;
+    const close = (file: FileInside) => file.ending.closeSync();
+    const steps = this.#openingSteps(blocking, request, originOf("opened", from), close);
+    return aioFileOf(runStepsSync(steps));
+  }
+
+  /**
+   * Opens a file without a name, for writing and reading: nobody else sees it until `publish()`
+   * gives it a name, and if none does, nothing is left of it, whatever ends the program. On Linux
+   * only, where the file system has such files (`O_TMPFILE`).
+   *
+   * @param directory on the file system that it is to be on; Deno asks for `--allow-read` and
+   *   `--allow-write` on it
+   * @param options of {@linkcode openFile}, but for those about names
+   * @throws {Deno.errors.NotSupported} and others where there are none, with the remedy
+   * @throws as {@linkcode openFile}
+   */
+  openTemporary(directory: string | URL, options?: TemporaryOptions): Promise<AioFile> {
+    const call = Aio.prototype.openTemporary;
+    return called(this.#openFile("openTemporary", directory, options, call));
+  }
+
+  /** As {@linkcode openTemporary}, blocking the thread. */
+  openTemporarySync(directory: string | URL, options?: TemporaryOptions): AioFile {
+    const call = Aio.prototype.openTemporarySync;
+    return calling(call, () => this.#openSync("openTemporary", directory, options, call));
   }
 
   /** The file is cut when nothing else can refuse it any more: then only that itself can fail. */

@@ -17,6 +17,7 @@ export type {
   WriteOptions,
 } from "./file/file_parts.ts";
 export type { LockOptions, LockRange, TryLockOptions } from "./file/file_locks.ts";
+export type { PublishOptions, TemporaryOptions } from "./file/temporary.ts";
 export type { FileRange } from "./file/read_ranges.ts";
 export type { FileTransfer, ManyTransfersError } from "./file/many_transfer.ts";
 export type { ReadableOptions } from "./stream/readable.ts";

@@ -17,6 +17,7 @@ import { type AttributeCalls, awaitedAttributes, blockingAttributes } from "./at
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags, fileSystemName } from "./file_system.ts";
+import { awaitedLinks, blockingLinks, type LinkCalls } from "./link_calls.ts";
 import { awaitedLocks, blockingLocks, type LockCalls } from "./lock_calls.ts";
 import { nodeFs } from "./node_fs.ts";
 import { offThread, offThreadTwice } from "../base/off_thread.ts";
@@ -37,7 +38,7 @@ export interface FileHost {
 }
 
 /** The calls in either form. They throw what the system says, unless they return it. */
-export interface FileCalls extends LockCalls, AttributeCalls {
+export interface FileCalls extends LockCalls, AttributeCalls, LinkCalls {
   /** Which form they are. */
   readonly areBlocking: boolean;
   /** Opens a path by `node:fs`, with Deno's permissions. @returns Deno's descriptor */
@@ -108,6 +109,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
   return {
     ...blockingLocks(libc),
     ...blockingAttributes(libc),
+    ...blockingLinks(libc),
     areBlocking: true,
     open(path, flags, mode) {
       try {
@@ -152,6 +154,7 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
   return {
     ...awaitedLocks(libc, patience),
     ...awaitedAttributes(libc),
+    ...awaitedLinks(libc),
     areBlocking: false,
     open: (path, flags, mode) =>
       new Promise((resolve, reject) => {

@@ -52,6 +52,8 @@ export const FILE_FLAGS = {
   flushesAtClose: 64,
   /** Ranges of it were locked: they are unlocked before it is closed. */
   hasLocks: 128,
+  /** It was made without a name. */
+  isTemporary: 256,
 } as const;
 
 /** In place of a descriptor that is being closed, or not there yet. */

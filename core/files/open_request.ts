@@ -37,6 +37,8 @@ export interface OpenFileOptions {
   dsync?: boolean;
 }
 
+/** Of these a file without a name has none: it is new, and written. */
+const NAMED_OPTIONS: readonly string[] = ["write", "create", "createNew", "truncate"];
 const BOOLEAN_OPTIONS = ["read", "write", "create", "createNew", "truncate", "dsync"] as const;
 const OPTION_NAMES: readonly string[] = [...BOOLEAN_OPTIONS, "mode", "direct"];
 const DIRECT_MODES: readonly unknown[] = ["off", "optional", "required"];
@@ -103,6 +105,35 @@ export function openRequest(path: string | URL, options: OpenFileOptions = {}): 
       (options.dsync === true ? FILE_FLAGS.dsync : 0),
   };
 }
+
+/**
+ * The same for a file without a name in a directory.
+ *
+ * @throws {TypeError} also for options that such a file does not have
+ * @throws {Deno.errors.NotSupported} where the system has no such files
+ */
+function temporaryRequest(directory: string | URL, options: OpenFileOptions = {}): OpenRequest {
+  const name = pathString(directory, "open a temporary file in");
+  const what = `Cannot open a temporary file in ${shown(name)}`;
+  checkOptions(name, options);
+  for (const option of Object.keys(options)) {
+    if (!NAMED_OPTIONS.includes(option)) continue;
+    throw new TypeError(`${what}: the option "${option}" is for files with a name; leave it out`);
+  }
+  const request = openRequest(name, { ...options, read: options.read ?? true, write: true });
+  const { temporary } = OPEN_FLAGS[`${Deno.build.os}-${Deno.build.arch}`]!;
+  if (temporary === 0) {
+    throw new Deno.errors.NotSupported(
+      `${what}: ${Deno.build.os} has no files without a name; make one by openFile(), with ` +
+        `"createNew", and rename it`,
+    );
+  }
+  const fileFlags = request.fileFlags | FILE_FLAGS.isTemporary;
+  return { ...request, flags: request.flags | temporary, fileFlags };
+}
+
+/** How a file is made or found: by its name, or without one in a directory. */
+export const OPEN_REQUESTS = { openFile: openRequest, openTemporary: temporaryRequest } as const;
 
 function systemFlags(
   system: OpenFlags,

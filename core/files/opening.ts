@@ -41,6 +41,8 @@ const MAKE_ATTEMPTS_MAX = 10;
 const LEASE_MS_MAX = 120_000;
 const LEASE_PAUSE_MS_MIN = 1;
 const LEASE_PAUSE_MS_MAX = 32;
+/** How a system, or a file system, says that it has no files without a name. */
+const NO_TEMPORARY: readonly unknown[] = ["EOPNOTSUPP", "EISDIR", "ENOENT"];
 
 /** What an opening needs of its backend. */
 export interface OpeningHost extends FileHost {
@@ -231,13 +233,25 @@ function* openPatiently(
     try {
       return yield* get(calls.open(path, request.flags | flags, request.mode));
     } catch (error) {
-      if (codeOf(error) !== "EAGAIN" || waitedMs >= LEASE_MS_MAX) throw error;
+      if (codeOf(error) !== "EAGAIN" || waitedMs >= LEASE_MS_MAX) throw refusal(request, error);
     } finally {
       if (spare >= 0) host.libc.close(spare);
     }
     yield* get(calls.pause(pauseMs));
     pauseMs = Math.min(2 * pauseMs, LEASE_PAUSE_MS_MAX);
   }
+}
+
+/** The error of an opening; of a file without a name with the remedy. */
+function refusal({ fileFlags }: OpenRequest, error: unknown): unknown {
+  const isTemporary = (fileFlags & FILE_FLAGS.isTemporary) !== 0;
+  if (!isTemporary || !(error instanceof Error)) return error;
+  error.message = error.message.replace("Cannot open ", "Cannot open a temporary file in ");
+  if (NO_TEMPORARY.includes(codeOf(error))) {
+    error.message += "; where the directory is there, its file system has no files without a " +
+      'name: make one by openFile(), with "createNew", and rename it';
+  }
+  return error;
 }
 
 /** The folder of a path, with the slash at its end; empty: the current folder. */

@@ -119,6 +119,11 @@ export class FileInside
     return (this.#flags & FILE_FLAGS.write) !== 0;
   }
 
+  /** Whether it was made without a name. */
+  get isTemporary(): boolean {
+    return (this.#flags & FILE_FLAGS.isTemporary) !== 0;
+  }
+
   /** Whether `close()` was called. */
   get isClosed(): boolean {
     return this.ending.hasBegun;

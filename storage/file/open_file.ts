@@ -15,6 +15,7 @@ import { checkSize, type TransferOptions } from "./file_parts.ts";
 import * as attributes from "./file_attributes.ts";
 import * as locks from "./file_locks.ts";
 import type { LockOptions, LockRange, TryLockOptions } from "./file_locks.ts";
+import { published, type PublishOptions } from "./temporary.ts";
 import { type Flush, flush, flushSync } from "./flush.ts";
 
 /** What is behind the door of an open file. */
@@ -25,7 +26,7 @@ export let insideOf: (file: OpenFile) => FileInside;
  * end. What users have is an `AioFile`, which adds reading and writing.
  */
 export abstract class OpenFile implements AsyncDisposable, Disposable {
-  /** The path it was opened by. */
+  /** The path it was opened by: of a temporary file, that of the directory. */
   readonly path: string;
   /** Its descriptor, the same in all threads. Leave closing it to {@linkcode close}. */
   readonly fd: number;
@@ -240,6 +241,35 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
   chmodSync(mode: number): void {
     calling(OpenFile.prototype.chmodSync, () => {
       runStepsSync(attributes.changeMode(this.#file, this.#file.calls.blocking, mode));
+    });
+  }
+
+  /**
+   * Gives a file of `aio.openTemporary()` a name: from then on the path names it, whole as it is.
+   * It replaces no file. Calling it again gives it one more name.
+   *
+   * @param path on the file system where it was opened; Deno asks for `--allow-write` on it, and on
+   *   where it really is, if links lead there
+   * @param options `durable: false`: neither the file nor its name is flushed
+   * @throws {TypeError} for what cannot be such a path, or for wrong options
+   * @throws {Deno.errors.AlreadyExists} if the path is taken
+   * @throws {Deno.errors.NotCapable} without Deno's permission
+   * @throws {Deno.errors.BadResource} if the file is closed, or is no temporary one
+   * @throws what the system says
+   */
+  publish(path: string | URL, options?: PublishOptions): Promise<void> {
+    return called(this.#ask("publish", (file) => {
+      const sync = () => this.#flush({ operation: "fsync" }, undefined);
+      return runSteps(published(file, file.calls.awaited, path, options, sync));
+    }));
+  }
+
+  /** As {@linkcode publish}, blocking the thread. */
+  publishSync(path: string | URL, options?: PublishOptions): void {
+    calling(OpenFile.prototype.publishSync, () => {
+      const sync = () => this.#flushSync({ operation: "fsync" }, OpenFile.prototype.publishSync);
+      const file = this.#file;
+      runStepsSync(published(file, file.calls.blocking, path, options, sync));
     });
   }
 

@@ -163,6 +163,22 @@ Deno.test("O_DIRECT has the number of the processor's own header", () => {
 });
 
 Deno.test({
+  name: "a file without a name is opened by the system's flags, and keeps its directory's part",
+  ignore: !isLinux,
+  async fn() {
+    await using dir = await tempDir();
+    const flags = layout.OPEN_FLAGS[PLATFORM]!;
+    assertEquals(flags.directory, constants.O_DIRECTORY);
+    assertEquals(flags.temporary & flags.directory, flags.directory);
+    const fd = fs.openSync(dir.path, flags.temporary | flags.readWrite);
+    assertEquals(fs.fstatSync(fd).nlink, 0);
+    fs.closeSync(fd);
+    assertEquals(layout.OPEN_FLAGS["linux-x86_64"]?.temporary, 0x410000);
+    assertEquals(layout.OPEN_FLAGS["linux-aarch64"]?.temporary, 0x404000);
+  },
+});
+
+Deno.test({
   name: "struct flock lies as <bits/fcntl.h> says: of a lock in the way the kernel fills it in",
   ignore: !isLinux,
   fn: () =>
