@@ -15,7 +15,7 @@
  */
 
 import type { CommonSymbols } from "./common_symbols.ts";
-import { EOPNOTSUPP } from "./errno.ts";
+import { ENOSYS, EOPNOTSUPP } from "./errno.ts";
 import { FileControl } from "./file_control.ts";
 import { MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
 import { type FlaggedTransfer, openDarwin, openLinux, type SystemCalls } from "./libc_symbols.ts";
@@ -180,6 +180,41 @@ export class Libc {
     if (allocate === null) return -EOPNOTSUPP;
     const result = allocate(fd, mode, offset, length);
     return result < 0 ? -this.#errno() : result;
+  }
+
+  /** Whether the system copies ranges from file to file. */
+  get canCopyRanges(): boolean {
+    return this.#system.copyRange !== null;
+  }
+
+  /**
+   * `copy_file_range(2)`: copies from one open file to another one.
+   *
+   * @param fromAt where the first byte is, 8 bytes that the kernel moves by what it copied
+   * @param toAt where it goes, likewise
+   * @returns bytes, or -errno: ENOSYS where the system has no such call
+   */
+  copyRange(
+    from: number,
+    fromAt: Uint8Array<ArrayBuffer>,
+    to: number,
+    toAt: Uint8Array<ArrayBuffer>,
+    length: number,
+  ): number {
+    const result = this.#system.copyRange?.(from, fromAt, to, toAt, BigInt(length), 0);
+    if (result === undefined) return -ENOSYS;
+    return result < 0 ? -this.#errno() : result;
+  }
+
+  /** The same off this thread, where {@linkcode canCopyRanges}. */
+  copyRangeNonblocking(
+    from: number,
+    fromAt: Uint8Array<ArrayBuffer>,
+    to: number,
+    toAt: Uint8Array<ArrayBuffer>,
+    length: number,
+  ): Promise<number> {
+    return this.#system.copyRangeNonblocking!(from, fromAt, to, toAt, BigInt(length), 0);
   }
 
   /** `ftruncate(2)`. @returns 0, or -errno */

@@ -32,6 +32,20 @@ const FLAGGED_TRANSFER = {
   optional: true, /* since glibc 2.26, musl 1.2.5 */
 } as const;
 
+const COPY_FILE_RANGE = {
+  name: "copy_file_range",
+  parameters: [
+    "i32", /* int fd_in */
+    "buffer", /* off_t *off_in */
+    "i32", /* int fd_out */
+    "buffer", /* off_t *off_out */
+    "usize", /* size_t length */
+    "u32", /* unsigned flags */
+  ],
+  result: "i32", /* ssize_t, below 2^31 */
+  optional: true, /* since glibc 2.27 */
+} as const;
+
 /** Linux: these, and the ones that are its own. */
 export const LINUX_SYMBOLS = {
   ...SYMBOLS,
@@ -99,6 +113,8 @@ export const LINUX_SYMBOLS = {
     ],
     result: "i32",
   },
+  copyFileRange: { ...COPY_FILE_RANGE, nonblocking: false },
+  copyFileRangeNonblocking: { ...COPY_FILE_RANGE, nonblocking: true },
   tgkill: {
     parameters: ["i32", /* pid_t tgid */ "i32", /* pid_t tid */ "i32" /* int signal */],
     result: "i32",
@@ -184,6 +200,8 @@ export interface SystemCalls {
   readonly allocate:
     | ((fd: number, mode: number, offset: bigint, length: bigint) => number)
     | null;
+  readonly copyRange: CopyRange<number> | null;
+  readonly copyRangeNonblocking: CopyRange<Promise<number>> | null;
   pause: Pause | null;
   openProc(path: Uint8Array<ArrayBuffer>): number;
   readLink(path: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number;
@@ -204,6 +222,16 @@ export type FlaggedTransfer = (
   offset: bigint,
   flags: number,
 ) => number;
+
+/** `copy_file_range(2)`. */
+export type CopyRange<R> = (
+  from: number,
+  fromAt: Uint8Array<ArrayBuffer>,
+  to: number,
+  toAt: Uint8Array<ArrayBuffer>,
+  length: bigint,
+  flags: number,
+) => R;
 
 /** `ppoll(2)`. */
 export type Pause = (
@@ -255,6 +283,8 @@ export function openLinux(path: string): Opened {
         // Not -0.
         0 - symbols.posix_fadvise(fd, offset, length, advice),
       allocate: symbols.fallocate,
+      copyRange: symbols.copyFileRange,
+      copyRangeNonblocking: symbols.copyFileRangeNonblocking,
       seccompMode: () => symbols.prctl(PR_GET_SECCOMP, 0n, 0n, 0n, 0n),
       adviseHugePages: (memory) =>
         symbols.madvise(memory, BigInt(memory.byteLength), MADV_HUGEPAGE),
@@ -304,6 +334,8 @@ export function openDarwin(path: string): Opened {
       advise: () => 0,
       // There is `F_PREALLOCATE`, which takes a structure and leaves the size as it is.
       allocate: null,
+      copyRange: null,
+      copyRangeNonblocking: null,
       seccompMode: () => 0,
       // There is no such advice; it is a hint, too.
       adviseHugePages: () => 0,

@@ -14,6 +14,7 @@ import { type Libc, SEEK_END } from "../../ffi/libc.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { shown, systemError } from "../base/errors.ts";
 import { type AttributeCalls, awaitedAttributes, blockingAttributes } from "./attribute_calls.ts";
+import { awaitedCopies, blockingCopies, type CopyCalls } from "./copy_calls.ts";
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
 import { type FileStat, fileStat, fileStatAsync, pathStat, pathStatAsync } from "./file_stat.ts";
 import { fileSystemFlags, fileSystemName } from "./file_system.ts";
@@ -38,7 +39,7 @@ export interface FileHost {
 }
 
 /** The calls in either form. They throw what the system says, unless they return it. */
-export interface FileCalls extends LockCalls, AttributeCalls, LinkCalls {
+export interface FileCalls extends LockCalls, AttributeCalls, LinkCalls, CopyCalls {
   /** Which form they are. */
   readonly areBlocking: boolean;
   /** Opens a path by `node:fs`, with Deno's permissions. @returns Deno's descriptor */
@@ -110,6 +111,7 @@ function blockingCalls({ libc }: FileHost): BlockingCalls {
     ...blockingLocks(libc),
     ...blockingAttributes(libc),
     ...blockingLinks(libc),
+    ...blockingCopies(libc),
     areBlocking: true,
     open(path, flags, mode) {
       try {
@@ -155,6 +157,7 @@ function awaitedCalls(host: FileHost, patience: Patience): FileCalls {
     ...awaitedLocks(libc, patience),
     ...awaitedAttributes(libc),
     ...awaitedLinks(libc),
+    ...awaitedCopies(libc),
     areBlocking: false,
     open: (path, flags, mode) =>
       new Promise((resolve, reject) => {

@@ -137,7 +137,7 @@ function checkChange(
   options: AllocateOptions | undefined,
 ): RangeChange {
   const { verb } = change;
-  file.checkWritable(verb);
+  file.checkOpenFor("write", verb);
   checkOffset(verb, offset);
   if (!Number.isSafeInteger(length) || length <= 0) refuseLength(verb, length);
   checkEnd(verb, offset, length);

@@ -383,18 +383,23 @@ export class Appends {
   }
 }
 
-/** Makes the end that of the file again, after something that may have cut or extended it. */
+/**
+ * Makes the end that of the file again, after something that may have cut or extended it.
+ *
+ * @param atLeast how far writes reach that nobody else knows of
+ */
 export function* settleEnd(
   { files: { ends } }: Backend,
   calls: FileCalls,
   { slot: { slot }, fd, path }: AppendFile,
+  atLeast = 0,
 ): Steps<void> {
   if (!ends.isLinked(slot)) return;
   for (let tries = 0; tries < SETTLE_TRIES; tries++) {
     const version = ends.versionOf(slot);
     const reached = ends.writesEnd(slot);
     const { size } = yield* get(calls.stat(fd, path));
-    if (ends.tryReset(slot, version, Math.max(size, reached))) return;
+    if (ends.tryReset(slot, version, Math.max(size, reached, atLeast))) return;
   }
 }
 

@@ -70,6 +70,8 @@ export class FileInside
   readonly lockWaits: Set<AbortController> = new Set();
   /** Names the device that it is on. */
   readonly device: string;
+  /** Its number there. */
+  readonly inode: number;
   /** Its place in the table of open files. */
   readonly slot: FileSlot;
   readonly #backend: Backend;
@@ -106,6 +108,7 @@ export class FileInside
     this.origin = parts.origin;
     this.addressOf = (view) => backend.memory.addressOf(view);
     this.device = `${entry.deviceMajor}:${entry.deviceMinor}`;
+    this.inode = entry.inode;
     this.#backend = backend;
     this.#ends = backend.files.ends;
     this.slot = slot;
@@ -151,14 +154,18 @@ export class FileInside
 
   /** Refuses a transfer that the file was not opened for, or that has no place in any file. */
   checkAccess(direction: Direction, offset: number): void {
-    this.checkOpen(direction);
-    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
-    if ((this.#flags & needed) === 0) {
-      throw new Deno.errors.BadResource(
-        `Cannot ${direction} ${shown(this.path)}: it was opened without "${direction}"`,
-      );
-    }
+    this.checkOpenFor(direction, direction);
     checkOffset(direction, offset);
+  }
+
+  /** Refuses what the file was not opened for, or is closed for. */
+  checkOpenFor(direction: Direction, verb: string): void {
+    this.checkOpen(verb);
+    const needed = direction === "read" ? FILE_FLAGS.read : FILE_FLAGS.write;
+    if ((this.#flags & needed) !== 0) return;
+    throw new Deno.errors.BadResource(
+      `Cannot ${verb} ${shown(this.path)}: it was opened without "${direction}"`,
+    );
   }
 
   #endWaits(): void {
@@ -219,24 +226,20 @@ export class FileInside
     handle.startWritev(this.fd, offset, options);
   }
 
-  /** Refuses a change of a file that is closed, or was not opened for writing. */
-  checkWritable(verb: string): void {
-    this.checkOpen(verb);
-    if (this.canWrite) return;
-    throw new Deno.errors.BadResource(
-      `Cannot ${verb} ${shown(this.path)}: it was opened without "write"`,
-    );
-  }
-
   /** Cuts or extends it: after that the next append goes behind what is there. */
   *cut(calls: FileCalls, bytes: number): Steps<void> {
     yield* get(calls.truncate(this.fd, this.path, bytes));
     yield* this.settleEnd(calls);
   }
 
-  /** Has the next append go behind what the system says is there. */
-  settleEnd(calls: FileCalls): Steps<void> {
-    return settleEnd(this.#backend, calls, this);
+  /** A write that is no IO begins: from here on {@linkcode reaches} keeps appends behind it. */
+  linkEnd(): void {
+    this.#ends.link(this.slot.slot);
+  }
+
+  /** Has the next append go behind what the system says is there, and what else is to come. */
+  settleEnd(calls: FileCalls, atLeast = 0): Steps<void> {
+    return settleEnd(this.#backend, calls, this, atLeast);
   }
 
   /** Its appends. */

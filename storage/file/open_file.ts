@@ -10,6 +10,7 @@ import type { CloseOptions, FileToken } from "../../core/mod.ts";
 import { type Advice, advise, adviseSync } from "./advise.ts";
 import type { Alignment } from "./alignment.ts";
 import { type AllocateOptions, changeRange, changeRangeSync } from "./allocate.ts";
+import { type Copy, copyRange, copyRangeSync, refuseTarget } from "./copy_range.ts";
 import type { FileInside } from "./file_inside.ts";
 import { checkSize, type TransferOptions } from "./file_parts.ts";
 import * as attributes from "./file_attributes.ts";
@@ -400,6 +401,51 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
     options: AllocateOptions | undefined,
   ): Promise<void> {
     return called(changeRange(this.#file, name, offset, length, options), options?.signal);
+  }
+
+  /**
+   * Copies a range into another file, or to another place of this one, within the kernel: file
+   * systems that can, such as XFS and btrfs, share the blocks then and copy nothing. Where the
+   * kernel does not copy between the two files, they are read and written.
+   *
+   * @param target open for writing; of direct files offsets and length must fit the alignment
+   * @param offset where the range begins in this file, in bytes
+   * @param targetOffset where it goes
+   * @param length of the range, in bytes, from 1
+   * @param options a signal to end the wait; a piece of up to 64 MiB that is under way goes on
+   * @returns bytes; fewer than asked only at the end of this file
+   * @throws {TypeError} or {RangeError} for what cannot be such a range; for two that overlap
+   * @throws {Deno.errors.BadResource} if a file is closed, or was not opened for that
+   * @throws what the system says, with `bytesWritten`; or the signal's reason
+   */
+  copyRangeTo(
+    target: OpenFile,
+    offset: number,
+    targetOffset: number,
+    length: number,
+    options?: TransferOptions,
+  ): Promise<number> {
+    const copy = () => copyRange(this.#copyOf(target, offset, targetOffset, length), options);
+    return called(Promise.try(copy), options?.signal);
+  }
+
+  /** As {@linkcode copyRangeTo}, blocking the thread. */
+  copyRangeToSync(
+    target: OpenFile,
+    offset: number,
+    targetOffset: number,
+    length: number,
+  ): number {
+    return calling(
+      OpenFile.prototype.copyRangeToSync,
+      () => copyRangeSync(this.#copyOf(target, offset, targetOffset, length)),
+    );
+  }
+
+  #copyOf(target: OpenFile, offset: number, targetOffset: number, length: number): Copy {
+    const isFile = typeof target === "object" && target !== null && #file in target;
+    if (!isFile) refuseTarget(this.path, target);
+    return { source: this.#file, target: target.#file, offset, targetOffset, length };
   }
 
   /**

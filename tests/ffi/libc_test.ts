@@ -225,6 +225,25 @@ Deno.test({
 });
 
 Deno.test({
+  name: "copyRange() copies and moves the offsets, in this thread and off it",
+  ignore: !isLinux,
+  fn: () =>
+    withFd(async (libc, fd) => {
+      fs.writeSync(fd, "0123456789");
+      const places = () => [3n, 20n].map((at) => new Uint8Array(BigInt64Array.of(at).buffer));
+      const [from, to] = places();
+      assertEquals(libc.copyRange(fd, from!, fd, to!, 4), 4);
+      assertEquals([from![0], to![0]], [7, 24]);
+      assertEquals(await libc.copyRangeNonblocking(fd, from!, fd, to!, 2), 2);
+      assertEquals([from![0], to![0]], [9, 26]);
+      const bytes = new Uint8Array(6);
+      fs.readSync(fd, bytes, 0, 6, 20);
+      assertEquals(new TextDecoder().decode(bytes), "345678");
+      assertEquals(errorOf(libc.copyRange(CLOSED_FD, from!, fd, to!, 1)), "EBADF");
+    }),
+});
+
+Deno.test({
   name: "advise() takes every advice, and returns the error number itself",
   ignore: !isLinux,
   fn: () =>
