@@ -1,7 +1,7 @@
 /** copy_test.ts: the example copies trees, harms nothing that is there, and leaves no halves. */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { copy } from "../../examples/copy.ts";
+import { copy } from "../../examples/copy/copying.ts";
 import type { Aio } from "../../mod.ts";
 import { testSharedAios } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
@@ -47,6 +47,43 @@ testCopy("copy: a tree is copied with all that is in it", async (aio, dir) => {
   assertEquals(copied, { files: SIZES.length + 1, bytes: ALL_BYTES });
   assertEquals(heard, ALL_BYTES);
   await checkCopy(`${dir}/to`);
+});
+
+testCopy("copy: modes and times are kept", async (aio, dir) => {
+  const [folder, small, large] = ["folder", "folder/1", "folder/7"];
+  for (const [i, name] of [small, large, folder].entries()) {
+    await Deno.chmod(`${dir}/from/${name}`, 0o750 + i);
+    await Deno.utime(`${dir}/from/${name}`, 1_000_000 + i, 2_000_000 + i);
+  }
+  await copy(aio, `${dir}/from`, `${dir}/to`);
+  for (const [i, name] of [small, large, folder].entries()) {
+    const { mode, atime, mtime } = await Deno.stat(`${dir}/to/${name}`);
+    assertEquals([mode! & 0o777, mtime!.getTime()], [0o750 + i, (2_000_000 + i) * 1000], name);
+    // To look at a directory's names is an access.
+    if (name !== folder) assertEquals(atime!.getTime(), (1_000_000 + i) * 1000, name);
+  }
+});
+
+testCopy("copy: whatever way it is copied, the copy is the same", async (aio, dir) => {
+  for (const way of [{ verify: true }, { buffered: true, verify: true }, { reflink: true }]) {
+    await copy(aio, `${dir}/from`, `${dir}/to`, way);
+    await checkCopy(`${dir}/to`);
+    await Deno.remove(`${dir}/to`, { recursive: true });
+  }
+});
+
+testCopy("copy: a copy that differs is found, and removed", async (aio, dir) => {
+  const to = `${dir}/to`;
+  let left = SIZES[7]!;
+  const onCopied = (bytes: number) => {
+    left -= bytes;
+    if (left > 0) return;
+    using file = Deno.openSync(to, { write: true });
+    file.writeSync(new Uint8Array(1));
+  };
+  const copying = copy(aio, `${dir}/from/folder/7`, to, { verify: true, onCopied });
+  await assertRejects(() => copying, Error, "differs");
+  await assertRejects(() => Deno.lstat(to), Deno.errors.NotFound);
 });
 
 testCopy("copy: what is copied to a directory that is there goes into it", async (aio, dir) => {
@@ -115,7 +152,7 @@ Deno.test("copy: the program says what it copied, and how it is used", async () 
   await using dir = await tempDir();
   await writeRandomFile(`${dir.path}/large`, 2 * MIB, SEED);
   const ran = await runFreely("copy.ts", ["--sync", `${dir.path}/large`, `${dir.path}/copy`]);
-  assertEquals([ran.code, ran.stdout], [0, "1 files, 2097152 bytes\n"]);
+  assertEquals([ran.code, ran.stdout], [0, "1 file, 2097152 bytes\n"]);
   assertEquals(await Deno.readFile(`${dir.path}/copy`), contentAt(SEED, 0, 2 * MIB));
   const misused = await runFreely("copy.ts", [`${dir.path}/large`]);
   assertEquals(misused.code, 2);
