@@ -20,6 +20,11 @@ const COMPUTED_IMPORTS: readonly string[] = [
   "core/base/named_module.ts", // The modules of layers and methods, in threads of our own.
 ];
 
+/** Files that no other one of the library uses yet, with the reason. */
+const NOT_USED_YET: readonly string[] = [
+  "storage/log/record.ts", // How records lie in the log, which is being built.
+];
+
 /** The one function of the library that may print: it takes warnings where no `onWarning` does. */
 const PRINTING_FUNCTION = "core/life/open_aio.ts#warnByDefault";
 
@@ -175,7 +180,7 @@ Deno.test("tidy canary: a cycle of three files is found, once", () => {
 });
 
 Deno.test("tidy: every library file is of use", () => {
-  assertEquals(imports.findDeadFiles(FILES, EDGES, readExports()), []);
+  assertEquals(imports.findDeadFiles(FILES, EDGES, readExports()), NOT_USED_YET);
 });
 
 Deno.test("tidy canary: a library file that only a test uses is dead", () => {

@@ -1,0 +1,50 @@
+/**
+ * crc32c_test.ts: the checksum of the log on published values, and piece by piece.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { crc32c, crc32cWords } from "../../../storage/log/crc32c.ts";
+import { slowCrc32c } from "../../support/log/log_model.ts";
+import { withPrng } from "../../support/prng.ts";
+
+/** RFC 3720, appendix B.4, and the usual check value. */
+const VECTORS: readonly (readonly [Uint8Array, number])[] = [
+  [new Uint8Array(), 0],
+  [new Uint8Array(32), 0x8a9136aa],
+  [new Uint8Array(32).fill(0xff), 0x62a8ab43],
+  [Uint8Array.from({ length: 32 }, (_, i) => i), 0x46dd794e],
+  [Uint8Array.from({ length: 32 }, (_, i) => 31 - i), 0x113fdb5c],
+  [new TextEncoder().encode("123456789"), 0xe3069283],
+];
+
+Deno.test("crc32c() of published samples is as published", () => {
+  for (const [bytes, sum] of VECTORS) {
+    assertEquals(crc32c(0, bytes, 0, bytes.length), sum);
+    assertEquals(slowCrc32c(bytes), sum);
+  }
+});
+
+Deno.test("crc32cWords() of published samples is as published", () => {
+  for (const [bytes, sum] of VECTORS) {
+    if (bytes.length % 4 !== 0) continue;
+    const words = new Int32Array(bytes.buffer);
+    assertEquals(crc32cWords(0, words, 0, words.length), sum);
+  }
+});
+
+Deno.test("crc32c(), crc32cWords() of pieces is that of the whole", () =>
+  withPrng((prng) => {
+    for (let round = 0; round < 300; round++) {
+      const bytes = prng.bytes(4 * prng.below(64));
+      const words = new Int32Array(bytes.buffer);
+      const from = prng.below(words.length + 1);
+      const to = prng.between(from, words.length);
+      const cut = prng.between(from, to);
+      const sum = slowCrc32c(bytes.subarray(4 * from, 4 * to));
+      assertEquals(crc32cWords(crc32cWords(0, words, from, cut), words, cut, to), sum);
+      const byteCut = prng.between(4 * from, 4 * to);
+      assertEquals(crc32c(crc32c(0, bytes, 4 * from, byteCut), bytes, byteCut, 4 * to), sum);
+    }
+  }));
