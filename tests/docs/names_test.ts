@@ -25,7 +25,8 @@ import { OUTSIDE_NAMES, PROGRAMS, SYSTEM_FOLDERS } from "../support/house/outsid
 import { namesOf } from "../support/house/source_names.ts";
 
 /** Files whose words count as names; the tests themselves may use any word. */
-const NAMING = /^(mod\.ts|(core|ffi|methods|storage|bench|examples|tests\/support)\/.*\.ts)$/;
+const NAMING =
+  /^(mod\.ts|(core|ffi|methods|storage|testing|bench|examples|tests\/support)\/.*\.ts)$/;
 /** The folder with lists of others' names. */
 const HOUSE = "tests/support/house/";
 

@@ -16,6 +16,7 @@ const READ_FOLDERS: readonly string[] = [
   "ffi/",
   "methods/",
   "storage/",
+  "testing/",
   "tests/",
 ];
 

@@ -3,7 +3,8 @@
  * parser (the one of `deno lint`, so only within `deno test`) and judges them by the rules of the
  * house: `mod.ts` -> storage, methods, core; `storage` -> two files of core, methods/registry;
  * `methods` -> core, ffi; `core` -> four files of ffi; `ffi` -> nothing. Never upward, no cycles.
- * Within `core` the same holds from floor to floor. Storage knows the core by its door for users,
+ * `testing`, which nothing imports, looks into all of them but the inside of `storage`. Within
+ * `core` the same holds from floor to floor. Storage knows the core by its door for users,
  * core/mod.ts, and by core/inside.ts, which is for storage alone.
  *
  * @module
@@ -30,7 +31,7 @@ export interface ImportEdge {
 /** What `to` is where a dynamic import's specifier is not a text. */
 export const COMPUTED = "(computed)";
 /** The folders whose files are the library, beside mod.ts. */
-export const LIBRARY_FOLDERS = ["ffi", "core", "methods", "storage"] as const;
+export const LIBRARY_FOLDERS = ["ffi", "core", "methods", "storage", "testing"] as const;
 
 /** Whether a path is a file of the library proper. */
 export function isLibrary(path: string): boolean {
@@ -124,6 +125,12 @@ export function importsOf(file: SourceFile): ImportEdge[] {
 /** What each folder of the library may import beside its own files. */
 const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   "mod.ts": [/^(storage|methods|core)\/mod\.ts$/],
+  testing: [
+    /^(storage|core)\/mod\.ts$/,
+    /^methods\/registry\.ts$/,
+    /^core\/(base|memory|io)\//,
+    /^ffi\//,
+  ],
   storage: [/^core\/(mod|inside)\.ts$/, /^methods\/registry\.ts$/],
   methods: [/^ffi\//],
   core: [/^ffi\/(libc|memory|errno|layout)\.ts$/],

@@ -1,0 +1,117 @@
+/**
+ * crashes_test.ts: what this module says of power cuts, in every state that one leaves; beside each
+ * promise a canary that breaks it, which is found.
+ *
+ * @module
+ */
+
+import { assertEquals, assertGreater } from "@std/assert";
+import type { Aio } from "../../mod.ts";
+import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../testing/mod.ts";
+
+const OPTIONS = { arenaBytes: 1024 * 1024, method: "sync" } as const;
+
+function textOf(state: CrashState, path: string): string | null {
+  const bytes = state.files.get(path);
+  return bytes === undefined ? null : new TextDecoder().decode(bytes);
+}
+
+/** The states that a check refuses, by their seeds. */
+async function findLosses(
+  program: (aio: Aio, path: string, recorder: IoRecorder<string>) => Promise<void>,
+  check: (state: CrashState<string>) => boolean,
+): Promise<string[]> {
+  const recording = await recordIo<string>(
+    (aio, directory, recorder) => program(aio, `${directory}/a`, recorder),
+    { aio: OPTIONS },
+  );
+  const states = [...crashStates(recording, { exhaustive: true, sectorBytes: 8 })];
+  assertGreater(states.length, 4);
+  return states.flatMap((state) => check(state) ? [] : [state.seed]);
+}
+
+/** The file is the last acknowledged one, or the next. */
+function isWhole(state: CrashState<string>): boolean {
+  const versions = [null, "the first", "the second"];
+  const text = textOf(state, "a");
+  const at = state.acknowledged.length;
+  return text === versions[at] || at < 2 && text === versions[at + 1];
+}
+
+Deno.test("aio.replaceFile() leaves the old file or the new one, whole, after a power cut", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    for (const text of ["the first", "the second"]) {
+      await aio.replaceFile(path, text);
+      recorder.mark(text);
+    }
+  }, isWhole);
+  assertEquals(losses, []);
+});
+
+Deno.test("crashStates() canary: a file that is replaced in its place is found", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    for (const text of ["the first", "the second"]) {
+      await using file = await aio.openFile(path, { write: true, create: true, truncate: true });
+      await file.writeAt(new TextEncoder().encode(text), 0);
+      await file.sync();
+      await aio.syncDirectory(path.slice(0, -2));
+      recorder.mark(text);
+    }
+  }, isWhole);
+  assertGreater(losses.length, 0);
+});
+
+Deno.test("crashStates() canary: a rename without a flush of the file is found", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    for (const text of ["the first", "the second"]) {
+      await using file = await aio.openFile(`${path}.new`, { write: true, createNew: true });
+      await file.writeAt(new TextEncoder().encode(text), 0);
+      await Deno.rename(`${path}.new`, path);
+      await aio.syncDirectory(path.slice(0, -2));
+      recorder.mark(text);
+    }
+  }, isWhole);
+  assertGreater(losses.length, 0);
+});
+
+Deno.test("file.publish() gives a name to a whole file alone, whenever the power is cut", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    await using file = await aio.openTemporary(path.slice(0, -2));
+    await file.writeAt(new TextEncoder().encode("the first"), 0);
+    await file.publish(path);
+    recorder.mark("the first");
+  }, isWhole);
+  assertEquals(losses, []);
+});
+
+Deno.test("crashStates() canary: file.publish() without durability is found", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    await using file = await aio.openTemporary(path.slice(0, -2));
+    await file.writeAt(new TextEncoder().encode("the first"), 0);
+    await file.publish(path, { durable: false });
+    recorder.mark("the first");
+  }, isWhole);
+  assertGreater(losses.length, 0);
+});
+
+/** What was appended and acknowledged is a beginning of the file. */
+function hasAppends(state: CrashState<string>): boolean {
+  return (textOf(state, "a") ?? "").startsWith(state.acknowledged.join(""));
+}
+
+for (const durable of [true, false]) {
+  const name = durable
+    ? "file.append() keeps what it acknowledged as durable, whenever the power is cut"
+    : "crashStates() canary: appends that are not durable are found";
+  Deno.test(name, async () => {
+    const losses = await findLosses(async (aio, path, recorder) => {
+      await using file = await aio.openFile(path, { write: true, create: true });
+      await aio.syncDirectory(path.slice(0, -2));
+      for (const text of ["one, ", "two, ", "and three"]) {
+        await file.append(new TextEncoder().encode(text), { durable });
+        recorder.mark(text);
+      }
+    }, hasAppends);
+    assertEquals(losses.length > 0, !durable);
+  });
+}
