@@ -201,6 +201,9 @@ class FragmentWriter {
     opening: number,
     durable: number,
   ): number {
+    if (durable > position) {
+      throw new AioInvariantError("A fragment's place is durable before it is written");
+    }
     const end = position + fragmentBytes(length);
     const next = startOf(end, this.segmentBytes);
     this.clear(position + HEAD_BYTES + length, next);
@@ -357,7 +360,7 @@ export function writeVoid(
 export type FragmentState = "valid" | "empty" | "cut off" | "damaged" | "stale";
 
 /** The word at an index of bytes, as an unsigned number. */
-function wordAt(bytes: Uint8Array, at: number): number {
+export function wordAt(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24) >>> 0;
 }
 
@@ -371,7 +374,7 @@ export class FragmentReader {
   length = 0;
   /** Number of the log's opening that wrote it. */
   opening = 0;
-  /** The position that was known durable when it was written. */
+  /** The position that was known durable when it was written; not behind its own. */
   durable = 0;
   /** Where the next fragment begins. */
   end = 0;
@@ -423,7 +426,8 @@ export class FragmentReader {
     if (rest < ROOM_BYTES_MIN || length > Math.min(rest, LONGEST_BYTES) - HEAD_BYTES) {
       return "damaged";
     }
-    if (!isKind(kind)) return "damaged";
+    const durable = fromWords(low, high);
+    if (!isKind(kind) || durable > position) return "damaged";
     const end = at + fragmentBytes(length);
     if (end > bytes.length) return "cut off";
     const seed = this.#seed.crc(position, length, opening, kind, low, high);
@@ -432,7 +436,7 @@ export class FragmentReader {
     this.kind = kind;
     this.length = length;
     this.opening = opening;
-    this.durable = fromWords(low, high);
+    this.durable = durable;
     this.end = startOf(position + end - at, this.#segmentBytes);
     this.dataAt = at + HEAD_BYTES;
     return opening < openingMin || opening > openingMax ? "stale" : "valid";

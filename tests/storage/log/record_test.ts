@@ -161,6 +161,9 @@ Deno.test("recordWriter.write() writes records that read as they were", () =>
       const odd = new Uint8Array(bytes.length + 1).subarray(1);
       odd.set(bytes);
       assertEquals(assemble(it, odd, it.from), written);
+      if (written.length === 0) continue;
+      const reader = new FragmentReader(it.segmentBytes, it.identity);
+      assertEquals(reader.read(concat([Uint8Array.of(1), bytes]), 1, it.from, 3, 3), "valid");
     }
   }));
 
@@ -204,13 +207,13 @@ Deno.test("writeVoid() fills any range of a reservation exactly", () =>
       for (let at = from; at < to;) {
         const end = voidEnd(at, to, it.segmentBytes);
         assert(end > at && end - at <= it.ringBytes, "a ring holds any void fragment");
-        writeVoid(ring, it.segmentBytes, it.identity, 5, at, end, 8);
+        writeVoid(ring, it.segmentBytes, it.identity, 5, at, end, from);
         parts.push(takeOut(ring.bytes, at, end));
         at = end;
       }
       let end = from;
       for (const one of readAll(it, concat(parts), from)) {
-        assertEquals([one.kind, one.opening, one.durable], [KIND.void, 5, 8]);
+        assertEquals([one.kind, one.opening, one.durable], [KIND.void, 5, from]);
         assert(one.bytes.subarray(one.dataAt, one.dataAt + one.length).every((it) => it === 0));
         end = one.end;
       }
@@ -231,22 +234,23 @@ Deno.test("writeVoid() fills a range of several void fragments at once, if the r
   assertEquals(ring.bytes[(from + 200 * KIB) % ring.bytes.length], 7);
 });
 
-/** A fragment at position 128, and where its record's part ends in it. */
+/** Where the sample is. */
+const AT = 2 ** 41 + 128;
 const SHAPE = { segmentBytes: 64 * KIB, identity: IDENTITY };
 const TEXT = new TextEncoder().encode("durable text");
-const SAMPLE = modelFragment(SHAPE, 128, TEXT, { kind: 1, opening: 4, durable: 2 ** 40 + 8 });
+const SAMPLE = modelFragment(SHAPE, AT, TEXT, { kind: 1, opening: 4, durable: 2 ** 40 + 8 });
 
-function readSample(bytes: Uint8Array, position = 128, identity = IDENTITY): string {
+function readSample(bytes: Uint8Array, position = AT, identity = IDENTITY): string {
   return new FragmentReader(SHAPE.segmentBytes, identity).read(bytes, 0, position, 4, 4);
 }
 
 Deno.test("fragmentReader.read() gives what the head says", () => {
   const reader = new FragmentReader(SHAPE.segmentBytes, IDENTITY);
   const bytes = concat([new Uint8Array(8), SAMPLE]);
-  assertEquals(reader.read(bytes, 8, 128, 1, 4), "valid");
+  assertEquals(reader.read(bytes, 8, AT, 1, 4), "valid");
   const { position, kind, length, opening, durable, end, dataAt } = reader;
-  assertEquals([position, kind, length, opening], [128, KIND.whole, TEXT.length, 4]);
-  assertEquals([durable, end, dataAt], [2 ** 40 + 8, 128 + SAMPLE.length, 8 + HEAD_BYTES]);
+  assertEquals([position, kind, length, opening], [AT, KIND.whole, TEXT.length, 4]);
+  assertEquals([durable, end, dataAt], [2 ** 40 + 8, AT + SAMPLE.length, 8 + HEAD_BYTES]);
   assertEquals(bytes.subarray(dataAt, dataAt + length), TEXT);
 });
 
@@ -267,18 +271,19 @@ Deno.test("fragmentReader.read() says that a fragment is cut off, wherever it is
 
 Deno.test("fragmentReader.read() takes zeros for empty, also of a record of no bytes", () => {
   assertEquals(readSample(new Uint8Array(24)), "empty");
-  const none = modelFragment(SHAPE, 128, new Uint8Array(), { kind: 1, opening: 4, durable: 0 });
+  assertEquals(readSample(new Uint8Array(16)), "cut off");
+  const none = modelFragment(SHAPE, AT, new Uint8Array(), { kind: 1, opening: 4, durable: 0 });
   assertEquals([none.length, readSample(none)], [24, "valid"]);
 });
 
 Deno.test("fragmentReader.read() takes no fragment of another place or another log", () => {
-  for (const position of [136, 128 + SHAPE.segmentBytes, 128 + 2 ** 32, 128 + 2 ** 45]) {
+  for (const position of [AT + 8, AT + SHAPE.segmentBytes, AT - 2 ** 32, AT + 2 ** 45]) {
     assertEquals(readSample(SAMPLE, position), "damaged");
   }
   const [one, two] = IDENTITY;
   const others: readonly LogIdentity[] = [[1, two], [one, 1], [two, one]];
   for (const identity of others) {
-    assertEquals(readSample(SAMPLE, 128, identity), "damaged");
+    assertEquals(readSample(SAMPLE, AT, identity), "damaged");
   }
 });
 
@@ -297,11 +302,22 @@ Deno.test("fragmentReader.read() takes no fragment that crosses the end of its s
   ]);
 });
 
+Deno.test("fragmentReader.read() takes no fragment whose own place was durable before it", () => {
+  const read = (durable: number) =>
+    readSample(modelFragment(SHAPE, AT, TEXT, { kind: 1, opening: 4, durable }));
+  assertEquals([read(AT), read(AT + 8)], ["valid", "damaged"]);
+});
+
+Deno.test("recordWriter.writeNext() refuses to write what is durable", () => {
+  const writer = new RecordWriter({ bytes: new Uint8Array(64 * KIB) }, 64 * KIB, IDENTITY);
+  assertThrows(() => writer.write(64, TEXT, 1, 72), AioInvariantError);
+});
+
 Deno.test("fragmentReader.read() says that an opening older or newer than possible is stale", () => {
   const reader = new FragmentReader(SHAPE.segmentBytes, IDENTITY);
-  assertEquals(reader.read(SAMPLE, 0, 128, 4, 9), "valid");
-  assertEquals(reader.read(SAMPLE, 0, 128, 5, 9), "stale");
-  assertEquals(reader.read(SAMPLE, 0, 128, 1, 3), "stale");
+  assertEquals(reader.read(SAMPLE, 0, AT, 4, 9), "valid");
+  assertEquals(reader.read(SAMPLE, 0, AT, 5, 9), "stale");
+  assertEquals(reader.read(SAMPLE, 0, AT, 1, 3), "stale");
 });
 
 /** Pushes made-up fragments, each of two bytes that are its place in the list. */
@@ -367,5 +383,5 @@ Deno.test("recordAssembler.push() skips a record whose beginning it has not seen
 
 Deno.test("log model canary: a difference in the seed changes the bytes", () => {
   const head = { kind: 1, opening: 4, durable: 2 ** 40 + 8 };
-  assertNotEquals(modelFragment(SHAPE, 136, TEXT, head), SAMPLE);
+  assertNotEquals(modelFragment(SHAPE, AT + 8, TEXT, head), SAMPLE);
 });

@@ -19,6 +19,14 @@ export interface ModelRecord {
   readonly data: Uint8Array;
 }
 
+/** A fragment, as the model wrote it. */
+export interface ModelFragment {
+  readonly position: number;
+  /** Without the rest of its segment that may follow. */
+  readonly end: number;
+  readonly durable: number;
+}
+
 const HEAD = 24;
 const FRAGMENT_MAX = 65536;
 const SHORT_REST = 32;
@@ -68,6 +76,7 @@ export function modelFragment(
 /** Bytes of a log that begins at a position and grows. */
 export class ModelLog {
   readonly records: ModelRecord[] = [];
+  readonly fragments: ModelFragment[] = [];
   readonly from: number;
   readonly #shape: LogShape;
   readonly #parts: Uint8Array[] = [];
@@ -97,11 +106,18 @@ export class ModelLog {
       done += part.length;
       const isLast = done === data.length;
       const kind = isFirst ? (isLast ? 1 : 2) : (isLast ? 4 : 3);
-      this.#add(modelFragment(this.#shape, this.#end, part, { kind, opening, durable }));
-      if (this.#rest() < SHORT_REST) this.#add(new Uint8Array(this.#rest()));
+      this.addFragment(kind, part, opening, durable);
     } while (done < data.length);
     this.records.push({ position, data });
     return position;
+  }
+
+  /** Adds a fragment of any kind, for which there must be room, but no record. */
+  addFragment(kind: number, data: Uint8Array, opening: number, durable: number): void {
+    const position = this.#end;
+    this.#add(modelFragment(this.#shape, position, data, { kind, opening, durable }));
+    this.fragments.push({ position, end: this.#end, durable });
+    if (this.#rest() < SHORT_REST) this.#add(new Uint8Array(this.#rest()));
   }
 
   /** All of it. */
