@@ -20,7 +20,7 @@
  * @module
  */
 
-export { Aio, AioFile, OpenFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
+export { Aio, AioFile, Log, OpenFile, Page, PageLock, PagePool, PagesRead } from "./storage/mod.ts";
 export type {
   Advice,
   Alignment,
@@ -36,8 +36,14 @@ export type {
   LockMode,
   LockOptions,
   LockRange,
+  LogFigures,
+  LogReadOptions,
+  LogRecord,
+  LogRecovery,
+  LogToken,
   ManyTransfersError,
   OpenFileOptions,
+  OpenLogOptions,
   OpenPoolOptions,
   PageReadOptions,
   PageRow,

@@ -13,7 +13,9 @@ export {
   alignUp,
   errnos,
   fromWords,
+  highWord,
   isAligned,
+  lowWord,
   PAGE_SIZE_BYTES,
   system,
   TRANSFER_BYTES_MAX,
@@ -33,7 +35,7 @@ export { closeWithFiles } from "./life/aio.ts";
 export type { Failures } from "./life/closing_backend.ts";
 
 // Shared memory.
-export type { ArenaRun, LayerRuns } from "./memory/layer_runs.ts";
+export type { ArenaRun } from "./memory/layer_runs.ts";
 export { type WaitWord, wakeWord } from "./waiting/words.ts";
 export type { Arena } from "./memory/arena.ts";
 export { locked } from "./memory/lock.ts";

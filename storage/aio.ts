@@ -44,7 +44,7 @@ import {
   type IoMethod,
 } from "../core/mod.ts";
 import { METHODS } from "../methods/registry.ts";
-import { BounceSpace, noSpace } from "./file/bounce.ts";
+import { BounceSpace } from "./file/bounce.ts";
 import { type AioFile, aioFileOf } from "./file/file.ts";
 import { FileInside } from "./file/file_inside.ts";
 import type { AioFileParts } from "./file/file_parts.ts";
@@ -53,6 +53,9 @@ import { replaceFile, syncDirectory } from "./file/replace_file.ts";
 import type { TemporaryOptions } from "./file/temporary.ts";
 import { Transfers } from "./file/transfer.ts";
 import { LAYERS } from "./layers.ts";
+import type { Log, LogToken } from "./log/log.ts";
+import type { OpenLogOptions } from "./log/log_options.ts";
+import { attachLog, type LogOpener, openLog } from "./log/open_log.ts";
 import {
   attachPool,
   type AttachPoolOptions,
@@ -61,6 +64,7 @@ import {
   type PoolOpener,
 } from "./pool/open_pool.ts";
 import { endPool, type PagePool, type PoolToken } from "./pool/pool.ts";
+import { allocView, freeView } from "./user_memory.ts";
 
 /** Makes the Aio of a thread that has opened or attached to one. */
 export let aioOf: (opened: OpenedBackend) => Aio;
@@ -96,6 +100,7 @@ export class Aio extends AioCore {
   readonly #openings = new Set<Promise<FileInside>>();
   readonly #openingHost: OpeningHost;
   readonly #pools = new Set<PagePool>();
+  readonly #logs = new Set<Log>();
 
   /** @ignore */
   private constructor(opened: OpenedBackend) {
@@ -393,6 +398,40 @@ export class Aio extends AioCore {
     );
   }
 
+  /**
+   * Opens the log in a directory, or makes it. What is there is read back to the first damaged
+   * record, which `log.recovery` tells, and made durable.
+   *
+   * @param directory of its files; Deno asks for `--allow-read` and `--allow-write` on it
+   * @param options how it is opened
+   * @throws {TypeError} or {RangeError} for a wrong option
+   * @throws {Deno.errors.Busy} if it is open already, or the arena has no room for its buffer
+   * @throws {Deno.errors.InvalidData} if something is damaged that was durable
+   * @throws what the system says
+   */
+  openLog(directory: string | URL, options: OpenLogOptions = {}): Promise<Log> {
+    return called(Promise.try(() => openLog(this.#logOpener("openLog"), directory, options)));
+  }
+
+  /**
+   * Uses a log that another thread has opened. It lives on when that thread ends.
+   *
+   * @param token `log.token`
+   * @throws {TypeError} for another version's token, or another aio's
+   * @throws {Deno.errors.BadResource} if the log was closed meanwhile
+   */
+  attachLog(token: LogToken): Log {
+    return calling(
+      Aio.prototype.attachLog,
+      () => attachLog(this.#logOpener("attachLog"), token),
+    );
+  }
+
+  #logOpener(call: string): LogOpener {
+    this.#backend.checkUsable(call);
+    return { aio: this, backend: this.#backend, logs: this.#logs };
+  }
+
   #poolOpener(call: string): PoolOpener {
     this.#backend.checkUsable(call);
     return {
@@ -428,33 +467,8 @@ export class Aio extends AioCore {
    *   block while an IO uses the view
    */
   alloc(bytes: number): Uint8Array<SharedArrayBuffer> & Disposable {
-    return this.#disposable(calling(Aio.prototype.alloc, () => this.#alloc(bytes)));
-  }
-
-  /** Not a subclass, which would be another type to whatever compares or clones views. */
-  #disposable(view: Uint8Array<SharedArrayBuffer>): Uint8Array<SharedArrayBuffer> & Disposable {
-    const dispose = () => {
-      if (this.isClosed || this.#backend.arena.isFreed(view)) return;
-      calling(dispose, () => this.#free(view));
-    };
-    return Object.defineProperty(view, Symbol.dispose, { value: dispose }) as
-      & Uint8Array<SharedArrayBuffer>
-      & Disposable;
-  }
-
-  #alloc(bytes: number): Uint8Array<SharedArrayBuffer> {
-    this.#backend.checkUsable("alloc");
-    const { arena } = this.#backend;
-    if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > arena.bytes) {
-      throw new RangeError(
-        `Cannot allocate ${
-          shown(bytes)
-        } bytes: an integer from 1 to ${arena.bytes}, the option "arenaBytes"`,
-      );
-    }
-    const view = arena.tryTake(bytes, "user");
-    if (view === null) throw noSpace(arena, bytes);
-    return view;
+    const alloc = () => allocView(this, this.#backend, this.#transfers, bytes);
+    return calling(Aio.prototype.alloc, alloc);
   }
 
   /**
@@ -465,19 +479,7 @@ export class Aio extends AioCore {
    * @throws {Deno.errors.Busy} while an IO uses it
    */
   free(view: Uint8Array): void {
-    calling(Aio.prototype.free, () => this.#free(view));
-  }
-
-  #free(view: Uint8Array): void {
-    this.#backend.checkUsable("free");
-    if (view instanceof Uint8Array && this.#transfers.isUsing(view)) {
-      throw new Deno.errors.Busy(
-        `Cannot free the view at byte ${view.byteOffset} of the arena while an IO uses it: ` +
-          "wait for the IO first",
-      );
-    }
-    this.#backend.arena.free(view);
-    this.#transfers.space.serve();
+    calling(Aio.prototype.free, () => freeView(this.#backend, this.#transfers, view));
   }
 
   /**
@@ -496,20 +498,25 @@ export class Aio extends AioCore {
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
   override close(options?: CloseOptions): Promise<void> {
-    if (this.#pools.size === 0) return this.#closeRest(options);
+    if (this.#pools.size + this.#logs.size === 0) return this.#closeRest(options);
     const signal = options?.signal;
-    return called(new Patience().wait(this.#leavePools(options), signal), signal);
+    return called(new Patience().wait(this.#leaveShared(options), signal), signal);
   }
 
   #closeRest(options: CloseOptions | undefined): Promise<void> {
     return closeWithFiles(this, options, (...end) => this.#closeFiles(...end));
   }
 
-  /** What is changed in pools is written back first, which is IO as any other. */
-  async #leavePools(options: CloseOptions | undefined): Promise<void> {
-    const ends = await Promise.allSettled([...this.#pools].map(endPool));
-    const failures = ends.flatMap((end) => end.status === "rejected" ? [end.reason] : []);
+  /**
+   * What is changed in pools is written back first, which is IO as any other; then logs are made
+   * durable, for which pools may have waited.
+   */
+  async #leaveShared(options: CloseOptions | undefined): Promise<void> {
+    const pools = await Promise.allSettled([...this.#pools].map(endPool));
     this.#pools.clear();
+    const logs = await Promise.allSettled([...this.#logs].map((log) => log.close()));
+    const ends = [...pools, ...logs];
+    const failures = ends.flatMap((end) => end.status === "rejected" ? [end.reason] : []);
     await this.#closeRest(options).catch((error) => failures.push(error));
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) {

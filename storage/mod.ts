@@ -39,3 +39,7 @@ export type { BackgroundWriterOptions } from "./pool/background_writer.ts";
 export type { PoolCounts, PoolStats } from "./pool/pool_counts.ts";
 export type { PoolStreamOptions } from "./pool/pool_stream.ts";
 export type { DirectMode, OpenFileOptions } from "../core/inside.ts";
+export { Log, type LogRecovery, type LogToken } from "./log/log.ts";
+export type { OpenLogOptions } from "./log/log_options.ts";
+export type { LogReadOptions, LogRecord } from "./log/log_reader.ts";
+export type { LogFigures } from "./log/log_stats.ts";

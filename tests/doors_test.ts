@@ -16,13 +16,13 @@ const root = (path: string) => new URL(`../${path}`, import.meta.url);
 
 /** Each door, and how many names it may have. */
 const NAMES_MAX = {
-  "mod.ts": 70,
+  "mod.ts": 75,
   "core/mod.ts": 85,
   "methods/mod.ts": 15,
   "testing/mod.ts": 15,
 } as const;
 /** `deno doc mod.ts`, which a new user reads, has fewer lines. */
-const LINES_MAX = 2200;
+const LINES_MAX = 2400;
 /** The names that storage takes from the core beside those of users are fewer. */
 const INSIDE_MAX = 80;
 

@@ -13,7 +13,7 @@ const README = await readPage("README.md");
 const EXAMPLES = blocksOf(README, "ts");
 
 Deno.test("README: the first example runs as it stands, and that of appending loses nothing", async () => {
-  const append = EXAMPLES.find((source) => source.includes("log.append("));
+  const append = EXAMPLES.find((source) => source.includes('openFile("events.log"'));
   assertExists(append);
   const program = [
     `import { Aio } from "./mod.ts";`,

@@ -4,12 +4,13 @@
  *
  *     deno task soak:kills [--kills N] [--seed N]
  *
- * Fails with the seed at the first record that is not in its file, whole, where it should be.
+ * Fails with the seed at the first record that is not there, whole, where it should be.
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
+import { killLog } from "./support/log/killed_log.ts";
 import { killAppends } from "./support/appends/killed_appends.ts";
 import { METHODS_UNDER_TEST } from "./support/methods.ts";
 import { tempDir } from "./support/temp.ts";
@@ -31,9 +32,13 @@ const onKilled = (acknowledged: number) => {
   total.acknowledged += acknowledged;
   if (total.kills % PROGRESS_KILLS === 0) tell();
 };
-await using dir = await tempDir();
 for (let i = 0; total.kills < Number(values.kills); i++) {
-  const plan = { method: methods[i % methods.length]!, kills: 1, dir: dir.path, onKilled };
-  await killAppends({ ...plan, seed: (Number(values.seed) + i) >>> 0 });
+  const seed = (Number(values.seed) + i) >>> 0;
+  const plan = { method: methods[i % methods.length]!, seed, onKilled };
+  await using dir = await tempDir();
+  // A log is opened again after each kill: five in a row.
+  const options = { segmentBytes: 262_144, bufferBytes: 262_144, direct: i % 4 === 1 };
+  if (i % 2 === 0) await killAppends({ ...plan, kills: 5, dir: dir.path });
+  else await killLog({ ...plan, kills: 5, dir: dir.path, options });
 }
 tell();

@@ -21,9 +21,7 @@ const COMPUTED_IMPORTS: readonly string[] = [
 ];
 
 /** Files that no other one of the library uses yet, with the reason. */
-const NOT_USED_YET: readonly string[] = [
-  "storage/log/scan.ts", // Finds the end of the log, which is being built.
-];
+const NOT_USED_YET: readonly string[] = [];
 
 /** The one function of the library that may print: it takes warnings where no `onWarning` does. */
 const PRINTING_FUNCTION = "core/life/open_aio.ts#warnByDefault";

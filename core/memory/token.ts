@@ -46,6 +46,7 @@ const TOKENS = {
   "deno-aio": "aio.token",
   "deno-aio file": "file.token",
   "deno-aio pool": "pool.token",
+  "deno-aio log": "log.token",
 } as const;
 
 /** The two random words that tell one Aio from another. */

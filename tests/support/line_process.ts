@@ -81,3 +81,23 @@ export class LineProcess implements AsyncDisposable {
     await this.#reader.cancel().catch(() => {});
   }
 }
+
+/**
+ * Runs a program and kills it when it has said so much.
+ *
+ * @param source a JavaScript module
+ * @param args what it finds in `Deno.args`
+ * @param least so many lines
+ * @returns all lines that it said before its end
+ */
+export async function runAndKill(
+  source: string,
+  args: readonly string[],
+  least: number,
+): Promise<string[]> {
+  await using child = new LineProcess(source, args);
+  const lines: string[] = [];
+  while (lines.length < least) lines.push(await child.nextLine());
+  await child.kill();
+  return [...lines, ...await child.restOfLines()];
+}

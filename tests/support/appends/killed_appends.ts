@@ -7,7 +7,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { LineProcess } from "../line_process.ts";
+import { runAndKill } from "../line_process.ts";
 import { describeSeed, Prng } from "../prng.ts";
 import { LIBRARY_URL } from "../program.ts";
 import { recordAt } from "./records.ts";
@@ -52,7 +52,8 @@ export async function killAppends(plan: KillPlan): Promise<void> {
   const prng = new Prng(plan.seed);
   for (let kill = 0; kill < plan.kills; kill++) {
     const path = `${plan.dir}/killed_${kill}`;
-    const lines = await runAndKill(plan, path, prng.between(1, LINES_MAX));
+    const args = [path, plan.method, plan.lies ? "lies" : ""];
+    const lines = await runAndKill(APPENDER, args, prng.between(1, LINES_MAX));
     // What was under way may end anywhere.
     const content = await Deno.readFile(path);
     const message = `kill ${kill}; ${describeSeed(plan.seed)}`;
@@ -72,13 +73,4 @@ function checkThere(content: Uint8Array, line: string, message: string): void {
   } catch (cause) {
     throw new Error(`Lost: ${what}`, { cause });
   }
-}
-
-/** @returns all lines that it said before its end */
-async function runAndKill(plan: KillPlan, path: string, least: number): Promise<string[]> {
-  await using child = new LineProcess(APPENDER, [path, plan.method, plan.lies ? "lies" : ""]);
-  const lines: string[] = [];
-  while (lines.length < least) lines.push(await child.nextLine());
-  await child.kill();
-  return [...lines, ...await child.restOfLines()];
 }

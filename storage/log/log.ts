@@ -1,0 +1,362 @@
+/**
+ * log.ts: {@linkcode Log}, a durable log of records, for all tasks and threads.
+ *
+ * @module
+ */
+
+import { called, calling, INSPECT, shown } from "../../core/inside.ts";
+import type { FileToken } from "../../core/mod.ts";
+import type { LogFlush } from "./log_flush.ts";
+import type { LogInsert } from "./log_insert.ts";
+import {
+  LogReader,
+  type LogReaderHost,
+  type LogReadOptions,
+  type LogRecord,
+} from "./log_reader.ts";
+import type { LogFigures, LogStats } from "./log_stats.ts";
+import { truncateBefore, type UpkeepParts } from "./log_upkeep.ts";
+
+/** Names a log, for `aio.attachLog()` in any thread; can be posted to Workers. */
+export interface LogToken {
+  /** What it is. */
+  readonly kind: "deno-aio log";
+  /** The layout of shared memory. */
+  readonly version: number;
+  /** Which Aio. */
+  readonly identity: readonly [number, number];
+  /** Where it is in the arena. */
+  readonly offset: number;
+  /** Which log was there. */
+  readonly serial: number;
+  /** Where its files are. */
+  readonly directory: string;
+  /** The file whose lock keeps other programs out. */
+  readonly lock: FileToken;
+}
+
+/** What reading the log back at its opening has found. */
+export interface LogRecovery {
+  /** Where the log goes on. */
+  readonly end: number;
+  /**
+   * Why it ends there: `"closed"`: it was closed there; `"empty"`: nothing follows; else what
+   * follows is no record: it is `"torn or damaged"`, cut off, or what an earlier crash left.
+   */
+  readonly stop: string;
+}
+
+/** What a log is made of in one thread. */
+export interface LogHost extends LogReaderHost, UpkeepParts {
+  readonly token: LogToken;
+  readonly recovery: LogRecovery;
+  readonly insert: LogInsert;
+  readonly flush: LogFlush;
+  readonly stats: LogStats;
+  /** Leaves the log: closes files, and gives back what the last user gives back. */
+  leave(): Promise<void>;
+}
+
+/** Makes the log's door. */
+export let makeLog: (host: LogHost) => Log;
+
+/**
+ * A durable log of records: what was appended is there after any crash, whole, once and in order.
+ * From `aio.openLog()` and `aio.attachLog()`.
+ *
+ * A record's *position* is where it begins in the log, in bytes; positions only grow. All tasks and
+ * threads share the flushes: one is under way at a time, and whoever comes meanwhile shares the
+ * next one.
+ */
+export class Log implements AsyncDisposable {
+  /** Where its files are. */
+  readonly directory: string;
+  /** Names this log, for `aio.attachLog()` in any thread; can be posted to Workers. */
+  readonly token: LogToken;
+  /** What its opening has found. */
+  readonly recovery: LogRecovery;
+  readonly #host: LogHost;
+  #closed: Promise<void> | null = null;
+
+  /** @ignore */
+  private constructor(host: LogHost) {
+    this.#host = host;
+    this.directory = host.directory;
+    this.token = host.token;
+    this.recovery = host.recovery;
+  }
+
+  static {
+    makeLog = (host) => new Log(host);
+  }
+
+  /** One line for `console.log(log)`. */
+  [INSPECT](): string {
+    const state = this.isClosed ? "closed" : `${this.start} to ${this.end}`;
+    return `Log ${shown(this.directory)} (${state})`;
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** Where it begins: nothing before is kept. */
+  get start(): number {
+    return this.#host.memory.start;
+  }
+
+  /** Where the next record begins, whatever is durable. */
+  get end(): number {
+    return this.#host.memory.inserted;
+  }
+
+  /** Everything before is durable. */
+  get flushed(): number {
+    return this.#host.memory.flushed;
+  }
+
+  /**
+   * Appends a record, or several one after another.
+   *
+   * @param data of a record, or a list; it must not change until the promise settles
+   * @returns the position, or those of the list, once all is durable
+   * @throws {TypeError} for data that is no Uint8Array
+   * @throws {RangeError} for a record that is larger than a segment
+   * @throws {Deno.errors.BadResource} if the log is closed
+   * @throws what the system says. Whether the record is in the log is not known then: after a flush
+   *   that failed, all calls reject, in every thread, until the log is opened again.
+   */
+  append(data: Uint8Array): Promise<number>;
+  /** The same of several records, one after another. */
+  append(data: readonly Uint8Array[]): Promise<number[]>;
+  append(data: Uint8Array | readonly Uint8Array[]): Promise<number | number[]> {
+    try {
+      const { insert, flush } = this.#host;
+      this.#check("append to", data);
+      if (!(data instanceof Uint8Array)) return called(this.#appendAll(data));
+      const position = insert.tryInsert(data);
+      if (position >= 0) return called(flush.join(insert.end - 1, position));
+      return called(insert.insert(data).then(({ position, end }) => flush.join(end - 1, position)));
+    } catch (error) {
+      return called(Promise.reject(error));
+    }
+  }
+
+  async #appendAll(list: readonly Uint8Array[]): Promise<number[]> {
+    const { insert, flush } = this.#host;
+    const positions: number[] = [];
+    let last = -1;
+    for (const data of list) {
+      const position = insert.tryInsert(data);
+      const inserted = position >= 0 ? { position, end: insert.end } : await insert.insert(data);
+      positions.push(inserted.position);
+      last = inserted.end - 1;
+    }
+    if (last >= 0) await flush.join(last);
+    return positions;
+  }
+
+  /** As {@linkcode append}, blocking the thread. */
+  appendSync(data: Uint8Array): number;
+  /** The same of several records, one after another. */
+  appendSync(data: readonly Uint8Array[]): number[];
+  appendSync(data: Uint8Array | readonly Uint8Array[]): number | number[] {
+    return calling(Log.prototype.appendSync, () => {
+      const { insert, flush } = this.#host;
+      this.#check("append to", data);
+      this.#checkNothingWaits("append to");
+      flush.checkBlocking();
+      const list = data instanceof Uint8Array ? [data] : data;
+      const positions = list.map((one) => insert.insertSync(one));
+      if (positions.length > 0) flush.joinSync(insert.end - 1);
+      return data instanceof Uint8Array ? positions[0]! : positions;
+    });
+  }
+
+  /**
+   * Puts a record into the log, without waiting until it is durable. The next flush of anybody, in
+   * any thread, takes it along.
+   *
+   * @param data of the record; it may change afterwards
+   * @returns the position
+   * @throws {Deno.errors.Busy} if the buffer has no room for it: `await log.flush()` makes some
+   * @throws as {@linkcode append}
+   */
+  write(data: Uint8Array): number {
+    return calling(Log.prototype.write, () => {
+      this.#check("write to", data);
+      const position = this.#host.insert.tryInsert(data);
+      if (position >= 0) return position;
+      throw new Deno.errors.Busy(
+        `Cannot write ${data.length} bytes to the log in ${shown(this.directory)}: its buffer of ` +
+          `${this.#host.memory.ring.length} bytes has no room now; await log.flush(), or open it ` +
+          'with a larger "bufferBytes"',
+      );
+    });
+  }
+
+  /**
+   * Makes what was written durable.
+   *
+   * @param position of the last record that is wanted. Default: all of them
+   * @throws {RangeError} if no record begins there
+   * @throws what the system says
+   */
+  flush(position?: number): Promise<void> {
+    return called(Promise.try(async () => {
+      this.#check("flush");
+      const last = this.#lastWanted(position);
+      if (last >= this.flushed) await this.#host.flush.join(last);
+      else this.#host.flush.check();
+    }));
+  }
+
+  /** As {@linkcode flush}, blocking the thread. */
+  flushSync(position?: number): void {
+    calling(Log.prototype.flushSync, () => {
+      this.#check("flush");
+      this.#host.flush.checkBlocking();
+      const last = this.#lastWanted(position);
+      if (last >= this.flushed) this.#host.flush.joinSync(last);
+      else this.#host.flush.check();
+    });
+  }
+
+  /** A position that is durable with the last record that is wanted. */
+  #lastWanted(position: number | undefined): number {
+    if (position === undefined) return this.end - 1;
+    if (Number.isSafeInteger(position) && position >= 0 && position < this.end) {
+      return this.#host.memory.lastByteFor(position);
+    }
+    throw new RangeError(
+      `Cannot flush the log in ${shown(this.directory)} up to ${shown(position)}: ` +
+        `pass the position of a record, below ${this.end}`,
+    );
+  }
+
+  /**
+   * Reads records, in order, up to where the log is durable.
+   *
+   * @param options which, and whether to wait for more
+   * @returns them, with their positions
+   * @throws {TypeError} or {RangeError} for options that cannot be
+   * @throws {Deno.errors.NotFound} for what is no longer kept
+   * @throws {Deno.errors.InvalidData} for a position at which no record begins, or a damaged one
+   */
+  read(options: LogReadOptions = {}): AsyncGenerator<LogRecord, void, void> {
+    return calling(Log.prototype.read, () => {
+      this.#check("read");
+      checkRead(this.directory, options, this.flushed);
+      return new LogReader(this.#host, options).records();
+    });
+  }
+
+  /**
+   * Gives up what is before a position: it cannot be read any more, and files that are wholly
+   * before it are used again or removed.
+   *
+   * @param position of the first record that is kept, or `flushed`: none is
+   * @throws {RangeError} if it is not durable yet
+   * @throws what the system says
+   */
+  truncateBefore(position: number): Promise<void> {
+    return called(Promise.try(() => {
+      this.#check("truncate");
+      if (!Number.isSafeInteger(position) || position < 0) {
+        throw new RangeError(
+          `Cannot truncate the log in ${shown(this.directory)} before ${shown(position)}: ` +
+            "pass the position of a record",
+        );
+      }
+      return truncateBefore(this.#host, position);
+    }));
+  }
+
+  /** What this thread has done with it. */
+  stats(): LogFigures {
+    return this.#host.stats.figures();
+  }
+
+  #check(verb: string, data?: Uint8Array | readonly Uint8Array[]): void {
+    const what = `Cannot ${verb} the log in ${shown(this.directory)}`;
+    if (this.isClosed) throw new Deno.errors.BadResource(`${what}: it is closed`);
+    if (data === undefined) return;
+    this.#host.flush.check();
+    if (data instanceof Uint8Array) this.#checkData(what, data);
+    else if (!Array.isArray(data)) {
+      throw new TypeError(`${what} ${shown(data)}: pass a Uint8Array, or a list of them`);
+    } else for (const one of data) this.#checkData(what, one);
+  }
+
+  #checkData(what: string, data: unknown): void {
+    if (!(data instanceof Uint8Array)) {
+      throw new TypeError(`${what} ${shown(data)}: pass a Uint8Array, or a list of them`);
+    }
+    const { segmentBytes } = this.#host.memory;
+    if (data.length <= segmentBytes) return;
+    throw new RangeError(
+      `${what} a record of ${data.length} bytes: at most ${segmentBytes}, its "segmentBytes"`,
+    );
+  }
+
+  #checkNothingWaits(verb: string): void {
+    if (!this.#host.insert.isWaiting) return;
+    throw new Deno.errors.Busy(
+      `Cannot ${verb} the log in ${shown(this.directory)}, blocking, while tasks of this thread ` +
+        "wait for room in its buffer: await them first",
+    );
+  }
+
+  /**
+   * Leaves the log: all that was written is made durable first. The log is closed with its last
+   * user in any thread. Calling it again does nothing.
+   *
+   * @throws what the system says, or the error of a flush that failed before; it is closed all the
+   *   same
+   */
+  close(): Promise<void> {
+    return called(this.#closed ??= this.#leave());
+  }
+
+  async #leave(): Promise<void> {
+    const { insert, flush, memory } = this.#host;
+    try {
+      await insert.idle();
+      if (memory.inserted > memory.flushed) await flush.join(memory.inserted - 1);
+      flush.check();
+    } finally {
+      await this.#host.leave();
+    }
+  }
+
+  /** {@linkcode close}, quiet where that was called and has thrown already. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closed === null ? this.close() : this.#closed.catch(() => {});
+  }
+}
+
+const READ_OPTIONS: readonly string[] = ["from", "until", "follow", "signal"];
+
+function checkRead(directory: string, options: LogReadOptions, flushed: number): void {
+  const what = `Cannot read the log in ${shown(directory)}`;
+  for (const name of Object.keys(options)) {
+    if (READ_OPTIONS.includes(name)) continue;
+    throw new TypeError(`${what}: unknown option "${name}": known are ${READ_OPTIONS.join(", ")}`);
+  }
+  const { from = 0, until = 0, follow = false, signal } = options;
+  for (const [name, value] of Object.entries({ from, until })) {
+    if (Number.isSafeInteger(value) && value >= 0) continue;
+    throw new RangeError(`${what}: "${name}" must be a position: got ${shown(value)}`);
+  }
+  if (from > flushed) {
+    throw new RangeError(`${what} from ${from}: it is durable up to ${flushed}`);
+  }
+  if (typeof follow !== "boolean") {
+    throw new TypeError(`${what}: "follow" must be a boolean: got ${shown(follow)}`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${what}: "signal" must be an AbortSignal: got ${shown(signal)}`);
+  }
+  signal?.throwIfAborted();
+}

@@ -1,0 +1,262 @@
+/**
+ * log_flush.ts: makes the log durable, for all tasks and threads that wait: group commit.
+ *
+ * One thread at a time flushes: the *leader*. It writes what is whole in the ring by then, and
+ * makes it durable; whoever comes meanwhile waits for the next flush, which is one for all of them.
+ * So nobody waits for longer than the flush under way and its own.
+ *
+ * ```text
+ * wait ─► flushed far enough? ─ yes ─► done
+ *  ▲        │ no
+ *  │        ├─ another thread leads ─► until it has stopped ─┐
+ *  │        └─ lead: write ─► flush ─► move `flushed` ───────┤
+ *  └─────────────────────────────────────────────────────────┘
+ * ```
+ *
+ * Once a flush has failed nobody knows what is on disk, and the system says so only once. So no
+ * later flush is tried, in any thread, until the log is opened again.
+ *
+ * @module
+ */
+
+import {
+  type Backend,
+  get,
+  runSteps,
+  runStepsSync,
+  shown,
+  type Steps,
+  systemError,
+  wakeWord,
+} from "../../core/inside.ts";
+import type { LogCalls } from "./calls.ts";
+import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory, setPosition } from "./log_memory.ts";
+import type { LogStats } from "./log_stats.ts";
+import type { Segments } from "./segments.ts";
+import { fillVoid } from "./voids.ts";
+
+/** So many turns of microtasks let whoever was resolved append again before the next flush. */
+const GATHER_TURNS = 6;
+
+interface Waiter {
+  /** The byte that is to be durable. */
+  readonly last: number;
+  readonly position: number;
+  readonly resolve: (position: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What the flushes of one thread need. */
+export interface LogFlushParts {
+  readonly memory: LogMemory;
+  readonly backend: Backend;
+  readonly segments: Segments;
+  readonly stats: LogStats;
+  readonly directory: string;
+  readonly awaited: LogCalls;
+  readonly blocking: LogCalls;
+}
+
+/** The flushes of one log, in one thread. */
+export class LogFlush {
+  readonly #parts: LogFlushParts;
+  readonly #memory: LogMemory;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #ownMark: number;
+  #waiters: Waiter[] = [];
+  #isRunning = false;
+
+  /** @param parts what they need */
+  constructor(parts: LogFlushParts) {
+    this.#parts = parts;
+    this.#memory = parts.memory;
+    this.#words = parts.memory.words;
+    this.#ownMark = parts.backend.id + 1;
+  }
+
+  /**
+   * Resolves when a byte of the log is durable, and all before it.
+   *
+   * @param last its position
+   * @param position what it resolves with
+   * @throws what the system says
+   */
+  join(last: number, position: number = last): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ last, position, resolve, reject });
+      if (!this.#isRunning) this.#run();
+    });
+  }
+
+  /** As {@linkcode join}, blocking, where {@linkcode checkBlocking} allows that. */
+  joinSync(last: number): void {
+    const { blocking } = this.#parts;
+    while (this.#memory.flushed <= last) {
+      // What a task of this thread awaits cannot end meanwhile: it is done once more.
+      runStepsSync(this.#isOwn ? this.#flushAgain() : this.#step(last, blocking));
+    }
+  }
+
+  #flushAgain(): Steps<void> {
+    this.check();
+    return this.#flush(this.#parts.blocking);
+  }
+
+  /** Refuses to block where {@linkcode joinSync} could not go on. @throws {Deno.errors.Busy} */
+  checkBlocking(): void {
+    if (!this.#isOwn || (this.#memory.flags & LOG_FLAGS.direct) === 0) return;
+    throw new Deno.errors.Busy(
+      `Cannot flush the log in ${shown(this.#parts.directory)}, blocking, while this thread ` +
+        "awaits a flush of it, as it is direct: both would write its last block; await log.flush()",
+    );
+  }
+
+  /** Flushes once, or waits until another thread has. */
+  lead(): Promise<void> {
+    return runSteps(this.#step(Infinity, this.#parts.awaited));
+  }
+
+  /** As {@linkcode lead}, blocking. */
+  leadSync(): void {
+    runStepsSync(this.#step(Infinity, this.#parts.blocking));
+  }
+
+  get #isOwn(): boolean {
+    return Atomics.load(this.#words, LOG.leader) === this.#ownMark;
+  }
+
+  /** Serves whoever waits, one flush after another. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
+    while (this.#waiters.length > 0) {
+      const { last } = this.#waiters[0]!;
+      try {
+        await runSteps(this.#step(last, this.#parts.awaited));
+        if (this.#resolveThose(this.#memory.flushed)) {
+          for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
+        }
+      } catch (error) {
+        for (const { reject } of this.#waiters.splice(0)) reject(error);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  #resolveThose(flushed: number): boolean {
+    const done = this.#waiters.filter(({ last }) => last < flushed);
+    if (done.length === 0) return false;
+    this.#waiters = this.#waiters.filter(({ last }) => last >= flushed);
+    for (const { position, resolve } of done) resolve(position);
+    return true;
+  }
+
+  /** @throws if a flush has failed, in whichever thread */
+  check(): void {
+    const errno = Atomics.load(this.#words, LOG.failure);
+    if (errno === 0) return;
+    const what = `Cannot make the log in ${
+      shown(this.#parts.directory)
+    } durable, as a flush failed`;
+    throw systemError(
+      errno,
+      what,
+      { syscall: "fdatasync", path: this.#parts.directory },
+      undefined,
+      "; close the log and open it again: it says what is there",
+    );
+  }
+
+  /** One flush, or a wait for that of another thread. */
+  *#step(last: number, calls: LogCalls): Steps<void> {
+    const seen = Atomics.load(this.#words, LOG.change);
+    this.check();
+    if (this.#memory.flushed > last) return;
+    if (Atomics.compareExchange(this.#words, LOG.leader, 0, this.#ownMark) !== 0) {
+      yield* get(calls.changed(this.#memory.change, seen));
+      return;
+    }
+    try {
+      yield* this.#flush(calls);
+    } finally {
+      Atomics.store(this.#words, LOG.leader, 0);
+      this.#tellChange();
+    }
+  }
+
+  #tellChange(): void {
+    Atomics.add(this.#words, LOG.change, 1);
+    wakeWord(this.#parts.backend.doorbells, this.#memory.change);
+  }
+
+  *#flush(calls: LogCalls): Steps<void> {
+    const memory = this.#memory;
+    const seen = Atomics.load(this.#words, LOG.insertion);
+    this.#fillVoids();
+    const { flushed } = memory;
+    const end = memory.insertedWhole();
+    if (end <= flushed) {
+      // Some thread has its place, and has not copied its record yet.
+      if (memory.inserted > flushed) yield* get(calls.changed(memory.insertion, seen));
+      return;
+    }
+    const start = performance.now();
+    yield* this.#write(flushed, end, calls);
+    // A blocking call of this thread may have gone further meanwhile.
+    if (end > memory.flushed) setPosition(this.#words, LOG.flushed, end);
+    this.#parts.stats.noteFlush(end - flushed, performance.now() - start);
+  }
+
+  /** What threads were inserting that have died becomes void, as far as there is room. */
+  #fillVoids(): void {
+    for (let id = 0; id < BACKENDS_MAX; id++) fillVoid(this.#memory, this.#memory.placeOf(id));
+  }
+
+  /** Writes a part of the log and makes it durable, segment by segment. */
+  *#write(from: number, to: number, calls: LogCalls): Steps<void> {
+    const { segments } = this.#parts;
+    const { segmentBytes } = this.#memory;
+    for (let at = from; at < to;) {
+      const number = Math.floor(at / segmentBytes);
+      const end = Math.min(to, (number + 1) * segmentBytes);
+      const file = yield* segments.toWrite(number, calls);
+      segments.prepareBehind(number, calls, runSteps);
+      try {
+        const isDsync = (this.#memory.flags & LOG_FLAGS.dsync) !== 0;
+        const { views, offset } = this.#viewsOf(at, end);
+        yield* get(calls.write(file, views, offset - number * segmentBytes, isDsync));
+        if (!isDsync) yield* get(calls.syncData(file));
+      } catch (error) {
+        throw this.#noteFailure(error);
+      }
+      at = end;
+    }
+  }
+
+  /** The memory of a part, as whole blocks: its last one, which may grow meanwhile, is a copy. */
+  #viewsOf(from: number, to: number): { views: Uint8Array[]; offset: number } {
+    const { ring, blockBytes, block } = this.#memory;
+    const first = from - from % blockBytes;
+    const last = to - to % blockBytes;
+    const views: Uint8Array[] = [];
+    for (let at = first; at < last;) {
+      const index = at % ring.length;
+      const end = Math.min(ring.length, index + last - at);
+      views.push(ring.subarray(index, end));
+      at += end - index;
+    }
+    if (last < to) {
+      const index = last % ring.length;
+      block.set(ring.subarray(index, index + to - last));
+      block.fill(0, to - last);
+      views.push(block);
+    }
+    return { views, offset: first };
+  }
+
+  #noteFailure(error: unknown): unknown {
+    const isKnown = error instanceof Error && "errno" in error && typeof error.errno === "number";
+    Atomics.compareExchange(this.#words, LOG.failure, 0, isKnown ? error.errno as number : 5);
+    return error;
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * log_insert.ts: how a thread puts records into the log: it takes a place at the end, and copies
+ * the record into the ring.
+ *
+ * ```text
+ * lock ─► room? ─► the backend's place says what it inserts ─► `inserted` moves ─► unlock
+ *           │ no                          └─ copied ─► the place is empty again
+ *           └─ until a flush has made room
+ * ```
+ *
+ * All of that is done at once where there is room, so that nobody has to wait for the thread,
+ * unless it dies. A record that is larger than the ring takes its place, and is copied as flushes
+ * make room; the thread's other records wait behind it.
+ *
+ * @module
+ */
+
+import { get, highWord, lowWord, runSteps, runStepsSync, type Steps } from "../../core/inside.ts";
+import { type Backend, wakeWord } from "../../core/inside.ts";
+import type { Eventually } from "../../core/inside.ts";
+import type { LogFlush } from "./log_flush.ts";
+import { INSERTING, LOG, type LogMemory, PLACE, setPosition } from "./log_memory.ts";
+import type { LogStats } from "./log_stats.ts";
+import { endOf, FRAGMENT_BYTES_MAX, RecordWriter, startOf } from "./record.ts";
+
+/** Where a record is. */
+export interface Inserted {
+  readonly position: number;
+  readonly end: number;
+}
+
+interface Waiting {
+  readonly data: Uint8Array;
+  readonly resolve: (inserted: Inserted) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Makes room. */
+interface Flushes {
+  /** Until the record at a position is durable. */
+  readonly join: (position: number) => Eventually<unknown>;
+  /** Flushes once, or waits for a flush under way. */
+  readonly lead: () => Eventually<void>;
+}
+
+/** How one thread inserts records into a log. */
+export class LogInsert {
+  readonly #memory: LogMemory;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #backend: Backend;
+  readonly #flush: LogFlush;
+  readonly #stats: LogStats;
+  readonly #writer: RecordWriter;
+  readonly #placeAt: number;
+  /** Records for which there was no room, the oldest first. */
+  readonly #queue: Waiting[] = [];
+  #isDraining = false;
+  #end = 0;
+  #drained: Promise<void> = Promise.resolve();
+
+  /**
+   * @param memory of the log
+   * @param backend of this thread
+   * @param flush makes room
+   * @param stats count the records
+   */
+  constructor(memory: LogMemory, backend: Backend, flush: LogFlush, stats: LogStats) {
+    this.#memory = memory;
+    this.#words = memory.words;
+    this.#backend = backend;
+    this.#flush = flush;
+    this.#stats = stats;
+    this.#writer = new RecordWriter({ bytes: memory.ring }, memory.segmentBytes, memory.identity);
+    this.#placeAt = memory.placeOf(backend.id);
+  }
+
+  /** Where the record ends that was inserted last. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Whether records wait for room. */
+  get isWaiting(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** Inserts a record at once. @returns where it begins; -1: there is no room */
+  tryInsert(data: Uint8Array): number {
+    if (this.#queue.length > 0) return -1;
+    return this.#tryInsert(data);
+  }
+
+  #tryInsert(data: Uint8Array): number {
+    if (this.#isTaken) return -1;
+    const position = this.#reserve(data.length, true);
+    if (position < 0) return -1;
+    this.#writer.write(position, data, this.#memory.opening, this.#memory.flushed);
+    this.#inserted();
+    return position;
+  }
+
+  /** Takes a place. @returns where it begins; -1: there is no room for it now */
+  #reserve(length: number, needsRoom: boolean): number {
+    const memory = this.#memory;
+    const words = this.#words;
+    const at = this.#placeAt;
+    return memory.locked(() => {
+      const { inserted, segmentBytes } = memory;
+      const position = startOf(inserted, segmentBytes);
+      const end = endOf(position, length, segmentBytes);
+      if (needsRoom && end > memory.roomEnd) return -1;
+      Atomics.store(words, LOG.reserving, this.#backend.id + 1);
+      words[at + PLACE.toLow] = lowWord(end);
+      words[at + PLACE.toHigh] = highWord(end);
+      setPosition(words, at + PLACE.done, inserted);
+      Atomics.store(words, at + PLACE.state, INSERTING.record);
+      if (end - position > FRAGMENT_BYTES_MAX) setPosition(words, LOG.largeEnd, end);
+      setPosition(words, LOG.inserted, end);
+      Atomics.store(words, LOG.reserving, 0);
+      this.#end = end;
+      return position;
+    });
+  }
+
+  /** The record is in the ring. */
+  #inserted(): void {
+    Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.nothing);
+    this.#stats.records++;
+    this.#tellInsertion();
+  }
+
+  #tellInsertion(): void {
+    if (Atomics.load(this.#words, LOG.insertionWaiters) === 0) return;
+    Atomics.add(this.#words, LOG.insertion, 1);
+    wakeWord(this.#backend.doorbells, this.#memory.insertion);
+  }
+
+  /** Inserts a record once there is room for it, behind those that wait. @returns where it is */
+  insert(data: Uint8Array): Promise<Inserted> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ data, resolve, reject });
+      if (!this.#isDraining) this.#drained = this.#drain();
+    });
+  }
+
+  /** Resolves when no record waits for room. */
+  async idle(): Promise<void> {
+    while (this.#queue.length > 0) await this.#drained;
+  }
+
+  async #drain(): Promise<void> {
+    this.#isDraining = true;
+    const flush = this.#flush;
+    const flushes = { join: (at: number) => flush.join(at), lead: () => flush.lead() };
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      try {
+        const position = await runSteps(this.#insertSlowly(next.data, flushes));
+        this.#queue.shift();
+        next.resolve({ position, end: this.#end });
+      } catch (error) {
+        this.#queue.shift();
+        next.reject(error);
+      }
+    }
+    this.#isDraining = false;
+  }
+
+  /** As {@linkcode insert}, blocking; nothing may wait. */
+  insertSync(data: Uint8Array): number {
+    const flush = this.#flush;
+    const flushes = { join: (at: number) => flush.joinSync(at), lead: () => flush.leadSync() };
+    return runStepsSync(this.#insertSlowly(data, flushes));
+  }
+
+  get #isTaken(): boolean {
+    return Atomics.load(this.#words, this.#placeAt + PLACE.state) !== INSERTING.nothing;
+  }
+
+  *#insertSlowly(data: Uint8Array, { join, lead }: Flushes): Steps<number> {
+    const memory = this.#memory;
+    const { segmentBytes, ring, blockBytes } = memory;
+    for (;;) {
+      // A thread that had this place before may have died: a flush fills it.
+      if (this.#isTaken) yield* get(lead());
+      const position = this.#tryInsert(data);
+      if (position >= 0) return position;
+      const end = endOf(startOf(memory.inserted, segmentBytes), data.length, segmentBytes);
+      if (end - memory.inserted > ring.length - 2 * blockBytes) break;
+      yield* get(join(this.#positionBehind(end)));
+    }
+    return yield* this.#insertInSteps(data, join);
+  }
+
+  /** What is to be durable so that there is room up to an end. */
+  #positionBehind(end: number): number {
+    const { ring, blockBytes, flushed } = this.#memory;
+    return Math.max(flushed, end - ring.length + blockBytes - 1);
+  }
+
+  *#insertInSteps(data: Uint8Array, join: Flushes["join"]): Steps<number> {
+    const memory = this.#memory;
+    const position = this.#reserve(data.length, false);
+    const writer = this.#writer;
+    let isWhole = false;
+    try {
+      writer.begin(position, data, memory.opening);
+      for (let isMore = true; isMore;) {
+        const end = writer.nextEnd();
+        while (end > memory.roomEnd) yield* get(join(this.#positionBehind(end)));
+        isMore = writer.writeNext(memory.flushed);
+        setPosition(this.#words, this.#placeAt + PLACE.done, writer.position);
+        this.#tellInsertion();
+      }
+      isWhole = true;
+    } finally {
+      // What is missing is for whoever flushes next.
+      if (!isWhole) Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.void);
+    }
+    this.#inserted();
+    return position;
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * log_layer.ts: the third layer: what a log does when a thread dies.
+ *
+ * Whichever thread reaps does this, and the next one again if that one dies half-way: each step can
+ * be repeated.
+ *
+ * @module
+ */
+
+import { type Layer, type LayerHost, type LayerParts, wakeWord } from "../../core/inside.ts";
+import { INSERTING, LOG, LogMemory, PLACE, serialAt } from "./log_memory.ts";
+
+/** What the layer has in one thread. */
+export interface LogLayerParts extends LayerParts {
+  /** What it was made with. */
+  readonly host: LayerHost;
+}
+
+/** The layer of logs. */
+export const logLayer: Layer<LogLayerParts> = {
+  name: "log",
+  module: new URL(import.meta.url),
+  make(host) {
+    const { arena, runs } = host;
+    return {
+      host,
+      callbacks: {},
+      targets: {},
+      reapBackend(deadId) {
+        runs.each((run) => {
+          if (serialAt(arena, run.offset) === 0) return;
+          if (reapLog(host, new LogMemory(arena, run), deadId)) runs.giveBack(run);
+        });
+      },
+    };
+  },
+};
+
+/** @returns whether no thread uses the log any more */
+function reapLog({ bells }: LayerHost, memory: LogMemory, deadId: number): boolean {
+  const { words } = memory;
+  // What it was inserting is for whoever flushes next.
+  const stateAt = memory.placeOf(deadId) + PLACE.state;
+  Atomics.compareExchange(words, stateAt, INSERTING.record, INSERTING.void);
+  // Its flush wrote what is in the ring still: the next one writes that again.
+  Atomics.compareExchange(words, LOG.leader, deadId + 1, 0);
+  Atomics.compareExchange(words, LOG.preparer, deadId + 1, 0);
+  for (const word of [memory.insertion, memory.change]) {
+    Atomics.add(words, word.index, 1);
+    wakeWord(bells, word);
+  }
+  const bit = 1 << deadId;
+  return (Atomics.and(words, LOG.users, ~bit) & ~bit) === 0;
+}

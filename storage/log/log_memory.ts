@@ -1,0 +1,304 @@
+/**
+ * log_memory.ts: where everything lies that the threads of a log share: in one run of the arena.
+ *
+ * ```text
+ * run │ header │ a place for each backend │ ring │ a block for the end of a direct write
+ * ```
+ *
+ * Positions are bytes from the beginning of the log, and only grow. Three of them say how far it
+ * is: all before `inserted` belongs to some record; all before `flushed` is durable, and the ring
+ * has what is between the two. What a backend is inserting is in its place: it has been copied into
+ * the ring before `done`, and is missing from there to `to`.
+ *
+ * A position is two words, written to the one of two pairs that does not hold, and a version says
+ * which one does. So it is whole after every store, whoever dies, and can be read without a lock.
+ *
+ * @module
+ */
+
+import {
+  alignUp,
+  type ArenaRun,
+  fromWords,
+  highWord,
+  locked,
+  lowWord,
+  PAGE_SIZE_BYTES,
+  type WaitWord,
+} from "../../core/inside.ts";
+import type { Arena } from "../../core/inside.ts";
+
+const MAGIC = 0x0a10_1061;
+/** Words that threads on different processors cannot write without disturbing each other. */
+const LINE_WORDS = 16;
+/** Most backends: a word has a bit for each. */
+export const BACKENDS_MAX = 32;
+
+/** The words of a position: a version, and two pairs. */
+const POSITION_WORDS = 5;
+
+/** The header. */
+export const LOG = {
+  magic: 0,
+  /** Another number for each log of an Aio: memory is used again. */
+  serial: 1,
+  ringBytes: 2,
+  segmentBytes: 3,
+  /** What writes to its files must be multiples of, in bytes. */
+  blockBytes: 4,
+  identityLow: 5,
+  identityHigh: 6,
+  /** The number of this opening of the log. */
+  opening: 7,
+  /** Bits of {@linkcode LOG_FLAGS}. */
+  flags: 8,
+  /** The backends that use the log, one bit each. */
+  users: 9,
+  /** What a flush has failed of; 0: none has. */
+  failure: 10,
+  /** Where the log begins: nothing before is kept. */
+  start: LINE_WORDS,
+  /** The lock of the places and of `inserted`: the thread id of its holder, or 0. */
+  insertLock: 2 * LINE_WORDS,
+  inserted: 2 * LINE_WORDS + 1,
+  /** Where the newest record ends that has several fragments. */
+  largeEnd: 2 * LINE_WORDS + 1 + POSITION_WORDS,
+  /** The backend that takes its place, plus 1; 0: none does. */
+  reserving: 2 * LINE_WORDS + 1 + 2 * POSITION_WORDS,
+  /** Moves when a backend has inserted something, and whoever flushes waits for that. */
+  insertion: 3 * LINE_WORDS,
+  insertionWaiters: 3 * LINE_WORDS + 1,
+  flushed: 4 * LINE_WORDS,
+  /** The backend that flushes, plus 1; 0: none does. */
+  leader: 4 * LINE_WORDS + POSITION_WORDS,
+  /** Moves when a backend has stopped flushing, or making a segment. */
+  change: 5 * LINE_WORDS,
+  changeWaiters: 5 * LINE_WORDS + 1,
+  /** The backend that makes, moves or removes segments, plus 1; 0: none does. */
+  preparer: 5 * LINE_WORDS + 2,
+  /** The number of the first segment that is not there yet. */
+  prepared: 5 * LINE_WORDS + 3,
+  size: 6 * LINE_WORDS,
+} as const;
+
+/** How the log writes. */
+export const LOG_FLAGS = { direct: 1, dsync: 2 } as const;
+
+/** What a backend is inserting. */
+export const PLACE = {
+  /** {@linkcode INSERTING}. */
+  state: 0,
+  toLow: 1,
+  toHigh: 2,
+  done: 3,
+  size: LINE_WORDS,
+} as const;
+
+/** What is inserted in a place: nothing, a record, or what its dead thread has left to others. */
+export const INSERTING = { nothing: 0, record: 1, void: 2 } as const;
+
+/** What a log is made of. */
+export interface LogShape {
+  readonly ringBytes: number;
+  readonly segmentBytes: number;
+  readonly blockBytes: number;
+  readonly identity: readonly [number, number];
+  readonly opening: number;
+  readonly flags: number;
+  /** Where it begins, and where it goes on. */
+  readonly start: number;
+  readonly end: number;
+  readonly prepared: number;
+  /** The backend that makes it. */
+  readonly user: number;
+  /** Another one for each log. */
+  readonly serial: number;
+}
+
+const PLACES_AT = LOG.size;
+const RING_AT_BYTES = alignUp(
+  (PLACES_AT + BACKENDS_MAX * PLACE.size) * Int32Array.BYTES_PER_ELEMENT,
+  PAGE_SIZE_BYTES,
+);
+
+/** Bytes of the run for a log. */
+export function logBytes(ringBytes: number, blockBytes: number): number {
+  return RING_AT_BYTES + ringBytes + alignUp(blockBytes, PAGE_SIZE_BYTES);
+}
+
+/** Writes what other threads go by before any of them can find it. */
+export function initLog(arena: Arena, { offset }: ArenaRun, shape: LogShape): void {
+  const words = new Int32Array(arena.buffer, offset, RING_AT_BYTES / Int32Array.BYTES_PER_ELEMENT);
+  words.fill(0);
+  words[LOG.serial] = shape.serial;
+  words[LOG.ringBytes] = shape.ringBytes;
+  words[LOG.segmentBytes] = shape.segmentBytes;
+  words[LOG.blockBytes] = shape.blockBytes;
+  words[LOG.identityLow] = shape.identity[0];
+  words[LOG.identityHigh] = shape.identity[1];
+  words[LOG.opening] = shape.opening;
+  words[LOG.flags] = shape.flags;
+  words[LOG.users] = 1 << shape.user;
+  words[LOG.prepared] = shape.prepared;
+  setPosition(words, LOG.start, shape.start);
+  setPosition(words, LOG.inserted, shape.end);
+  setPosition(words, LOG.flushed, shape.end);
+  Atomics.store(words, LOG.magic, MAGIC);
+}
+
+/** The serial of the log in a run; 0: there is none. */
+export function serialAt(arena: Arena, offset: number): number {
+  const header = new Int32Array(arena.buffer, offset, LOG.size);
+  return Atomics.load(header, LOG.magic) === MAGIC ? header[LOG.serial]! : 0;
+}
+
+/** Reads a position, in whichever thread. */
+export function positionAt(words: Int32Array, at: number): number {
+  for (;;) {
+    const version = Atomics.load(words, at);
+    const pair = pairOf(at, version);
+    const position = fromWords(Atomics.load(words, pair), Atomics.load(words, pair + 1));
+    if (Atomics.load(words, at) === version) return position;
+  }
+}
+
+/** Writes a position. One thread at a time does so. */
+export function setPosition(words: Int32Array, at: number, position: number): void {
+  const version = words[at]! + 1 | 0;
+  const pair = pairOf(at, version);
+  words[pair] = lowWord(position);
+  words[pair + 1] = highWord(position);
+  Atomics.store(words, at, version);
+}
+
+function pairOf(at: number, version: number): number {
+  return at + 1 + (version & 1) * 2;
+}
+
+/** The memory of one log, as one thread sees it. */
+export class LogMemory {
+  readonly arena: Arena;
+  readonly run: ArenaRun;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly serial: number;
+  readonly segmentBytes: number;
+  readonly blockBytes: number;
+  readonly identity: readonly [number, number];
+  readonly opening: number;
+  readonly flags: number;
+  /** Position p is at p % its length. */
+  readonly ring: Uint8Array<SharedArrayBuffer>;
+  /** For the last block of a direct write. */
+  readonly block: Uint8Array<SharedArrayBuffer>;
+  /** Moves when a backend has inserted something. */
+  readonly insertion: WaitWord;
+  /** Moves when a backend has stopped flushing. */
+  readonly change: WaitWord;
+
+  /** Of a run in which there is a log. */
+  constructor(arena: Arena, run: ArenaRun) {
+    this.arena = arena;
+    this.run = run;
+    const { buffer } = arena;
+    const { offset } = run;
+    const words = RING_AT_BYTES / Int32Array.BYTES_PER_ELEMENT;
+    this.words = new Int32Array(buffer, offset, words);
+    this.serial = this.words[LOG.serial]!;
+    this.segmentBytes = this.words[LOG.segmentBytes]!;
+    this.blockBytes = this.words[LOG.blockBytes]!;
+    this.identity = [this.words[LOG.identityLow]!, this.words[LOG.identityHigh]!];
+    this.opening = this.words[LOG.opening]!;
+    this.flags = this.words[LOG.flags]!;
+    const ringBytes = this.words[LOG.ringBytes]!;
+    this.ring = new Uint8Array(buffer, offset + RING_AT_BYTES, ringBytes);
+    this.block = new Uint8Array(buffer, offset + RING_AT_BYTES + ringBytes, this.blockBytes);
+    this.insertion = this.#waitWord(LOG.insertion, LOG.insertionWaiters);
+    this.change = this.#waitWord(LOG.change, LOG.changeWaiters);
+  }
+
+  #waitWord(index: number, waiters: number): WaitWord {
+    return { words: this.words, index, waiters };
+  }
+
+  /** Where the log begins. */
+  get start(): number {
+    return positionAt(this.words, LOG.start);
+  }
+
+  /** Where the next record begins. */
+  get inserted(): number {
+    return positionAt(this.words, LOG.inserted);
+  }
+
+  /** All before is durable. */
+  get flushed(): number {
+    return positionAt(this.words, LOG.flushed);
+  }
+
+  /**
+   * What is to be durable for a record to be so: the end of a flush may be within a large one.
+   *
+   * @param position where the record begins
+   * @returns the position of a byte
+   */
+  lastByteFor(position: number): number {
+    const largeEnd = positionAt(this.words, LOG.largeEnd);
+    // A thread may have died before it had the place for such a record.
+    return Math.max(position, Math.min(largeEnd, this.inserted) - 1);
+  }
+
+  /** The ring has room for what ends here, and for nothing behind. */
+  get roomEnd(): number {
+    const { flushed, blockBytes } = this;
+    // The block in which the next write begins is written again.
+    return flushed - flushed % blockBytes + this.ring.length;
+  }
+
+  /** The bytes before the end of the log, as far as the next write takes them along. */
+  preload(bytes: Uint8Array, end: number): void {
+    for (let at = 0; at < bytes.length; at++) {
+      this.ring[(end - bytes.length + at) % this.ring.length] = bytes[at]!;
+    }
+  }
+
+  /** Where a backend's place is. */
+  placeOf(backendId: number): number {
+    return PLACES_AT + backendId * PLACE.size;
+  }
+
+  /** Up to where everything is in the ring. */
+  insertedWhole(): number {
+    // First how far records go: whoever moved that has written its place before.
+    let whole = this.inserted;
+    for (let id = 0; id < BACKENDS_MAX; id++) {
+      const at = this.placeOf(id);
+      if (Atomics.load(this.words, at + PLACE.state) === INSERTING.nothing) continue;
+      const done = positionAt(this.words, at + PLACE.done);
+      // What ended meanwhile is in the ring, and a place that was not taken yet is behind.
+      if (done < whole && Atomics.load(this.words, at + PLACE.state) !== INSERTING.nothing) {
+        whole = done;
+      }
+    }
+    return whole;
+  }
+
+  /**
+   * Does something under the lock of the places. If its last holder has died while it took its
+   * place, that is settled first: it has the place if `inserted` has moved.
+   */
+  locked<T>(use: () => T): T {
+    const { arena, words } = this;
+    return locked(words, LOG.insertLock, arena.threadId, arena.isThreadAlive, () => {
+      const holder = Atomics.load(words, LOG.reserving) - 1;
+      if (holder >= 0) this.#settlePlace(this.placeOf(holder));
+      return use();
+    });
+  }
+
+  #settlePlace(at: number): void {
+    const { words } = this;
+    const to = fromWords(words[at + PLACE.toLow]!, words[at + PLACE.toHigh]!);
+    if (to > this.inserted) Atomics.store(words, at + PLACE.state, INSERTING.nothing);
+    Atomics.store(words, LOG.reserving, 0);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * log_options.ts: what `openLog` takes and refuses.
+ *
+ * @module
+ */
+
+import { shown } from "../../core/inside.ts";
+import { checkNames } from "../file/option_names.ts";
+
+/** How a log is opened. */
+export interface OpenLogOptions {
+  /** Make the log if it is not there, and its directory. Default: true. */
+  readonly create?: boolean | undefined;
+  /**
+   * Bytes of each of its files, and of the largest record. It is settled when the log is made.
+   * Default: 16 MiB. Range: 64 KiB to 1 GiB, a multiple of 64 KiB.
+   */
+  readonly segmentBytes?: number | undefined;
+  /**
+   * Bytes of what was written and is not durable yet, in the arena. Default: 1 MiB. Range: 256 KiB
+   * to 256 MiB, a multiple of 64 KiB.
+   */
+  readonly bufferBytes?: number | undefined;
+  /** Write past the page cache, in whole blocks. Default: false. */
+  readonly direct?: boolean | undefined;
+  /**
+   * What makes a write durable: `"dsync"`: the write itself (`RWF_DSYNC`); `"fdatasync"`: a flush
+   * behind it. Default: `"dsync"`.
+   */
+  readonly sync?: "dsync" | "fdatasync" | undefined;
+}
+
+/** The options, all of them. */
+export type LogSettings = {
+  readonly [K in keyof OpenLogOptions]-?: NonNullable<OpenLogOptions[K]>;
+};
+
+const UNIT_BYTES = 65_536;
+const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024;
+const BUFFER_BYTES_MIN = 256 * 1024;
+const BUFFER_BYTES_MAX = 256 * 1024 * 1024;
+const SYNC_WAYS: readonly unknown[] = ["dsync", "fdatasync"];
+
+const DEFAULTS: LogSettings = {
+  create: true,
+  segmentBytes: 16 * 1024 * 1024,
+  bufferBytes: 1024 * 1024,
+  direct: false,
+  sync: "dsync",
+};
+
+/** Refuses options that cannot be. @returns all of them */
+export function logSettings(directory: string, options: OpenLogOptions): LogSettings {
+  const what = `Cannot open the log in ${shown(directory)}`;
+  checkNames(what, options, Object.keys(DEFAULTS));
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const settings: LogSettings = { ...DEFAULTS, ...Object.fromEntries(given) };
+  for (const name of ["create", "direct"] as const) {
+    if (typeof settings[name] === "boolean") continue;
+    throw new TypeError(`${what}: "${name}" must be a boolean: got ${shown(settings[name])}`);
+  }
+  checkBytes(what, "segmentBytes", settings.segmentBytes, UNIT_BYTES, SEGMENT_BYTES_MAX);
+  checkBytes(what, "bufferBytes", settings.bufferBytes, BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
+  if (SYNC_WAYS.includes(settings.sync)) return settings;
+  throw new TypeError(
+    `${what}: "sync" must be "dsync" or "fdatasync": got ${shown(settings.sync)}`,
+  );
+}
+
+function checkBytes(what: string, name: string, value: number, min: number, max: number): void {
+  const isMultiple = Number.isSafeInteger(value) && value % UNIT_BYTES === 0;
+  if (isMultiple && value >= min && value <= max) return;
+  throw new RangeError(
+    `${what}: "${name}" must be a multiple of ${UNIT_BYTES} from ${min} to ${max}: ` +
+      `got ${shown(value)}`,
+  );
+}

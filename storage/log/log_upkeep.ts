@@ -1,0 +1,63 @@
+/**
+ * log_upkeep.ts: what a log does to its directory beside its segments' content: it says in the
+ * control file how far it is, and gives up what is no longer wanted.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { runSteps, shown } from "../../core/inside.ts";
+import type { LogAio, LogCalls } from "./calls.ts";
+import { CONTROL_NAME, encodeControl, type LogControl } from "./control_file.ts";
+import { LOG, type LogMemory, setPosition } from "./log_memory.ts";
+import type { Segments } from "./segments.ts";
+
+/** Replaces the control file of a directory. */
+export function writeControl(
+  aio: Pick<LogAio, "replaceFile">,
+  directory: string,
+  control: LogControl,
+): Promise<void> {
+  return aio.replaceFile(join(directory, CONTROL_NAME), encodeControl(control));
+}
+
+/** What upkeep needs of the thread. */
+export interface UpkeepParts {
+  readonly aio: Pick<LogAio, "replaceFile">;
+  readonly memory: LogMemory;
+  readonly segments: Segments;
+  readonly directory: string;
+  readonly awaited: LogCalls;
+}
+
+/** Says in the control file how far the log is. */
+export function noteDurable({ aio, memory, directory }: UpkeepParts, start: number): Promise<void> {
+  const { identity, segmentBytes, opening, flushed, ring } = memory;
+  const bufferBytes = ring.length;
+  const control = { identity, segmentBytes, opening, start, durable: flushed, bufferBytes };
+  return writeControl(aio, directory, control);
+}
+
+/**
+ * Gives up what is before a position: nothing of it is read any more, and segments that are wholly
+ * before it are used again, or removed.
+ */
+export async function truncateBefore(parts: UpkeepParts, position: number): Promise<void> {
+  const { memory, segments, directory, awaited } = parts;
+  await runSteps(segments.takeOver(awaited));
+  try {
+    const { start, flushed, segmentBytes } = memory;
+    if (position <= start) return;
+    if (position > flushed) {
+      throw new RangeError(
+        `Cannot truncate the log in ${shown(directory)} before ${position}: ` +
+          `it is durable up to ${flushed}`,
+      );
+    }
+    await noteDurable(parts, position);
+    setPosition(memory.words, LOG.start, position);
+    await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), 1, awaited));
+  } finally {
+    segments.letGo();
+  }
+}

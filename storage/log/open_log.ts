@@ -1,0 +1,270 @@
+/**
+ * open_log.ts: how a thread gets a log: it reads one back from its directory, or makes it; or it
+ * finds the one that a token names.
+ *
+ * ```text
+ * lock ─► control file ─► read back ─► tail made durable ─► control file: the next opening ─► log
+ * ```
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import {
+  type ArenaRun,
+  type Backend,
+  checkToken,
+  identityOf,
+  layersOf,
+  LAYOUT_VERSION,
+  pathString,
+  runSteps,
+  shown,
+  type Steps,
+} from "../../core/inside.ts";
+import type { AioFile } from "../file/file.ts";
+import { awaitedCalls, blockingCalls, type LogAio, type LogCalls } from "./calls.ts";
+import { CONTROL_NAME, type LogControl, parseControl } from "./control_file.ts";
+import { type Log, type LogRecovery, type LogToken, makeLog } from "./log.ts";
+import { LogFlush } from "./log_flush.ts";
+import { LogInsert } from "./log_insert.ts";
+import { logLayer } from "./log_layer.ts";
+import { initLog, LOG, LOG_FLAGS, logBytes, LogMemory, serialAt } from "./log_memory.ts";
+import { type LogSettings, logSettings, type OpenLogOptions } from "./log_options.ts";
+import { LogStats } from "./log_stats.ts";
+import { noteDurable, writeControl } from "./log_upkeep.ts";
+import { lastBlock, readBack } from "./read_back.ts";
+import { isLeftOver, makeSegment, segmentName, segmentNumbers, Segments } from "./segments.ts";
+
+const LOCK_NAME = "lock";
+
+/** What opening needs of the thread. */
+export interface LogOpener {
+  readonly aio: LogAio;
+  readonly backend: Backend;
+  /** Keeps the log until it is closed. */
+  readonly logs: Set<Log>;
+}
+
+/** Opens the log of a directory. */
+export async function openLog(
+  opener: LogOpener,
+  path: string | URL,
+  options: OpenLogOptions,
+): Promise<Log> {
+  const directory = pathString(path, "open the log in");
+  const settings = logSettings(directory, options);
+  if (settings.create) await Deno.mkdir(directory, { recursive: true });
+  const lock = await lockDirectory(opener.aio, directory);
+  try {
+    return await openLocked(opener, directory, settings, lock);
+  } catch (error) {
+    await lock.close();
+    throw error;
+  }
+}
+
+/** Keeps other programs, and other openings, out. */
+async function lockDirectory(aio: LogAio, directory: string): Promise<AioFile> {
+  const path = join(directory, LOCK_NAME);
+  const lock = await aio.openFile(path, { read: true, write: true, create: true });
+  if (await lock.tryLock()) return lock;
+  await lock.close();
+  throw new Deno.errors.Busy(
+    `Cannot open the log in ${shown(directory)}: it is open already, here or in another program; ` +
+      "other threads of this one attach to it by its token",
+  );
+}
+
+async function openLocked(
+  opener: LogOpener,
+  directory: string,
+  settings: LogSettings,
+  lock: AioFile,
+): Promise<Log> {
+  const { aio, backend } = opener;
+  const control = await controlOf(aio, directory, settings);
+  await removeLeftOvers(directory, control);
+  const found = await readBack(aio, directory, control);
+  await runSteps(makeMissing(awaitedCalls(aio, backend), directory, control, found.end));
+  const { direct } = settings;
+  const alignment = await alignmentOf(aio, directory, found.end, control.segmentBytes, direct);
+  const opening = control.opening + 1;
+  await writeControl(aio, directory, {
+    ...control,
+    opening,
+    durable: found.end,
+    bufferBytes: settings.bufferBytes,
+  });
+  const { arena, runs } = layersOf(backend).partsOf(logLayer).host;
+  const shape = {
+    ringBytes: settings.bufferBytes,
+    segmentBytes: control.segmentBytes,
+    blockBytes: alignment,
+    identity: control.identity,
+    opening,
+    flags: (direct ? LOG_FLAGS.direct : 0) | (settings.sync === "dsync" ? LOG_FLAGS.dsync : 0),
+    start: control.start,
+    end: found.end,
+    prepared: firstMissing(directory, Math.floor(found.end / control.segmentBytes)),
+    user: backend.id,
+    serial: crypto.getRandomValues(new Int32Array(1))[0]! | 1,
+  };
+  const last = await lastBlock(aio, directory, control.segmentBytes, found.end, alignment);
+  const bytes = logBytes(shape.ringBytes, shape.blockBytes);
+  const run = runs.tryTake(bytes, (run) => {
+    initLog(arena, run, shape);
+    new LogMemory(arena, run).preload(last, found.end);
+  });
+  if (run === null) {
+    throw new Deno.errors.Busy(
+      `Cannot open the log in ${shown(directory)}: the arena has no run of ${bytes} free bytes; ` +
+        `raise the option "arenaBytes", now ${arena.bytes}, or lower "bufferBytes"`,
+    );
+  }
+  return logIn(opener, directory, run, lock, { end: found.end, stop: found.stop });
+}
+
+/** What the control file says; of a new log, which is made, what it will say. */
+async function controlOf(
+  aio: LogAio,
+  directory: string,
+  { create, segmentBytes, bufferBytes }: LogSettings,
+): Promise<LogControl> {
+  const path = join(directory, CONTROL_NAME);
+  const text = await Deno.readTextFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  });
+  if (text !== null) return parseControl(path, text);
+  const numbers = segmentNumbers(directory);
+  if (!create || numbers.length > 0) {
+    throw new Deno.errors.NotFound(
+      `Cannot open the log in ${shown(directory)}: it has no file ${shown(CONTROL_NAME)}` +
+        (numbers.length > 0 ? ", but segments: restore it from a copy of the log" : ""),
+    );
+  }
+  const [low, high] = crypto.getRandomValues(new Int32Array(2));
+  const identity = [low!, high!] as const;
+  const control = { identity, segmentBytes, opening: 0, start: 0, durable: 0, bufferBytes };
+  await writeControl(aio, directory, control);
+  return control;
+}
+
+/** Segments that were not made whole, and those before the start, as far as a crash left them. */
+async function removeLeftOvers(directory: string, control: LogControl): Promise<void> {
+  const first = Math.floor(control.start / control.segmentBytes);
+  for (const number of segmentNumbers(directory)) {
+    if (number < first) await Deno.remove(join(directory, segmentName(number)));
+  }
+  for (const { name } of Deno.readDirSync(directory)) {
+    if (isLeftOver(name)) await Deno.remove(join(directory, name));
+  }
+}
+
+/** The segment in which the log goes on is not there yet if it begins there. */
+function* makeMissing(
+  calls: LogCalls,
+  directory: string,
+  { segmentBytes }: LogControl,
+  end: number,
+): Steps<void> {
+  const number = Math.floor(end / segmentBytes);
+  if (segmentNumbers(directory).includes(number)) return;
+  yield* makeSegment(calls, directory, number, segmentBytes);
+}
+
+/** The number of the first segment from one on that is not there. */
+function firstMissing(directory: string, from: number): number {
+  const numbers = new Set(segmentNumbers(directory));
+  let number = from;
+  while (numbers.has(number)) number++;
+  return number;
+}
+
+/** What writes must be multiples of. */
+async function alignmentOf(
+  aio: LogAio,
+  directory: string,
+  end: number,
+  segmentBytes: number,
+  direct: boolean,
+): Promise<number> {
+  if (!direct) return 1;
+  const path = join(directory, segmentName(Math.floor(end / segmentBytes)));
+  await using file = await aio.openFile(path, { direct: "required" });
+  return Math.max(file.alignment.offset, file.alignment.memory);
+}
+
+/** Uses the log that a token names. */
+export function attachLog(opener: LogOpener, token: LogToken): Log {
+  const { aio, backend } = opener;
+  checkToken("attach a log", token, "deno-aio log");
+  const [low, high] = identityOf(backend.control);
+  if (token.identity?.[0] !== low || token.identity[1] !== high) {
+    throw new TypeError("Cannot attach a log whose token is of another aio: open it in this one");
+  }
+  const { host: { arena } } = layersOf(backend).partsOf(logLayer);
+  const isThere = () => serialAt(arena, token.offset) === token.serial;
+  const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");
+  if (!isThere()) throw closed();
+  const header = new Int32Array(arena.buffer, token.offset, LOG.size);
+  for (;;) {
+    const users = Atomics.load(header, LOG.users);
+    if (users === 0 || !isThere()) throw closed();
+    const present = Atomics.compareExchange(header, LOG.users, users, users | 1 << backend.id);
+    if (present === users) break;
+  }
+  const run = { offset: token.offset, bytes: 0 };
+  const lock = aio.attachFile(token.lock);
+  const end = new LogMemory(arena, run).flushed;
+  return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
+}
+
+function logIn(
+  { aio, backend, logs }: LogOpener,
+  directory: string,
+  run: ArenaRun,
+  lock: AioFile,
+  recovery: LogRecovery,
+): Log {
+  const { host: { arena, runs } } = layersOf(backend).partsOf(logLayer);
+  const memory = new LogMemory(arena, run);
+  const segments = new Segments(memory, directory, backend);
+  const [awaited, blocking] = [awaitedCalls(aio, backend), blockingCalls(aio, backend)];
+  const stats = new LogStats();
+  const flush = new LogFlush({ memory, backend, segments, stats, directory, awaited, blocking });
+  const parts = { aio, memory, backend, segments, directory, awaited, flush, stats };
+  const log: Log = makeLog({
+    ...parts,
+    recovery,
+    insert: new LogInsert(memory, backend, flush, stats),
+    token: {
+      kind: "deno-aio log",
+      version: LAYOUT_VERSION,
+      identity: identityOf(backend.control),
+      offset: run.offset,
+      serial: memory.serial,
+      directory,
+      lock: lock.token,
+    },
+    open: (path) => aio.openFile(path, segments.options),
+    async leave() {
+      logs.delete(log);
+      await segments.close();
+      const bit = 1 << backend.id;
+      const { words } = memory;
+      const isLast = Atomics.load(words, LOG.users) === bit;
+      try {
+        if (isLast && Atomics.load(words, LOG.failure) === 0) {
+          await noteDurable(parts, memory.start);
+        }
+      } finally {
+        if ((Atomics.and(words, LOG.users, ~bit) & ~bit) === 0) runs.giveBack(run);
+        await lock.close();
+      }
+    },
+  });
+  logs.add(log);
+  return log;
+}

@@ -1,0 +1,235 @@
+/**
+ * read_back.ts: reads a log back when it is opened, from the position that is surely durable to the
+ * first fragment that is none, and makes what it found durable.
+ *
+ * What is read may be in the page cache only: the crash was the program's, or a flush has failed
+ * and the system has forgotten that. So all behind the greatest position that a fragment knows to
+ * be durable is written anew, and flushed.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { shown } from "../../core/inside.ts";
+import type { AioFile } from "../file/file.ts";
+import type { LogAio } from "./calls.ts";
+import type { LogControl } from "./control_file.ts";
+import {
+  LogDamageError,
+  scan,
+  type ScanOptions,
+  type ScanResult,
+  type ScanSource,
+} from "./scan.ts";
+import { segmentName, segmentNumbers } from "./segments.ts";
+
+/** What was found. */
+export interface Found {
+  /** Where the next record begins. */
+  readonly end: number;
+  /** Why nothing more was found. */
+  readonly stop: string;
+}
+
+/** So much is read at a time, and looked through without a pause. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const COPY_BYTES = 1024 * 1024;
+/** Longer than a fragment: one may be under way over the end of what was not flushed. */
+const FRAGMENT_BYTES = 65_536;
+
+/**
+ * Reads a log back, and makes what is there durable.
+ *
+ * @throws {Deno.errors.InvalidData} if something is damaged that was durable
+ */
+export async function readBack(
+  aio: LogAio,
+  directory: string,
+  control: LogControl,
+): Promise<Found> {
+  const files = new LogFiles(aio, directory, control.segmentBytes);
+  try {
+    const { end, stop, durable } = await scanFiles(files, control);
+    await files.checkWhole(control.start, end);
+    await rewrite(files, Math.max(durable, control.durable), end);
+    return { end, stop };
+  } catch (error) {
+    if (!(error instanceof LogDamageError)) throw error;
+    const what = `Cannot open the log in ${shown(directory)}`;
+    throw new Deno.errors.InvalidData(`${what}: ${error.message}`, { cause: error });
+  } finally {
+    await files.close();
+  }
+}
+
+/** Scans all that there is, a window at a time, so that the event loop goes on in between. */
+async function scanFiles(files: LogFiles, control: LogControl): Promise<ScanResult> {
+  const { identity, segmentBytes, opening, durable, bufferBytes } = control;
+  const window = new Window(segmentBytes);
+  let from = durable;
+  for (;;) {
+    const options: ScanOptions = {
+      from,
+      until: from + WINDOW_BYTES,
+      identity,
+      segmentBytes,
+      newestOpening: opening,
+      newestFrom: durable,
+      openingAtFrom: opening,
+      cleanEnd: null,
+      searchBytes: 2 * (bufferBytes + FRAGMENT_BYTES),
+    };
+    try {
+      const result = scan(window, options);
+      if (result.stop !== "until") return { ...result, durable: Math.max(durable, result.durable) };
+      from = result.end;
+      window.forgetBefore(from);
+    } catch (error) {
+      if (!(error instanceof NotLoaded)) throw error;
+      await window.load(files, error.position);
+    }
+  }
+}
+
+/** Some bytes are to be loaded before a scan can go on. */
+class NotLoaded extends Error {
+  readonly position: number;
+
+  constructor(position: number) {
+    super(`Bytes at ${position} are not loaded`);
+    this.position = position;
+  }
+}
+
+/** The part of the log that is loaded. */
+class Window implements ScanSource {
+  readonly #segmentBytes: number;
+  #pieces: { readonly from: number; readonly bytes: Uint8Array; readonly isLast: boolean }[] = [];
+
+  constructor(segmentBytes: number) {
+    this.#segmentBytes = segmentBytes;
+  }
+
+  /** @throws {NotLoaded} */
+  read(position: number, bytes: number): Uint8Array {
+    for (const { from, bytes: loaded, isLast } of this.#pieces) {
+      const at = position - from;
+      if (at < 0 || at >= loaded.length && !(isLast && position < this.#segmentEnd(from))) continue;
+      // A piece ends where its segment or its file does, or another one follows.
+      if (at + bytes <= loaded.length || isLast) return loaded.subarray(at, at + bytes);
+    }
+    throw new NotLoaded(position);
+  }
+
+  #segmentEnd(position: number): number {
+    return (Math.floor(position / this.#segmentBytes) + 1) * this.#segmentBytes;
+  }
+
+  /** Loads what there is of a segment from a position on. */
+  async load(files: LogFiles, position: number): Promise<void> {
+    const bytes = new Uint8Array(Math.min(WINDOW_BYTES, this.#segmentEnd(position) - position));
+    const read = await files.read(position, bytes);
+    const isLast = read < bytes.length || position + read === this.#segmentEnd(position);
+    this.#pieces.push({ from: position, bytes: bytes.subarray(0, read), isLast });
+  }
+
+  /** Lets go of what is not needed any more. */
+  forgetBefore(position: number): void {
+    this.#pieces = this.#pieces.filter(({ from, bytes }) => from + bytes.length > position);
+  }
+}
+
+/** The bytes of the block in which the log ends, up to there. */
+export async function lastBlock(
+  aio: LogAio,
+  directory: string,
+  segmentBytes: number,
+  end: number,
+  blockBytes: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end % blockBytes);
+  const files = new LogFiles(aio, directory, segmentBytes);
+  try {
+    if (bytes.length > 0) await files.read(end - bytes.length, bytes);
+    return bytes;
+  } finally {
+    await files.close();
+  }
+}
+
+/** The segments of a log that nobody writes. */
+class LogFiles {
+  readonly #aio: LogAio;
+  readonly #directory: string;
+  readonly #segmentBytes: number;
+  readonly #numbers: ReadonlySet<number>;
+  readonly #open = new Map<number, AioFile>();
+
+  constructor(aio: LogAio, directory: string, segmentBytes: number) {
+    this.#aio = aio;
+    this.#directory = directory;
+    this.#segmentBytes = segmentBytes;
+    this.#numbers = new Set(segmentNumbers(directory));
+  }
+
+  /** The file of a position, and where in it that is; null: there is no such file. */
+  async at(position: number): Promise<{ file: AioFile; offset: number } | null> {
+    const number = Math.floor(position / this.#segmentBytes);
+    if (!this.#numbers.has(number)) return null;
+    let file = this.#open.get(number);
+    if (file === undefined) {
+      await this.close();
+      const path = join(this.#directory, segmentName(number));
+      file = await this.#aio.openFile(path, { read: true, write: true });
+      this.#open.set(number, file);
+    }
+    return { file, offset: position - number * this.#segmentBytes };
+  }
+
+  /** Reads what a segment has from a position on. @returns bytes */
+  async read(position: number, into: Uint8Array): Promise<number> {
+    const found = await this.at(position);
+    if (found === null) return 0;
+    const bytes = Math.min(into.length, this.#segmentBytes - found.offset);
+    return await found.file.readAt(into.subarray(0, bytes), found.offset);
+  }
+
+  /**
+   * Looks whether all segments are there that a part of the log is in.
+   *
+   * @throws {Deno.errors.InvalidData}
+   */
+  async checkWhole(start: number, end: number): Promise<void> {
+    for (let number = Math.floor(start / this.#segmentBytes);; number++) {
+      const from = Math.max(start, number * this.#segmentBytes);
+      if (from >= end) return;
+      const found = await this.at(from);
+      const bytes = found === null ? 0 : await found.file.size();
+      if (bytes === this.#segmentBytes) continue;
+      const path = shown(join(this.#directory, segmentName(number)));
+      throw new Deno.errors.InvalidData(
+        `Cannot open the log in ${shown(this.#directory)}: ` +
+          (found === null ? `${path} is missing` : `${path} has ${bytes} bytes`) +
+          `, and was whole: restore it from a copy of the log`,
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#open.values()) await file.close();
+    this.#open.clear();
+  }
+}
+
+/** Writes a part of the log anew, and flushes the files that it is in. */
+async function rewrite(files: LogFiles, from: number, to: number): Promise<void> {
+  const buffer = new Uint8Array(COPY_BYTES);
+  for (let at = from; at < to;) {
+    const bytes = buffer.subarray(0, Math.min(buffer.length, to - at));
+    const read = await files.read(at, bytes);
+    const found = await files.at(at);
+    if (found === null || read === 0) return;
+    await found.file.writeAt(bytes.subarray(0, read), found.offset, { durable: true });
+    at += read;
+  }
+}

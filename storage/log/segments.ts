@@ -1,0 +1,233 @@
+/**
+ * segments.ts: the files of a log, as one thread has them. Segment n has the positions from n times
+ * `segmentBytes` on; it is there, full of zeros, before anything is written to it, so that a write
+ * changes no size and allocates nothing.
+ *
+ * ```text
+ * 0000000000000007.log        a segment
+ * 0000000000000008.log.x.new  one that is being made: it gets its name when it is whole and durable
+ * control, lock
+ * ```
+ *
+ * A name is given by a hard link, which never replaces a file. So it does no harm where two threads
+ * make the same segment: the second one finds that it is there.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { type Backend, get, type Steps, wakeWord } from "../../core/inside.ts";
+import type { AioFile } from "../file/file.ts";
+import type { LogCalls } from "./calls.ts";
+import { LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
+
+const NAME_DIGITS = 16;
+const SUFFIX = ".log";
+const NEW_SUFFIX = ".new";
+const ZEROS_BYTES = 1024 * 1024;
+/** A thread keeps so many open: the one that is written, and the one before. */
+const OPEN_MAX = 2;
+
+/** The name of a segment. */
+export function segmentName(number: number): string {
+  return `${String(number).padStart(NAME_DIGITS, "0")}${SUFFIX}`;
+}
+
+/** The number of the segment with a name; null: it is none. */
+function segmentNumber(name: string): number | null {
+  if (name.length !== NAME_DIGITS + SUFFIX.length || !name.endsWith(SUFFIX)) return null;
+  const digits = name.slice(0, NAME_DIGITS);
+  return /^\d+$/.test(digits) ? Number(digits) : null;
+}
+
+/** The segments that there are, in order. */
+export function segmentNumbers(directory: string): number[] {
+  const numbers: number[] = [];
+  for (const { name } of Deno.readDirSync(directory)) {
+    const number = segmentNumber(name);
+    if (number !== null) numbers.push(number);
+  }
+  return numbers.sort((a, b) => a - b);
+}
+
+/** Whether a name is that of a segment which was not made whole. */
+export function isLeftOver(name: string): boolean {
+  return name.endsWith(NEW_SUFFIX);
+}
+
+/** Makes the file of a segment. @returns whether it was not there yet */
+export function* makeSegment(
+  calls: LogCalls,
+  directory: string,
+  number: number,
+  bytes: number,
+): Steps<boolean> {
+  const path = join(directory, segmentName(number));
+  const temporary = `${path}.${crypto.randomUUID()}${NEW_SUFFIX}`;
+  const file = yield* get(calls.open(temporary, { write: true, createNew: true }));
+  try {
+    const zeros = new Uint8Array(ZEROS_BYTES);
+    for (let at = 0; at < bytes; at += zeros.length) {
+      const part = zeros.subarray(0, Math.min(zeros.length, bytes - at));
+      yield* get(calls.write(file, [part], at, false));
+    }
+    yield* get(calls.sync(file));
+    yield* get(calls.close(file));
+    return yield* name(calls, temporary, path);
+  } finally {
+    // Where that failed it is open still; the name is gone anyway.
+    if (!file.isClosed) yield* get(calls.close(file));
+    yield* get(calls.remove(temporary));
+    yield* get(calls.syncDirectory(directory));
+  }
+}
+
+function* name(calls: LogCalls, from: string, to: string): Steps<boolean> {
+  try {
+    yield* get(calls.link(from, to));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** The segments of one log, in one thread. */
+export class Segments {
+  readonly #memory: LogMemory;
+  readonly #directory: string;
+  readonly #bells: Backend["doorbells"];
+  readonly #ownMark: number;
+  readonly #files = new Map<number, AioFile>();
+  /** What goes on beside the log's calls, and never rejects. */
+  readonly #background = new Set<Promise<void>>();
+
+  /**
+   * @param memory of the log
+   * @param directory of its files
+   * @param backend of this thread
+   */
+  constructor(memory: LogMemory, directory: string, backend: Backend) {
+    this.#memory = memory;
+    this.#directory = directory;
+    this.#bells = backend.doorbells;
+    this.#ownMark = backend.id + 1;
+  }
+
+  /** How a segment's file is opened. */
+  get options(): { readonly direct: "required" | "off" } {
+    return { direct: (this.#memory.flags & LOG_FLAGS.direct) !== 0 ? "required" : "off" };
+  }
+
+  /** The path of a segment. */
+  pathOf(number: number): string {
+    return join(this.#directory, segmentName(number));
+  }
+
+  /** The file of a segment that is written, made if it is not there. */
+  *toWrite(number: number, calls: LogCalls): Steps<AioFile> {
+    const open = this.#files.get(number);
+    if (open !== undefined) return open;
+    if (Atomics.load(this.#memory.words, LOG.prepared) <= number) {
+      yield* this.#make(number, calls);
+    }
+    const options = { read: true, write: true, ...this.options };
+    const file = yield* get(calls.open(this.pathOf(number), options));
+    // Two tasks of a thread may have opened it.
+    const other = this.#files.get(number);
+    if (other !== undefined) {
+      yield* get(calls.close(file));
+      return other;
+    }
+    this.#files.set(number, file);
+    yield* this.#closeOldest(calls);
+    return file;
+  }
+
+  *#closeOldest(calls: LogCalls): Steps<void> {
+    while (this.#files.size > OPEN_MAX) {
+      const oldest = Math.min(...this.#files.keys());
+      const file = this.#files.get(oldest)!;
+      this.#files.delete(oldest);
+      yield* get(calls.close(file));
+    }
+  }
+
+  *#make(number: number, calls: LogCalls): Steps<void> {
+    const { words, segmentBytes } = this.#memory;
+    for (let next = Atomics.load(words, LOG.prepared); next <= number; next++) {
+      yield* makeSegment(calls, this.#directory, next, segmentBytes);
+      this.#notePrepared(next);
+    }
+  }
+
+  #notePrepared(number: number): void {
+    const { words } = this.#memory;
+    for (;;) {
+      const prepared = Atomics.load(words, LOG.prepared);
+      if (prepared > number) return;
+      if (Atomics.compareExchange(words, LOG.prepared, prepared, number + 1) === prepared) return;
+    }
+  }
+
+  /**
+   * Has the segment behind one made, if no thread does so. What goes wrong shows when it is needed.
+   */
+  prepareBehind(number: number, calls: LogCalls, run: (steps: Steps<void>) => Promise<void>): void {
+    const { words } = this.#memory;
+    if (calls.areBlocking || Atomics.load(words, LOG.prepared) > number + 1) return;
+    if (Atomics.compareExchange(words, LOG.preparer, 0, this.#ownMark) !== 0) return;
+    const made = run(this.#make(number + 1, calls)).catch(() => {}).finally(() => {
+      this.letGo();
+      this.#background.delete(made);
+    });
+    this.#background.add(made);
+  }
+
+  /** Waits until no other thread makes, moves or removes segments. */
+  *takeOver(calls: LogCalls): Steps<void> {
+    const { words, change } = this.#memory;
+    for (;;) {
+      const seen = Atomics.load(words, LOG.change);
+      if (Atomics.compareExchange(words, LOG.preparer, 0, this.#ownMark) === 0) return;
+      yield* get(calls.changed(change, seen));
+    }
+  }
+
+  /** Others may do so again. */
+  letGo(): void {
+    const { words, change } = this.#memory;
+    Atomics.store(words, LOG.preparer, 0);
+    Atomics.add(words, LOG.change, 1);
+    wakeWord(this.#bells, change);
+  }
+
+  /**
+   * Gives up all segments before one: as many as may be made ahead are used again.
+   *
+   * @param first the number of the first that is kept
+   * @param spare how many may be made ahead
+   */
+  *removeBefore(first: number, spare: number, calls: LogCalls): Steps<void> {
+    const { words, inserted, segmentBytes } = this.#memory;
+    const present = Math.floor(inserted / segmentBytes);
+    for (const number of segmentNumbers(this.#directory)) {
+      if (number >= first) continue;
+      const next = Atomics.load(words, LOG.prepared);
+      if (next - present <= spare && (yield* name(calls, this.pathOf(number), this.pathOf(next)))) {
+        yield* get(calls.syncDirectory(this.#directory));
+        this.#notePrepared(next);
+      }
+      yield* get(calls.remove(this.pathOf(number)));
+    }
+    yield* get(calls.syncDirectory(this.#directory));
+  }
+
+  /** Closes all files, once what goes on beside is over. */
+  async close(): Promise<void> {
+    await Promise.all(this.#background);
+    // What closing says a flush has said before.
+    await Promise.allSettled([...this.#files.values()].map((file) => file.close()));
+    this.#files.clear();
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * log_recovery_test.ts: whatever has become of a log's files, opening it gives what was durable, or
+ * an error that names the place.
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Aio, Log } from "../../../mod.ts";
+import { POINT } from "../../support/flush_failures.ts";
+import {
+  BUFFER_BYTES,
+  type LogFixture,
+  recordOf,
+  recordsOf,
+  SEGMENT_BYTES,
+  testLog,
+} from "../../support/log/log_fixture.ts";
+
+const OPTIONS = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
+const RECORDS = Array.from({ length: 40 }, (_, i) => recordOf(i, i * 7));
+const FIRST = "0000000000000000.log";
+
+/** Copies a log that nobody writes, as a crash would leave it. */
+async function copyLog({ directory }: LogFixture, to: string): Promise<string> {
+  const copy = `${directory}_${to}`;
+  await Deno.mkdir(copy);
+  for (const { name } of Deno.readDirSync(directory)) {
+    // Those that are being made go away at any moment.
+    if (!name.endsWith(".new")) await Deno.copyFile(`${directory}/${name}`, `${copy}/${name}`);
+  }
+  return copy;
+}
+
+async function readCopy(aio: Aio, copy: string): Promise<{ log: Log; records: Uint8Array[] }> {
+  await using log = await aio.openLog(copy, OPTIONS);
+  return { log, records: (await recordsOf(log)).records };
+}
+
+async function damage(path: string, offset: number, bytes: Uint8Array): Promise<void> {
+  using file = await Deno.open(path, { write: true });
+  await file.seek(offset, Deno.SeekMode.Start);
+  await file.write(bytes);
+}
+
+testLog(
+  "openLog() gives what was flushed, or names what is damaged, for any flipped bit",
+  async (fixture) => {
+    const { aio, log } = fixture;
+    // One flush each: every record knows that those before it are durable.
+    for (const record of RECORDS.slice(0, 12)) await log.append(record);
+    // As a crash leaves it: the control file does not say how far it is.
+    const copy = await copyLog(fixture, "flipped");
+    const control = await Deno.readFile(`${copy}/control`);
+    const image = await Deno.readFile(`${copy}/${FIRST}`);
+    const path = `${copy}/${FIRST}`;
+    const outcomes = { whole: 0, shorter: 0, refused: 0 };
+    for (let at = 0; at < log.end; at += 5) {
+      await Deno.writeFile(`${copy}/control`, control);
+      await damage(path, at, new Uint8Array([image[at]! ^ 1 << at % 8]));
+      try {
+        const { records } = await readCopy(aio, copy);
+        assertEquals(records, RECORDS.slice(0, records.length), `byte ${at}`);
+        // Only the last record may be lost: nothing says that it was durable.
+        assert(records.length >= 11, `byte ${at}: ${records.length} records`);
+        outcomes[records.length === 12 ? "whole" : "shorter"]++;
+      } catch (error) {
+        assert(error instanceof Deno.errors.InvalidData, `byte ${at}: ${error}`);
+        assert(/segment 0, offset \d+/.test(error.message), error.message);
+        outcomes.refused++;
+      }
+      await damage(path, 0, image.subarray(0, log.end));
+    }
+    assert(outcomes.refused > 0 && outcomes.shorter > 0, JSON.stringify(outcomes));
+    assertEquals(outcomes.whole, 0);
+  },
+);
+
+testLog(
+  "log.read() refuses what is damaged before the end that the control file says",
+  async (fixture) => {
+    const { aio, log } = fixture;
+    await log.append(RECORDS);
+    await log.close();
+    const copy = await copyLog(fixture, "closed");
+    await damage(`${copy}/${FIRST}`, 100, new Uint8Array([1, 2, 3]));
+    await assertRejects(
+      () => readCopy(aio, copy),
+      Deno.errors.InvalidData,
+      "Cannot read the record",
+    );
+  },
+);
+
+testLog(
+  "openLog() goes on behind what a crash has cut off, which never comes back",
+  async (fixture) => {
+    const { aio, log } = fixture;
+    const positions = await log.append(RECORDS.slice(0, 3));
+    const same = recordOf(99, 64);
+    const [torn, behind] = await log.append([same, recordOf(100, 64)]);
+    const copy = await copyLog(fixture, "crash");
+    // The first crash: of two records that were under way, only the second one was written.
+    await damage(`${copy}/${FIRST}`, torn!, new Uint8Array(8));
+    const first = await aio.openLog(copy, OPTIONS);
+    assertEquals(first.recovery, { end: torn!, stop: "torn or damaged" });
+    // As long as the one that was lost: the next record would follow it.
+    assertEquals(await first.append(recordOf(7, 64)), torn);
+    assertEquals(first.end, behind);
+    // The second crash.
+    const again = await copyLog({ ...fixture, directory: copy }, "again");
+    await first.close();
+    await using second = await aio.openLog(again, OPTIONS);
+    assertEquals(second.recovery, { end: behind!, stop: "stale" });
+    const { records } = await recordsOf(second);
+    assertEquals(records, [...RECORDS.slice(0, positions.length), recordOf(7, 64)]);
+  },
+);
+
+testLog(
+  "openLog() refuses segments that are missing, short, swapped or of another log",
+  async (fixture) => {
+    const { aio, log, directory } = fixture;
+    for (let i = 0; i < 8; i++) await log.append(recordOf(i, 40_000));
+    await using other = await aio.openLog(`${directory}_other`, OPTIONS);
+    for (let i = 0; i < 8; i++) await other.append(recordOf(i, 40_000));
+    await log.close();
+    const second = "0000000000000001.log";
+    const changes: Readonly<Record<string, (copy: string) => Promise<void>>> = {
+      missing: (copy) => Deno.remove(`${copy}/${second}`),
+      short: (copy) => Deno.truncate(`${copy}/${second}`, 1000),
+      swapped: async (copy) => {
+        await Deno.rename(`${copy}/${FIRST}`, `${copy}/x`);
+        await Deno.rename(`${copy}/${second}`, `${copy}/${FIRST}`);
+        await Deno.rename(`${copy}/x`, `${copy}/${second}`);
+      },
+      foreign: (copy) => Deno.copyFile(`${other.directory}/${second}`, `${copy}/${second}`),
+    };
+    for (const [name, change] of Object.entries(changes)) {
+      const copy = await copyLog(fixture, name);
+      await change(copy);
+      const error = await readCopy(aio, copy).then(() => null, (error) => error);
+      assert(error instanceof Deno.errors.InvalidData, `${name}: ${error}`);
+      assert(error.message.includes(name === "swapped" ? FIRST : second), error.message);
+    }
+  },
+);
+
+testLog("openLog() refuses a control file that is damaged or missing", async (fixture) => {
+  const { aio, log } = fixture;
+  await log.append(RECORDS);
+  await log.close();
+  const copy = await copyLog(fixture, "control");
+  const path = `${copy}/control`;
+  const control = await Deno.readFile(path);
+  for (let at = 0; at < control.length; at++) {
+    const damaged = control.slice();
+    damaged[at]! ^= 1 << at % 7;
+    await Deno.writeFile(path, damaged);
+    await assertRejects(() => readCopy(aio, copy), Error, "Cannot open the log");
+  }
+  await Deno.remove(path);
+  await assertRejects(() => readCopy(aio, copy), Deno.errors.NotFound, "but segments");
+});
+
+testLog("a flush that failed ends the log, until it is opened again", async (fixture) => {
+  const { aio, log } = fixture;
+  const position = await log.append(RECORDS[5]!);
+  aio.attachInjectionPoint(POINT, ({ operation }) => operation === "writev" ? -5 : undefined);
+  const failed = await Promise.allSettled([1, 2, 3].map((i) => log.append(RECORDS[i]!)));
+  aio.detachInjectionPoint(POINT);
+  assertEquals(failed.map(({ status }) => status), ["rejected", "rejected", "rejected"]);
+  await assertRejects(() => log.append(RECORDS[1]!), Error, "open it again");
+  await assertRejects(() => log.flush(), Error, "open it again");
+  assertEquals((await recordsOf(log)).positions, [position]);
+  await assertRejects(() => log.close(), Error, "open it again");
+  await using again = await fixture.open();
+  // Nobody knows of the others.
+  assertEquals((await recordsOf(again)).records[0], RECORDS[5]);
+  const last = await again.append(RECORDS[6]!);
+  assertEquals((await recordsOf(again, { from: last })).records, [RECORDS[6]]);
+});

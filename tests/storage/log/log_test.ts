@@ -1,0 +1,199 @@
+/** log_test.ts: what is appended to a log can be read, in order, also when it was reopened. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Log } from "../../../mod.ts";
+import {
+  BUFFER_BYTES,
+  recordOf,
+  recordsOf,
+  SEGMENT_BYTES,
+  testLog,
+} from "../../support/log/log_fixture.ts";
+
+/** Sizes around everything there is: heads, fragments, segments, the buffer. */
+const SIZES = [0, 1, 7, 8, 9, 255, 4096, 65_000, 65_512, 0, 30_000, 3, SEGMENT_BYTES, 1];
+
+const ALL = SIZES.map((bytes, number) => recordOf(number, bytes));
+
+async function checkAll(log: Log, positions: readonly number[]): Promise<void> {
+  const found = await recordsOf(log);
+  assertEquals(found.positions, positions);
+  for (const [i, record] of found.records.entries()) assertEquals(record, ALL[i], `record ${i}`);
+}
+
+for (const sync of ["dsync", "fdatasync"] as const) {
+  for (const direct of [false, true]) {
+    const way = `${sync}${direct ? ", direct" : ""}`;
+    testLog(`log.append() keeps records of any size over a reopening, ${way}`, async (fixture) => {
+      const positions: number[] = [];
+      for (const record of ALL) positions.push(await fixture.log.append(record));
+      assertEquals(positions, positions.toSorted((a, b) => a - b));
+      await checkAll(fixture.log, positions);
+      await fixture.log.close();
+      await using again = await fixture.open();
+      assertEquals(again.recovery, { end: fixture.log.end, stop: "empty" });
+      await checkAll(again, positions);
+    }, { sync, direct });
+  }
+}
+
+testLog(
+  "log.append() of many tasks keeps all records in the order of positions",
+  async ({ log }) => {
+    const tasks = Array.from({ length: 20 }, async (_, task) => {
+      const positions: number[] = [];
+      for (let i = 0; i < 30; i++) positions.push(await log.append(recordOf(task, 100 + i)));
+      return positions;
+    });
+    const told = await Promise.all(tasks);
+    const { positions, records } = await recordsOf(log);
+    assertEquals(positions, told.flat().sort((a, b) => a - b));
+    for (const [task, mine] of told.entries()) {
+      for (const [i, position] of mine.entries()) {
+        assertEquals(records[positions.indexOf(position)], recordOf(task, 100 + i));
+      }
+    }
+    // Whoever came while a flush was under way shared the next one.
+    assert(log.stats().flushes < 600, `${log.stats().flushes} flushes`);
+    assertEquals(log.stats().records, 600);
+  },
+);
+
+testLog("log.append() of a list is one flush, and tells each position", async ({ log }) => {
+  const positions = await log.append(ALL);
+  await checkAll(log, positions);
+  assertEquals(await log.append([]), []);
+});
+
+testLog("log.appendSync() and flushSync() do the same at once", async ({ log }) => {
+  const positions = [log.appendSync(ALL[0]!), ...log.appendSync(ALL.slice(1))];
+  assertEquals(log.flushed, log.end);
+  await checkAll(log, positions);
+  const position = log.write(recordOf(1, 10));
+  log.flushSync(position);
+  assert(log.flushed > position);
+});
+
+testLog("log.write() is durable with the next flush, and refused without room", async ({ log }) => {
+  const position = log.write(recordOf(1, 10));
+  assertEquals([position, log.flushed], [0, 0]);
+  assertEquals((await recordsOf(log)).records, []);
+  await log.flush(position);
+  assertEquals((await recordsOf(log)).records, [recordOf(1, 10)]);
+  const large = new Uint8Array(60_000);
+  for (let i = 0; i < Math.floor(BUFFER_BYTES / 60_100); i++) log.write(large);
+  assertThrows(() => log.write(large), Deno.errors.Busy, "await log.flush()");
+  await log.flush();
+  log.write(large);
+});
+
+testLog("log.append() waits for room, in order", async ({ log }) => {
+  const records = Array.from({ length: 40 }, (_, i) => recordOf(i, 50_000));
+  const positions = await Promise.all(records.map((record) => log.append(record)));
+  assertEquals(positions, positions.toSorted((a, b) => a - b));
+  assertEquals((await recordsOf(log)).records, records);
+});
+
+testLog("log.append() of a record larger than the buffer goes through it", async ({ log }) => {
+  const large = recordOf(5, 900_000);
+  const small = recordOf(6, 10);
+  const positions = await Promise.all([large, small, large].map((record) => log.append(record)));
+  assertEquals(positions, positions.toSorted((a, b) => a - b));
+  const last = log.appendSync(large);
+  assert(last > positions[2]!);
+  assertEquals((await recordsOf(log)).records, [large, small, large, large]);
+}, { segmentBytes: 16 * SEGMENT_BYTES });
+
+testLog("log.read() begins and ends where it should", async ({ log }) => {
+  const positions = await log.append(ALL);
+  for (const [i, from] of positions.entries()) {
+    const read = await recordsOf(log, { from, until: positions[i + 3] ?? log.end });
+    assertEquals(read.positions, positions.slice(i, i + 3));
+  }
+  assertEquals((await recordsOf(log, { from: log.flushed })).records, []);
+  const wrong = () => recordsOf(log, { from: positions[5]! + 8 });
+  await assertRejects(wrong, Deno.errors.InvalidData, "Cannot read the record at ");
+});
+
+testLog("log.read() follows what is appended, until its signal", async ({ log }) => {
+  const end = new AbortController();
+  const reading = log.read({ follow: true, signal: end.signal });
+  const first = reading.next();
+  await log.append(ALL[5]!);
+  assertEquals((await first).value!.data, ALL[5]);
+  await log.append([ALL[6]!, ALL[7]!]);
+  assertEquals((await reading.next()).value!.data, ALL[6]);
+  assertEquals((await reading.next()).value!.data, ALL[7]);
+  const next = reading.next();
+  end.abort(new Error("enough"));
+  await assertRejects(() => next, Error, "enough");
+});
+
+testLog("log.truncateBefore() gives files up, and keeps what is behind", async (fixture) => {
+  const { log, directory } = fixture;
+  const records = Array.from({ length: 60 }, (_, i) => recordOf(i, 10_000));
+  const positions = await log.append(records);
+  const files = () => [...Deno.readDirSync(directory)].filter(({ name }) => name.endsWith(".log"));
+  const before = files().length;
+  await log.truncateBefore(positions[40]!);
+  assert(files().length < before, `${files().length} of ${before} files`);
+  assertEquals(log.start, positions[40]);
+  assertEquals((await recordsOf(log)).records, records.slice(40));
+  const gone = () => recordsOf(log, { from: positions[0]! });
+  await assertRejects(gone, Deno.errors.NotFound, `it begins at ${positions[40]}`);
+  await log.append(records);
+  await assertRejects(() => log.truncateBefore(log.end + 8), RangeError, "it is durable up to");
+  await log.close();
+  await using again = await fixture.open();
+  assertEquals((await recordsOf(again)).records, [...records.slice(40), ...records]);
+});
+
+testLog("openLog() keeps a second opening out, and lets it in later", async (fixture) => {
+  await assertRejects(() => fixture.open(), Deno.errors.Busy, "it is open already");
+  await fixture.log.close();
+  await using again = await fixture.open();
+  assertEquals(again.end, 0);
+});
+
+testLog("a closed log refuses everything, and closes once", async ({ log }) => {
+  log.write(ALL[3]!);
+  await Promise.all([log.close(), log.close()]);
+  const data = ALL[1]!;
+  await assertRejects(() => log.append(data), Deno.errors.BadResource, "it is closed");
+  assertThrows(() => log.write(data), Deno.errors.BadResource, "it is closed");
+  assertThrows(() => log.appendSync(data), Deno.errors.BadResource, "it is closed");
+  await assertRejects(() => log.flush(), Deno.errors.BadResource, "it is closed");
+  assertThrows(() => log.read(), Deno.errors.BadResource, "it is closed");
+  await assertRejects(() => log.truncateBefore(0), Deno.errors.BadResource, "it is closed");
+});
+
+testLog("a log refuses what cannot be", async ({ aio, log, directory }) => {
+  const wrong: readonly unknown[] = ["text", 5, null, [new Uint8Array(1), 7]];
+  for (const data of wrong) {
+    await assertRejects(() => log.append(data as Uint8Array), TypeError, "pass a Uint8Array");
+    assertThrows(() => log.appendSync(data as Uint8Array), TypeError, "pass a Uint8Array");
+  }
+  assertThrows(() => log.write(wrong[1] as Uint8Array), TypeError, "pass a Uint8Array");
+  const long = new Uint8Array(SEGMENT_BYTES + 1);
+  await assertRejects(() => log.append(long), RangeError, '"segmentBytes"');
+  for (const position of [-1, 1.5, NaN, log.end]) {
+    await assertRejects(() => log.flush(position), RangeError, "pass the position of a record");
+    assertThrows(() => log.read({ from: position - log.end - 1 }), RangeError);
+  }
+  await assertRejects(() => log.truncateBefore(-8), RangeError, "pass the position");
+  assertThrows(() => log.read({ form: 1 } as object), TypeError, "unknown option");
+  for (
+    const options of [
+      { segmentBytes: 65_535 },
+      { bufferBytes: 65_536 },
+      { sync: "never" },
+      { direct: 1 },
+      { segment: 1 },
+    ]
+  ) {
+    const open = () => aio.openLog(`${directory}2`, options as object);
+    await assertRejects(open, Error, "Cannot open the log in ");
+  }
+  const missing = () => aio.openLog(`${directory}3`, { create: false });
+  await assertRejects(missing, Deno.errors.NotFound);
+});

@@ -1,0 +1,144 @@
+/**
+ * log_threads.ts: threads append to one log, and some die at any atomic step. Each record whose
+ * promise resolved is in the log, whole, once, where that said; of each thread that lives, in the
+ * order of its calls. What is there beside, was begun by a thread that died.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import type { IoMethodName } from "../../../methods/mod.ts";
+import type { Aio, Log, LogToken } from "../../../mod.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { openAio } from "../methods.ts";
+import { goesOn, until } from "../patience.ts";
+import { Prng } from "../prng.ts";
+import { tempDir } from "../temp.ts";
+import { runMortal } from "../threads/mortal_worker.ts";
+
+/** What is done. */
+export interface LogPlan {
+  readonly method: IoMethodName;
+  readonly seed: number;
+  readonly threads: number;
+  /** Records of each thread. */
+  readonly records: number;
+  /** How often each thread dies. */
+  readonly deaths: number;
+  readonly direct: boolean;
+  /** Whether a thread tells of records that it has not appended, as a canary. */
+  readonly lies?: boolean;
+}
+
+/** What a Worker is sent. */
+export interface LogAsk {
+  readonly token: Aio["token"];
+  readonly log: LogToken;
+  readonly thread: number;
+  readonly first: number;
+  readonly records: number;
+  readonly seed: number;
+  /** Before which of its atomic steps it dies; Infinity: it lives. */
+  readonly diesAt: number;
+  readonly lies: boolean;
+  /** Where each record of this thread begins, plus 1; 0: it is not known to be durable. */
+  readonly told: Float64Array<SharedArrayBuffer>;
+}
+
+/** What a Worker answers: how many records it has begun. */
+export type LogAnswer =
+  | { readonly begun: number; readonly isDead: boolean }
+  | { readonly error: string };
+
+/** So many words say which record it is, and of which thread; others repeat the number. */
+const HEAD_WORDS = 2;
+
+/** The record of a thread with a number, of so many words. */
+export function threadRecord(thread: number, number: number, words: number): Uint8Array {
+  const record = new Int32Array(HEAD_WORDS + words).fill(number);
+  record[0] = thread;
+  return new Uint8Array(record.buffer);
+}
+
+/** Does it. @returns how many threads died */
+export async function runLogThreads(plan: LogPlan): Promise<number> {
+  const { method, threads, records, direct } = plan;
+  await using dir = await tempDir();
+  await using aio = await openAio(method, { arenaBytes: 4 * 1024 * 1024 });
+  const options = { segmentBytes: 262_144, bufferBytes: 262_144, direct };
+  const directory = dir.join("log");
+  const log = await aio.openLog(directory, options);
+  const told = Array.from(
+    { length: threads },
+    () => new Float64Array(new SharedArrayBuffer(8 * records)),
+  );
+  const ask = { token: aio.token, log: log.token };
+  const lives = told.map((mine, thread) => runThread(plan, { ...ask, thread, told: mine }));
+  const count = () => told.flatMap((mine) => [...mine]).reduce((sum, at) => sum + Math.sign(at), 0);
+  const deaths = await goesOn(Promise.all(lives), count, () => JSON.stringify(aio.ios(), null, 1));
+  await until(() => {
+    backendOf(aio).reapDead();
+    return aio.backends().length === 1;
+  }, "every dead thread is taken over from");
+  await log.append(threadRecord(threads, 0, 1));
+  await check(log, told);
+  await log.close();
+  await using again = await aio.openLog(directory, options);
+  assertEquals(again.recovery.end, log.end);
+  await check(again, told);
+  await again.close();
+  assertEquals(aio.ios(), []);
+  return deaths.reduce((sum, died) => sum + died, 0);
+}
+
+async function check(log: Log, told: readonly Float64Array[]): Promise<void> {
+  const found = new Map<string, number>();
+  const last: number[] = told.map(() => -1);
+  for await (const { position, data } of log.read()) {
+    const words = new Int32Array(data.slice().buffer);
+    const [thread, number] = words;
+    assert(
+      words.subarray(1).every((word) => word === number),
+      `the record at ${position} is whole`,
+    );
+    const name = `${thread}:${number}`;
+    assert(!found.has(name), `record ${name} is there once`);
+    found.set(name, position);
+    if (thread! < told.length) last[thread!] = Math.max(last[thread!]!, number!);
+  }
+  for (const [thread, mine] of told.entries()) {
+    for (const [number, at] of mine.entries()) {
+      if (at > 0) assertEquals(found.get(`${thread}:${number}`), at - 1, `${thread}:${number}`);
+    }
+  }
+}
+
+/** Runs one thread after another, as they die. @returns how many did */
+async function runThread(
+  { records, deaths, seed, lies = false }: LogPlan,
+  ask: Pick<LogAsk, "token" | "log" | "thread" | "told">,
+): Promise<number> {
+  const prng = new Prng(seed + ask.thread);
+  let died = 0;
+  for (let first = 0; first < records;) {
+    const url = new URL("./log_threads_worker.ts", import.meta.url);
+    const life: LogAsk = {
+      ...ask,
+      first,
+      lies,
+      records: records - first,
+      seed: seed + 1000 * ask.thread + died >>> 0,
+      // Each record takes at least one step.
+      diesAt: died < deaths ? prng.below(Math.ceil(3 * records / deaths)) : Infinity,
+    };
+    const answer = await runMortal<LogAnswer>(
+      url,
+      life,
+      (heard) => "isDead" in heard && heard.isDead ? "dies" : "last",
+    );
+    if ("error" in answer) throw new Error(answer.error);
+    if (answer.isDead) died++;
+    first += answer.begun;
+  }
+  return died;
+}
