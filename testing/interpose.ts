@@ -28,6 +28,11 @@ export class Interposed implements Disposable {
     this.#undo.push(() => Object.defineProperty(target, name, original));
   }
 
+  /** Undoes something else at the end, too. */
+  defer(undo: () => void): void {
+    this.#undo.push(undo);
+  }
+
   [Symbol.dispose](): void {
     for (const undo of this.#undo.splice(0).reverse()) undo();
   }

@@ -33,3 +33,9 @@ export {
 export { Recording } from "./recording.ts";
 export { CrashState } from "./crash_state.ts";
 export { crashState, type CrashStateOptions, crashStates } from "./crash_states.ts";
+export {
+  type FailingCall,
+  failNthCall,
+  type FailNthCallOptions,
+  type FailNthCallReport,
+} from "./fail_nth_call.ts";
