@@ -7,7 +7,7 @@
 import { runChild, tempDir } from "./temp.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const CLONED = ["mod.ts", "core/", "ffi/", "methods/", "storage/"];
+const CLONED = ["mod.ts", "core/", "ffi/", "methods/", "storage/", "testing/"];
 
 /** How the documentation imports a release. */
 const RELEASE = "https://example.com/deno-aio/";
