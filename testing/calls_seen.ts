@@ -266,10 +266,7 @@ function watchFsFiles(
             const name = within(path);
             if (name === null) return;
             opened.set(file as Deno.FsFile, name);
-            if (
-              options?.create !== true && options?.createNew !== true || files.names.has(name)
-            ) return;
-            files.add({ kind: "name", path: name, node: files.addNode(), from: null });
+            noticeOpening(files, name, options);
           });
         }) as never,
     );
@@ -291,6 +288,15 @@ function watchFsFiles(
         } as never,
     );
   }
+}
+
+/** `Deno.open` may have made the file, or cut it. */
+function noticeOpening(files: ObservedFiles, path: string, options: Deno.OpenOptions = {}): void {
+  const node = files.names.get(path);
+  if (node === undefined) {
+    if (options.create !== true && options.createNew !== true) return;
+    files.add({ kind: "name", path, node: files.addNode(), from: null });
+  } else if (options.truncate === true) files.add({ kind: "cut", node, size: 0 });
 }
 
 /** What this module removes where an opening is refused. */

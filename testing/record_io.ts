@@ -90,6 +90,7 @@ async function record<T>(
   const files = new ObservedFiles(await readTree(directory));
   const marks: T[] = [...from?.acknowledged ?? []];
   const marksBefore = marks.length;
+  using watched = new DisposableStack();
   const libc = openLibc(aioOptions?.libraries?.libc);
   try {
     const descriptors = new DescriptorsSeen(files, directory);
@@ -102,7 +103,7 @@ async function record<T>(
         marks.push(value);
         files.mark();
       },
-      watch: (aio) => void watchIo(aio, { libc, files, descriptors }),
+      watch: (aio) => watched.defer(watchIo(aio, { libc, files, descriptors })),
     };
     recorder.watch(aio);
     await program(aio, directory, recorder);

@@ -8,6 +8,8 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Aio } from "../../mod.ts";
 import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../testing/mod.ts";
+import { testEachMethod } from "../support/methods.ts";
+import { ONE_WORKER } from "../support/workers/worker_pool.ts";
 
 const OPTIONS = { arenaBytes: 1024 * 1024, method: "sync" } as const;
 
@@ -115,3 +117,41 @@ for (const durable of [true, false]) {
     assertEquals(losses.length > 0, !durable);
   });
 }
+
+/** A record of an append, and where it is. */
+interface Appended {
+  readonly offset: number;
+  readonly byte: number;
+  readonly length: number;
+}
+
+testEachMethod(
+  "file.append(): tasks that append at once lose nothing, whenever the power is cut",
+  async (method) => {
+    const recording = await recordIo<Appended>(async (aio, directory, recorder) => {
+      await using file = await aio.openFile(`${directory}/a`, { write: true, create: true });
+      await aio.syncDirectory(directory);
+      await Promise.all(Array.from({ length: 8 }, async (_, task) => {
+        for (let round = 0; round < 8; round++) {
+          const [byte, length] = [8 * task + round + 1, 40 * task + 90 * round + 1];
+          const offset = await file.append(new Uint8Array(length).fill(byte), { durable: true });
+          recorder.mark({ offset, byte, length });
+        }
+      }));
+    }, { aio: { ...OPTIONS, method, workers: ONE_WORKER } });
+    assertEquals(recording.marks.length, 64);
+    let pending = 0;
+    for (const state of crashStates(recording, { count: 20_000 })) {
+      const bytes = state.files.get("a") ?? new Uint8Array();
+      const { acknowledged } = state;
+      const isThere = ({ offset, byte, length }: Appended) =>
+        bytes.length >= offset + length &&
+        bytes.subarray(offset, offset + length).every((one) => one === byte);
+      const lost = acknowledged.find((record) => !isThere(record));
+      assertEquals(lost, undefined, state.seed);
+      if (recording.marks.slice(acknowledged.length).some(isThere)) pending++;
+    }
+    // Some are there before anybody hears of it.
+    assertGreater(pending, 0);
+  },
+);

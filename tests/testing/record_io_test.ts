@@ -6,7 +6,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Aio } from "../../mod.ts";
+import { Aio } from "../../mod.ts";
 import type { IoMethod } from "../../methods/mod.ts";
 import { crashStates, recordIo } from "../../testing/mod.ts";
 import { HeldMethod } from "../support/held_method.ts";
@@ -50,6 +50,11 @@ async function writeAll(aio: Aio, directory: string): Promise<void> {
   Deno.linkSync(path("e/c"), path("f"));
   Deno.removeSync(path("b"));
   await Deno.remove(path("e"), { recursive: true });
+  {
+    using file = await Deno.open(path("a"), { write: true, truncate: true });
+    await file.syncData();
+    using _made = Deno.openSync(path("g"), { write: true, createNew: true });
+  }
 }
 
 /** What {@linkcode writeAll} is recorded as; each but a flush by both its beginning and its end. */
@@ -86,6 +91,9 @@ const WRITTEN = [
   'removal of "b"',
   'removal of "e/c"',
   'removal of "e"',
+  'truncation of "a" to 0 bytes',
+  'flush of "a"',
+  'making of "g"',
 ];
 
 testEachMethod("recordIo() records the same on every method", async (method) => {
@@ -159,4 +167,14 @@ Deno.test("recordIo() leaves the functions of Deno as they were, and no director
   await assertRejects(() => failed, RangeError, "as planned");
   assertEquals([Deno.rename, Deno.open, Deno.FsFile.prototype.sync], before);
   await assertRejects(() => Deno.stat(made), Deno.errors.NotFound);
+});
+
+Deno.test("recorder.watch() records an Aio that the program opens itself", async () => {
+  const recording = await recordIo(async (_aio, directory, recorder) => {
+    await using own = await Aio.open({ ...SMALL, method: "sync" });
+    recorder.watch(own);
+    await using file = await own.openFile(`${directory}/a`, { write: true, create: true });
+    await file.writeAt(ZEROS, 0);
+  }, { aio: { ...SMALL, method: "sync" } });
+  assertEquals(recording.steps.at(-1), 'end of write of 10 bytes at 0 to "a"');
 });
