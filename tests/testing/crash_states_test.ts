@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AioFile } from "../../mod.ts";
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import {
   type CrashState,
@@ -228,4 +229,48 @@ Deno.test("recordIo() goes on from a state, and the power is cut twice in a row"
     }
   }
   assertEquals(seen, new Set([...states.map(name), "1: 1", "2: 1"]));
+});
+
+/** What a file may hold at the end of a program. */
+async function endsOf(
+  program: (file: AioFile) => Promise<unknown>,
+): Promise<Set<string>> {
+  const recording = await recordIo(async (aio, directory) => {
+    await using file = await aio.openFile(`${directory}/a`, { write: true, create: true });
+    await aio.syncDirectory(directory);
+    await program(file);
+  }, { aio: OPTIONS });
+  const end = `${recording.steps.length}=`;
+  const states = [...crashStates(recording, SMALL)].filter(({ seed }) => seed.startsWith(end));
+  return new Set(states.map(({ files }) => files.get("a")!.join()));
+}
+
+Deno.test("crashStates(): a durable write keeps its sector and its size, and no other sector", async () => {
+  const states = await endsOf(async (file) => {
+    await file.writeAt(Uint8Array.of(1, 1), 0);
+    await file.writeAt(Uint8Array.of(2), 4);
+    await file.writeAt(Uint8Array.of(3), 6, { durable: true });
+  });
+  assertEquals(states, new Set(["0,0,0,0,2,0,3", "1,1,0,0,2,0,3"]));
+});
+
+Deno.test("crashStates(): zeros and an allocation are there as a whole, or not at all", async () => {
+  const states = await endsOf(async (file) => {
+    await file.writeAt(new Uint8Array(8).fill(1), 0);
+    await file.sync();
+    await file.punchHole(2, 4);
+    await file.allocate(8, 2);
+  });
+  const [full, holed] = ["1,1,1,1,1,1,1,1", "1,1,0,0,0,0,1,1"];
+  assertEquals(states, new Set([full, holed, `${holed},0,0`]));
+});
+
+Deno.test("crashStates(): a flush makes zeros durable in all sectors, and a truncation", async () => {
+  const states = await endsOf(async (file) => {
+    await file.writeAt(new Uint8Array(8).fill(1), 0);
+    await file.punchHole(2, 4);
+    await file.truncate(7);
+    await file.syncData();
+  });
+  assertEquals(states, new Set(["1,1,0,0,0,0,1"]));
 });
