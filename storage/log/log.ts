@@ -111,7 +111,7 @@ export class Log implements AsyncDisposable {
     return this.#host.memory.inserted;
   }
 
-  /** Everything before is durable. */
+  /** Everything before is durable; a record ends there. */
   get flushed(): number {
     return this.#host.memory.flushed;
   }
@@ -157,7 +157,11 @@ export class Log implements AsyncDisposable {
     return positions;
   }
 
-  /** As {@linkcode append}, blocking the thread. */
+  /**
+   * As {@linkcode append}, blocking the thread.
+   *
+   * @throws {Deno.errors.Busy} while this thread awaits a flush, or room in the buffer
+   */
   appendSync(data: Uint8Array): number;
   /** The same of several records, one after another. */
   appendSync(data: readonly Uint8Array[]): number[];
@@ -166,7 +170,7 @@ export class Log implements AsyncDisposable {
       const { insert, flush } = this.#host;
       this.#check("append to", data);
       this.#checkNothingWaits("append to");
-      flush.checkBlocking();
+      flush.checkBlocking("append to");
       const list = data instanceof Uint8Array ? [data] : data;
       const positions = list.map((one) => insert.insertSync(one));
       if (positions.length > 0) flush.joinSync(insert.end - 1);
@@ -212,11 +216,15 @@ export class Log implements AsyncDisposable {
     }));
   }
 
-  /** As {@linkcode flush}, blocking the thread. */
+  /**
+   * As {@linkcode flush}, blocking the thread.
+   *
+   * @throws {Deno.errors.Busy} while this thread awaits a flush
+   */
   flushSync(position?: number): void {
     calling(Log.prototype.flushSync, () => {
       this.#check("flush");
-      this.#host.flush.checkBlocking();
+      this.#host.flush.checkBlocking("flush");
       const last = this.#lastWanted(position);
       if (last >= this.flushed) this.#host.flush.joinSync(last);
       else this.#host.flush.check();
@@ -226,9 +234,7 @@ export class Log implements AsyncDisposable {
   /** A position that is durable with the last record that is wanted. */
   #lastWanted(position: number | undefined): number {
     if (position === undefined) return this.end - 1;
-    if (Number.isSafeInteger(position) && position >= 0 && position < this.end) {
-      return this.#host.memory.lastByteFor(position);
-    }
+    if (Number.isSafeInteger(position) && position >= 0 && position < this.end) return position;
     throw new RangeError(
       `Cannot flush the log in ${shown(this.directory)} up to ${shown(position)}: ` +
         `pass the position of a record, below ${this.end}`,

@@ -90,24 +90,20 @@ export class LogFlush {
 
   /** As {@linkcode join}, blocking, where {@linkcode checkBlocking} allows that. */
   joinSync(last: number): void {
-    const { blocking } = this.#parts;
-    while (this.#memory.flushed <= last) {
-      // What a task of this thread awaits cannot end meanwhile: it is done once more.
-      runStepsSync(this.#isOwn ? this.#flushAgain() : this.#step(last, blocking));
-    }
+    while (this.#memory.flushed <= last) this.#stepSync(last);
   }
 
-  #flushAgain(): Steps<void> {
-    this.check();
-    return this.#flush(this.#parts.blocking);
-  }
-
-  /** Refuses to block where {@linkcode joinSync} could not go on. @throws {Deno.errors.Busy} */
-  checkBlocking(): void {
-    if (!this.#isOwn || (this.#memory.flags & LOG_FLAGS.direct) === 0) return;
+  /**
+   * Refuses to block while this thread awaits a flush: that could not end meanwhile, and other
+   * threads may need its end to go on with what is waited for.
+   *
+   * @throws {Deno.errors.Busy}
+   */
+  checkBlocking(verb: string): void {
+    if (Atomics.load(this.#words, LOG.leader) !== this.#ownMark) return;
     throw new Deno.errors.Busy(
-      `Cannot flush the log in ${shown(this.#parts.directory)}, blocking, while this thread ` +
-        "awaits a flush of it, as it is direct: both would write its last block; await log.flush()",
+      `Cannot ${verb} the log in ${shown(this.#parts.directory)}, blocking, while this thread ` +
+        "awaits a flush of it: await that first",
     );
   }
 
@@ -118,11 +114,11 @@ export class LogFlush {
 
   /** As {@linkcode lead}, blocking. */
   leadSync(): void {
-    runStepsSync(this.#step(Infinity, this.#parts.blocking));
+    this.#stepSync(Infinity);
   }
 
-  get #isOwn(): boolean {
-    return Atomics.load(this.#words, LOG.leader) === this.#ownMark;
+  #stepSync(last: number): void {
+    runStepsSync(this.#step(last, this.#parts.blocking));
   }
 
   /** Serves whoever waits, one flush after another. */
@@ -193,18 +189,20 @@ export class LogFlush {
     const memory = this.#memory;
     const seen = Atomics.load(this.#words, LOG.insertion);
     this.#fillVoids();
-    const { flushed } = memory;
-    const end = memory.insertedWhole();
-    if (end <= flushed) {
-      // Some thread has its place, and has not copied its record yet.
-      if (memory.inserted > flushed) yield* get(calls.changed(memory.insertion, seen));
-      return;
+    const { written } = memory;
+    const whole = { end: 0, border: 0 };
+    memory.lookForWhole(whole);
+    if (whole.end > written) {
+      const start = performance.now();
+      yield* this.#write(written, whole.end, calls);
+      this.#parts.stats.noteFlush(whole.end - written, performance.now() - start);
+      setPosition(this.#words, LOG.written, whole.end);
     }
-    const start = performance.now();
-    yield* this.#write(flushed, end, calls);
-    // A blocking call of this thread may have gone further meanwhile.
-    if (end > memory.flushed) setPosition(this.#words, LOG.flushed, end);
-    this.#parts.stats.noteFlush(end - flushed, performance.now() - start);
+    if (whole.border > memory.flushed) setPosition(this.#words, LOG.flushed, whole.border);
+    else if (whole.end <= written && memory.inserted > memory.flushed) {
+      // Some thread has its place, and has not copied its record yet.
+      yield* get(calls.changed(memory.insertion, seen));
+    }
   }
 
   /** What threads were inserting that have died becomes void, as far as there is room. */

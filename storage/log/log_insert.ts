@@ -21,7 +21,7 @@ import type { Eventually } from "../../core/inside.ts";
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE, setPosition } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
-import { endOf, FRAGMENT_BYTES_MAX, RecordWriter, startOf } from "./record.ts";
+import { endOf, RecordWriter, startOf } from "./record.ts";
 
 /** Where a record is. */
 export interface Inserted {
@@ -35,13 +35,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Makes room. */
-interface Flushes {
-  /** Until the record at a position is durable. */
-  readonly join: (position: number) => Eventually<unknown>;
-  /** Flushes once, or waits for a flush under way. */
-  readonly lead: () => Eventually<void>;
-}
+/** Flushes once, or waits for a flush under way: that makes room. */
+type Lead = () => Eventually<void>;
 
 /** How one thread inserts records into a log. */
 export class LogInsert {
@@ -110,11 +105,12 @@ export class LogInsert {
       const end = endOf(position, length, segmentBytes);
       if (needsRoom && end > memory.roomEnd) return -1;
       Atomics.store(words, LOG.reserving, this.#backend.id + 1);
+      words[at + PLACE.fromLow] = lowWord(position);
+      words[at + PLACE.fromHigh] = highWord(position);
       words[at + PLACE.toLow] = lowWord(end);
       words[at + PLACE.toHigh] = highWord(end);
       setPosition(words, at + PLACE.done, inserted);
       Atomics.store(words, at + PLACE.state, INSERTING.record);
-      if (end - position > FRAGMENT_BYTES_MAX) setPosition(words, LOG.largeEnd, end);
       setPosition(words, LOG.inserted, end);
       Atomics.store(words, LOG.reserving, 0);
       this.#end = end;
@@ -150,11 +146,10 @@ export class LogInsert {
 
   async #drain(): Promise<void> {
     this.#isDraining = true;
-    const flush = this.#flush;
-    const flushes = { join: (at: number) => flush.join(at), lead: () => flush.lead() };
+    const lead = () => this.#flush.lead();
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       try {
-        const position = await runSteps(this.#insertSlowly(next.data, flushes));
+        const position = await runSteps(this.#insertSlowly(next.data, lead));
         this.#queue.shift();
         next.resolve({ position, end: this.#end });
       } catch (error) {
@@ -167,37 +162,28 @@ export class LogInsert {
 
   /** As {@linkcode insert}, blocking; nothing may wait. */
   insertSync(data: Uint8Array): number {
-    const flush = this.#flush;
-    const flushes = { join: (at: number) => flush.joinSync(at), lead: () => flush.leadSync() };
-    return runStepsSync(this.#insertSlowly(data, flushes));
+    return runStepsSync(this.#insertSlowly(data, () => this.#flush.leadSync()));
   }
 
   get #isTaken(): boolean {
     return Atomics.load(this.#words, this.#placeAt + PLACE.state) !== INSERTING.nothing;
   }
 
-  *#insertSlowly(data: Uint8Array, { join, lead }: Flushes): Steps<number> {
+  *#insertSlowly(data: Uint8Array, lead: Lead): Steps<number> {
     const memory = this.#memory;
     const { segmentBytes, ring, blockBytes } = memory;
     for (;;) {
-      // A thread that had this place before may have died: a flush fills it.
-      if (this.#isTaken) yield* get(lead());
       const position = this.#tryInsert(data);
       if (position >= 0) return position;
       const end = endOf(startOf(memory.inserted, segmentBytes), data.length, segmentBytes);
-      if (end - memory.inserted > ring.length - 2 * blockBytes) break;
-      yield* get(join(this.#positionBehind(end)));
+      const isLarge = end - memory.inserted > ring.length - 2 * blockBytes;
+      if (isLarge && !this.#isTaken) return yield* this.#insertInSteps(data, lead);
+      // There is no room, or a thread that had this place before has died: a flush fills it.
+      yield* get(lead());
     }
-    return yield* this.#insertInSteps(data, join);
   }
 
-  /** What is to be durable so that there is room up to an end. */
-  #positionBehind(end: number): number {
-    const { ring, blockBytes, flushed } = this.#memory;
-    return Math.max(flushed, end - ring.length + blockBytes - 1);
-  }
-
-  *#insertInSteps(data: Uint8Array, join: Flushes["join"]): Steps<number> {
+  *#insertInSteps(data: Uint8Array, lead: Lead): Steps<number> {
     const memory = this.#memory;
     const position = this.#reserve(data.length, false);
     const writer = this.#writer;
@@ -206,7 +192,7 @@ export class LogInsert {
       writer.begin(position, data, memory.opening);
       for (let isMore = true; isMore;) {
         const end = writer.nextEnd();
-        while (end > memory.roomEnd) yield* get(join(this.#positionBehind(end)));
+        while (end > memory.roomEnd) yield* get(lead());
         isMore = writer.writeNext(memory.flushed);
         setPosition(this.#words, this.#placeAt + PLACE.done, writer.position);
         this.#tellInsertion();

@@ -6,9 +6,10 @@
  * ```
  *
  * Positions are bytes from the beginning of the log, and only grow. Three of them say how far it
- * is: all before `inserted` belongs to some record; all before `flushed` is durable, and the ring
- * has what is between the two. What a backend is inserting is in its place: it has been copied into
- * the ring before `done`, and is missing from there to `to`.
+ * is: all before `inserted` belongs to some record; all before `written` is durable, and the ring
+ * has what is between the two; all before `flushed` is durable, too, and a record ends there. What
+ * a backend is inserting is in its place: the record begins at `from`, has been copied into the
+ * ring before `done`, and is missing from there to `to`.
  *
  * A position is two words, written to the one of two pairs that does not hold, and a version says
  * which one does. So it is whole after every store, whoever dies, and can be read without a lock.
@@ -61,16 +62,15 @@ export const LOG = {
   /** The lock of the places and of `inserted`: the thread id of its holder, or 0. */
   insertLock: 2 * LINE_WORDS,
   inserted: 2 * LINE_WORDS + 1,
-  /** Where the newest record ends that has several fragments. */
-  largeEnd: 2 * LINE_WORDS + 1 + POSITION_WORDS,
   /** The backend that takes its place, plus 1; 0: none does. */
-  reserving: 2 * LINE_WORDS + 1 + 2 * POSITION_WORDS,
+  reserving: 2 * LINE_WORDS + 1 + POSITION_WORDS,
   /** Moves when a backend has inserted something, and whoever flushes waits for that. */
   insertion: 3 * LINE_WORDS,
   insertionWaiters: 3 * LINE_WORDS + 1,
   flushed: 4 * LINE_WORDS,
+  written: 4 * LINE_WORDS + POSITION_WORDS,
   /** The backend that flushes, plus 1; 0: none does. */
-  leader: 4 * LINE_WORDS + POSITION_WORDS,
+  leader: 4 * LINE_WORDS + 2 * POSITION_WORDS,
   /** Moves when a backend has stopped flushing, or making a segment. */
   change: 5 * LINE_WORDS,
   changeWaiters: 5 * LINE_WORDS + 1,
@@ -88,9 +88,11 @@ export const LOG_FLAGS = { direct: 1, dsync: 2 } as const;
 export const PLACE = {
   /** {@linkcode INSERTING}. */
   state: 0,
-  toLow: 1,
-  toHigh: 2,
-  done: 3,
+  fromLow: 1,
+  fromHigh: 2,
+  toLow: 3,
+  toHigh: 4,
+  done: 5,
   size: LINE_WORDS,
 } as const;
 
@@ -143,6 +145,7 @@ export function initLog(arena: Arena, { offset }: ArenaRun, shape: LogShape): vo
   setPosition(words, LOG.start, shape.start);
   setPosition(words, LOG.inserted, shape.end);
   setPosition(words, LOG.flushed, shape.end);
+  setPosition(words, LOG.written, shape.end);
   Atomics.store(words, LOG.magic, MAGIC);
 }
 
@@ -230,28 +233,21 @@ export class LogMemory {
     return positionAt(this.words, LOG.inserted);
   }
 
-  /** All before is durable. */
+  /** All before is durable, and a record ends there. */
   get flushed(): number {
     return positionAt(this.words, LOG.flushed);
   }
 
-  /**
-   * What is to be durable for a record to be so: the end of a flush may be within a large one.
-   *
-   * @param position where the record begins
-   * @returns the position of a byte
-   */
-  lastByteFor(position: number): number {
-    const largeEnd = positionAt(this.words, LOG.largeEnd);
-    // A thread may have died before it had the place for such a record.
-    return Math.max(position, Math.min(largeEnd, this.inserted) - 1);
+  /** All before is durable. */
+  get written(): number {
+    return positionAt(this.words, LOG.written);
   }
 
   /** The ring has room for what ends here, and for nothing behind. */
   get roomEnd(): number {
-    const { flushed, blockBytes } = this;
+    const { written, blockBytes } = this;
     // The block in which the next write begins is written again.
-    return flushed - flushed % blockBytes + this.ring.length;
+    return written - written % blockBytes + this.ring.length;
   }
 
   /** The bytes before the end of the log, as far as the next write takes them along. */
@@ -266,20 +262,25 @@ export class LogMemory {
     return PLACES_AT + backendId * PLACE.size;
   }
 
-  /** Up to where everything is in the ring. */
-  insertedWhole(): number {
+  /**
+   * Looks up to where everything is in the ring.
+   *
+   * @param whole takes that, and where the last record ends before it
+   */
+  lookForWhole(whole: { end: number; border: number }): void {
     // First how far records go: whoever moved that has written its place before.
-    let whole = this.inserted;
+    whole.end = whole.border = this.inserted;
     for (let id = 0; id < BACKENDS_MAX; id++) {
       const at = this.placeOf(id);
       if (Atomics.load(this.words, at + PLACE.state) === INSERTING.nothing) continue;
+      const from = fromWords(this.words[at + PLACE.fromLow]!, this.words[at + PLACE.fromHigh]!);
       const done = positionAt(this.words, at + PLACE.done);
-      // What ended meanwhile is in the ring, and a place that was not taken yet is behind.
-      if (done < whole && Atomics.load(this.words, at + PLACE.state) !== INSERTING.nothing) {
-        whole = done;
-      }
+      // What ended meanwhile is in the ring, and its words may be those of another record by now.
+      if (Atomics.load(this.words, at + PLACE.state) === INSERTING.nothing) continue;
+      // A place that was not taken yet is behind.
+      whole.end = Math.min(whole.end, done);
+      whole.border = Math.min(whole.border, from);
     }
-    return whole;
   }
 
   /**

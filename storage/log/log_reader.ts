@@ -86,12 +86,17 @@ export class LogReader {
     const { memory, memory: { words } } = this.#host;
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      if (this.#at >= this.#until) return false;
+      if (!this.#isWanted) return false;
       const seen = Atomics.load(words, LOG.change);
       if (this.#at < memory.flushed) return true;
       if (this.#options.follow !== true) return false;
       await this.#changed(seen);
     }
+  }
+
+  /** A record that begins before `until` may end behind it. */
+  get #isWanted(): boolean {
+    return this.#at < this.#until || this.#assembler.openAt >= 0;
   }
 
   async #changed(seen: number): Promise<void> {
@@ -145,7 +150,7 @@ export class LogReader {
     const { opening, segmentBytes } = this.#host.memory;
     const fragments = this.#fragments;
     const begin = this.#at;
-    while (this.#at - begin < bytes.length && this.#at < this.#until) {
+    while (this.#at - begin < bytes.length && this.#isWanted) {
       const index = this.#at - begin;
       const state = fragments.read(bytes, index, this.#at, this.#openingMin, opening);
       if (state === "cut off" && index > 0) return;

@@ -204,6 +204,14 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   if (token.identity?.[0] !== low || token.identity[1] !== high) {
     throw new TypeError("Cannot attach a log whose token is of another aio: open it in this one");
   }
+  for (const log of opener.logs) {
+    if (log.token.serial !== token.serial) continue;
+    throw new Deno.errors.Busy(
+      `Cannot attach the log in ${
+        shown(token.directory)
+      }: this thread has it open already; use that`,
+    );
+  }
   const { host: { arena } } = layersOf(backend).partsOf(logLayer);
   const isThere = () => serialAt(arena, token.offset) === token.serial;
   const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");

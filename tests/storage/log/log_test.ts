@@ -74,6 +74,17 @@ testLog("log.appendSync() and flushSync() do the same at once", async ({ log }) 
   assert(log.flushed > position);
 });
 
+testLog("log.appendSync() is refused while this thread awaits a flush", async ({ log }) => {
+  const appended = log.append(recordOf(1, 10));
+  // The first flush begins by opening the file, which is not done at once.
+  for (let turn = 0; turn < 50; turn++) await null;
+  assertThrows(() => log.appendSync(recordOf(2, 10)), Deno.errors.Busy, "awaits a flush of it");
+  assertThrows(() => log.flushSync(), Deno.errors.Busy, "awaits a flush of it");
+  await appended;
+  log.appendSync(recordOf(2, 10));
+  assertEquals((await recordsOf(log)).records, [recordOf(1, 10), recordOf(2, 10)]);
+});
+
 testLog("log.write() is durable with the next flush, and refused without room", async ({ log }) => {
   const position = log.write(recordOf(1, 10));
   assertEquals([position, log.flushed], [0, 0]);
@@ -149,6 +160,8 @@ testLog("log.truncateBefore() gives files up, and keeps what is behind", async (
 });
 
 testLog("openLog() keeps a second opening out, and lets it in later", async (fixture) => {
+  const attach = () => fixture.aio.attachLog(fixture.log.token);
+  assertThrows(attach, Deno.errors.Busy, "this thread has it open already");
   await assertRejects(() => fixture.open(), Deno.errors.Busy, "it is open already");
   await fixture.log.close();
   await using again = await fixture.open();

@@ -43,7 +43,7 @@ self.onmessage = async ({ data: ask }: MessageEvent<LogAsk>) => {
     try {
       return log.appendSync(record);
     } catch (error) {
-      // Tasks wait for room, or await a direct flush.
+      // Tasks of this thread wait for room, or await a flush.
       if (!(error instanceof Deno.errors.Busy)) throw error;
       return await log.append(record);
     }
