@@ -1,4 +1,4 @@
-/** kv_store_test.ts: the example's store keeps what was put, in all threads, and over everything. */
+/** kv_store_test.ts: the store keeps what was put, in all threads, and over everything. */
 
 import { assert, assertEquals } from "@std/assert";
 import { KvStore } from "../../examples/kv_store.ts";
