@@ -402,7 +402,8 @@ export class Aio extends AioCore {
    * Opens the log in a directory, or makes it. What is there is read back to the first damaged
    * record, which `log.recovery` tells, and made durable.
    *
-   * @param directory of its files; Deno asks for `--allow-read` and `--allow-write` on it
+   * @param directory of its files, made in one that is there; Deno asks for `--allow-read` and
+   *   `--allow-write` on it, and on that one where the log is new
    * @param options how it is opened
    * @throws {TypeError} or {RangeError} for a wrong option
    * @throws {Deno.errors.Busy} if it is open already, or the arena has no room for its buffer

@@ -9,7 +9,7 @@ import { checkNames } from "../file/option_names.ts";
 
 /** How a log is opened. */
 export interface OpenLogOptions {
-  /** Make the log if it is not there, and its directory. Default: true. */
+  /** Make the log if it is not there, and its directory in one that is. Default: true. */
   readonly create?: boolean | undefined;
   /**
    * Bytes of each of its files, and of the largest record. It is settled when the log is made.

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import {
   type ArenaRun,
   type Backend,
@@ -54,13 +54,21 @@ export async function openLog(
 ): Promise<Log> {
   const directory = pathString(path, "open the log in");
   const settings = logSettings(directory, options);
-  if (settings.create) await Deno.mkdir(directory, { recursive: true });
+  if (settings.create) await makeDirectory(directory);
   const lock = await lockDirectory(opener.aio, directory);
   try {
     return await openLocked(opener, directory, settings, lock);
   } catch (error) {
     await lock.close();
     throw error;
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
 }
 
@@ -84,6 +92,8 @@ async function openLocked(
 ): Promise<Log> {
   const { aio, backend } = opener;
   const control = await controlOf(aio, directory, settings);
+  // The directory may be new: without its name all that is in it would be lost.
+  if (control.opening === 0) await aio.syncDirectory(dirname(resolve(directory)));
   await removeLeftOvers(directory, control);
   const found = await readBack(aio, directory, control);
   await runSteps(makeMissing(awaitedCalls(aio, backend), directory, control, found.end));
