@@ -389,6 +389,7 @@ export class Aio extends AioCore {
    * @param token `pool.token`
    * @param options what this thread adds
    * @throws {TypeError} for another version's token, or another aio's
+   * @throws {Deno.errors.Busy} if this thread uses it already
    * @throws {Deno.errors.BadResource} if the pool was closed meanwhile
    */
   attachPool(token: PoolToken, options?: AttachPoolOptions): PagePool {
@@ -419,6 +420,7 @@ export class Aio extends AioCore {
    *
    * @param token `log.token`
    * @throws {TypeError} for another version's token, or another aio's
+   * @throws {Deno.errors.Busy} if this thread uses it already
    * @throws {Deno.errors.BadResource} if the log was closed meanwhile
    */
   attachLog(token: LogToken): Log {

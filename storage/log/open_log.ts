@@ -217,9 +217,7 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   for (const log of opener.logs) {
     if (log.token.serial !== token.serial) continue;
     throw new Deno.errors.Busy(
-      `Cannot attach the log in ${
-        shown(token.directory)
-      }: this thread has it open already; use that`,
+      `Cannot attach the log in ${shown(token.directory)}: this thread has it already; use that`,
     );
   }
   const { host: { arena } } = layersOf(backend).partsOf(logLayer);

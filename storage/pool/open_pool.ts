@@ -97,6 +97,10 @@ export function attachPool(
   if (token.identity?.[0] !== low || token.identity[1] !== high) {
     throw new TypeError("Cannot attach a pool whose token is of another aio: open one in this aio");
   }
+  for (const { token: { serial } } of opener.pools) {
+    if (serial !== token.serial) continue;
+    throw new Deno.errors.Busy("Cannot attach a pool that this thread has already: use that");
+  }
   const { host: { arena } } = layersOf(backend).partsOf(poolLayer);
   const run = { offset: token.offset, bytes: 0 };
   const isThere = () => serialAt(arena, token.offset) === token.serial;

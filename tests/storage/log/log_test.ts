@@ -161,7 +161,7 @@ testLog("log.truncateBefore() gives files up, and keeps what is behind", async (
 
 testLog("openLog() keeps a second opening out, and lets it in later", async (fixture) => {
   const attach = () => fixture.aio.attachLog(fixture.log.token);
-  assertThrows(attach, Deno.errors.Busy, "this thread has it open already");
+  assertThrows(attach, Deno.errors.Busy, "this thread has it already");
   await assertRejects(() => fixture.open(), Deno.errors.Busy, "it is open already");
   await fixture.log.close();
   await using again = await fixture.open();

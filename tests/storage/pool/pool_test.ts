@@ -288,3 +288,14 @@ testEachMethod("aio.openPool() names the option where the arena is too small", a
     await assertRejects(() => aio.openPool({ pages: 16, pageSize }), RangeError);
   }
 });
+
+testPool(
+  "attachPool() is refused in a thread that has the pool, and leaves it alone",
+  async (it) => {
+    const attach = () => it.aio.attachPool(it.pool.token);
+    assertThrows(attach, Deno.errors.Busy, "this thread has already");
+    (await it.pool.read(it.file, 0)).release();
+    await it.pool.close();
+    assertThrows(attach, Deno.errors.BadResource, "was closed");
+  },
+);
