@@ -1,7 +1,9 @@
 /** log_test.ts: what is appended to a log can be read, in order, also when it was reopened. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf, wakeWord } from "../../../core/inside.ts";
 import type { Log } from "../../../mod.ts";
+import { INSERTING, LogMemory, PLACE } from "../../../storage/log/log_memory.ts";
 import {
   BUFFER_BYTES,
   recordOf,
@@ -74,12 +76,21 @@ testLog("log.appendSync() and flushSync() do the same at once", async ({ log }) 
   assert(log.flushed > position);
 });
 
-testLog("log.appendSync() is refused while this thread awaits a flush", async ({ log }) => {
+testLog("log.appendSync() is refused while this thread awaits a flush", async ({ log, aio }) => {
+  const { arena, doorbells, id } = backendOf(aio);
+  const memory = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  const { words, insertion } = memory;
+  // Another thread has its place at the beginning, and has not copied its record yet.
+  const stateAt = memory.placeOf(id + 1) + PLACE.state;
+  Atomics.store(words, stateAt, INSERTING.record);
   const appended = log.append(recordOf(1, 10));
-  // The first flush begins by opening the file, which is not done at once.
   for (let turn = 0; turn < 50; turn++) await null;
   assertThrows(() => log.appendSync(recordOf(2, 10)), Deno.errors.Busy, "awaits a flush of it");
   assertThrows(() => log.flushSync(), Deno.errors.Busy, "awaits a flush of it");
+  assertEquals(log.flushed, 0);
+  Atomics.store(words, stateAt, INSERTING.nothing);
+  Atomics.add(words, insertion.index, 1);
+  wakeWord(doorbells, insertion);
   await appended;
   log.appendSync(recordOf(2, 10));
   assertEquals((await recordsOf(log)).records, [recordOf(1, 10), recordOf(2, 10)]);

@@ -20,7 +20,7 @@ const LEAVE_SOME = [
   "methodsOfPart",
   "new Turns",
   "test(?:Each|Shared)\\w+",
-  "test(?:AbortedReads|Append\\w*|At|CloseGivenUp|CoresAtOnce|MethodProgram|Pages|Pool\\w*)",
+  "test(?:AbortedReads|Append\\w*|At|CloseGivenUp|CoresAtOnce|Log\\w*|MethodProgram|Pages|Pool\\w*)",
 ];
 const LEAVES_SOME = new RegExp(`\\b(?:${LEAVE_SOME.join("|")})\\(`);
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */
@@ -50,7 +50,8 @@ export const LONE_FILES: readonly string[] = [
 ];
 
 /** Files about what lies above the methods: a run with mapped rings has some of them, drawn. */
-const ABOVE_METHODS = /^tests\/storage\/(?:pool|stream)\/|(?:saturation|user_test)_long_test\.ts$/;
+const ABOVE_METHODS =
+  /^tests\/storage\/(?:log|pool|stream)\/|(?:saturation|user_test)_long_test\.ts$/;
 /** One in so many. */
 const DRAWN_OF = 3;
 

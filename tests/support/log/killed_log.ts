@@ -43,7 +43,11 @@ const APPENDER = `
       for (let number = 0;; number++) {
         const words = new Int32Array(4 + (task * 7 + number) % 200).fill(number);
         words.set([run, thread, task, number]);
-        if (lies) say(run, thread, task, number, log.end);
+        if (lies) {
+          say(run, thread, task, number, log.end);
+          // Whoever hears of it has the time to kill the program.
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
         const position = await log.append(new Uint8Array(words.buffer));
         if (!lies) say(run, thread, task, number, position);
       }
