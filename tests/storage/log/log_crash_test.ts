@@ -1,5 +1,5 @@
 /**
- * log_crash_test.ts: the power is cut at any moment while a log is opened, appended to, and cut, and
+ * log_crash_test.ts: the power is cut at any moment while a log is opened and appended to, and
  * again while it recovers: opening it gives all records that were acknowledged, in order, and none
  * that is not one of those that were appended.
  */
