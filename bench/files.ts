@@ -88,7 +88,7 @@ function copyCases(dir: string, path: string, cache: PageCache): readonly Case[]
       wanted: 0.5,
       before: async () => {
         await remove();
-        // A copy that nobody times has both find the files in memory.
+        // After an untimed copy both find the files in memory.
         await timeCommand("cp", "-r", small, copied);
         await remove();
       },

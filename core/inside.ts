@@ -13,9 +13,7 @@ export {
   alignUp,
   errnos,
   fromWords,
-  highWord,
   isAligned,
-  lowWord,
   PAGE_SIZE_BYTES,
   system,
   TRANSFER_BYTES_MAX,
@@ -39,6 +37,7 @@ export type { ArenaRun } from "./memory/layer_runs.ts";
 export { type WaitWord, wakeWord } from "./waiting/words.ts";
 export type { Arena } from "./memory/arena.ts";
 export { locked } from "./memory/lock.ts";
+export { positions } from "./memory/shared_values.ts";
 export { type Control, HANDLE, LAYOUT_VERSION } from "./memory/shared_memory.ts";
 export { checkToken, identityOf } from "./memory/token.ts";
 

@@ -213,7 +213,7 @@ export class Aio extends AioCore {
   }
 
   /**
-   * Opens a file without a name, for writing and reading: nobody else sees it until `publish()`
+   * Opens a file without a name, for writing and reading: it is hidden until `publish()`
    * gives it a name, and if none does, nothing is left of it, whatever ends the program. On Linux
    * only, where the file system has such files (`O_TMPFILE`).
    *

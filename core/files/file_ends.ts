@@ -15,8 +15,7 @@
  * No write is missed while the end becomes known: a writer starts its IO and then looks for the
  * link; whoever links does so and then looks for writes in flight. One of the two sees the other.
  *
- * The end is two words, written to the one of two places that does not hold; the version says
- * which one does. So it is whole after every store, and can be read without the lock.
+ * The end is whole after every store (memory/position.ts), and can be read without the lock.
  *
  * @module
  */
@@ -27,6 +26,7 @@ import { rangeIn } from "../io/operation.ts";
 import { OPERATIONS } from "../io/operation_table.ts";
 import { COMPLETED_IO, DEFINED } from "../memory/handle_state.ts";
 import { type IsThreadAlive, locked } from "../memory/lock.ts";
+import { positionAt, setPosition } from "../memory/position.ts";
 import {
   APPEND_INTENT,
   BACKEND,
@@ -172,26 +172,7 @@ export class FileEnds {
 
   /** Where an open file ends. */
   endOf(slot: number): number {
-    const record = this.#recordOf(slot);
-    for (;;) {
-      const version = Atomics.load(this.#words, record + FILE.endVersion);
-      const end = this.#endIn(record, version);
-      if (Atomics.load(this.#words, record + FILE.endVersion) === version) return end;
-    }
-  }
-
-  #endIn(record: number, version: number): number {
-    const at = record + (version % 2 === 0 ? FILE.endEven : FILE.endOdd);
-    return fromWords(Atomics.load(this.#words, at), Atomics.load(this.#words, at + 1));
-  }
-
-  /** The caller has the record's lock. */
-  #setEnd(record: number, end: number): void {
-    const version = this.#words[record + FILE.endVersion]! + 1 | 0;
-    const at = record + (version % 2 === 0 ? FILE.endEven : FILE.endOdd);
-    this.#words[at] = lowWord(end);
-    this.#words[at + 1] = highWord(end);
-    Atomics.store(this.#words, record + FILE.endVersion, version);
+    return positionAt(this.#words, this.#recordOf(slot) + FILE.endVersion);
   }
 
   /**
@@ -202,9 +183,10 @@ export class FileEnds {
    */
   #change(record: number, change: (end: number) => number): number {
     return this.#locked(record + FILE.endLock, () => {
-      const end = this.#endIn(record, this.#words[record + FILE.endVersion]!);
+      const at = record + FILE.endVersion;
+      const end = positionAt(this.#words, at);
       const next = change(end);
-      if (next !== end) this.#setEnd(record, next);
+      if (next !== end) setPosition(this.#words, at, next);
       return end;
     });
   }

@@ -2,8 +2,8 @@
  * link_calls.ts: what gives an open file a name: calls in two forms, those that block, and those
  * that leave the event loop alone.
  *
- * A name is made in a directory that is open, so nobody can put another one in its place between
- * the question whether that one may be written and the call.
+ * A name is made in a directory that is open: in the one that Deno has permitted, whatever its path
+ * leads to by then.
  *
  * @module
  */

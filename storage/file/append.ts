@@ -315,7 +315,7 @@ export class Appends {
   /**
    * Writes zeros over the part of an append that was written before it failed: a hole reads as
    * zeros then, and what is appended in its place has no rest of it behind. That needs no new
-   * space. Where it fails as well the part remains, and nobody can do more.
+   * space. Where it fails as well the part remains.
    */
   async #erase(from: number, to: number): Promise<void> {
     await this.#transfers.runSlowly(this.#zeros(from, to)).catch(ignore);
@@ -386,7 +386,7 @@ export class Appends {
 /**
  * Makes the end that of the file again, after something that may have cut or extended it.
  *
- * @param atLeast how far writes reach that nobody else knows of
+ * @param atLeast how far the caller's own writes reach, of which no handle tells
  */
 export function* settleEnd(
   { files: { ends } }: Backend,

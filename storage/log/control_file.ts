@@ -58,5 +58,5 @@ export function parseControl(path: string, text: string): LogControl {
 
 function crcOf(text: string): string {
   const bytes = new TextEncoder().encode(text);
-  return (crc32c(0, bytes, 0, bytes.length) >>> 0).toString(16);
+  return crc32c(0, bytes, 0, bytes.length).toString(16);
 }

@@ -22,6 +22,7 @@
 import {
   type Backend,
   get,
+  positions,
   runSteps,
   runStepsSync,
   shown,
@@ -30,7 +31,7 @@ import {
   wakeWord,
 } from "../../core/inside.ts";
 import type { LogCalls } from "./calls.ts";
-import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory, setPosition } from "./log_memory.ts";
+import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
 import type { Segments } from "./segments.ts";
 import { fillVoid } from "./voids.ts";
@@ -196,10 +197,11 @@ export class LogFlush {
       const start = performance.now();
       yield* this.#write(written, whole.end, calls);
       this.#parts.stats.noteFlush(whole.end - written, performance.now() - start);
-      setPosition(this.#words, LOG.written, whole.end);
+      positions.setPosition(this.#words, LOG.written, whole.end);
     }
-    if (whole.border > memory.flushed) setPosition(this.#words, LOG.flushed, whole.border);
-    else if (whole.end <= written && memory.inserted > memory.flushed) {
+    if (whole.border > memory.flushed) {
+      positions.setPosition(this.#words, LOG.flushed, whole.border);
+    } else if (whole.end <= written && memory.inserted > memory.flushed) {
       // Some thread has its place, and has not copied its record yet.
       yield* get(calls.changed(memory.insertion, seen));
     }
@@ -218,7 +220,7 @@ export class LogFlush {
       const number = Math.floor(at / segmentBytes);
       const end = Math.min(to, (number + 1) * segmentBytes);
       const file = yield* segments.toWrite(number, calls);
-      segments.prepareBehind(number, calls, runSteps);
+      segments.prepareBehind(number, calls);
       try {
         const isDsync = (this.#memory.flags & LOG_FLAGS.dsync) !== 0;
         const { views, offset } = this.#viewsOf(at, end);

@@ -15,11 +15,18 @@
  * @module
  */
 
-import { get, highWord, lowWord, runSteps, runStepsSync, type Steps } from "../../core/inside.ts";
-import { type Backend, wakeWord } from "../../core/inside.ts";
-import type { Eventually } from "../../core/inside.ts";
+import {
+  type Backend,
+  type Eventually,
+  get,
+  positions,
+  runSteps,
+  runStepsSync,
+  type Steps,
+  wakeWord,
+} from "../../core/inside.ts";
 import type { LogFlush } from "./log_flush.ts";
-import { INSERTING, LOG, type LogMemory, PLACE, setPosition } from "./log_memory.ts";
+import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
 import { endOf, RecordWriter, startOf } from "./record.ts";
 
@@ -105,13 +112,11 @@ export class LogInsert {
       const end = endOf(position, length, segmentBytes);
       if (needsRoom && end > memory.roomEnd) return -1;
       Atomics.store(words, LOG.reserving, this.#backend.id + 1);
-      words[at + PLACE.fromLow] = lowWord(position);
-      words[at + PLACE.fromHigh] = highWord(position);
-      words[at + PLACE.toLow] = lowWord(end);
-      words[at + PLACE.toHigh] = highWord(end);
-      setPosition(words, at + PLACE.done, inserted);
+      positions.setPosition(words, at + PLACE.from, position);
+      positions.setPosition(words, at + PLACE.to, end);
+      positions.setPosition(words, at + PLACE.done, inserted);
       Atomics.store(words, at + PLACE.state, INSERTING.record);
-      setPosition(words, LOG.inserted, end);
+      positions.setPosition(words, LOG.inserted, end);
       Atomics.store(words, LOG.reserving, 0);
       this.#end = end;
       return position;
@@ -194,7 +199,7 @@ export class LogInsert {
         const end = writer.nextEnd();
         while (end > memory.roomEnd) yield* get(lead());
         isMore = writer.writeNext(memory.flushed);
-        setPosition(this.#words, this.#placeAt + PLACE.done, writer.position);
+        positions.setPosition(this.#words, this.#placeAt + PLACE.done, writer.position);
         this.#tellInsertion();
       }
       isWhole = true;

@@ -11,8 +11,8 @@
  * a backend is inserting is in its place: the record begins at `from`, has been copied into the
  * ring before `done`, and is missing from there to `to`.
  *
- * A position is two words, written to the one of two pairs that does not hold, and a version says
- * which one does. So it is whole after every store, whoever dies, and can be read without a lock.
+ * A position is whole after every store (core/memory/position.ts), whoever dies, and can be read
+ * without a lock.
  *
  * @module
  */
@@ -20,23 +20,21 @@
 import {
   alignUp,
   type ArenaRun,
-  fromWords,
-  highWord,
   locked,
-  lowWord,
   PAGE_SIZE_BYTES,
+  positions,
   type WaitWord,
 } from "../../core/inside.ts";
 import type { Arena } from "../../core/inside.ts";
+
+// Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { POSITION_WORDS, positionAt, setPosition } = positions;
 
 const MAGIC = 0x0a10_1061;
 /** Words that threads on different processors cannot write without disturbing each other. */
 const LINE_WORDS = 16;
 /** Most backends: a word has a bit for each. */
 export const BACKENDS_MAX = 32;
-
-/** The words of a position: a version, and two pairs. */
-const POSITION_WORDS = 5;
 
 /** The header. */
 export const LOG = {
@@ -88,11 +86,9 @@ export const LOG_FLAGS = { direct: 1, dsync: 2 } as const;
 export const PLACE = {
   /** {@linkcode INSERTING}. */
   state: 0,
-  fromLow: 1,
-  fromHigh: 2,
-  toLow: 3,
-  toHigh: 4,
-  done: 5,
+  from: 1,
+  to: 1 + POSITION_WORDS,
+  done: 1 + 2 * POSITION_WORDS,
   size: LINE_WORDS,
 } as const;
 
@@ -153,29 +149,6 @@ export function initLog(arena: Arena, { offset }: ArenaRun, shape: LogShape): vo
 export function serialAt(arena: Arena, offset: number): number {
   const header = new Int32Array(arena.buffer, offset, LOG.size);
   return Atomics.load(header, LOG.magic) === MAGIC ? header[LOG.serial]! : 0;
-}
-
-/** Reads a position, in whichever thread. */
-export function positionAt(words: Int32Array, at: number): number {
-  for (;;) {
-    const version = Atomics.load(words, at);
-    const pair = pairOf(at, version);
-    const position = fromWords(Atomics.load(words, pair), Atomics.load(words, pair + 1));
-    if (Atomics.load(words, at) === version) return position;
-  }
-}
-
-/** Writes a position. One thread at a time does so. */
-export function setPosition(words: Int32Array, at: number, position: number): void {
-  const version = words[at]! + 1 | 0;
-  const pair = pairOf(at, version);
-  words[pair] = lowWord(position);
-  words[pair + 1] = highWord(position);
-  Atomics.store(words, at, version);
-}
-
-function pairOf(at: number, version: number): number {
-  return at + 1 + (version & 1) * 2;
 }
 
 /** The memory of one log, as one thread sees it. */
@@ -252,9 +225,8 @@ export class LogMemory {
 
   /** The bytes before the end of the log, as far as the next write takes them along. */
   preload(bytes: Uint8Array, end: number): void {
-    for (let at = 0; at < bytes.length; at++) {
-      this.ring[(end - bytes.length + at) % this.ring.length] = bytes[at]!;
-    }
+    // They are of one block, and no block goes around the end of the ring.
+    this.ring.set(bytes, (end - bytes.length) % this.ring.length);
   }
 
   /** Where a backend's place is. */
@@ -273,7 +245,7 @@ export class LogMemory {
     for (let id = 0; id < BACKENDS_MAX; id++) {
       const at = this.placeOf(id);
       if (Atomics.load(this.words, at + PLACE.state) === INSERTING.nothing) continue;
-      const from = fromWords(this.words[at + PLACE.fromLow]!, this.words[at + PLACE.fromHigh]!);
+      const from = positionAt(this.words, at + PLACE.from);
       const done = positionAt(this.words, at + PLACE.done);
       // What ended meanwhile is in the ring, and its words may be those of another record by now.
       if (Atomics.load(this.words, at + PLACE.state) === INSERTING.nothing) continue;
@@ -298,8 +270,9 @@ export class LogMemory {
 
   #settlePlace(at: number): void {
     const { words } = this;
-    const to = fromWords(words[at + PLACE.toLow]!, words[at + PLACE.toHigh]!);
-    if (to > this.inserted) Atomics.store(words, at + PLACE.state, INSERTING.nothing);
+    if (positionAt(words, at + PLACE.to) > this.inserted) {
+      Atomics.store(words, at + PLACE.state, INSERTING.nothing);
+    }
     Atomics.store(words, LOG.reserving, 0);
   }
 }

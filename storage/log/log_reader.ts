@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type Backend, onAbort, shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import { LOG, type LogMemory } from "./log_memory.ts";
-import { FragmentReader, RecordAssembler, startOf } from "./record.ts";
+import { FragmentReader, RecordAssembler } from "./record.ts";
 import { segmentName, type Segments } from "./segments.ts";
 
 /** A record of a log. */
@@ -147,7 +147,7 @@ export class LogReader {
   }
 
   *#recordsIn(bytes: Uint8Array): Generator<LogRecord, void, void> {
-    const { opening, segmentBytes } = this.#host.memory;
+    const { opening } = this.#host.memory;
     const fragments = this.#fragments;
     const begin = this.#at;
     while (this.#at - begin < bytes.length && this.#isWanted) {
@@ -160,7 +160,7 @@ export class LogReader {
         this.#refuse(`it is ${state}`);
       }
       this.#openingMin = fragments.opening;
-      this.#at = startOf(fragments.end, segmentBytes);
+      this.#at = fragments.end;
       if (this.#assembler.push(fragments)) {
         yield { position: this.#assembler.position, data: this.#assembler.data };
       }

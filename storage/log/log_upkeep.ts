@@ -6,10 +6,10 @@
  */
 
 import { join } from "node:path";
-import { runSteps, shown } from "../../core/inside.ts";
+import { positions, runSteps, shown } from "../../core/inside.ts";
 import type { LogAio, LogCalls } from "./calls.ts";
 import { CONTROL_NAME, encodeControl, type LogControl } from "./control_file.ts";
-import { LOG, type LogMemory, setPosition } from "./log_memory.ts";
+import { LOG, type LogMemory } from "./log_memory.ts";
 import type { Segments } from "./segments.ts";
 
 /** Replaces the control file of a directory. */
@@ -55,7 +55,7 @@ export async function truncateBefore(parts: UpkeepParts, position: number): Prom
       );
     }
     await noteDurable(parts, position);
-    setPosition(memory.words, LOG.start, position);
+    positions.setPosition(memory.words, LOG.start, position);
     await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), 1, awaited));
   } finally {
     segments.letGo();

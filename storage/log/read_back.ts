@@ -14,6 +14,7 @@ import { shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogAio } from "./calls.ts";
 import type { LogControl } from "./control_file.ts";
+import { FRAGMENT_BYTES_MAX, HEAD_BYTES } from "./record.ts";
 import {
   LogDamageError,
   scan,
@@ -34,8 +35,8 @@ export interface Found {
 /** So much is read at a time, and looked through without a pause. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const COPY_BYTES = 1024 * 1024;
-/** Longer than a fragment: one may be under way over the end of what was not flushed. */
-const FRAGMENT_BYTES = 65_536;
+/** One more may be under way over the end of what was not flushed. */
+const FRAGMENT_BYTES = HEAD_BYTES + FRAGMENT_BYTES_MAX;
 
 /**
  * Reads a log back, and makes what is there durable.

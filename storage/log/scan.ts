@@ -278,7 +278,7 @@ class Scan {
         continue;
       }
       if (mayBeWitness(piece.bytes, at, position, stop)) {
-        // An opening that is gone is a witness as good as any.
+        // A fragment of an earlier opening proves as much.
         const again = piece.at(position, HEAD_BYTES + FRAGMENT_BYTES_MAX);
         const state = reader.read(piece.bytes, again, position, 0, UINT32_RANGE);
         if (state === "valid") return reader;

@@ -16,7 +16,7 @@
  */
 
 import { join } from "node:path";
-import { type Backend, get, type Steps, wakeWord } from "../../core/inside.ts";
+import { type Backend, get, runSteps, type Steps, wakeWord } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogCalls } from "./calls.ts";
 import { LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
@@ -173,11 +173,11 @@ export class Segments {
   /**
    * Has the segment behind one made, if no thread does so. What goes wrong shows when it is needed.
    */
-  prepareBehind(number: number, calls: LogCalls, run: (steps: Steps<void>) => Promise<void>): void {
+  prepareBehind(number: number, calls: LogCalls): void {
     const { words } = this.#memory;
     if (calls.areBlocking || Atomics.load(words, LOG.prepared) > number + 1) return;
     if (Atomics.compareExchange(words, LOG.preparer, 0, this.#ownMark) !== 0) return;
-    const made = run(this.#make(number + 1, calls)).catch(() => {}).finally(() => {
+    const made = runSteps(this.#make(number + 1, calls)).catch(() => {}).finally(() => {
       this.letGo();
       this.#background.delete(made);
     });

@@ -6,8 +6,8 @@
  * @module
  */
 
-import { fromWords } from "../../core/inside.ts";
-import { INSERTING, type LogMemory, PLACE, positionAt, setPosition } from "./log_memory.ts";
+import { positions } from "../../core/inside.ts";
+import { INSERTING, type LogMemory, PLACE } from "./log_memory.ts";
 import { voidEnd, writeVoid } from "./record.ts";
 
 /** Fills a place, or a part of it, as far as there is room, if it is void. */
@@ -17,13 +17,13 @@ export function fillVoid(memory: LogMemory, at: number): void {
   const isVoid = () => Atomics.load(memory.words, at + PLACE.state) === INSERTING.void;
   if (!memory.locked(isVoid)) return;
   const { words, ring, segmentBytes, identity, opening, flushed } = memory;
-  const to = fromWords(words[at + PLACE.toLow]!, words[at + PLACE.toHigh]!);
-  let done = positionAt(words, at + PLACE.done);
+  const to = positions.positionAt(words, at + PLACE.to);
+  let done = positions.positionAt(words, at + PLACE.done);
   while (done < to) {
     const end = voidEnd(done, to, segmentBytes);
     if (end > memory.roomEnd) return;
     writeVoid({ bytes: ring }, segmentBytes, identity, opening, done, end, flushed);
-    setPosition(words, at + PLACE.done, done = end);
+    positions.setPosition(words, at + PLACE.done, done = end);
   }
   Atomics.store(words, at + PLACE.state, INSERTING.nothing);
 }
