@@ -183,34 +183,24 @@ export function watchDeno(hooks: Interposed, sight: CallSight): void {
         }) as never,
     );
   for (const name of ["rename", "renameSync", "link", "linkSync"] as const) onName(name);
-  for (const name of ["remove", "removeSync"] as const) {
+  const onPath = (
+    name: "remove" | "removeSync" | "mkdir" | "mkdirSync",
+    changesOf: (files: ObservedFiles, path: string | null) => Change[],
+  ) =>
     hooks.replace(
       Deno,
       name,
       (original: (...args: never[]) => unknown) =>
         ((path: string | URL, ...rest: unknown[]) => {
           const call = () => Reflect.apply(original, Deno, [path, ...rest]);
-          return removals(files, within(path)).reduceRight<() => unknown>(
+          return changesOf(files, within(path)).reduceRight<() => unknown>(
             (inner, change) => () => nameOf(change, inner),
             call,
           )();
         }) as never,
     );
-  }
-  for (const name of ["mkdir", "mkdirSync"] as const) {
-    hooks.replace(
-      Deno,
-      name,
-      (original: (...args: never[]) => unknown) =>
-        ((path: string | URL, ...rest: unknown[]) => {
-          const call = () => Reflect.apply(original, Deno, [path, ...rest]);
-          return makings(files, within(path)).reduceRight<() => unknown>(
-            (inner, change) => () => nameOf(change, inner),
-            call,
-          )();
-        }) as never,
-    );
-  }
+  for (const name of ["remove", "removeSync"] as const) onPath(name, removals);
+  for (const name of ["mkdir", "mkdirSync"] as const) onPath(name, makings);
   watchFsFiles(hooks, sight, within);
   watchUnlink(hooks, sight, within);
 }

@@ -12,9 +12,8 @@ import type { Aio, AioFile } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { openAio } from "../methods.ts";
 import { goesOn, until } from "../patience.ts";
-import { Prng } from "../prng.ts";
 import { mountTmpfs, tempDir } from "../temp.ts";
-import { runMortal } from "../threads/mortal_worker.ts";
+import { type Life, type LifeAnswer, runLives, runMortal } from "../threads/mortal_worker.ts";
 import { makeRecord } from "./make_record.ts";
 import { nameOf, partsOf, recordAt } from "./records.ts";
 
@@ -34,7 +33,7 @@ export interface AppendPlan {
 }
 
 /** What a Worker is sent. */
-export interface AppendAsk {
+export interface AppendAsk extends Life {
   readonly token: Aio["token"];
   readonly file: AioFile["token"];
   /** For those that open the file themselves. */
@@ -42,11 +41,6 @@ export interface AppendAsk {
   readonly thread: number;
   /** How many threads there are. */
   readonly threads: number;
-  readonly first: number;
-  readonly records: number;
-  readonly seed: number;
-  /** Before which of its atomic steps it dies; Infinity: it lives. */
-  readonly diesAt: number;
   readonly lies: boolean;
   /** Where each record of all threads begins, plus 1; 0: its append is not known to be over. */
   readonly told: Float64Array<SharedArrayBuffer>;
@@ -54,10 +48,9 @@ export interface AppendAsk {
 
 /** What a Worker answers: how many records it has begun, or that an append has failed. */
 export type AppendAnswer =
-  | { readonly begun: number; readonly isDead: boolean }
+  | LifeAnswer
   | { readonly warning: string }
-  | { readonly refusal: string }
-  | { readonly error: string };
+  | { readonly refusal: string };
 
 /** By a warning of a dead thread, or the error of an append. */
 const HOLE = /[Bb]ytes ([0-9]+) to ([0-9]+) (?:of .* may read as zeros|stay a hole)/;
@@ -182,33 +175,16 @@ function isCovered({ from, to }: Range, ranges: readonly Range[]): boolean {
 }
 
 /** Runs one thread after another, as they die. @returns how many did */
-async function runThread(
+function runThread(
   { records, deaths, seed, lies = false }: AppendPlan,
   ask: Pick<AppendAsk, "token" | "file" | "path" | "told" | "thread" | "threads">,
   heard: Heard,
 ): Promise<number> {
-  const prng = new Prng(seed + ask.thread);
-  let died = 0;
-  for (let first = 0; first < records;) {
-    const answer = await runWorker({
-      ...ask,
-      first,
-      lies,
-      records: records - first,
-      seed: seed + 1000 * ask.thread + died >>> 0,
-      // Each record takes at least one step.
-      diesAt: died < deaths ? prng.below(Math.ceil(records / deaths)) : Infinity,
-    }, heard);
-    if ("error" in answer) throw new Error(answer.error);
-    if (answer.isDead) died++;
-    first += answer.begun;
-  }
-  return died;
+  const lives = { thread: ask.thread, records, deaths, seed, stepsARecord: 1 };
+  return runLives(lives, (life) => runWorker({ ...ask, ...life, lies }, heard));
 }
 
-type Ended = Exclude<AppendAnswer, { readonly warning: string } | { readonly refusal: string }>;
-
-async function runWorker(ask: AppendAsk, heard: Heard): Promise<Ended> {
+async function runWorker(ask: AppendAsk, heard: Heard): Promise<LifeAnswer> {
   const url = new URL("./append_model_worker.ts", import.meta.url);
   const answer = await runMortal<AppendAnswer>(url, ask, (message) => {
     if ("warning" in message) {
@@ -222,5 +198,5 @@ async function runWorker(ask: AppendAsk, heard: Heard): Promise<Ended> {
     }
     return "isDead" in message && message.isDead ? "dies" : "last";
   });
-  return answer as Ended;
+  return answer as LifeAnswer;
 }

@@ -7,22 +7,18 @@
 /// <reference lib="deno.worker" />
 
 import { Aio, type AioFile, AioSystemError } from "../../../mod.ts";
-import { backendOf } from "../../../core/inside.ts";
-import { AtomicSteps } from "../deaths/atomic_steps.ts";
 import { Prng } from "../prng.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
+import { MortalTasks } from "../threads/mortal_tasks.ts";
 import type { AppendAnswer, AppendAsk } from "./append_model.ts";
 import { makeRecord, UNIT_BYTES } from "./make_record.ts";
 
-const TASKS = 6;
 const UNITS_MAX = 20;
 /** One in so many is long: more than one IO. */
 const LONG_EVERY = 2000;
 const LONG_UNITS = 40_000;
 const SYNC_EVERY = 20;
 const DURABLE_EVERY = 200;
-/** One in so many ends its turn of the event loop, so that the next is another write. */
-const PAUSE_EVERY = 5;
 
 function answer(message: AppendAnswer): void {
   self.postMessage(message);
@@ -30,10 +26,9 @@ function answer(message: AppendAnswer): void {
 
 self.onmessage = async ({ data: ask }: MessageEvent<AppendAsk>) => {
   const prng = new Prng(ask.seed);
-  let begun = 0;
-  let isDead = false;
+  const tasks = new MortalTasks(ask, prng);
   const append = async (file: AioFile): Promise<void> => {
-    const number = ask.first + begun++;
+    const number = tasks.next();
     const units = prng.chance(1, LONG_EVERY) ? LONG_UNITS : prng.between(1, UNITS_MAX);
     const record = makeRecord(ask.thread, number, units * UNIT_BYTES);
     const durable = prng.chance(1, DURABLE_EVERY);
@@ -51,13 +46,6 @@ self.onmessage = async ({ data: ask }: MessageEvent<AppendAsk>) => {
     const lie = ask.lies && prng.chance(1, 100) ? UNIT_BYTES : 0;
     ask.told[ask.thread * (ask.told.length / ask.threads) + number] = offset + lie + 1;
   };
-  const runTask = async (file: AioFile): Promise<void> => {
-    // What a thread does may go on after its end, to the end of the turn of the event loop.
-    while (begun < ask.records && !isDead) {
-      await append(file);
-      if (prng.chance(1, PAUSE_EVERY)) await new Promise((resolve) => setTimeout(resolve));
-    }
-  };
   try {
     const onWarning = (warning: string) => answer({ warning });
     const aio = await Aio.attach(ask.token, { onWarning }, METHODS_FOR_TESTS);
@@ -65,19 +53,11 @@ self.onmessage = async ({ data: ask }: MessageEvent<AppendAsk>) => {
     const file = ask.thread % 2 === 0
       ? aio.attachFile(ask.file)
       : await aio.openFile(ask.path, { read: true, write: true });
-    if (ask.diesAt < Infinity) {
-      const { arena, control } = backendOf(aio);
-      const steps = new AtomicSteps(arena.buffer, control.words.buffer);
-      steps.onDeath = () => {
-        isDead = true;
-        answer({ begun, isDead });
-      };
-      steps.diesAt = ask.diesAt;
-    }
-    await Promise.all(Array.from({ length: TASKS }, () => runTask(file)));
+    const die = () => answer({ begun: tasks.begun, isDead: true });
+    await tasks.run(aio, die, () => append(file));
     await file.close();
     await aio.close();
-    answer({ begun, isDead: false });
+    answer({ begun: tasks.begun, isDead: false });
   } catch (error) {
     answer({ error: error instanceof Error ? error.stack ?? error.message : String(error) });
   }

@@ -12,9 +12,8 @@ import type { Aio, Log, LogToken } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { openAio } from "../methods.ts";
 import { goesOn, until } from "../patience.ts";
-import { Prng } from "../prng.ts";
 import { tempDir } from "../temp.ts";
-import { runMortal } from "../threads/mortal_worker.ts";
+import { type Life, type LifeAnswer, runLives, runMortal } from "../threads/mortal_worker.ts";
 
 /** What is done. */
 export interface LogPlan {
@@ -31,24 +30,14 @@ export interface LogPlan {
 }
 
 /** What a Worker is sent. */
-export interface LogAsk {
+export interface LogAsk extends Life {
   readonly token: Aio["token"];
   readonly log: LogToken;
   readonly thread: number;
-  readonly first: number;
-  readonly records: number;
-  readonly seed: number;
-  /** Before which of its atomic steps it dies; Infinity: it lives. */
-  readonly diesAt: number;
   readonly lies: boolean;
   /** Where each record of this thread begins, plus 1; 0: it is not known to be durable. */
   readonly told: Float64Array<SharedArrayBuffer>;
 }
-
-/** What a Worker answers: how many records it has begun. */
-export type LogAnswer =
-  | { readonly begun: number; readonly isDead: boolean }
-  | { readonly error: string };
 
 /** So many words say which record it is, and of which thread; others repeat the number. */
 const HEAD_WORDS = 2;
@@ -114,31 +103,16 @@ async function check(log: Log, told: readonly Float64Array[]): Promise<void> {
 }
 
 /** Runs one thread after another, as they die. @returns how many did */
-async function runThread(
+function runThread(
   { records, deaths, seed, lies = false }: LogPlan,
   ask: Pick<LogAsk, "token" | "log" | "thread" | "told">,
 ): Promise<number> {
-  const prng = new Prng(seed + ask.thread);
-  let died = 0;
-  for (let first = 0; first < records;) {
-    const url = new URL("./log_threads_worker.ts", import.meta.url);
-    const life: LogAsk = {
-      ...ask,
-      first,
-      lies,
-      records: records - first,
-      seed: seed + 1000 * ask.thread + died >>> 0,
-      // Each record takes at least one step.
-      diesAt: died < deaths ? prng.below(Math.ceil(3 * records / deaths)) : Infinity,
-    };
-    const answer = await runMortal<LogAnswer>(
+  const url = new URL("./log_threads_worker.ts", import.meta.url);
+  const lives = { thread: ask.thread, records, deaths, seed, stepsARecord: 3 };
+  return runLives(lives, (life) =>
+    runMortal<LifeAnswer>(
       url,
-      life,
+      { ...ask, ...life, lies } satisfies LogAsk,
       (heard) => "isDead" in heard && heard.isDead ? "dies" : "last",
-    );
-    if ("error" in answer) throw new Error(answer.error);
-    if (answer.isDead) died++;
-    first += answer.begun;
-  }
-  return died;
+    ));
 }

@@ -7,31 +7,27 @@
 /// <reference lib="deno.worker" />
 
 import { Aio, type Log } from "../../../mod.ts";
-import { backendOf } from "../../../core/inside.ts";
-import { AtomicSteps } from "../deaths/atomic_steps.ts";
 import { Prng } from "../prng.ts";
 import { METHODS_FOR_TESTS } from "../workers/worker_pool.ts";
-import { type LogAnswer, type LogAsk, threadRecord } from "./log_threads.ts";
+import { MortalTasks } from "../threads/mortal_tasks.ts";
+import type { LifeAnswer } from "../threads/mortal_worker.ts";
+import { type LogAsk, threadRecord } from "./log_threads.ts";
 
-const TASKS = 6;
 const WORDS_MAX = 100;
 /** One in so many is larger than the log's buffer. */
 const LARGE_EVERY = 400;
 const LARGE_WORDS = 65_000;
 const SYNC_EVERY = 20;
-/** One in so many ends its turn of the event loop. */
-const PAUSE_EVERY = 5;
 
-function answer(message: LogAnswer): void {
+function answer(message: LifeAnswer): void {
   self.postMessage(message);
 }
 
 self.onmessage = async ({ data: ask }: MessageEvent<LogAsk>) => {
   const prng = new Prng(ask.seed);
-  let begun = 0;
-  let isDead = false;
+  const tasks = new MortalTasks(ask, prng);
   const append = async (log: Log): Promise<void> => {
-    const number = ask.first + begun++;
+    const number = tasks.next();
     const words = prng.chance(1, LARGE_EVERY) ? LARGE_WORDS : prng.below(WORDS_MAX);
     const record = threadRecord(ask.thread, number, words);
     const position = await appendSomehow(log, record);
@@ -48,29 +44,14 @@ self.onmessage = async ({ data: ask }: MessageEvent<LogAsk>) => {
       return await log.append(record);
     }
   };
-  const runTask = async (log: Log): Promise<void> => {
-    // What a thread does may go on after its end, to the end of the turn of the event loop.
-    while (begun < ask.records && !isDead) {
-      await append(log);
-      if (prng.chance(1, PAUSE_EVERY)) await new Promise((resolve) => setTimeout(resolve));
-    }
-  };
   try {
     const aio = await Aio.attach(ask.token, {}, METHODS_FOR_TESTS);
     const log = aio.attachLog(ask.log);
-    if (ask.diesAt < Infinity) {
-      const { arena, control } = backendOf(aio);
-      const steps = new AtomicSteps(arena.buffer, control.words.buffer);
-      steps.onDeath = () => {
-        isDead = true;
-        answer({ begun, isDead });
-      };
-      steps.diesAt = ask.diesAt;
-    }
-    await Promise.all(Array.from({ length: TASKS }, () => runTask(log)));
+    const die = () => answer({ begun: tasks.begun, isDead: true });
+    await tasks.run(aio, die, () => append(log));
     await log.close();
     await aio.close();
-    answer({ begun, isDead: false });
+    answer({ begun: tasks.begun, isDead: false });
   } catch (error) {
     answer({ error: error instanceof Error ? error.stack ?? error.message : String(error) });
   }
