@@ -8,7 +8,8 @@ import { setImmediate } from "node:timers";
 import { backendOf } from "../../core/inside.ts";
 import { type Fixture, openHeld } from "./core.ts";
 import { HeldMethod } from "./held_method.ts";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
+import { until } from "./patience.ts";
 
 /** More than there are handles. */
 export const TURNS = 8;
@@ -38,18 +39,20 @@ export async function heldNow(fixture: Fixture): Promise<string[]> {
 
 /** Completes the oldest held IO with a result. */
 export async function complete(fixture: Fixture, result: number): Promise<void> {
-  await turn(fixture);
-  const [index] = fixture.held.held(fixture.aio);
-  assert(index !== undefined, "nothing is held");
-  fixture.held.complete(fixture.aio, index, result);
+  fixture.held.complete(fixture.aio, await oldest(fixture), result);
 }
 
 /** Really does the oldest held IO. */
 export async function perform(fixture: Fixture): Promise<void> {
+  fixture.held.perform(fixture.aio, await oldest(fixture));
+}
+
+/** The oldest held IO. The first append to a file asks the system for its end before. */
+async function oldest(fixture: Fixture): Promise<number> {
   await turn(fixture);
-  const [index] = fixture.held.held(fixture.aio);
-  assert(index !== undefined, "nothing is held");
-  fixture.held.perform(fixture.aio, index);
+  const held = () => fixture.held.held(fixture.aio);
+  await until(() => held().length > 0, "an IO is held");
+  return held()[0]!;
 }
 
 export async function withHeld(

@@ -11,7 +11,8 @@ import { Aio } from "../../storage/mod.ts";
 import { warnOfOthers } from "./forgotten.ts";
 import { fileUnderTest, isQuickPart } from "./house/part.ts";
 import { isLong } from "./house/plan.ts";
-import { type Shareable, SharedAio } from "./shared_aios.ts";
+import { PartOfTests, thinned } from "./house/thinning.ts";
+import { type Shareable, SharedAio, sharedKey } from "./shared_aios.ts";
 import { type MethodChoice, methodsByName } from "./turns.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER, poolUp, SMALL_POOL } from "./workers/worker_pool.ts";
 
@@ -59,8 +60,10 @@ export function methodsOfPart<T extends { readonly ignore: boolean }>(
   methods: readonly T[],
   turns: MethodChoice | null = null,
 ): readonly T[] {
+  PartOfTests.choose(name);
   const available = methods.filter(({ ignore }) => !ignore);
-  const chosen = turns?.next(available) ?? methodsByName(name, available);
+  const byPart = turns?.next(available) ?? methodsByName(name, available);
+  const chosen = thinned(name, available) ?? byPart;
   if (isQuickPart() && chosen.length < available.length) checkLongPart(fileUnderTest());
   return methods.filter((method) => method.ignore || chosen.includes(method));
 }
@@ -109,7 +112,7 @@ export function testSharedAios(
 }
 
 function sharedAioOf(method: IoMethodName, options: AioOptions): SharedAio<Shareable> {
-  const key = JSON.stringify([fileUnderTest(), method, options]);
+  const key = sharedKey(method, options);
   const shared = sharedAios.get(key) ?? new SharedAio(async () => {
     const aio = await openAio(method, { workers: ONE_WORKER, ...options });
     return { aio, [Symbol.asyncDispose]: () => aio.close() };

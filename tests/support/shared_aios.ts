@@ -1,5 +1,5 @@
 /**
- * shared_aios.ts: Aios that the tests of one file share, as each costs milliseconds to open, and
+ * shared_aios.ts: Aios that the tests of one process share, as each costs milliseconds to open, and
  * with the method worker the start of a pool.
  *
  * A test gets one with nothing under way and has to leave it so: what it leaves behind fails that
@@ -8,14 +8,35 @@
  * @module
  */
 
+import type { AioOptions } from "../../core/base/options.ts";
 import { backendOf } from "../../core/inside.ts";
 import { INJECTION_POINTS } from "../../core/io/result.ts";
+import type { Layer } from "../../core/life/layer.ts";
 import type { Aio } from "../../storage/aio.ts";
+import { fileUnderTest } from "./house/part.ts";
 import { shareAmongTests } from "./shared.ts";
 
 /** What is shared: an Aio, and what belongs to it. */
 export interface Shareable extends AsyncDisposable {
   readonly aio: Aio;
+}
+
+/**
+ * What tells a shared Aio from others. What cannot be compared, such as layers and hooks, is a test
+ * file's own.
+ *
+ * @param method how it executes IO
+ * @param options of the Aio
+ * @param layers beside those of the library
+ */
+export function sharedKey(
+  method: string,
+  options: AioOptions,
+  layers: readonly Layer[] = [],
+): string {
+  const names = layers.map(({ name }) => name);
+  const isOwn = names.length > 0 || Object.values(options).some((value) => value instanceof Object);
+  return JSON.stringify([isOwn ? fileUnderTest() : "", method, options, names]);
 }
 
 /** One that is shared. */
@@ -24,7 +45,7 @@ export class SharedAio<T extends Shareable> {
   #isUnfit = false;
 
   /**
-   * Called while the tests of a file are registered.
+   * Called while tests are registered.
    *
    * @param open opens it, before the first test
    */

@@ -1,5 +1,5 @@
 /**
- * shared_cores.ts: Aios with a file that the tests of one test file share. Each test has the file
+ * shared_cores.ts: Aios with a file that tests share. Each test has the file
  * with its first content, opened for that test.
  *
  * @module
@@ -8,8 +8,7 @@
 import type { AioOptions } from "../../core/base/options.ts";
 import type { Layer } from "../../core/life/layer.ts";
 import { FILE_BYTES, fileContent, type Fixture } from "./core.ts";
-import { fileUnderTest } from "./house/part.ts";
-import { SharedAio } from "./shared_aios.ts";
+import { SharedAio, sharedKey } from "./shared_aios.ts";
 
 /** Opens an Aio of a method with layers, and a file. */
 export type OpenCore = (
@@ -30,8 +29,7 @@ export class SharedCore {
   }
 
   /**
-   * That of a method with these options and layers. Called while the tests of a file are
-   * registered.
+   * That of a method with these options and layers. Called while tests are registered.
    */
   static of(
     method: string,
@@ -39,8 +37,7 @@ export class SharedCore {
     options: AioOptions = {},
     layers: readonly Layer[] = [],
   ): SharedCore {
-    const names = layers.map(({ name }) => name);
-    const key = JSON.stringify([fileUnderTest(), method, options, names]);
+    const key = sharedKey(method, options, layers);
     const core = cores.get(key) ?? new SharedCore(async () => {
       const opened = await open(method, options, layers);
       await opened.file.close();

@@ -1,9 +1,10 @@
 /**
  * turns.ts: which methods a test runs with in which part of the suite. The quick part covers every
- * subject on every method, but not every test: each runs with some of the methods there, and with
- * the others in the long part.
+ * subject, and each method in most of them: a test runs with one of the methods there, and with the
+ * others in the long part.
  *
- * Most tests run with one method in the quick part, which their name draws. Those that take long,
+ * Most tests run with one method in the quick part, which their name draws, if they are not left to
+ * the long one (`house/thinning.ts`). Those that take long,
  * mostly as they start threads and programs, share the methods with the other tests of their
  * subject ({@linkcode Turns}). Tests of files of the long part run with all; where they take long
  * and hardly depend on the method, with some that each run draws ({@linkcode DrawnMethods}).
@@ -11,7 +12,8 @@
  * @module
  */
 
-import { type Part, partOfFile, partOfRun } from "./house/part.ts";
+import { fileUnderTest, type Part, partOfFile, partOfRun } from "./house/part.ts";
+import { hashOf } from "./house/thinning.ts";
 import { Prng } from "./prng.ts";
 
 /** What says which methods a test runs with. */
@@ -31,15 +33,8 @@ export function methodsByName<T>(
   part: Part = partOfFile(),
 ): readonly T[] {
   if (part === "") return methods;
-  const drawn = hash(name) % methods.length;
+  const drawn = hashOf(name) % methods.length;
   return methods.filter((_, i) => (i === drawn) === (part === "quick"));
-}
-
-/** FNV-1a of a name. */
-function hash(name: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
 }
 
 /**
@@ -67,10 +62,11 @@ export class DrawnMethods implements MethodChoice {
   }
 }
 
-/** The turns of one subject. */
+/** The turns of one subject: its tests run with one method each in the quick part, in turn. */
 export class Turns implements MethodChoice {
   readonly #tests: number;
   readonly #part: Part;
+  readonly #first: number;
   /** How many tests each method has had. */
   readonly #runs = new Map<unknown, number>();
   #count = 0;
@@ -80,30 +76,32 @@ export class Turns implements MethodChoice {
    *
    * @param tests how many tests the subject has
    * @param part the part of the suite
+   * @param first draws the method that begins
    */
-  constructor(tests: number, part: Part = partOfFile()) {
+  constructor(tests: number, part: Part = partOfFile(), first = hashOf(fileUnderTest())) {
     this.#tests = tests;
     this.#part = part;
+    this.#first = first;
     Deno.test.afterAll(() => this.check());
   }
 
   next<T>(methods: readonly T[]): readonly T[] {
-    const left = Math.max(1, this.#tests - this.#count++);
-    if (this.#part === "") return methods;
-    const runsOf = (method: T) => this.#runs.get(method) ?? 0;
-    const unused = methods.filter((method) => runsOf(method) === 0);
-    const count = Math.max(1, Math.ceil(unused.length / left));
-    const chosen = [...methods].sort((a, b) => runsOf(a) - runsOf(b)).slice(0, count);
-    for (const method of methods) {
-      this.#runs.set(method, runsOf(method) + (chosen.includes(method) ? 1 : 0));
-    }
-    return methods.filter((method) => chosen.includes(method) === (this.#part === "quick"));
+    this.#count++;
+    if (this.#part === "" || methods.length === 0) return methods;
+    for (const method of methods) this.#runs.set(method, this.#runs.get(method) ?? 0);
+    const start = this.#first % methods.length;
+    const turned = [...methods.slice(start), ...methods.slice(0, start)];
+    const [chosen] = turned.sort((a, b) => this.#runs.get(a)! - this.#runs.get(b)!);
+    this.#runs.set(chosen, this.#runs.get(chosen)! + 1);
+    return methods.filter((method) => (method === chosen) === (this.#part === "quick"));
   }
 
-  /** Throws if a method has no test, or if there are fewer or more tests than was said. */
+  /** Throws if a method has no test though there are enough, or if there are fewer or more. */
   check(): void {
-    if ([...this.#runs.values()].includes(0)) throw new Error("A method has no test of a subject");
-    if (this.#count === this.#tests) return;
-    throw new Error(`A subject of ${this.#tests} tests has ${this.#count}`);
+    if (this.#count !== this.#tests) {
+      throw new Error(`A subject of ${this.#tests} tests has ${this.#count}`);
+    }
+    if (this.#tests < this.#runs.size || ![...this.#runs.values()].includes(0)) return;
+    throw new Error("A method has no test of a subject");
   }
 }

@@ -62,21 +62,6 @@ function bears(method: string): (call: FailingCall) => Promise<void> {
   };
 }
 
-for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
-  const { errno, lasting } = options;
-  const name = `failNthCall(): what was acknowledged is there after ${
-    lasting ? "lasting " : ""
-  }${errno}`;
-  testEachMethod(name, async (method) => {
-    const report = await failNthCall(bears(method), { ...options, methods: METHODS_FOR_TESTS });
-    assertGreater(report.calls.length, 15);
-    const kinds = ["ftruncate", "rename", "eventfd", "open", "statx", "sync"];
-    assertEquals(kinds.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
-    const io = method === "sync" ? ["pwritev", "allocate"] : ["writev by the method"];
-    assertEquals(io.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
-  });
-}
-
 /** A program on files of Deno's alone. */
 function plain(
   part: (path: string) => unknown,
@@ -165,3 +150,18 @@ Deno.test("failNthCall() goes on from a call, and names each", async () => {
   assertEquals(await failNthCall(scenario), { calls: ["rename", "remove"] });
   assertEquals(await failNthCall(scenario, { from: 2 }), { calls: ["remove"] });
 });
+
+for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
+  const { errno, lasting } = options;
+  const name = `failNthCall(): what was acknowledged is there after ${
+    lasting ? "lasting " : ""
+  }${errno}`;
+  testEachMethod(name, async (method) => {
+    const report = await failNthCall(bears(method), { ...options, methods: METHODS_FOR_TESTS });
+    assertGreater(report.calls.length, 15);
+    const kinds = ["ftruncate", "rename", "eventfd", "open", "statx", "sync"];
+    assertEquals(kinds.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
+    const io = method === "sync" ? ["pwritev", "allocate"] : ["writev by the method"];
+    assertEquals(io.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
+  });
+}

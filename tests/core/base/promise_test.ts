@@ -215,9 +215,10 @@ testSharedCores("aio.withOwner() hands the rejection of its function on", async 
   assertEquals(unhandled, []);
 });
 
-testSharedCores(
+testEachCoreMethod(
   "a target described by a promise is described all the same",
-  async (fixture) => {
+  async ({ open }) => {
+    await using fixture = await open();
     const { aio } = fixture;
     backendOf(aio).targets.add("later", { describeIdentity: () => wrong<string>(later()) });
     const unhandled = await unhandledOf(() => {

@@ -37,5 +37,5 @@ Deno.test("goAround() lets timers run, and ends by itself", async () => {
   const isHanging = hangs();
   while (ticks < TICKS && !isHanging()) await goAround();
   clearInterval(timer);
-  assertEquals(ticks, TICKS);
+  assert(ticks >= TICKS, `${ticks} ticks`);
 });

@@ -8,9 +8,9 @@ import {
 } from "../../support/appends/append_model_check.ts";
 import { assertFound } from "../../support/canary.ts";
 
-testAppendModel(500, 0);
-testAppendDeaths(10);
-testAppendsOnFullDisk(2000);
+testAppendModel(200, 0);
+testAppendDeaths(25);
+testAppendsOnFullDisk(500);
 
 Deno.test("sync: canary: the model of appends finds one that is told a wrong place", async () => {
   const plan = { method: "sync", threads: 2, records: 300, deaths: 0, lies: true } as const;

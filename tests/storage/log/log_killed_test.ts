@@ -2,23 +2,16 @@
 
 import { assertRejects } from "@std/assert";
 import { killLog } from "../../support/log/killed_log.ts";
-import { testEachMethod } from "../../support/methods.ts";
+import { KILLED_OPTIONS, testLogKilled } from "../../support/log/killed_log_check.ts";
 import { testSeed } from "../../support/prng.ts";
 import { tempDir } from "../../support/temp.ts";
 
-const OPTIONS = { segmentBytes: 262_144, bufferBytes: 262_144 };
-
-for (const direct of [false, true]) {
-  const name = `a log loses nothing that it acknowledged before a kill${direct ? ", direct" : ""}`;
-  testEachMethod(name, async (method) => {
-    await using dir = await tempDir();
-    const plan = { method, kills: 3, seed: testSeed(), dir: dir.path };
-    await killLog({ ...plan, options: { ...OPTIONS, direct } });
-  });
-}
+testLogKilled(1, false);
+testLogKilled(1, true);
 
 Deno.test("log canary: a record that is acknowledged before it is appended is lost", async () => {
   await using dir = await tempDir();
-  const plan = { method: "sync", kills: 5, seed: testSeed(), dir: dir.path, options: OPTIONS };
-  await assertRejects(() => killLog({ ...plan, lies: true }), Error, "Lost");
+  const plan = { method: "sync", kills: 5, seed: testSeed(), dir: dir.path };
+  const killed = () => killLog({ ...plan, options: KILLED_OPTIONS, lies: true });
+  await assertRejects(killed, Error, "Lost");
 });

@@ -2,6 +2,6 @@
 
 import { testPoolModel, testPoolModelCanary } from "../../support/pool/pool_model_check.ts";
 
-testPoolModel(2, 500);
+testPoolModel(2, 250);
 testPoolModelCanary("lostPin", "a pin that is lost");
 testPoolModelCanary("missedWriteBack", "a change that is not written back");

@@ -7,9 +7,6 @@ import { testEachMethod } from "../../support/methods.ts";
 import { assertFound } from "../../support/canary.ts";
 import { runScans } from "../../support/pool/pool_scan.ts";
 import { describeSeed, testSeed } from "../../support/prng.ts";
-import { Turns } from "../../support/turns.ts";
-
-const turns = new Turns(2);
 
 for (const pages of [16, 64]) {
   testEachMethod(
@@ -17,13 +14,11 @@ for (const pages of [16, 64]) {
     async (method) => {
       const seed = testSeed();
       try {
-        await runScans({ method, threads: 3, scans: 2, blocks: 200, pages, seed });
+        await runScans({ method, threads: 3, scans: 2, blocks: 60, pages, seed });
       } catch (error) {
         throw new Error(describeSeed(seed), { cause: error });
       }
     },
-    true,
-    turns,
   );
 }
 

@@ -12,6 +12,7 @@
 import { join } from "@std/path";
 import { Prng } from "../prng.ts";
 import { LONG_FILE } from "./part.ts";
+import { THINNED_FILES } from "./thinning.ts";
 
 const TEST_FILE = /_test\.ts$/;
 /** What files call that leave variants, or some of the methods, to the long part: see turns.ts. */
@@ -24,7 +25,9 @@ const LEAVE_SOME = [
 ];
 const LEAVES_SOME = new RegExp(`\\b(?:${LEAVE_SOME.join("|")})\\(`);
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */
-const FILES_PER_PROCESS_MAX = 8;
+const FILES_PER_PROCESS_MAX = 20;
+/** Fewest, but for the last: a process takes longer to start than most files take. */
+const FILES_PER_PROCESS_MIN = 2;
 
 /** Files of the quick part that take several times as long as most, the slowest first. */
 export const SLOW_FILES: readonly string[] = [
@@ -75,7 +78,8 @@ function listTests(path: string): string[] {
 
 /** Whether a file has something for the long part. */
 export function isLong(path: string): boolean {
-  return LONG_FILE.test(path) || LEAVES_SOME.test(Deno.readTextFileSync(path));
+  return LONG_FILE.test(path) || path in THINNED_FILES ||
+    LEAVES_SOME.test(Deno.readTextFileSync(path));
 }
 
 /** Understands the arguments. */
@@ -107,7 +111,8 @@ export function groupFiles(files: readonly string[], lanes: number): string[][] 
   const left = files.filter((file) => !isLone(file))
     .sort((a, b) => slownessOf(b) - slownessOf(a)).reverse();
   while (left.length > 0) {
-    const count = Math.min(Math.ceil(left.length / (2 * lanes)), FILES_PER_PROCESS_MAX);
+    const share = Math.ceil(left.length / (2 * lanes));
+    const count = Math.max(FILES_PER_PROCESS_MIN, Math.min(share, FILES_PER_PROCESS_MAX));
     groups.push(left.splice(-count).reverse());
   }
   return groups;

@@ -8,7 +8,6 @@
 import { assertFound } from "../canary.ts";
 import { METHODS_UNDER_TEST, methodsOfPart } from "../methods.ts";
 import { describeSeed, testSeed } from "../prng.ts";
-import { Turns } from "../turns.ts";
 import { type PoolModelPlan, runPoolModel, type Sabotage } from "./pool_model.ts";
 
 /** Kinds of work, by their names. */
@@ -24,10 +23,9 @@ export const POOL_MODEL_KINDS: Readonly<
 /** Registers the tests, with so many steps of each of so many threads. */
 export function testPoolModel(threads: number, steps: number): void {
   const kinds = Object.entries(POOL_MODEL_KINDS);
-  const turns = new Turns(kinds.length);
   for (const [kind, work] of kinds) {
     const name = `a pool is as its model says after ${threads * steps} steps of ${kind}`;
-    for (const { name: method, ignore } of methodsOfPart(name, METHODS_UNDER_TEST, turns)) {
+    for (const { name: method, ignore } of methodsOfPart(name, METHODS_UNDER_TEST)) {
       Deno.test({
         name: `${method}: ${name}`,
         ignore,

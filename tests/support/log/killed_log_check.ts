@@ -1,0 +1,34 @@
+/**
+ * killed_log_check.ts: the tests that log_killed_test.ts makes with one kill and
+ * log_killed_long_test.ts with several.
+ *
+ * @module
+ */
+
+import { testEachMethod } from "../methods.ts";
+import { testSeed } from "../prng.ts";
+import { tempDir } from "../temp.ts";
+import type { MethodChoice } from "../turns.ts";
+import { killLog } from "./killed_log.ts";
+
+/** Options of the log. */
+export const KILLED_OPTIONS = { segmentBytes: 262_144, bufferBytes: 262_144 };
+
+/** Registers a test of a log whose program is killed so many times. */
+export function testLogKilled(
+  kills: number,
+  direct: boolean,
+  turns: MethodChoice | null = null,
+): void {
+  const times = kills === 1 ? "a kill" : `each of ${kills} kills`;
+  testEachMethod(
+    `a log loses nothing that it acknowledged before ${times}${direct ? ", direct" : ""}`,
+    async (method) => {
+      await using dir = await tempDir();
+      const plan = { method, kills, seed: testSeed(), dir: dir.path };
+      await killLog({ ...plan, options: { ...KILLED_OPTIONS, direct } });
+    },
+    true,
+    turns,
+  );
+}

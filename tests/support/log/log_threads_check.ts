@@ -1,0 +1,46 @@
+/**
+ * log_threads_check.ts: the tests that log_threads_test.ts makes with few records and
+ * log_threads_long_test.ts with many.
+ *
+ * @module
+ */
+
+import { assertGreater } from "@std/assert";
+import { testEachMethod } from "../methods.ts";
+import { describeSeed, testSeed } from "../prng.ts";
+import type { MethodChoice } from "../turns.ts";
+import { runLogThreads } from "./log_threads.ts";
+
+const THREADS = 4;
+
+/** Registers a test of four threads, each with so many records, of which so many die. */
+export function testLogThreads(
+  records: number,
+  deaths: number,
+  direct: boolean,
+  turns: MethodChoice | null = null,
+): void {
+  const ways = deaths === 0 ? "live" : "die at any atomic step";
+  const name = `a log of ${THREADS * records} records by threads that ${ways} loses none`;
+  testEachMethod(
+    `${name}${direct ? ", direct" : ""}`,
+    async (method) => {
+      const seed = testSeed();
+      try {
+        const died = await runLogThreads({
+          method,
+          seed,
+          threads: THREADS,
+          records,
+          deaths,
+          direct,
+        });
+        if (deaths > 0) assertGreater(died, 0);
+      } catch (error) {
+        throw new Error(describeSeed(seed), { cause: error });
+      }
+    },
+    true,
+    turns,
+  );
+}
