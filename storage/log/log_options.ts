@@ -13,7 +13,8 @@ export interface OpenLogOptions {
   readonly create?: boolean | undefined;
   /**
    * Bytes of each of its files, and of the largest record. It is settled when the log is made.
-   * Default: 16 MiB. Range: 64 KiB to 1 GiB, a multiple of 64 KiB.
+   * Default: 16 MiB. Range: 4 KiB to 1 GiB, a multiple of 4 KiB, and with `direct` of the disk's
+   * blocks.
    */
   readonly segmentBytes?: number | undefined;
   /**
@@ -35,7 +36,8 @@ export type LogSettings = {
   readonly [K in keyof OpenLogOptions]-?: NonNullable<OpenLogOptions[K]>;
 };
 
-const UNIT_BYTES = 65_536;
+const SEGMENT_UNIT_BYTES = 4096;
+const BUFFER_UNIT_BYTES = 65_536;
 const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024;
 const BUFFER_BYTES_MIN = 256 * 1024;
 const BUFFER_BYTES_MAX = 256 * 1024 * 1024;
@@ -59,19 +61,31 @@ export function logSettings(directory: string, options: OpenLogOptions): LogSett
     if (typeof settings[name] === "boolean") continue;
     throw new TypeError(`${what}: "${name}" must be a boolean: got ${shown(settings[name])}`);
   }
-  checkBytes(what, "segmentBytes", settings.segmentBytes, UNIT_BYTES, SEGMENT_BYTES_MAX);
-  checkBytes(what, "bufferBytes", settings.bufferBytes, BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
+  checkBytes(what, "segmentBytes", settings, SEGMENT_UNIT_BYTES, [
+    SEGMENT_UNIT_BYTES,
+    SEGMENT_BYTES_MAX,
+  ]);
+  checkBytes(what, "bufferBytes", settings, BUFFER_UNIT_BYTES, [
+    BUFFER_BYTES_MIN,
+    BUFFER_BYTES_MAX,
+  ]);
   if (SYNC_WAYS.includes(settings.sync)) return settings;
   throw new TypeError(
     `${what}: "sync" must be "dsync" or "fdatasync": got ${shown(settings.sync)}`,
   );
 }
 
-function checkBytes(what: string, name: string, value: number, min: number, max: number): void {
-  const isMultiple = Number.isSafeInteger(value) && value % UNIT_BYTES === 0;
+function checkBytes(
+  what: string,
+  name: "segmentBytes" | "bufferBytes",
+  settings: LogSettings,
+  unit: number,
+  [min, max]: readonly [number, number],
+): void {
+  const value = settings[name];
+  const isMultiple = Number.isSafeInteger(value) && value % unit === 0;
   if (isMultiple && value >= min && value <= max) return;
   throw new RangeError(
-    `${what}: "${name}" must be a multiple of ${UNIT_BYTES} from ${min} to ${max}: ` +
-      `got ${shown(value)}`,
+    `${what}: "${name}" must be a multiple of ${unit} from ${min} to ${max}: got ${shown(value)}`,
   );
 }

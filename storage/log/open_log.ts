@@ -192,7 +192,11 @@ function firstMissing(directory: string, from: number): number {
   return number;
 }
 
-/** What writes must be multiples of. */
+/**
+ * What writes must be multiples of.
+ *
+ * @throws {RangeError} if the log's files are no multiples of that
+ */
 async function alignmentOf(
   aio: LogAio,
   directory: string,
@@ -203,7 +207,12 @@ async function alignmentOf(
   if (!direct) return 1;
   const path = join(directory, segmentName(Math.floor(end / segmentBytes)));
   await using file = await aio.openFile(path, { direct: "required" });
-  return Math.max(file.alignment.offset, file.alignment.memory);
+  const alignment = Math.max(file.alignment.offset, file.alignment.memory);
+  if (segmentBytes % alignment === 0) return alignment;
+  throw new RangeError(
+    `Cannot open the log in ${shown(directory)} with "direct": its files have ${segmentBytes} ` +
+      `bytes, and the disk wants multiples of ${alignment}; make one with other "segmentBytes"`,
+  );
 }
 
 /** Uses the log that a token names. */

@@ -9,8 +9,9 @@
  * control, lock
  * ```
  *
- * A name is given by a hard link, which never replaces a file. So it does no harm where two threads
- * make the same segment: the second one finds that it is there.
+ * One thread at a time makes segments ahead, the *preparer*. A name is given by a hard link, which
+ * never replaces a file. So it does no harm where another one makes the same segment, as it needs
+ * it now: the second one finds that it is there.
  *
  * @module
  */
@@ -128,9 +129,7 @@ export class Segments {
   *toWrite(number: number, calls: LogCalls): Steps<AioFile> {
     const open = this.#files.get(number);
     if (open !== undefined) return open;
-    if (Atomics.load(this.#memory.words, LOG.prepared) <= number) {
-      yield* this.#make(number, calls);
-    }
+    yield* this.#haveMade(number, calls);
     const options = { read: true, write: true, ...this.options };
     const file = yield* get(calls.open(this.pathOf(number), options));
     // Two tasks of a thread may have opened it.
@@ -150,6 +149,20 @@ export class Segments {
       const file = this.#files.get(oldest)!;
       this.#files.delete(oldest);
       yield* get(calls.close(file));
+    }
+  }
+
+  /**
+   * Makes a segment that is not there, or waits until this thread has done so beside. Another
+   * thread is not waited for: it may block until the flush is over that needs the segment.
+   */
+  *#haveMade(number: number, calls: LogCalls): Steps<void> {
+    const { words, change } = this.#memory;
+    while (Atomics.load(words, LOG.prepared) <= number) {
+      const seen = Atomics.load(words, LOG.change);
+      const isMaking = Atomics.load(words, LOG.preparer) === this.#ownMark;
+      if (isMaking && !calls.areBlocking) yield* get(calls.changed(change, seen));
+      else yield* this.#make(number, calls);
     }
   }
 
