@@ -13,9 +13,8 @@ const turns = new DrawnMethods(1);
 const CASES: readonly (readonly [FailingWork, LogFailure])[] = [
   ["making", { errno: "EIO", lasting: false }],
   ["making", { errno: "ENOSPC", lasting: true }],
-  ["making", { errno: "EDQUOT", lasting: true }],
   ["recovering", { errno: "EIO", lasting: false }],
-  ["recovering", { errno: "ENOSPC", lasting: true }],
+  ["recovering", { errno: "EDQUOT", lasting: true }],
 ];
 
 for (const [work, { errno, lasting }] of CASES) {
