@@ -1,23 +1,18 @@
 /**
  * inside.ts: what `storage` takes from the core beside what users have (`core/mod.ts`). It is the
- * one way in: storage imports no other file of the core, and no door for users exports this one.
+ * one way in, with the part of it that every thread loads (`inside_layers.ts`): storage imports no
+ * other file of the core, and no door for users exports these.
  *
  * @module
  */
+
+export * from "./inside_layers.ts";
 
 // What every part of the house uses.
 export { onAbort } from "./base/abort.ts";
 export { atCaller, called, calling, callSite } from "./base/caller.ts";
 export { shown, systemError } from "./base/errors.ts";
-export {
-  alignUp,
-  errnos,
-  fromWords,
-  isAligned,
-  PAGE_SIZE_BYTES,
-  system,
-  TRANSFER_BYTES_MAX,
-} from "./base/ffi_values.ts";
+export { errnos, isAligned, system, TRANSFER_BYTES_MAX } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";
 export { type Hold, Patience } from "./base/patience.ts";
 export { LOOK_AGAIN_MS } from "./base/pauses.ts";
@@ -26,19 +21,13 @@ export { type Eventually, get, runSteps, runStepsSync, type Steps } from "./base
 // This thread's side of an Aio, and how it opens and ends.
 export type { Backend } from "./backend/backend.ts";
 export { backendOf } from "./backend/backend_of.ts";
-export type { Layer, LayerHost, LayerParts } from "./life/layer.ts";
 export { layersOf } from "./life/made_layers.ts";
 export { attachBackend, openBackend, type OpenedBackend } from "./life/open_aio.ts";
 export { closeWithFiles } from "./life/aio.ts";
 export type { Failures } from "./life/closing_backend.ts";
 
 // Shared memory.
-export type { ArenaRun } from "./memory/layer_runs.ts";
-export { type WaitWord, wakeWord } from "./waiting/words.ts";
-export type { Arena } from "./memory/arena.ts";
-export { locked } from "./memory/lock.ts";
-export { positions } from "./memory/shared_values.ts";
-export { type Control, HANDLE, LAYOUT_VERSION } from "./memory/shared_memory.ts";
+export { LAYOUT_VERSION } from "./memory/shared_memory.ts";
 export { checkToken, identityOf } from "./memory/token.ts";
 
 // One IO.

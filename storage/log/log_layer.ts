@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type Layer, type LayerHost, type LayerParts, wakeWord } from "../../core/inside.ts";
+import { type Layer, type LayerHost, type LayerParts, wakeWord } from "../../core/inside_layers.ts";
 import { INSERTING, LOG, LogMemory, PLACE, serialAt } from "./log_memory.ts";
 
 /** What the layer has in one thread. */

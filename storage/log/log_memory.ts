@@ -24,8 +24,8 @@ import {
   PAGE_SIZE_BYTES,
   positions,
   type WaitWord,
-} from "../../core/inside.ts";
-import type { Arena } from "../../core/inside.ts";
+} from "../../core/inside_layers.ts";
+import type { Arena } from "../../core/inside_layers.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { POSITION_WORDS, positionAt, setPosition } = positions;

@@ -11,7 +11,7 @@
  * @module
  */
 
-import { type Control, fromWords, HANDLE, type LayerHost } from "../../core/inside.ts";
+import { type Control, fromWords, HANDLE, type LayerHost } from "../../core/inside_layers.ts";
 import type { WaitRef } from "../../core/mod.ts";
 import { BUFFER, BUFFER_STATE, type PoolMemory } from "./pool_memory.ts";
 import { tellChange } from "./wait_words.ts";

@@ -8,8 +8,8 @@
  * @module
  */
 
-import * as inside from "../../core/inside.ts";
-import type { Control, LayerHost } from "../../core/inside.ts";
+import * as inside from "../../core/inside_layers.ts";
+import type { Control, LayerHost } from "../../core/inside_layers.ts";
 import type { AioCallbacks, AioResult, CallbackHandle } from "../../core/mod.ts";
 import { type BufferIoKind, endIo, ioWordOf } from "./buffer_io.ts";
 import { BUFFER, BUFFER_STATE, POOL, PoolMemory, serialAt } from "./pool_memory.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Layer, LayerHost, LayerParts } from "../../core/inside.ts";
+import type { Layer, LayerHost, LayerParts } from "../../core/inside_layers.ts";
 import { KnownPools, poolCallbacks } from "./pool_callbacks.ts";
 import { PoolMemory, serialAt } from "./pool_memory.ts";
 import { reapPool } from "./pool_reaper.ts";

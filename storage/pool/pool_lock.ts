@@ -4,7 +4,7 @@
  * @module
  */
 
-import { locked } from "../../core/inside.ts";
+import { locked } from "../../core/inside_layers.ts";
 import { POOL, type PoolMemory } from "./pool_memory.ts";
 
 /** Does something under the pool's lock. Nobody waits while having it. */

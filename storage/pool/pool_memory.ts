@@ -13,8 +13,8 @@
  * @module
  */
 
-import { alignUp, type ArenaRun, PAGE_SIZE_BYTES } from "../../core/inside.ts";
-import type { Arena } from "../../core/inside.ts";
+import { alignUp, type ArenaRun, PAGE_SIZE_BYTES } from "../../core/inside_layers.ts";
+import type { Arena } from "../../core/inside_layers.ts";
 
 const MAGIC = 0x0a10_b00f;
 /** Words that threads on different processors cannot write without disturbing each other. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { LayerHost } from "../../core/inside.ts";
+import type { LayerHost } from "../../core/inside_layers.ts";
 import { handleIn } from "./buffer_io.ts";
 import { empty, forgetPages } from "./mapping.ts";
 import {

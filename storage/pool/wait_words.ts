@@ -9,7 +9,7 @@
  * @module
  */
 
-import { type LayerHost, type WaitWord, wakeWord } from "../../core/inside.ts";
+import { type LayerHost, type WaitWord, wakeWord } from "../../core/inside_layers.ts";
 import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 
 type Bells = LayerHost["bells"];
