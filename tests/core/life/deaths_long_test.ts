@@ -10,7 +10,7 @@ import { isMappedPart } from "../../support/house/part.ts";
 const EACH_ONCE = WAYS.length * (HOLDINGS.length - 1);
 
 testDeaths({
-  held: { deaths: 500 },
-  io_uring: { deaths: isMappedPart() ? EACH_ONCE : 200 },
-  linux_aio: { deaths: 200 },
+  held: { deaths: 200 },
+  io_uring: { deaths: isMappedPart() ? EACH_ONCE : 80 },
+  linux_aio: { deaths: 80 },
 });
