@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import type { StatesPlan } from "./support/log/log_states.ts";
 import { METHODS_UNDER_TEST } from "./support/methods.ts";
 import { AskedThread } from "./support/threads/asked_thread.ts";
+import { numberOf } from "./support/soak_numbers.ts";
 
 const PROGRESS_MS = 10_000;
 /** States of one program. */
@@ -28,18 +29,12 @@ const { values } = parseArgs({
   },
 });
 
-function numberOf(name: "states" | "seed" | "minutes"): number {
-  const number = Number(values[name]);
-  if (Number.isFinite(number) && number >= 0) return number;
-  throw new RangeError(`--${name} must be a number from 0: got ${values[name]}`);
-}
-
 const methods = METHODS_UNDER_TEST.filter(({ ignore }) => !ignore);
-const wanted = numberOf("states");
+const wanted = numberOf(values, "states");
 const start = performance.now();
-const end = start + numberOf("minutes") * 60_000;
+const end = start + numberOf(values, "minutes") * 60_000;
 const isOver = () => states >= wanted || performance.now() > end;
-let seed = numberOf("seed");
+let seed = numberOf(values, "seed");
 let states = 0;
 let toldAt = start;
 

@@ -15,6 +15,7 @@ import { openDescriptors } from "./support/belongings.ts";
 import { CORE_METHODS } from "./support/core_methods.ts";
 import { fuzzCore } from "./support/fuzz/fuzz_run.ts";
 import { fuzzThreads } from "./support/fuzz/fuzz_threads.ts";
+import { numberOf } from "./support/soak_numbers.ts";
 
 const PROGRESS_MS = 10_000;
 /** Deno keeps some descriptors of a terminated Worker open for a while. */
@@ -31,25 +32,19 @@ const { values } = parseArgs({
   },
 });
 
-function numberOf(name: "seed" | "minutes" | "steps"): number {
-  const number = Number(values[name]);
-  if (Number.isFinite(number) && number >= 0) return number;
-  throw new RangeError(`--${name} must be a number from 0: got ${values[name]}`);
-}
-
 const methods = CORE_METHODS.filter(({ name, ignore }) =>
   !ignore && (values.method === undefined || values.method === name)
 ).map(({ name }) => name);
 if (methods.length === 0) throw new RangeError(`There is no method ${values.method} here`);
 
-const end = performance.now() + numberOf("minutes") * 60_000;
+const end = performance.now() + numberOf(values, "minutes") * 60_000;
 const total = { programs: 0, steps: 0, started: 0, checked: 0 };
-let seed = numberOf("seed");
+let seed = numberOf(values, "seed");
 let toldAt = performance.now();
 let descriptorsAtFirst: number | null = null;
 do {
   for (const method of methods) {
-    const plan = { method, seed: seed >>> 0, steps: numberOf("steps"), rounds: ROUNDS };
+    const plan = { method, seed: seed >>> 0, steps: numberOf(values, "steps"), rounds: ROUNDS };
     const running = seed % 2 === 0 ? fuzzCore(plan) : fuzzThreads(plan);
     const report = await running.catch((fault: Error) => {
       fault.message = `${method}: ${fault.message}`;

@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { METHODS_UNDER_TEST } from "./support/methods.ts";
 import { runPoolModel } from "./support/pool/pool_model.ts";
 import { POOL_MODEL_KINDS } from "./support/pool/pool_model_check.ts";
+import { numberOf } from "./support/soak_numbers.ts";
 
 const PROGRESS_MS = 10_000;
 const THREADS = 4;
@@ -31,22 +32,16 @@ const { values } = parseArgs({
   },
 });
 
-function numberOf(name: "ops" | "seed" | "minutes"): number {
-  const number = Number(values[name]);
-  if (Number.isFinite(number) && number >= 0) return number;
-  throw new RangeError(`--${name} must be a number from 0: got ${values[name]}`);
-}
-
 const methods = METHODS_UNDER_TEST.filter(({ name, ignore }) =>
   !ignore && (values.method === undefined || values.method === name)
 ).map(({ name }) => name);
 if (methods.length === 0) throw new RangeError(`There is no method ${values.method} here`);
 
-const wanted = numberOf("ops");
-const end = performance.now() + numberOf("minutes") * 60_000;
+const wanted = numberOf(values, "ops");
+const end = performance.now() + numberOf(values, "minutes") * 60_000;
 const total = { programs: 0, operations: 0, deaths: 0 };
 const isOver = () => total.operations >= wanted || performance.now() > end;
-let seed = numberOf("seed");
+let seed = numberOf(values, "seed");
 let toldAt = performance.now();
 for (; !isOver(); seed++) {
   for (const method of methods) {

@@ -36,11 +36,11 @@ export type LogSettings = {
   readonly [K in keyof OpenLogOptions]-?: NonNullable<OpenLogOptions[K]>;
 };
 
-const SEGMENT_UNIT_BYTES = 4096;
-const BUFFER_UNIT_BYTES = 65_536;
-const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024;
-const BUFFER_BYTES_MIN = 256 * 1024;
-const BUFFER_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes that options may be: multiples of a unit. */
+const RANGES = {
+  segmentBytes: { unit: 4096, min: 4096, max: 1024 * 1024 * 1024 },
+  bufferBytes: { unit: 65_536, min: 256 * 1024, max: 256 * 1024 * 1024 },
+} as const;
 const SYNC_WAYS: readonly unknown[] = ["dsync", "fdatasync"];
 
 const DEFAULTS: LogSettings = {
@@ -61,28 +61,16 @@ export function logSettings(directory: string, options: OpenLogOptions): LogSett
     if (typeof settings[name] === "boolean") continue;
     throw new TypeError(`${what}: "${name}" must be a boolean: got ${shown(settings[name])}`);
   }
-  checkBytes(what, "segmentBytes", settings, SEGMENT_UNIT_BYTES, [
-    SEGMENT_UNIT_BYTES,
-    SEGMENT_BYTES_MAX,
-  ]);
-  checkBytes(what, "bufferBytes", settings, BUFFER_UNIT_BYTES, [
-    BUFFER_BYTES_MIN,
-    BUFFER_BYTES_MAX,
-  ]);
+  checkBytes(what, "segmentBytes", settings.segmentBytes);
+  checkBytes(what, "bufferBytes", settings.bufferBytes);
   if (SYNC_WAYS.includes(settings.sync)) return settings;
   throw new TypeError(
     `${what}: "sync" must be "dsync" or "fdatasync": got ${shown(settings.sync)}`,
   );
 }
 
-function checkBytes(
-  what: string,
-  name: "segmentBytes" | "bufferBytes",
-  settings: LogSettings,
-  unit: number,
-  [min, max]: readonly [number, number],
-): void {
-  const value = settings[name];
+function checkBytes(what: string, name: keyof typeof RANGES, value: number): void {
+  const { unit, min, max } = RANGES[name];
   const isMultiple = Number.isSafeInteger(value) && value % unit === 0;
   if (isMultiple && value >= min && value <= max) return;
   throw new RangeError(

@@ -43,6 +43,16 @@ export function testSeed(): number {
   return runSeed;
 }
 
+/** Runs a test with the seed of this run. @throws an Error that says how to repeat it */
+export async function withSeed(run: (seed: number) => Promise<unknown>): Promise<void> {
+  const seed = testSeed();
+  try {
+    await run(seed);
+  } catch (error) {
+    throw new Error(describeSeed(seed), { cause: error });
+  }
+}
+
 /** A stream of random numbers, the same for the same seed (xorshift128, filled by splitmix32). */
 export class Prng {
   /** What repeats this stream. */

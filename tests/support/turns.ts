@@ -13,7 +13,6 @@
  */
 
 import { fileUnderTest, type Part, partOfFile, partOfRun } from "./house/part.ts";
-import { hashOf } from "./house/thinning.ts";
 import { Prng } from "./prng.ts";
 
 /** What says which methods a test runs with. */
@@ -35,6 +34,13 @@ export function methodsByName<T>(
   if (part === "") return methods;
   const drawn = hashOf(name) % methods.length;
   return methods.filter((_, i) => (i === drawn) === (part === "quick"));
+}
+
+/** Draws a number by a name: FNV-1a. */
+function hashOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
 }
 
 /**

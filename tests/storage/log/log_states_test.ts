@@ -1,5 +1,7 @@
-/** log_states_test.ts: very many power cuts of a small log lose nothing; log_states_long_test.ts
- * has more. */
+/**
+ * log_states_test.ts: very many power cuts of a small log lose nothing; log_states_long_test.ts has
+ * more.
+ */
 
 import { assertMatch, assertRejects } from "@std/assert";
 import { lookAtStates, type StatesCanary } from "../../support/log/log_states.ts";

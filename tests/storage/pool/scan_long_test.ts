@@ -5,7 +5,7 @@
 
 import { testEachMethod } from "../../support/methods.ts";
 import { runScans } from "../../support/pool/pool_scan.ts";
-import { describeSeed, testSeed } from "../../support/prng.ts";
+import { withSeed } from "../../support/prng.ts";
 import { DrawnMethods } from "../../support/turns.ts";
 
 const turns = new DrawnMethods(2);
@@ -14,12 +14,9 @@ for (const pages of [16, 64]) {
   testEachMethod(
     `eight threads scan a file through ${pages} pages while one forgets them`,
     async (method) => {
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         await runScans({ method, threads: 8, scans: 8, blocks: 600, pages, seed });
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
     true,
     turns,

@@ -6,18 +6,15 @@
 import { testEachMethod } from "../../support/methods.ts";
 import { assertFound } from "../../support/canary.ts";
 import { runScans } from "../../support/pool/pool_scan.ts";
-import { describeSeed, testSeed } from "../../support/prng.ts";
+import { withSeed } from "../../support/prng.ts";
 
 for (const pages of [16, 64]) {
   testEachMethod(
     `three threads scan a file through ${pages} pages while one forgets them`,
     async (method) => {
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         await runScans({ method, threads: 3, scans: 2, blocks: 60, pages, seed });
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
   );
 }

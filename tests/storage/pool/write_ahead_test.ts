@@ -5,7 +5,7 @@
 
 import { assertEquals, assertGreater } from "@std/assert";
 import type { IoMethodName } from "../../../methods/mod.ts";
-import type { Aio, Log, Page, PagePool } from "../../../mod.ts";
+import type { Aio, AioFile, Log, Page, PagePool } from "../../../mod.ts";
 import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../../testing/mod.ts";
 import { assertFound } from "../../support/canary.ts";
 import { BUFFER_BYTES, SEGMENT_BYTES } from "../../support/log/log_fixture.ts";
@@ -29,7 +29,7 @@ function newestOf(bytes: Uint8Array): number {
 /** Changes a page: first in the log's memory, then in its own. */
 async function change(
   pool: PagePool,
-  file: Parameters<PagePool["read"]>[0],
+  file: AioFile,
   log: Log,
   block: number,
 ) {

@@ -7,7 +7,7 @@
 
 import { assertGreater } from "@std/assert";
 import { testEachMethod } from "../methods.ts";
-import { describeSeed, testSeed } from "../prng.ts";
+import { withSeed } from "../prng.ts";
 import type { MethodChoice } from "../turns.ts";
 import { tmpfsAvailable } from "../temp.ts";
 import { dieAppending, runAppends } from "./append_model.ts";
@@ -29,13 +29,10 @@ export function testAppendModel(
   testEachMethod(
     name,
     async (method) => {
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         const died = await runAppends({ method, seed, threads: 4, records, deaths });
         if (deaths > 0) assertGreater(died, 0);
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
     true,
     turns,
@@ -67,12 +64,9 @@ export function testAppendsOnFullDisk(records: number, turns: MethodChoice | nul
     `append() of ${4 * records} records to a disk that becomes full loses none that is told of`,
     async (method) => {
       const plan = { method, threads: 4, records, deaths: 0, diskBytes: 100 * records };
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         await runAppends({ ...plan, seed, diskBytes: Math.ceil(plan.diskBytes / 4096) * 4096 });
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
     tmpfsAvailable(),
     turns,

@@ -29,8 +29,8 @@ export class AtomicSteps {
 
   #die(): never {
     this.onDeath();
-    // A microtask that is cut ends by itself: the engine goes on with the turn, and this thread
-    // with what it was at, which nobody is to take for an answer.
+    // The engine cuts only the microtask that runs. The rest of the turn still runs, and what it
+    // posts is no answer.
     Reflect.set(self, "postMessage", () => {});
     self.close();
     // The engine looks for the end at each jump back.

@@ -68,7 +68,7 @@ class End {
     // A cut ends a microtask, not always the turn of the event loop, and there is no second one.
     if (this.#isEnding) return;
     this.#isEnding = true;
-    // What else is in that turn finds a library that stopped in mid-function, and tells nobody.
+    // The rest of the turn still runs, and fails as the library was cut: that is no news.
     addEventListener("unhandledrejection", (event) => event.preventDefault());
     const { way, lane } = this.#order;
     this.#mailbox.setCut(lane);

@@ -123,6 +123,9 @@ export function importsOf(file: SourceFile): ImportEdge[] {
   return edges;
 }
 
+/** What storage alone knows of the core. */
+const INSIDE = /^core\/inside(_layers)?\.ts$/;
+
 /** What each folder of the library may import beside its own files. */
 const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   "mod.ts": [/^(storage|methods|core)\/mod\.ts$/],
@@ -132,7 +135,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^core\/(base|memory|io)\//,
     /^ffi\//,
   ],
-  storage: [/^core\/(mod|inside|inside_layers)\.ts$/, /^methods\/registry\.ts$/],
+  storage: [/^core\/mod\.ts$/, INSIDE, /^methods\/registry\.ts$/],
   methods: [/^ffi\//],
   core: [/^ffi\/(libc|memory|errno|layout)\.ts$/],
   ffi: [],
@@ -203,8 +206,7 @@ function directionFault(edge: ImportEdge, computedAllowed: readonly string[]): s
   }
   if (!isLibrary(to)) return "the library imports nothing but itself and node: built-ins";
   const folder = from === "mod.ts" ? from : from.slice(0, from.indexOf("/"));
-  const isInside = to === "core/inside.ts" || to === "core/inside_layers.ts";
-  if (isInside && from !== "core/inside.ts" && folder !== "storage") {
+  if (INSIDE.test(to) && from !== "core/inside.ts" && folder !== "storage") {
     return "it is for storage alone";
   }
   if (to.startsWith("core/") && (folder === "core" || folder === "methods")) {

@@ -133,13 +133,6 @@ export const THINNED_FILES: Readonly<Record<string, number>> = {
   "tests/testing/fail_nth_call_test.ts": 5,
 };
 
-/** Draws a number by a name: FNV-1a. */
-export function hashOf(name: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
-
 /** The tests of each thinned file in the order of their registration, by their names. */
 const places = new Map<string, number>();
 /** How many there are of each file. */

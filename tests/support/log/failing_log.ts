@@ -8,6 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { Aio, type Log } from "../../../mod.ts";
+import { isLeftOver } from "../../../storage/log/segments.ts";
 import { type FailingCall, failNthCall, type FailNthCallReport } from "../../../testing/mod.ts";
 import { tempDir } from "../temp.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER } from "../workers/worker_pool.ts";
@@ -101,7 +102,7 @@ async function leave(path: string, known: Known): Promise<void> {
   await Deno.mkdir(path);
   for await (const { name } of Deno.readDir(dir.join("log"))) {
     // What is made ahead may get its name now.
-    if (name.endsWith(".new")) continue;
+    if (isLeftOver(name)) continue;
     await Deno.copyFile(`${dir.join("log")}/${name}`, `${path}/${name}`);
   }
 }

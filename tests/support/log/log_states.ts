@@ -29,8 +29,6 @@ export interface StatesPlan {
   readonly states: number;
   readonly options?: OpenLogOptions;
   readonly canary?: StatesCanary;
-  /** Called after each recording, with the states so far. */
-  readonly onProgress?: (states: number) => void;
 }
 
 const STATES_OF_RECORDING = 20_000;
@@ -158,7 +156,6 @@ export async function lookAtStates(plan: StatesPlan): Promise<void> {
     const count = Math.min(STATES_OF_RECORDING, plan.states - done);
     before = await cutPower(plan, prng, states, before, count);
     done += count;
-    plan.onProgress?.(done);
   }
 }
 

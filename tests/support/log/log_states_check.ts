@@ -7,7 +7,7 @@
 
 import type { OpenLogOptions } from "../../../mod.ts";
 import { testEachMethod } from "../methods.ts";
-import { describeSeed, testSeed } from "../prng.ts";
+import { withSeed } from "../prng.ts";
 import type { MethodChoice } from "../turns.ts";
 import { lookAtStates } from "./log_states.ts";
 
@@ -21,12 +21,9 @@ export function testLogStates(
   testEachMethod(
     `a log opened with ${how} loses nothing by any of ${states} power cuts`,
     async (method) => {
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         await lookAtStates({ method, seed, states, options });
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
     true,
     turns,

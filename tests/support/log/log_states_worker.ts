@@ -1,5 +1,5 @@
 /**
- * log_states_worker.ts: a thread of soak_crash.ts: it looks at the states that it is asked for.
+ * log_states_worker.ts: runs `lookAtStates()` in a thread, for soak_crash.ts.
  *
  * @module
  */

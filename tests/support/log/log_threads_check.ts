@@ -7,7 +7,7 @@
 
 import { assertGreater } from "@std/assert";
 import { testEachMethod } from "../methods.ts";
-import { describeSeed, testSeed } from "../prng.ts";
+import { withSeed } from "../prng.ts";
 import type { MethodChoice } from "../turns.ts";
 import { runLogThreads } from "./log_threads.ts";
 
@@ -25,8 +25,7 @@ export function testLogThreads(
   testEachMethod(
     `${name}${direct ? ", direct" : ""}`,
     async (method) => {
-      const seed = testSeed();
-      try {
+      await withSeed(async (seed) => {
         const died = await runLogThreads({
           method,
           seed,
@@ -36,9 +35,7 @@ export function testLogThreads(
           direct,
         });
         if (deaths > 0) assertGreater(died, 0);
-      } catch (error) {
-        throw new Error(describeSeed(seed), { cause: error });
-      }
+      });
     },
     true,
     turns,
