@@ -13,4 +13,4 @@ export type { ArenaRun } from "./memory/layer_runs.ts";
 export { locked } from "./memory/lock.ts";
 export { type Control, HANDLE } from "./memory/shared_memory.ts";
 export { positions } from "./memory/shared_values.ts";
-export { type WaitWord, wakeWord } from "./waiting/words.ts";
+export { announceWait, type WaitWord, wakeWord } from "./waiting/words.ts";

@@ -58,6 +58,17 @@ interface PendingWait {
 }
 
 /**
+ * Says that a backend is about to wait for a word. For words that only move while somebody waits:
+ * what is waited for must be looked at once more after this.
+ *
+ * @returns what the word holds, to be waited for if that look does not find it
+ */
+export function announceWait({ words, index, waiters }: WaitWord, backendId: number): number {
+  Atomics.or(words, waiters, 1 << backendId);
+  return Atomics.load(words, index);
+}
+
+/**
  * Wakes all backends that wait for a word. The caller has changed the word before, by an atomic
  * operation; it may be a callback, or a hook of a layer.
  *

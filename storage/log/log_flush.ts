@@ -20,6 +20,7 @@
  */
 
 import {
+  announceWait,
   type Backend,
   get,
   positions,
@@ -188,7 +189,6 @@ export class LogFlush {
 
   *#flush(calls: LogCalls): Steps<void> {
     const memory = this.#memory;
-    const seen = Atomics.load(this.#words, LOG.insertion);
     this.#fillVoids();
     const { written } = memory;
     const whole = { end: 0, border: 0 };
@@ -203,7 +203,9 @@ export class LogFlush {
       positions.setPosition(this.#words, LOG.flushed, whole.border);
     } else if (whole.end <= written && memory.inserted > memory.flushed) {
       // Some thread has its place, and has not copied its record yet.
-      yield* get(calls.changed(memory.insertion, seen));
+      const seen = announceWait(memory.insertion, this.#parts.backend.id);
+      memory.lookForWhole(whole);
+      if (whole.end <= written) yield* get(calls.changed(memory.insertion, seen));
     }
   }
 

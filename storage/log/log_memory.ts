@@ -166,7 +166,7 @@ export class LogMemory {
   readonly ring: Uint8Array<SharedArrayBuffer>;
   /** For the last block of a direct write. */
   readonly block: Uint8Array<SharedArrayBuffer>;
-  /** Moves when a backend has inserted something. */
+  /** Moves when a backend has inserted something, and whoever flushes waits for that. */
   readonly insertion: WaitWord;
   /** Moves when a backend has stopped flushing. */
   readonly change: WaitWord;

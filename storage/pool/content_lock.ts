@@ -10,11 +10,11 @@
  * @module
  */
 
-import { get, type LayerHost, type Steps } from "../../core/inside.ts";
+import { announceWait, get, type LayerHost, type Steps } from "../../core/inside.ts";
 import { isWrite } from "./buffer_io.ts";
 import type { PoolCalls } from "./calls.ts";
 import { BUFFER, BUFFER_STATE, EXCLUSIVE_GRANTED, type PoolMemory } from "./pool_memory.ts";
-import { announceWait, changeOf, tellChange } from "./wait_words.ts";
+import { changeOf, tellChange } from "./wait_words.ts";
 
 /** How a page is locked. */
 export type LockMode = "shared" | "exclusive";

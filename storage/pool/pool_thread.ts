@@ -6,6 +6,7 @@
  */
 
 import {
+  announceWait,
   type Backend,
   type Control,
   FILE_TARGET,
@@ -35,7 +36,7 @@ import { COUNT } from "./pool_counts.ts";
 import type { PoolSide } from "./pool_side.ts";
 import type { PageRead } from "./read_operation.ts";
 import { Victims } from "./victims.ts";
-import { announceWait, changeOf } from "./wait_words.ts";
+import { changeOf } from "./wait_words.ts";
 
 /** What both ways to wait share. */
 export interface PoolParts {

@@ -13,14 +13,14 @@
  * @module
  */
 
-import { get, type Steps } from "../../core/inside.ts";
+import { announceWait, get, type Steps } from "../../core/inside.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { countScan, countUse, stepBack, sweep } from "./clock_sweep.ts";
 import { empty, find, link, look } from "./mapping.ts";
 import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
-import { announceWait, changeOf, unpinnedOf } from "./wait_words.ts";
+import { changeOf, unpinnedOf } from "./wait_words.ts";
 
 /** Victims of one thread. */
 export class Victims {

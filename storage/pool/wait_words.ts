@@ -2,9 +2,9 @@
  * wait_words.ts: the two words of a pool that threads wait for: one of each buffer, and one for
  * "any buffer is no longer pinned".
  *
- * Both only move when somebody waits. So a waiter says first that it waits, then reads the word,
- * then looks whether it still has to; and whoever changes something does so first and then looks
- * whether anybody waits. One of the two sees the other.
+ * Both only move when somebody waits. So a waiter says first that it waits, then reads the word
+ * (`announceWait`), then looks whether it still has to; and whoever changes something does so first
+ * and then looks whether anybody waits. One of the two sees the other.
  *
  * @module
  */
@@ -23,12 +23,6 @@ export function changeOf(memory: PoolMemory, buffer: number): WaitWord {
 /** What moves when a buffer is no longer pinned. */
 export function unpinnedOf({ words }: PoolMemory): WaitWord {
   return { words, index: POOL.unpinned, waiters: POOL.unpinnedWaiters };
-}
-
-/** Says that a backend waits. @returns what the word holds, to be waited for after one more look */
-export function announceWait({ words, index, waiters }: WaitWord, backendId: number): number {
-  Atomics.or(words, waiters, 1 << backendId);
-  return Atomics.load(words, index);
 }
 
 /** Wakes whoever waits. */
