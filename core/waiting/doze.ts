@@ -118,6 +118,8 @@ export class DozeTurns {
   /** Sleeps that are to come without a doze: twice as many each time that one was for nothing. */
   #undozed = 0;
   #undozedLeft = 0;
+  /** Since the last doze this thread has slept. */
+  #isAfterSleep = false;
 
   /** Whether to sleep at once: what the event loop rests in has had something again and again. */
   isToSleep(): boolean {
@@ -126,10 +128,27 @@ export class DozeTurns {
     return true;
   }
 
-  /** To be called after a doze. */
-  noticeEnd(end: DozeEnd): void {
+  /** To be called after a sleep. */
+  noticeSleep(): void {
+    this.#isAfterSleep = true;
+  }
+
+  /**
+   * To be called after a doze.
+   *
+   * @returns whether to sleep now, so that the event loop rests
+   */
+  noticeEnd(end: DozeEnd): boolean {
+    const isAfterSleep = this.#isAfterSleep;
+    this.#isAfterSleep = false;
+    if (end === "eventLoop" && isAfterSleep && this.#undozed === 0) {
+      // The wake-up from that sleep may still be there: the event loop takes it in a few turns.
+      this.owe();
+      return false;
+    }
     this.#undozed = end === "eventLoop" ? Math.min(2 * this.#undozed + 1, UNDOZED_MAX) : 0;
     this.#undozedLeft = this.#undozed;
+    return end === "eventLoop";
   }
 
   /** Whether the turn that ends now had nothing to do, and none is owed to the event loop. */

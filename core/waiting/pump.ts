@@ -3,7 +3,8 @@
  *
  * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the
  * pump looks for completions once per turn of the event loop, and dozes where nothing else has work
- * (doze.ts), for as long as that is worth it (doze_bound.ts). Then it sleeps in one nonblocking
+ * (doze.ts), for as long as that is worth it (doze_bound.ts); not for IO of another backend, which
+ * may tell nobody. Then it sleeps in one nonblocking
  * `poll` on its doorbell and what the method has. That call keeps the event loop alive, and only
  * that: with nothing awaited there is none.
  *
@@ -34,7 +35,7 @@ import {
   LOOK_AGAIN_MS,
 } from "../base/pauses.ts";
 import { BACKEND, HANDLE } from "../memory/shared_memory.ts";
-import { type DozeEnd, DozeTurns, dozing, type Sleeper } from "./doze.ts";
+import { DozeTurns, dozing, type Sleeper } from "./doze.ts";
 import { DozeBound } from "./doze_bound.ts";
 import { restPoll } from "./rest_poll.ts";
 import { boundedMs, type BoundedSleeper, pollFdOf } from "./sleep_bound.ts";
@@ -87,7 +88,7 @@ export class Pump implements Sleeper {
   #foreign: ForeignWait[] = [];
   readonly #bound: DozeBound;
   readonly #turns = new DozeTurns();
-  /** Own IOs that were completed, and how many of them the last look knew of. */
+  /** Own IOs and words that came about, and how many of them the last look knew of. */
   #completions = 0;
   #seenCompletions = 0;
   #askedAt = performance.now();
@@ -215,23 +216,27 @@ export class Pump implements Sleeper {
       return;
     }
     // Of other backends' IO nothing is known, and it is theirs to look for.
-    const awakeMs = this.#host.inFlightCount > 0 ? this.#bound.left(now) : 0;
+    const isRung = this.#host.inFlightCount > 0 || this.#host.wordWaits.count > 0;
+    const awakeMs = isRung ? this.#bound.left(now) : 0;
     if (awakeMs <= 0 || this.#turns.isToSleep()) return this.#park(now);
-    const end = this.#doze(now, awakeMs);
     // Deno looks at sockets where its loop rests, which is while the pump sleeps.
-    if (end === "eventLoop" && this.#isBusy()) return this.#park(performance.now());
+    if (this.#doze(now, awakeMs) && this.#isBusy()) return this.#park(performance.now());
     setImmediate(this.#run);
   };
 
-  /** Dozes if nothing else has anything to do, and looks what there is then. */
-  #doze(now: number, longestMs: number): DozeEnd | null {
+  /**
+   * Dozes if nothing else has anything to do, and looks what there is then.
+   *
+   * @returns whether the event loop is to rest now
+   */
+  #doze(now: number, longestMs: number): boolean {
     const { libc, turn } = this.#host;
     let awakeSince = now;
-    let end: DozeEnd | null = null;
+    let isToRest = false;
     if (this.#turns.isIdle(now) && !turn.isNextWanted && libc.hasPpoll) {
-      end = dozing.doze(libc, boundedMs(this.#host, longestMs));
+      const end = dozing.doze(libc, boundedMs(this.#host, longestMs));
       this.#host.wakeUps.dozed(end);
-      this.#turns.noticeEnd(end);
+      isToRest = this.#turns.noticeEnd(end);
       if (restPoll.fd < 0) this.#turns.owe();
       awakeSince = performance.now();
       turn.renew(awakeSince);
@@ -239,7 +244,7 @@ export class Pump implements Sleeper {
       this.#learn(awakeSince);
     }
     this.#turns.begin(awakeSince);
-    return end;
+    return isToRest;
   }
 
   /** See {@linkcode Sleeper.lieDown}. */
@@ -293,19 +298,19 @@ export class Pump implements Sleeper {
     if (this.#host.hasOthers) this.#host.reapDead("eventLoop");
   }
 
-  /** @returns how many IOs of other backends were found done, and words changed */
+  /** @returns how many IOs of other backends were found done */
   #look(): number {
     this.#host.collect();
-    const words = this.#host.wordWaits.count === 0 ? 0 : this.#host.wordWaits.look();
+    if (this.#host.wordWaits.count > 0) this.#completions += this.#host.wordWaits.look();
     const before = this.#foreign.length;
-    if (before === 0) return words;
+    if (before === 0) return 0;
     const pending: ForeignWait[] = [];
     for (const wait of this.#foreign) {
       if (this.#host.waiting.isDone(wait.ref)) this.#host.turn.handOut(wait.waiter);
       else pending.push(wait);
     }
     this.#foreign = pending;
-    return words + before - pending.length;
+    return before - pending.length;
   }
 
   /** A timer that lets the event loop end, as nobody waits for what is in flight. */
@@ -363,6 +368,7 @@ export class Pump implements Sleeper {
     const ringer = this.#host.doorbells.unpark();
     this.#sleep.end = ringer === "nobody" ? end : ringer === "self" ? "self" : "bell";
     this.#hasSlept = true;
+    this.#turns.noticeSleep();
     this.#run();
   };
 

@@ -4,6 +4,7 @@
 
 import { assertEquals } from "@std/assert";
 import { DozeTurns, dozing, type Sleeper } from "../../../core/waiting/doze.ts";
+import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
 import { POLLFD_WORDS, POLLIN } from "../../../ffi/layout.ts";
 import { closeLibc, openLibc } from "../../../ffi/libc.ts";
 import { replace } from "../../support/bells/bells.ts";
@@ -39,6 +40,19 @@ Deno.test("DozeTurns: after a doze that something else ended, none does", () => 
     turns.noticeEnd("eventLoop");
     assertEquals(countUndozed(turns), 1);
   }
+});
+
+Deno.test("DozeTurns: of a doze after a sleep, the event loop's end may be that sleep's own", () => {
+  const turns = new DozeTurns();
+  turns.noticeSleep();
+  assertEquals([turns.noticeEnd("eventLoop"), countUndozed(turns)], [false, 0]);
+  let owed = 0;
+  for (turns.begin(0); !turns.isIdle(0); owed++) turns.begin(0);
+  assertEquals(owed, TURNS_TO_LOOK);
+  // It was something else's if the next doze ends so as well.
+  assertEquals([turns.noticeEnd("eventLoop"), countUndozed(turns)], [true, 1]);
+  turns.noticeSleep();
+  assertEquals([turns.noticeEnd("eventLoop"), countUndozed(turns)], [true, 3]);
 });
 
 // --- Dozing itself ---
