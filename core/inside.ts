@@ -10,7 +10,7 @@ export * from "./inside_layers.ts";
 
 // What every part of the house uses.
 export { onAbort } from "./base/abort.ts";
-export { atCaller, called, calling, callSite } from "./base/caller.ts";
+export { atCaller, called, calledFor, calling, callSite } from "./base/caller.ts";
 export { shown, systemError } from "./base/errors.ts";
 export { errnos, isAligned, system, TRANSFER_BYTES_MAX } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";
@@ -44,7 +44,7 @@ export { type FileCallForms, type FileCalls, fileCalls } from "./files/file_call
 export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
 export type { OpenFileEntry, OpenFileTable } from "./files/file_table.ts";
 export type { FileSlot } from "./files/file_slot.ts";
-export { flushErrorOf, flushesInFlight, mayLoseWrites } from "./files/flush_error.ts";
+export * as flushErrors from "./files/flush_error.ts";
 export {
   OPEN_REQUESTS,
   type OpenFileOptions,

@@ -10,7 +10,6 @@ export { alignUp, fromWords, PAGE_SIZE_BYTES } from "./base/ffi_values.ts";
 export type { Layer, LayerHost, LayerParts } from "./life/layer.ts";
 export type { Arena } from "./memory/arena.ts";
 export type { ArenaRun } from "./memory/layer_runs.ts";
-export { locked } from "./memory/lock.ts";
 export { type Control, HANDLE } from "./memory/shared_memory.ts";
-export { positions } from "./memory/shared_values.ts";
+export { locks, positions } from "./memory/shared_values.ts";
 export { announceWait, type WaitWord, wakeWord } from "./waiting/words.ts";

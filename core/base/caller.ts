@@ -64,17 +64,31 @@ export async function called<T>(work: Promise<T>, signal?: AbortSignal): Promise
   try {
     return await work;
   } catch (error) {
-    await place(error, signal);
+    await place(error, called, signal);
     throw error;
   }
 }
 
 /**
- * One microtask later the caller awaits too, and {@linkcode called} lies between it and this one.
+ * The same of work that many calls share: each resolves with a value of its own.
+ *
+ * @param work that the call waits for
+ * @param value what it resolves with
  */
-async function place(error: unknown, signal: AbortSignal | undefined): Promise<void> {
+export async function calledFor<T>(work: Promise<void>, value: T): Promise<T> {
+  try {
+    await work;
+    return value;
+  } catch (error) {
+    await place(error, calledFor);
+    throw error;
+  }
+}
+
+/** One microtask later the caller awaits too, and the boundary lies between it and this one. */
+async function place(error: unknown, boundary: Boundary, signal?: AbortSignal): Promise<void> {
   await undefined;
-  atCaller(error, called, signal);
+  atCaller(error, boundary, signal);
 }
 
 /** Where a call came from, such as `file:///a/main.ts:5:30`; null: unknown. */

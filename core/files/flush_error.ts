@@ -63,7 +63,10 @@ function wordOf(generation: number, errno: number): bigint {
 
 /** The error number of the first flush of a file that failed; 0: none has. */
 export function flushErrorOf(control: Control, { slot, generation }: FileSlot): number {
-  const word = Atomics.load(control.longs, (control.fileAt(slot) + FILE.flushErrorLow) >> 1);
+  const at = control.fileAt(slot) + FILE.flushErrorLow;
+  // Nearly always: the lower half is the error number.
+  if (Atomics.load(control.words, at) === 0) return 0;
+  const word = Atomics.load(control.longs, at >> 1);
   const errno = Number(BigInt.asUintN(Number(GENERATION_SHIFT), word));
   return word === wordOf(generation, errno) ? errno : 0;
 }
@@ -165,6 +168,7 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
     if (Atomics.load(words, backendAt + BACKEND.threadId) === 0) continue;
     for (let index = first; index < first + handlesPerBackend; index++) {
       const base = control.handleAt(index);
+      if (Atomics.load(words, base + HANDLE.state) < SUBMITTED) continue;
       // The generation first: if the handle goes on meanwhile, the reference is of a use that is
       // over.
       const low = Atomics.load(words, base + HANDLE.generationLow);

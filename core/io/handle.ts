@@ -195,7 +195,7 @@ export class AioHandle implements CallbackHandle {
   /** A copy of the target's six words. */
   get targetData(): Int32Array {
     const at = this.base + HANDLE.targetData;
-    return Int32Array.from(this.words.subarray(at, at + TARGET_DATA_WORDS));
+    return this.words.slice(at, at + TARGET_DATA_WORDS);
   }
 
   /** What it is about, in words. */

@@ -26,14 +26,13 @@ import {
   onAbort,
   runSteps,
   runStepsSync,
-  shown,
   type Steps,
 } from "../../core/inside.ts";
 import type { AddressOf } from "./alignment.ts";
 import { appendError } from "./append_error.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import type { FlushFailure } from "./flush_failure.ts";
-import type { SharedFlush } from "./shared_flush.ts";
+import { cannotMakeDurable, type SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
 import { type TransferFile, type TransferRequest, transferRequest } from "./transfer_request.ts";
 import { totalBytes } from "./view_cursor.ts";
@@ -337,9 +336,9 @@ export class Appends {
 
   /** Resolves what is written once it is durable, or rejects it. */
   async #makeDurable(written: readonly WholeAppend[]): Promise<void> {
-    const { flushFailure, isDurable, path } = this.#file;
+    const { flushFailure, isDurable } = this.#file;
     try {
-      if (isDurable) await flushFailure.settle(cannotMakeDurable(path), "pwritev");
+      if (isDurable) await flushFailure.settle(cannotMakeDurable, "pwritev");
       else await this.#flush.join();
       for (const { append, offset } of written) append.resolve(offset);
     } catch (error) {
@@ -356,7 +355,7 @@ export class Appends {
     const offset = bytes === 0 ? this.#ends.endOf(file.slot.slot) : this.#writeSync(views, bytes);
     if (!isDurable) return offset;
     try {
-      if (file.isDurable) file.flushFailure.settleSync(cannotMakeDurable(file.path), "pwritev");
+      if (file.isDurable) file.flushFailure.settleSync(cannotMakeDurable, "pwritev");
       else this.#flush.joinSync();
     } catch (error) {
       throw file.flushFailure.noteTold(error);
@@ -423,10 +422,6 @@ async function outcomeOf(writing: Promise<number>): Promise<Written> {
     const bytes = error instanceof Error && "bytesWritten" in error ? error.bytesWritten : 0;
     return { bytes: Number(bytes), error };
   }
-}
-
-function cannotMakeDurable(path: string): string {
-  return `Cannot make an append to ${shown(path)} durable`;
 }
 
 /** Nobody hears of one that was given up. */

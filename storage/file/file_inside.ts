@@ -248,8 +248,8 @@ export class FileInside
   }
 
   #makeAppends(): Appends {
-    const { transfers, transfers: { aio }, slot, path, flushFailure } = this;
-    const flush = new SharedFlush(this.#backend, slot, path, flushFailure, {
+    const { transfers, transfers: { aio }, slot, flushFailure } = this;
+    const flush = new SharedFlush(this.#backend, slot, flushFailure, {
       flush: () => flushWritten(aio, this),
       flushSync: () => flushSync(aio, this, { operation: "fdatasync" }),
     });

@@ -62,7 +62,7 @@ async function run(
   file.begin();
   try {
     check(file, await runPlain(aio, file, what, signal), what);
-    await file.flushFailure.settle(cannotSync(file), callOf(what));
+    await file.flushFailure.settle(cannotSync, callOf(what));
   } finally {
     file.end();
   }
@@ -74,7 +74,7 @@ export function flushSync(aio: AioCore, file: FlushFile, what: Flush): void {
   const ret = runPlainSync(aio, file, what);
   try {
     check(file, ret, what);
-    file.flushFailure.settleSync(cannotSync(file), callOf(what));
+    file.flushFailure.settleSync(cannotSync, callOf(what));
   } catch (error) {
     throw file.flushFailure.noteTold(error);
   }
@@ -87,10 +87,10 @@ export function flushWritten(aio: AioCore, file: FlushFile): Promise<void> {
 
 function check(file: FlushFile, ret: AioReturn, what: Flush): void {
   if (ret.result.status !== "error") return;
-  throw file.flushFailure.error(ret.result.errorData, cannotSync(file), callOf(what));
+  throw file.flushFailure.error(ret.result.errorData, cannotSync, callOf(what));
 }
 
-function cannotSync({ path }: FlushFile): string {
+function cannotSync(path: string): string {
   return `Cannot sync ${shown(path)}`;
 }
 
@@ -115,7 +115,7 @@ export async function flushedWrite<T>(
   try {
     const done = await written;
     if (flagged?.isFlushOwed !== true) {
-      await file.flushFailure.settle(cannotWrite(file), "pwritev");
+      await file.flushFailure.settle(cannotWrite, "pwritev");
       return done;
     }
     const flushed = run(aio, file, { operation: "fdatasync" }, signal);
@@ -138,13 +138,13 @@ export function flushedWriteSync(
   try {
     const bytes = write();
     if (flagged?.isFlushOwed === true) flushSync(aio, file, { operation: "fdatasync" });
-    else file.flushFailure.settleSync(cannotWrite(file), "pwritev");
+    else file.flushFailure.settleSync(cannotWrite, "pwritev");
     return bytes;
   } catch (error) {
     throw file.flushFailure.noteTold(error);
   }
 }
 
-function cannotWrite({ path }: FlushFile): string {
+function cannotWrite(path: string): string {
   return `Cannot make a write to ${shown(path)} durable`;
 }

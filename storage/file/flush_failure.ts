@@ -13,15 +13,18 @@ import {
   backendOf,
   type Control,
   type FileSlot,
-  flushErrorOf,
-  flushesInFlight,
-  mayLoseWrites,
+  flushErrors,
   shown,
   systemError,
 } from "../../core/inside.ts";
 import type { AioCore, SystemError } from "../../core/mod.ts";
 
 const REMEDY = "open it again and verify what was written since the last sync() that resolved";
+
+const { flushErrorOf, flushesInFlight, mayLoseWrites } = flushErrors;
+
+/** Puts into words what could not be done with the file of a path: `Cannot sync "x"`. */
+export type Cannot = (path: string) => string;
 
 /** The failed flush of one open file, as one thread sees it. */
 export class FlushFailure {
@@ -57,33 +60,34 @@ export class FlushFailure {
   /**
    * After a flush that went well: waits for the flushes that it overlapped.
    *
-   * @param what what could not be done, such as `Cannot sync "x"`
+   * @param cannot puts into words what could not be done, such as `Cannot sync "x"`, by the path
    * @param syscall the call that went well
    * @throws if one of them, or an earlier one, has failed
    */
-  async settle(what: string, syscall: string): Promise<void> {
+  async settle(cannot: Cannot, syscall: string): Promise<void> {
     for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       await this.#aio.wait(ref);
     }
-    this.check(what, syscall);
+    this.check(cannot, syscall);
   }
 
   /** As {@linkcode settle}, blocking. */
-  settleSync(what: string, syscall: string): void {
+  settleSync(cannot: Cannot, syscall: string): void {
     for (const ref of flushesInFlight(this.#control, this.#slot, this.#fd)) {
       this.#aio.waitSync(ref);
     }
-    this.check(what, syscall);
+    this.check(cannot, syscall);
   }
 
   /** Throws if a flush has failed. */
-  check(what: string, syscall: string): void {
+  check(cannot: Cannot, syscall: string): void {
     const { errno } = this;
-    if (errno !== 0) throw this.error(errno, what, syscall);
+    if (errno !== 0) throw this.error(errno, cannot, syscall);
   }
 
   /** The error of a flush that failed, with the remedy where writes may be lost. */
-  error(errno: number, what: string, syscall: string): SystemError {
+  error(errno: number, cannot: Cannot, syscall: string): SystemError {
+    const what = cannot(this.#path);
     const fields = { syscall, path: this.#path };
     if (!mayLoseWrites(errno)) return systemError(errno, what, fields);
     return systemError(errno, what, fields, undefined, `; close it, ${REMEDY}`);

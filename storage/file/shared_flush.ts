@@ -58,22 +58,19 @@ export class SharedFlush {
    *
    * @param backend of this thread
    * @param slot its place in the table of open files
-   * @param path for errors
    * @param failure what became of its flushes
    * @param flushes make it durable
    */
   constructor(
     backend: Backend,
     slot: FileSlot,
-    path: string,
     failure: FlushFailure,
     flushes: Flushes,
   ) {
     const { wordWaits, control, doorbells, id } = backend;
     this.#turns = new FlushTurns(control, slot.slot, doorbells, id);
     this.#failure = failure;
-    const what = `Cannot make an append to ${shown(path)} durable`;
-    const check = () => failure.check(what, "fdatasync");
+    const check = () => failure.check(cannotMakeDurable, "fdatasync");
     this.#awaited = {
       flush: flushes.flush,
       changed: (word, value) => wordWaits.changed(word, value),
@@ -149,4 +146,9 @@ export class SharedFlush {
       }
     }
   }
+}
+
+/** What appends say that could not be made durable. */
+export function cannotMakeDurable(path: string): string {
+  return `Cannot make an append to ${shown(path)} durable`;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { called, calling, INSPECT, shown } from "../../core/inside.ts";
+import { called, calledFor, calling, INSPECT, shown } from "../../core/inside.ts";
 import type { FileToken } from "../../core/mod.ts";
 import type { LogFlush } from "./log_flush.ts";
 import type { LogInsert } from "./log_insert.ts";
@@ -136,11 +136,17 @@ export class Log implements AsyncDisposable {
       this.#check("append to", data);
       if (!(data instanceof Uint8Array)) return called(this.#appendAll(data));
       const position = insert.tryInsert(data);
-      if (position >= 0) return called(flush.join(insert.end - 1, position));
-      return called(insert.insert(data).then(({ position, end }) => flush.join(end - 1, position)));
+      if (position >= 0) return calledFor(flush.join(insert.end - 1), position);
+      return called(this.#appendSlowly(data));
     } catch (error) {
       return called(Promise.reject(error));
     }
+  }
+
+  async #appendSlowly(data: Uint8Array): Promise<number> {
+    const { position, end } = await this.#host.insert.insert(data);
+    await this.#host.flush.join(end - 1);
+    return position;
   }
 
   async #appendAll(list: readonly Uint8Array[]): Promise<number[]> {
@@ -285,25 +291,26 @@ export class Log implements AsyncDisposable {
   }
 
   #check(verb: string, data?: Uint8Array | readonly Uint8Array[]): void {
-    const what = `Cannot ${verb} the log in ${shown(this.directory)}`;
-    if (this.isClosed) throw new Deno.errors.BadResource(`${what}: it is closed`);
+    if (this.isClosed) throw new Deno.errors.BadResource(`${this.#cannot(verb)}: it is closed`);
     if (data === undefined) return;
     this.#host.flush.check();
-    if (data instanceof Uint8Array) this.#checkData(what, data);
-    else if (!Array.isArray(data)) {
-      throw new TypeError(`${what} ${shown(data)}: pass a Uint8Array, or a list of them`);
-    } else for (const one of data) this.#checkData(what, one);
+    if (!Array.isArray(data)) this.#checkData(verb, data);
+    else for (const one of data) this.#checkData(verb, one);
   }
 
-  #checkData(what: string, data: unknown): void {
+  #checkData(verb: string, data: unknown): void {
     if (!(data instanceof Uint8Array)) {
+      const what = this.#cannot(verb);
       throw new TypeError(`${what} ${shown(data)}: pass a Uint8Array, or a list of them`);
     }
     const { segmentBytes } = this.#host.memory;
     if (data.length <= segmentBytes) return;
-    throw new RangeError(
-      `${what} a record of ${data.length} bytes: at most ${segmentBytes}, its "segmentBytes"`,
-    );
+    const what = `${this.#cannot(verb)} a record of ${data.length} bytes`;
+    throw new RangeError(`${what}: at most ${segmentBytes}, its "segmentBytes"`);
+  }
+
+  #cannot(verb: string): string {
+    return `Cannot ${verb} the log in ${shown(this.directory)}`;
   }
 
   #checkNothingWaits(verb: string): void {

@@ -40,12 +40,13 @@ import { fillVoid } from "./voids.ts";
 /** So many turns of microtasks let whoever was resolved append again before the next flush. */
 const GATHER_TURNS = 6;
 
-interface Waiter {
+/** Those that wait for one flush: all that this thread inserted since the last one began. */
+interface Group {
+  /** How many flushes had begun by then. */
+  readonly begun: number;
   /** The byte that is to be durable. */
-  readonly last: number;
-  readonly position: number;
-  readonly resolve: (position: number) => void;
-  readonly reject: (error: unknown) => void;
+  last: number;
+  readonly durable: PromiseWithResolvers<void>;
 }
 
 /** What the flushes of one thread need. */
@@ -65,7 +66,8 @@ export class LogFlush {
   readonly #memory: LogMemory;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #ownMark: number;
-  #waiters: Waiter[] = [];
+  /** The oldest first. */
+  #groups: Group[] = [];
   #isRunning = false;
 
   /** @param parts what they need */
@@ -77,17 +79,20 @@ export class LogFlush {
   }
 
   /**
-   * Resolves when a byte of the log is durable, and all before it.
+   * Resolves when a byte of the log is durable, and all before it. Callers share the promise.
    *
    * @param last its position
-   * @param position what it resolves with
    * @throws what the system says
    */
-  join(last: number, position: number = last): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ last, position, resolve, reject });
-      if (!this.#isRunning) this.#run();
-    });
+  join(last: number): Promise<void> {
+    const begun = Atomics.load(this.#words, LOG.begun);
+    let group = this.#groups.at(-1);
+    if (group?.begun !== begun) {
+      group = { begun, last, durable: Promise.withResolvers() };
+      this.#groups.push(group);
+    } else if (last > group.last) group.last = last;
+    if (!this.#isRunning) this.#run();
+    return group.durable.promise;
   }
 
   /** As {@linkcode join}, blocking, where {@linkcode checkBlocking} allows that. */
@@ -127,26 +132,25 @@ export class LogFlush {
   async #run(): Promise<void> {
     this.#isRunning = true;
     for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
-    while (this.#waiters.length > 0) {
-      const { last } = this.#waiters[0]!;
+    while (this.#groups.length > 0) {
       try {
-        await runSteps(this.#step(last, this.#parts.awaited));
+        await runSteps(this.#step(this.#groups[0]!.last, this.#parts.awaited));
         if (this.#resolveThose(this.#memory.flushed)) {
           for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
         }
       } catch (error) {
-        for (const { reject } of this.#waiters.splice(0)) reject(error);
+        for (const { durable } of this.#groups.splice(0)) durable.reject(error);
       }
     }
     this.#isRunning = false;
   }
 
   #resolveThose(flushed: number): boolean {
-    const done = this.#waiters.filter(({ last }) => last < flushed);
-    if (done.length === 0) return false;
-    this.#waiters = this.#waiters.filter(({ last }) => last >= flushed);
-    for (const { position, resolve } of done) resolve(position);
-    return true;
+    const groups = this.#groups;
+    const count = groups.findIndex(({ last }) => last >= flushed);
+    const done = groups.splice(0, count < 0 ? groups.length : count);
+    for (const { durable } of done) durable.resolve();
+    return done.length > 0;
   }
 
   /** @throws if a flush has failed, in whichever thread */
@@ -189,6 +193,7 @@ export class LogFlush {
 
   *#flush(calls: LogCalls): Steps<void> {
     const memory = this.#memory;
+    Atomics.add(this.#words, LOG.begun, 1);
     this.#fillVoids();
     const { written } = memory;
     const whole = { end: 0, border: 0 };

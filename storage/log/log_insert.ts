@@ -58,6 +58,7 @@ export class LogInsert {
   readonly #queue: Waiting[] = [];
   #isDraining = false;
   #end = 0;
+  #roomEnd = 0;
   #drained: Promise<void> = Promise.resolve();
 
   /**
@@ -106,11 +107,12 @@ export class LogInsert {
     const memory = this.#memory;
     const words = this.#words;
     const at = this.#placeAt;
-    return memory.locked(() => {
+    memory.lock();
+    try {
       const { inserted, segmentBytes } = memory;
       const position = startOf(inserted, segmentBytes);
       const end = endOf(position, length, segmentBytes);
-      if (needsRoom && end > memory.roomEnd) return -1;
+      if (needsRoom && !this.#hasRoom(end)) return -1;
       Atomics.store(words, LOG.reserving, this.#backend.id + 1);
       positions.setPosition(words, at + PLACE.from, position);
       positions.setPosition(words, at + PLACE.to, end);
@@ -120,7 +122,15 @@ export class LogInsert {
       Atomics.store(words, LOG.reserving, 0);
       this.#end = end;
       return position;
-    });
+    } finally {
+      memory.unlock();
+    }
+  }
+
+  /** The room only grows: what was seen of it before is there. */
+  #hasRoom(end: number): boolean {
+    if (end > this.#roomEnd) this.#roomEnd = this.#memory.roomEnd;
+    return end <= this.#roomEnd;
   }
 
   /** The record is in the ring. */

@@ -20,7 +20,7 @@
 import {
   alignUp,
   type ArenaRun,
-  locked,
+  locks,
   PAGE_SIZE_BYTES,
   positions,
   type WaitWord,
@@ -69,6 +69,8 @@ export const LOG = {
   written: 4 * LINE_WORDS + POSITION_WORDS,
   /** The backend that flushes, plus 1; 0: none does. */
   leader: 4 * LINE_WORDS + 2 * POSITION_WORDS,
+  /** How many flushes have begun: the next one takes along what is in the ring now. */
+  begun: 4 * LINE_WORDS + 2 * POSITION_WORDS + 1,
   /** Moves when a backend has stopped flushing, or making a segment. */
   change: 5 * LINE_WORDS,
   changeWaiters: 5 * LINE_WORDS + 1,
@@ -256,16 +258,29 @@ export class LogMemory {
   }
 
   /**
-   * Does something under the lock of the places. If its last holder has died while it took its
-   * place, that is settled first: it has the place if `inserted` has moved.
+   * Takes the lock of the places. If its last holder has died while it took its place, that is
+   * settled first: it has the place if `inserted` has moved.
    */
-  locked<T>(use: () => T): T {
+  lock(): void {
     const { arena, words } = this;
-    return locked(words, LOG.insertLock, arena.threadId, arena.isThreadAlive, () => {
-      const holder = Atomics.load(words, LOG.reserving) - 1;
-      if (holder >= 0) this.#settlePlace(this.placeOf(holder));
+    locks.lock(words, LOG.insertLock, arena.threadId, arena.isThreadAlive);
+    const holder = Atomics.load(words, LOG.reserving) - 1;
+    if (holder >= 0) this.#settlePlace(this.placeOf(holder));
+  }
+
+  /** Gives it back. */
+  unlock(): void {
+    locks.unlock(this.words, LOG.insertLock, this.arena.threadId);
+  }
+
+  /** Does something under that lock. */
+  locked<T>(use: () => T): T {
+    this.lock();
+    try {
       return use();
-    });
+    } finally {
+      this.unlock();
+    }
   }
 
   #settlePlace(at: number): void {

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { locked } from "../../core/inside_layers.ts";
+import { locks } from "../../core/inside_layers.ts";
 import { POOL, type PoolMemory } from "./pool_memory.ts";
 
 /** Does something under the pool's lock. Nobody waits while having it. */
 export function withLock<T>({ words, arena }: PoolMemory, use: () => T): T {
-  return locked(words, POOL.lock, arena.threadId, arena.isThreadAlive, use);
+  return locks.locked(words, POOL.lock, arena.threadId, arena.isThreadAlive, use);
 }
