@@ -28,7 +28,7 @@ import {
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
-import { endOf, RecordWriter, startOf } from "./record.ts";
+import { endOf, plainEndOf, RecordWriter, segmentEndOf, startOf } from "./record.ts";
 
 /** Where a record is. */
 export interface Inserted {
@@ -59,6 +59,8 @@ export class LogInsert {
   #isDraining = false;
   #end = 0;
   #roomEnd = 0;
+  /** Where the segment ends into which this thread has inserted last. */
+  #segmentEnd = 0;
   #drained: Promise<void> = Promise.resolve();
 
   /**
@@ -110,9 +112,15 @@ export class LogInsert {
     memory.lock();
     try {
       const { inserted, segmentBytes } = memory;
-      const position = startOf(inserted, segmentBytes);
-      const end = endOf(position, length, segmentBytes);
+      let position = inserted;
+      let end = plainEndOf(position, length, this.#segmentEnd);
+      const isPlain = end >= 0;
+      if (!isPlain) {
+        position = startOf(inserted, segmentBytes);
+        end = endOf(position, length, segmentBytes);
+      }
       if (needsRoom && !this.#hasRoom(end)) return -1;
+      if (!isPlain) this.#segmentEnd = segmentEndOf(end, segmentBytes);
       Atomics.store(words, LOG.reserving, this.#backend.id + 1);
       positions.setPosition(words, at + PLACE.from, position);
       positions.setPosition(words, at + PLACE.to, end);

@@ -72,6 +72,11 @@ function restAt(position: number, segmentBytes: number): number {
   return segmentBytes - remainder(position, segmentBytes);
 }
 
+/** Where the segment of a position ends. */
+export function segmentEndOf(position: number, segmentBytes: number): number {
+  return position + restAt(position, segmentBytes);
+}
+
 /**
  * Bytes of the longest fragment that is to be written where there is so much room. It leaves room
  * for another one or none at all, so a fragment and the short rest of its segment that may follow
@@ -109,6 +114,19 @@ export function endOf(position: number, length: number, segmentBytes: number): n
     left -= part;
     if (left === 0) return at;
   }
+}
+
+/**
+ * Where a record ends that is one fragment with room behind it for another one: nearly every record.
+ *
+ * @param position where it begins
+ * @param length bytes of the record
+ * @param segmentEnd where the segment of that position ends
+ * @returns -1: it may be none; `startOf` and `endOf` tell
+ */
+export function plainEndOf(position: number, length: number, segmentEnd: number): number {
+  const end = position + fragmentBytes(length);
+  return length <= FRAGMENT_BYTES_MAX && end + ROOM_BYTES_MIN <= segmentEnd ? end : -1;
 }
 
 /**
@@ -153,6 +171,11 @@ class CrcSeed {
   }
 }
 
+function checkDurable(durable: number, position: number): void {
+  if (durable <= position) return;
+  throw new AioInvariantError("A fragment's place is durable before it is written");
+}
+
 /** Writes fragments into a ring. */
 class FragmentWriter {
   readonly bytes: Uint8Array;
@@ -175,6 +198,35 @@ class FragmentWriter {
     if (fits === data.length) bytes.set(data, at);
     else bytes.set(data.subarray(from, from + fits), at);
     if (fits < length) bytes.set(data.subarray(from + fits, from + length), 0);
+  }
+
+  /**
+   * Writes a record that is one fragment, and does not go around the end of the ring.
+   *
+   * @returns where it ends; -1: it is no such record, and nothing was written
+   */
+  tryPlain(position: number, data: Uint8Array, opening: number, durable: number): number {
+    const { length } = data;
+    const end = plainEndOf(position, length, segmentEndOf(position, this.segmentBytes));
+    const { bytes } = this;
+    const at = remainder(position, bytes.length);
+    if (end < 0 || at + end - position > bytes.length) return -1;
+    checkDurable(durable, position);
+    const dataAt = at + HEAD_BYTES;
+    bytes.set(data, dataAt);
+    const endAt = at + end - position;
+    for (let i = dataAt + length; i < endAt; i++) bytes[i] = 0;
+    const [low, high] = [durable | 0, (durable / UINT32_RANGE) | 0];
+    const words = this.#words;
+    const word = at / WORD_BYTES;
+    const seed = this.#seed.crc(position, length, opening, KIND.whole, low, high);
+    words[word] = crc32cWords(seed, words, word + HEAD_WORDS, endAt / WORD_BYTES);
+    words[word + 1] = length;
+    words[word + 2] = opening;
+    words[word + 3] = KIND.whole;
+    words[word + 4] = low;
+    words[word + 5] = high;
+    return end;
   }
 
   /** Zeros, from a position to another; not longer than the ring. */
@@ -201,9 +253,7 @@ class FragmentWriter {
     opening: number,
     durable: number,
   ): number {
-    if (durable > position) {
-      throw new AioInvariantError("A fragment's place is durable before it is written");
-    }
+    checkDurable(durable, position);
     const end = position + fragmentBytes(length);
     const next = startOf(end, this.segmentBytes);
     this.clear(position + HEAD_BYTES + length, next);
@@ -318,6 +368,8 @@ export class RecordWriter {
    * @returns where it ends
    */
   write(position: number, data: Uint8Array, opening: number, durable: number): number {
+    const end = this.#writer.tryPlain(position, data, opening, durable);
+    if (end >= 0) return end;
     this.begin(position, data, opening);
     while (this.writeNext(durable));
     return this.#position;
