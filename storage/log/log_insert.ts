@@ -28,7 +28,8 @@ import {
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
-import { endOf, plainEndOf, RecordWriter, segmentEndOf, startOf } from "./record.ts";
+import { endOf, plainEndOf, segmentEndOf, startOf } from "./record.ts";
+import { RecordWriter } from "./record_writer.ts";
 
 /** Where a record is. */
 export interface Inserted {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type Backend, onAbort, shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import { LOG, type LogMemory } from "./log_memory.ts";
-import { FragmentReader, RecordAssembler } from "./record.ts";
+import { FragmentReader, RecordAssembler } from "./record_reader.ts";
 import { segmentName, type Segments } from "./segments.ts";
 
 /** A record of a log. */

@@ -16,16 +16,8 @@
  */
 
 import { fromWords } from "../../core/inside.ts";
-import {
-  FRAGMENT_BYTES_MAX,
-  FragmentReader,
-  type FragmentState,
-  HEAD_BYTES,
-  KIND,
-  type LogIdentity,
-  startOf,
-  wordAt,
-} from "./record.ts";
+import { FRAGMENT_BYTES_MAX, HEAD_BYTES, KIND, type LogIdentity, startOf } from "./record.ts";
+import { FragmentReader, type FragmentState, wordAt } from "./record_reader.ts";
 
 /** Bytes read at a time, at most. */
 export const PIECE_BYTES_MAX = 256 * 1024;

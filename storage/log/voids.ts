@@ -8,7 +8,8 @@
 
 import { positions } from "../../core/inside.ts";
 import { INSERTING, type LogMemory, PLACE } from "./log_memory.ts";
-import { voidEnd, writeVoid } from "./record.ts";
+import { voidEnd } from "./record.ts";
+import { writeVoid } from "./record_writer.ts";
 
 /** Fills a place, or a part of it, as far as there is room, if it is void. */
 export function fillVoid(memory: LogMemory, at: number): void {

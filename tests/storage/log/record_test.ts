@@ -10,16 +10,14 @@ import { AioInvariantError } from "../../../core/mod.ts";
 import {
   endOf,
   FRAGMENT_BYTES_MAX,
-  FragmentReader,
   HEAD_BYTES,
   KIND,
   type LogIdentity,
-  RecordAssembler,
-  RecordWriter,
   startOf,
   voidEnd,
-  writeVoid,
 } from "../../../storage/log/record.ts";
+import { FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
+import { RecordWriter, writeVoid } from "../../../storage/log/record_writer.ts";
 import { type LogShape, modelFragment, ModelLog } from "../../support/log/log_model.ts";
 import { contentAt, type Prng, withPrng } from "../../support/prng.ts";
 

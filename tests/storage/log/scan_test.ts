@@ -5,7 +5,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { HEAD_BYTES, RecordWriter } from "../../../storage/log/record.ts";
+import { HEAD_BYTES } from "../../../storage/log/record.ts";
+import { RecordWriter } from "../../../storage/log/record_writer.ts";
 import { type Canary, crashLog } from "../../support/log/log_crashes.ts";
 import { diskWith, LogDisk, scanRecords, SHAPE } from "../../support/log/log_disk.ts";
 import { ModelLog, type ModelRecord } from "../../support/log/log_model.ts";

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { type FragmentReader, RecordAssembler } from "../../../storage/log/record.ts";
+import { type FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import {
   LogDamageError,
   PIECE_BYTES_MAX,

@@ -11,7 +11,7 @@
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Log, OpenLogOptions } from "../../../mod.ts";
 import { CONTROL_NAME, type LogControl, parseControl } from "../../../storage/log/control_file.ts";
-import { type FragmentReader, RecordAssembler } from "../../../storage/log/record.ts";
+import { type FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import { LogDamageError, scan, type ScanSource } from "../../../storage/log/scan.ts";
 import { segmentName } from "../../../storage/log/segments.ts";
 import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../../testing/mod.ts";
