@@ -285,7 +285,7 @@ export class Log implements AsyncDisposable {
     }));
   }
 
-  /** What this thread has done with it. */
+  /** What all threads have done with it since it was opened. */
   stats(): LogFigures {
     return this.#host.stats.figures();
   }

@@ -175,6 +175,7 @@ export class LogFlush {
     this.check();
     if (this.#memory.flushed > last) return;
     if (Atomics.compareExchange(this.#words, LOG.leader, 0, this.#ownMark) !== 0) {
+      this.#parts.stats.noteFlushWait();
       yield* get(calls.changed(this.#memory.change, seen));
       return;
     }

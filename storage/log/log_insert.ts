@@ -145,7 +145,7 @@ export class LogInsert {
   /** The record is in the ring. */
   #inserted(): void {
     Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.nothing);
-    this.#stats.records++;
+    this.#stats.noteRecord();
     this.#tellInsertion();
   }
 
@@ -196,9 +196,10 @@ export class LogInsert {
   *#insertSlowly(data: Uint8Array, lead: Lead): Steps<number> {
     const memory = this.#memory;
     const { segmentBytes, ring, blockBytes } = memory;
-    for (;;) {
+    for (let isFirst = true;; isFirst = false) {
       const position = this.#tryInsert(data);
       if (position >= 0) return position;
+      if (isFirst) this.#stats.noteRoomWait();
       const end = endOf(startOf(memory.inserted, segmentBytes), data.length, segmentBytes);
       const isLarge = end - memory.inserted > ring.length - 2 * blockBytes;
       if (isLarge && !this.#isTaken) return yield* this.#insertInSteps(data, lead);

@@ -2,7 +2,7 @@
  * log_memory.ts: where everything lies that the threads of a log share: in one run of the arena.
  *
  * ```text
- * run │ header │ a place for each backend │ ring │ a block for the end of a direct write
+ * run │ header │ a place for each backend │ figures │ ring │ a block for the end of a direct write
  * ```
  *
  * Positions are bytes from the beginning of the log, and only grow. Three of them say how far it
@@ -94,6 +94,24 @@ export const PLACE = {
   size: LINE_WORDS,
 } as const;
 
+/** What was done so far, in doubles; see log_stats.ts. A line is of one backend. */
+export const FIGURE = {
+  /** Of all threads: whoever flushes writes them. */
+  flushes: 0,
+  bytes: 1,
+  /** The line of the first backend, and how long each is. */
+  backends: 8,
+  line: 8,
+  /** In a backend's line. */
+  records: 0,
+  roomWaits: 1,
+  flushWaits: 2,
+  /** The times of the last flushes, and how many those are. */
+  times: 8 + BACKENDS_MAX * 8,
+  timesMax: 1024,
+  size: 8 + BACKENDS_MAX * 8 + 1024,
+} as const;
+
 /** What is inserted in a place: nothing, a record, or what its dead thread has left to others. */
 export const INSERTING = { nothing: 0, record: 1, void: 2 } as const;
 
@@ -116,8 +134,9 @@ export interface LogShape {
 }
 
 const PLACES_AT = LOG.size;
+const FIGURES_AT_BYTES = (PLACES_AT + BACKENDS_MAX * PLACE.size) * Int32Array.BYTES_PER_ELEMENT;
 const RING_AT_BYTES = alignUp(
-  (PLACES_AT + BACKENDS_MAX * PLACE.size) * Int32Array.BYTES_PER_ELEMENT,
+  FIGURES_AT_BYTES + FIGURE.size * Float64Array.BYTES_PER_ELEMENT,
   PAGE_SIZE_BYTES,
 );
 
@@ -164,6 +183,8 @@ export class LogMemory {
   readonly identity: readonly [number, number];
   readonly opening: number;
   readonly flags: number;
+  /** What was done so far: log_stats.ts. */
+  readonly figures: Float64Array<SharedArrayBuffer>;
   /** Position p is at p % its length. */
   readonly ring: Uint8Array<SharedArrayBuffer>;
   /** For the last block of a direct write. */
@@ -187,6 +208,7 @@ export class LogMemory {
     this.identity = [this.words[LOG.identityLow]!, this.words[LOG.identityHigh]!];
     this.opening = this.words[LOG.opening]!;
     this.flags = this.words[LOG.flags]!;
+    this.figures = new Float64Array(buffer, offset + FIGURES_AT_BYTES, FIGURE.size);
     const ringBytes = this.words[LOG.ringBytes]!;
     this.ring = new Uint8Array(buffer, offset + RING_AT_BYTES, ringBytes);
     this.block = new Uint8Array(buffer, offset + RING_AT_BYTES + ringBytes, this.blockBytes);

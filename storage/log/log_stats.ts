@@ -1,50 +1,94 @@
 /**
- * log_stats.ts: what one thread has done with a log.
+ * log_stats.ts: what all threads have done with a log since it was opened: doubles in its memory,
+ * each written by one thread at a time.
  *
  * @module
  */
 
-/** What `log.stats()` says, of this thread. */
+import { BACKENDS_MAX, FIGURE, type LogMemory } from "./log_memory.ts";
+
+/** What `log.stats()` says, of all threads, since the log was opened. */
 export interface LogFigures {
-  /** Records that it inserted. */
+  /** Records that were inserted. */
   readonly records: number;
-  /** Bytes of the log that it made durable, heads of records included. */
+  /** Bytes that were made durable, heads of records included. */
   readonly bytes: number;
-  /** Flushes that it made. */
+  /** Flushes: writes of the buffer that were made durable. */
   readonly flushes: number;
-  /** Milliseconds that half of its last flushes took at most; 0: there were none. */
+  /** How many records a flush has made durable, on average; 0: there were no flushes. */
+  readonly recordsPerFlush: number;
+  /** Milliseconds that half of the last 1024 flushes took at most; 0: there were none. */
   readonly flushMs50: number;
-  /** Milliseconds that 99 % of its last flushes took at most; 0: there were none. */
+  /** Milliseconds that 99 % of the last 1024 flushes took at most; 0: there were none. */
   readonly flushMs99: number;
+  /** Records that waited for room in the buffer: a larger `bufferBytes` makes them fewer. */
+  readonly roomWaits: number;
+  /** How often a thread waited for another thread's flush. */
+  readonly flushWaits: number;
 }
 
-/** So many flushes are remembered. */
-const FLUSHES = 1024;
-
-/** The figures of one thread, as they grow. */
+/** The figures of a log, as one thread makes and reads them. */
 export class LogStats {
-  /** Records that it inserted. */
-  records = 0;
-  #bytes = 0;
-  #flushes = 0;
-  readonly #ms = new Float64Array(FLUSHES);
+  readonly #figures: Float64Array<SharedArrayBuffer>;
+  readonly #own: number;
 
-  /** A flush has ended well. */
+  /**
+   * @param memory of the log
+   * @param backendId whose records are counted
+   */
+  constructor({ figures }: Pick<LogMemory, "figures">, backendId: number) {
+    this.#figures = figures;
+    this.#own = FIGURE.backends + backendId * FIGURE.line;
+  }
+
+  /** This thread has inserted a record. */
+  noteRecord(): void {
+    this.#figures[this.#own + FIGURE.records]!++;
+  }
+
+  /** A record waits for room. */
+  noteRoomWait(): void {
+    this.#figures[this.#own + FIGURE.roomWaits]!++;
+  }
+
+  /** This thread waits for another one's flush. */
+  noteFlushWait(): void {
+    this.#figures[this.#own + FIGURE.flushWaits]!++;
+  }
+
+  /** A flush has ended well, and the next one has not begun. */
   noteFlush(bytes: number, ms: number): void {
-    this.#bytes += bytes;
-    this.#ms[this.#flushes++ % FLUSHES] = ms;
+    const figures = this.#figures;
+    figures[FIGURE.times + figures[FIGURE.flushes]! % FIGURE.timesMax] = ms;
+    figures[FIGURE.bytes]! += bytes;
+    figures[FIGURE.flushes]!++;
   }
 
   /** What is known now. */
   figures(): LogFigures {
-    const last = this.#ms.slice(0, Math.min(this.#flushes, FLUSHES)).sort();
+    const figures = this.#figures;
+    const flushes = figures[FIGURE.flushes]!;
+    const last = figures.slice(FIGURE.times, FIGURE.times + Math.min(flushes, FIGURE.timesMax))
+      .sort();
     const at = (share: number) => last[Math.ceil(last.length * share) - 1] ?? 0;
+    const records = this.#sum(FIGURE.records);
     return {
-      records: this.records,
-      bytes: this.#bytes,
-      flushes: this.#flushes,
+      records,
+      bytes: figures[FIGURE.bytes]!,
+      flushes,
+      recordsPerFlush: flushes === 0 ? 0 : records / flushes,
       flushMs50: at(0.5),
       flushMs99: at(0.99),
+      roomWaits: this.#sum(FIGURE.roomWaits),
+      flushWaits: this.#sum(FIGURE.flushWaits),
     };
+  }
+
+  #sum(which: number): number {
+    let sum = 0;
+    for (let id = 0; id < BACKENDS_MAX; id++) {
+      sum += this.#figures[FIGURE.backends + id * FIGURE.line + which]!;
+    }
+    return sum;
   }
 }

@@ -257,7 +257,7 @@ function logIn(
   const memory = new LogMemory(arena, run);
   const segments = new Segments(memory, directory, backend);
   const [awaited, blocking] = [awaitedCalls(aio, backend), blockingCalls(aio, backend)];
-  const stats = new LogStats();
+  const stats = new LogStats(memory, backend.id);
   const flush = new LogFlush({ memory, backend, segments, stats, directory, awaited, blocking });
   const parts = { aio, memory, backend, segments, directory, awaited, flush, stats };
   const log: Log = makeLog({

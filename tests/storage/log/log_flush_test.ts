@@ -20,11 +20,11 @@ testLog("a flush that waits for a record misses no end of it", async ({ log, aio
     },
   };
   // It has nothing to write, and looks at nothing else.
-  const parts = { memory, backend, stats: new LogStats(), awaited: noWrites };
+  const parts = { memory, backend, stats: new LogStats(memory, backend.id), awaited: noWrites };
   const flush = new LogFlush(parts as LogFlushParts);
   // Another thread, in the midst of whose insertion this one flushes.
   const other = Object.create(backend, { id: { value: backend.id + 1 } });
-  const insert = new LogInsert(memory, other, flush, new LogStats());
+  const insert = new LogInsert(memory, other, flush, new LogStats(memory, other.id));
   const stateAt = memory.placeOf(other.id) + PLACE.state;
   const record = recordOf(1, 10);
   let led: Promise<void> | null = null;

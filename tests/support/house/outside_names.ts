@@ -19,7 +19,8 @@ const NAMES: Readonly<Record<string, string>> = {
     "IOSQE_ASYNC STATX_DIOALIGN io_cancel io_destroy io_getevents io_setup io_submit usleep",
   "Functions, settings and file systems of the kernel.":
     "blk_mq_get_tag CONFIG_AIO CONFIG_IO_URING fs.aio-max-nr fuseblk nr nr_requests",
-  "PostgreSQL's settings.": "data_sync_retry huge_pages io_combine_limit io_max_combine_limit " +
+  "PostgreSQL's settings.":
+    "commit_delay data_sync_retry huge_pages io_combine_limit io_max_combine_limit " +
     "io_max_concurrency MaxBackends shared_buffers",
   "PostgreSQL's functions and sources.":
     "ereport md.c pgaio_io_start_writev pgaio_wref_check_done read_stream.c reopen smgr.c " +
