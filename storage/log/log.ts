@@ -266,7 +266,8 @@ export class Log implements AsyncDisposable {
 
   /**
    * Gives up what is before a position: it cannot be read any more, and files that are wholly
-   * before it are used again or removed.
+   * before it are used again or removed. As many as the log had are kept for what comes next, 64 at
+   * most: they need not be filled with zeros once more.
    *
    * @param position of the first record that is kept, or `flushed`: none is
    * @throws {RangeError} if it is not durable yet

@@ -12,6 +12,12 @@ import { CONTROL_NAME, encodeControl, type LogControl } from "./control_file.ts"
 import { LOG, type LogMemory } from "./log_memory.ts";
 import type { Segments } from "./segments.ts";
 
+/**
+ * So many segments are kept for what is appended next, at most: as many as the log had, since it
+ * will have as many again.
+ */
+const SPARE_MAX = 64;
+
 /** Replaces the control file of a directory. */
 export function writeControl(
   aio: Pick<LogAio, "replaceFile">,
@@ -56,7 +62,9 @@ export async function truncateBefore(parts: UpkeepParts, position: number): Prom
     }
     await noteDurable(parts, position);
     positions.setPosition(memory.words, LOG.start, position);
-    await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), 1, awaited));
+    const used = Math.floor(memory.inserted / segmentBytes) - Math.floor(start / segmentBytes);
+    const spare = Math.min(SPARE_MAX, used + 1);
+    await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), spare, awaited));
   } finally {
     segments.letGo();
   }

@@ -158,10 +158,15 @@ testLog("log.truncateBefore() gives files up, and keeps what is behind", async (
   const { log, directory } = fixture;
   const records = Array.from({ length: 60 }, (_, i) => recordOf(i, 10_000));
   const positions = await log.append(records);
-  const files = () => [...Deno.readDirSync(directory)].filter(({ name }) => name.endsWith(".log"));
-  const before = files().length;
+  const files = () =>
+    [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) => name.endsWith(".log"))
+      .sort();
+  const before = files();
   await log.truncateBefore(positions[40]!);
-  assert(files().length < before, `${files().length} of ${before} files`);
+  const first = Math.floor(positions[40]! / SEGMENT_BYTES);
+  // The others have the names of some that come next.
+  assertEquals(before.slice(first), files().slice(0, before.length - first));
+  assert(files().length >= before.length, `${files().length} of ${before.length} files`);
   assertEquals(log.start, positions[40]);
   assertEquals((await recordsOf(log)).records, records.slice(40));
   const gone = () => recordsOf(log, { from: positions[0]! });
@@ -223,4 +228,16 @@ testLog("a log refuses what cannot be", async ({ aio, log, directory }) => {
   }
   const missing = () => aio.openLog(`${directory}3`, { create: false });
   await assertRejects(missing, Deno.errors.NotFound);
+});
+
+testLog("log.truncateBefore() removes what is more than the log has had", async (fixture) => {
+  const { log, directory } = fixture;
+  const count = () => [...Deno.readDirSync(directory)].length;
+  await log.append(Array.from({ length: 60 }, (_, i) => recordOf(i, 10_000)));
+  await log.truncateBefore(log.flushed);
+  const before = count();
+  // Two segments, and a dozen are there for what comes next.
+  await log.append(Array.from({ length: 12 }, (_, i) => recordOf(i, 10_000)));
+  await log.truncateBefore(log.flushed);
+  assert(count() < before, `${count()} of ${before} files`);
 });

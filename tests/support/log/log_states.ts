@@ -3,7 +3,8 @@
  * is opened: what was acknowledged is in it, in order, and nothing that was not appended.
  *
  * A recording is of a log that is made, or of one that a power cut has left: so records that a
- * first cut tore are met by a second one.
+ * first cut tore are met by a second one. Some give up what they have: so segments are used again
+ * that have whole records in them.
  *
  * @module
  */
@@ -11,6 +12,7 @@
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Log, OpenLogOptions } from "../../../mod.ts";
 import { CONTROL_NAME, type LogControl, parseControl } from "../../../storage/log/control_file.ts";
+import { CrcSeed } from "../../../storage/log/record.ts";
 import { type FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import { LogDamageError, scan, type ScanSource } from "../../../storage/log/scan.ts";
 import { segmentName } from "../../../storage/log/segments.ts";
@@ -19,7 +21,10 @@ import { Prng } from "../prng.ts";
 import { BUFFER_BYTES } from "./log_fixture.ts";
 
 /** A wrong way to keep a log. */
-export type StatesCanary = "acknowledged before the flush" | "a directory that is not flushed";
+export type StatesCanary =
+  | "acknowledged before the flush"
+  | "a directory that is not flushed"
+  | "a checksum without the record's position";
 
 /** What is looked at. */
 export interface StatesPlan {
@@ -28,13 +33,18 @@ export interface StatesPlan {
   /** States in all. */
   readonly states: number;
   readonly options?: OpenLogOptions;
+  /** Of one recording. Default: 20,000. */
+  readonly statesEach?: number;
   readonly canary?: StatesCanary;
 }
 
-const STATES_OF_RECORDING = 20_000;
+const STATES_EACH = 20_000;
 /** Some fill a sector, so that one often ends where another one had. */
-const LENGTHS = [8, 100, 464, 464, 464, 976];
-const BATCHES = 4;
+const LENGTHS = [8, 100, 464, 464, 464, 976, 1960];
+const BATCHES_MAX = 12;
+/** One opening in so many gives up what it has, before one in so many of its batches. */
+const OPENINGS_A_CUT = 2;
+const BATCHES_A_CUT = 2;
 /** So many records of an opening at most: each has its number in its recording. */
 const NUMBERS_PER_OPENING = 1000;
 /** More than is ever written without a flush. */
@@ -86,14 +96,17 @@ class States {
       throw error;
     }
     const has = this.#numbers;
-    if (has.length < acknowledged.length) return `has ${has}; acknowledged are ${acknowledged}`;
+    const first = Math.max(0, ...acknowledged.map((number) => -number));
     // Appended in the order of their numbers, one opening after the other.
     for (let i = 1; i < has.length; i++) {
       const isNext = has[i] === has[i - 1]! + 1;
       const isNextOpening = has[i]! % NUMBERS_PER_OPENING === 0 && has[i]! > has[i - 1]!;
       if (!isNext && !isNextOpening) return `has ${has}`;
     }
-    for (const number of acknowledged) if (!has.includes(number)) return `${number} is lost`;
+    for (const number of acknowledged) {
+      if (number < first || has.includes(number)) continue;
+      return `${number} is lost: has ${has}; acknowledged are ${acknowledged}`;
+    }
     return null;
   }
 
@@ -106,9 +119,9 @@ class States {
     return control;
   }
 
-  #scan(source: ScanSource, { identity, opening, durable }: LogControl): void {
+  #scan(source: ScanSource, { identity, opening, start, durable }: LogControl): void {
     scan(source, {
-      from: 0,
+      from: start,
       identity,
       segmentBytes: SEGMENT_BYTES,
       newestOpening: opening,
@@ -127,7 +140,10 @@ class States {
   };
 }
 
-/** Appends a few batches, each as one task or several, and marks what is acknowledged. */
+/**
+ * Appends a few batches, each as one task or several, and marks what is acknowledged; and before it
+ * gives something up, the first record that is kept, by its negative number.
+ */
 async function append(
   log: Log,
   recorder: IoRecorder<number>,
@@ -136,7 +152,13 @@ async function append(
   lies: boolean,
 ): Promise<void> {
   let next = first;
-  for (let batch = 0; batch < BATCHES; batch++) {
+  const batches = prng.between(2, BATCHES_MAX);
+  const isCut = prng.chance(1, OPENINGS_A_CUT);
+  for (let batch = 0; batch < batches; batch++) {
+    if (isCut && batch > 0 && prng.chance(1, BATCHES_A_CUT)) {
+      recorder.mark(-next);
+      await log.truncateBefore(log.flushed);
+    }
     await Promise.all(Array.from({ length: prng.between(1, 3) }, async () => {
       const number = next++;
       const appended = log.append(numbered(number, prng.pick(LENGTHS)));
@@ -149,11 +171,25 @@ async function append(
 
 /** Cuts the power very often. @throws for the first state that is wrong, with its seed */
 export async function lookAtStates(plan: StatesPlan): Promise<void> {
+  const { crc } = CrcSeed.prototype;
+  if (plan.canary === "a checksum without the record's position") {
+    CrcSeed.prototype.crc = function (_position, ...rest) {
+      return crc.call(this, 0, ...rest);
+    };
+  }
+  try {
+    await lookAtAll(plan);
+  } finally {
+    CrcSeed.prototype.crc = crc;
+  }
+}
+
+async function lookAtAll(plan: StatesPlan): Promise<void> {
   const prng = new Prng(plan.seed);
   const states = new States();
   let before: Before | null = null;
   for (let done = 0; done < plan.states;) {
-    const count = Math.min(STATES_OF_RECORDING, plan.states - done);
+    const count = Math.min(plan.statesEach ?? STATES_EACH, plan.states - done);
     before = await cutPower(plan, prng, states, before, count);
     done += count;
   }
