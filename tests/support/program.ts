@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Worker } from "node:worker_threads";
 import { join } from "@std/path";
 import { type ChildOptions, type ChildResult, runChild } from "./temp.ts";
 import { hasPool } from "./workers/worker_pool.ts";
@@ -90,4 +91,13 @@ export function openDescriptors(): Map<number, string> {
 /** How many descriptors of this process point to a path. */
 export function countDescriptorsOf(path: string): number {
   return [...openDescriptors().values()].filter((target) => target === path).length;
+}
+
+/**
+ * Has the runtime open what it keeps of the last Worker that ended, an eventfd and an epoll: nobody
+ * is to take them for those of an `Aio`.
+ */
+export async function endOneWorker(): Promise<void> {
+  const worker = new Worker(new URL("data:text/javascript,"));
+  await new Promise((resolve) => worker.once("exit", resolve));
 }

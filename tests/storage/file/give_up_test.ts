@@ -12,7 +12,7 @@ import { shareFuse } from "../../support/disks/fuse_server.ts";
 import { testsOnFuse } from "../../support/disks/on_fuse.ts";
 import { openAio } from "../../support/methods.ts";
 import { becomes } from "../../support/patience.ts";
-import { countDescriptorsOf, openDescriptors } from "../../support/program.ts";
+import { countDescriptorsOf, endOneWorker, openDescriptors } from "../../support/program.ts";
 import { testGivenUp } from "./given_up.ts";
 import { Turns } from "../../support/turns.ts";
 
@@ -52,6 +52,7 @@ testOnFuse(
 testOnFuse(
   "aio.close() with a file that hangs can be given up, and ends later",
   async (server, method) => {
+    await endOneWorker();
     const before = openDescriptors().size;
     const aio = await openAio(method);
     await aio.openFile(server.join("file"), OPTIONS);
