@@ -2,9 +2,10 @@
  * many_transfer.ts: how `readAtMany` and `writeAtMany` become IOs: many transfers of one file, one
  * submit, one promise, and no object an IO, as the slots of a finished call serve the next.
  *
- * All are checked before the first one starts. Each that is one IO takes the fast path, as long as
- * there are handles and room; the others take the slow path of transfer.ts, one by one. The promise
- * settles when all have ended, so that the buffers are the caller's again whatever came of them.
+ * All are checked before the first one starts. Each that is one IO takes the fast path: as many at
+ * a time as there are handles and room, and another one for each that ends. The others take the
+ * slow path of transfer.ts, one by one. The promise settles when all have ended, so that the
+ * buffers are the caller's again whatever came of them.
  *
  * @module
  */
@@ -51,10 +52,9 @@ interface ManyTransferHost extends TransferHost {
   recycleMany(many: ManyTransfer): void;
 }
 
-/** Which way one of the transfers goes: as one IO, as several, or it has ended already. */
+/** Which way one of the transfers goes: as one IO, or as several. */
 const FAST = 0;
 const SLOW = 1;
-const ENDED = 2;
 
 /** What became of the transfers of one call. */
 interface Outcome {
@@ -79,7 +79,12 @@ export class ManyTransfer implements CompletionWaiter {
   #direction: Direction = "read";
   #signal: AbortSignal | undefined = undefined;
   #outcome: Outcome | null = null;
-  #unsettled = 0;
+  /** The first in the list that has not started. */
+  #next = 0;
+  /** Those that have just started, and those that call when they are over. */
+  readonly #started: number[] = [];
+  readonly #awaited: number[] = [];
+  #isToLook = false;
   #resolve: (results: number[] | Promise<number[]>) => void = ignore;
 
   /** @param transfers all of this thread */
@@ -113,10 +118,10 @@ export class ManyTransfer implements CompletionWaiter {
     this.#outcome = { results, errors: new Map(), requests: new Map() };
     for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
     file.begin();
-    for (let i = 0; i < list.length; i++) {
-      if (this.#ways[i] === FAST) this.#start(i);
-    }
-    return AT_ONCE.then(this.#afterSubmit);
+    this.#next = 0;
+    this.#startMore();
+    this.#lookSoon();
+    return new Promise(this.#keep);
   }
 
   /** Refuses what cannot be done, and tells what is one IO from what is not. */
@@ -167,39 +172,34 @@ export class ManyTransfer implements CompletionWaiter {
     this.#outcome!.requests.set(i, request);
   }
 
-  /** What finds no handle, or no room, takes the slow path. Others may have started: no throw. */
-  #start(i: number): void {
+  /** Starts the next ones, until there is no handle, or no room. */
+  #startMore(): void {
+    for (; this.#next < this.#list.length; this.#next++) {
+      if (this.#ways[this.#next] === FAST && !this.#tryStart(this.#next)) return;
+    }
+  }
+
+  /** Others may have started: no throw. @returns false: there is no handle or room for it now */
+  #tryStart(i: number): boolean {
     const { buffer, offset } = this.#list[i]!;
     const ret = this.#returns[i] ??= new AioReturn();
     const ref = this.#refs[i] ??= invalidWaitRef();
     try {
       const direction = this.#direction;
       const bounce = tryStartOne(this.#transfers, this.#file!, direction, buffer, offset, ret, ref);
-      if (bounce === undefined) {
-        this.#goSlowly(i);
-        this.#ways[i] = SLOW;
-      } else this.#bounces[i] = bounce;
+      if (bounce === undefined) return false;
+      this.#bounces[i] = bounce;
+      this.#started.push(i);
     } catch (error) {
       this.#fail(i, error);
     }
+    return true;
   }
 
   #fail(i: number, error: unknown): void {
-    this.#ways[i] = ENDED;
     this.#outcome!.results[i] = null;
     this.#outcome!.errors.set(i, error);
   }
-
-  readonly #afterSubmit = (): number[] | Promise<number[]> => {
-    const { waiting } = this.#transfers.backend;
-    // One more than there are: those that end meanwhile must not end the call too early.
-    this.#unsettled = 1;
-    for (let i = 0; i < this.#list.length; i++) {
-      if (this.#ways[i] === FAST && !waiting.whenDone(this.#refs[i]!, this)) this.#unsettled++;
-    }
-    if (--this.#unsettled === 0) return this.#takeOutcome();
-    return new Promise(this.#keep);
-  };
 
   /** One function for all its promises. */
   readonly #keep = (resolve: (results: number[] | Promise<number[]>) => void): void => {
@@ -207,18 +207,56 @@ export class ManyTransfer implements CompletionWaiter {
   };
 
   completed(): void {
-    if (--this.#unsettled > 0) return;
-    const resolve = this.#resolve;
-    resolve(this.#takeOutcome());
+    this.#lookSoon();
   }
 
-  /** All that took the fast path are over. The object is free for another call afterwards. */
-  #takeOutcome(): number[] | Promise<number[]> {
+  /** Behind the submit of what has started, and of all that end at once by one look. */
+  #lookSoon(): void {
+    if (this.#isToLook) return;
+    this.#isToLook = true;
+    AT_ONCE.then(this.#look);
+  }
+
+  readonly #look = (): void => {
+    this.#isToLook = false;
+    // A call for what the look before has found.
+    if (this.#file === null) return;
+    this.#takeOver();
+    this.#startMore();
+    if (this.#started.length > 0) this.#lookSoon();
+    else if (this.#awaited.length === 0) this.#end();
+  };
+
+  /** Takes those that are over. */
+  #takeOver(): void {
+    const { waiting } = this.#transfers.backend;
+    const awaited = this.#awaited;
+    let count = 0;
+    for (const i of awaited) {
+      if (this.#returns[i]!.result.status === "unknown") awaited[count++] = i;
+      else this.#take(i);
+    }
+    awaited.length = count;
+    for (const i of this.#started) {
+      try {
+        if (waiting.whenDone(this.#refs[i]!, this)) this.#take(i);
+        else awaited.push(i);
+      } catch (error) {
+        this.#fail(i, error);
+      }
+    }
+    this.#started.length = 0;
+  }
+
+  /** None is under way. The object is free for another call afterwards. */
+  #end(): void {
+    const resolve = this.#resolve;
     const file = this.#file!;
     const outcome = this.#outcome!;
     const signal = this.#signal;
-    for (let i = 0; i < this.#list.length; i++) {
-      if (this.#ways[i] === FAST) this.#take(i, outcome);
+    // Without a single handle for them they wait for one.
+    for (; this.#next < this.#list.length; this.#next++) {
+      if (this.#ways[this.#next] === FAST) this.#goSlowly(this.#next);
     }
     this.#file = null;
     this.#list = [];
@@ -227,13 +265,14 @@ export class ManyTransfer implements CompletionWaiter {
     this.#resolve = ignore;
     const transfers = this.#transfers;
     transfers.recycleMany(this);
-    if (outcome.requests.size > 0) return runRest(transfers, file, outcome, signal);
+    if (outcome.requests.size > 0) return resolve(runRest(transfers, file, outcome, signal));
     file.end();
-    if (outcome.errors.size > 0) return Promise.reject(failed(outcome, signal));
-    return outcome.results as number[];
+    if (outcome.errors.size > 0) resolve(Promise.reject(failed(outcome, signal)));
+    else resolve(outcome.results as number[]);
   }
 
-  #take(i: number, outcome: Outcome): void {
+  #take(i: number): void {
+    const outcome = this.#outcome!;
     const { buffer, offset } = this.#list[i]!;
     const bounce = this.#bounces[i]!;
     const transfers = this.#transfers;

@@ -260,3 +260,21 @@ testEachMethod("file.close() waits for the transfers of readAtMany()", async (me
     await closing;
   });
 });
+
+testFile("readAtMany() of more than there are handles starts one for each that ends", async ({
+  aio,
+  file,
+}) => {
+  const memory = aio.alloc(4096);
+  const list = Array.from({ length: 1000 }, (_, i) => ({
+    buffer: i % 2 === 0 ? memory.subarray(0, 100) : new Uint8Array(100),
+    offset: i * 100,
+  }));
+  const before = aio.backends()[0]!.counters;
+  assertEquals(await file.readAtMany(list), list.map(() => 100));
+  const { started, handleWaits } = aio.backends()[0]!.counters;
+  assertEquals([started - before.started, handleWaits], [1000, before.handleWaits]);
+  checkReads(list.filter((_, i) => i % 2 === 1), list.filter((_, i) => i % 2 === 1).map(() => 100));
+  assertEquals(aio.ios(), []);
+  aio.free(memory);
+});
