@@ -55,6 +55,8 @@ export const LONE_FILES: readonly string[] = [
 /** Files about what lies above the methods: a run with mapped rings has some of them, drawn. */
 const ABOVE_METHODS =
   /^tests\/storage\/(?:log|pool|stream)\/|(?:saturation|user_test)_long_test\.ts$/;
+/** Files that make networked storage, for minutes, and need servers: a task of their own. */
+const OWN_TASK = /^tests\/networked\//;
 /** One in so many. */
 const DRAWN_OF = 3;
 
@@ -89,7 +91,10 @@ export function planOf(args: readonly string[]): TestPlan {
   const paths = args.filter((arg) => !arg.startsWith("-"));
   const isWanted = (path: string) =>
     part === "--long" ? isLong(path) : part !== "--quick" || !LONG_FILE.test(path);
-  const files = (paths.length > 0 ? paths : ["tests"]).flatMap(listTests).filter(isWanted);
+  const all = paths.length > 0
+    ? paths.flatMap(listTests)
+    : listTests("tests").filter((path) => !OWN_TASK.test(path));
+  const files = all.filter(isWanted);
   return {
     part: part?.slice(2) ?? "",
     options: args.filter((arg) => arg.startsWith("-") && !parts.includes(arg)),

@@ -187,6 +187,13 @@ Deno.test("planOf() divides the suite into a quick and a long part", () => {
   });
 });
 
+Deno.test("planOf() leaves networked storage to a task of its own", () => {
+  for (const part of [[], ["--quick"], ["--long"]]) {
+    assertEquals(planOf(part).files.filter((file) => file.startsWith("tests/networked/")), []);
+  }
+  assert(planOf(["tests/networked"]).files.includes("tests/networked/nbd_test.ts"));
+});
+
 Deno.test("drawFiles() draws one in three of the files in which rings hardly matter", () => {
   const all = planOf([]).files;
   const isAbove = (file: string) => file.startsWith("tests/storage/pool/");
