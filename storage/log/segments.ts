@@ -143,13 +143,22 @@ export class Segments {
     return file;
   }
 
+  /** Beside the flush where that can be: on a network it takes long. */
   *#closeOldest(calls: LogCalls): Steps<void> {
     while (this.#files.size > OPEN_MAX) {
       const oldest = Math.min(...this.#files.keys());
       const file = this.#files.get(oldest)!;
       this.#files.delete(oldest);
-      yield* get(calls.close(file));
+      const closed = calls.close(file);
+      if (calls.areBlocking) yield* get(closed);
+      else this.#goOn(Promise.resolve(closed));
     }
+  }
+
+  /** Beside the log's calls. What goes wrong shows when it is needed, or has been said before. */
+  #goOn(work: Promise<void>): void {
+    const done = work.catch(() => {}).finally(() => this.#background.delete(done));
+    this.#background.add(done);
   }
 
   /**
@@ -183,18 +192,12 @@ export class Segments {
     }
   }
 
-  /**
-   * Has the segment behind one made, if no thread does so. What goes wrong shows when it is needed.
-   */
+  /** Has the segment behind one made, if no thread does so. */
   prepareBehind(number: number, calls: LogCalls): void {
     const { words } = this.#memory;
     if (calls.areBlocking || Atomics.load(words, LOG.prepared) > number + 1) return;
     if (Atomics.compareExchange(words, LOG.preparer, 0, this.#ownMark) !== 0) return;
-    const made = runSteps(this.#make(number + 1, calls)).catch(() => {}).finally(() => {
-      this.letGo();
-      this.#background.delete(made);
-    });
-    this.#background.add(made);
+    this.#goOn(runSteps(this.#make(number + 1, calls)).finally(() => this.letGo()));
   }
 
   /** Waits until no other thread makes, moves or removes segments. */
