@@ -172,9 +172,15 @@ export class ManyTransfer implements CompletionWaiter {
     this.#outcome!.requests.set(i, request);
   }
 
-  /** Starts the next ones, until there is no handle, or no room. */
+  /**
+   * Starts the next ones, until there is no handle, or no room. Those that ended at once have their
+   * handles back: they count until the turn has time for them, so that a long list leaves some to
+   * the event loop.
+   */
   #startMore(): void {
+    const most = this.#transfers.backend.control.handlesPerBackend;
     for (; this.#next < this.#list.length; this.#next++) {
+      if (this.#started.length + this.#awaited.length >= most) return;
       if (this.#ways[this.#next] === FAST && !this.#tryStart(this.#next)) return;
     }
   }

@@ -5,7 +5,9 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioFile, FileTransfer, ManyTransfersError } from "../../../mod.ts";
 import {
@@ -276,5 +278,25 @@ testFile("readAtMany() of more than there are handles starts one for each that e
   assertEquals([started - before.started, handleWaits], [1000, before.handleWaits]);
   checkReads(list.filter((_, i) => i % 2 === 1), list.filter((_, i) => i % 2 === 1).map(() => 100));
   assertEquals(aio.ios(), []);
+  aio.free(memory);
+});
+
+testFile("readAtMany() of a long list leaves turns to the event loop", async ({ aio, file }) => {
+  const memory = aio.alloc(4096);
+  const list = Array.from({ length: 50_000 }, (_, i) => ({
+    buffer: memory.subarray(0, 100),
+    offset: i % 1000,
+  }));
+  let turns = 0;
+  let isOver = false;
+  const count = () => {
+    turns++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  assertEquals(await file.readAtMany(list), list.map(() => 100));
+  isOver = true;
+  // As many belong to one look for sockets, which a list that is done at once would have, too.
+  assert(turns > 2 * TURNS_TO_LOOK, `${turns} turns`);
   aio.free(memory);
 });
