@@ -94,13 +94,15 @@ function tell(bells: Doorbells, change: WaitWord): void {
   wakeWord(bells, change);
 }
 
-/** Makes the places free of a thread that has died while it flushed. */
+/**
+ * Makes the places free of a thread that has died while it flushed, and tells whoever waits for
+ * one: the dead, or a thread that reaped it, may have made it free and died before the bell.
+ */
 export function endTurnsOf(control: Control, bells: Doorbells, deadId: number): void {
   const { words } = control;
   for (let slot = 0; slot < words[HEADER.maxFiles]!; slot++) {
-    const at = control.fileAt(slot) + FILE.flusher;
-    if (Atomics.compareExchange(words, at, deadId + 1, 0) === deadId + 1) {
-      tell(bells, changeOf(control, slot));
-    }
+    Atomics.compareExchange(words, control.fileAt(slot) + FILE.flusher, deadId + 1, 0);
+    const change = changeOf(control, slot);
+    if (Atomics.load(words, change.waiters) !== 0) tell(bells, change);
   }
 }

@@ -56,19 +56,20 @@ function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: n
   const exclusive = Atomics.load(words, at + BUFFER.exclusive);
   const isExclusive = (exclusive & ~EXCLUSIVE_GRANTED) === dead + 1;
   const isShared = (Atomics.load(words, at + BUFFER.shared) & bit) !== 0;
-  if (!isPinned && !isLeft && !isExclusive && !isShared) return;
   if (isExclusive) {
     // Half of a change may be in it.
     if (exclusive !== dead + 1) Atomics.or(words, at + BUFFER.state, BUFFER_STATE.torn);
     Atomics.store(words, at + BUFFER.exclusive, 0);
   }
-  Atomics.and(words, at + BUFFER.shared, ~bit);
+  if (isShared) Atomics.and(words, at + BUFFER.shared, ~bit);
   if (isLeft) Atomics.compareExchange(words, at + BUFFER.io, io, 0);
   if (isPinned) {
     // It was about to give the buffer another block.
     if (Atomics.load(words, at + BUFFER.file) === 0) empty(memory, buffer);
     Atomics.and(words, at + BUFFER.pins, ~bit);
   }
+  // Also of a buffer of which it has nothing any more: it may have died, or a thread that reaped
+  // it, between the change and the bell.
   tellChange(host.bells, memory, buffer);
 }
 
