@@ -12,4 +12,4 @@ export type { Arena } from "./memory/arena.ts";
 export type { ArenaRun } from "./memory/layer_runs.ts";
 export { type Control, HANDLE } from "./memory/shared_memory.ts";
 export { locks, positions } from "./memory/shared_values.ts";
-export { announceWait, type WaitWord, wakeWord } from "./waiting/words.ts";
+export { announceWait, tellIfAwaited, type WaitWord, wakeWord } from "./waiting/words.ts";

@@ -13,7 +13,7 @@
  */
 
 import type { Doorbells } from "../waiting/doorbell.ts";
-import { type WaitWord, wakeWord } from "../waiting/words.ts";
+import { tellIfAwaited, type WaitWord, wakeWord } from "../waiting/words.ts";
 import { type Control, FILE, HEADER } from "../memory/shared_memory.ts";
 
 /** The shared flushes of an open file, as one thread sees them. */
@@ -102,7 +102,6 @@ export function endTurnsOf(control: Control, bells: Doorbells, deadId: number): 
   const { words } = control;
   for (let slot = 0; slot < words[HEADER.maxFiles]!; slot++) {
     Atomics.compareExchange(words, control.fileAt(slot) + FILE.flusher, deadId + 1, 0);
-    const change = changeOf(control, slot);
-    if (Atomics.load(words, change.waiters) !== 0) tell(bells, change);
+    tellIfAwaited(bells, changeOf(control, slot));
   }
 }

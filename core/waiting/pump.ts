@@ -2,11 +2,11 @@
  * pump.ts: how awaiting code learns of completions that other threads bring about.
  *
  * While IO of this backend is in flight, or IO of another one or a word (words.ts) is awaited, the
- * pump looks for completions once per turn of the event loop, and dozes where nothing else has work
- * (doze.ts), for as long as that is worth it (doze_bound.ts); not for IO of another backend, which
- * may tell nobody. Then it sleeps in one nonblocking
- * `poll` on its doorbell and what the method has. That call keeps the event loop alive, and only
- * that: with nothing awaited there is none.
+ * pump looks for completions once per turn of the event loop. Where nothing else has work it dozes
+ * (doze.ts), for as long as that is worth it (doze_bound.ts); but not for IO of another backend
+ * alone, which may end without a bell. Then it sleeps in one nonblocking `poll` on its doorbell and
+ * what the method has. That call keeps the event loop alive, and only that: with nothing awaited
+ * there is none.
  *
  * No wake-up is lost, because both sides do their two steps in opposite order: the sleeper says
  * that it sleeps and then looks once more; the completer stores the state and then looks for

@@ -82,6 +82,18 @@ export function wakeWord(bells: Doorbells, { words, index, waiters }: WaitWord):
   if (bells.isOwnIn(mask)) bells.ringSelf();
 }
 
+/**
+ * Moves a word that only moves while somebody waits, and wakes whoever does: the other side of
+ * {@linkcode announceWait}. What is waited for has changed before, by an atomic operation.
+ *
+ * @param bells of this thread
+ */
+export function tellIfAwaited(bells: Doorbells, word: WaitWord): void {
+  if (Atomics.load(word.words, word.waiters) === 0) return;
+  Atomics.add(word.words, word.index, 1);
+  wakeWord(bells, word);
+}
+
 /** The waits of one backend for words. */
 export class WordWaits {
   readonly #host: WordWaitsHost;

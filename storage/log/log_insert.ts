@@ -23,7 +23,7 @@ import {
   runSteps,
   runStepsSync,
   type Steps,
-  wakeWord,
+  tellIfAwaited,
 } from "../../core/inside.ts";
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
@@ -150,9 +150,7 @@ export class LogInsert {
   }
 
   #tellInsertion(): void {
-    if (Atomics.load(this.#words, LOG.insertionWaiters) === 0) return;
-    Atomics.add(this.#words, LOG.insertion, 1);
-    wakeWord(this.#backend.doorbells, this.#memory.insertion);
+    tellIfAwaited(this.#backend.doorbells, this.#memory.insertion);
   }
 
   /** Inserts a record once there is room for it, behind those that wait. @returns where it is */

@@ -94,22 +94,28 @@ export const PLACE = {
   size: LINE_WORDS,
 } as const;
 
-/** What was done so far, in doubles; see log_stats.ts. A line is of one backend. */
+/** Doubles that threads on different processors can write without disturbing each other. */
+const LINE_FIGURES = 8;
+/** The lines of all backends lie before that. */
+const TIMES_AT = LINE_FIGURES + BACKENDS_MAX * LINE_FIGURES;
+const TIMES_MAX = 1024;
+
+/** What was done so far, in doubles; see log_stats.ts. */
 export const FIGURE = {
   /** Of all threads: whoever flushes writes them. */
   flushes: 0,
   bytes: 1,
   /** The line of the first backend, and how long each is. */
-  backends: 8,
-  line: 8,
+  backends: LINE_FIGURES,
+  line: LINE_FIGURES,
   /** In a backend's line. */
   records: 0,
   roomWaits: 1,
   flushWaits: 2,
   /** The times of the last flushes, and how many those are. */
-  times: 8 + BACKENDS_MAX * 8,
-  timesMax: 1024,
-  size: 8 + BACKENDS_MAX * 8 + 1024,
+  times: TIMES_AT,
+  timesMax: TIMES_MAX,
+  size: TIMES_AT + TIMES_MAX,
 } as const;
 
 /** What is inserted in a place: nothing, a record, or what its dead thread has left to others. */

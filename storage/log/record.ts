@@ -31,7 +31,9 @@ export const LONGEST_BYTES = HEAD_BYTES + FRAGMENT_BYTES_MAX;
 /** Bytes that a segment must have left for a fragment to begin there. */
 export const ROOM_BYTES_MIN = HEAD_BYTES + 8;
 
-/** What a word of 32 bits can hold. */
+/** Bytes of a word. */
+export const WORD_BYTES = 4;
+/** So many numbers a word can hold. */
 export const UINT32_RANGE = 0x1_0000_0000;
 
 /** What a fragment is of its record. */
@@ -49,6 +51,9 @@ export type FragmentKind = (typeof KIND)[keyof typeof KIND];
 
 /** Two words that no other log has: they seed each CRC. */
 export type LogIdentity = readonly [number, number];
+
+/** No bytes. */
+export const NOTHING = new Uint8Array();
 
 /** Memory that position p has at index `p % bytes.length`. */
 export interface Ring {

@@ -15,13 +15,12 @@ import {
   KIND,
   type LogIdentity,
   LONGEST_BYTES,
+  NOTHING,
   restAt,
   ROOM_BYTES_MIN,
   startOf,
+  WORD_BYTES,
 } from "./record.ts";
-
-const WORD_BYTES = 4;
-const NOTHING = new Uint8Array();
 
 /**
  * What is at a position: a fragment, or none. `empty` is a head of zeros only; where something is

@@ -14,6 +14,7 @@ import {
   KIND,
   type LogIdentity,
   longestIn,
+  NOTHING,
   plainEndOf,
   remainder,
   restAt,
@@ -21,11 +22,10 @@ import {
   segmentEndOf,
   startOf,
   UINT32_RANGE,
+  WORD_BYTES,
 } from "./record.ts";
 
-const WORD_BYTES = 4;
 const HEAD_WORDS = HEAD_BYTES / WORD_BYTES;
-const NOTHING = new Uint8Array();
 
 function checkDurable(durable: number, position: number): void {
   if (durable <= position) return;

@@ -21,6 +21,15 @@ import {
 const APPENDS = 10;
 const seen = { acknowledged: 0, faults: 0 };
 
+/** Uses a new disk, mounted, in a machine of its own. */
+async function withDisk(use: (disk: NbdDisk) => Promise<void>): Promise<void> {
+  await using machine = await Machine.make();
+  const disk = await NbdDisk.make(machine);
+  await disk.mount();
+  await use(disk);
+  await disk.unmount();
+}
+
 /** A load on a disk that fails in the middle; then the disk is mounted again from its image. */
 async function failAmongLoad(
   disk: NbdDisk,
@@ -34,19 +43,17 @@ async function failAmongLoad(
   return told;
 }
 
-async function checkAfter(
+function checkAfter(
   method: IoMethodName,
   direct: boolean,
   faultOf: (disk: NbdDisk) => () => Promise<void>,
 ): Promise<void> {
-  await using machine = await Machine.make();
-  const disk = await NbdDisk.make(machine);
-  await disk.mount();
-  const told = await failAmongLoad(disk, { method, options: { direct } }, faultOf(disk));
-  await told.check(method, disk.join("log"));
-  await disk.unmount();
-  seen.acknowledged += told.count;
-  seen.faults++;
+  return withDisk(async (disk) => {
+    const told = await failAmongLoad(disk, { method, options: { direct } }, faultOf(disk));
+    await told.check(method, disk.join("log"));
+    seen.acknowledged += told.count;
+    seen.faults++;
+  });
 }
 
 for (const direct of [false, true]) {
@@ -74,47 +81,42 @@ async function withLog(
   await use(log);
 }
 
-testEachMethod("a log's flushes reach the server of its disk", async (method) => {
-  await using machine = await Machine.make();
-  const disk = await NbdDisk.make(machine);
-  await disk.mount();
-  await withLog(disk, method, async (log) => {
-    await log.append(new Uint8Array(8));
-    const before = await disk.flushes();
-    for (let i = 0; i < APPENDS; i++) await log.append(new Uint8Array(8));
-    assertGreaterOrEqual(await disk.flushes() - before, APPENDS);
-  });
-  await disk.unmount();
-}, nbdAvailable);
+testEachMethod(
+  "a log's flushes reach the server of its disk",
+  (method) =>
+    withDisk((disk) =>
+      withLog(disk, method, async (log) => {
+        await log.append(new Uint8Array(8));
+        const before = await disk.flushes();
+        for (let i = 0; i < APPENDS; i++) await log.append(new Uint8Array(8));
+        assertGreaterOrEqual(await disk.flushes() - before, APPENDS);
+      })
+    ),
+  nbdAvailable,
+);
 
 Deno.test({
   name: "nbd canary: records that are acknowledged before their flush are lost with the server",
   ignore: !nbdAvailable,
-  async fn() {
-    await using machine = await Machine.make();
-    const disk = await NbdDisk.make(machine);
-    await disk.mount();
-    const told = await failAmongLoad(disk, { method: "sync", isHasty: true });
-    await assertRejects(() => told.check("sync", disk.join("log")), Error, "Lost");
-    await disk.unmount();
-  },
+  fn: () =>
+    withDisk(async (disk) => {
+      const told = await failAmongLoad(disk, { method: "sync", isHasty: true });
+      await assertRejects(() => told.check("sync", disk.join("log")), Error, "Lost");
+    }),
 });
 
 Deno.test({
   name: "nbd canary: records are lost with a server that does not flush",
   ignore: !nbdAvailable,
-  async fn() {
-    await using machine = await Machine.make();
-    const disk = await NbdDisk.make(machine);
-    await disk.mount();
-    // So that there is a log to lose them from.
-    await withLog(disk, "sync", async () => {});
-    await disk.unmount();
-    await disk.mount("unsafe");
-    const told = await failAmongLoad(disk, { method: "sync" });
-    await assertRejects(() => told.check("sync", disk.join("log")), Error, "Lost");
-    await disk.unmount();
-  },
+  fn: () =>
+    withDisk(async (disk) => {
+      // So that there is a log to lose them from.
+      await withLog(disk, "sync", async () => {});
+      await disk.unmount();
+      await disk.mount("unsafe");
+      const told = await failAmongLoad(disk, { method: "sync" });
+      await assertRejects(() => told.check("sync", disk.join("log")), Error, "Lost");
+    }),
 });
 
 if (nbdAvailable) {

@@ -94,8 +94,8 @@ export function countDescriptorsOf(path: string): number {
 }
 
 /**
- * Has the runtime open what it keeps of the last Worker that ended, an eventfd and an epoll: nobody
- * is to take them for those of an `Aio`.
+ * Runs a Worker to its end. Deno keeps an eventfd and an epoll of the last one that ended, and a
+ * test that counts descriptors is to find them before it begins.
  */
 export async function endOneWorker(): Promise<void> {
   const worker = new Worker(new URL("data:text/javascript,"));
