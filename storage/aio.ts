@@ -56,6 +56,7 @@ import { LAYERS } from "./layers.ts";
 import type { Log, LogToken } from "./log/log.ts";
 import type { OpenLogOptions } from "./log/log_options.ts";
 import { attachLog, type LogOpener, openLog } from "./log/open_log.ts";
+import { withSegments } from "./log/segment_files.ts";
 import {
   attachPool,
   type AttachPoolOptions,
@@ -432,7 +433,8 @@ export class Aio extends AioCore {
 
   #logOpener(call: string): LogOpener {
     this.#backend.checkUsable(call);
-    return { aio: this, backend: this.#backend, logs: this.#logs };
+    const backend = this.#backend;
+    return { aio: withSegments(this, backend), backend, logs: this.#logs };
   }
 
   #poolOpener(call: string): PoolOpener {

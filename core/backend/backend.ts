@@ -78,7 +78,7 @@ export class Backend extends Completer
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly fileTargetId: number;
+  readonly lastFileTargetId: number;
   readonly #first: number;
   readonly #handles: AioHandle[];
   readonly #idle: AioHandle[];
@@ -103,7 +103,7 @@ export class Backend extends Completer
     this.method = parts.method;
     this.#isMethodAsked = parts.method.needsSynchronousExecution !== undefined;
     this.warn = parts.warn;
-    this.fileTargetId = parts.fileTargetId;
+    this.lastFileTargetId = parts.targets.lastFileId;
     this.#words = parts.control.words;
     const count = parts.control.handlesPerBackend;
     this.#first = this.id * count;
@@ -305,7 +305,8 @@ export class Backend extends Completer
   stage(handle: AioHandle, submitAtEndOfTurn: boolean): void {
     const words = this.#words;
     const { base } = handle;
-    if (words[base + HANDLE.target] === this.fileTargetId) this.files.checkOpen(handle);
+    const target = words[base + HANDLE.target]!;
+    if (target > 0 && target <= this.lastFileTargetId) this.files.checkOpen(handle);
     // A plain load is enough: closing_fd.ts.
     if (words[HEADER.closings] !== 0) refuseIfClosing(this.control, handle);
     updateState(words, base + HANDLE.state, DEFINED);

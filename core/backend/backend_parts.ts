@@ -36,8 +36,6 @@ export interface BackendParts {
   readonly callbacks: CallbackTable;
   /** The targets by id. */
   readonly targets: TargetTable;
-  /** The id of the target `file`. */
-  readonly fileTargetId: number;
   /** The memory that IO may use. */
   readonly memory: MemoryMap;
   /** The memory that IO goes to without a copy. */

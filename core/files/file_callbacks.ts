@@ -16,7 +16,7 @@ import { flushedFile, flushErrorOf, mayLoseWrites, noteFlushError } from "./flus
 import { OPERATION_ROWS, type OperationRow, OPERATIONS } from "../io/operation_table.ts";
 import type { AioResult } from "../io/result.ts";
 import type { Control } from "../memory/shared_memory.ts";
-import { FILE_TARGET, FILE_TARGET_NAME, type TargetIdentity } from "../io/target.ts";
+import { FILE_TARGET, type TargetIdentity } from "../io/target.ts";
 
 /** The data of a write's callback when the file was opened with `O_DSYNC`. */
 export const DURABLE_WRITE = 1;
@@ -97,7 +97,7 @@ function rangeOf(
   targetData: Int32Array,
   target: TargetIdentity,
 ): { offset: number; length: number } | null {
-  if (target.name !== FILE_TARGET_NAME) return null;
+  if (!target.isFile) return null;
   const low = targetData[FILE_TARGET.offsetLow]!;
   return {
     offset: fromWords(low, targetData[FILE_TARGET.offsetHigh]!),

@@ -449,10 +449,25 @@ export class OpenFileTable {
     return count;
   }
 
-  /** The target `file`, described from this table. */
-  target(): AioTarget {
-    return { describeIdentity: (data) => describeFile(data, (file) => this.pathOf(file)) };
+  /**
+   * A target that stands for an open file, described from this table.
+   *
+   * @param nameOf says what a file is called, by the last 200 bytes of its path, or
+   *   null once it was closed and another one has its slot
+   */
+  target(nameOf: (path: string | null) => string = fileName): AioTarget {
+    return {
+      describeIdentity: (data) => {
+        const slot = data[FILE_TARGET.slot]!;
+        const path = this.pathOf({ slot, generation: data[FILE_TARGET.slotGeneration]! });
+        return describeRange(data, nameOf(path));
+      },
+    };
   }
+}
+
+function fileName(path: string | null): string {
+  return path === null ? "a file that was closed" : `file ${JSON.stringify(path)}`;
 }
 
 /** The end of a path, cut where a character begins. */
@@ -462,12 +477,8 @@ function lastBytes(path: Uint8Array): Uint8Array {
   return path.subarray(start);
 }
 
-function describeFile(data: Int32Array, pathOf: (file: FileSlot) => string | null): string {
-  const path = pathOf({
-    slot: data[FILE_TARGET.slot]!,
-    generation: data[FILE_TARGET.slotGeneration]!,
-  });
-  const name = path === null ? "a file that was closed" : `file ${JSON.stringify(path)}`;
+/** The part of a file that the words of its target name, if it is about a part. */
+function describeRange(data: Int32Array, name: string): string {
   const length = data[FILE_TARGET.length]!;
   if (length === 0) return name;
   const offset = fromWords(data[FILE_TARGET.offsetLow]!, data[FILE_TARGET.offsetHigh]!);

@@ -23,7 +23,7 @@ import { RWF_DSYNC } from "../../ffi/layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
 import type { CallbackHandle } from "../io/callback.ts";
 import { COMPLETED_IO, SUBMITTED } from "../memory/handle_state.ts";
-import { FILE_TARGET, FILE_TARGET_NAME } from "../io/target.ts";
+import { FILE_TARGET } from "../io/target.ts";
 import { FILE_FLAGS } from "./file_table.ts";
 import type { FileSlot } from "./file_slot.ts";
 import { OPERATION_ROWS } from "../io/operation_table.ts";
@@ -86,13 +86,13 @@ export function noteFlushError(control: Control, file: FileSlot, errno: number):
 }
 
 /**
- * The open file that an IO flushes or writes, known by its target `file` or, for another target, by
- * its descriptor.
+ * The open file that an IO flushes or writes, known by its target or, where that stands for
+ * no file, by its descriptor.
  *
  * @returns null for a descriptor that is not in the table of open files
  */
 export function flushedFile(control: Control, handle: CallbackHandle): FileSlot | null {
-  if (handle.targetName !== FILE_TARGET_NAME) return fileOfFd(control, handle.operationData.fd);
+  if (!handle.isOnFile) return fileOfFd(control, handle.operationData.fd);
   const { targetData } = handle;
   const slot = targetData[FILE_TARGET.slot]!;
   const generation = targetData[FILE_TARGET.slotGeneration]!;

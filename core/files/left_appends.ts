@@ -7,7 +7,7 @@
 
 import { fromWords } from "../../ffi/memory.ts";
 import { shown } from "../base/errors.ts";
-import { FILE_TARGET, FILE_TARGET_NAME } from "../io/target.ts";
+import { FILE_TARGET } from "../io/target.ts";
 import { HANDLE } from "../memory/shared_memory.ts";
 import type { FilePart } from "./file_ends.ts";
 import type { OpenFileTable } from "./file_table.ts";
@@ -17,7 +17,7 @@ import type { FileSlot } from "./file_slot.ts";
 interface CompletedIo {
   readonly words: Int32Array;
   readonly base: number;
-  readonly targetName: string | null;
+  readonly isOnFile: boolean;
 }
 
 /**
@@ -26,9 +26,9 @@ interface CompletedIo {
  * @returns a warning, if it is an append that was not written whole
  */
 export function leftBy(files: OpenFileTable, deadId: number, io: CompletedIo): string | null {
-  const { words, base, targetName } = io;
+  const { words, base, isOnFile } = io;
   const at = base + HANDLE.targetData;
-  if (targetName !== FILE_TARGET_NAME || words[at + FILE_TARGET.isAppend] !== 1) return null;
+  if (!isOnFile || words[at + FILE_TARGET.isAppend] !== 1) return null;
   const offset = fromWords(words[at + FILE_TARGET.offsetLow]!, words[at + FILE_TARGET.offsetHigh]!);
   files.ends.foundStarted(deadId, offset);
   const written = Math.max(0, words[base + HANDLE.rawResult]!);

@@ -66,6 +66,8 @@ export interface CallbackHandle {
   readonly length: number;
   /** What it is about. */
   readonly targetName: string;
+  /** Whether that stands for an open file, so that its words are those of the target `file`. */
+  readonly isOnFile: boolean;
   /** The six words of that. */
   readonly targetData: Int32Array;
   /** The numbers the issuer left for its callbacks. */

@@ -192,6 +192,11 @@ export class AioHandle implements CallbackHandle {
     return this.#host.targets.nameOf(this.words[this.base + HANDLE.target]!);
   }
 
+  /** Whether it is about an open file: its target's words are those of the target `file`. */
+  get isOnFile(): boolean {
+    return this.#host.targets.isFile(this.words[this.base + HANDLE.target]!);
+  }
+
   /** A copy of the target's six words. */
   get targetData(): Int32Array {
     const at = this.base + HANDLE.targetData;

@@ -122,8 +122,8 @@ export interface MethodBackend {
   handleOf(index: number): AioHandle;
   /** Whether any other thread is attached. */
   readonly hasOthers: boolean;
-  /** The id of the target that stands for an open file. */
-  readonly fileTargetId: number;
+  /** Targets with the ids from 1 to this one stand for open files. */
+  readonly lastFileTargetId: number;
   /**
    * Takes lines about each IO, those that threads of the method make among them; null: none are
    * wanted.

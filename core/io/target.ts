@@ -7,13 +7,14 @@
  * @module
  */
 
+import { assert } from "../base/assert.ts";
 import { INVALID_NAME, NameTable } from "../base/name_table.ts";
 import { refusePromise } from "../base/promise.ts";
 
 /** The name of the target that stands for an open file. */
 export const FILE_TARGET_NAME = "file";
 
-/** Where in a target's data the words of the target `file` are. */
+/** Where in a target's data the words of the target `file` are, and of all that stand for files. */
 export const FILE_TARGET = {
   slot: 0,
   slotGeneration: 1,
@@ -40,6 +41,8 @@ export interface TargetIdentity {
   readonly id: number;
   /** The target's name. */
   readonly name: string;
+  /** Whether its words are those of the target `file`, which it may name in its own way. */
+  readonly isFile: boolean;
   /** What the IO was about, in the target's own words; never throws. */
   describe(): string;
 }
@@ -49,13 +52,34 @@ export function defineTarget(target: AioTarget): AioTarget {
   return target;
 }
 
-/** Targets by id; 0 is none. */
+/** Targets by id; 0 is none. Those that stand for open files come first. */
 export class TargetTable extends NameTable {
   readonly #targets: (AioTarget | null)[] = [null];
+  #lastFileId = 0;
 
   /** An empty table. */
   constructor() {
     super("target");
+  }
+
+  /** The last id of a target that stands for an open file: all before it do, but 0. */
+  get lastFileId(): number {
+    return this.#lastFileId;
+  }
+
+  /**
+   * Adds a target that stands for an open file, with the words of {@linkcode FILE_TARGET}: whoever
+   * looks after files finds them in it. To be called before {@linkcode add}.
+   */
+  addFileTarget(name: string, target: AioTarget): void {
+    assert(this.#lastFileId === this.#targets.length - 1, "Targets that are files come first");
+    this.add(name, target);
+    this.#lastFileId++;
+  }
+
+  /** Whether a target stands for an open file. */
+  isFile(id: number): boolean {
+    return id > 0 && id <= this.#lastFileId;
   }
 
   /** Adds a target under the next id. @throws {TypeError} if it is not one, or the name is taken */
@@ -82,6 +106,7 @@ export class TargetTable extends NameTable {
 
   /** What an IO was about, to be handed to a callback's `report`. */
   identify(id: number, data: Int32Array): TargetIdentity {
-    return { id, name: this.nameOf(id), describe: () => this.describe(id, data) };
+    const describe = () => this.describe(id, data);
+    return { id, name: this.nameOf(id), isFile: this.isFile(id), describe };
   }
 }

@@ -18,7 +18,8 @@ export const fileLayer: Layer = {
   module: new URL(import.meta.url),
   make: ({ control, files, bells, say }) => ({
     callbacks: fileCallbacks(control),
-    targets: { [FILE_TARGET_NAME]: files.target() },
+    targets: {},
+    fileTargets: { [FILE_TARGET_NAME]: files.target() },
     reapBackend(deadId) {
       endTurnsOf(control, bells, deadId);
       tellHoles(files, deadId, say);

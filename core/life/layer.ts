@@ -50,6 +50,11 @@ export interface LayerParts {
   readonly callbacks: Readonly<Record<string, AioCallbacks>>;
   /** Its targets by name: likewise. */
   readonly targets: Readonly<Record<string, AioTarget>>;
+  /**
+   * Those that stand for open files, whose words are those of the target `file`. They come before
+   * all others.
+   */
+  readonly fileTargets?: Readonly<Record<string, AioTarget>>;
   /** Its verifiers by name: likewise. */
   readonly verifiers?: Readonly<Record<string, PageVerifier>>;
   /**

@@ -12,7 +12,7 @@ import type { Layer, LayerHost, LayerParts } from "./layer.ts";
 import { MadeLayers } from "./made_layers.ts";
 import { LayerRuns } from "../memory/layer_runs.ts";
 import { type Control, HEADER } from "../memory/shared_memory.ts";
-import { FILE_TARGET_NAME, TargetTable } from "../io/target.ts";
+import { TargetTable } from "../io/target.ts";
 import { VerifierTable } from "../io/verifier.ts";
 
 /** What a thread knows IO by. */
@@ -23,8 +23,6 @@ export interface Tables {
   readonly targets: TargetTable;
   /** The layers. */
   readonly layers: MadeLayers;
-  /** The id of the target `file`. */
-  readonly fileTargetId: number;
   /** Takes lines about each IO; null: nobody wants any. */
   readonly log: IoLog | null;
 }
@@ -66,17 +64,21 @@ export function makeTables(
     if (level === "warning") warn(text);
     else log?.say(level, text);
   };
+  const parts = layers.map((layer, number) =>
+    layer.make({ ...host, runs: new LayerRuns(host.arena, number), verifiers, say })
+  );
+  for (const { fileTargets = {} } of parts) {
+    for (const [name, one] of Object.entries(fileTargets)) targets.addFileTarget(name, one);
+  }
   for (const [number, layer] of layers.entries()) {
-    const runs = new LayerRuns(host.arena, number);
-    const parts = layer.make({ ...host, runs, verifiers, say });
-    add(parts);
-    made.add(layer, parts);
+    add(parts[number]!);
+    made.add(layer, parts[number]!);
     // Those of files alone go without the guards that whatever may throw needs.
     if (number === 0) callbacks.trustAll();
   }
   modules.forEach(add);
   checkNames(host.control, hashNames(callbacks.names, targets.names, verifiers.names));
-  return { callbacks, targets, layers: made, fileTargetId: targets.idOf(FILE_TARGET_NAME), log };
+  return { callbacks, targets, layers: made, log };
 }
 
 /**

@@ -91,7 +91,8 @@ export class RingFiles {
 
   /** By which number the ring knows the file of an IO; -1: it does not. */
   numberOf(words: Int32Array, base: number): number {
-    if (words[base + HANDLE.target] !== this.#backend.fileTargetId) return UNKNOWN;
+    const target = words[base + HANDLE.target]!;
+    if (target === 0 || target > this.#backend.lastFileTargetId) return UNKNOWN;
     const number = words[base + HANDLE.targetData + FILE_TARGET.slot]!;
     const generation = words[base + HANDLE.targetData + FILE_TARGET.slotGeneration]!;
     const fd = words[base + HANDLE.fd]!;

@@ -29,7 +29,7 @@ function kindOf(operation: number): number {
 /** What one backend has met. */
 export class Refusals {
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #fileTargetId: number;
+  readonly #lastFileTargetId: number;
   /** By file and kind; the last file stands for all descriptors that are none of this library's. */
   readonly #pauses: Int32Array;
   readonly #left: Int32Array;
@@ -39,9 +39,9 @@ export class Refusals {
   /**
    * @param backend whose they are
    */
-  constructor({ control, fileTargetId }: MethodBackend) {
+  constructor({ control, lastFileTargetId }: MethodBackend) {
     this.#words = control.words;
-    this.#fileTargetId = fileTargetId;
+    this.#lastFileTargetId = lastFileTargetId;
     const count = control.words[HEADER.maxFiles]! + 1;
     this.#pauses = new Int32Array(count * KINDS);
     this.#left = new Int32Array(count * KINDS);
@@ -52,7 +52,8 @@ export class Refusals {
     const words = this.#words;
     const kind = kindOf(words[base + HANDLE.operation]!);
     const last = this.#generations.length - 1;
-    if (words[base + HANDLE.target] !== this.#fileTargetId) return last * KINDS + kind;
+    const target = words[base + HANDLE.target]!;
+    if (target === 0 || target > this.#lastFileTargetId) return last * KINDS + kind;
     const number = words[base + HANDLE.targetData + FILE_TARGET.slot]!;
     if (!(number >= 0 && number < last)) return last * KINDS + kind;
     const generation = words[base + HANDLE.targetData + FILE_TARGET.slotGeneration]!;

@@ -83,6 +83,7 @@ export class FileInside
   /** By flags of `preadv2(2)` and `pwritev2(2)`: this file with transfers that have them. */
   readonly #flagged = new Map<number, FlaggedFile>();
   #appends: Appends | null = null;
+  #shownName: string | null = null;
 
   /**
    * For one opening of a file.
@@ -125,6 +126,21 @@ export class FileInside
   /** Whether it was made without a name. */
   get isTemporary(): boolean {
     return (this.#flags & FILE_FLAGS.isTemporary) !== 0;
+  }
+
+  /**
+   * Has its IO be about a target that stands for a file, too, in place of `file`.
+   *
+   * @param name what errors call it
+   */
+  takeTarget(id: number, name: string): void {
+    this.#identity.targetId = this.#durableIdentity.targetId = id;
+    this.#shownName = name;
+  }
+
+  /** What errors of transfers call it. */
+  get shownName(): string {
+    return this.#shownName ?? shown(this.path);
   }
 
   /** Whether `close()` was called. */

@@ -105,7 +105,9 @@ export interface FileIds {
 }
 
 /** What a file gives all its IOs, and the callback for each kind. */
-export interface FileIo extends FileIdentity, FileIds {}
+export interface FileIo extends FileIdentity, FileIds {
+  targetId: number;
+}
 
 /** What a file gives all its IOs. */
 export function fileIo(aio: AioCore, { slot, entry }: AioFileParts): FileIo {

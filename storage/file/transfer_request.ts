@@ -26,6 +26,8 @@ export type Direction = "read" | "write";
 export interface TransferFile {
   /** Its path, for errors. */
   readonly path: string;
+  /** What errors call it: its path, in quotes, or what it is a part of. */
+  readonly shownName: string;
   /** Whether `O_DIRECT` is in force. */
   readonly direct: boolean;
   /** What addresses and offsets must be multiples of. */
@@ -160,7 +162,7 @@ export function isEnd(request: TransferRequest, outcome: number, retries: number
 }
 
 function what({ direction, file, cursor, offset }: TransferRequest): string {
-  return `Cannot ${direction} ${cursor.total} bytes at offset ${offset} of ${shown(file.path)}`;
+  return `Cannot ${direction} ${cursor.total} bytes at offset ${offset} of ${file.shownName}`;
 }
 
 function transferError(request: TransferRequest, errno: number): SystemError {

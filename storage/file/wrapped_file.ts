@@ -22,6 +22,10 @@ export abstract class WrappedFile {
     this.#file = file;
   }
 
+  get shownName(): string {
+    return this.#file.shownName;
+  }
+
   sizeSync(): number {
     return this.#file.sizeSync();
   }

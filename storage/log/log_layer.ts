@@ -9,6 +9,7 @@
 
 import { type Layer, type LayerHost, type LayerParts, wakeWord } from "../../core/inside_layers.ts";
 import { INSERTING, LOG, LogMemory, PLACE, serialAt } from "./log_memory.ts";
+import { segmentOf, WAL_TARGET_NAME } from "./wal_target.ts";
 
 /** What the layer has in one thread. */
 export interface LogLayerParts extends LayerParts {
@@ -21,11 +22,12 @@ export const logLayer: Layer<LogLayerParts> = {
   name: "log",
   module: new URL(import.meta.url),
   make(host) {
-    const { arena, runs } = host;
+    const { arena, files, runs } = host;
     return {
       host,
       callbacks: {},
       targets: {},
+      fileTargets: { [WAL_TARGET_NAME]: files.target(segmentOf) },
       reapBackend(deadId) {
         runs.each((run) => {
           if (serialAt(arena, run.offset) === 0) return;

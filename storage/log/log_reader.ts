@@ -9,7 +9,8 @@ import { type Backend, onAbort, shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import { LOG, type LogMemory } from "./log_memory.ts";
 import { FragmentReader, RecordAssembler } from "./record_reader.ts";
-import { segmentName, type Segments } from "./segments.ts";
+import { segmentName } from "./segment_names.ts";
+import type { Segments } from "./segments.ts";
 
 /** A record of a log. */
 export interface LogRecord {

@@ -34,7 +34,8 @@ import { type LogSettings, logSettings, type OpenLogOptions } from "./log_option
 import { LogStats } from "./log_stats.ts";
 import { noteDurable, writeControl } from "./log_upkeep.ts";
 import { lastBlock, readBack } from "./read_back.ts";
-import { isLeftOver, makeSegment, segmentName, segmentNumbers, Segments } from "./segments.ts";
+import { isLeftOver, segmentName, segmentNumbers } from "./segment_names.ts";
+import { makeSegment, Segments } from "./segments.ts";
 
 const LOCK_NAME = "lock";
 

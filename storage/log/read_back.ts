@@ -22,7 +22,7 @@ import {
   type ScanResult,
   type ScanSource,
 } from "./scan.ts";
-import { segmentName, segmentNumbers } from "./segments.ts";
+import { segmentName, segmentNumbers } from "./segment_names.ts";
 
 /** What was found. */
 export interface Found {

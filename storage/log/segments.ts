@@ -21,40 +21,11 @@ import { type Backend, get, runSteps, type Steps, wakeWord } from "../../core/in
 import type { AioFile } from "../file/file.ts";
 import type { LogCalls } from "./calls.ts";
 import { LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
+import { NEW_SUFFIX, segmentName, segmentNumbers } from "./segment_names.ts";
 
-const NAME_DIGITS = 16;
-const SUFFIX = ".log";
-const NEW_SUFFIX = ".new";
 const ZEROS_BYTES = 1024 * 1024;
 /** A thread keeps so many open: the one that is written, and the one before. */
 const OPEN_MAX = 2;
-
-/** The name of a segment. */
-export function segmentName(number: number): string {
-  return `${String(number).padStart(NAME_DIGITS, "0")}${SUFFIX}`;
-}
-
-/** The number of the segment with a name; null: it is none. */
-function segmentNumber(name: string): number | null {
-  if (name.length !== NAME_DIGITS + SUFFIX.length || !name.endsWith(SUFFIX)) return null;
-  const digits = name.slice(0, NAME_DIGITS);
-  return /^\d+$/.test(digits) ? Number(digits) : null;
-}
-
-/** The segments that there are, in order. */
-export function segmentNumbers(directory: string): number[] {
-  const numbers: number[] = [];
-  for (const { name } of Deno.readDirSync(directory)) {
-    const number = segmentNumber(name);
-    if (number !== null) numbers.push(number);
-  }
-  return numbers.sort((a, b) => a - b);
-}
-
-/** Whether a name is that of a segment which was not made whole. */
-export function isLeftOver(name: string): boolean {
-  return name.endsWith(NEW_SUFFIX);
-}
 
 /** Makes the file of a segment. @returns whether it was not there yet */
 export function* makeSegment(

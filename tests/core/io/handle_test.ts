@@ -209,7 +209,7 @@ testSharedCores("handle.setTarget() twice is refused", (fixture) => {
   handle.release();
 });
 
-for (const id of [0, 2, -1, 1.5, NaN, "file"]) {
+for (const id of [0, 99, -1, 1.5, NaN, "file"]) {
   testSharedCores(
     `handle.setTarget(${Deno.inspect(id)}) of no such target is refused`,
     (fixture) => {

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
 import { importLayers, layersWith, modulesOf } from "../../../core/life/layers.ts";
 import { fileLayer } from "../../../core/life/file_layer.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
 import { AioReturn, reportResult } from "../../../core/io/result.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
@@ -48,7 +49,7 @@ async function readSpied({ aio, file }: Fixture): Promise<WaitRef> {
   return ref;
 }
 
-const turns = new Turns(4);
+const turns = new Turns(5);
 
 testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys", async (test) => {
   await using fixture = await test.open({ callbackModules: [MODULE] }, [spyLayer, otherLayer]);
@@ -61,6 +62,52 @@ testEachCoreMethod("layers: ids run in the order of files, layers, modules, keys
   const targets = ["spied", "shelf"].map((name) => aio.targetId(name));
   assertEquals([aio.targetId("file"), targets[1]! - targets[0]!], [1, 1]);
 }, { turns });
+
+/** Prepares a read under the target `spiedFile`, which names a place of the table of files. */
+function prepareSpied({ aio, file }: Fixture): { handle: AioHandle; ret: AioReturn } {
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const { slot, generation } = file.token;
+  handle.setTarget(aio.targetId("spiedFile"), [slot, generation, 0, 0, READ_BYTES]);
+  handle.registerCallbacks(aio.callbackId("fileReadv"));
+  handle.setIovec(aio.alloc(READ_BYTES));
+  return { handle, ret };
+}
+
+testSpied("a target that stands for a file comes before all others", ({ aio }) => {
+  const ids = ["file", "spiedFile", "spied"].map((name) => aio.targetId(name));
+  assertEquals(ids, ids.toSorted((a, b) => a - b));
+  assertEquals(ids[0], 1);
+});
+
+testSpied("IO under a target that stands for a file has its range in the error", (fixture) => {
+  const { aio, file } = fixture;
+  const { handle, ret } = prepareSpied(fixture);
+  assert(handle.isOnFile);
+  const ref = handle.waitRef();
+  aio.attachInjectionPoint("aio-process-completion-before-shared", () => -5);
+  handle.startReadv(file.fd, 0);
+  aio.waitSync(ref);
+  aio.detachInjectionPoint("aio-process-completion-before-shared");
+  const error = assertThrows(() => reportResult(ret.result, ret.targetData, "error"), Error);
+  assert(error.message.startsWith("could not read a spied file: "), error.message);
+  assertEquals([Reflect.get(error, "offset"), Reflect.get(error, "length")], [0, READ_BYTES]);
+});
+
+testEachCoreMethod(
+  "layers: no IO starts under such a target once its file closes",
+  async (test) => {
+    await using fixture = await test.open({}, [spyLayer]);
+    const { aio, file } = fixture;
+    const { handle } = prepareSpied(fixture);
+    const { fd } = file;
+    await file.close();
+    assertThrows(() => handle.startReadv(fd, 0), Deno.errors.BadResource, "it is closed");
+    handle.release();
+    assertEquals(aio.ios(), []);
+  },
+  { turns },
+);
 
 testSpied("a callback runs in whichever thread completes the IO", async (fixture, method) => {
   const { index } = await readSpied(fixture);

@@ -55,6 +55,9 @@ export const spyLayer: Layer = {
       targets: {
         spied: defineTarget({ describeIdentity: ([number]) => `spied thing ${number}` }),
       },
+      fileTargets: {
+        spiedFile: defineTarget({ describeIdentity: () => "a spied file" }),
+      },
       verifiers: { spies: () => "ok" },
       reapBackend(deadId) {
         host.say("log", `spy: ${deadId} has died`);

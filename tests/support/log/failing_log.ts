@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import { Aio, type Log } from "../../../mod.ts";
-import { isLeftOver } from "../../../storage/log/segments.ts";
+import { isLeftOver } from "../../../storage/log/segment_names.ts";
 import { type FailingCall, failNthCall, type FailNthCallReport } from "../../../testing/mod.ts";
 import { tempDir } from "../temp.ts";
 import { METHODS_FOR_TESTS, ONE_WORKER } from "../workers/worker_pool.ts";

@@ -15,7 +15,7 @@ import { CONTROL_NAME, type LogControl, parseControl } from "../../../storage/lo
 import { CrcSeed } from "../../../storage/log/record.ts";
 import { type FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import { LogDamageError, scan, type ScanSource } from "../../../storage/log/scan.ts";
-import { segmentName } from "../../../storage/log/segments.ts";
+import { segmentName } from "../../../storage/log/segment_names.ts";
 import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../../testing/mod.ts";
 import { Prng } from "../prng.ts";
 import { BUFFER_BYTES } from "./log_fixture.ts";
