@@ -5,6 +5,7 @@ import { DrawnMethods } from "../../support/turns.ts";
 
 const turns = new DrawnMethods(2);
 
-testLogThreads(10_000, 0, false, turns);
-testLogThreads(1000, 8, false, turns);
-testLogThreads(600, 5, true, turns);
+testLogThreads(10_000, 0, {}, turns);
+testLogThreads(1000, 8, {}, turns);
+testLogThreads(1000, 8, { follows: true }, turns);
+testLogThreads(600, 5, { direct: true, follows: true }, turns);

@@ -4,9 +4,9 @@ import { assertFound } from "../../support/canary.ts";
 import { runLogThreads } from "../../support/log/log_threads.ts";
 import { testLogThreads } from "../../support/log/log_threads_check.ts";
 
-testLogThreads(200, 0, false);
-testLogThreads(100, 1, false);
-testLogThreads(80, 1, true);
+testLogThreads(200, 0);
+testLogThreads(100, 1, { follows: true });
+testLogThreads(80, 1, { direct: true });
 
 Deno.test("sync: canary: the model of logs finds one that is told a wrong position", async () => {
   const plan = { method: "sync", threads: 2, records: 300, deaths: 0, direct: false } as const;

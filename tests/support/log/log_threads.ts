@@ -1,14 +1,15 @@
 /**
  * log_threads.ts: threads append to one log, and some die at any atomic step. Each record whose
  * promise resolved is in the log, whole, once, where that said; of each thread that lives, in the
- * order of its calls. What is there beside, was begun by a thread that died.
+ * order of its calls. What is there beside, was begun by a thread that died. A follower may read
+ * along, and give up what it has read.
  *
  * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
 import type { IoMethodName } from "../../../methods/mod.ts";
-import type { Aio, Log, LogToken } from "../../../mod.ts";
+import type { Aio, Log, LogRecord, LogToken } from "../../../mod.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { openAio } from "../methods.ts";
 import { goesOn, until } from "../patience.ts";
@@ -25,6 +26,8 @@ export interface LogPlan {
   /** How often each thread dies. */
   readonly deaths: number;
   readonly direct: boolean;
+  /** Whether the log is followed meanwhile, and given up behind the follower. */
+  readonly follows?: boolean;
   /** Whether a thread tells of records that it has not appended, as a canary. */
   readonly lies?: boolean;
 }
@@ -41,6 +44,8 @@ export interface LogAsk extends Life {
 
 /** So many words say which record it is, and of which thread; others repeat the number. */
 const HEAD_WORDS = 2;
+/** A follower gives up what it has read once in so many records. */
+const GIVE_UP_EVERY = 50;
 
 /** The record of a thread with a number, of so many words. */
 export function threadRecord(thread: number, number: number, words: number): Uint8Array {
@@ -51,12 +56,13 @@ export function threadRecord(thread: number, number: number, words: number): Uin
 
 /** Does it. @returns how many threads died */
 export async function runLogThreads(plan: LogPlan): Promise<number> {
-  const { method, threads, records, direct } = plan;
+  const { method, threads, records, direct, follows = false } = plan;
   await using dir = await tempDir();
   await using aio = await openAio(method, { arenaBytes: 4 * 1024 * 1024 });
   const options = { segmentBytes: 262_144, bufferBytes: 262_144, direct };
   const directory = dir.join("log");
   const log = await aio.openLog(directory, options);
+  const follower = follows ? new Follower(log) : null;
   const told = Array.from(
     { length: threads },
     () => new Float64Array(new SharedArrayBuffer(8 * records)),
@@ -71,21 +77,61 @@ export async function runLogThreads(plan: LogPlan): Promise<number> {
   }, "every dead thread is taken over from");
   // Those that a thread inserted and died before it told are counted, too.
   assert(log.stats().records >= count());
-  await log.append(threadRecord(threads, 0, 1));
-  await check(log, told);
+  const last = await log.append(threadRecord(threads, 0, 1));
+  const found = follower === null
+    ? await Array.fromAsync(log.read())
+    : await follower.readUpTo(last);
+  check(found, told);
   await log.close();
   await using again = await aio.openLog(directory, options);
   assertEquals(again.recovery.end, log.end);
-  await check(again, told);
+  const kept = await Array.fromAsync(again.read({ from: again.start }));
+  assertEquals(kept, found.filter(({ position }) => position >= again.start));
+  if (follows) assert(again.start > 0, "something was given up");
   await again.close();
   assertEquals(aio.ios(), []);
   return deaths.reduce((sum, died) => sum + died, 0);
 }
 
-async function check(log: Log, told: readonly Float64Array[]): Promise<void> {
+/** Reads a log while threads append to it, and gives up what it has read, now and then. */
+class Follower {
+  readonly #log: Log;
+  readonly #records: LogRecord[] = [];
+  readonly #end = new AbortController();
+  readonly #following: Promise<void>;
+
+  constructor(log: Log) {
+    this.#log = log;
+    this.#following = this.#follow();
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#end;
+    try {
+      for await (const { position, data } of this.#log.read({ follow: true, signal })) {
+        this.#records.push({ position, data: data.slice() });
+        if (this.#records.length % GIVE_UP_EVERY === 0) await this.#log.truncateBefore(position);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** All records, once that of a position was read. */
+  async readUpTo(position: number): Promise<readonly LogRecord[]> {
+    const hasRead = until(() => this.#records.at(-1)?.position === position, "it has read all");
+    await Promise.race([hasRead, this.#following]);
+    await hasRead;
+    this.#end.abort();
+    await this.#following;
+    return this.#records;
+  }
+}
+
+function check(records: readonly LogRecord[], told: readonly Float64Array[]): void {
   const found = new Map<string, number>();
   const last: number[] = told.map(() => -1);
-  for await (const { position, data } of log.read()) {
+  for (const { position, data } of records) {
     const words = new Int32Array(data.slice().buffer);
     const [thread, number] = words;
     assert(

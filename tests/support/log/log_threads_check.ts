@@ -13,17 +13,23 @@ import { runLogThreads } from "./log_threads.ts";
 
 const THREADS = 4;
 
+/** How a log is used. */
+export interface LogWay {
+  readonly direct?: boolean;
+  readonly follows?: boolean;
+}
+
 /** Registers a test of four threads, each with so many records, of which so many die. */
 export function testLogThreads(
   records: number,
   deaths: number,
-  direct: boolean,
+  { direct = false, follows = false }: LogWay = {},
   turns: MethodChoice | null = null,
 ): void {
   const ways = deaths === 0 ? "live" : "die at any atomic step";
   const name = `a log of ${THREADS * records} records by threads that ${ways} loses none`;
   testEachMethod(
-    `${name}${direct ? ", direct" : ""}`,
+    `${name}${direct ? ", direct" : ""}${follows ? ", followed" : ""}`,
     async (method) => {
       await withSeed(async (seed) => {
         const died = await runLogThreads({
@@ -33,6 +39,7 @@ export function testLogThreads(
           records,
           deaths,
           direct,
+          follows,
         });
         if (deaths > 0) assertGreater(died, 0);
       });
