@@ -40,6 +40,7 @@ export function lock(
   threadId: number,
   isThreadAlive: IsThreadAlive = () => true,
 ): void {
+  if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;
   for (let looks = 0; looks < LOOKS; looks++) {
     if (Atomics.load(words, index) !== 0) continue;
     if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;

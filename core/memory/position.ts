@@ -32,6 +32,24 @@ export function setPosition(words: Int32Array, at: number, position: number): vo
   Atomics.store(words, at, version);
 }
 
+/** Reads a position that nobody writes meanwhile: under its lock, or in the writing thread. */
+export function quietPosition(words: Int32Array, at: number): number {
+  const pair = pairOf(at, words[at]!);
+  return fromWords(words[pair]!, words[pair + 1]!);
+}
+
+/**
+ * Writes a position for others to find after this thread's next atomic store. Before that they may
+ * find it in parts.
+ */
+export function preparePosition(words: Int32Array, at: number, position: number): void {
+  const version = words[at]! + 1 | 0;
+  const pair = pairOf(at, version);
+  words[pair] = lowWord(position);
+  words[pair + 1] = highWord(position);
+  words[at] = version;
+}
+
 function pairOf(at: number, version: number): number {
   return at + 1 + (version & 1) * 2;
 }

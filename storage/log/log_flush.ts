@@ -85,7 +85,8 @@ export class LogFlush {
    * @throws what the system says
    */
   join(last: number): Promise<void> {
-    const begun = Atomics.load(this.#words, LOG.begun);
+    // Where this is what it was a moment ago, a group is only the larger.
+    const begun = this.#words[LOG.begun]!;
     let group = this.#groups.at(-1);
     if (group?.begun !== begun) {
       group = { begun, last, durable: Promise.withResolvers() };
@@ -153,9 +154,13 @@ export class LogFlush {
     return done.length > 0;
   }
 
-  /** @throws if a flush has failed, in whichever thread */
+  /**
+   * An atomic load would cost as much as the rest; whoever leads looks once more when it does.
+   *
+   * @throws if a flush has failed, in whichever thread
+   */
   check(): void {
-    const errno = Atomics.load(this.#words, LOG.failure);
+    const errno = this.#words[LOG.failure]!;
     if (errno === 0) return;
     const what = `Cannot make the log in ${
       shown(this.#parts.directory)
@@ -180,6 +185,8 @@ export class LogFlush {
       return;
     }
     try {
+      // The last leader may have failed a moment ago.
+      this.check();
       yield* this.#flush(calls);
     } finally {
       Atomics.store(this.#words, LOG.leader, 0);

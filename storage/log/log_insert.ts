@@ -12,6 +12,11 @@
  * unless it dies. A record that is larger than the ring takes its place, and is copied as flushes
  * make room; the thread's other records wait behind it.
  *
+ * An atomic load or store is a call of the runtime, and costs as much as a dozen plain ones. So
+ * only those are atomic that order the others: the two of the lock; that of `inserted`, with which
+ * others see the place; that which empties the place, with which they see the record; and the look
+ * for whoever waits.
+ *
  * @module
  */
 
@@ -100,7 +105,7 @@ export class LogInsert {
     if (this.#isTaken) return -1;
     const position = this.#reserve(data.length, true);
     if (position < 0) return -1;
-    this.#writer.write(position, data, this.#memory.opening, this.#memory.flushed);
+    this.#writer.write(position, data, this.#memory.opening, this.#memory.flushedOfLate);
     this.#inserted();
     return position;
   }
@@ -112,7 +117,8 @@ export class LogInsert {
     const at = this.#placeAt;
     memory.lock();
     try {
-      const { inserted, segmentBytes } = memory;
+      const { segmentBytes } = memory;
+      const inserted = positions.quietPosition(words, LOG.inserted);
       let position = inserted;
       let end = plainEndOf(position, length, this.#segmentEnd);
       const isPlain = end >= 0;
@@ -122,13 +128,13 @@ export class LogInsert {
       }
       if (needsRoom && !this.#hasRoom(end)) return -1;
       if (!isPlain) this.#segmentEnd = segmentEndOf(end, segmentBytes);
-      Atomics.store(words, LOG.reserving, this.#backend.id + 1);
-      positions.setPosition(words, at + PLACE.from, position);
-      positions.setPosition(words, at + PLACE.to, end);
-      positions.setPosition(words, at + PLACE.done, inserted);
-      Atomics.store(words, at + PLACE.state, INSERTING.record);
+      words[LOG.reserving] = this.#backend.id + 1;
+      positions.preparePosition(words, at + PLACE.from, position);
+      positions.preparePosition(words, at + PLACE.to, end);
+      positions.preparePosition(words, at + PLACE.done, inserted);
+      words[at + PLACE.state] = INSERTING.record;
       positions.setPosition(words, LOG.inserted, end);
-      Atomics.store(words, LOG.reserving, 0);
+      words[LOG.reserving] = 0;
       this.#end = end;
       return position;
     } finally {
@@ -187,8 +193,9 @@ export class LogInsert {
     return runStepsSync(this.#insertSlowly(data, () => this.#flush.leadSync()));
   }
 
+  /** Only this thread takes it; what its dead predecessor has left others make empty. */
   get #isTaken(): boolean {
-    return Atomics.load(this.#words, this.#placeAt + PLACE.state) !== INSERTING.nothing;
+    return this.#words[this.#placeAt + PLACE.state] !== INSERTING.nothing;
   }
 
   *#insertSlowly(data: Uint8Array, lead: Lead): Steps<number> {

@@ -199,6 +199,8 @@ export class LogMemory {
   readonly insertion: WaitWord;
   /** Moves when a backend has stopped flushing. */
   readonly change: WaitWord;
+  #flushedVersion = -1;
+  #flushedOfLate = 0;
 
   /** Of a run in which there is a log. */
   constructor(arena: Arena, run: ArenaRun) {
@@ -239,6 +241,19 @@ export class LogMemory {
   /** All before is durable, and a record ends there. */
   get flushed(): number {
     return positionAt(this.words, LOG.flushed);
+  }
+
+  /**
+   * The same for what each record says, looked at anew only when it has moved: it may be what it
+   * was a moment ago.
+   */
+  get flushedOfLate(): number {
+    const version = this.words[LOG.flushed]!;
+    if (version !== this.#flushedVersion) {
+      this.#flushedVersion = version;
+      this.#flushedOfLate = this.flushed;
+    }
+    return this.#flushedOfLate;
   }
 
   /** All before is durable. */
@@ -292,7 +307,7 @@ export class LogMemory {
   lock(): void {
     const { arena, words } = this;
     locks.lock(words, LOG.insertLock, arena.threadId, arena.isThreadAlive);
-    const holder = Atomics.load(words, LOG.reserving) - 1;
+    const holder = words[LOG.reserving]! - 1;
     if (holder >= 0) this.#settlePlace(this.placeOf(holder));
   }
 
