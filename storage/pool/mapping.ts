@@ -15,7 +15,7 @@
  * @module
  */
 
-import { BUFFER, BUFFER_STATE, NO_BUFFER, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 
 /** Steps in chains after which a look gives up: chains that change can lead in circles. */
 const STEPS_MAX = 64;
@@ -90,6 +90,40 @@ export function unlink(memory: PoolMemory, buffer: number): void {
   }
   if (words[link] !== 0) Atomics.store(words, link, words[nextsAt + buffer]!);
   Atomics.store(words, at + BUFFER.bucket, 0);
+}
+
+/**
+ * Takes the file of a buffer away, so that nobody can pin it any more. The caller has the lock, and
+ * either gives the file back or forgets the buffer before it lets go.
+ */
+export function takeFile(memory: PoolMemory, buffer: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  words[at + BUFFER.formerFile] = words[at + BUFFER.file]!;
+  words[POOL.forgetting] = buffer + 1;
+  Atomics.store(words, at + BUFFER.file, 0);
+}
+
+/** Gives it back. */
+export function giveFileBack(memory: PoolMemory, buffer: number): void {
+  const { words } = memory;
+  const at = memory.at(buffer);
+  Atomics.store(words, at + BUFFER.file, words[at + BUFFER.formerFile]!);
+  words[POOL.forgetting] = 0;
+}
+
+/** Forgets a buffer whose file was taken away, and that nobody else has pinned. */
+export function forgetTaken(memory: PoolMemory, buffer: number): void {
+  memory.words[POOL.forgetting] = -(buffer + 1);
+  empty(memory, buffer);
+  memory.words[POOL.forgetting] = 0;
+}
+
+/** What a thread that died under the lock was doing with a buffer ends here. */
+export function settleForgetting(memory: PoolMemory): void {
+  const left = memory.words[POOL.forgetting]!;
+  if (left > 0) giveFileBack(memory, left - 1);
+  else if (left < 0) forgetTaken(memory, -left - 1);
 }
 
 /** Takes the block of a buffer away, and its content with it. The caller has the lock. */

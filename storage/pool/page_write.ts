@@ -12,6 +12,7 @@ import { type Eventually, get, type Steps } from "../../core/inside.ts";
 import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
 import { endIo, ioWordOf } from "./buffer_io.ts";
 import { COUNT } from "./pool_counts.ts";
+import { fileOf } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 
@@ -104,7 +105,7 @@ export class PageWrites {
   #isStillDirty({ buffer, file, block }: Candidate): boolean {
     const { memory: { words }, memory } = this.#pool;
     const at = memory.at(buffer);
-    const isIt = Atomics.load(words, at + BUFFER.file) === file + 1 &&
+    const isIt = fileOf(memory, buffer) === file &&
       Atomics.load(words, at + BUFFER.block) === block;
     return isIt && this.#isDirty(buffer);
   }
@@ -124,7 +125,7 @@ export class PageWrites {
       const at = memory.at(buffer);
       // A plain load, as there are many. What was changed before this call is seen by it.
       if ((words[at + BUFFER.state]! & BUFFER_STATE.dirty) === 0) continue;
-      const number = Atomics.load(words, at + BUFFER.file) - 1;
+      const number = fileOf(memory, buffer);
       if (number < 0 || (file >= 0 && number !== file)) continue;
       dirty.push({ buffer, file: number, block: words[at + BUFFER.block]! });
     }

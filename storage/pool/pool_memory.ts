@@ -39,6 +39,11 @@ export const POOL = {
   nextFile: 9,
   /** The lock of files, buckets and tags: the thread id of its holder, or 0. */
   lock: LINE_WORDS,
+  /**
+   * The buffer whose file the lock's holder has taken away, plus 1; negative: it will not be given
+   * back; 0: none.
+   */
+  forgetting: LINE_WORDS + 1,
   /** Where the clock's hand is; it only grows. */
   hand: 2 * LINE_WORDS,
   /** Moves when a page is no longer pinned and somebody waits for one. */
@@ -89,6 +94,8 @@ export const BUFFER = {
   waiters: 9,
   /** The bucket whose chain it is in, plus 1; 0: it is in none. */
   bucket: 10,
+  /** Its file, plus 1, while that is taken away and may be given back. */
+  formerFile: 11,
   size: LINE_WORDS,
 } as const;
 

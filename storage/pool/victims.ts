@@ -16,8 +16,9 @@
 import { announceWait, get, type Steps } from "../../core/inside.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { countScan, countUse, stepBack, sweep } from "./clock_sweep.ts";
-import { empty, find, link, look } from "./mapping.ts";
+import { find, forgetTaken, giveFileBack, link, look, takeFile } from "./mapping.ts";
 import { COUNT } from "./pool_counts.ts";
+import { fileOf } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { changeOf, unpinnedOf } from "./wait_words.ts";
@@ -148,7 +149,7 @@ export class Victims {
     let count = 0;
     for (let buffer = 0; buffer < memory.pages; buffer++) {
       const at = memory.at(buffer);
-      if (Atomics.load(memory.words, at + BUFFER.file) !== file + 1) continue;
+      if (fileOf(memory, buffer) !== file) continue;
       const own = Atomics.load(memory.words, at + BUFFER.block);
       if ((block >= 0 && own !== block) || !pins.tryPin(buffer, file, own)) continue;
       try {
@@ -186,19 +187,23 @@ export class Victims {
   #tryForget(buffer: number, isForced: boolean): boolean {
     const { memory: { words }, memory, pins } = this.#pool;
     const at = memory.at(buffer);
-    const file = words[at + BUFFER.file]!;
-    const state = Atomics.load(words, at + BUFFER.state);
-    const isLost = isForced || file === 0;
+    const isLost = isForced || words[at + BUFFER.file] === 0;
+    if (this.#isKept(at, isLost)) return false;
+    takeFile(memory, buffer);
+    // Again, and in this order: whoever had it pinned since the first look has changed it, or begun
+    // to write it, before that pin ended; and nobody pins it from now on.
+    const isForgotten = pins.isAlone(buffer) && !this.#isKept(at, isLost);
+    if (isForgotten) forgetTaken(memory, buffer);
+    else giveFileBack(memory, buffer);
+    return isForgotten;
+  }
+
+  /** Whether a buffer is being read or written, or newer than the file and not to be lost. */
+  #isKept(at: number, isLost: boolean): boolean {
+    const { memory: { words } } = this.#pool;
     const keeps = isLost ? 0 : BUFFER_STATE.dirty | BUFFER_STATE.torn;
-    if ((state & keeps) !== 0) return false;
-    if (Atomics.load(words, at + BUFFER.io) !== 0) return false;
-    Atomics.store(words, at + BUFFER.file, 0);
-    if (!pins.isAlone(buffer)) {
-      Atomics.store(words, at + BUFFER.file, file);
-      return false;
-    }
-    empty(memory, buffer);
-    return true;
+    return (Atomics.load(words, at + BUFFER.state) & keeps) !== 0 ||
+      Atomics.load(words, at + BUFFER.io) !== 0;
   }
 
   /** All are pinned. */

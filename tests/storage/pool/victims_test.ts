@@ -1,0 +1,172 @@
+/**
+ * victims_test.ts: a buffer that is about to get another block, and that another thread uses at the
+ * last moment.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import { Pins } from "../../../storage/pool/pins.ts";
+import { giveFileBack, takeFile, unlink } from "../../../storage/pool/mapping.ts";
+import { BUFFER, BUFFER_STATE, POOL, type PoolMemory } from "../../../storage/pool/pool_memory.ts";
+import { replace } from "../../support/bells/bells.ts";
+import {
+  change,
+  forgetUses,
+  memoryOf,
+  onDisk,
+  type PoolFixture,
+  testPool,
+} from "../../support/pool/pool_fixture.ts";
+
+/** Blocks of which none is in the pool at first. */
+const OTHERS = [30, 31, 32, 33];
+
+/** What another thread does with a buffer that it has pinned. */
+type Use = (memory: PoolMemory, buffer: number) => void;
+
+/** Has another thread use a buffer right before its block is taken away: once. */
+class LastMoment implements Disposable {
+  /** The block of the buffer. */
+  block = -1;
+  buffer = -1;
+  readonly #memory: PoolMemory;
+  readonly #replaced: Disposable;
+
+  constructor({ aio, pool }: PoolFixture, use: Use) {
+    const memory = this.#memory = memoryOf(aio, pool);
+    const backend = backendOf(aio);
+    const pins = new Pins(memory, backend.id + 1, backend.doorbells);
+    const store = Atomics.store;
+    this.#replaced = replace(Atomics, "store", (array, index, value) => {
+      const buffer = this.block < 0 && value === 0 && array.buffer === memory.words.buffer
+        ? this.#bufferOfFile(array, index)
+        : -1;
+      if (buffer >= 0) {
+        const at = memory.at(buffer);
+        const [file, block] = [
+          memory.words[at + BUFFER.file]! - 1,
+          memory.words[at + BUFFER.block]!,
+        ];
+        this.block = block;
+        this.buffer = buffer;
+        assert(pins.tryPin(buffer, file, block));
+        use(memory, buffer);
+        pins.unpin(buffer);
+      }
+      return Reflect.apply(store, Atomics, [array, index, value]);
+    });
+  }
+
+  /** The buffer whose file a word is; -1: it is none's. */
+  #bufferOfFile(array: ArrayBufferView, index: number): number {
+    const memory = this.#memory;
+    if (array.byteOffset !== memory.words.byteOffset) return -1;
+    for (let buffer = 0; buffer < memory.pages; buffer++) {
+      if (memory.at(buffer) + BUFFER.file === index && memory.words[index] !== 0) return buffer;
+    }
+    return -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.#replaced[Symbol.dispose]();
+  }
+}
+
+async function fill({ aio, pool, file }: PoolFixture): Promise<void> {
+  for (let block = 0; block < 16; block++) (await pool.read(file, block)).release();
+  forgetUses(aio, pool);
+}
+
+testPool("a page that another thread changes at the last moment keeps its place", async (it) => {
+  await fill(it);
+  using moment = new LastMoment(it, (memory, buffer) => {
+    memory.bytes(buffer).fill(99);
+    Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.dirty);
+  });
+  for (const block of OTHERS) (await it.pool.read(it.file, block)).release();
+  assert(moment.block >= 0, "a buffer got another block");
+  {
+    using page = await it.pool.read(it.file, moment.block);
+    assertEquals(page.bytes[0], 99);
+  }
+  await it.pool.flush();
+  assertEquals(await onDisk(it.path, moment.block), [99, 99]);
+});
+
+testPool(
+  "a page that another thread begins to write at the last moment keeps its place",
+  async (it) => {
+    await fill(it);
+    const word = 0x7fff;
+    using moment = new LastMoment(it, (memory, buffer) => {
+      Atomics.store(memory.words, memory.at(buffer) + BUFFER.io, word);
+    });
+    for (const block of OTHERS) (await it.pool.read(it.file, block)).release();
+    assert(moment.block >= 0, "a buffer got another block");
+    const memory = memoryOf(it.aio, it.pool);
+    const at = memory.at(moment.buffer);
+    const { words } = memory;
+    assertEquals([words[at + BUFFER.block], words[at + BUFFER.io]], [moment.block, word]);
+    Atomics.store(words, at + BUFFER.io, 0);
+  },
+);
+
+/** A thread id that no system has. */
+const DEAD_THREAD = 0x3fff_fff0;
+
+/** The buffer of a block that is in the pool. */
+function bufferOf({ pool }: PoolFixture, block: number): number {
+  return pool.pages().find((row) => row.block === block)!.buffer;
+}
+
+/** As if a thread held the pool's lock and had taken the file of a block's buffer away. */
+function takeAway(it: PoolFixture, block: number): PoolMemory {
+  const memory = memoryOf(it.aio, it.pool);
+  const buffer = bufferOf(it, block);
+  Atomics.store(memory.words, POOL.lock, DEAD_THREAD);
+  takeFile(memory, buffer);
+  return memory;
+}
+
+testPool("pool.flush() writes a page whose block another thread gives back", async (it) => {
+  await change(it.pool, it.file, 5, 77);
+  const buffer = bufferOf(it, 5);
+  const memory = takeAway(it, 5);
+  let waits = 0;
+  {
+    // That thread goes on while this one waits for the lock.
+    const wait = Atomics.wait;
+    using _wait = replace(Atomics, "wait", (array, index, ...more) => {
+      if (array.byteOffset !== memory.words.byteOffset || index !== POOL.lock) {
+        return Reflect.apply(wait, Atomics, [array, index, ...more]);
+      }
+      waits++;
+      giveFileBack(memory, buffer);
+      Atomics.store(memory.words, POOL.lock, 0);
+      return "ok";
+    });
+    assertEquals(it.pool.flushSync(it.file), 1);
+  }
+  assertEquals(waits, 1);
+  assertEquals(await onDisk(it.path, 5), [77, 77]);
+});
+
+testPool("a block that a dead thread had taken away is there again", async (it) => {
+  await change(it.pool, it.file, 5, 77);
+  const buffer = bufferOf(it, 5);
+  takeAway(it, 5);
+  using page = await it.pool.read(it.file, 5);
+  assertEquals([page.bytes[0], bufferOf(it, 5)], [77, buffer]);
+});
+
+testPool("a block that a dead thread was forgetting is forgotten", async (it) => {
+  (await it.pool.read(it.file, 5)).release();
+  const buffer = bufferOf(it, 5);
+  const memory = takeAway(it, 5);
+  // It died within that, once the block was out of its chain.
+  memory.words[POOL.forgetting] = -(buffer + 1);
+  unlink(memory, buffer);
+  using page = await it.pool.read(it.file, 5);
+  assertEquals([page.bytes[0], it.pool.pages().filter(({ block }) => block === 5).length], [6, 1]);
+  assertEquals(memory.words[POOL.forgetting], 0);
+});
