@@ -16,7 +16,8 @@ const NAMES: Readonly<Record<string, string>> = {
   "Files that the README has its reader make.": "example.ts",
   "Flags of open(2).": "O_CREAT O_DIRECT O_DSYNC O_EXCL O_TRUNC",
   "Other words of Linux's system calls.":
-    "IOSQE_ASYNC STATX_DIOALIGN io_cancel io_destroy io_getevents io_setup io_submit usleep",
+    "IOSQE_ASYNC READV_FIXED STATX_DIOALIGN io_cancel io_destroy io_getevents io_setup io_submit " +
+    "usleep",
   "Functions, settings and file systems of the kernel.":
     "blk_mq_get_tag CONFIG_AIO CONFIG_IO_URING fs.aio-max-nr fuseblk nr nr_requests",
   "PostgreSQL's settings.":
