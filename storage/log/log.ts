@@ -248,7 +248,8 @@ export class Log implements AsyncDisposable {
   }
 
   /**
-   * Reads records, in order, up to where the log is durable.
+   * Reads records, in order, up to where the log is durable; what is behind them is read ahead of
+   * its use. {@linkcode close} ends it.
    *
    * @param options which, and whether to wait for more
    * @returns them, with their positions
@@ -323,8 +324,8 @@ export class Log implements AsyncDisposable {
   }
 
   /**
-   * Leaves the log: all that was written is made durable first. The log is closed with its last
-   * user in any thread. Calling it again does nothing.
+   * Leaves the log: all that was written is made durable first. What this thread still reads of it
+   * rejects. The log is closed with its last user in any thread. Calling it again does nothing.
    *
    * @throws what the system says, or the error of a flush that failed before; it is closed all the
    *   same
@@ -334,8 +335,10 @@ export class Log implements AsyncDisposable {
   }
 
   async #leave(): Promise<void> {
-    const { insert, flush, memory } = this.#host;
+    const { insert, flush, memory, readers } = this.#host;
     try {
+      const closed = new Deno.errors.BadResource(`${this.#cannot("read")}: it was closed`);
+      await readers.end(closed);
       await insert.idle();
       if (memory.inserted > memory.flushed) await flush.join(memory.inserted - 1);
       flush.check();

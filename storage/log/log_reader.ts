@@ -1,16 +1,16 @@
 /**
- * log_reader.ts: reads the log from a position on, up to where it is durable, and on as it grows.
+ * log_reader.ts: reads the log from a position on, up to where it is durable, and on as it grows:
+ * it makes records of what log_bytes.ts loads.
  *
  * @module
  */
 
 import { join } from "node:path";
-import { type Backend, onAbort, shown } from "../../core/inside.ts";
-import type { AioFile } from "../file/file.ts";
-import { LOG, type LogMemory } from "./log_memory.ts";
+import { onAbort, shown } from "../../core/inside.ts";
+import { LogBytes, type LogBytesHost } from "./log_bytes.ts";
+import { LOG } from "./log_memory.ts";
 import { FragmentReader, RecordAssembler } from "./record_reader.ts";
 import { segmentName } from "./segment_names.ts";
-import type { Segments } from "./segments.ts";
 
 /** A record of a log. */
 export interface LogRecord {
@@ -33,29 +33,50 @@ export interface LogReadOptions {
 }
 
 /** What reading needs of the thread. */
-export interface LogReaderHost {
-  readonly memory: LogMemory;
-  readonly backend: Backend;
-  readonly segments: Segments;
+export interface LogReaderHost extends LogBytesHost {
   readonly directory: string;
-  /** Opens a file for reading. */
-  open(path: string): Promise<AioFile>;
+  readonly readers: LogReaders;
 }
 
-/** The longest fragment fits several times. */
-const CHUNK_BYTES = 512 * 1024;
+/** The readings of a log in this thread that have begun and not ended. */
+export class LogReaders {
+  readonly #active = new Set<LogReader>();
+  #ended: { readonly error: unknown } | null = null;
+
+  /** Takes one in. @throws the error, once they were ended */
+  begin(reader: LogReader): void {
+    if (this.#ended !== null) throw this.#ended.error;
+    this.#active.add(reader);
+  }
+
+  /** One has ended. */
+  leave(reader: LogReader): void {
+    this.#active.delete(reader);
+  }
+
+  /** Ends all of them, and those that have not begun: nothing of them is in flight afterwards. */
+  async end(error: unknown): Promise<void> {
+    this.#ended = { error };
+    await Promise.allSettled([...this.#active].map((reader) => reader.end(error)));
+  }
+}
 
 /** One reading of a log. */
 export class LogReader {
   readonly #host: LogReaderHost;
   readonly #options: LogReadOptions;
+  readonly #bytes: LogBytes;
   readonly #fragments: FragmentReader;
   readonly #assembler = new RecordAssembler();
   readonly #until: number;
   /** Where the next fragment begins. */
   #at: number;
+  /** The segment that it is in; -1: none yet. */
+  #number = -1;
   #openingMin = 0;
-  #file: { readonly number: number; readonly file: AioFile } | null = null;
+  /** What its calls reject with from now on. */
+  #ended: { readonly error: unknown } | null = null;
+  #wake: () => void = () => {};
 
   /**
    * @param host of this thread
@@ -68,25 +89,57 @@ export class LogReader {
     this.#fragments = new FragmentReader(memory.segmentBytes, memory.identity);
     this.#at = options.from ?? memory.start;
     this.#until = options.until ?? (options.follow === true ? Infinity : memory.flushed);
+    this.#bytes = new LogBytes(host, this.#until);
   }
 
   /** The records, one after another. */
   async *records(): AsyncGenerator<LogRecord, void, void> {
+    const { readers } = this.#host;
+    const { signal } = this.#options;
+    readers.begin(this);
+    const ignoreAbort = signal === undefined ? null : onAbort(signal, (reason) => {
+      this.#endWith(reason);
+    });
     try {
+      signal?.throwIfAborted();
       while (await this.#hasMore()) {
         const bytes = await this.#load();
-        yield* this.#recordsIn(bytes);
+        const begin = this.#at;
+        while (this.#at - begin < bytes.length && this.#isWanted) {
+          if (!this.#readFragment(bytes, this.#at - begin)) break;
+          if (!this.#assembler.push(this.#fragments)) continue;
+          yield { position: this.#assembler.position, data: this.#assembler.data };
+          this.#check();
+        }
       }
     } finally {
-      await this.#file?.file.close();
+      ignoreAbort?.();
+      readers.leave(this);
+      await this.#bytes.close();
     }
+  }
+
+  /** Ends it: the call under way rejects with the error, or the next one. */
+  async end(error: unknown): Promise<void> {
+    this.#endWith(error);
+    await this.#bytes.close();
+  }
+
+  #endWith(error: unknown): void {
+    this.#ended ??= { error };
+    this.#wake();
+  }
+
+  /** @throws why it has ended; nothing of the log's memory may be used then */
+  #check(): void {
+    if (this.#ended !== null) throw this.#ended.error;
   }
 
   /** Waits until there is something to read. @returns false: nothing follows */
   async #hasMore(): Promise<boolean> {
     const { memory, memory: { words } } = this.#host;
     for (;;) {
-      this.#options.signal?.throwIfAborted();
+      this.#check();
       if (!this.#isWanted) return false;
       const seen = Atomics.load(words, LOG.change);
       if (this.#at < memory.flushed) return true;
@@ -102,40 +155,31 @@ export class LogReader {
 
   async #changed(seen: number): Promise<void> {
     const { memory: { change }, backend: { wordWaits } } = this.#host;
-    const { signal } = this.#options;
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = { completed: resolve };
-    const ignoreAbort = signal === undefined ? null : onAbort(signal, () => {
+    this.#wake = () => {
       wordWaits.forget(waiter);
       resolve();
-    });
+    };
     if (!wordWaits.whenChanged(change, seen, waiter)) await promise;
-    ignoreAbort?.();
+    this.#wake = () => {};
   }
 
-  /** Reads what is durable of the segment, from the next fragment on. */
+  /** Loads what is durable, from the next fragment on. */
   async #load(): Promise<Uint8Array> {
-    const { memory: { segmentBytes, blockBytes, flushed } } = this.#host;
-    const number = Math.floor(this.#at / segmentBytes);
-    const begin = number * segmentBytes;
-    const file = await this.#open(number);
-    const from = this.#at - begin;
-    const to = Math.min(flushed - begin, segmentBytes, from + CHUNK_BYTES);
-    const first = from - from % blockBytes;
-    const bytes = new Uint8Array(Math.ceil((to - first) / blockBytes) * blockBytes);
-    const read = await file.readAt(bytes, first);
-    if (read < to - first) this.#refuse("its file is too short");
-    return bytes.subarray(from - first, to - first);
-  }
-
-  async #open(number: number): Promise<AioFile> {
-    if (this.#file?.number === number) return this.#file.file;
-    await this.#file?.file.close();
-    this.#file = null;
-    this.#checkStart();
-    const file = await this.#host.open(this.#host.segments.pathOf(number));
-    this.#file = { number, file };
-    return file;
+    const number = Math.floor(this.#at / this.#host.memory.segmentBytes);
+    if (number !== this.#number) this.#checkStart();
+    this.#number = number;
+    let bytes: Uint8Array | null;
+    try {
+      bytes = await this.#bytes.load(this.#at);
+    } catch (error) {
+      // A file that is closed under a read says only that.
+      this.#check();
+      throw error;
+    }
+    this.#check();
+    return bytes ?? this.#refuse("its file is too short");
   }
 
   /** What is no longer kept may be anything by now. */
@@ -147,25 +191,20 @@ export class LogReader {
     );
   }
 
-  *#recordsIn(bytes: Uint8Array): Generator<LogRecord, void, void> {
-    const { opening } = this.#host.memory;
+  /** Reads the next fragment. @returns false: these bytes end within it */
+  #readFragment(bytes: Uint8Array, index: number): boolean {
     const fragments = this.#fragments;
-    const begin = this.#at;
-    while (this.#at - begin < bytes.length && this.#isWanted) {
-      const index = this.#at - begin;
-      const state = fragments.read(bytes, index, this.#at, this.#openingMin, opening);
-      if (state === "cut off" && index > 0) return;
-      if (state !== "valid") {
-        // A segment that was given up meanwhile may have another record there.
-        this.#checkStart();
-        this.#refuse(`it is ${state}`);
-      }
-      this.#openingMin = fragments.opening;
-      this.#at = fragments.end;
-      if (this.#assembler.push(fragments)) {
-        yield { position: this.#assembler.position, data: this.#assembler.data };
-      }
+    const { opening } = this.#host.memory;
+    const state = fragments.read(bytes, index, this.#at, this.#openingMin, opening);
+    if (state === "cut off" && index > 0) return false;
+    if (state !== "valid") {
+      // A segment that was given up meanwhile may have another record there.
+      this.#checkStart();
+      this.#refuse(`it is ${state}`);
     }
+    this.#openingMin = fragments.opening;
+    this.#at = fragments.end;
+    return true;
   }
 
   #refuse(why: string): never {

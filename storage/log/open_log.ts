@@ -29,6 +29,7 @@ import { type Log, type LogRecovery, type LogToken, makeLog } from "./log.ts";
 import { LogFlush } from "./log_flush.ts";
 import { LogInsert } from "./log_insert.ts";
 import { logLayer } from "./log_layer.ts";
+import { LogReaders } from "./log_reader.ts";
 import { initLog, LOG, LOG_FLAGS, logBytes, LogMemory, serialAt } from "./log_memory.ts";
 import { type LogSettings, logSettings, type OpenLogOptions } from "./log_options.ts";
 import { LogStats } from "./log_stats.ts";
@@ -264,6 +265,7 @@ function logIn(
   const log: Log = makeLog({
     ...parts,
     recovery,
+    readers: new LogReaders(),
     insert: new LogInsert(memory, backend, flush, stats),
     token: {
       kind: "deno-aio log",

@@ -49,6 +49,9 @@ export interface StreamParts<P> {
 /** Makes a stream. */
 export let readStreamOf: <P>(parts: StreamParts<P>) => ReadStream<P>;
 
+/** As `stream.next()`, for this module: a page that is there comes without a promise. */
+export let nextOf: <P>(stream: ReadStream<P>) => P | null | Promise<P | null>;
+
 /** Whoever awaits the next page. */
 interface Waiter<P> {
   resolve(page: P | null): void;
@@ -91,6 +94,10 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
 
   static {
     readStreamOf = (parts) => new ReadStream(parts);
+    nextOf = (stream) => {
+      const page = stream.#tryNext(false);
+      return page === undefined ? stream.#nextSlowly() : page;
+    };
   }
 
   /** Whether it has ended for good: by {@linkcode close}, its signal, or the end of its file. */

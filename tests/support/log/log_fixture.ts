@@ -5,8 +5,10 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, Log, LogReadOptions, OpenLogOptions } from "../../../mod.ts";
+import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
 import { testSharedAios } from "../methods.ts";
 import { tempDir } from "../temp.ts";
 
@@ -46,6 +48,13 @@ export function testLog(
     if (!log.isClosed) await log.close();
     assertEquals(aio.ios(), []);
   });
+}
+
+/** Whether no thread makes segments of a log ahead, for which it needs memory. */
+export function isPrepared(aio: Aio, log: Log): boolean {
+  const { arena } = backendOf(aio);
+  const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  return Atomics.load(words, LOG.preparer) === 0;
 }
 
 /** Bytes that tell what they are: a number, and their length. */
