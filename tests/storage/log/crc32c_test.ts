@@ -4,8 +4,9 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { crc32c, crc32cWords } from "../../../storage/log/crc32c.ts";
+import { BLOCK_WORDS, blockCrcOf } from "../../../storage/log/crc32c_blocks.ts";
 import { slowCrc32c } from "../../support/log/log_model.ts";
 import { withPrng } from "../../support/prng.ts";
 
@@ -48,3 +49,40 @@ Deno.test("crc32c(), crc32cWords() of pieces is that of the whole", () =>
       assertEquals(crc32c(crc32c(0, bytes, 4 * from, byteCut), bytes, byteCut, 4 * to), sum);
     }
   }));
+
+Deno.test("crc32cWords() of blocks is what the tables say, and goes on behind them", () =>
+  withPrng((prng) => {
+    for (const Memory of [ArrayBuffer, SharedArrayBuffer]) {
+      // More than two pieces of what is copied at a time.
+      const bytes = new Uint8Array(new Memory(40 * 4 * BLOCK_WORDS));
+      bytes.set(prng.bytes(bytes.length));
+      const words = new Int32Array(bytes.buffer);
+      for (const blocks of [1, 2, 14, 15, 16, 30, 31, 39]) {
+        for (const more of [-1, 0, 1, 5]) {
+          const from = prng.below(BLOCK_WORDS - 5);
+          const to = from + blocks * BLOCK_WORDS + more;
+          const before = prng.below(2 ** 32);
+          const sum = crc32c(before, bytes, 4 * from, 4 * to);
+          assertEquals(crc32cWords(before, words, from, to), sum, `${from} to ${to}`);
+        }
+      }
+    }
+  }));
+
+Deno.test("crc32cWords() of a block changes with each of its bytes", () => {
+  const bytes = new Uint8Array(4 * BLOCK_WORDS);
+  const words = new Int32Array(bytes.buffer);
+  const sum = crc32cWords(0, words, 0, BLOCK_WORDS);
+  for (let at = 0; at < bytes.length; at++) {
+    bytes[at] = 1 << at % 8;
+    assertNotEquals(crc32cWords(0, words, 0, BLOCK_WORDS), sum, `byte ${at}`);
+    bytes[at] = 0;
+  }
+});
+
+Deno.test("blockCrcOf() goes by the table that it is given", () => {
+  const words = new Int32Array(BLOCK_WORDS).fill(1);
+  const blocks = blockCrcOf(new Int32Array(256));
+  assert(blocks !== null, "this machine has no such vectors");
+  assertEquals(blocks.goOn(-1, words, 0, BLOCK_WORDS), 0);
+});
