@@ -12,6 +12,7 @@
 
 import type { AioCore, CallbackHandle } from "../core/mod.ts";
 import type { AioHandle } from "../core/io/handle.ts";
+import { FLAG_BITS, FUSE_BIT } from "../core/io/handle_flag.ts";
 import { HANDLE } from "../core/memory/shared_memory.ts";
 import { FALLOCATE_MODES, RWF_DSYNC } from "../ffi/layout.ts";
 import type { Libc } from "../ffi/libc.ts";
@@ -64,8 +65,14 @@ function changeOf(handle: CallbackHandle, { libc, descriptors }: IoSight): Chang
   if (named.kind === "directory") return null;
   const { node } = named;
   if (operation === "fallocate") return allocationOf(node, offset, length, flags);
-  const isDurable = (flags & DURABLE_FLAGS) !== 0 || descriptors.isDsync(libc, fd);
+  const isDurable = !mayForgetDsync(handle as AioHandle) &&
+    ((flags & DURABLE_FLAGS) !== 0 || descriptors.isDsync(libc, fd));
   return { kind: "write", node, offset, bytes: joined(handle.buffers()), isDurable };
+}
+
+/** FUSE may forget it of direct writes: a flush behind one makes it durable. */
+function mayForgetDsync({ words, base }: AioHandle): boolean {
+  return (words[base + HANDLE.flags]! & (FUSE_BIT | FLAG_BITS.buffered)) === FUSE_BIT;
 }
 
 /** What the flush of a descriptor makes durable. */

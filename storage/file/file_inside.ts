@@ -52,6 +52,11 @@ export class FileInside
   readonly alignment: Alignment;
   /** Whether a write is a flush as well. */
   readonly isDurable: boolean;
+  /**
+   * Whether the system may forget that, and `RWF_DSYNC`: FUSE does with direct writes that do not
+   * block their thread (io_uring), up to Linux 6.18 at least.
+   */
+  readonly forgetsDsync: boolean;
   /** Does its transfers. */
   readonly transfers: Transfers;
   /** Measure and cut it. */
@@ -98,6 +103,7 @@ export class FileInside
     this.direct = (entry.flags & FILE_FLAGS.direct) !== 0;
     this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
     this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
+    this.forgetsDsync = this.direct && (entry.flags & FILE_FLAGS.isFuse) !== 0;
     this.transfers = transfers;
     this.calls = descriptors.calls;
     this.flushFailure = new FlushFailure(aio, slot, entry.fd, path);

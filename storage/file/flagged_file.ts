@@ -4,7 +4,7 @@
  *
  * A file system that does not know a flag refuses the transfer and does nothing. That is remembered
  * for its device, and the transfer is made without it; a write that was to be durable is then
- * followed by a flush.
+ * followed by a flush. So is one to a file whose system forgets the flag.
  *
  * @module
  */
@@ -26,6 +26,7 @@ export type RefusedFlags = Map<string, number>;
 /** The file itself. */
 interface WholeFile extends ManyTransfersFile {
   readonly device: string;
+  readonly forgetsDsync: boolean;
   reaches(end: number): void;
   start(
     direction: Direction,
@@ -57,7 +58,8 @@ export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
   }
 
   get #flags(): number {
-    return this.#wanted & ~(this.#refused.get(this.#file.device) ?? 0);
+    const { device, forgetsDsync } = this.#file;
+    return this.#wanted & ~(this.#refused.get(device) ?? 0) & ~(forgetsDsync ? RWF_DSYNC : 0);
   }
 
   /** Whether a write that went well is not durable yet. */

@@ -31,6 +31,8 @@ export interface FlushFile extends PlainIoFile {
   readonly path: string;
   /** What became of its flushes, of all threads. */
   readonly flushFailure: FlushFailure;
+  /** Whether the system may forget that a write is to be a flush as well. */
+  readonly forgetsDsync: boolean;
   /** Refuses a call after the file was closed. */
   checkOpen(verb: string): void;
 }
@@ -94,12 +96,17 @@ function cannotSync(path: string): string {
   return `Cannot sync ${shown(path)}`;
 }
 
-/** Says once a write is done whether a flush is due, as the system has refused its flag. */
+/** Says once a write is done whether a flush is due, as it was made without its flag. */
 type Flagged = { readonly isFlushOwed: boolean } | null;
 
+/** Whether a write that is done is not durable yet. @param flagged null: by `O_DSYNC` */
+function isFlushOwed(file: FlushFile, flagged: Flagged): boolean {
+  return flagged === null ? file.forgetsDsync : flagged.isFlushOwed;
+}
+
 /**
- * Awaits a write that is a flush as well: by `O_DSYNC`, or by a flag, in whose place a flush
- * follows where the system has refused it.
+ * Awaits a write that is a flush as well: by `O_DSYNC`, or by a flag. A flush follows where the
+ * system has refused the flag, or forgets such a write.
  *
  * @param flagged null: by `O_DSYNC`
  * @returns its value
@@ -114,7 +121,7 @@ export async function flushedWrite<T>(
   file.begin();
   try {
     const done = await written;
-    if (flagged?.isFlushOwed !== true) {
+    if (!isFlushOwed(file, flagged)) {
       await file.flushFailure.settle(cannotWrite, "pwritev");
       return done;
     }
@@ -137,7 +144,7 @@ export function flushedWriteSync(
 ): number {
   try {
     const bytes = write();
-    if (flagged?.isFlushOwed === true) flushSync(aio, file, { operation: "fdatasync" });
+    if (isFlushOwed(file, flagged)) flushSync(aio, file, { operation: "fdatasync" });
     else file.flushFailure.settleSync(cannotWrite, "pwritev");
     return bytes;
   } catch (error) {

@@ -44,7 +44,7 @@ for (const candidate of candidates) {
 const { open, read, write, mount } = library.symbols;
 const text = (words) => new TextEncoder().encode(words + "\\0");
 const say = (line) => Deno.stdout.writeSync(new TextEncoder().encode(line + "\\n"));
-const O_RDWR = 2, ENOSYS = 38, SIZE = 1048576, ROOT = 1;
+const O_RDWR = 2, ENOSYS = 38, SIZE = 1048576, ROOT = 1, ASYNC_DIO = 1 << 15;
 const fuse = open(text("/dev/fuse"), O_RDWR);
 const how = "fd=" + fuse + ",rootmode=40000,user_id=0,group_id=0,allow_other";
 if (mount(text("aio_fuse"), text(folder), text("fuse"), 0n, text(how)) !== 0) {
@@ -96,6 +96,7 @@ const act = (request) => {
       reply.setUint32(0, 7, true);
       reply.setUint32(4, 31, true);
       reply.setUint32(8, 131072, true);
+      reply.setUint32(12, ASYNC_DIO, true);
       reply.setUint16(16, 64, true);
       reply.setUint16(18, 64, true);
       reply.setUint32(20, 131072, true);
