@@ -4,13 +4,21 @@
  * they began.
  *
  * A sector goes to the disk with all that is in it by then. So one of its changes is there only if
- * each is that was over before it began.
+ * each is that was over before it began. A truncation that the size has is there anyway.
  *
  * @module
  */
 
 import type { Chooser } from "./chooser.ts";
 import type { Timeline } from "./timeline.ts";
+
+/** The truncations, and zeros, that all of their sectors have. */
+export interface Wholes {
+  /** Whether one is among them. */
+  has(id: number): boolean;
+  /** Whether this sector may have one that is not. */
+  isOnItsOwn(id: number): boolean;
+}
 
 /** The changes of one sector, or of one size, that are not durable yet. */
 export class Cell {
@@ -80,29 +88,24 @@ export class Cell {
   /**
    * Chooses what is on the disk.
    *
-   * @param wholeOf of a change that all of its cells have or none: whether it is there; null: that
-   *   is chosen here
+   * @param wholes which changes are there in all of their cells; null: that is chosen here
    * @param into gets a 1 or a 0 for each change
    */
-  choose(chooser: Chooser, wholeOf: ((id: number) => boolean) | null, into: Uint8Array): void {
+  choose(chooser: Chooser, wholes: Wholes | null, into: Uint8Array): void {
     const { ids } = this;
     const timeline = this.#timeline;
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
-      if (wholeOf !== null && this.#isWhole(id)) {
-        into[i] = wholeOf(id) ? 1 : 0;
+      const isThereAsWhole = wholes !== null && this.#isWhole(id) && wholes.has(id);
+      if (wholes !== null && this.#isWhole(id) && !isThereAsWhole && !wholes.isOnItsOwn(id)) {
+        into[i] = 0;
         continue;
       }
-      let isThere = false;
       let isRefused = false;
-      for (let j = 0; j < ids.length; j++) {
-        const other = ids[j]!;
-        if (j < i) isRefused ||= into[j] === 0 && timeline.isBefore(other, id);
-        else if (wholeOf !== null && j > i && this.#isWhole(other)) {
-          isThere ||= wholeOf(other) && timeline.isBefore(id, other);
-        }
+      for (let j = 0; j < i; j++) {
+        isRefused ||= into[j] === 0 && timeline.isBefore(ids[j]!, id);
       }
-      into[i] = isThere || !isRefused && chooser.coin() ? 1 : 0;
+      into[i] = isThereAsWhole || !isRefused && chooser.coin() ? 1 : 0;
     }
   }
 }

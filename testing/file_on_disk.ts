@@ -3,15 +3,19 @@
  * beside that.
  *
  * The size is one cell, each sector one of its own. A truncation, or zeros, count as on the disk
- * where the size counts them, so that it is all there or not at all.
+ * where the size counts them: then all sectors have them. If not, only those of a block that is
+ * zeroed in part may: file systems write such a block as data, which may be there before the rest.
  *
  * @module
  */
 
-import { Cell } from "./cell.ts";
+import { Cell, type Wholes } from "./cell.ts";
 import type { FileChange } from "./changes.ts";
 import type { Chooser } from "./chooser.ts";
 import type { Timeline } from "./timeline.ts";
+
+/** What file systems write as a whole where they zero a part of it; some have smaller ones. */
+const BLOCK_BYTES = 4096;
 
 /** Which changes become durable. */
 export type IsCovered = (id: number) => boolean;
@@ -249,16 +253,28 @@ export class FileOnDisk {
       for (let i = 0; i < count; i++) this.#apply(ids[i]!, sector, bytes);
       return;
     }
-    const flags = this.#choose(chooser, cell, (id) => this.#whole.has(id));
+    const flags = this.#choose(chooser, cell, {
+      has: (id) => this.#whole.has(id),
+      isOnItsOwn: (id) => this.#isInPart(id, sector),
+    });
     for (let i = 0; i < ids.length; i++) {
       if (flags[i] === 1) this.#apply(ids[i]!, sector, bytes);
     }
   }
 
-  #choose(chooser: Chooser, cell: Cell, wholeOf: ((id: number) => boolean) | null): Uint8Array {
+  /** Whether a truncation, or zeros, concern a part alone of the block that a sector is in. */
+  #isInPart(id: number, sector: number): boolean {
+    const blockBytes = Math.max(BLOCK_BYTES, this.#sectorBytes);
+    const from = Math.floor(sector * this.#sectorBytes / blockBytes) * blockBytes;
+    const change = this.#changeOf(id);
+    if (change.kind === "cut") return change.size > from;
+    return change.kind === "zero" && (change.from > from || change.to < from + blockBytes);
+  }
+
+  #choose(chooser: Chooser, cell: Cell, wholes: Wholes | null): Uint8Array {
     const { length } = cell.ids;
     if (length > this.#flags.length) this.#flags = new Uint8Array(2 * length);
-    if (wholeOf !== null || !cell.isChain) cell.choose(chooser, wholeOf, this.#flags);
+    if (wholes !== null || !cell.isChain) cell.choose(chooser, wholes, this.#flags);
     else {
       const count = chooser.prefix(length);
       this.#flags.fill(1, 0, count).fill(0, count, length);

@@ -149,10 +149,9 @@ export class Machine implements AsyncDisposable {
     await this.run("sh", "-c", 'kill -KILL "$(cat "$0")"', pidFile);
   }
 
-  /** Resolves when no loop device is made of a file in its folder: they go a moment later. */
+  /** Resolves when no loop device is made of a file in its folder. */
   async untilNoLoops(): Promise<void> {
-    const left = () => loopFiles().filter((file) => file.startsWith(this.#dir.path));
-    await until(() => left().length === 0, () => `loop devices go: ${left()}`);
+    await untilNoLoops(this.#dir.path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,6 +160,12 @@ export class Machine implements AsyncDisposable {
     await this.untilNoLoops();
     await this.#dir[Symbol.asyncDispose]();
   }
+}
+
+/** Resolves when no loop device is made of a file in a folder: they outlive an unmount a little. */
+export async function untilNoLoops(folder: string): Promise<void> {
+  const left = () => loopFiles().filter((file) => file.startsWith(folder));
+  await until(() => left().length === 0, () => `loop devices go: ${left()}`);
 }
 
 /** What the loop devices of this machine are made of. */
