@@ -5,14 +5,7 @@
  * @module
  */
 
-import {
-  checkEnd,
-  errnos,
-  isAligned,
-  shown,
-  systemError,
-  TRANSFER_BYTES_MAX,
-} from "../../core/inside.ts";
+import { checkEnd, errnos, isAligned, systemError, TRANSFER_BYTES_MAX } from "../../core/inside.ts";
 import type { AioHandle, AioReturn, StartOptions, SystemError } from "../../core/mod.ts";
 import { type AddressOf, type Alignment, misaligned, misalignmentOfAll } from "./alignment.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { backendOf } from "../../../core/inside.ts";
 import type { Log } from "../../../mod.ts";
 import type { Fixture } from "../../support/core.ts";
-import { heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
+import { heldNow, perform, withHeld } from "../../support/held_transfers.ts";
 import { isPrepared, recordOf } from "../../support/log/log_fixture.ts";
 import { until } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
