@@ -36,8 +36,8 @@ export interface UpkeepParts {
   readonly awaited: LogCalls;
 }
 
-/** Says in the control file how far the log is. */
-export function noteDurable({ aio, memory, directory }: UpkeepParts, start: number): Promise<void> {
+/** Says in the control file how far the log is. The caller keeps others from that. */
+function noteDurable({ aio, memory, directory }: UpkeepParts, start: number): Promise<void> {
   const { identity, segmentBytes, opening, flushed, ring } = memory;
   const bufferBytes = ring.length;
   const control = { identity, segmentBytes, opening, start, durable: flushed, bufferBytes };
@@ -65,6 +65,20 @@ export async function truncateBefore(parts: UpkeepParts, position: number): Prom
     const used = Math.floor(memory.inserted / segmentBytes) - Math.floor(start / segmentBytes);
     const spare = Math.min(SPARE_MAX, used + 1);
     await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), spare, awaited));
+  } finally {
+    segments.letGo();
+  }
+}
+
+/**
+ * Says at the end of a log how far it is, as {@linkcode truncateBefore} may in another thread that
+ * has just come: of two at once the one with the older beginning could be the one that stays.
+ */
+export async function noteEnd(parts: UpkeepParts): Promise<void> {
+  const { memory, segments, awaited } = parts;
+  await runSteps(segments.takeOver(awaited));
+  try {
+    await noteDurable(parts, memory.start);
   } finally {
     segments.letGo();
   }

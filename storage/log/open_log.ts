@@ -33,7 +33,7 @@ import { LogReaders } from "./log_reader.ts";
 import { initLog, LOG, LOG_FLAGS, logBytes, LogMemory, serialAt } from "./log_memory.ts";
 import { type LogSettings, logSettings, type OpenLogOptions } from "./log_options.ts";
 import { LogStats } from "./log_stats.ts";
-import { noteDurable, writeControl } from "./log_upkeep.ts";
+import { noteEnd, writeControl } from "./log_upkeep.ts";
 import { lastBlock, readBack } from "./read_back.ts";
 import { isLeftOver, segmentName, segmentNumbers } from "./segment_names.ts";
 import { makeSegment, Segments } from "./segments.ts";
@@ -228,10 +228,11 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   for (const log of opener.logs) {
     if (log.token.serial !== token.serial) continue;
     throw new Deno.errors.Busy(
-      `Cannot attach the log in ${shown(token.directory)}: this thread has it already; use that`,
+      `Cannot attach the log in ${shown(token.directory)}: this thread ` +
+        (log.isClosed ? "is closing it; await that first" : "has it already; use that"),
     );
   }
-  const { host: { arena } } = layersOf(backend).partsOf(logLayer);
+  const { host: { arena, runs } } = layersOf(backend).partsOf(logLayer);
   const isThere = () => serialAt(arena, token.offset) === token.serial;
   const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");
   if (!isThere()) throw closed();
@@ -242,10 +243,27 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
     const present = Atomics.compareExchange(header, LOG.users, users, users | 1 << backend.id);
     if (present === users) break;
   }
+  // Another log may have come there between the two looks.
+  if (!isThere()) {
+    endUse(header, backend.id);
+    throw closed();
+  }
   const run = { offset: token.offset, bytes: 0 };
-  const lock = aio.attachFile(token.lock);
-  const end = new LogMemory(arena, run).flushed;
-  return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
+  try {
+    const lock = aio.attachFile(token.lock);
+    const end = new LogMemory(arena, run).flushed;
+    return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
+  } catch (error) {
+    // Its last user has just left.
+    if (endUse(header, backend.id)) runs.giveBack(run);
+    throw error;
+  }
+}
+
+/** @returns whether no thread uses the log any more */
+function endUse(words: Int32Array, backendId: number): boolean {
+  const bit = 1 << backendId;
+  return (Atomics.and(words, LOG.users, ~bit) & ~bit) === 0;
 }
 
 function logIn(
@@ -278,17 +296,15 @@ function logIn(
     },
     open: (path) => aio.openFile(path, segments.options),
     async leave() {
-      logs.delete(log);
       await segments.close();
-      const bit = 1 << backend.id;
       const { words } = memory;
-      const isLast = Atomics.load(words, LOG.users) === bit;
+      const isLast = Atomics.load(words, LOG.users) === 1 << backend.id;
       try {
-        if (isLast && Atomics.load(words, LOG.failure) === 0) {
-          await noteDurable(parts, memory.start);
-        }
+        if (isLast && Atomics.load(words, LOG.failure) === 0) await noteEnd(parts);
       } finally {
-        if ((Atomics.and(words, LOG.users, ~bit) & ~bit) === 0) runs.giveBack(run);
+        if (endUse(words, backend.id)) runs.giveBack(run);
+        // Only now this thread may use it again: until then it has the bit.
+        logs.delete(log);
         await lock.close();
       }
     },

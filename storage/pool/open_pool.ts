@@ -118,6 +118,11 @@ export function attachPool(
     const present = Atomics.compareExchange(header, POOL.users, users, users | 1 << backend.id);
     if (present === users) break;
   }
+  // Another pool may have come there between the two looks.
+  if (!isThere()) {
+    Atomics.and(header, POOL.users, ~(1 << backend.id));
+    throw closed();
+  }
   return poolIn(opener, run, options);
 }
 
@@ -166,9 +171,9 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
       offset: run.offset,
       serial: memory.serial,
     },
-    onClosed() {
+    onClosed(isLast) {
       pools.delete(pool);
-      if (Atomics.load(memory.words, POOL.users) === 0) runs.giveBack(run);
+      if (isLast) runs.giveBack(run);
     },
   };
   const pool = makePool(host);

@@ -54,8 +54,8 @@ export interface PoolToken {
 /** What pools need of their Aio. */
 export interface PoolHost extends PageHost {
   readonly token: PoolToken;
-  /** The thread has left the pool. */
-  onClosed(): void;
+  /** The thread has left the pool, as the last one or not. */
+  onClosed(isLast: boolean): void;
 }
 
 /** Makes the pool's door. */
@@ -437,8 +437,10 @@ export class PagePool implements AsyncDisposable {
     const failures = await this.#files.leaveAll();
     await runSteps(awaited.settle());
     const { words } = awaited.memory;
-    Atomics.and(words, POOL.users, ~(1 << awaited.backendId));
-    this.#host.onClosed();
+    const bit = 1 << awaited.backendId;
+    // What it has left says who was the last: two that look afterwards would both be.
+    const others = Atomics.and(words, POOL.users, ~bit) & ~bit;
+    this.#host.onClosed(others === 0);
     if (failures.length > 0) throw failures[0];
   }
 

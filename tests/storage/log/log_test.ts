@@ -1,9 +1,12 @@
 /** log_test.ts: what is appended to a log can be read, in order, also when it was reopened. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { backendOf, wakeWord } from "../../../core/inside.ts";
+import { type Backend, backendOf, layersOf, wakeWord } from "../../../core/inside.ts";
+import { setLayersOf } from "../../../core/life/made_layers.ts";
 import type { Log } from "../../../mod.ts";
-import { INSERTING, LogMemory, PLACE } from "../../../storage/log/log_memory.ts";
+import { setPosition } from "../../../core/memory/position.ts";
+import { attachLog } from "../../../storage/log/open_log.ts";
+import { INSERTING, LOG, LogMemory, PLACE } from "../../../storage/log/log_memory.ts";
 import {
   BUFFER_BYTES,
   recordOf,
@@ -11,6 +14,7 @@ import {
   SEGMENT_BYTES,
   testLog,
 } from "../../support/log/log_fixture.ts";
+import { until } from "../../support/patience.ts";
 
 /** Sizes around everything there is: heads, fragments, segments, the buffer. */
 const SIZES = [0, 1, 7, 8, 9, 255, 4096, 65_000, 65_512, 0, 30_000, 3, SEGMENT_BYTES, 1];
@@ -185,6 +189,53 @@ testLog("openLog() keeps a second opening out, and lets it in later", async (fix
   await fixture.log.close();
   await using again = await fixture.open();
   assertEquals(again.end, 0);
+});
+
+testLog("attachLog() of a log that this thread is closing is refused", async ({ aio, log }) => {
+  const attach = () => aio.attachLog(log.token);
+  await log.append(ALL[3]!);
+  const closing = log.close();
+  assertThrows(attach, Deno.errors.Busy, "this thread is closing it");
+  await closing;
+  assertThrows(attach, Deno.errors.BadResource, "a log that was closed");
+});
+
+testLog("attachLog() that comes too late leaves nothing behind", async ({ aio, log }) => {
+  const backend = backendOf(aio);
+  const memory = new LogMemory(backend.arena, { offset: log.token.offset, bytes: 0 });
+  const users = memory.words[LOG.users];
+  // As another thread would.
+  const other: Backend = Object.create(backend, { id: { value: backend.id + 1 } });
+  setLayersOf(other, layersOf(backend));
+  const lock = await aio.openFile(import.meta.filename!);
+  const token = { ...log.token, lock: lock.token };
+  await lock.close();
+  const attach = () => attachLog({ aio, backend: other, logs: new Set() }, token);
+  assertThrows(attach, Deno.errors.BadResource);
+  assertEquals(memory.words[LOG.users], users);
+  assertEquals(await log.append(ALL[3]!), 0);
+});
+
+testLog("a closing log waits for a truncation in another thread", async (fixture) => {
+  const { aio, log, directory } = fixture;
+  const positions = await log.append(ALL.slice(0, 5));
+  const { arena, doorbells } = backendOf(aio);
+  const memory = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  const { words, change } = memory;
+  // As if a thread that has just come were truncating it.
+  await until(
+    () => Atomics.compareExchange(words, LOG.preparer, 0, 99) === 0,
+    "no segment is made",
+  );
+  const closing = log.close();
+  await until(() => Atomics.load(words, change.waiters) !== 0, "it waits");
+  setPosition(words, LOG.start, positions[3]!);
+  Atomics.store(words, LOG.preparer, 0);
+  Atomics.add(words, change.index, 1);
+  wakeWord(doorbells, change);
+  await closing;
+  const { start } = JSON.parse((await Deno.readTextFile(`${directory}/control`)).split("\n")[0]!);
+  assertEquals(start, positions[3]);
 });
 
 testLog("a closed log refuses everything, and closes once", async ({ log }) => {

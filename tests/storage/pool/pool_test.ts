@@ -5,8 +5,19 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf, layersOf } from "../../../core/inside.ts";
+import { poolLayer } from "../../../storage/pool/pool_layer.ts";
+import { POOL } from "../../../storage/pool/pool_memory.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
-import { BLOCKS, change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
+import {
+  BLOCKS,
+  change,
+  memoryOf,
+  onDisk,
+  PAGE_BYTES,
+  testPool,
+} from "../../support/pool/pool_fixture.ts";
 import { tempDir } from "../../support/temp.ts";
 
 testPool("pool.read() gives the page of a block, more of them than the pool has", async (it) => {
@@ -299,3 +310,27 @@ testPool(
     assertThrows(attach, Deno.errors.BadResource, "was closed");
   },
 );
+
+testPool("a pool that two threads close at a time is given back once", async ({ aio }) => {
+  const backend = backendOf(aio);
+  const { host: { runs } } = layersOf(backend).partsOf(poolLayer);
+  const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+  const { words } = memoryOf(aio, pool);
+  const other = 1 << (backend.id + 1);
+  Atomics.or(words, POOL.users, other);
+  let givenBack = 0;
+  {
+    using _count = replace(runs, "giveBack", () => ++givenBack > 0);
+    // The other one is the last, right after this one.
+    const and = Atomics.and;
+    using _close = replace(Atomics, "and", (array, index, value) => {
+      const before = Reflect.apply(and, Atomics, [array, index, value]);
+      const isUsers = array.byteOffset === words.byteOffset && index === POOL.users;
+      if (isUsers) Reflect.apply(and, Atomics, [array, index, ~other]);
+      return before;
+    });
+    await pool.close();
+  }
+  assertEquals([words[POOL.users], givenBack], [0, 0]);
+  assert(runs.giveBack({ offset: pool.token.offset, bytes: 0 }));
+});
