@@ -8,6 +8,7 @@
  */
 
 import { type Layer, type LayerHost, type LayerParts, wakeWord } from "../../core/inside_layers.ts";
+import { endUse } from "../run_users.ts";
 import { INSERTING, LOG, LogMemory, PLACE, serialAt } from "./log_memory.ts";
 import { segmentOf, WAL_TARGET_NAME } from "./wal_target.ts";
 
@@ -51,6 +52,5 @@ function reapLog({ bells }: LayerHost, memory: LogMemory, deadId: number): boole
     Atomics.add(words, word.index, 1);
     wakeWord(bells, word);
   }
-  const bit = 1 << deadId;
-  return (Atomics.and(words, LOG.users, ~bit) & ~bit) === 0;
+  return endUse(words, LOG.users, deadId);
 }

@@ -23,6 +23,7 @@ import {
   type Steps,
 } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
+import { endUse, tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls, type LogAio, type LogCalls } from "./calls.ts";
 import { CONTROL_NAME, type LogControl, parseControl } from "./control_file.ts";
 import { type Log, type LogRecovery, type LogToken, makeLog } from "./log.ts";
@@ -237,17 +238,7 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");
   if (!isThere()) throw closed();
   const header = new Int32Array(arena.buffer, token.offset, LOG.size);
-  for (;;) {
-    const users = Atomics.load(header, LOG.users);
-    if (users === 0 || !isThere()) throw closed();
-    const present = Atomics.compareExchange(header, LOG.users, users, users | 1 << backend.id);
-    if (present === users) break;
-  }
-  // Another log may have come there between the two looks.
-  if (!isThere()) {
-    endUse(header, backend.id);
-    throw closed();
-  }
+  if (!tryUse(header, LOG.users, backend.id, isThere)) throw closed();
   const run = { offset: token.offset, bytes: 0 };
   try {
     const lock = aio.attachFile(token.lock);
@@ -255,15 +246,9 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
     return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
   } catch (error) {
     // Its last user has just left.
-    if (endUse(header, backend.id)) runs.giveBack(run);
+    if (endUse(header, LOG.users, backend.id)) runs.giveBack(run);
     throw error;
   }
-}
-
-/** @returns whether no thread uses the log any more */
-function endUse(words: Int32Array, backendId: number): boolean {
-  const bit = 1 << backendId;
-  return (Atomics.and(words, LOG.users, ~bit) & ~bit) === 0;
 }
 
 function logIn(
@@ -302,7 +287,7 @@ function logIn(
       try {
         if (isLast && Atomics.load(words, LOG.failure) === 0) await noteEnd(parts);
       } finally {
-        if (endUse(words, backend.id)) runs.giveBack(run);
+        if (endUse(words, LOG.users, backend.id)) runs.giveBack(run);
         // Only now this thread may use it again: until then it has the bit.
         logs.delete(log);
         await lock.close();

@@ -15,6 +15,7 @@ import {
   shown,
 } from "../../core/inside.ts";
 import type { AioCore } from "../../core/mod.ts";
+import { tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls } from "./calls.ts";
 import { makePage, type Page } from "./page.ts";
 import { makePool, type PagePool, type PoolHost, type PoolToken } from "./pool.ts";
@@ -112,17 +113,7 @@ export function attachPool(
       'Cannot attach a pool that is another thread\'s own: open it without "privateToThread"',
     );
   }
-  for (;;) {
-    const users = Atomics.load(header, POOL.users);
-    if (users === 0 || !isThere()) throw closed();
-    const present = Atomics.compareExchange(header, POOL.users, users, users | 1 << backend.id);
-    if (present === users) break;
-  }
-  // Another pool may have come there between the two looks.
-  if (!isThere()) {
-    Atomics.and(header, POOL.users, ~(1 << backend.id));
-    throw closed();
-  }
+  if (!tryUse(header, POOL.users, backend.id, isThere)) throw closed();
   return poolIn(opener, run, options);
 }
 

@@ -15,6 +15,7 @@ import {
 } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import { insideOf } from "../file/open_file.ts";
+import { endUse } from "../run_users.ts";
 import { BackgroundWriter, type BackgroundWriterOptions } from "./background_writer.ts";
 import { FastReads } from "./fast_read.ts";
 import { FilesInUse } from "./files_in_use.ts";
@@ -436,11 +437,7 @@ export class PagePool implements AsyncDisposable {
     await Promise.all([...this.#writers].map((writer) => writer.stop()));
     const failures = await this.#files.leaveAll();
     await runSteps(awaited.settle());
-    const { words } = awaited.memory;
-    const bit = 1 << awaited.backendId;
-    // What it has left says who was the last: two that look afterwards would both be.
-    const others = Atomics.and(words, POOL.users, ~bit) & ~bit;
-    this.#host.onClosed(others === 0);
+    this.#host.onClosed(endUse(awaited.memory.words, POOL.users, awaited.backendId));
     if (failures.length > 0) throw failures[0];
   }
 

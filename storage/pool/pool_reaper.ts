@@ -10,6 +10,7 @@
  */
 
 import type { LayerHost } from "../../core/inside_layers.ts";
+import { endUse } from "../run_users.ts";
 import { handleIn } from "./buffer_io.ts";
 import { empty, forgetPages } from "./mapping.ts";
 import {
@@ -41,8 +42,7 @@ export function reapPool(host: LayerHost, memory: PoolMemory, dead: number): boo
     }
   });
   tellWaiters(host.bells, unpinnedOf(memory));
-  const others = Atomics.and(words, POOL.users, ~bit) & ~bit;
-  return others === 0;
+  return endUse(words, POOL.users, dead);
 }
 
 function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: number): void {

@@ -1,0 +1,41 @@
+/**
+ * run_users.ts: the threads that use what a layer has in a run of the arena, a pool or a log, in a
+ * word with a bit for each backend. Whoever takes the last bit away gives the run back.
+ *
+ * @module
+ */
+
+/**
+ * Marks a thread as a user.
+ *
+ * @param words of the run
+ * @param at which word has the users
+ * @param isThere whether the run still has what the thread wants
+ * @returns false: it has not, or nobody uses it any more
+ */
+export function tryUse(
+  words: Int32Array,
+  at: number,
+  backendId: number,
+  isThere: () => boolean,
+): boolean {
+  for (;;) {
+    const users = Atomics.load(words, at);
+    if (users === 0 || !isThere()) return false;
+    if (Atomics.compareExchange(words, at, users, users | 1 << backendId) !== users) continue;
+    if (isThere()) return true;
+    // Another one has come there between the two looks.
+    endUse(words, at, backendId);
+    return false;
+  }
+}
+
+/**
+ * Takes the mark away.
+ *
+ * @returns whether it was the last one: of two threads that look afterwards, both could think so
+ */
+export function endUse(words: Int32Array, at: number, backendId: number): boolean {
+  const bit = 1 << backendId;
+  return (Atomics.and(words, at, ~bit) & ~bit) === 0;
+}
