@@ -11,7 +11,7 @@
  * @param words of the run
  * @param at which word has the users
  * @param isThere whether the run still has what the thread wants
- * @returns false: it has not, or nobody uses it any more
+ * @returns false: the run has something else by now, or no user is left
  */
 export function tryUse(
   words: Int32Array,

@@ -96,8 +96,9 @@ export class Cell {
     const timeline = this.#timeline;
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
-      const isThereAsWhole = wholes !== null && this.#isWhole(id) && wholes.has(id);
-      if (wholes !== null && this.#isWhole(id) && !isThereAsWhole && !wholes.isOnItsOwn(id)) {
+      const isWhole = wholes !== null && this.#isWhole(id);
+      const isThereAsWhole = isWhole && wholes.has(id);
+      if (isWhole && !isThereAsWhole && !wholes.isOnItsOwn(id)) {
         into[i] = 0;
         continue;
       }

@@ -25,11 +25,7 @@ export function positionAt(words: Int32Array, at: number): number {
 
 /** Writes a position. One thread at a time does so. */
 export function setPosition(words: Int32Array, at: number, position: number): void {
-  const version = words[at]! + 1 | 0;
-  const pair = pairOf(at, version);
-  words[pair] = lowWord(position);
-  words[pair + 1] = highWord(position);
-  Atomics.store(words, at, version);
+  Atomics.store(words, at, writePair(words, at, position));
 }
 
 /** Reads a position that nobody writes meanwhile: under its lock, or in the writing thread. */
@@ -43,11 +39,16 @@ export function quietPosition(words: Int32Array, at: number): number {
  * find it in parts.
  */
 export function preparePosition(words: Int32Array, at: number, position: number): void {
+  words[at] = writePair(words, at, position);
+}
+
+/** Writes the pair that does not hold. @returns the version by which it will */
+function writePair(words: Int32Array, at: number, position: number): number {
   const version = words[at]! + 1 | 0;
   const pair = pairOf(at, version);
   words[pair] = lowWord(position);
   words[pair + 1] = highWord(position);
-  words[at] = version;
+  return version;
 }
 
 function pairOf(at: number, version: number): number {

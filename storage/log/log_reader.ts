@@ -5,12 +5,11 @@
  * @module
  */
 
-import { join } from "node:path";
 import { onAbort, shown } from "../../core/inside.ts";
 import { LogBytes, type LogBytesHost } from "./log_bytes.ts";
 import { LOG } from "./log_memory.ts";
 import { FragmentReader, RecordAssembler } from "./record_reader.ts";
-import { segmentName } from "./segment_names.ts";
+import { segmentPath } from "./segment_names.ts";
 
 /** A record of a log. */
 export interface LogRecord {
@@ -210,7 +209,7 @@ export class LogReader {
   #refuse(why: string): never {
     const { memory: { segmentBytes }, directory } = this.#host;
     const number = Math.floor(this.#at / segmentBytes);
-    const path = join(directory, segmentName(number));
+    const path = segmentPath(directory, number);
     throw new Deno.errors.InvalidData(
       `Cannot read the record at ${this.#at} of the log, byte ${this.#at % segmentBytes} of ` +
         `${shown(path)}: ${why}`,

@@ -44,14 +44,23 @@ function noteDurable({ aio, memory, directory }: UpkeepParts, start: number): Pr
   return writeControl(aio, directory, control);
 }
 
+/** Does something while no other thread makes or removes segments, or says where the log begins. */
+async function alone({ segments, awaited }: UpkeepParts, work: () => Promise<void>): Promise<void> {
+  await runSteps(segments.takeOver(awaited));
+  try {
+    await work();
+  } finally {
+    segments.letGo();
+  }
+}
+
 /**
  * Gives up what is before a position: nothing of it is read any more, and segments that are wholly
  * before it are used again, or removed.
  */
-export async function truncateBefore(parts: UpkeepParts, position: number): Promise<void> {
+export function truncateBefore(parts: UpkeepParts, position: number): Promise<void> {
   const { memory, segments, directory, awaited } = parts;
-  await runSteps(segments.takeOver(awaited));
-  try {
+  return alone(parts, async () => {
     const { start, flushed, segmentBytes } = memory;
     if (position <= start) return;
     if (position > flushed) {
@@ -65,21 +74,13 @@ export async function truncateBefore(parts: UpkeepParts, position: number): Prom
     const used = Math.floor(memory.inserted / segmentBytes) - Math.floor(start / segmentBytes);
     const spare = Math.min(SPARE_MAX, used + 1);
     await runSteps(segments.removeBefore(Math.floor(position / segmentBytes), spare, awaited));
-  } finally {
-    segments.letGo();
-  }
+  });
 }
 
 /**
  * Says at the end of a log how far it is, as {@linkcode truncateBefore} may in another thread that
  * has just come: of two at once the one with the older beginning could be the one that stays.
  */
-export async function noteEnd(parts: UpkeepParts): Promise<void> {
-  const { memory, segments, awaited } = parts;
-  await runSteps(segments.takeOver(awaited));
-  try {
-    await noteDurable(parts, memory.start);
-  } finally {
-    segments.letGo();
-  }
+export function noteEnd(parts: UpkeepParts): Promise<void> {
+  return alone(parts, () => noteDurable(parts, parts.memory.start));
 }

@@ -36,7 +36,7 @@ import { type LogSettings, logSettings, type OpenLogOptions } from "./log_option
 import { LogStats } from "./log_stats.ts";
 import { noteEnd, writeControl } from "./log_upkeep.ts";
 import { lastBlock, readBack } from "./read_back.ts";
-import { isLeftOver, segmentName, segmentNumbers } from "./segment_names.ts";
+import { isLeftOver, segmentNumbers, segmentPath } from "./segment_names.ts";
 import { makeSegment, Segments } from "./segments.ts";
 
 const LOCK_NAME = "lock";
@@ -168,7 +168,7 @@ async function controlOf(
 async function removeLeftOvers(directory: string, control: LogControl): Promise<void> {
   const first = Math.floor(control.start / control.segmentBytes);
   for (const number of segmentNumbers(directory)) {
-    if (number < first) await Deno.remove(join(directory, segmentName(number)));
+    if (number < first) await Deno.remove(segmentPath(directory, number));
   }
   for (const { name } of Deno.readDirSync(directory)) {
     if (isLeftOver(name)) await Deno.remove(join(directory, name));
@@ -208,7 +208,7 @@ async function alignmentOf(
   direct: boolean,
 ): Promise<number> {
   if (!direct) return 1;
-  const path = join(directory, segmentName(Math.floor(end / segmentBytes)));
+  const path = segmentPath(directory, Math.floor(end / segmentBytes));
   await using file = await aio.openFile(path, { direct: "required" });
   const alignment = Math.max(file.alignment.offset, file.alignment.memory);
   if (segmentBytes % alignment === 0) return alignment;

@@ -9,7 +9,6 @@
  * @module
  */
 
-import { join } from "node:path";
 import { shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogAio } from "./calls.ts";
@@ -22,7 +21,7 @@ import {
   type ScanResult,
   type ScanSource,
 } from "./scan.ts";
-import { segmentName, segmentNumbers } from "./segment_names.ts";
+import { segmentNumbers, segmentPath } from "./segment_names.ts";
 
 /** What was found. */
 export interface Found {
@@ -180,7 +179,7 @@ class LogFiles {
     let file = this.#open.get(number);
     if (file === undefined) {
       await this.close();
-      const path = join(this.#directory, segmentName(number));
+      const path = segmentPath(this.#directory, number);
       file = await this.#aio.openFile(path, { read: true, write: true });
       this.#open.set(number, file);
     }
@@ -207,7 +206,7 @@ class LogFiles {
       const found = await this.at(from);
       const bytes = found === null ? 0 : await found.file.size();
       if (bytes === this.#segmentBytes) continue;
-      const path = shown(join(this.#directory, segmentName(number)));
+      const path = shown(segmentPath(this.#directory, number));
       throw new Deno.errors.InvalidData(
         `Cannot open the log in ${shown(this.#directory)}: ` +
           (found === null ? `${path} is missing` : `${path} has ${bytes} bytes`) +

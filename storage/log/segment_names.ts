@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 const NAME_DIGITS = 16;
 const SUFFIX = ".log";
@@ -16,8 +16,13 @@ export function segmentName(number: number): string {
   return `${String(number).padStart(NAME_DIGITS, "0")}${SUFFIX}`;
 }
 
+/** The path of a segment. */
+export function segmentPath(directory: string, number: number): string {
+  return join(directory, segmentName(number));
+}
+
 /** The number of the segment with a name; null: it is none. */
-export function segmentNumber(name: string): number | null {
+function segmentNumber(name: string): number | null {
   if (name.length !== NAME_DIGITS + SUFFIX.length || !name.endsWith(SUFFIX)) return null;
   const digits = name.slice(0, NAME_DIGITS);
   return /^\d+$/.test(digits) ? Number(digits) : null;

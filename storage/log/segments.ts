@@ -16,12 +16,11 @@
  * @module
  */
 
-import { join } from "node:path";
 import { type Backend, get, runSteps, type Steps, wakeWord } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogCalls } from "./calls.ts";
 import { LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
-import { NEW_SUFFIX, segmentName, segmentNumbers } from "./segment_names.ts";
+import { NEW_SUFFIX, segmentNumbers, segmentPath } from "./segment_names.ts";
 
 const ZEROS_BYTES = 1024 * 1024;
 /** A thread keeps so many open: the one that is written, and the one before. */
@@ -34,7 +33,7 @@ export function* makeSegment(
   number: number,
   bytes: number,
 ): Steps<boolean> {
-  const path = join(directory, segmentName(number));
+  const path = segmentPath(directory, number);
   const temporary = `${path}.${crypto.randomUUID()}${NEW_SUFFIX}`;
   const file = yield* get(calls.open(temporary, { write: true, createNew: true }));
   try {
@@ -93,7 +92,7 @@ export class Segments {
 
   /** The path of a segment. */
   pathOf(number: number): string {
-    return join(this.#directory, segmentName(number));
+    return segmentPath(this.#directory, number);
   }
 
   /** The file of a segment that is written, made if it is not there. */

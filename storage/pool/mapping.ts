@@ -93,8 +93,8 @@ export function unlink(memory: PoolMemory, buffer: number): void {
 }
 
 /**
- * Takes the file of a buffer away, so that nobody can pin it any more. The caller has the lock, and
- * either gives the file back or forgets the buffer before it lets go.
+ * Takes the file of a buffer away: no thread can pin the buffer then. The caller has the lock, and
+ * under it gives the file back, or forgets the buffer.
  */
 export function takeFile(memory: PoolMemory, buffer: number): void {
   const { words } = memory;

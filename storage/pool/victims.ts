@@ -190,8 +190,8 @@ export class Victims {
     const isLost = isForced || words[at + BUFFER.file] === 0;
     if (this.#isKept(at, isLost)) return false;
     takeFile(memory, buffer);
-    // Again, and in this order: whoever had it pinned since the first look has changed it, or begun
-    // to write it, before that pin ended; and nobody pins it from now on.
+    // No new pin can come. A thread may have pinned the buffer since the first look, changed it or
+    // begun to write it, and let go. So the state is looked at again, after the pins.
     const isForgotten = pins.isAlone(buffer) && !this.#isKept(at, isLost);
     if (isForgotten) forgetTaken(memory, buffer);
     else giveFileBack(memory, buffer);

@@ -4,10 +4,9 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { join } from "@std/path";
 import { backendOf } from "../../../core/inside.ts";
 import type { Aio, Log, LogRecord } from "../../../mod.ts";
-import { segmentName } from "../../../storage/log/segment_names.ts";
+import { segmentPath } from "../../../storage/log/segment_names.ts";
 import {
   isPrepared,
   type LogFixture,
@@ -204,7 +203,7 @@ testReader("log.read() says where a file that it reads ahead in is too short", a
   { log, directory },
   positions,
 ) => {
-  const path = join(directory, segmentName(1));
+  const path = segmentPath(directory, 1);
   await Deno.truncate(path, SEGMENT_BYTES / 2);
   let number = 0;
   const error = await assertRejects(async () => {

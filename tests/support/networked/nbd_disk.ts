@@ -11,6 +11,7 @@
  * @module
  */
 
+import { fuseAvailable } from "../disks/fuse_server.ts";
 import { type Machine, machineAvailable } from "./machine.ts";
 
 const IMAGE_BYTES = 320 * 1024 * 1024;
@@ -18,14 +19,6 @@ const PROGRAMS = ["nbdkit", "nbdfuse", "mkfs.ext4"] as const;
 
 /** Whether such a disk can be made here. */
 export const nbdAvailable: boolean = machineAvailable(...PROGRAMS) && fuseAvailable();
-
-function fuseAvailable(): boolean {
-  try {
-    return Deno.statSync("/dev/fuse").isCharDevice === true;
-  } catch {
-    return false;
-  }
-}
 
 /** What the server does at a flush: writes its cache to the image, or nothing. */
 export type NbdCache = "writeback" | "unsafe";
