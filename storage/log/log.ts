@@ -77,6 +77,8 @@ export class Log implements AsyncDisposable {
   readonly recovery: LogRecovery;
   readonly #host: LogHost;
   #closed: Promise<void> | null = null;
+  /** Those under way: what they write to is another log's once this one was left. */
+  readonly #truncations = new Set<Promise<void>>();
 
   /** @ignore */
   private constructor(host: LogHost) {
@@ -283,7 +285,11 @@ export class Log implements AsyncDisposable {
             "pass the position of a record",
         );
       }
-      return truncateBefore(this.#host, position);
+      const done = truncateBefore(this.#host, position).finally(() => {
+        this.#truncations.delete(done);
+      });
+      this.#truncations.add(done);
+      return done;
     }));
   }
 
@@ -343,6 +349,7 @@ export class Log implements AsyncDisposable {
       if (memory.inserted > memory.flushed) await flush.join(memory.inserted - 1);
       flush.check();
     } finally {
+      await Promise.allSettled(this.#truncations);
       await this.#host.leave();
     }
   }

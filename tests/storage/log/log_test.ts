@@ -1,11 +1,13 @@
 /** log_test.ts: what is appended to a log can be read, in order, also when it was reopened. */
 
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Backend, backendOf, layersOf, wakeWord } from "../../../core/inside.ts";
 import { setLayersOf } from "../../../core/life/made_layers.ts";
 import type { Log } from "../../../mod.ts";
 import { setPosition } from "../../../core/memory/position.ts";
 import { attachLog } from "../../../storage/log/open_log.ts";
+import { logLayer } from "../../../storage/log/log_layer.ts";
 import { INSERTING, LOG, LogMemory, PLACE } from "../../../storage/log/log_memory.ts";
 import {
   BUFFER_BYTES,
@@ -236,6 +238,37 @@ testLog("a closing log waits for a truncation in another thread", async (fixture
   await closing;
   const { start } = JSON.parse((await Deno.readTextFile(`${directory}/control`)).split("\n")[0]!);
   assertEquals(start, positions[3]);
+});
+
+testLog("log.close() waits for truncations of its thread", async (fixture) => {
+  const { aio, log, directory } = fixture;
+  const positions = await log.append(ALL.slice(0, 5));
+  const backend = backendOf(aio);
+  const memory = new LogMemory(backend.arena, { offset: log.token.offset, bytes: 0 });
+  const { words, change } = memory;
+  await until(
+    () => Atomics.compareExchange(words, LOG.preparer, 0, 99) === 0,
+    "no segment is made",
+  );
+  // With another user the end of this one waits for nothing else.
+  const other = 1 << (backend.id + 1);
+  Atomics.or(words, LOG.users, other);
+  const ended: string[] = [];
+  const truncated = log.truncateBefore(positions[3]!).then(() => ended.push("truncated"));
+  await until(() => Atomics.load(words, change.waiters) !== 0, "it waits");
+  const closed = log.close().then(() => ended.push("closed"));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assertEquals(ended, []);
+  Atomics.store(words, LOG.preparer, 0);
+  Atomics.add(words, change.index, 1);
+  wakeWord(backend.doorbells, change);
+  await Promise.all([truncated, closed]);
+  assertEquals(ended, ["truncated", "closed"]);
+  const { start } = JSON.parse((await Deno.readTextFile(`${directory}/control`)).split("\n")[0]!);
+  assertEquals(start, positions[3]);
+  assertEquals(Atomics.and(words, LOG.users, ~other), other);
+  const { host: { runs } } = layersOf(backend).partsOf(logLayer);
+  assert(runs.giveBack({ offset: log.token.offset, bytes: 0 }));
 });
 
 testLog("a closed log refuses everything, and closes once", async ({ log }) => {
