@@ -115,9 +115,9 @@ export class Mailbox {
     Atomics.wait(this.#words, lane * LANE_WORDS + 1, 0, timeLimitMs);
   }
 
-  /** Counts a thread that dies in such a way that a descriptor cannot be closed any more. */
-  noteLoss(): void {
-    Atomics.add(this.#words, MAIN_LANE * LANE_WORDS, 1);
+  /** Counts descriptors that cannot be closed any more, as a thread dies just now. */
+  noteLosses(count: number): void {
+    Atomics.add(this.#words, MAIN_LANE * LANE_WORDS, count);
   }
 
   get losses(): number {

@@ -23,6 +23,7 @@ import { arm, type DeadlyStep } from "./death_callbacks.ts";
 import { Load, Mailbox } from "./death_load.ts";
 import { type DeathOrder, mortalMethods, TERMINATE, THE_END } from "./deaths.ts";
 import { HeldMethod } from "../held_method.ts";
+import { TakenDescriptors } from "./taken_descriptors.ts";
 import { Prng } from "../prng.ts";
 
 const TASKS = 3;
@@ -41,10 +42,9 @@ const STEPS: Readonly<Record<string, DeadlyStep>> = {
   foreignCallback: "foreign",
   localCallback: "local",
 };
-/** Words of the library's own: the bell of doorbell.ts, the mark of file_table.ts. */
+/** Words of doorbell.ts. */
 const PARKED = 1;
 const RUNG = 2;
-const NO_FD = -1;
 const ATOMICS = ["load", "store", "add", "or", "exchange", "compareExchange", "notify"] as const;
 
 // Deno prints one line about an uncaught exception then.
@@ -90,23 +90,24 @@ class End {
    */
   anywhere(max: number): void {
     let left = this.#random.between(1, max);
+    const taken = new TakenDescriptors(this.#order.token.control);
     for (const name of ATOMICS) {
       const original: CallableFunction = Atomics[name];
       const value = (...args: unknown[]): unknown => {
+        taken.note(args);
         const result: unknown = Reflect.apply(original, Atomics, args);
         left--;
-        if (left === 0) this.#afterOperation(args);
+        if (left === 0) this.#afterOperation(args, taken.count);
         return result;
       };
       Object.defineProperty(Atomics, name, { value });
     }
   }
 
-  #afterOperation(args: readonly unknown[]): void {
-    const [, , first, second] = args;
-    // A bell that will never ring (doorbell.ts), or a descriptor that only this thread knew
-    // (file_table.ts).
-    if ((first === PARKED && second === RUNG) || first === NO_FD) this.#mailbox.noteLoss();
+  #afterOperation([, , first, second]: readonly unknown[], lostDescriptors: number): void {
+    // A bell that will never ring keeps its descriptor (doorbell.ts).
+    const isLostBell = first === PARKED && second === RUNG;
+    this.#mailbox.noteLosses(lostDescriptors + (isLostBell ? 1 : 0));
     this.atOnce();
   }
 }

@@ -85,6 +85,8 @@ async function checkDeaths({ method, deaths: count, holdings }: DeathsPlan): Pro
   const random = new Prng(seed);
   await using fixture = await openMortal(method);
   await using patience = new Patience();
+  // The main thread has it from its first sleep on, which may come only after the first deaths.
+  assertLess(0, backendOf(fixture.aio).doorbells.tryOpen());
   const start = belongings(fixture);
   await runLoad(fixture, randomFates(WARM_UP_DEATHS, random, holdings), seed + 1);
   const before = resources();
