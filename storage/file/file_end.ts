@@ -110,11 +110,17 @@ export class FileEnd {
   }
 
   async #closeWhenIdle(): Promise<void> {
-    try {
-      for (const user of this.users) await user.closing();
-    } finally {
-      await this.#closeItself();
+    const failures: unknown[] = [];
+    // One that fails keeps no other from its end: what those have pending would never be over.
+    for (const user of this.users) {
+      try {
+        await user.closing();
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    await this.#closeItself();
+    if (failures.length > 0) throw failures[0];
   }
 
   async #closeItself(): Promise<void> {
@@ -143,12 +149,17 @@ export class FileEnd {
     this.#isClosed = true;
     this.#closed = Promise.resolve();
     this.#on.closes();
-    try {
-      for (const user of this.users) user.closingSync();
-    } finally {
-      this.#on.closed();
-      runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
+    const failures: unknown[] = [];
+    for (const user of this.users) {
+      try {
+        user.closingSync();
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    this.#on.closed();
+    runStepsSync(closingSteps(this.#descriptors, this.#descriptors.calls.blocking, this.#file));
+    if (failures.length > 0) throw failures[0];
   }
 
   /** The end of a `using` block. */

@@ -138,6 +138,24 @@ testFile("writeStream() writes what is buffered when its file closes", async (op
   await assertRejects(() => stream.flush(), Deno.errors.BadResource, "closed");
 });
 
+testFile("writeStream() that has failed keeps no other one from its end", async (opened) => {
+  const { aio, path } = opened;
+  const file = await aio.openFile(path, { write: true });
+  const failed = file.writeStream();
+  const second = file.writeStream({ offset: 100 });
+  const third = file.writeStream({ offset: 200 });
+  await failed.write(new Uint8Array(10));
+  aio.attachInjectionPoint(POINT, ({ operation }) => operation === "writev" ? -ENOSPC : undefined);
+  await errorOf(failed.flush());
+  aio.detachInjectionPoint(POINT);
+  await second.write(new Uint8Array(50));
+  await third.write(new Uint8Array(50));
+  const { code, offset } = await errorOf(file.close());
+  assertEquals([code, offset], ["ENOSPC", 0]);
+  assertEquals([second.bytesWritten, third.bytesWritten], [50, 50]);
+  assertEquals((await Deno.stat(path)).size, 250);
+});
+
 testFile("writeStream() that is aborted leaves out what is buffered", async ({ file, path }) => {
   const stream = file.writeStream({ bufferBytes: 4096 });
   await stream.write(new Uint8Array(5000));
