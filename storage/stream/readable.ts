@@ -101,7 +101,11 @@ class Room {
    */
   async wait(error: unknown, seen: number): Promise<void> {
     if (this.departures !== seen) return;
-    if (this.holders.size === 0) throw error;
+    if (this.holders.size === 0) {
+      // None is left that would wake whoever waits behind this one.
+      this.wakeNext();
+      throw error;
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiters.push(resolve);
     for (const holder of this.holders.values()) {

@@ -222,6 +222,33 @@ testEachMethod("readable() that finds no memory which comes back says so", async
   assertEquals((await bytesOf(file.readable())).length, FILE_BYTES);
 });
 
+testEachMethod("readable() that gives up waiting for memory wakes the next one", async (method) => {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("small"), 3000, SEED);
+  await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
+  await using aio = await openAio(method, { arenaBytes: 512 * 1024 });
+  const { arena } = backendOf(aio);
+  await using small = await aio.openFile(dir.join("small"));
+  await using file = await aio.openFile(dir.join("file"));
+  const free = arena.freeBytes;
+  const readers = Array.from({ length: 9 }, () => file.readable({ chunkBytes: 10 }).getReader());
+  // Each gives its memory to one of the next; those that have some at the end are canceled.
+  for (const reader of readers) await reader.read();
+  for (const reader of readers.splice(2)) await reader.cancel();
+  await until(() => arena.freeBytes === free, "all memory is given back");
+  // It is idle, and has a page: too little for the others, which wait for it all the same.
+  const idle = small.readable({ chunkBytes: 10 }).getReader();
+  await idle.read();
+  const views: Uint8Array[] = [];
+  assertThrows(() => {
+    for (;;) views.push(aio.alloc(4096));
+  }, Deno.errors.Busy);
+  const refused = readers.map((reader) => assertRejects(() => reader.read(), Deno.errors.Busy));
+  await Promise.all(refused);
+  for (const view of views) aio.free(view);
+  await idle.cancel();
+});
+
 testFile("readable() errors with the reason of its signal", async ({ file }) => {
   const reason = new Error("no more");
   assertThrows(() => file.readable({ signal: AbortSignal.abort(reason) }), Error, "no more");
