@@ -25,6 +25,8 @@ export interface LogControl {
   readonly durable: number;
   /** Bytes of what may have been written and not flushed. */
   readonly bufferBytes: number;
+  /** Whether the log was closed there, so that nothing follows. Logs of version 0.1 do not say. */
+  readonly isClosed?: boolean;
 }
 
 /** The name of the file. */

@@ -40,10 +40,12 @@ export interface LogRecovery {
   /** Where the log goes on. */
   readonly end: number;
   /**
-   * Why it ends there: `"closed"`: it was closed there; `"empty"`: nothing follows; else what
-   * follows is no record: it is `"torn or damaged"`, cut off, or what an earlier crash left.
+   * Why it ends there: `"closed"`: it was closed there; `"missing"`: it is new, or its next file is
+   * not there yet; `"empty"`: nothing follows, though it was not closed; `"torn or damaged"`: what
+   * follows is no whole record, as a crash cut it off; `"stale"`: what follows was cut off by an
+   * earlier crash; `"attached"`: it was open already.
    */
-  readonly stop: string;
+  readonly stop: "closed" | "missing" | "empty" | "torn or damaged" | "stale" | "attached";
 }
 
 /** What a log is made of in one thread. */
@@ -212,7 +214,7 @@ export class Log implements AsyncDisposable {
    * Makes what was written durable.
    *
    * @param position of the last record that is wanted. Default: all of them
-   * @throws {RangeError} if no record begins there
+   * @throws {RangeError} if it lies behind all that was written
    * @throws what the system says
    */
   flush(position?: number): Promise<void> {
@@ -273,7 +275,7 @@ export class Log implements AsyncDisposable {
    * most: they need not be filled with zeros once more.
    *
    * @param position of the first record that is kept, or `flushed`: none is
-   * @throws {RangeError} if it is not durable yet
+   * @throws {RangeError} if it is not durable yet, or no record begins there
    * @throws what the system says
    */
   truncateBefore(position: number): Promise<void> {

@@ -199,7 +199,7 @@ export class LogReader {
     if (state !== "valid") {
       // A segment that was given up meanwhile may have another record there.
       this.#checkStart();
-      this.#refuse(`it is ${state}`);
+      this.#refuse(`no record begins there, or it is ${state}`);
     }
     this.#openingMin = fragments.opening;
     this.#at = fragments.end;

@@ -108,6 +108,7 @@ async function openLocked(
     opening,
     durable: found.end,
     bufferBytes: settings.bufferBytes,
+    isClosed: false,
   });
   const { arena, runs } = layersOf(backend).partsOf(logLayer).host;
   const shape = {

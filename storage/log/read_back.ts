@@ -13,14 +13,9 @@ import { shown } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogAio } from "./calls.ts";
 import type { LogControl } from "./control_file.ts";
+import type { LogRecovery } from "./log.ts";
 import { FRAGMENT_BYTES_MAX, HEAD_BYTES } from "./record.ts";
-import {
-  LogDamageError,
-  scan,
-  type ScanOptions,
-  type ScanResult,
-  type ScanSource,
-} from "./scan.ts";
+import { LogDamageError, scan, type ScanOptions, type ScanSource } from "./scan.ts";
 import { segmentNumbers, segmentPath } from "./segment_names.ts";
 
 /** What was found. */
@@ -28,7 +23,7 @@ export interface Found {
   /** Where the next record begins. */
   readonly end: number;
   /** Why nothing more was found. */
-  readonly stop: string;
+  readonly stop: LogRecovery["stop"];
 }
 
 /** So much is read at a time, and looked through without a pause. */
@@ -63,8 +58,11 @@ export async function readBack(
 }
 
 /** Scans all that there is, a window at a time, so that the event loop goes on in between. */
-async function scanFiles(files: LogFiles, control: LogControl): Promise<ScanResult> {
-  const { identity, segmentBytes, opening, durable, bufferBytes } = control;
+async function scanFiles(
+  files: LogFiles,
+  control: LogControl,
+): Promise<Found & { readonly durable: number }> {
+  const { identity, segmentBytes, opening, durable, bufferBytes, isClosed } = control;
   const window = new Window(segmentBytes);
   let from = durable;
   for (;;) {
@@ -76,13 +74,13 @@ async function scanFiles(files: LogFiles, control: LogControl): Promise<ScanResu
       newestOpening: opening,
       newestFrom: durable,
       openingAtFrom: opening,
-      cleanEnd: null,
+      cleanEnd: isClosed === true ? durable : null,
       searchBytes: 2 * (bufferBytes + FRAGMENT_BYTES),
     };
     try {
-      const result = scan(window, options);
-      if (result.stop !== "until") return { ...result, durable: Math.max(durable, result.durable) };
-      from = result.end;
+      const { end, stop, durable: known } = scan(window, options);
+      if (stop !== "until") return { end, stop, durable: Math.max(durable, known) };
+      from = end;
       window.forgetBefore(from);
     } catch (error) {
       if (!(error instanceof NotLoaded)) throw error;

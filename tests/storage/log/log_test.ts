@@ -33,13 +33,14 @@ for (const sync of ["dsync", "fdatasync"] as const) {
   for (const direct of [false, true]) {
     const way = `${sync}${direct ? ", direct" : ""}`;
     testLog(`log.append() keeps records of any size over a reopening, ${way}`, async (fixture) => {
+      assertEquals(fixture.log.recovery, { end: 0, stop: "missing" });
       const positions: number[] = [];
       for (const record of ALL) positions.push(await fixture.log.append(record));
       assertEquals(positions, positions.toSorted((a, b) => a - b));
       await checkAll(fixture.log, positions);
       await fixture.log.close();
       await using again = await fixture.open();
-      assertEquals(again.recovery, { end: fixture.log.end, stop: "empty" });
+      assertEquals(again.recovery, { end: fixture.log.end, stop: "closed" });
       await checkAll(again, positions);
     }, { sync, direct });
   }
@@ -179,6 +180,8 @@ testLog("log.truncateBefore() gives files up, and keeps what is behind", async (
   await assertRejects(gone, Deno.errors.NotFound, `it begins at ${positions[40]}`);
   await log.append(records);
   await assertRejects(() => log.truncateBefore(log.end + 8), RangeError, "it is durable up to");
+  const within = () => log.truncateBefore(positions[50]! + 8);
+  await assertRejects(within, RangeError, "no record begins there");
   await log.close();
   await using again = await fixture.open();
   assertEquals((await recordsOf(again)).records, [...records.slice(40), ...records]);
