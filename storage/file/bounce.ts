@@ -2,7 +2,8 @@
  * bounce.ts: space in the arena for transfers to and from memory that the kernel may not keep.
  *
  * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
- * a run of arena pages. When the arena is full one waits, first come, first served.
+ * a run of arena pages. When the arena is full one waits, first come, first served. What write
+ * streams have begun to fill is written then, so that an idle one keeps nobody waiting.
  *
  * @module
  */
@@ -25,11 +26,19 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
+/** Whoever fills a run by and by, and gives it back once it is written. */
+export interface Filler {
+  /** Others wait: has the run given back, however little it holds, and fills it no more. */
+  letGo(): void;
+}
+
 /** The bounce space of one thread. */
 export class BounceSpace {
   /** Most bytes of one piece. */
   readonly pieceBytesMax: number;
   readonly #arena: Arena;
+  /** Each has one run that does not come back by itself; the first one for longest. */
+  readonly #fillers = new Set<Filler>();
   #waiters: Waiter[] = [];
   #taken = 0;
   #lookAgain: ReturnType<typeof setTimeout> | undefined;
@@ -75,7 +84,7 @@ export class BounceSpace {
       if (signal !== undefined) {
         waiter.ignoreAbort = onAbort(signal, () => this.#leave(waiter, signal));
       }
-      this.#waitForOthers();
+      this.#makeRoom();
     });
   }
 
@@ -86,9 +95,23 @@ export class BounceSpace {
     this.serve();
   }
 
-  /** Where nothing of this thread will come back, which would serve those who wait. */
-  #waitForOthers(): void {
-    if (this.#taken > 0 || this.#lookAgain !== undefined) return;
+  /** From now on a run that was taken comes back only if that is wanted. */
+  fills(filler: Filler): void {
+    this.#fillers.add(filler);
+    if (this.#waiters.length > 0) this.#makeRoom();
+  }
+
+  /** The end of {@linkcode fills}: it is about to give its run back by itself. */
+  fillsNoMore(filler: Filler): void {
+    this.#fillers.delete(filler);
+  }
+
+  /** Sees to it that something comes back, which then serves those who wait. */
+  #makeRoom(): void {
+    if (this.#taken > this.#fillers.size) return;
+    for (const filler of this.#fillers) return filler.letGo();
+    // All of it is other threads'.
+    if (this.#lookAgain !== undefined) return;
     this.#lookAgain = setTimeout(() => {
       this.#lookAgain = undefined;
       this.serve();
@@ -121,7 +144,7 @@ export class BounceSpace {
       const waiter = this.#waiters[0]!;
       let view = this.#tryTake(waiter.bytes, waiter.alignment);
       if (view === null && this.#canWait()) {
-        this.#waitForOthers();
+        this.#makeRoom();
         return;
       }
       view ??= this.#tryTakeLess(waiter.bytes, waiter.alignment);

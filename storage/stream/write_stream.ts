@@ -10,6 +10,7 @@
  */
 
 import { atCaller, called, shown } from "../../core/inside.ts";
+import type { Filler } from "../file/bounce.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { flush } from "../file/flush.ts";
@@ -62,6 +63,7 @@ export class WriteStream implements AsyncDisposable {
   readonly #buffersMax: number;
   readonly #start: number;
   readonly #user: FileUser;
+  readonly #filler: Filler = { letGo: () => this.#letGo() };
   /** Where the next byte goes. */
   #at: number;
   #filling: WriteBuffer | null = null;
@@ -187,13 +189,17 @@ export class WriteStream implements AsyncDisposable {
   }
 
   async #write(data: Uint8Array): Promise<void> {
-    for (let done = 0; done < data.byteLength;) {
-      this.#checkOpen();
-      const buffer = this.#filling ??= await this.#makeBuffer();
-      const bytes = Math.min(data.byteLength - done, buffer.view.length - buffer.used);
-      this.#copy(buffer, data.subarray(done, done + bytes));
-      done += bytes;
-      if (buffer.used === buffer.view.length) this.#send();
+    try {
+      for (let done = 0; done < data.byteLength;) {
+        this.#checkOpen();
+        const buffer = this.#filling ??= await this.#makeBuffer();
+        const bytes = Math.min(data.byteLength - done, buffer.view.length - buffer.used);
+        this.#copy(buffer, data.subarray(done, done + bytes));
+        done += bytes;
+        if (buffer.used === buffer.view.length) this.#send();
+      }
+    } finally {
+      if (this.#filling !== null) this.#file.transfers.space.fills(this.#filler);
     }
   }
 
@@ -212,6 +218,24 @@ export class WriteStream implements AsyncDisposable {
     return { view, offset: this.#at, used: 0 };
   }
 
+  /** The buffer that was filling, which fills no more. */
+  #takeFilling(): WriteBuffer {
+    const buffer = this.#filling!;
+    this.#filling = null;
+    this.#file.transfers.space.fillsNoMore(this.#filler);
+    return buffer;
+  }
+
+  #dropFilling(): void {
+    if (this.#filling !== null) this.#giveBack(this.#takeFilling());
+  }
+
+  /** Somebody waits for the space of the buffer that is filling. */
+  #letGo(): void {
+    if (this.#failure === null && this.#filling!.used > 0) this.#send();
+    else this.#dropFilling();
+  }
+
   #giveBack({ view }: WriteBuffer): void {
     this.#file.transfers.space.giveBack(view);
     this.#file.end();
@@ -223,8 +247,7 @@ export class WriteStream implements AsyncDisposable {
 
   /** Writes the buffer that was filling. */
   #send(): void {
-    const buffer = this.#filling!;
-    this.#filling = null;
+    const buffer = this.#takeFilling();
     this.#inFlight++;
     const sent = { to: buffer.offset + buffer.used, isDone: false };
     this.#sent.push(sent);
@@ -261,9 +284,8 @@ export class WriteStream implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#leave();
+    this.#dropFilling();
     while (this.#inFlight > 0) await this.#oneDone();
-    if (this.#filling !== null) this.#giveBack(this.#filling);
-    this.#filling = null;
   }
 
   #leave(): void {

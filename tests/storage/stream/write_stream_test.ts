@@ -103,6 +103,42 @@ Deno.test("held: writeStream() writes full buffers, and as many at once as it ma
   }, { arenaBytes: END });
 });
 
+testFile("writeStream() that is idle leaves its buffer to whoever waits", async (opened) => {
+  const { file, path } = opened;
+  const options = { bufferBytes: 1_048_576 };
+  const streams = Array.from(
+    { length: 10 },
+    (_, i) => file.writeStream({ ...options, offset: i * 100 }),
+  );
+  // There is room for four of their buffers.
+  for (const [i, stream] of streams.entries()) await stream.write(contentAt(SEED, i * 100, 40));
+  assertEquals(await file.readAt(new Uint8Array(2_000_000), 0) >= 540, true);
+  await Promise.all(streams.map((stream, i) => stream.write(contentAt(SEED, i * 100 + 40, 60))));
+  await Promise.all(streams.map((stream) => stream.close()));
+  assertEquals(await Deno.readFile(path), contentAt(SEED, 0, 1000));
+});
+
+Deno.test("held: writeStream() writes early what fills for longest, and no more than is needed", async () => {
+  await withHeld(async (fixture) => {
+    const open = (i: number) => fixture.file.writeStream({ offset: i * 100_000 });
+    // There is room for four of their buffers.
+    const streams = [0, 1, 2, 3].map(open);
+    for (const stream of streams) await stream.write(new Uint8Array(10));
+    assertEquals(await heldNow(fixture), []);
+    const more = [4, 5].map(open);
+    const written = more.map((stream) => stream.write(new Uint8Array(10)));
+    assertEquals(await heldNow(fixture), ["writev 0 10"]);
+    await perform(fixture);
+    await written[0];
+    assertEquals(await heldNow(fixture), ["writev 100000 10"]);
+    await perform(fixture);
+    await written[1];
+    assertEquals(await heldNow(fixture), []);
+    assertEquals(streams.map((stream) => stream.bytesWritten), [10, 10, 0, 0]);
+    await Promise.all([...streams, ...more].map((stream) => stream.abort()));
+  }, { arenaBytes: END });
+});
+
 testFile("writeStream() tells of an error at every later call", async ({ aio, file, path }) => {
   const stream = file.writeStream({ bufferBytes: 4096, buffers: 1 });
   await stream.write(new Uint8Array(4096).fill(1));
