@@ -11,7 +11,7 @@ import type { AioFile } from "../file/file.ts";
 import { insideOf } from "../file/open_file.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
-import { forgetPages } from "./mapping.ts";
+import { tryForgetPages } from "./mapping.ts";
 import type { PageHost } from "./page.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
@@ -85,15 +85,21 @@ export class FilesInUse {
     return left instanceof Promise ? left : Promise.resolve();
   }
 
-  /** This thread is done with a file: what it changed is written back. */
+  /**
+   * This thread is done with a file: what it changed is written back. Other tasks go on meanwhile:
+   * one that begins to use the file keeps it, and what one changes is written back as well.
+   */
   *#leaveSteps(pool: PoolThread, number: number): Steps<void> {
     let failure: { error: unknown } | null = null;
-    try {
-      yield* pool.writes.flush(number);
-    } catch (error) {
-      failure = { error };
+    let held: readonly FileInside[] | null = null;
+    while (held === null) {
+      try {
+        yield* pool.writes.flush(number);
+      } catch (error) {
+        failure ??= { error };
+      }
+      held = pool.files.leave(number, () => tryForgetPages(pool.memory, number, failure !== null));
     }
-    const held = pool.files.leave(number, () => forgetPages(pool.memory, number));
     for (const file of held) {
       if (pool.blocks) file.ending.closeSync();
       else yield* get(file.ending.close());

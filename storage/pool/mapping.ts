@@ -15,7 +15,7 @@
  * @module
  */
 
-import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, isDirty, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 
 /** Steps in chains after which a look gives up: chains that change can lead in circles. */
 const STEPS_MAX = 64;
@@ -134,6 +134,30 @@ export function empty(memory: PoolMemory, buffer: number): void {
   unlink(memory, buffer);
   Atomics.store(words, at + BUFFER.state, 0);
   words[at + BUFFER.usage] = 0;
+}
+
+/**
+ * Forgets all pages of a file that no other thread uses, if none is to be written back. The caller
+ * has the lock.
+ *
+ * @param isForced whether changes that are not written back are lost
+ * @returns false: nothing is forgotten
+ */
+export function tryForgetPages(memory: PoolMemory, file: number, isForced: boolean): boolean {
+  if (!isForced && hasChanges(memory, file)) return false;
+  forgetPages(memory, file);
+  return true;
+}
+
+/** Whether a page of a file is newer than the file, and whole. The caller has the lock. */
+function hasChanges(memory: PoolMemory, file: number): boolean {
+  const { words } = memory;
+  for (let buffer = 0; buffer < memory.pages; buffer++) {
+    const at = memory.at(buffer);
+    if (words[at + BUFFER.file] !== file + 1) continue;
+    if (isDirty(Atomics.load(words, at + BUFFER.state))) return true;
+  }
+  return false;
 }
 
 /**

@@ -13,7 +13,7 @@ import { type AioHandle, AioReturn, type WaitRef } from "../../core/mod.ts";
 import { endIo, ioWordOf } from "./buffer_io.ts";
 import { COUNT } from "./pool_counts.ts";
 import { fileOf } from "./pool_lock.ts";
-import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, isDirty } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 
 /** Buffers that are written back together, so that the next victims need no write. */
@@ -113,8 +113,7 @@ export class PageWrites {
   /** Whether a buffer is newer than the file, and may be written. */
   #isDirty(buffer: number): boolean {
     const { memory } = this.#pool;
-    const state = Atomics.load(memory.words, memory.at(buffer) + BUFFER.state);
-    return (state & (BUFFER_STATE.dirty | BUFFER_STATE.torn)) === BUFFER_STATE.dirty;
+    return isDirty(Atomics.load(memory.words, memory.at(buffer) + BUFFER.state));
   }
 
   #listDirty(file: number): Candidate[] {

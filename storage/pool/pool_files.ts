@@ -189,19 +189,24 @@ export class PoolFiles {
   /**
    * This thread no longer uses a file.
    *
-   * @param forget forgets its pages, if no other thread uses it either: under the lock, as another
-   *   one could begin to
-   * @returns the openings that it was held open by
+   * @param tryForget forgets its pages, if no other thread uses it either: under the lock, as
+   *   another one could begin to. False: there is one that must not be forgotten
+   * @returns the openings that it was held open by, none if this thread uses it again; null: it
+   *   stays, as `tryForget` says
    */
-  leave(number: number, forget: () => void): readonly FileInside[] {
+  leave(number: number, tryForget: () => boolean): readonly FileInside[] | null {
     const own = this.#own.get(number);
-    this.#own.delete(number);
+    // Another task opened it meanwhile, or left it.
+    if (own === undefined || own.openings.size > 0) return [];
     const { memory } = this.#host;
     const at = memory.fileAt(number) + POOL_FILE.users;
-    this.#host.locked(() => {
-      if (memory.words[at] === this.#bit) forget();
+    const isLeft = this.#host.locked(() => {
+      if (memory.words[at] === this.#bit && !tryForget()) return false;
       Atomics.and(memory.words, at, ~this.#bit);
+      return true;
     });
-    return own?.held ?? [];
+    if (!isLeft) return null;
+    this.#own.delete(number);
+    return own.held;
   }
 }

@@ -111,6 +111,11 @@ export const BUFFER_STATE = {
   ioError: 8,
 } as const;
 
+/** Whether a buffer of that state is newer than the file, and may be written. */
+export function isDirty(state: number): boolean {
+  return (state & (BUFFER_STATE.dirty | BUFFER_STATE.torn)) === BUFFER_STATE.dirty;
+}
+
 /** Beside the backend of an exclusive lock: it has it. Without, it still waits for others. */
 export const EXCLUSIVE_GRANTED = 1 << 8;
 
