@@ -19,7 +19,7 @@ import {
   openLinuxAioCalls,
 } from "../ffi/linux_aio_calls.ts";
 import { LinuxAioCompletions } from "./linux_aio/completions.ts";
-import { linuxAioBytes } from "./linux_aio/memory.ts";
+import { isMarkedInKernel, linuxAioBytes } from "./linux_aio/memory.ts";
 import { linuxAioAvailability } from "./linux_aio/probe.ts";
 import { LinuxAioSubmission } from "./linux_aio/submission.ts";
 import { createWorkerMethod } from "./worker.ts";
@@ -48,7 +48,10 @@ function of(backend: MethodBackend): LinuxAioBackend {
  *   them in the submit or refuses them; for tests of the method itself
  */
 export function createLinuxAioMethod(triesCached = true, takesBuffered = false): IoMethod {
-  const pool = createWorkerMethod(triesCached);
+  const pool = createWorkerMethod(
+    triesCached,
+    (words, base) => !isMarkedInKernel(words, base),
+  );
   return {
     ...pool,
     name: "linux_aio",

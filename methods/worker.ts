@@ -36,7 +36,7 @@ import {
   workerAt,
   WORKERS_MAX,
 } from "./worker/memory.ts";
-import type { WorkerPool } from "./worker/pool.ts";
+import type { IsPools, WorkerPool } from "./worker/pool.ts";
 import { WorkerQueue } from "./worker/queue.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
@@ -62,13 +62,13 @@ class WorkerSubmission {
   readonly #rest: AioHandle[] = [];
   #looks = 0;
 
-  constructor(backend: MethodBackend, triesCached: boolean) {
+  constructor(backend: MethodBackend, triesCached: boolean, isPools: IsPools) {
     const { control } = backend;
     this.#backend = backend;
     this.#words = control.words;
     this.#at = poolAt(control);
     this.queue = makeQueue(backend);
-    this.demand = new WorkerDemand(backend, this.queue);
+    this.demand = new WorkerDemand(backend, this.queue, isPools);
     this.#tries = triesCached ? new CachedTries(backend) : null;
   }
 
@@ -196,8 +196,12 @@ export function poolOf(backend: MethodBackend): WorkerPool | null {
  *
  * @param triesCached whether reads are tried in the page cache before they go to the pool; not so
  *   for tests and benchmarks of the pool itself
+ * @param isPools which IO the pool executes, for a method that it is a part of
  */
-export function createWorkerMethod(triesCached = true): IoMethod {
+export function createWorkerMethod(
+  triesCached = true,
+  isPools: IsPools = () => true,
+): IoMethod {
   return {
     name: "worker",
     module: import.meta.url,
@@ -206,7 +210,7 @@ export function createWorkerMethod(triesCached = true): IoMethod {
     available: workerAvailability,
     shmemSize: ({ maxBackends, maxConcurrency }) => poolBytes(maxBackends * maxConcurrency),
     initBackend(backend) {
-      SUBMISSIONS.set(backend, new WorkerSubmission(backend, triesCached));
+      SUBMISSIONS.set(backend, new WorkerSubmission(backend, triesCached, isPools));
       const { control, options } = backend;
       if (control.words[HEADER.openerBackend] === backend.id) configure(control, options.workers);
     },

@@ -10,7 +10,7 @@ import type { MethodBackend } from "../../core/io/method.ts";
 import { CHECK_ALIVE_MS } from "../../core/base/pauses.ts";
 import { HEADER } from "../../core/memory/shared_memory.ts";
 import { POOL, poolAt } from "./memory.ts";
-import { WorkerPool } from "./pool.ts";
+import { type IsPools, WorkerPool } from "./pool.ts";
 import type { WorkerQueue } from "./queue.ts";
 
 /** How long IO waits without any Worker before a warning says so. */
@@ -22,6 +22,7 @@ export class WorkerDemand {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #at: number;
   readonly #queue: WorkerQueue;
+  readonly #isPools: IsPools;
   /** Null: another thread starts the Workers. */
   #pool: WorkerPool | null = null;
   /** Since when no Worker has been seen; -1: one runs. */
@@ -33,12 +34,14 @@ export class WorkerDemand {
    *
    * @param backend whose it is
    * @param queue as this thread sees it
+   * @param isPools as of `createWorkerMethod()`
    */
-  constructor(backend: MethodBackend, queue: WorkerQueue) {
+  constructor(backend: MethodBackend, queue: WorkerQueue, isPools: IsPools) {
     this.#backend = backend;
     this.#words = backend.control.words;
     this.#at = poolAt(backend.control);
     this.#queue = queue;
+    this.#isPools = isPools;
     if (backend.control.words[HEADER.openerBackend] === backend.id) this.#keepPool(0);
   }
 
@@ -53,7 +56,7 @@ export class WorkerDemand {
     const at = this.#at + POOL.keeper;
     if (Atomics.compareExchange(this.#words, at, keeper, own) !== keeper) return;
     Atomics.store(this.#words, this.#at + POOL.isEnding, 0);
-    this.#pool = new WorkerPool(this.#backend, this.#queue);
+    this.#pool = new WorkerPool(this.#backend, this.#queue, this.#isPools);
   }
 
   #takeOverFromDead(): void {

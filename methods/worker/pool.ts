@@ -16,6 +16,7 @@ import { setImmediate } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { startOf, untilGone } from "../../core/base/own_threads.ts";
 import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
+import { tryClaimSubmitted } from "../../core/memory/claim.ts";
 import { SUBMITTED } from "../../core/memory/handle_state.ts";
 import type { HelperToken } from "../../core/life/helper_thread.ts";
 import { IN_START_CALL } from "../../core/io/handle_flag.ts";
@@ -52,6 +53,12 @@ export function importIoWorker(): Promise<unknown> {
   return import("./io_worker_main.ts");
 }
 
+/**
+ * Whether the pool is to execute the IO of a handle, which is submitted; else the method that the
+ * pool is a part of does.
+ */
+export type IsPools = (words: Int32Array, base: number) => boolean;
+
 /** A Worker that was started and has not ended. */
 interface StartedWorker {
   readonly number: number;
@@ -65,6 +72,7 @@ export class WorkerPool {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #at: number;
   readonly #queue: WorkerQueue;
+  readonly #isPools: IsPools;
   readonly #workers = new Map<number, StartedWorker>();
   /** Those whose event came, and whose threads may not be gone yet. */
   readonly #ending = new Set<number>();
@@ -86,12 +94,14 @@ export class WorkerPool {
    *
    * @param backend whose it is
    * @param queue as this thread sees it
+   * @param isPools which IO fails where no Worker can be started
    */
-  constructor(backend: MethodBackend, queue: WorkerQueue) {
+  constructor(backend: MethodBackend, queue: WorkerQueue, isPools: IsPools) {
     this.#backend = backend;
     this.#words = backend.control.words;
     this.#at = poolAt(backend.control);
     this.#queue = queue;
+    this.#isPools = isPools;
     this.#log = backend.log === null ? null : new WorkerLog(backend.log);
     this.#listen();
   }
@@ -188,10 +198,13 @@ export class WorkerPool {
     const { control } = this.#backend;
     for (let index = 0; index < control.handleCount; index++) {
       const base = control.handleAt(index);
+      // The claim is of the use that was looked at: the next one may be the kernel's.
+      const low = Atomics.load(this.#words, base + HANDLE.generationLow);
       if (Atomics.load(this.#words, base + HANDLE.state) !== SUBMITTED) continue;
       if ((this.#words[base + HANDLE.flags]! & IN_START_CALL) !== 0) continue;
-      const handle = this.#backend.handleOf(index);
-      if (this.#backend.claim(handle)) this.#backend.processCompletion(handle, -EAGAIN);
+      if (!this.#isPools(this.#words, base)) continue;
+      if (!tryClaimSubmitted(this.#words, base, this.#backend.id, low)) continue;
+      this.#backend.processCompletion(this.#backend.handleOf(index), -EAGAIN);
     }
     this.#queue.dropOver();
   }

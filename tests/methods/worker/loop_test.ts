@@ -10,6 +10,7 @@ import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { POOL } from "../../../methods/worker/memory.ts";
 import { shareThread } from "../../support/threads/attached.ts";
+import { failingModule } from "../../support/workers/failing_module.ts";
 import {
   open,
   openGate,
@@ -166,18 +167,6 @@ Deno.test("worker: what waits outside a locked queue is cancelled there", async 
   for (let i = 0; i < 5; i++) await readAndCheck(opened, i);
   assertEquals(aio.workers()[0]!.ios, 5);
 });
-
-/** A module that Workers cannot load while a file is there. */
-function failingModule(path: string): URL {
-  const text = `
-    import { workerData } from "node:worker_threads";
-    const isThere = (() => { try { Deno.statSync(${
-    JSON.stringify(path)
-  }); return true; } catch { return false; } })();
-    if (workerData?.number !== undefined && isThere) throw new Error("not to be had");
-    export const callbacks = {};`;
-  return new URL(`data:text/javascript,${encodeURIComponent(text)}`);
-}
 
 Deno.test("worker: IO waits for a Worker that cannot be started at first, which is reported once", async () => {
   await using dir = await tempDir();
