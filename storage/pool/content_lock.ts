@@ -3,9 +3,9 @@
  * one task's alone. In shared memory that is one bit a backend, or the backend that has it alone;
  * which tasks of a thread have it, the thread keeps in its own memory.
  *
- * A write to the file keeps exclusive locks away, too, by the buffer's IO word: whoever wants the
- * lock alone takes it and then looks for a write; whoever writes sets the word and then looks for
- * the lock. One of the two sees the other.
+ * A write to the file keeps exclusive locks away, too: the writer shares the lock until the
+ * buffer's IO word says that it writes. Whoever wants the lock alone claims it, then looks for those who
+ * share it, then for a write: at one of the two it sees the writer.
  *
  * @module
  */
@@ -90,11 +90,13 @@ export class ContentLocks {
     return Atomics.compareExchange(words, at, 0, backendId + 1) === 0;
   }
 
+  /** A writer sets the IO's word before it ends its share: so the share is looked at first. */
   #isShared(buffer: number): boolean {
     const { memory: { words }, memory } = this.#host;
     const at = memory.at(buffer);
+    if (Atomics.load(words, at + BUFFER.shared) !== 0) return true;
     const io = Atomics.load(words, at + BUFFER.io);
-    return Atomics.load(words, at + BUFFER.shared) !== 0 || (io !== 0 && isWrite(io));
+    return io !== 0 && isWrite(io);
   }
 
   /** The content may be changed from now on: if this thread dies, it is torn. */

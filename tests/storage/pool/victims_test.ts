@@ -10,6 +10,7 @@ import { giveFileBack, takeFile, unlink } from "../../../storage/pool/mapping.ts
 import { BUFFER, BUFFER_STATE, POOL, type PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import {
+  bufferOf,
   change,
   forgetUses,
   memoryOf,
@@ -114,15 +115,10 @@ testPool(
 /** A thread id that no system has. */
 const DEAD_THREAD = 0x3fff_fff0;
 
-/** The buffer of a block that is in the pool. */
-function bufferOf({ pool }: PoolFixture, block: number): number {
-  return pool.pages().find((row) => row.block === block)!.buffer;
-}
-
 /** As if a thread held the pool's lock and had taken the file of a block's buffer away. */
 function takeAway(it: PoolFixture, block: number): PoolMemory {
   const memory = memoryOf(it.aio, it.pool);
-  const buffer = bufferOf(it, block);
+  const buffer = bufferOf(it.pool, block);
   Atomics.store(memory.words, POOL.lock, DEAD_THREAD);
   takeFile(memory, buffer);
   return memory;
@@ -130,7 +126,7 @@ function takeAway(it: PoolFixture, block: number): PoolMemory {
 
 testPool("pool.flush() writes a page whose block another thread gives back", async (it) => {
   await change(it.pool, it.file, 5, 77);
-  const buffer = bufferOf(it, 5);
+  const buffer = bufferOf(it.pool, 5);
   const memory = takeAway(it, 5);
   let waits = 0;
   {
@@ -153,15 +149,15 @@ testPool("pool.flush() writes a page whose block another thread gives back", asy
 
 testPool("a block that a dead thread had taken away is there again", async (it) => {
   await change(it.pool, it.file, 5, 77);
-  const buffer = bufferOf(it, 5);
+  const buffer = bufferOf(it.pool, 5);
   takeAway(it, 5);
   using page = await it.pool.read(it.file, 5);
-  assertEquals([page.bytes[0], bufferOf(it, 5)], [77, buffer]);
+  assertEquals([page.bytes[0], bufferOf(it.pool, 5)], [77, buffer]);
 });
 
 testPool("a block that a dead thread was forgetting is forgotten", async (it) => {
   (await it.pool.read(it.file, 5)).release();
-  const buffer = bufferOf(it, 5);
+  const buffer = bufferOf(it.pool, 5);
   const memory = takeAway(it, 5);
   // It died within that, once the block was out of its chain.
   memory.words[POOL.forgetting] = -(buffer + 1);

@@ -71,6 +71,11 @@ export function memoryOf(aio: Aio, pool: PagePool): PoolMemory {
   return new PoolMemory(backendOf(aio).arena, { offset: pool.token.offset, bytes: 0 });
 }
 
+/** The buffer of a block that is in the pool. */
+export function bufferOf(pool: PagePool, block: number): number {
+  return pool.pages().find((row) => row.block === block)!.buffer;
+}
+
 /** As if the clock's hand had come by so often that no page counts as used. */
 export function forgetUses(aio: Aio, pool: PagePool): void {
   const memory = memoryOf(aio, pool);

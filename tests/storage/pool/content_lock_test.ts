@@ -1,0 +1,48 @@
+/**
+ * content_lock_test.ts: the lock of a page's content, at the moments at which another thread comes
+ * between two looks.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import type { PageLock } from "../../../mod.ts";
+import { endIo, ioWordOf } from "../../../storage/pool/buffer_io.ts";
+import { BUFFER } from "../../../storage/pool/pool_memory.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { bufferOf, memoryOf, testPool } from "../../support/pool/pool_fixture.ts";
+
+testPool("page.lock() waits for a write that begins between two looks", async (it) => {
+  using page = await it.pool.read(it.file, 3);
+  const memory = memoryOf(it.aio, it.pool);
+  const { words } = memory;
+  const buffer = bufferOf(it.pool, 3);
+  const at = memory.at(buffer);
+  const { id, control, doorbells } = backendOf(it.aio);
+  const other = 1 << (id + 1);
+  // Of no IO that there is, so that it is waited for until the word changes.
+  const write = ioWordOf(control, 0, "write") ^ 1 << 15;
+  Atomics.or(words, at + BUFFER.shared, other);
+  let hasBegun = false;
+  const begin = () => {
+    hasBegun = true;
+    Atomics.store(words, at + BUFFER.io, write);
+    Atomics.and(words, at + BUFFER.shared, ~other);
+  };
+  let locked: Promise<PageLock>;
+  {
+    const load = Atomics.load;
+    using _load = replace(Atomics, "load", (array, index) => {
+      const value = Reflect.apply(load, Atomics, [array, index]);
+      const isLook = array.byteOffset === words.byteOffset &&
+        (index === at + BUFFER.shared || index === at + BUFFER.io);
+      if (isLook && !hasBegun && words[at + BUFFER.exclusive] === id + 1) begin();
+      return value;
+    });
+    locked = page.lock("exclusive");
+  }
+  assertEquals([hasBegun, words[at + BUFFER.exclusive]], [true, id + 1]);
+  endIo(doorbells, memory, buffer);
+  (await locked).release();
+});
