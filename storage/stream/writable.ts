@@ -20,7 +20,7 @@ export class FileWritable extends WritableStream<Uint8Array> {
   /** @ignore */
   constructor(stream: WriteStream, durable: boolean | undefined) {
     super({
-      write: (chunk) => stream.write(chunk),
+      write: (chunk) => writeOrEnd(stream, chunk),
       close: () => stream.close({ durable }),
       abort: () => stream.abort(),
     });
@@ -30,6 +30,16 @@ export class FileWritable extends WritableStream<Uint8Array> {
   /** How many bytes, from the first one on, the system has taken; right after an abort, too. */
   get bytesWritten(): number {
     return this.#stream.bytesWritten;
+  }
+}
+
+/** A web stream whose write has failed calls neither `close` nor `abort` any more. */
+async function writeOrEnd(stream: WriteStream, chunk: Uint8Array): Promise<void> {
+  try {
+    await stream.write(chunk);
+  } catch (error) {
+    await stream.abort();
+    throw error;
   }
 }
 

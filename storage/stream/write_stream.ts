@@ -212,6 +212,7 @@ export class WriteStream implements AsyncDisposable {
   /** Once there are not too many, and there is room. */
   async #makeBuffer(): Promise<WriteBuffer> {
     while (this.#inFlight >= this.#buffersMax) await this.#oneDone();
+    this.#checkFailure();
     const { space } = this.#file.transfers;
     const view = await space.take(this.#bufferBytes, this.#file.alignment.memory);
     this.#file.begin();

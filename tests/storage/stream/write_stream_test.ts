@@ -247,3 +247,40 @@ testFile("writable() errors with what the system says", async ({ aio, file }) =>
   aio.detachInjectionPoint(POINT);
   assertEquals([error.code, error.offset, error.bytesWritten], ["ENOSPC", 0, 0]);
 });
+
+testFile(
+  "writable() whose write has failed leaves nothing, and its error to itself",
+  async (opened) => {
+    const { aio, path } = opened;
+    const { arena } = backendOf(aio);
+    const free = arena.freeBytes;
+    const file = await aio.openFile(path, { write: true });
+    const writer = file.writable({ bufferBytes: 4096, buffers: 1 }).getWriter();
+    aio.attachInjectionPoint(
+      POINT,
+      ({ operation }) => operation === "writev" ? -ENOSPC : undefined,
+    );
+    // The write of the first buffer fails while the second one waits for it.
+    const error = await errorOf(writer.write(new Uint8Array(5000)));
+    aio.detachInjectionPoint(POINT);
+    assertEquals([error.code, error.offset], ["ENOSPC", 0]);
+    assertEquals(arena.freeBytes, free);
+    await assertRejects(() => writer.closed);
+    await file.close();
+  },
+);
+
+testFile(
+  "writable() that is given no Uint8Array ends, and leaves nothing",
+  async ({ aio, path }) => {
+    const { arena } = backendOf(aio);
+    const free = arena.freeBytes;
+    const file = await aio.openFile(path, { write: true });
+    const writer = file.writable().getWriter();
+    await writer.write(new Uint8Array(10));
+    await assertRejects(() => writer.write(JSON.parse('"text"')), TypeError, "pass a Uint8Array");
+    assertEquals(arena.freeBytes, free);
+    await assertRejects(() => writer.closed);
+    await file.close();
+  },
+);
