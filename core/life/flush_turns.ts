@@ -6,6 +6,9 @@
  * number of the next one, and waits until that has ended, or a later one. If no thread flushes, it
  * does so itself, once for all that wait by then.
  *
+ * A turn says whether its thread blocks in it, or returns to its event loop. A thread that blocks
+ * waits only for the former kind: the end of the latter may wait for this very thread.
+ *
  * A flush that fails gets no end: each waiter looks what has become of the file
  * (core/files/flush_error.ts), or flushes. If the flusher dies, its reaper makes the place free.
  *
@@ -56,19 +59,21 @@ export class FlushTurns {
     return (Atomics.load(this.#words, this.#at + FILE.flushesEnded) - number | 0) >= 0;
   }
 
-  /** Whether this thread flushes. */
-  get isOwn(): boolean {
-    return Atomics.load(this.#words, this.#at + FILE.flusher) === this.#ownMark;
+  /** Whether a thread flushes whose event loop ends the turn: this one's, or another's. */
+  get needsEventLoop(): boolean {
+    return Atomics.load(this.#words, this.#at + FILE.flusher) > 0;
   }
 
   /**
    * Takes the turn.
    *
+   * @param isBlocking whether this thread blocks until it has ended
    * @returns the number of the flush that is to begin now; null: another thread flushes
    */
-  tryBegin(): number | null {
+  tryBegin(isBlocking: boolean): number | null {
     const at = this.#at + FILE.flusher;
-    if (Atomics.compareExchange(this.#words, at, 0, this.#ownMark) !== 0) return null;
+    const mark = isBlocking ? -this.#ownMark : this.#ownMark;
+    if (Atomics.compareExchange(this.#words, at, 0, mark) !== 0) return null;
     return Atomics.add(this.#words, this.#at + FILE.flushesBegun, 1) + 1 | 0;
   }
 
@@ -101,7 +106,8 @@ function tell(bells: Doorbells, change: WaitWord): void {
 export function endTurnsOf(control: Control, bells: Doorbells, deadId: number): void {
   const { words } = control;
   for (let slot = 0; slot < words[HEADER.maxFiles]!; slot++) {
-    Atomics.compareExchange(words, control.fileAt(slot) + FILE.flusher, deadId + 1, 0);
+    const at = control.fileAt(slot) + FILE.flusher;
+    for (const mark of [deadId + 1, -deadId - 1]) Atomics.compareExchange(words, at, mark, 0);
     tellIfAwaited(bells, changeOf(control, slot));
   }
 }

@@ -221,7 +221,7 @@ export const FILE = {
   /** Flushes that are shared by all threads: see flush_turns.ts. */
   flushesBegun: 74,
   flushesEnded: 75,
-  /** The backend that flushes now, plus 1; 0: none. */
+  /** The backend that flushes now, plus 1, negative where its thread blocks in it; 0: none. */
   flusher: 76,
   /** Moves whenever it stops; and one bit a backend that waits for that. */
   flusherChange: 77,

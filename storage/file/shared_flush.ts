@@ -22,6 +22,8 @@ import type { FlushFailure } from "./flush_failure.ts";
 
 /** How a flush is made, and how others are waited for. */
 interface FlushCalls {
+  /** Which form they are. */
+  readonly areBlocking: boolean;
   /** Makes the file durable. */
   flush(): Eventually<void>;
   /** Waits until a word does not hold a value. */
@@ -72,11 +74,13 @@ export class SharedFlush {
     this.#failure = failure;
     const check = () => failure.check(cannotMakeDurable, "fdatasync");
     this.#awaited = {
+      areBlocking: false,
       flush: flushes.flush,
       changed: (word, value) => wordWaits.changed(word, value),
       check,
     };
     this.#blocking = {
+      areBlocking: true,
       flush: flushes.flushSync,
       changed: (word, value) => wordWaits.waitSync(word, value),
       check,
@@ -91,12 +95,9 @@ export class SharedFlush {
     });
   }
 
-  /** As {@linkcode join}, blocking. */
+  /** As {@linkcode join}, blocking. Never waits for an event loop, this thread's or another's. */
   joinSync(): void {
-    const { flush } = this.#blocking;
-    // The one that a task of this thread awaits cannot end meanwhile.
-    if (this.#turns.isOwn) flush();
-    else runStepsSync(this.#untilEnded(this.#turns.next(), this.#blocking));
+    runStepsSync(this.#untilEnded(this.#turns.next(), this.#blocking));
   }
 
   /** Serves whoever waits, one flush after another. */
@@ -132,8 +133,10 @@ export class SharedFlush {
       const seen = turns.changes;
       calls.check();
       if (turns.hasEnded(number)) return;
-      const own = turns.tryBegin();
+      const own = turns.tryBegin(calls.areBlocking);
       if (own === null) {
+        // An event loop may be blocked until this thread goes on: it flushes beside that one.
+        if (calls.areBlocking && turns.needsEventLoop) return yield* get(calls.flush());
         yield* get(calls.changed(turns.change, seen));
         continue;
       }

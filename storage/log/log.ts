@@ -55,6 +55,8 @@ export interface LogHost extends LogReaderHost, UpkeepParts {
   readonly insert: LogInsert;
   readonly flush: LogFlush;
   readonly stats: LogStats;
+  /** All logs of this thread. */
+  readonly logs: Iterable<Log>;
   /** Leaves the log: closes files, and gives back what the last user gives back. */
   leave(): Promise<void>;
 }
@@ -170,7 +172,7 @@ export class Log implements AsyncDisposable {
   /**
    * As {@linkcode append}, blocking the thread.
    *
-   * @throws {Deno.errors.Busy} while this thread awaits a flush, or room in the buffer
+   * @throws {Deno.errors.Busy} while this thread awaits a flush of any log, or room in its buffer
    */
   appendSync(data: Uint8Array): number;
   /** The same of several records, one after another. */
@@ -179,8 +181,7 @@ export class Log implements AsyncDisposable {
     return calling(Log.prototype.appendSync, () => {
       const { insert, flush } = this.#host;
       this.#check("append to", data);
-      this.#checkNothingWaits("append to");
-      flush.checkBlocking("append to");
+      this.#checkBlocking("append to");
       const list = data instanceof Uint8Array ? [data] : data;
       const positions = list.map((one) => insert.insertSync(one));
       if (positions.length > 0) flush.joinSync(insert.end - 1);
@@ -229,12 +230,12 @@ export class Log implements AsyncDisposable {
   /**
    * As {@linkcode flush}, blocking the thread.
    *
-   * @throws {Deno.errors.Busy} while this thread awaits a flush
+   * @throws {Deno.errors.Busy} as {@linkcode appendSync}
    */
   flushSync(position?: number): void {
     calling(Log.prototype.flushSync, () => {
       this.#check("flush");
-      this.#host.flush.checkBlocking("flush");
+      this.#checkBlocking("flush");
       const last = this.#lastWanted(position);
       if (last >= this.flushed) this.#host.flush.joinSync(last);
       else this.#host.flush.check();
@@ -323,12 +324,22 @@ export class Log implements AsyncDisposable {
     return `Cannot ${verb} the log in ${shown(this.directory)}`;
   }
 
-  #checkNothingWaits(verb: string): void {
-    if (!this.#host.insert.isWaiting) return;
-    throw new Deno.errors.Busy(
-      `Cannot ${verb} the log in ${shown(this.directory)}, blocking, while tasks of this thread ` +
-        "wait for room in its buffer: await them first",
-    );
+  /**
+   * Refuses to block while this thread awaits a flush of any log, or room in one: none of that goes
+   * on meanwhile, and what is waited for may need it, by way of another thread.
+   *
+   * @throws {Deno.errors.Busy}
+   */
+  #checkBlocking(verb: string): void {
+    for (const log of this.#host.logs) {
+      const { flush, insert } = log.#host;
+      if (!flush.isLeading && !insert.isWaiting) continue;
+      const which = log === this ? "it" : `the one in ${shown(log.directory)}`;
+      const awaited = flush.isLeading ? `a flush of ${which}` : `room in the buffer of ${which}`;
+      throw new Deno.errors.Busy(
+        `${this.#cannot(verb)}, blocking, while this thread awaits ${awaited}: await that first`,
+      );
+    }
   }
 
   /**

@@ -96,23 +96,17 @@ export class LogFlush {
     return group.durable.promise;
   }
 
-  /** As {@linkcode join}, blocking, where {@linkcode checkBlocking} allows that. */
+  /**
+   * As {@linkcode join}, blocking. It may wait for the event loop of the thread that leads, or that
+   * inserts a record in steps; so this thread may do neither, in any log.
+   */
   joinSync(last: number): void {
     while (this.#memory.flushed <= last) this.#stepSync(last);
   }
 
-  /**
-   * Refuses to block while this thread awaits a flush: that could not end meanwhile, and other
-   * threads may need its end to go on with what is waited for.
-   *
-   * @throws {Deno.errors.Busy}
-   */
-  checkBlocking(verb: string): void {
-    if (Atomics.load(this.#words, LOG.leader) !== this.#ownMark) return;
-    throw new Deno.errors.Busy(
-      `Cannot ${verb} the log in ${shown(this.#parts.directory)}, blocking, while this thread ` +
-        "awaits a flush of it: await that first",
-    );
+  /** Whether this thread flushes: where no call of this blocks, its event loop ends that. */
+  get isLeading(): boolean {
+    return Atomics.load(this.#words, LOG.leader) === this.#ownMark;
   }
 
   /** Flushes once, or waits until another thread has. */

@@ -268,6 +268,7 @@ function logIn(
   const parts = { aio, memory, backend, segments, directory, awaited, flush, stats };
   const log: Log = makeLog({
     ...parts,
+    logs,
     recovery,
     readers: new LogReaders(),
     insert: new LogInsert(memory, backend, flush, stats),

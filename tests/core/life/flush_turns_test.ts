@@ -12,13 +12,15 @@ testSharedAios("a thread that dies while it flushes leaves the turn to others", 
   const { control, doorbells, id } = backendOf(aio);
   const dead = new FlushTurns(control, SLOT, doorbells, id + 1);
   const turns = new FlushTurns(control, SLOT, doorbells, id);
-  dead.tryBegin();
-  assertEquals(turns.tryBegin(), null);
-  const seen = announceWait(turns.change, id);
-  endTurnsOf(control, doorbells, id + 1);
-  assertNotEquals(turns.changes, seen);
-  const number = turns.tryBegin()!;
-  turns.end(number, true);
+  for (const isBlocking of [false, true]) {
+    dead.tryBegin(isBlocking);
+    assertEquals(turns.tryBegin(false), null);
+    const seen = announceWait(turns.change, id);
+    endTurnsOf(control, doorbells, id + 1);
+    assertNotEquals(turns.changes, seen);
+    const number = turns.tryBegin(false)!;
+    turns.end(number, true);
+  }
 });
 
 testSharedAios("a thread that ended its flush and died before the bell is heard of", (aio) => {

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Backend, backendOf, layersOf, wakeWord } from "../../../core/inside.ts";
 import { setLayersOf } from "../../../core/life/made_layers.ts";
-import type { Log } from "../../../mod.ts";
+import type { Aio, Log } from "../../../mod.ts";
 import { setPosition } from "../../../core/memory/position.ts";
 import { attachLog } from "../../../storage/log/open_log.ts";
 import { logLayer } from "../../../storage/log/log_layer.ts";
@@ -85,25 +85,68 @@ testLog("log.appendSync() and flushSync() do the same at once", async ({ log }) 
   assert(log.flushed > position);
 });
 
-testLog("log.appendSync() is refused while this thread awaits a flush", async ({ log, aio }) => {
+/** As another thread that has taken a place and not copied its record yet. @returns does so */
+function insertThere(aio: Aio, log: Log): () => void {
   const { arena, doorbells, id } = backendOf(aio);
   const memory = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
   const { words, insertion } = memory;
-  // Another thread has its place at the beginning, and has not copied its record yet.
   const stateAt = memory.placeOf(id + 1) + PLACE.state;
   Atomics.store(words, stateAt, INSERTING.record);
+  return () => {
+    Atomics.store(words, stateAt, INSERTING.nothing);
+    Atomics.add(words, insertion.index, 1);
+    wakeWord(doorbells, insertion);
+  };
+}
+
+testLog("log.appendSync() is refused while this thread awaits a flush", async ({ log, aio }) => {
+  const inserted = insertThere(aio, log);
   const appended = log.append(recordOf(1, 10));
   for (let turn = 0; turn < 50; turn++) await null;
   assertThrows(() => log.appendSync(recordOf(2, 10)), Deno.errors.Busy, "awaits a flush of it");
   assertThrows(() => log.flushSync(), Deno.errors.Busy, "awaits a flush of it");
   assertEquals(log.flushed, 0);
-  Atomics.store(words, stateAt, INSERTING.nothing);
-  Atomics.add(words, insertion.index, 1);
-  wakeWord(doorbells, insertion);
+  inserted();
   await appended;
   log.appendSync(recordOf(2, 10));
   assertEquals((await recordsOf(log)).records, [recordOf(1, 10), recordOf(2, 10)]);
 });
+
+testLog("log.appendSync() is refused while this thread awaits another log", async (fixture) => {
+  const { aio, log, directory } = fixture;
+  await using other = await aio.openLog(`${directory}-other`, {
+    segmentBytes: SEGMENT_BYTES,
+    bufferBytes: BUFFER_BYTES,
+  });
+  const inserted = insertThere(aio, other);
+  const appended = other.append(recordOf(1, 10));
+  for (let turn = 0; turn < 50; turn++) await null;
+  const what = `awaits a flush of the one in "${directory}-other"`;
+  assertThrows(() => log.appendSync(recordOf(2, 10)), Deno.errors.Busy, what);
+  assertThrows(() => log.flushSync(), Deno.errors.Busy, what);
+  inserted();
+  await appended;
+  log.appendSync(recordOf(2, 10));
+  assertEquals((await recordsOf(log)).records, [recordOf(2, 10)]);
+});
+
+testLog("log.flushSync() is refused while this thread has begun a record", async (fixture) => {
+  const { aio, log } = fixture;
+  const { arena, doorbells, id } = backendOf(aio);
+  const { words, change } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  // Another thread leads, so that this one waits for room.
+  Atomics.store(words, LOG.leader, id + 2);
+  const large = log.append(recordOf(1, 900_000));
+  assert(log.end > 0);
+  for (const one of [() => log.flushSync(), () => log.appendSync(ALL[1]!)]) {
+    assertThrows(one, Deno.errors.Busy, "awaits room in the buffer of it");
+  }
+  Atomics.store(words, LOG.leader, 0);
+  Atomics.add(words, change.index, 1);
+  wakeWord(doorbells, change);
+  await large;
+  log.flushSync();
+}, { segmentBytes: 16 * SEGMENT_BYTES });
 
 testLog("log.write() is durable with the next flush, and refused without room", async ({ log }) => {
   const position = log.write(recordOf(1, 10));

@@ -14,7 +14,7 @@ export type Ask =
   | { what: "attach"; token: AioToken; file: FileToken }
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
-  | { what: "append"; bytes: Uint8Array; durable: boolean }
+  | { what: "append" | "appendSync"; bytes: Uint8Array; durable: boolean }
   | { what: "read" | "stage" | "dieStaged"; offset: number; bytes: number }
   | { what: "openFile"; path: string }
   | { what: "sync" | "syncSync" | "startSync" }

@@ -119,6 +119,8 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
       return await file.writeAt(ask.bytes, ask.offset);
     case "append":
       return await file.append(ask.bytes, { durable: ask.durable });
+    case "appendSync":
+      return file.appendSync(ask.bytes, { durable: ask.durable });
     case "sync":
       return await file.sync();
     case "syncSync":
