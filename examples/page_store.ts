@@ -1,6 +1,8 @@
 /**
  * A small store of rows of a fixed size, used by any number of threads at once: pages in a buffer
- * pool, a checksum on each, and a log, so that what was committed is there after a crash.
+ * pool, a checksum on each, and a log, so that what was committed is there after a crash. After a
+ * power cut, too, where the disk writes 4 KiB whole; a page that a disk has torn is found by its
+ * checksum, and refused: to rebuild it a log must have the page as it was, as PostgreSQL's does.
  *
  * ```sh
  * deno run -A examples/page_store.ts STORE
@@ -15,6 +17,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { Aio, type AioFile, type AioToken, type FileToken, type Page } from "../mod.ts";
 import type { PagePool, PoolToken } from "../mod.ts";
 import { demonstrate } from "./page_store/demonstrate.ts";
@@ -58,6 +61,8 @@ export class PageStore implements AsyncDisposable {
     const aio = await Aio.open({ callbackModules });
     const file = await aio.openFile(path, READ_WRITE);
     const log = new RowLog(await aio.openFile(`${path}.log`, READ_WRITE), makeShared());
+    // The names of both, if they are new.
+    await aio.syncDirectory(dirname(path));
     const beforeWrite = (page: Page) => finishPage(log, page);
     const shape = { pages: POOL_PAGES, pageSize: PAGE_BYTES, verify: "pageStore" };
     const pool = await aio.openPool({ ...shape, beforeWrite });

@@ -35,11 +35,12 @@ export interface FailingCall {
    * Runs a part of the scenario, in which calls fail; outside of it none does. The last part of a
    * scenario goes on counting where the one before has stopped.
    *
-   * @param part gets the methods to open an `Aio` with: `Aio.open(options, methods)`
+   * @param part gets the methods to open an `Aio` with: `Aio.open(options, methods)`. The IOs of
+   *   one that is opened without them do not fail, only what it does beside them
    * @returns what it threw; null if it threw nothing
    * @throws what it threw, if no call had failed, or if that says that the program is wrong: a
    *   `TypeError`, `RangeError`, `ReferenceError`, `AssertionError`, `AioApiError`,
-   *   `AioInvariantError`
+   *   `AioInvariantError`, or what is no `Error`
    */
   during(part: (methods: readonly IoMethod[]) => unknown): Promise<unknown>;
 }
@@ -85,11 +86,9 @@ export async function failNthCall(
   const { from = 1, callsMax = CALLS_MAX } = options;
   const calls: string[] = [];
   try {
-    await runOnce(scenario, 0, options, false);
+    await runJudged(scenario, 0, options);
     for (let nth = from; nth <= callsMax; nth++) {
-      // What the runtime opens once, and keeps, it does not open in the second run.
-      let failed = await runOnce(scenario, nth, options, false);
-      if (failed === LEAKS) failed = await runOnce(scenario, nth, options, true);
+      const failed = await runJudged(scenario, nth, options);
       if (failed === null) return { calls };
       calls.push(failed);
     }
@@ -97,6 +96,17 @@ export async function failNthCall(
     isFailing = false;
   }
   throw new Error(`The scenario makes more than ${callsMax} calls: raise "callsMax"`);
+}
+
+/** @returns what failed; null: nothing */
+async function runJudged(
+  scenario: (call: FailingCall) => unknown,
+  nth: number,
+  options: FailNthCallOptions,
+): Promise<string | null> {
+  const failed = await runOnce(scenario, nth, options, false);
+  // What the runtime opens once, and keeps, it does not open in the second run.
+  return failed === LEAKS ? await runOnce(scenario, nth, options, true) : failed;
 }
 
 /** @returns what failed; null: nothing; {@linkcode LEAKS}: descriptors are left open */
@@ -110,19 +120,25 @@ async function runOnce(
   const before = openDescriptors();
   // Of a part that hangs, too.
   using hooks = new DisposableStack();
+  let isCalled = false;
   try {
-    const during: FailingCall["during"] = (part) =>
-      runFailing(call, part, options, hooks.use(new Interposed()));
+    const during: FailingCall["during"] = (part) => {
+      isCalled = true;
+      return runFailing(call, part, options, hooks.use(new Interposed()));
+    };
     await bounded(scenario({ nth, during }), options.timeLimitMs);
+    if (!isCalled) throw new Error("the scenario never called during(), so no call could fail");
     const leaked = await findLeaked(before);
     if (leaked !== null) {
       if (!refusesLeaks) return LEAKS;
       throw new Error(`descriptors are left open: ${leaked}`);
     }
   } catch (cause) {
-    const what = call.failed === null ? "no call fails" : `call ${nth}, ${call.failed}, fails`;
+    const what = call.failed === null
+      ? "no call fails"
+      : `call ${nth}, ${call.failed}, fails with ${call.code}`;
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Where ${what} with ${call.code}: ${why}`, { cause });
+    throw new Error(`Where ${what}: ${why}`, { cause });
   }
   return call.failed;
 }

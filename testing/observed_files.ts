@@ -162,7 +162,8 @@ export class ObservedFiles {
       if (why === null) continue;
       throw new Error(
         `The recording did not see all that happened to "${path}": ${why}; write to it by the ` +
-          "recorded Aio alone, in this thread, and make, rename and remove files by it or by Deno",
+          "recorded Aio alone, or by one that recorder.watch() was given, in this thread, and make, " +
+          "rename and remove files by it or by Deno",
       );
     }
   }

@@ -184,7 +184,7 @@ function checkOptions(path: string, options: OpenFileOptions): void {
     if (name === "append") {
       refuse(
         'there is no "append", as Linux ignores the offset of positioned writes to such a file; ' +
-          "keep the end of the file yourself and write there",
+          "use file.append(), which knows where the file ends",
       );
     }
     if (!OPTION_NAMES.includes(name)) {

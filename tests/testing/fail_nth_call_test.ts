@@ -103,6 +103,16 @@ const WRONG: readonly [
     /^Where call 2, rename, fails with EIO: descriptors are left open: .*\/a \(deleted\)$/,
   ],
   [
+    "a descriptor that it leaves open whatever fails",
+    plain((path) => LEFT_OPEN.push(Deno.openSync(path))),
+    /^Where no call fails: descriptors are left open: .*\/a \(deleted\)$/,
+  ],
+  [
+    "no part in which calls fail",
+    async () => {},
+    /^Where no call fails: the scenario never called during/,
+  ],
+  [
     "a fault of its own",
     plain((path) => Deno.rename(path, `${path}.new`).catch((error) => error.no.such)),
     /^Where call 1, rename, fails with EIO: Cannot read/,
@@ -110,7 +120,7 @@ const WRONG: readonly [
   [
     "a failure without any reason",
     plain(() => Promise.reject(new Error("always"))),
-    /^Where no call fails with EIO: always$/,
+    /^Where no call fails: always$/,
   ],
   [
     "waiting for ever",
@@ -135,7 +145,7 @@ for (const [what, scenario, message, options] of WRONG) {
 }
 
 Deno.test("failNthCall() refuses an unknown error, and to run twice at a time", async () => {
-  const nothing = () => {};
+  const nothing = (call: FailingCall) => call.during(() => {});
   await assertRejects(() => failNthCall(nothing, { errno: "EGAL" }), TypeError, "EGAL");
   const running = failNthCall(nothing);
   await assertRejects(() => failNthCall(nothing), Deno.errors.Busy, "under way");

@@ -57,13 +57,13 @@ const WRONG_OPTIONS: readonly (readonly [string, unknown, string])[] = [
     "append",
     { write: true, append: true },
     'there is no "append", as Linux ignores the offset ' +
-    "of positioned writes to such a file; keep the end of the file yourself and write there",
+    "of positioned writes to such a file; use file.append(), which knows where the file ends",
   ],
   [
     "append: false too",
     { append: false },
     'there is no "append", as Linux ignores the offset of ' +
-    "positioned writes to such a file; keep the end of the file yourself and write there",
+    "positioned writes to such a file; use file.append(), which knows where the file ends",
   ],
   ["neither read nor write", { read: false }, 'neither "read" nor "write" is set'],
   ["create without write", { create: true }, 'the option "create" needs "write"'],
