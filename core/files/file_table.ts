@@ -187,8 +187,10 @@ export class OpenFileTable {
         const at = this.#at(slot);
         if (this.#words[at + FILE.references] !== 0) continue;
         this.#words[HEADER.filesNext] = slot + 1;
-        // From here on the path is not the old file's any more.
-        const generation = Atomics.add(this.#words, at + FILE.generation, 1) + 1 | 0;
+        // Counted from the uses that have ended: a thread may have died right after this store. From
+        // here on the path is not the old file's any more.
+        const generation = this.#words[at + FILE.ends]! + 1 | 0;
+        Atomics.store(this.#words, at + FILE.generation, generation);
         this.#words[at + FILE.closing] = CLOSING;
         this.#words[at + FILE.fd] = NO_FD;
         this.#words[at + FILE.pathLength] = 0;
@@ -334,7 +336,8 @@ export class OpenFileTable {
   free(slot: number): void {
     const at = this.#at(slot);
     this.#locked(() => {
-      Atomics.add(this.#words, at + FILE.ends, 1);
+      // No sum: after a death between these stores the reaper does both once more.
+      Atomics.store(this.#words, at + FILE.ends, this.#words[at + FILE.generation]!);
       Atomics.store(this.#words, at + FILE.references, 0);
     });
     Atomics.notify(this.#words, at + FILE.ends);

@@ -7,15 +7,18 @@ import { AioInvariantError } from "../../../core/base/assert.ts";
 import { type OpenFileEntry, OpenFileTable } from "../../../core/files/file_table.ts";
 import type { FileSlot } from "../../../core/files/file_slot.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
-import { createControl, HEADER } from "../../../core/memory/shared_memory.ts";
+import { type Control, createControl, HEADER } from "../../../core/memory/shared_memory.ts";
 import { withPrng } from "../../support/prng.ts";
 import { FILE_TARGET } from "../../../core/io/target.ts";
 
 const THREAD_ID = 1234;
 
+function control(maxFiles: number): Control {
+  return createControl(effectiveOptions({ arenaBytes: 4096, maxBackends: 1, maxFiles }), 0);
+}
+
 function table(maxFiles = 4): OpenFileTable {
-  const options = effectiveOptions({ arenaBytes: 4096, maxBackends: 1, maxFiles });
-  return new OpenFileTable(createControl(options, 0), THREAD_ID);
+  return new OpenFileTable(control(maxFiles), THREAD_ID);
 }
 
 function file(fd: number, path = `file ${fd}`): OpenFileEntry {
@@ -142,6 +145,58 @@ for (const slot of [-1, 4, 0.5, NaN, 2 ** 31]) {
     const files = table();
     assertEquals(files.entry({ slot, generation: 1 }), null);
     assertFalse(files.tryAttach({ slot, generation: 1 }));
+  });
+}
+
+// --- deaths ---
+
+/** Ends some work right before one of its atomic writes. @returns whether it had so many */
+function dieAt(step: number, work: () => void): boolean {
+  let steps = 0;
+  const kept = (["store", "add", "and", "or", "compareExchange"] as const).map((name) => {
+    const plain = Reflect.get(Atomics, name) as (...args: unknown[]) => number;
+    Reflect.set(Atomics, name, (...args: unknown[]) => {
+      if (steps++ >= step) throw new Error("dead");
+      return plain(...args);
+    });
+    return [name, plain] as const;
+  });
+  try {
+    work();
+    return false;
+  } catch {
+    return true;
+  } finally {
+    for (const [name, plain] of kept) Reflect.set(Atomics, name, plain);
+  }
+}
+
+const DEATHS: Record<string, (files: OpenFileTable) => void> = {
+  "reserve()": (files) => void files.reserve(),
+  "free()": (files) => files.free(0),
+};
+
+for (const [name, work] of Object.entries(DEATHS)) {
+  Deno.test(`OpenFileTable: a death within ${name} leaves a slot that knows when a file is over`, () => {
+    let deaths = 0;
+    for (let isDead = true; isDead; deaths++) {
+      const shared = control(1);
+      const dying = new OpenFileTable(shared, THREAD_ID);
+      const other = new OpenFileTable(shared, THREAD_ID + 1, () => false, 1);
+      const first = add(dying, file(3))!;
+      dying.detach(first.slot);
+      if (name === "reserve()") dying.free(first.slot);
+      isDead = dieAt(deaths, () => work(dying));
+      for (const { slot } of other.removeBackend(0, true)) other.free(slot);
+      assert(other.isOver(first), `step ${deaths}`);
+      const next = add(other, file(4))!;
+      assertEquals([next.slot, other.isOver(next)], [0, false], `step ${deaths}`);
+      other.detach(next.slot);
+      other.free(next.slot);
+      assert(other.isOver(next), `step ${deaths}`);
+    }
+    // The lock is taken and given back, too.
+    assert(deaths >= 4, `${deaths - 1} steps`);
   });
 }
 
