@@ -187,8 +187,8 @@ export class OpenFileTable {
         const at = this.#at(slot);
         if (this.#words[at + FILE.references] !== 0) continue;
         this.#words[HEADER.filesNext] = slot + 1;
-        // Counted from the uses that have ended: a thread may have died right after this store. From
-        // here on the path is not the old file's any more.
+        // Counted from the uses that have ended, as a thread may have died right after this store.
+        // From here on the path is not the old file's any more.
         const generation = this.#words[at + FILE.ends]! + 1 | 0;
         Atomics.store(this.#words, at + FILE.generation, generation);
         this.#words[at + FILE.closing] = CLOSING;
