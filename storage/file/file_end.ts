@@ -29,6 +29,8 @@ interface Ending {
 export interface FileUser {
   /** Does it, awaiting. */
   closing(): Promise<void>;
+  /** Throws if it cannot be done by blocking the thread: then the file stays open. */
+  checkClosingSync?(): void;
   /** Does it, blocking the thread. */
   closingSync(): void;
 }
@@ -146,6 +148,7 @@ export class FileEnd {
           "pending: await close() instead",
       );
     }
+    for (const user of this.users) user.checkClosingSync?.();
     this.#isClosed = true;
     this.#closed = Promise.resolve();
     this.#on.closes();

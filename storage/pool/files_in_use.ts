@@ -65,6 +65,7 @@ export class FilesInUse {
     const { awaited, blocking } = this.#host;
     const user: FileUser = {
       closing: () => this.#closeFile(file, awaited, runSteps),
+      checkClosingSync: () => checkClosingSync(file, blocking),
       closingSync: () => void this.#closeFile(file, blocking, runStepsSync),
     };
     this.#users.set(file, user);
@@ -127,5 +128,19 @@ export class FilesInUse {
       await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
     }
     return failures;
+  }
+}
+
+/**
+ * Refuses to close a file while pages of it cannot be written back by a thread that blocks. What
+ * the system says of one is no reason: that is so later on as well.
+ */
+function checkClosingSync(file: FileInside, pool: PoolThread): void {
+  const number = pool.files.numberOfOnly(file);
+  if (number < 0) return;
+  try {
+    runStepsSync(pool.writes.flush(number));
+  } catch (error) {
+    if (error instanceof Deno.errors.Busy) throw error;
   }
 }

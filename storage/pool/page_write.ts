@@ -29,6 +29,20 @@ class Written {
   buffers: readonly number[] = [];
 }
 
+/** What came of some writes. */
+interface WriteOutcome {
+  /** The buffers that were written, whole. */
+  readonly whole: Set<number>;
+  /** Those that could not be written. Others may not have been, as they were locked. */
+  readonly failures: WriteFailure[];
+}
+
+/** Why some buffers could not be written. */
+interface WriteFailure {
+  readonly buffers: readonly number[];
+  readonly error: unknown;
+}
+
 /** A buffer to be written, pinned, with its place in the file. */
 interface Candidate {
   readonly buffer: number;
@@ -49,6 +63,8 @@ export class PageWrites {
   /**
    * Writes a victim back, which this thread has pinned alone, and others that will be victims soon.
    * What cannot be written stays as it is.
+   *
+   * @throws why the victim cannot be written; of the others that is no concern of the caller's
    */
   *writeVictims(first: number): Steps<void> {
     const { memory, pins } = this.#pool;
@@ -62,7 +78,9 @@ export class PageWrites {
     }
     try {
       const candidates = [first, ...own].map((buffer) => this.#candidateOf(buffer));
-      yield* this.#writeAll(inOrder(candidates), false);
+      const { failures } = yield* this.#writeAll(inOrder(candidates), false);
+      const failure = failures.find(({ buffers }) => buffers.includes(first));
+      if (failure !== undefined) throw failure.error;
     } finally {
       for (const buffer of own) pins.unpin(buffer);
     }
@@ -72,11 +90,14 @@ export class PageWrites {
    * Writes buffers back, except those that are locked or being written.
    *
    * @returns how many
+   * @throws why the first that failed did
    */
   *writeSome(buffers: readonly number[]): Steps<number> {
     const candidates = buffers.map((buffer) => this.#candidateOf(buffer));
     const ofBlocks = candidates.filter(({ file }) => file >= 0);
-    return (yield* this.#writeAll(inOrder(ofBlocks), false)).size;
+    const { whole, failures } = yield* this.#writeAll(inOrder(ofBlocks), false);
+    if (failures.length > 0) throw failures[0]!.error;
+    return whole.size;
   }
 
   /** Whether a buffer is newer than the file, and nobody is writing it. */
@@ -87,18 +108,26 @@ export class PageWrites {
   }
 
   /**
-   * Writes back all changed pages of a file, or of all files, that there are now.
+   * Writes back all changed pages of a file, or of all files, that there are now. One that fails
+   * keeps no other from being written.
    *
    * @param file its number; -1: all
    * @returns how many
+   * @throws why the first that failed did
    */
   *flush(file: number): Steps<number> {
     const dirty = this.#listDirty(file);
+    const failures: WriteFailure[] = [];
+    const isOver = new Set<number>();
     // What another thread was writing, or the system wrote a part of, takes another round.
     for (let left = dirty; left.length > 0;) {
-      const written = yield* this.#writeAll(left, true);
-      left = left.filter((one) => !written.has(one.buffer) && this.#isStillDirty(one));
+      const round = yield* this.#writeAll(left, true);
+      failures.push(...round.failures);
+      for (const buffer of round.whole) isOver.add(buffer);
+      for (const { buffers } of round.failures) buffers.forEach((buffer) => isOver.add(buffer));
+      left = left.filter((one) => !isOver.has(one.buffer) && this.#isStillDirty(one));
     }
+    if (failures.length > 0) throw failures[0]!.error;
     return dirty.length;
   }
 
@@ -132,26 +161,41 @@ export class PageWrites {
   }
 
   /**
+   * Writes buffers, in the order of their blocks: those of an IO that fails once more, one by one,
+   * so that it is known which of them cannot be written.
+   *
+   * @param isFlush whether those that are locked or being written are waited for; or left
+   */
+  *#writeAll(left: readonly Candidate[], isFlush: boolean): Steps<WriteOutcome> {
+    const { whole, failures } = yield* this.#writeRuns(left, isFlush, this.#pool.combineLimit);
+    const several = failures.flatMap(({ buffers }) => buffers.length > 1 ? buffers : []);
+    if (several.length === 0) return { whole, failures };
+    const again = left.filter(({ buffer }) => several.includes(buffer));
+    const byOne = yield* this.#writeRuns(again, isFlush, 1);
+    return {
+      whole: whole.union(byOne.whole),
+      failures: [...failures.filter(({ buffers }) => buffers.length < 2), ...byOne.failures],
+    };
+  }
+
+  /**
    * Writes buffers, in the order of their blocks. While it waits for a lock it has one pinned, so
    * that whoever has that lock finds room for other pages.
    *
-   * @param isFlush whether those that are locked or being written are waited for, and an error is
-   *   thrown; else they are left
-   * @returns those that it wrote, whole
+   * @param isFlush whether those that are locked or being written are waited for; or left
+   * @param most buffers of one IO
    */
-  *#writeAll(left: readonly Candidate[], isFlush: boolean): Steps<Set<number>> {
+  *#writeRuns(left: readonly Candidate[], isFlush: boolean, most: number): Steps<WriteOutcome> {
     const under: Written[] = [];
-    const failures: unknown[] = [];
+    const failures: WriteFailure[] = [];
     const whole = new Set<number>();
     for (let next = 0; next < left.length;) {
       const locked: Candidate[] = [];
       try {
-        next += yield* this.#takeRun(left, next, isFlush, locked);
+        next += yield* this.#takeRun(left.slice(next, next + most), isFlush, locked, failures);
         if (locked.length > 0) under.push((yield this.#start(locked)) as Written);
       } catch (error) {
-        // What is under way is waited for all the same.
-        failures.push(error);
-        break;
+        failures.push({ buffers: locked.map(({ buffer }) => buffer), error });
       } finally {
         for (const { buffer } of locked) this.#letGo(buffer);
       }
@@ -161,11 +205,10 @@ export class PageWrites {
         if (!this.#isDone(written)) yield this.#pool.calls.wait(written.ref);
         for (const buffer of this.#end(written)) whole.add(buffer);
       } catch (error) {
-        failures.push(error);
+        failures.push({ buffers: written.buffers, error });
       }
     }
-    if (failures.length > 0) throw failures[0];
-    return whole;
+    return { whole, failures };
   }
 
   #candidateOf(buffer: number): Candidate {
@@ -180,33 +223,48 @@ export class PageWrites {
   }
 
   /**
-   * Pins and shares the locks of the next candidates that are one IO.
+   * Pins and shares the locks of the first candidates that are one IO.
    *
-   * @param locked gets them one by one: whatever happens, the caller has to let go of them
+   * @param locked gets them one by one: the caller has to let go of them
+   * @param failures gets why one cannot be written
    * @returns how many candidates it has dealt with
    */
   *#takeRun(
     left: readonly Candidate[],
-    from: number,
     isFlush: boolean,
     locked: Candidate[],
+    failures: WriteFailure[],
   ): Steps<number> {
-    const { combineLimit, beforeWrite } = this.#pool;
-    let passed = 0;
-    for (; from + passed < left.length && locked.length < combineLimit; passed++) {
-      const one = left[from + passed]!;
+    for (const [passed, one] of left.entries()) {
       const last = locked.at(-1);
       const isNext = last === undefined || (one.file === last.file && one.block === last.block + 1);
-      if (!isNext) break;
-      if (!this.#tryTake(one)) {
-        // Only the first is waited for: whoever has another one locked may wait for that.
-        if (last !== undefined) break;
-        if (!isFlush || !(yield* this.#take(one))) return 1;
+      if (!isNext) return passed;
+      try {
+        if (!this.#tryTake(one)) {
+          // Only the first is waited for: whoever has another one locked may wait for that.
+          if (last !== undefined) return passed;
+          if (!isFlush || !(yield* this.#take(one))) return 1;
+        }
+        yield* this.#prepare(one);
+      } catch (error) {
+        failures.push({ buffers: [one.buffer], error });
+        return passed + 1;
       }
       locked.push(one);
-      if (beforeWrite !== null) yield* get(beforeWrite(one.buffer));
     }
-    return passed;
+    return left.length;
+  }
+
+  /** Calls the hook for a buffer that was taken; lets go of it if that throws. */
+  *#prepare({ buffer }: Candidate): Steps<void> {
+    const { beforeWrite } = this.#pool;
+    if (beforeWrite === null) return;
+    try {
+      yield* get(beforeWrite(buffer));
+    } catch (error) {
+      this.#letGo(buffer);
+      throw error;
+    }
   }
 
   /** Pins a buffer and shares its lock, if it is to be written, and nobody is in the way. */

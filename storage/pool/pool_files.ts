@@ -172,6 +172,12 @@ export class PoolFiles {
     return this.#own.get(number)?.reader.path ?? `file ${number} of the pool`;
   }
 
+  /** The number of a file of which this is the only opening of the user in this thread; else -1. */
+  numberOfOnly(file: FileInside): number {
+    const number = this.#numbers.get(file) ?? -1;
+    return this.#own.get(number)?.openings.size === 1 ? number : -1;
+  }
+
   /**
    * An opening of the user is about to be closed.
    *

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Page } from "../../../mod.ts";
 import { change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
 
 testPool(
@@ -54,4 +55,30 @@ testPool("file.close() writes back what a task that has a page changes meanwhile
   }
   assertEquals([await onDisk(it.path, 0), await onDisk(it.path, 1)], [[50, 50], [51, 51]]);
   await pool.close();
+});
+
+testPool("file.close() writes back all pages but the one that cannot be written", async (it) => {
+  const beforeWrite = ({ block }: Page) => {
+    if (block === 2) throw new Error("the log of block 2 is not durable");
+  };
+  const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  const file = await it.aio.openFile(it.path, { read: true, write: true });
+  for (const block of [2, 3, 5]) await change(pool, file, block, 52);
+  await assertRejects(() => file.close(), Error, "the log of block 2");
+  const found = [];
+  for (const block of [2, 3, 5]) found.push((await onDisk(it.path, block))[0]);
+  assertEquals(found, [3, 52, 52]);
+  await pool.close();
+});
+
+testPool("file.closeSync() is refused while a task has a changed page locked", async (it) => {
+  for (const block of [2, 4]) await change(it.pool, it.file, block, 52);
+  {
+    using page = await it.pool.read(it.file, 2);
+    using _lock = await page.lock("exclusive");
+    assertThrows(() => it.file.closeSync(), Deno.errors.Busy, "await lock() instead");
+    assertEquals([it.file.isClosed, page.isDirty], [false, true]);
+  }
+  it.file.closeSync();
+  assertEquals([await onDisk(it.path, 2), await onDisk(it.path, 4)], [[52, 52], [52, 52]]);
 });

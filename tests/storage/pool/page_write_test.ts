@@ -5,8 +5,16 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { CallbackHandle } from "../../../core/mod.ts";
 import type { Page } from "../../../mod.ts";
-import { BLOCKS, change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
+import {
+  BLOCKS,
+  change,
+  forgetUses,
+  onDisk,
+  PAGE_BYTES,
+  testPool,
+} from "../../support/pool/pool_fixture.ts";
 
 testPool("pool.flush() writes changed pages back, neighbours in one IO", async (it) => {
   for (let block = 4; block < 10; block++) await change(it.pool, it.file, block, 100 + block);
@@ -65,16 +73,17 @@ testPool("a beforeWrite that throws keeps no page, and the flush can be repeated
   for (const block of [3, 9, 10, 11]) await change(pool, it.file, block, 77);
   hook.block = 10;
   await assertRejects(() => pool.flush(), Error, "the log of block 10");
-  // What came before it was on its way, and is there.
-  assertEquals([await onDisk(it.path, 3), await onDisk(it.path, 10)], [[77, 77], [11, 11]]);
+  // It keeps no other page from being written.
+  for (const block of [3, 9, 11]) assertEquals(await onDisk(it.path, block), [77, 77]);
+  assertEquals(await onDisk(it.path, 10), [11, 11]);
   for (const block of [9, 10, 11]) {
     using page = pool.tryRead(it.file, block);
     using lock = page!.tryLock("exclusive");
     assert(lock !== null);
   }
   hook.block = -1;
-  assertEquals(await pool.flush(), 3);
-  assertEquals(await onDisk(it.path, 11), [77, 77]);
+  assertEquals(await pool.flush(), 1);
+  assertEquals(await onDisk(it.path, 10), [77, 77]);
   await pool.close();
 });
 
@@ -95,6 +104,44 @@ testPool("a beforeWrite that throws while room is made fails that read only", as
   // It would be Busy with a page pinned.
   await pool.close();
 });
+
+testPool("a page that cannot be written fails no read that needs another place", async (it) => {
+  const hook = new FailingHook();
+  const options = { pages: 16, pageSize: PAGE_BYTES, beforeWrite: hook.beforeWrite };
+  const pool = await it.aio.openPool(options);
+  hook.block = 5;
+  for (let block = 0; block < 16; block++) await change(pool, it.file, block, 55);
+  forgetUses(it.aio, pool);
+  const failed: string[] = [];
+  for (let block = 16; block < 31; block++) {
+    await pool.read(it.file, block).then((page) => page.release(), ({ message }) => {
+      failed.push(message);
+    });
+  }
+  // The one read that was to get its place.
+  assertEquals(failed, ["the log of block 5 is not durable"]);
+  hook.block = -1;
+  await pool.close();
+  assertEquals(await onDisk(it.path, 5), [55, 55]);
+});
+
+testPool("a page that cannot be written keeps none beside it from being written", async (it) => {
+  for (const block of [1, 2, 3]) await change(it.pool, it.file, block, 33);
+  it.aio.attachInjectionPoint(
+    "aio-process-completion-before-shared",
+    (handle, result) => handle.operation === "writev" && covers(handle, 2) ? -5 : result,
+  );
+  await assertRejects(() => it.pool.flush(), Error, "EIO");
+  it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+  const dirty = it.pool.pages().filter(({ isDirty }) => isDirty).map(({ block }) => block);
+  assertEquals(dirty, [2]);
+  assertEquals([await onDisk(it.path, 1), await onDisk(it.path, 3)], [[33, 33], [33, 33]]);
+});
+
+/** Whether an IO has a block. */
+function covers({ operationData: { offset, length } }: CallbackHandle, block: number): boolean {
+  return offset <= block * PAGE_BYTES && block * PAGE_BYTES < offset + length;
+}
 
 testPool("a write that fails leaves the page changed", async (it) => {
   await change(it.pool, it.file, 1, 33);
