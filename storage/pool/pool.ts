@@ -263,8 +263,7 @@ export class PagePool implements AsyncDisposable {
    * does.
    *
    * @returns how many
-   * @throws what the system says of the first that failed; such pages stay changed, and all others
-   *   are written
+   * @throws what the system says of the first that failed; such pages stay changed, no others do
    */
   flush(file?: AioFile): Promise<number> {
     return called(runSteps(this.#flushSteps(this.#host.awaited, file)));
