@@ -263,7 +263,7 @@ export class PagePool implements AsyncDisposable {
    * does.
    *
    * @returns how many
-   * @throws what the system says of the first that failed; such pages stay changed, no others do
+   * @throws what the system says of the first that failed; only such pages stay changed
    */
   flush(file?: AioFile): Promise<number> {
     return called(runSteps(this.#flushSteps(this.#host.awaited, file)));
