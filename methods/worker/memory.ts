@@ -30,7 +30,10 @@ export const POOL = {
   tail: 2,
   /** Workers that sleep and nobody has chosen yet, one bit each. */
   idle: 3,
-  /** Workers that were chosen and have not looked into the queue since, one bit each. */
+  /**
+   * Workers that were chosen and have not looked into the queue since, one bit each; and maybe some
+   * that have gone.
+   */
   waking: 4,
   /**
    * 1: IO was queued without a wake-up because a Worker was already waking. Cleared when the queue

@@ -149,29 +149,26 @@ export class WorkerQueue {
   bringIn(): void {
     const outsideAt = this.#at + POOL.outside;
     while (Atomics.load(this.#words, outsideAt) !== 0 && this.#tryLock(1, true)) {
-      const count = this.#bringInAll(Atomics.exchange(this.#words, outsideAt, 0));
-      const chosen = count === 0 ? -1 : this.#chooseForMore();
+      this.#bringInAll(Atomics.exchange(this.#words, outsideAt, 0));
+      const chosen = this.depth === 0 ? -1 : this.#chooseForMore();
       unlock(this.#words, this.#at + POOL.lock, this.#threadId);
       if (chosen >= 0) this.wake(chosen);
     }
   }
 
-  /** @returns how many of the backends' IOs went in. The caller holds the lock */
-  #bringInAll(backends: number): number {
+  /** Puts in what waits outside of some backends. The caller holds the lock. */
+  #bringInAll(backends: number): void {
     const { handlesPerBackend } = this.#control;
-    let count = 0;
     for (let rest = backends; rest !== 0; rest &= rest - 1) {
       const first = lowestOf(rest) * handlesPerBackend;
       for (let index = first; index < first + handlesPerBackend; index++) {
         const base = this.#control.handleAt(index);
         const low = Atomics.load(this.#words, base + HANDLE.generationLow);
         if (!isOutside(this.#words, base, low) || !this.#isFree(base)) continue;
-        if (!this.#tryAppend(index, low)) return count;
+        if (!this.#tryAppend(index, low)) return;
         unmarkOutside(this.#words, base, low);
-        count++;
       }
     }
-    return count;
   }
 
   /** Whether an IO is to be executed, and nobody is about to. */
@@ -247,8 +244,17 @@ export class WorkerQueue {
 
   /** The Worker to wake for what has just gone in; -1: none. The caller holds the lock. */
   #chooseForMore(): number {
-    if (this.#words[this.#at + POOL.waking] !== 0) this.#words[this.#at + POOL.isOwed] = 1;
+    if (this.#isAnyWaking()) this.#words[this.#at + POOL.isOwed] = 1;
     return this.#choose(-1);
+  }
+
+  /**
+   * Whether a Worker is on its way. One that has gone is not: it takes itself out without the lock,
+   * and may have been chosen meanwhile.
+   */
+  #isAnyWaking(): boolean {
+    const waking = this.#words[this.#at + POOL.waking]!;
+    return waking !== 0 && (waking & this.#words[this.#at + POOL.running]!) !== 0;
   }
 
   /**
@@ -256,7 +262,7 @@ export class WorkerQueue {
    * The caller holds the lock.
    */
   #choose(above: number): number {
-    if (this.#words[this.#at + POOL.waking] !== 0) return -1;
+    if (this.#isAnyWaking()) return -1;
     const idleAt = this.#at + POOL.idle;
     // A shift by 32 is none.
     const higher = above >= 31 ? 0 : -1 << (above + 1);
@@ -332,7 +338,10 @@ export class WorkerQueue {
     return isIdle;
   }
 
-  /** The same for one that has died, or that ends whatever comes. */
+  /**
+   * The same for one that has died, or that ends whatever comes. It may have been chosen just now:
+   * {@linkcode wakeForRest} is to be called next.
+   */
   remove(number: number): void {
     Atomics.and(this.#words, this.#at + POOL.running, ~(1 << number));
     Atomics.and(this.#words, this.#at + POOL.idle, ~(1 << number));
@@ -356,18 +365,13 @@ export class WorkerQueue {
   }
 
   /**
-   * Wakes one for what a thread that has died left in the queue. Whoever has the lock meanwhile
-   * puts IO in, and wakes one itself, or is a Worker: then it looks once more before it sleeps, or
-   * ends and comes here.
+   * Wakes one for what is left in the queue by a thread that has died, or a Worker that ends. If
+   * another has the lock, it may have looked before that: so it looks again when it gives it back.
    */
   wakeForRest(): void {
+    // Of any backend: whoever gives the lock back looks into the queue, too.
+    this.#announce(0);
     this.bringIn();
-    if (this.depth === 0 || !(this.#tryLock(LOCK_ATTEMPTS, false) || this.#tryLock(1, true))) {
-      return;
-    }
-    const chosen = this.#choose(-1);
-    this.#unlock();
-    if (chosen >= 0) this.wake(chosen);
   }
 
   /** Has the opener look after the pool. */

@@ -32,6 +32,7 @@ function makePool(idle = 0): Pool {
   const options = effectiveOptions({ maxConcurrency: HANDLES, maxBackends: 1, arenaBytes: 4096 });
   const control = createControl(options, poolBytes(HANDLES), 32);
   control.words[poolAt(control) + POOL.idle] = idle;
+  control.words[poolAt(control) + POOL.running] = -1;
   const queue = new WorkerQueue(control, THREAD_ID, () => true);
   const { words } = control;
   const handles = Array.from({ length: HANDLES }, (_, index) => {
@@ -256,6 +257,28 @@ Deno.test("WorkerQueue.remove() of one that was woken lets another be woken", ()
   pool.queue.remove(0);
   pool.queue.wakeForRest();
   assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0, 0b10]);
+});
+
+Deno.test("WorkerQueue wakes another if the Worker that it chooses goes just then", () => {
+  const pool = makePool(0b11);
+  const going = new WorkerQueue(pool.control, THREAD_ID + 1, () => true);
+  using _hook = onStore(pool.control.words, poolAt(pool.control) + POOL.waking, () => {
+    going.remove(0);
+    going.wakeForRest();
+  });
+  pool.queue.insert(pool.handles, 1);
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0, 0b10]);
+});
+
+Deno.test("WorkerQueue wakes Workers also after one has gone that was on its way", () => {
+  const pool = makePool(0b10);
+  using _hook = onStore(pool.control.words, poolAt(pool.control) + POOL.waking, () => {
+    pool.queue.remove(1);
+  });
+  pool.queue.insert(pool.handles, 1);
+  assertEquals([take(pool), take(pool), word(pool, POOL.idle)], [[0, -1], null, 1]);
+  pool.queue.insert(pool.handles.slice(1), 1);
+  assertEquals([word(pool, POOL.idle), word(pool, POOL.waking)], [0, 1]);
 });
 
 Deno.test("WorkerQueue says that Workers are short if there is more and none is idle", () => {
