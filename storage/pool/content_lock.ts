@@ -4,8 +4,8 @@
  * which tasks of a thread have it, the thread keeps in its own memory.
  *
  * A write to the file keeps exclusive locks away, too: the writer shares the lock until the
- * buffer's IO word says that it writes. Whoever wants the lock alone claims it, then looks for those who
- * share it, then for a write: at one of the two it sees the writer.
+ * buffer's IO word says that it writes. Whoever wants the lock alone claims it, then looks for
+ * those who share it, then for a write: at one of the two it sees the writer.
  *
  * @module
  */

@@ -23,6 +23,16 @@ import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { changeOf, unpinnedOf } from "./wait_words.ts";
 
+/** What came of the attempt to forget the page of a buffer. */
+const FORGOTTEN = 0;
+/** The buffer has another block by now. */
+const GONE = 1;
+/** Another thread has it pinned, or an IO has it. */
+const IN_USE = 2;
+/** A task of this thread has it pinned. */
+const OWN_PIN = 3;
+type Forgetting = typeof FORGOTTEN | typeof GONE | typeof IN_USE | typeof OWN_PIN;
+
 /** Victims of one thread. */
 export class Victims {
   readonly #pool: PoolSide;
@@ -145,37 +155,50 @@ export class Victims {
    * @throws {Deno.errors.Busy} for a page that this thread has pinned
    */
   *invalidate(file: number, block: number): Steps<number> {
-    const { memory, pins } = this.#pool;
+    const { memory } = this.#pool;
     let count = 0;
     for (let buffer = 0; buffer < memory.pages; buffer++) {
-      const at = memory.at(buffer);
       if (fileOf(memory, buffer) !== file) continue;
-      const own = Atomics.load(memory.words, at + BUFFER.block);
-      if ((block >= 0 && own !== block) || !pins.tryPin(buffer, file, own)) continue;
-      try {
-        yield* this.#forgetAlone(buffer, own);
-      } finally {
-        pins.unpin(buffer);
-      }
-      count++;
+      const own = Atomics.load(memory.words, memory.at(buffer) + BUFFER.block);
+      if (block >= 0 && own !== block) continue;
+      if (yield* this.#forget(buffer, file, own)) count++;
     }
     return count;
   }
 
-  *#forgetAlone(buffer: number, block: number): Steps<void> {
-    const { memory, pins, calls, backendId } = this.#pool;
+  /**
+   * Forgets the page of a buffer. It pins the buffer under the pool's lock only, and not while it
+   * waits: another thread that forgets the page as well would wait for that pin.
+   *
+   * @returns false if the buffer has another block by then
+   */
+  *#forget(buffer: number, file: number, block: number): Steps<boolean> {
+    const { memory, calls, backendId } = this.#pool;
     const word = changeOf(memory, buffer);
     for (;;) {
       const seen = announceWait(word, backendId);
-      if (this.#pool.locked(() => this.#tryForget(buffer, true))) return;
-      if (pins.countOf(buffer) > 1) {
+      const found = this.#pool.locked(() => this.#tryForgetUnpinned(buffer, file, block));
+      if (found === OWN_PIN) {
         throw new Deno.errors.Busy(
           `Cannot forget block ${block} while a task of this thread has it pinned: release it first`,
         );
       }
+      if (found !== IN_USE) return found === FORGOTTEN;
       if (this.#pool.hasIo(buffer)) yield* this.#pool.waitForIo(buffer);
       else yield* get(calls.changed(word, seen));
     }
+  }
+
+  /** The caller has the pool's lock: no other thread takes the buffer's file away meanwhile. */
+  #tryForgetUnpinned(buffer: number, file: number, block: number): Forgetting {
+    const { memory: { words }, memory, pins } = this.#pool;
+    const at = memory.at(buffer);
+    if (words[at + BUFFER.file] !== file + 1 || words[at + BUFFER.block] !== block) return GONE;
+    if (pins.countOf(buffer) > 0) return OWN_PIN;
+    if (!pins.tryOwn(buffer)) return IN_USE;
+    const isForgotten = this.#tryForget(buffer, true);
+    pins.unpin(buffer);
+    return isForgotten ? FORGOTTEN : IN_USE;
   }
 
   /**

@@ -166,3 +166,36 @@ testPool("a block that a dead thread was forgetting is forgotten", async (it) =>
   assertEquals([page.bytes[0], it.pool.pages().filter(({ block }) => block === 5).length], [6, 1]);
   assertEquals(memory.words[POOL.forgetting], 0);
 });
+
+testPool("pool.invalidate() forgets a page whose block another thread gives back", async (it) => {
+  (await it.pool.read(it.file, 5)).release();
+  const memory = memoryOf(it.aio, it.pool);
+  const fileAt = memory.at(bufferOf(it.pool, 5)) + BUFFER.file;
+  let isTaken = false;
+  const load = Atomics.load;
+  using _load = replace(Atomics, "load", (array, index) => {
+    const value = Reflect.apply(load, Atomics, [array, index]);
+    const isLook = array.byteOffset === memory.words.byteOffset && index === fileAt;
+    if (isLook && !isTaken) {
+      isTaken = true;
+      takeAway(it, 5);
+    }
+    return value;
+  });
+  assertEquals(await it.pool.invalidate(it.file, 5), 1);
+  assert(isTaken);
+});
+
+testPool("pool.invalidate() has no page pinned while it waits for another thread", async (it) => {
+  (await it.pool.read(it.file, 5)).release();
+  const memory = memoryOf(it.aio, it.pool);
+  const { id, doorbells } = backendOf(it.aio);
+  const pins = new Pins(memory, id + 1, doorbells);
+  const buffer = bufferOf(it.pool, 5);
+  assert(pins.tryPin(buffer, memory.words[memory.at(buffer) + BUFFER.file]! - 1, 5));
+  const invalidated = it.pool.invalidate(it.file, 5);
+  // Two threads that had it pinned while they wait for each other would wait for ever.
+  assertEquals(memory.words[memory.at(buffer) + BUFFER.pins], 1 << (id + 1));
+  pins.unpin(buffer);
+  assertEquals(await invalidated, 1);
+});
