@@ -11,7 +11,7 @@ export * from "./inside_layers.ts";
 // What every part of the house uses.
 export { onAbort } from "./base/abort.ts";
 export { atCaller, called, calledFor, calling, callSite } from "./base/caller.ts";
-export { shown, systemError } from "./base/errors.ts";
+export { shown, systemError, systemErrorOf } from "./base/errors.ts";
 export { errnos, isAligned, system, TRANSFER_BYTES_MAX } from "./base/ffi_values.ts";
 export { INSPECT } from "./base/inspect.ts";
 export { type Hold, Patience } from "./base/patience.ts";
@@ -51,7 +51,7 @@ export {
   type OpenRequest,
   pathString,
 } from "./files/open_request.ts";
-export { IS_LASTING, openingSteps } from "./files/opening.ts";
+export { openingSteps } from "./files/opening.ts";
 export type { OpenedFile, OpeningHost } from "./files/opening.ts";
 export { type ClosingFile, closingSteps } from "./life/closing_file.ts";
 export { Descriptors } from "./life/descriptors.ts";

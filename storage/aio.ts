@@ -18,7 +18,6 @@ import {
   type FileSlot,
   get,
   identityOf,
-  IS_LASTING,
   OPEN_REQUESTS,
   openBackend,
   type OpenedBackend,
@@ -111,7 +110,7 @@ export class Aio extends AioCore {
     this.#descriptors = new Descriptors(this.#backend);
     const { libc, doorbells } = this.#backend;
     const checkOpen = (path: string) => this.#checkStillOpen(path);
-    this.#openingHost = { libc, doorbells, isLasting: IS_LASTING, checkOpen };
+    this.#openingHost = { libc, doorbells, checkOpen };
   }
 
   static {

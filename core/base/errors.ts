@@ -8,7 +8,7 @@
  * @module
  */
 
-import { errnoName, errnoText } from "../../ffi/errno.ts";
+import { errnoName, errnoOf, errnoText } from "../../ffi/errno.ts";
 
 /**
  * A rule of the subsystem was broken: a call in a state, or from a place, where it may not be made.
@@ -150,6 +150,22 @@ export function systemError(
   const Class: ErrorClass = CLASSES[code] ?? AioSystemError;
   const error = cause === undefined ? new Class(message) : new Class(message, { cause });
   return Object.assign(error, { ...fields, code, errno });
+}
+
+/**
+ * The same of a call of Deno's own that failed. Where the system did not say why, as where a
+ * permission is missing, the error itself.
+ *
+ * @param error what the call threw
+ */
+export function systemErrorOf(
+  error: unknown,
+  what: string,
+  fields: Omit<SystemErrorFields, "code" | "errno">,
+): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const errno = errnoOf(code);
+  return errno === undefined ? error : systemError(errno, what, fields, error);
 }
 
 /** The value as a message shows it: strings quoted, objects by their class, the rest as it is. */

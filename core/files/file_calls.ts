@@ -8,11 +8,11 @@
  * @module
  */
 
-import { EIO, errnoOf } from "../../ffi/errno.ts";
+import { EIO } from "../../ffi/errno.ts";
 import { O_CLOEXEC, STATFS_SIZE_BYTES } from "../../ffi/layout.ts";
 import { type Libc, SEEK_END } from "../../ffi/libc.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
-import { shown, systemError } from "../base/errors.ts";
+import { shown, systemError, systemErrorOf } from "../base/errors.ts";
 import { type AttributeCalls, awaitedAttributes, blockingAttributes } from "./attribute_calls.ts";
 import { awaitedCopies, blockingCopies, type CopyCalls } from "./copy_calls.ts";
 import { fileInfo, fileInfoAsync } from "./file_info.ts";
@@ -264,12 +264,8 @@ async function closeDenosOff(
   nodeFs().closeSync(fd);
 }
 
-/** Errors of Deno's own, such as a missing permission, go through as they are. */
 function openError(path: string, error: unknown): unknown {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const errno = errnoOf(code);
-  if (errno === undefined) return error;
-  return systemError(errno, `Cannot open ${shown(path)}`, { syscall: "open", path }, error);
+  return systemErrorOf(error, `Cannot open ${shown(path)}`, { syscall: "open", path });
 }
 
 function truncateError(result: number, path: string, bytes: number): Error {

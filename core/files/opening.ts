@@ -47,10 +47,10 @@ const NO_TEMPORARY: readonly unknown[] = ["EOPNOTSUPP", "EISDIR", "ENOENT"];
 /** What an opening needs of its backend. */
 export interface OpeningHost extends FileHost {
   /**
-   * Whether Deno's descriptors last as long as all threads that may use the file:
-   * {@linkcode IS_LASTING}.
+   * Whether Deno's descriptors last as long as all threads that may use the file. Default: in the
+   * main thread.
    */
-  readonly isLasting: boolean;
+  readonly isLasting?: boolean;
   /** Refuses to go on when the Aio was closed meanwhile. */
   checkOpen(path: string): void;
 }
@@ -66,7 +66,7 @@ export interface OpenedFile {
 }
 
 /** Whether Deno's descriptors of this thread last as long as the program: not those of a Worker. */
-export const IS_LASTING = isMainThread && !("WorkerGlobalScope" in globalThis);
+const IS_LASTING = isMainThread && !("WorkerGlobalScope" in globalThis);
 
 /** An open path, and whether this opening made the file. */
 interface Found {
@@ -101,7 +101,7 @@ export function* openingSteps<T>(
     const direct = request.direct === "off"
       ? null
       : yield* directSteps(host.libc, calls, request, found.fd, stat);
-    if (!host.isLasting) duplicate = takeDuplicate(host, request, found.fd);
+    if (!(host.isLasting ?? IS_LASTING)) duplicate = takeDuplicate(host, request, found.fd);
     const isRegular = (stat.mode & FILE_TYPE.mask) === FILE_TYPE.regular;
     return accept({
       entry: entryOf(request, found.fd, duplicate, stat, direct, fileSystem),

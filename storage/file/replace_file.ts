@@ -12,7 +12,7 @@
  */
 
 import { basename, dirname, join } from "node:path";
-import { pathString, shown } from "../../core/inside.ts";
+import { pathString, shown, systemErrorOf } from "../../core/inside.ts";
 import type { OpenFileOptions } from "../../core/inside.ts";
 import type { AioFile } from "./file.ts";
 
@@ -98,13 +98,15 @@ async function write(file: AioFile, content: NewContent): Promise<void> {
 
 /** See `Aio.syncDirectory`. */
 export async function syncDirectory(path: string | URL): Promise<void> {
+  const what = `Cannot sync the directory ${shown(String(path))}`;
+  let syscall = "open";
   try {
     using folder = await Deno.open(path, { read: true });
+    syscall = "fsync";
     await folder.sync();
   } catch (error) {
-    if (error instanceof Error) {
-      error.message = `Cannot sync the directory ${shown(String(path))}: ${error.message}`;
-    }
-    throw error;
+    const told = systemErrorOf(error, what, { syscall, path: String(path) });
+    if (told === error && error instanceof Error) error.message = `${what}: ${error.message}`;
+    throw told;
   }
 }

@@ -21,6 +21,7 @@ import {
   runSteps,
   shown,
   type Steps,
+  systemErrorOf,
 } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import { endUse, tryUse } from "../run_users.ts";
@@ -71,7 +72,9 @@ async function makeDirectory(path: string): Promise<void> {
   try {
     await Deno.mkdir(path);
   } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    const what = `Cannot open the log in ${shown(path)}`;
+    throw systemErrorOf(error, what, { syscall: "mkdir", path });
   }
 }
 

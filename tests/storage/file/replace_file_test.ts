@@ -1,6 +1,6 @@
 /** replace_file_test.ts: `replaceFile()` leaves the old file or the new one, whole. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertObjectMatch, assertRejects } from "@std/assert";
 import type { Aio } from "../../../mod.ts";
 import { POINT } from "../../support/flush_failures.ts";
 import { testSharedAios } from "../../support/methods.ts";
@@ -87,8 +87,10 @@ testFolder(
   async (aio, dir) => {
     await aio.syncDirectory(dir.path);
     await aio.syncDirectory(new URL(`file://${dir.path}/`));
-    const what = "Cannot sync the directory";
-    await assertRejects(() => aio.syncDirectory(dir.join("no")), Deno.errors.NotFound, what);
+    const path = dir.join("no");
+    const what = `Cannot sync the directory "${path}": No such file or directory (ENOENT)`;
+    const error = await assertRejects(() => aio.syncDirectory(path), Deno.errors.NotFound, what);
+    assertObjectMatch(error, { code: "ENOENT", errno: 2, syscall: "open", path });
   },
 );
 

@@ -1,7 +1,7 @@
 /** log_test.ts: what is appended to a log can be read, in order, also when it was reopened. */
 
 import { setImmediate } from "node:timers";
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertObjectMatch, assertRejects, assertThrows } from "@std/assert";
 import { type Backend, backendOf, layersOf, wakeWord } from "../../../core/inside.ts";
 import { setLayersOf } from "../../../core/life/made_layers.ts";
 import type { Aio, Log } from "../../../mod.ts";
@@ -356,6 +356,9 @@ testLog("a log refuses what cannot be", async ({ aio, log, directory }) => {
     const open = () => aio.openLog(`${directory}2`, options as object);
     await assertRejects(open, Error, "Cannot open the log in ");
   }
+  const path = `${directory}/no/log`;
+  const error = await assertRejects(() => aio.openLog(path), Deno.errors.NotFound, "Cannot open");
+  assertObjectMatch(error, { code: "ENOENT", errno: 2, syscall: "mkdir", path });
   const missing = () => aio.openLog(`${directory}3`, { create: false });
   await assertRejects(missing, Deno.errors.NotFound);
 });
