@@ -33,9 +33,9 @@ import { appendError } from "./append_error.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 import { cannotMakeDurable, type SharedFlush } from "./shared_flush.ts";
-import type { Transfers } from "./transfer.ts";
+import type { MemoryUser, Transfers } from "./transfer.ts";
 import { type TransferFile, type TransferRequest, transferRequest } from "./transfer_request.ts";
-import { totalBytes } from "./view_cursor.ts";
+import { shareMemory, totalBytes } from "./view_cursor.ts";
 
 /** What is written over the part of an append that has failed, again and again. */
 const ZEROS = new Uint8Array(65_536);
@@ -83,7 +83,7 @@ interface Written {
 }
 
 /** The appends of one open file, in one thread. */
-export class Appends {
+export class Appends implements MemoryUser {
   readonly #file: AppendFile;
   readonly #backend: Backend;
   readonly #transfers: Transfers;
@@ -141,6 +141,13 @@ export class Appends {
     if (this.#isScheduled || this.#isSlow) return;
     this.#isScheduled = true;
     queueMicrotask(this.#issue);
+  }
+
+  /** Whether one of those that are not issued yet is of a part of a view. */
+  isUsing(view: Uint8Array): boolean {
+    return this.#queue.some(({ appends }) =>
+      appends.some(({ views }) => views.some((one) => shareMemory(one, view)))
+    );
   }
 
   /** What was not issued yet is not written. */

@@ -110,7 +110,10 @@ export class FileInside
     const closing = { path, slot, denosFd, fd: entry.fd, flags: entry.flags };
     this.ending = new FileEnd(descriptors, closing, this.flushFailure, {
       closes: () => this.#endWaits(),
-      closed: () => parts.onClosed(),
+      closed: () => {
+        if (this.#appends !== null) transfers.users.delete(this.#appends);
+        parts.onClosed();
+      },
     });
     this.origin = parts.origin;
     this.addressOf = (view) => backend.memory.addressOf(view);
@@ -275,7 +278,9 @@ export class FileInside
       flush: () => flushWritten(aio, this),
       flushSync: () => flushSync(aio, this, { operation: "fdatasync" }),
     });
-    return new Appends(this, transfers, flush);
+    const appends = new Appends(this, transfers, flush);
+    transfers.users.add(appends);
+    return appends;
   }
 
   /** The file, with transfers that have the flags of their options. */

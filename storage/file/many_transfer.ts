@@ -22,6 +22,7 @@ import {
   type TransferRequest,
   transferRequest,
 } from "./transfer_request.ts";
+import { shareMemory } from "./view_cursor.ts";
 
 /** One of many transfers. */
 export interface FileTransfer {
@@ -116,7 +117,12 @@ export class ManyTransfer implements CompletionWaiter {
     this.#list = list;
     const results: number[] = new Array(list.length).fill(0);
     this.#outcome = { results, errors: new Map(), requests: new Map() };
-    for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
+    try {
+      for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
     file.begin();
     this.#next = 0;
     this.#startMore();
@@ -254,7 +260,7 @@ export class ManyTransfer implements CompletionWaiter {
     this.#started.length = 0;
   }
 
-  /** None is under way. The object is free for another call afterwards. */
+  /** None is under way. */
   #end(): void {
     const resolve = this.#resolve;
     const file = this.#file!;
@@ -264,17 +270,31 @@ export class ManyTransfer implements CompletionWaiter {
     for (; this.#next < this.#list.length; this.#next++) {
       if (this.#ways[this.#next] === FAST) this.#goSlowly(this.#next);
     }
+    const transfers = this.#transfers;
+    this.#leave();
+    if (outcome.requests.size > 0) return resolve(runRest(transfers, file, outcome, signal));
+    file.end();
+    if (outcome.errors.size > 0) resolve(Promise.reject(failed(outcome, signal)));
+    else resolve(outcome.results as number[]);
+  }
+
+  /** The object is free for another call. */
+  #leave(): void {
     this.#file = null;
     this.#list = [];
     this.#outcome = null;
     this.#signal = undefined;
     this.#resolve = ignore;
-    const transfers = this.#transfers;
-    transfers.recycleMany(this);
-    if (outcome.requests.size > 0) return resolve(runRest(transfers, file, outcome, signal));
-    file.end();
-    if (outcome.errors.size > 0) resolve(Promise.reject(failed(outcome, signal)));
-    else resolve(outcome.results as number[]);
+    this.#transfers.recycleMany(this);
+  }
+
+  /** Whether a call is under way, and has come or will come to a part of a view. */
+  isUsing(view: Uint8Array): boolean {
+    if (this.#file === null) return false;
+    const isSlow = (i: number) => this.#outcome!.requests.get(i)?.cursor.overlaps(view) === true;
+    return this.#list.some(({ buffer }, i) =>
+      this.#ways[i] === SLOW ? isSlow(i) : shareMemory(buffer, view)
+    );
   }
 
   #take(i: number): void {

@@ -48,6 +48,12 @@ import { ViewCursor } from "./view_cursor.ts";
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 
+/** Has calls that are to come to memory of the user. */
+export interface MemoryUser {
+  /** Whether one of them has still to come to a part of a view. */
+  isUsing(view: Uint8Array): boolean;
+}
+
 /** All transfers of one Aio in this thread. */
 export class Transfers {
   /** The core that executes them. */
@@ -60,8 +66,12 @@ export class Transfers {
   readonly refusedFlags: RefusedFlags = new Map();
   readonly #pool: FastTransfer[] = [];
   readonly #manyPool: ManyTransfer[] = [];
-  /** Those that go straight to and from the user's memory, in pieces. */
-  readonly #straight = new Set<TransferRequest>();
+  /** All objects for the transfers of one call, under way or not. */
+  readonly #manys: ManyTransfer[] = [];
+  /** Those in pieces that are under way. */
+  readonly #requests = new Set<TransferRequest>();
+  /** What else may come to the user's memory later: the appends of each file. */
+  readonly users: Set<MemoryUser> = new Set();
   /** For the blocking calls, which do not nest. */
   readonly #syncReturn = new AioReturn();
   readonly #syncRef = invalidWaitRef();
@@ -100,7 +110,13 @@ export class Transfers {
 
   /** Takes an object for the transfers of one call. */
   takeMany(): ManyTransfer {
-    return this.#manyPool.pop() ?? new ManyTransfer(this);
+    return this.#manyPool.pop() ?? this.#makeMany();
+  }
+
+  #makeMany(): ManyTransfer {
+    const many = new ManyTransfer(this);
+    this.#manys.push(many);
+    return many;
   }
 
   /** Takes it back. */
@@ -113,10 +129,13 @@ export class Transfers {
    * After an abort the piece in flight is known by its handle.
    */
   isUsing(view: Uint8Array): boolean {
-    for (const request of this.#straight) {
-      if (request.cursor.overlaps(view)) return true;
+    for (const { cursor } of this.#requests) {
+      if (cursor.overlaps(view)) return true;
     }
-    return false;
+    for (const user of this.users) {
+      if (user.isUsing(view)) return true;
+    }
+    return this.#manys.some((many) => many.isUsing(view));
   }
 
   /** Takes a fast transfer back. */
@@ -138,7 +157,7 @@ export class Transfers {
     let retries = 0;
     file.begin();
     tellReach(request);
-    if (request.isStraight) this.#straight.add(request);
+    this.#requests.add(request);
     try {
       while (cursor.remaining > 0) {
         signal?.throwIfAborted();
@@ -152,7 +171,7 @@ export class Transfers {
       if (signal?.aborted === true) throw error;
       throw withProgress(request, this.aio.isClosed ? closedMeanwhile(request, error) : error);
     } finally {
-      this.#straight.delete(request);
+      this.#requests.delete(request);
       file.end();
     }
     return cursor.done;

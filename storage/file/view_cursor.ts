@@ -37,6 +37,12 @@ export function totalBytes(views: readonly Uint8Array[]): number {
   return bytes;
 }
 
+/** Whether two views have bytes in common. */
+export function shareMemory(one: Uint8Array, other: Uint8Array): boolean {
+  return one.buffer === other.buffer && one.byteOffset < other.byteOffset + other.byteLength &&
+    one.byteOffset + one.byteLength > other.byteOffset;
+}
+
 /** Goes through views from the first byte to the last. */
 export class ViewCursor {
   readonly #views: readonly Uint8Array[];
@@ -109,11 +115,7 @@ export class ViewCursor {
 
   /** Whether a view shares memory with one of these. */
   overlaps(other: Uint8Array): boolean {
-    const from = other.byteOffset;
-    return this.#views.some((view) =>
-      view.buffer === other.buffer && view.byteOffset < from + other.byteLength &&
-      view.byteOffset + view.byteLength > from
-    );
+    return this.#views.some((view) => shareMemory(view, other));
   }
 
   /** Moves over bytes that are done. */

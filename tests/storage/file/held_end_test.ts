@@ -56,6 +56,18 @@ Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
     aio.free(view);
   }));
 
+Deno.test("held: free() of a view that a bounced read will fill is Busy", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const view = aio.alloc(100);
+    const reading = file.readAt([view, new Uint8Array(10)], 0);
+    await turn(fixture);
+    assertThrows(() => aio.free(view), Deno.errors.Busy, "while an IO uses it");
+    await perform(fixture);
+    await reading;
+    aio.free(view);
+  }));
+
 Deno.test("held: an abort rejects at once, and the memory is kept until the kernel is done", () =>
   withHeld(async (fixture) => {
     const { aio, file } = fixture;

@@ -6,7 +6,7 @@
  */
 
 import { setImmediate } from "node:timers";
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { TURNS_TO_LOOK } from "../../../core/waiting/event_loop.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioFile, FileTransfer, ManyTransfersError } from "../../../mod.ts";
@@ -66,6 +66,25 @@ testFile("readAtMany() fills all buffers, of the arena and plain", async ({ aio,
   }));
   checkReads(list, await file.readAtMany(list));
   aio.free(memory);
+});
+
+testFile("readAtMany() and writeAtMany() keep all memory from free()", async ({ aio, file }) => {
+  const memory = aio.alloc(4096);
+  const { maxConcurrency } = aio.options;
+  // The last one is started when another one has ended; a list goes through the arena.
+  const list = Array.from({ length: maxConcurrency + 1 }, (_, i) => ({
+    buffer: i < maxConcurrency ? new Uint8Array(16) : memory,
+    offset: i * 16,
+  }));
+  const free = () => aio.free(memory);
+  for (const many of [() => file.writeAtMany(list), () => file.readAtMany(list)]) {
+    const done = many();
+    assertThrows(free, Deno.errors.Busy, "while an IO uses it");
+    await done;
+  }
+  const wrong = [{ buffer: memory, offset: 0 }, { buffer: memory, offset: -1 }];
+  await assertRejects(() => file.readAtMany(wrong), RangeError);
+  free();
 });
 
 testFile("readAtMany() of an empty list resolves with one", async ({ file }) => {
