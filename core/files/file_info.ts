@@ -6,6 +6,7 @@
 
 import { FILE_TYPE, STATX, STATX_FLAGS } from "../../ffi/layout.ts";
 import type { Libc } from "../../ffi/libc.ts";
+import { fromWords } from "../../ffi/memory.ts";
 import { type FileStat, modeIs, readStat, statx, statxAsync, viewOf } from "./file_stat.ts";
 
 const MS_PER_S = 1000;
@@ -40,7 +41,7 @@ function infoOf(statx: DataView, stat: FileStat): Deno.FileInfo {
     isSocket: false,
     size,
     mode,
-    ino: stat.inode,
+    ino: fromWords(stat.inodeLow, stat.inodeHigh),
     dev: deviceNumber(stat.deviceMajor, stat.deviceMinor),
     rdev: deviceNumber(
       statx.getUint32(STATX.ownMajor.offset, true),

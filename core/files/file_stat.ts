@@ -18,14 +18,19 @@ import { shown, systemError } from "../base/errors.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { offThread } from "../base/off_thread.ts";
 
+/** Behind the lower word. */
+const HIGH_WORD_AT = 4;
+
 /** What is known of an open file. */
 export interface FileStat {
   /** Type and permissions. */
   readonly mode: number;
   /** Bytes. */
   readonly size: number;
-  /** Its number on its device. */
-  readonly inode: number;
+  /** Its number on its device, in two words: that can be above 2^53. */
+  readonly inodeLow: number;
+  /** The upper one. */
+  readonly inodeHigh: number;
   /** The device it is on. */
   readonly deviceMajor: number;
   /** The device it is on. */
@@ -121,7 +126,8 @@ function fieldsOf(buffer: Uint8Array): FileStat {
     return {
       mode: view.getUint16(STAT_DARWIN.mode.offset, true),
       size: Number(view.getBigUint64(STAT_DARWIN.size.offset, true)),
-      inode: Number(view.getBigUint64(STAT_DARWIN.inode.offset, true)),
+      inodeLow: view.getInt32(STAT_DARWIN.inode.offset, true),
+      inodeHigh: view.getInt32(STAT_DARWIN.inode.offset + HIGH_WORD_AT, true),
       deviceMajor: 0,
       deviceMinor: view.getUint32(STAT_DARWIN.device.offset, true),
       blockBytes: PAGE_SIZE_BYTES,
@@ -132,7 +138,8 @@ function fieldsOf(buffer: Uint8Array): FileStat {
   return {
     mode: view.getUint16(STATX.mode.offset, true),
     size: Number(view.getBigUint64(STATX.size.offset, true)),
-    inode: Number(view.getBigUint64(STATX.inode.offset, true)),
+    inodeLow: view.getInt32(STATX.inode.offset, true),
+    inodeHigh: view.getInt32(STATX.inode.offset + HIGH_WORD_AT, true),
     deviceMajor: view.getUint32(STATX.deviceMajor.offset, true),
     deviceMinor: view.getUint32(STATX.deviceMinor.offset, true),
     blockBytes: view.getUint32(STATX.blockSize.offset, true),

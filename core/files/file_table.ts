@@ -72,8 +72,10 @@ export interface OpenFileEntry {
   readonly deviceMajor: number;
   /** The device it is on. */
   readonly deviceMinor: number;
-  /** Its number on that device. */
-  readonly inode: number;
+  /** Its number on that device, in two words. */
+  readonly inodeLow: number;
+  /** The upper one. */
+  readonly inodeHigh: number;
   /** Bits of {@linkcode FILE_FLAGS}. */
   readonly flags: number;
   /** What a buffer's address must be a multiple of. */
@@ -213,8 +215,8 @@ export class OpenFileTable {
     words[at + FILE.fd] = entry.fd;
     words[at + FILE.deviceMajor] = entry.deviceMajor;
     words[at + FILE.deviceMinor] = entry.deviceMinor;
-    words[at + FILE.inodeLow] = lowWord(entry.inode);
-    words[at + FILE.inodeHigh] = highWord(entry.inode);
+    words[at + FILE.inodeLow] = entry.inodeLow;
+    words[at + FILE.inodeHigh] = entry.inodeHigh;
     words[at + FILE.flags] = entry.flags;
     words[at + FILE.memoryAlignment] = entry.memoryAlignment;
     words[at + FILE.offsetAlignment] = entry.offsetAlignment;
@@ -406,7 +408,8 @@ export class OpenFileTable {
       fd: words[at + FILE.fd]!,
       deviceMajor: words[at + FILE.deviceMajor]!,
       deviceMinor: words[at + FILE.deviceMinor]!,
-      inode: fromWords(words[at + FILE.inodeLow]!, words[at + FILE.inodeHigh]!),
+      inodeLow: words[at + FILE.inodeLow]!,
+      inodeHigh: words[at + FILE.inodeHigh]!,
       flags: words[at + FILE.flags]!,
       memoryAlignment: words[at + FILE.memoryAlignment]!,
       offsetAlignment: words[at + FILE.offsetAlignment]!,

@@ -133,7 +133,8 @@ function entryOf(
     fd: isDenos ? denosFd : duplicate,
     deviceMajor: stat.deviceMajor,
     deviceMinor: stat.deviceMinor,
-    inode: stat.inode,
+    inodeLow: stat.inodeLow,
+    inodeHigh: stat.inodeHigh,
     flags: request.fileFlags | (direct === null ? 0 : FILE_FLAGS.direct) |
       (isDenos ? FILE_FLAGS.isDenos : 0) | fileSystem,
     memoryAlignment: direct?.memory ?? 1,
@@ -165,7 +166,8 @@ function* takeBack(
 /** Another file may have its name by now. */
 function* isStillAt(calls: FileCalls, path: string, made: FileStat): Steps<boolean> {
   const present = yield* get(calls.statPath(path));
-  return present !== null && present.inode === made.inode &&
+  return present !== null &&
+    present.inodeLow === made.inodeLow && present.inodeHigh === made.inodeHigh &&
     present.deviceMajor === made.deviceMajor && present.deviceMinor === made.deviceMinor;
 }
 

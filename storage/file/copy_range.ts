@@ -255,8 +255,7 @@ function checkCopy(copy: Copy, options: TransferOptions | undefined): void {
   if (!Number.isSafeInteger(length) || length <= 0) refuseLength(length);
   checkEnd("copy", Math.max(offset, targetOffset), length);
   if (options !== undefined) checkNames(wordsOf(copy), options, ["signal"]);
-  const isSame = source.device === target.device && source.inode === target.inode;
-  if (isSame && Math.abs(offset - targetOffset) < length) {
+  if (source.isSameAs(target) && Math.abs(offset - targetOffset) < length) {
     throw new RangeError(
       `${wordsOf(copy)}: the two ranges of this file overlap; read all of it before you write it`,
     );

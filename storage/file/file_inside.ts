@@ -75,8 +75,8 @@ export class FileInside
   readonly lockWaits: Set<AbortController> = new Set();
   /** Names the device that it is on. */
   readonly device: string;
-  /** Its number there. */
-  readonly inode: number;
+  readonly #inodeLow: number;
+  readonly #inodeHigh: number;
   /** Its place in the table of open files. */
   readonly slot: FileSlot;
   readonly #backend: Backend;
@@ -118,7 +118,8 @@ export class FileInside
     this.origin = parts.origin;
     this.addressOf = (view) => backend.memory.addressOf(view);
     this.device = `${entry.deviceMajor}:${entry.deviceMinor}`;
-    this.inode = entry.inode;
+    this.#inodeLow = entry.inodeLow;
+    this.#inodeHigh = entry.inodeHigh;
     this.#backend = backend;
     this.#ends = backend.files.ends;
     this.slot = slot;
@@ -150,6 +151,12 @@ export class FileInside
   /** What errors of transfers call it. */
   get shownName(): string {
     return this.#shownName ?? shown(this.path);
+  }
+
+  /** Whether another one is an opening of the same file. */
+  isSameAs(other: FileInside): boolean {
+    return this.device === other.device && this.#inodeLow === other.#inodeLow &&
+      this.#inodeHigh === other.#inodeHigh;
   }
 
   /** Whether `close()` was called. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Backend } from "../../core/inside.ts";
+import type { Backend, OpenFileEntry } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 
@@ -93,13 +93,11 @@ export class PoolFiles {
 
   /** Finds a file's place, or takes one. The caller has the lock. */
   #enter(
-    entry: { deviceMajor: number; deviceMinor: number; inode: number },
+    entry: Pick<OpenFileEntry, "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh">,
     file: FileInside,
   ): number {
     const { memory } = this.#host;
     const { words, fileCount } = memory;
-    const inodeLow = entry.inode | 0;
-    const inodeHigh = Math.floor(entry.inode / 2 ** 32) | 0;
     let free = -1;
     let number = -1;
     for (let left = fileCount; left > 0 && number < 0; left--) {
@@ -109,8 +107,8 @@ export class PoolFiles {
       if (words[at + POOL_FILE.users] === 0) {
         if (free < 0) free = i;
       } else if (
-        words[at + POOL_FILE.inodeLow] === inodeLow &&
-        words[at + POOL_FILE.inodeHigh] === inodeHigh &&
+        words[at + POOL_FILE.inodeLow] === entry.inodeLow &&
+        words[at + POOL_FILE.inodeHigh] === entry.inodeHigh &&
         words[at + POOL_FILE.deviceMajor] === entry.deviceMajor &&
         words[at + POOL_FILE.deviceMinor] === entry.deviceMinor
       ) number = i;
@@ -121,8 +119,8 @@ export class PoolFiles {
     if (words[at + POOL_FILE.users] === 0) {
       words[at + POOL_FILE.deviceMajor] = entry.deviceMajor;
       words[at + POOL_FILE.deviceMinor] = entry.deviceMinor;
-      words[at + POOL_FILE.inodeLow] = inodeLow;
-      words[at + POOL_FILE.inodeHigh] = inodeHigh;
+      words[at + POOL_FILE.inodeLow] = entry.inodeLow;
+      words[at + POOL_FILE.inodeHigh] = entry.inodeHigh;
       words[at + POOL_FILE.writer] = 0;
       words[POOL.nextFile] = (number + 1) % fileCount;
       words[at + POOL_FILE.extender] = 0;

@@ -26,7 +26,8 @@ function file(fd: number, path = `file ${fd}`): OpenFileEntry {
     fd,
     deviceMajor: 8,
     deviceMinor: 1,
-    inode: 2 ** 40 + fd,
+    inodeLow: fd,
+    inodeHigh: 2 ** 8,
     flags: 7,
     memoryAlignment: 512,
     offsetAlignment: 4096,
@@ -55,11 +56,13 @@ Deno.test("OpenFileTable keeps all of an entry", () => {
   assertEquals(files.count, 1);
 });
 
-Deno.test("OpenFileTable keeps inodes up to 2^53 - 1 whole", () => {
+Deno.test("OpenFileTable keeps inodes of 64 bits whole", () => {
   const files = table();
-  for (const inode of [0, 2 ** 31, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
-    const slot = add(files, { ...file(3), inode })!;
-    assertEquals(files.entry(slot)!.inode, inode);
+  for (const inode of [0n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n + 1n, 2n ** 64n - 1n]) {
+    const [inodeLow, inodeHigh] = new Int32Array(BigUint64Array.of(inode).buffer);
+    const slot = add(files, { ...file(3), inodeLow: inodeLow!, inodeHigh: inodeHigh! })!;
+    const entry = files.entry(slot)!;
+    assertEquals([entry.inodeLow, entry.inodeHigh], [inodeLow, inodeHigh]);
     files.detach(slot.slot);
     files.free(slot.slot);
   }

@@ -2,8 +2,9 @@
  * fuse_server.ts: a file system in another process, that holds up any operation until a test lets
  * it go, or fails it: what slow, hung and broken network file systems do, without a clock.
  *
- * Every name in its folder is a file of 1 MiB, all bytes 7, that takes any write. The server speaks
- * the kernel's protocol (`/dev/fuse`) itself, so only root and that device are needed.
+ * Every name in its folder is a file of 1 MiB, all bytes 7, that takes any write. Its inodes follow
+ * one another above 2^60, where a number has no room for them. The server speaks the kernel's
+ * protocol (`/dev/fuse`) itself, so only root and that device are needed.
  *
  * @module
  */
@@ -68,7 +69,7 @@ const bytes = (length, fill) => {
   return body;
 };
 const attributes = (view, at, node) => {
-  view.setBigUint64(at, BigInt(node), true);
+  view.setBigUint64(at, 2n ** 60n + BigInt(node), true);
   view.setBigUint64(at + 8, node === ROOT ? 0n : BigInt(SIZE), true);
   view.setUint32(at + 60, node === ROOT ? 0o40755 : 0o100666, true);
   view.setUint32(at + 64, 1, true);
