@@ -95,6 +95,7 @@ export function reapBackend(backend: Backend, id: number): void {
   }
   for (let looks = 0; !tryReapRest(backend, id); looks++) {
     if (looks >= BUSY_LOOKS_MAX) {
+      tryLetGo(control, libc, id);
       throw new AioApiError(
         `Cannot reap backend ${id} yet: another thread is completing IO of it, try again later`,
       );
@@ -105,7 +106,7 @@ export function reapBackend(backend: Backend, id: number): void {
 
 /**
  * Reaps every backend whose thread has died. What cannot be ended yet is gone on with the next
- * time.
+ * time, by whichever thread looks first.
  *
  * @param from where it is called: in an event loop what may block is left to a thread of its own
  */
@@ -114,7 +115,12 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   for (let id = 0; id < control.threadCount; id++) {
     if (id === backend.id || (from === "eventLoop" && reapersOf(backend).isAt(id))) continue;
     if (!tryTakeOver(control, libc, id)) continue;
-    if (!tryReapRest(backend, id, from) && (from === "wait" || !goOn(backend, id))) continue;
+    const isDone = tryReapRest(backend, id, from) || (from === "eventLoop" && goOn(backend, id));
+    if (!isDone) {
+      // This thread may have no reason to look again, so any other may go on.
+      tryLetGo(control, libc, id);
+      continue;
+    }
     const { maxBackends } = backend.options;
     const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
     log?.say("log", `reaped ${what}: its thread has died`);

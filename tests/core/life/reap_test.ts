@@ -7,11 +7,17 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { tryTakeOver } from "../../../core/life/reap.ts";
-import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import { releaseClaim, tryClaim } from "../../../core/memory/claim.ts";
+import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import type { Aio, AioFile } from "../../../storage/mod.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, openHeld } from "../../support/core.ts";
-import { settles, untilDead } from "../../support/patience.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import { settles, until, untilDead } from "../../support/patience.ts";
+import { tempDir } from "../../support/temp.ts";
+import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
 
 const startWorker = shareThread();
 
@@ -32,7 +38,7 @@ function hold(worker: AttachedWorker, holding: Holding): Promise<WaitRef | null>
   }
 }
 
-function threadOf({ aio }: Fixture, id: number): number {
+function threadOf({ aio }: Pick<Fixture, "aio">, id: number): number {
   const { control } = backendOf(aio);
   return Atomics.load(control.words, control.backendAt(id) + BACKEND.threadId);
 }
@@ -139,3 +145,55 @@ Deno.test("reap: tryTakeOver() knows a thread id that the system gave out again"
   assertEquals(tryTakeOver(control, { threadId: () => own, isThreadAlive: () => true }, 1), true);
   control.words[at] = 0;
 });
+
+/** IO of a thread that died, which no reaper can end while another thread is about to. */
+interface HeldUp {
+  readonly ref: WaitRef;
+  /** From now on it can be ended. */
+  letGo(): void;
+}
+
+/** Has backend 2 die with an IO that backend 1, which lives, has claimed. */
+async function holdUpReaping(aio: Aio, file: AioFile): Promise<HeldUp> {
+  const { libc, control } = backendOf(aio);
+  const worker = await AttachedWorker.start(aio, file);
+  const threadId = threadOf({ aio }, 2);
+  const ref = await worker.ask<WaitRef>({ what: "dieStaged", offset: 5, bytes: 100 });
+  worker.end();
+  await untilDead(libc, threadId);
+  const { words } = control;
+  const base = control.handleAt(ref.index);
+  assert(tryClaim(words, base, 1, words[base + HANDLE.generationLow]!));
+  return { ref, letGo: () => releaseClaim(words, base, 1) };
+}
+
+for (const call of ["reapDead", "reapBackend"] as const) {
+  testEachMethod(
+    `${call}() that cannot end a dead thread's IO yet leaves that to any other thread`,
+    async (method) => {
+      await using dir = await tempDir();
+      await Deno.writeFile(dir.join("data"), new Uint8Array(200));
+      await using aio = await openAio(method, { maxBackends: 3, workers: ONE_WORKER });
+      await using file = await aio.openFile(dir.join("data"));
+      await using other = await startWorker(aio, file);
+      const { ref, letGo } = await holdUpReaping(aio, file);
+      if (call === "reapDead") backendOf(aio).reapDead();
+      else {
+        // It looks a thousand times, with pauses.
+        using _noPauses = replace(Atomics, "wait", () => "timed-out" as const);
+        const message = "another thread is completing IO of it, try again later";
+        assertThrows(() => aio.reapBackend(2), AioApiError, message);
+      }
+      assert(threadOf({ aio }, 2) !== 0);
+      letGo();
+      // This thread does not look again.
+      const awaited = other.ask({ what: "await", ref });
+      const isOver = await settles(awaited);
+      // Without that the other thread could not end.
+      if (!isOver) backendOf(aio).reapDead();
+      await awaited;
+      assert(isOver);
+      await until(() => threadOf({ aio }, 2) === 0, "the dead thread's slot is free");
+    },
+  );
+}
