@@ -30,8 +30,8 @@ const PAGES_MAX = 2 ** 23;
 /** What a thread adds to a pool. */
 export interface AttachPoolOptions {
   /**
-   * Called before a changed page is written back by this thread: a log is made durable here, for
-   * example. The page is locked, shared, and must not be released.
+   * Called before this thread writes a changed page, to make a log durable. The page is locked,
+   * shared; do not release it. If it returns a promise, calls that block the thread throw `Busy`.
    */
   readonly beforeWrite?: ((page: Page) => void | Promise<void>) | undefined;
 }
@@ -148,8 +148,8 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
       page.release();
       throw error;
     }
-    if (!(done instanceof Promise)) return page.release();
-    return done.finally(() => page.release());
+    if (typeof done?.then !== "function") return page.release();
+    return Promise.resolve(done).finally(() => page.release());
   };
   const parts = makeParts(aio, backend, memory, attach, before);
   host = {

@@ -260,7 +260,10 @@ export class PageWrites {
     const { beforeWrite } = this.#pool;
     if (beforeWrite === null) return;
     try {
-      yield* get(beforeWrite(buffer));
+      const done = beforeWrite(buffer);
+      if (!(done instanceof Promise)) return;
+      if (this.#pool.blocks) refuseToBlock(done);
+      yield* get(done);
     } catch (error) {
       this.#letGo(buffer);
       throw error;
@@ -363,4 +366,13 @@ export class PageWrites {
 
 function inOrder(candidates: Candidate[]): Candidate[] {
   return candidates.sort((a, b) => a.file - b.file || a.block - b.block);
+}
+
+/** The promise of a hook is settled by the event loop, which a thread that blocks holds up. */
+function refuseToBlock(done: Promise<unknown>): never {
+  done.catch(() => {});
+  throw new Deno.errors.Busy(
+    "Cannot write a page back and block the thread, as beforeWrite() has returned a promise: " +
+      "await pool.flush() first",
+  );
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { CallbackHandle } from "../../../core/mod.ts";
 import type { Page } from "../../../mod.ts";
 import {
@@ -84,6 +84,30 @@ testPool("a beforeWrite that throws keeps no page, and the flush can be repeated
   hook.block = -1;
   assertEquals(await pool.flush(), 1);
   assertEquals(await onDisk(it.path, 10), [77, 77]);
+  await pool.close();
+});
+
+testPool("calls that block the thread write no page whose beforeWrite is a promise", async (it) => {
+  let isDurable = false;
+  const beforeWrite = async () => {
+    await Promise.resolve();
+    if (!isDurable) throw new Error("the log is not durable");
+  };
+  const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  const file = await it.aio.openFile(it.path, { read: true, write: true });
+  for (let block = 0; block < 16; block++) await change(pool, file, block, 88);
+  forgetUses(it.aio, pool);
+  for (const call of [() => pool.flushSync(), () => pool.readSync(file, 20), file.closeSync]) {
+    assertThrows(call.bind(file), Deno.errors.Busy, "await pool.flush() first");
+    // The hook has each page until its promise is settled.
+    const isPinned = () => pool.pages().some((page) => page.pinningBackends.length > 0);
+    while (isPinned()) await Promise.resolve();
+  }
+  assertEquals([await onDisk(it.path, 0), file.isClosed], [[1, 1], false]);
+  isDurable = true;
+  assertEquals(await pool.flush(), 16);
+  file.closeSync();
+  assertEquals(await onDisk(it.path, 15), [88, 88]);
   await pool.close();
 });
 
