@@ -5,7 +5,7 @@
  * @module
  */
 
-import { calling, INSPECT, runSteps, runStepsSync } from "../../core/inside.ts";
+import { calling, INSPECT, runSteps, runStepsSync, type Steps } from "../../core/inside.ts";
 import type { LockMode } from "./content_lock.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
@@ -88,12 +88,10 @@ export class Page implements Disposable {
    * Locks the content: shared with others that only read it, or alone, to change it. Tasks of one
    * thread wait for each other, too.
    *
-   * @returns to be released, by a call or the end of a block
+   * @returns to be released, by a call or the end of a block; refused once the page is released
    */
   async lock(mode: LockMode): Promise<PageLock> {
-    const { awaited } = this.#host;
-    await runSteps(awaited.locks.lock(this.#pinned("lock"), mode, awaited));
-    return this.#locked(mode);
+    return await runSteps(this.#lockSteps(this.#host.awaited, mode));
   }
 
   /**
@@ -102,27 +100,48 @@ export class Page implements Disposable {
    * @throws {Deno.errors.Busy} if a task of this thread has it
    */
   lockSync(mode: LockMode): PageLock {
-    return calling(Page.prototype.lockSync, () => {
-      const { blocking } = this.#host;
-      runStepsSync(blocking.locks.lock(this.#pinned("lock"), mode, blocking));
-      return this.#locked(mode);
-    });
+    const { lockSync } = Page.prototype;
+    return calling(lockSync, () => runStepsSync(this.#lockSteps(this.#host.blocking, mode)));
+  }
+
+  /**
+   * A lock has a pin of its own: the page may be released while the lock is waited for, and a page
+   * of a stream is at the stream's next call, locked or not.
+   */
+  *#lockSteps(pool: PoolThread, mode: LockMode): Steps<PageLock> {
+    const buffer = this.#pinned("lock");
+    pool.pins.again(buffer);
+    let isLocked = false;
+    try {
+      yield* pool.locks.lock(buffer, mode, pool);
+      isLocked = true;
+      this.#pinned("lock");
+    } catch (error) {
+      if (isLocked) pool.locks.unlock(buffer, mode);
+      pool.pins.unpin(buffer);
+      throw error;
+    }
+    return this.#locked(buffer, mode);
   }
 
   /** As {@linkcode lock}, but never waits: null if the lock cannot be had now. */
   tryLock(mode: LockMode): PageLock | null {
-    const isLocked = this.#host.awaited.locks.tryLock(this.#pinned("lock"), mode);
-    return isLocked ? this.#locked(mode) : null;
+    const buffer = this.#pinned("lock");
+    const { locks, pins } = this.#host.awaited;
+    if (!locks.tryLock(buffer, mode)) return null;
+    pins.again(buffer);
+    return this.#locked(buffer, mode);
   }
 
-  #locked(mode: LockMode): PageLock {
+  #locked(buffer: number, mode: LockMode): PageLock {
     this.#locks++;
     if (mode === "exclusive") this.#isExclusive = true;
-    const buffer = this.#buffer;
     return makeLock(() => {
       this.#locks--;
       if (mode === "exclusive") this.#isExclusive = false;
-      this.#host.awaited.locks.unlock(buffer, mode);
+      const { locks, pins } = this.#host.awaited;
+      locks.unlock(buffer, mode);
+      pins.unpin(buffer);
     });
   }
 

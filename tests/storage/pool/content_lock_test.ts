@@ -5,13 +5,19 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { PageLock } from "../../../mod.ts";
 import { endIo, ioWordOf } from "../../../storage/pool/buffer_io.ts";
 import { BUFFER } from "../../../storage/pool/pool_memory.ts";
 import { replace } from "../../support/bells/bells.ts";
-import { bufferOf, memoryOf, testPool } from "../../support/pool/pool_fixture.ts";
+import { bufferOf, memoryOf, type PoolFixture, testPool } from "../../support/pool/pool_fixture.ts";
+
+/** Where the descriptor of a block's buffer is. */
+function descriptorOf({ aio, pool }: PoolFixture, block: number) {
+  const memory = memoryOf(aio, pool);
+  return { words: memory.words, at: memory.at(bufferOf(pool, block)) };
+}
 
 testPool("page.lock() waits for a write that begins between two looks", async (it) => {
   using page = await it.pool.read(it.file, 3);
@@ -45,4 +51,32 @@ testPool("page.lock() waits for a write that begins between two looks", async (i
   assertEquals([hasBegun, words[at + BUFFER.exclusive]], [true, id + 1]);
   endIo(doorbells, memory, buffer);
   (await locked).release();
+});
+
+testPool(
+  "page.lock() of a page that is released meanwhile is refused, and keeps none",
+  async (it) => {
+    const first = await it.pool.read(it.file, 3);
+    const second = await it.pool.read(it.file, 3);
+    const lock = await first.lock("exclusive");
+    const waiting = second.lock("exclusive");
+    second.release();
+    lock.release();
+    first.release();
+    await assertRejects(() => waiting, Deno.errors.BadResource, "a page that was released");
+    const { words, at } = descriptorOf(it, 3);
+    assertEquals([words[at + BUFFER.exclusive], words[at + BUFFER.pins]], [0, 0]);
+    assertEquals(await it.pool.invalidate(it.file, 3), 1);
+  },
+);
+
+testPool("a stream's page that is locked stays pinned until the lock is released", async (it) => {
+  using stream = it.pool.readStream(it.file);
+  const { page } = (await stream.next())!;
+  const lock = await page.lock("exclusive");
+  await stream.next();
+  const { words, at } = descriptorOf(it, 0);
+  assertEquals(words[at + BUFFER.pins], 1 << it.aio.backendId);
+  lock.release();
+  assertEquals([words[at + BUFFER.exclusive], words[at + BUFFER.pins]], [0, 0]);
 });
