@@ -19,7 +19,7 @@
 
 import {
   type Backend,
-  called,
+  type called,
   type FileCallForms,
   type FileCalls,
   get,
@@ -29,6 +29,14 @@ import {
   type Steps,
 } from "../../core/inside.ts";
 import type { AddressOf } from "./alignment.ts";
+import {
+  type Append,
+  type Batch,
+  reject,
+  rejectChanged,
+  tryCopy,
+  wholeBytes,
+} from "./append_batch.ts";
 import { appendError } from "./append_error.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import type { FlushFailure } from "./flush_failure.ts";
@@ -48,24 +56,6 @@ export interface AppendFile extends AppendedFile, TransferFile {
   readonly calls: FileCallForms;
   readonly flushFailure: FlushFailure;
   readonly addressOf: AddressOf;
-}
-
-/** One append that is not over. */
-interface Append {
-  readonly views: readonly Uint8Array[];
-  readonly bytes: number;
-  readonly isDurable: boolean;
-  readonly resolve: (offset: number | Promise<number>) => void;
-  /** Ends its listening to a signal. */
-  ignoreAbort: () => void;
-  /** Its promise has rejected, though its bytes are written. */
-  isGivenUp: boolean;
-}
-
-/** Appends that one transfer writes. */
-interface Batch {
-  appends: Append[];
-  bytes: number;
 }
 
 /** One that is written, and where. */
@@ -183,6 +173,7 @@ export class Appends implements MemoryUser {
     }
     const straight = this.#straightOf(batch);
     const bounce = straight === null ? this.#tryGather(batch) : null;
+    if (bounce === undefined) return this.#tryIssue(batch);
     const view = straight ?? bounce;
     if (view === null) return false;
     const place = this.#placeOf(batch);
@@ -217,20 +208,19 @@ export class Appends implements MemoryUser {
     return view !== null && this.#transfers.isStraight(view) ? view : null;
   }
 
-  /** All of a batch in a row. @returns null if there is no room for that */
-  #tryGather({ appends, bytes }: Batch): Uint8Array<SharedArrayBuffer> | null {
+  /**
+   * All of a batch in a row.
+   *
+   * @returns null if there is no room for that; undefined if the batch has fewer appends now
+   */
+  #tryGather(batch: Batch): Uint8Array<SharedArrayBuffer> | null | undefined {
     const { space } = this.#transfers;
-    if (bytes > space.pieceBytesMax) return null;
-    const gathered = space.tryTake(bytes, this.#file.alignment.memory);
-    if (gathered === null) return null;
-    let at = 0;
-    for (const { views } of appends) {
-      for (const view of views) {
-        gathered.set(view, at);
-        at += view.byteLength;
-      }
-    }
-    return gathered;
+    if (batch.bytes > space.pieceBytesMax) return null;
+    const gathered = space.tryTake(batch.bytes, this.#file.alignment.memory);
+    if (gathered === null || tryCopy(batch, gathered)) return gathered;
+    space.giveBack(gathered);
+    rejectChanged(batch);
+    return undefined;
   }
 
   /** Those that come meanwhile wait behind. */
@@ -239,6 +229,7 @@ export class Appends implements MemoryUser {
     let error: unknown = null;
     await runSteps(this.#learn(this.#file.calls.awaited)).catch((reason) => error = reason);
     for (let batch = this.#queue.shift(); batch !== undefined; batch = this.#queue.shift()) {
+      rejectChanged(batch);
       const place = this.#placeOf(batch);
       const written = error === null ? this.#writeSlowly(batch, place) : Promise.reject(error);
       this.#finish(batch, place, written);
@@ -268,7 +259,7 @@ export class Appends implements MemoryUser {
   /** The end of a batch, once its write is over. */
   async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
     const written = await outcomeOf(writing);
-    const whole = wholeBytes(batch, written);
+    const whole = wholeBytes(batch, written.bytes);
     if (written.error !== null && whole < written.bytes) {
       await this.#erase(place!.from + whole, place!.from + written.bytes);
     }
@@ -412,16 +403,6 @@ export function* settleEnd(
 /** Others append all the time: they have moved the end, and what was cut stays a hole before it. */
 const SETTLE_TRIES = 100;
 
-/** The bytes of those appends of a batch that were written whole. */
-function wholeBytes({ appends }: Batch, written: Written): number {
-  let whole = 0;
-  for (const { bytes } of appends) {
-    if (whole + bytes > written.bytes) break;
-    whole += bytes;
-  }
-  return whole;
-}
-
 async function outcomeOf(writing: Promise<number>): Promise<Written> {
   try {
     return { bytes: await writing, error: null };
@@ -429,11 +410,6 @@ async function outcomeOf(writing: Promise<number>): Promise<Written> {
     const bytes = error instanceof Error && "bytesWritten" in error ? error.bytesWritten : 0;
     return { bytes: Number(bytes), error };
   }
-}
-
-/** Nobody hears of one that was given up. */
-function reject(append: Append, error: unknown): void {
-  if (!append.isGivenUp) append.resolve(called(Promise.reject(error)));
 }
 
 function ignore(): void {}

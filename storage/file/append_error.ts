@@ -37,3 +37,10 @@ export function appendError(
 function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && "errno" in error && typeof error.errno === "number";
 }
+
+/** A buffer was resized or transferred before it was written. */
+export function changedBuffer(): TypeError {
+  return new TypeError(
+    "Cannot append as a buffer changed its size, or was transferred, before it was written",
+  );
+}

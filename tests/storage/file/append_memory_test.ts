@@ -5,7 +5,8 @@
  * @module
  */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioFile } from "../../../mod.ts";
 import { testSharedAios } from "../../support/methods.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -41,3 +42,33 @@ testFile("append() keeps its memory from free() until it is written", async (ope
   const content = await Deno.readFile(path);
   assertEquals([content.length, content.lastIndexOf(1), content.indexOf(2)], [350, 299, 300]);
 });
+
+/** Changes a buffer of 8 bytes after the call that got it. */
+const CHANGES: Record<string, (view: Uint8Array<ArrayBuffer>) => void> = {
+  "was transferred": ({ buffer }) => void structuredClone(buffer, { transfer: [buffer] }),
+  "became smaller": ({ buffer }) => buffer.resize(4),
+  "became larger": ({ buffer }) => buffer.resize(16),
+};
+
+for (const [what, change] of Object.entries(CHANGES)) {
+  testFile(`append() of a buffer that ${what} is refused alone`, async ({ aio, file, path }) => {
+    const { arena } = backendOf(aio);
+    for (let round = 0; round < 2; round++) {
+      const { freeBytes } = arena;
+      const view = new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })).fill(1);
+      const [before, changed, after] = [new Uint8Array(3).fill(2), view, new Uint8Array(3).fill(3)]
+        .map((one) => file.append(one, { durable: true }));
+      change(view);
+      const refused = assertRejects(() => changed!, TypeError, "Cannot append as a buffer changed");
+      assertEquals(await Promise.all([before, after]), [round * 6, round * 6 + 3]);
+      await refused;
+      // Alone it leaves nothing to write.
+      const alone = new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 }));
+      const lonely = file.append(alone);
+      change(alone);
+      await assertRejects(() => lonely, TypeError, "Cannot append as a buffer changed");
+      assertEquals(arena.freeBytes, freeBytes);
+    }
+    assertEquals([...await Deno.readFile(path)], [2, 2, 2, 3, 3, 3, 2, 2, 2, 3, 3, 3]);
+  });
+}
