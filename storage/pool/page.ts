@@ -7,6 +7,7 @@
 
 import { calling, INSPECT, runSteps, runStepsSync, type Steps } from "../../core/inside.ts";
 import type { LockMode } from "./content_lock.ts";
+import { fileOf } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
@@ -149,7 +150,7 @@ export class Page implements Disposable {
    * Says that the content was changed: it is written back before the pool gives its place away, and
    * by `pool.flush()`.
    *
-   * @throws {Deno.errors.Busy} without the exclusive lock
+   * @throws {Deno.errors.Busy} without the exclusive lock; `BadResource` once the file is closed
    */
   markDirty(): void {
     const buffer = this.#pinned("change");
@@ -158,7 +159,13 @@ export class Page implements Disposable {
         'Cannot change a page without its exclusive lock: await page.lock("exclusive") first',
       );
     }
-    this.#host.awaited.locks.markDirty(buffer);
+    const { memory, locks } = this.#host.awaited;
+    if (fileOf(memory, buffer) < 0) {
+      throw new Deno.errors.BadResource(
+        "Cannot change a page whose file was closed: open it again",
+      );
+    }
+    locks.markDirty(buffer);
   }
 
   /**

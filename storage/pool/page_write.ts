@@ -77,8 +77,7 @@ export class PageWrites {
       if (pins.tryOwn(buffer)) own.push(buffer);
     }
     try {
-      const candidates = [first, ...own].map((buffer) => this.#candidateOf(buffer));
-      const { failures } = yield* this.#writeAll(inOrder(candidates), false);
+      const { failures } = yield* this.#writeAll(this.#candidatesOf([first, ...own]), false);
       const failure = failures.find(({ buffers }) => buffers.includes(first));
       if (failure !== undefined) throw failure.error;
     } finally {
@@ -93,9 +92,7 @@ export class PageWrites {
    * @throws why the first that failed did
    */
   *writeSome(buffers: readonly number[]): Steps<number> {
-    const candidates = buffers.map((buffer) => this.#candidateOf(buffer));
-    const ofBlocks = candidates.filter(({ file }) => file >= 0);
-    const { whole, failures } = yield* this.#writeAll(inOrder(ofBlocks), false);
+    const { whole, failures } = yield* this.#writeAll(this.#candidatesOf(buffers), false);
     if (failures.length > 0) throw failures[0]!.error;
     return whole.size;
   }
@@ -211,10 +208,14 @@ export class PageWrites {
     return { whole, failures };
   }
 
-  #candidateOf(buffer: number): Candidate {
+  /** Buffers without a block are left out: they have nowhere to be written to. */
+  #candidatesOf(buffers: readonly number[]): Candidate[] {
     const { memory: { words }, memory } = this.#pool;
-    const at = memory.at(buffer);
-    return { buffer, file: words[at + BUFFER.file]! - 1, block: words[at + BUFFER.block]! };
+    const candidates = buffers.map((buffer) => {
+      const at = memory.at(buffer);
+      return { buffer, file: words[at + BUFFER.file]! - 1, block: words[at + BUFFER.block]! };
+    });
+    return inOrder(candidates.filter(({ file }) => file >= 0));
   }
 
   #letGo(buffer: number): void {
@@ -325,13 +326,25 @@ export class PageWrites {
         if (Atomics.compareExchange(memory.words, at, 0, word) !== 0) break;
         begun++;
       }
+      const writer = this.#pool.files.writerOf(file);
+      // The file may have been closed since the buffers were found: its pages are forgotten then,
+      // and its number may be another's. From here on it is not, as this thread uses it.
+      for (; begun > 0 && !this.#hasBlocks(buffers, begun, file, block); begun--) {
+        endIo(bells, memory, buffers[begun - 1]!);
+      }
       if (begun === 0) {
         handle.release();
         return 0;
       }
+      if (writer === null) {
+        throw new Deno.errors.BadResource(
+          `Cannot write back block ${block} of ${this.#pool.files.pathOf(file)}: ` +
+            "no thread has the file open for writing any more",
+        );
+      }
       this.#pool.startWrite(
         handle,
-        file,
+        writer,
         block,
         begun < buffers.length ? buffers.slice(0, begun) : buffers,
       );
@@ -343,6 +356,17 @@ export class PageWrites {
       if (handle.state === "handedOut") handle.release();
       throw error;
     }
+  }
+
+  /** Whether the first of some buffers have blocks of a file, one after another. */
+  #hasBlocks(buffers: readonly number[], count: number, file: number, block: number): boolean {
+    const { memory: { words }, memory } = this.#pool;
+    for (let i = 0; i < count; i++) {
+      const at = memory.at(buffers[i]!);
+      if (Atomics.load(words, at + BUFFER.file) !== file + 1) return false;
+      if (words[at + BUFFER.block] !== block + i) return false;
+    }
+    return true;
   }
 
   #isDone({ ref, buffers }: Written): boolean {

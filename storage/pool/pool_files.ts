@@ -25,6 +25,20 @@ interface OwnFile {
   readonly held: FileInside[];
 }
 
+/** Which file it is. */
+type FileIdentity = Pick<
+  OpenFileEntry,
+  "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh"
+>;
+
+/** Whether that file is at a place. The caller has the lock. */
+function isAt(words: Int32Array, at: number, file: FileIdentity): boolean {
+  return words[at + POOL_FILE.inodeLow] === file.inodeLow &&
+    words[at + POOL_FILE.inodeHigh] === file.inodeHigh &&
+    words[at + POOL_FILE.deviceMajor] === file.deviceMajor &&
+    words[at + POOL_FILE.deviceMinor] === file.deviceMinor;
+}
+
 /** What is needed of the pool's thread. */
 export interface PoolFilesHost {
   readonly memory: PoolMemory;
@@ -92,10 +106,7 @@ export class PoolFiles {
   }
 
   /** Finds a file's place, or takes one. The caller has the lock. */
-  #enter(
-    entry: Pick<OpenFileEntry, "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh">,
-    file: FileInside,
-  ): number {
+  #enter(entry: FileIdentity, file: FileInside): number {
     const { memory } = this.#host;
     const { words, fileCount } = memory;
     let free = -1;
@@ -106,12 +117,7 @@ export class PoolFiles {
       const at = memory.fileAt(i);
       if (words[at + POOL_FILE.users] === 0) {
         if (free < 0) free = i;
-      } else if (
-        words[at + POOL_FILE.inodeLow] === entry.inodeLow &&
-        words[at + POOL_FILE.inodeHigh] === entry.inodeHigh &&
-        words[at + POOL_FILE.deviceMajor] === entry.deviceMajor &&
-        words[at + POOL_FILE.deviceMinor] === entry.deviceMinor
-      ) number = i;
+      } else if (isAt(words, at, entry)) number = i;
     }
     if (number < 0) number = free;
     if (number < 0) return number;
@@ -146,23 +152,43 @@ export class PoolFiles {
     throw new Deno.errors.BadResource("Cannot read blocks of a file that was closed meanwhile");
   }
 
-  /** What this thread writes a file through; null: nobody has it open for writing any more. */
+  /**
+   * What this thread writes a file through; null: nobody has it open for writing any more. From
+   * then on this thread uses the file, so that its number is no other file's. Whether it is that of
+   * a page still, the caller sees afterwards.
+   */
   writerOf(number: number): FileInside | null {
     const own = this.#own.get(number);
     if (own !== undefined && own.writer !== null) return own.writer;
-    const { memory } = this.#host;
-    const { words } = memory;
+    const { memory: { words }, memory } = this.#host;
     const at = memory.fileAt(number);
-    const slot = Atomics.load(words, at + POOL_FILE.writer) - 1;
-    if (slot < 0) return null;
-    const writer = this.#attach(slot, words[at + POOL_FILE.writerGeneration]!);
+    // Two words that belong together.
+    const [slot, generation] = this.#host.locked(() => [
+      words[at + POOL_FILE.users] === 0 ? -1 : words[at + POOL_FILE.writer]! - 1,
+      words[at + POOL_FILE.writerGeneration]!,
+    ]);
+    const writer = slot! < 0 ? null : this.#attach(slot!, generation!);
     if (writer === null) return null;
+    if (!this.#host.locked(() => this.#use(at, writer))) {
+      writer.ending.closeSync();
+      return null;
+    }
     const file = own ?? { reader: writer, writer: null, openings: new Set(), held: [] };
     file.writer = writer;
     file.held.push(writer);
     this.#own.set(number, file);
-    this.#host.locked(() => Atomics.or(words, at + POOL_FILE.users, this.#bit));
     return writer;
+  }
+
+  /** Has this thread use the file at a place, if it is that one. The caller has the lock. */
+  #use(at: number, file: FileInside): boolean {
+    const { memory: { words }, backend } = this.#host;
+    const entry = backend.files.entry(file.slot);
+    if (words[at + POOL_FILE.users] === 0 || entry === null || !isAt(words, at, entry)) {
+      return false;
+    }
+    Atomics.or(words, at + POOL_FILE.users, this.#bit);
+    return true;
   }
 
   /** The path of a file, for words. */

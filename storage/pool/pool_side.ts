@@ -7,10 +7,12 @@
 
 import type { Backend, Control, LayerHost, Steps } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
+import type { FileInside } from "../file/file_inside.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import type { PoolCalls } from "./calls.ts";
 import type { ContentLocks } from "./content_lock.ts";
 import type { Pins } from "./pins.ts";
+import type { PoolFiles } from "./pool_files.ts";
 import type { PoolMemory } from "./pool_memory.ts";
 import type { PageRead } from "./read_operation.ts";
 
@@ -24,6 +26,7 @@ export interface PoolSide {
   readonly memory: PoolMemory;
   readonly pins: Pins;
   readonly locks: ContentLocks;
+  readonly files: PoolFiles;
   /** This thread's numbers: see pool_counts.ts. */
   readonly counts: Float64Array;
   /** Called before a page is written; null: nothing is. */
@@ -58,7 +61,12 @@ export interface PoolSide {
   /** Starts the IO that reads some blocks. */
   startRead(handle: AioHandle, op: PageRead, count: number): void;
   /** Starts the IO that writes some blocks. */
-  startWrite(handle: AioHandle, file: number, block: number, buffers: readonly number[]): void;
+  startWrite(
+    handle: AioHandle,
+    writer: FileInside,
+    block: number,
+    buffers: readonly number[],
+  ): void;
   /** Tells what was done about pages of a read that were not right. */
   warn(op: PageRead, result: AioResult, targetData: Int32Array): void;
   /** Throws what came of a read. */

@@ -290,14 +290,12 @@ export class PoolThread implements PoolSide {
   }
 
   /** Starts the IO that writes some blocks. */
-  startWrite(handle: AioHandle, file: number, block: number, buffers: readonly number[]): void {
-    const writer = this.files.writerOf(file);
-    if (writer === null) {
-      throw new Deno.errors.BadResource(
-        `Cannot write back block ${block} of ${this.files.pathOf(file)}: ` +
-          "no thread has the file open for writing any more",
-      );
-    }
+  startWrite(
+    handle: AioHandle,
+    writer: FileInside,
+    block: number,
+    buffers: readonly number[],
+  ): void {
     handle.registerCallbacks(this.#writev);
     if (buffers.length === 1) this.#startOne("write", writer, handle, block, buffers[0]!);
     else this.#start("write", writer, handle, block, buffers);

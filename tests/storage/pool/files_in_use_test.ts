@@ -1,12 +1,22 @@
 /**
- * files_in_use_test.ts: files that are closed while a pool has changed pages of them.
+ * files_in_use_test.ts: files that are closed while a pool has pages of them.
  *
  * @module
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import type { Page } from "../../../mod.ts";
-import { change, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
+import type { AioFile, Page } from "../../../mod.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import {
+  BLOCKS,
+  change,
+  forgetUses,
+  onDisk,
+  PAGE_BYTES,
+  type PoolFixture,
+  testPool,
+} from "../../support/pool/pool_fixture.ts";
+import { tempDir } from "../../support/temp.ts";
 
 testPool(
   "file.close() keeps the pages that another opening begins to use meanwhile",
@@ -81,4 +91,96 @@ testPool("file.closeSync() is refused while a task has a changed page locked", a
   }
   it.file.closeSync();
   assertEquals([await onDisk(it.path, 2), await onDisk(it.path, 4)], [[52, 52], [52, 52]]);
+});
+
+/** A hook that is held up at its first call. */
+class HeldHook {
+  readonly #begun = Promise.withResolvers<void>();
+  readonly #held = Promise.withResolvers<void>();
+  #calls = 0;
+  readonly beforeWrite = (): Promise<void> | void => {
+    if (++this.#calls > 1) return;
+    this.#begun.resolve();
+    return this.#held.promise;
+  };
+
+  /** Resolves once it is called. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
+  }
+
+  end(): void {
+    this.#held.resolve();
+  }
+}
+
+/** Opens a copy of a file. */
+async function copyOf({ aio, path }: PoolFixture, name: string): Promise<AioFile> {
+  await Deno.copyFile(path, path + name);
+  return aio.openFile(path + name, { read: true, write: true });
+}
+
+testEachMethod("a page is not written to the file that has its file's number", async (method) => {
+  await using dir = await tempDir();
+  const path = dir.join("file");
+  await Deno.writeFile(path, new Uint8Array(4 * PAGE_BYTES).fill(1));
+  await using aio = await openAio(method, { maxFiles: 8 });
+  const hook = new HeldHook();
+  const { beforeWrite } = hook;
+  const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  const file = await aio.openFile(path, { read: true, write: true });
+  await change(pool, file, 3, 99);
+  const flushing = pool.flush();
+  await hook.begun;
+  await file.close();
+  // The pool's places for files come round.
+  for (let i = 0; i < 8; i++) {
+    const other = dir.join(`other ${i}`);
+    await Deno.writeFile(other, new Uint8Array(4 * PAGE_BYTES).fill(1));
+    await using opened = await aio.openFile(other, { read: true, write: true });
+    (await pool.read(opened, 0)).release();
+    if (i === 7) {
+      hook.end();
+      await flushing;
+    }
+  }
+  assertEquals(await onDisk(path, 3), [99, 99]);
+  for (let i = 0; i < 8; i++) assertEquals(await onDisk(dir.join(`other ${i}`), 3), [1, 1]);
+  await pool.close();
+});
+
+testPool(
+  "a read that writes a page of a file that is closed meanwhile gets its place",
+  async (it) => {
+    const hook = new HeldHook();
+    const { beforeWrite } = hook;
+    const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+    const file = await copyOf(it, "2");
+    await change(pool, file, 3, 99);
+    for (let block = 0; block < 15; block++) (await pool.read(it.file, block)).release();
+    forgetUses(it.aio, pool);
+    const reading = pool.read(it.file, 30);
+    await hook.begun;
+    await file.close();
+    assertEquals(await onDisk(it.path + "2", 3), [99, 99]);
+    hook.end();
+    using page = await reading;
+    assertEquals(page.bytes[0], 31);
+    page.release();
+    await pool.close();
+  },
+);
+
+testPool("page.markDirty() is refused once the file is closed", async (it) => {
+  const file = await copyOf(it, "2");
+  using page = await it.pool.read(file, 3);
+  await file.close();
+  {
+    using _lock = await page.lock("exclusive");
+    const error = assertThrows(() => page.markDirty(), Deno.errors.BadResource);
+    assertEquals(error.message, "Cannot change a page whose file was closed: open it again");
+  }
+  page.release();
+  // Its place can be had.
+  for (let block = 0; block < BLOCKS; block++) (await it.pool.read(it.file, block)).release();
 });
