@@ -1,6 +1,10 @@
 /**
  * run_users.ts: the threads that use what a layer has in a run of the arena, a pool or a log, in a
- * word with a bit for each backend. Whoever takes the last bit away gives the run back.
+ * word with a bit for each backend. Whoever finds no bit but its own gives the run back.
+ *
+ * That can be two threads: one that leaves, and one that reaps a dead thread right then and cannot
+ * know whether the other one lives. By the time the second gives the run back, something else may
+ * be there: so both name what they found, by its serial number.
  *
  * @module
  */
@@ -33,7 +37,7 @@ export function tryUse(
 /**
  * Takes the mark away.
  *
- * @returns whether it was the last one: of two threads that look afterwards, both could think so
+ * @returns whether no other is left: of two threads that look afterwards, both could think so
  */
 export function endUse(words: Int32Array, at: number, backendId: number): boolean {
   const bit = 1 << backendId;

@@ -96,12 +96,15 @@ export class LayerRuns {
   /**
    * Gives a run back that no thread uses, or will begin to use.
    *
+   * @param isIt whether the run still has what the caller is done with: another thread may have
+   *   given it back, and the layer may have a new one in the same place. Called under the lock of
+   *   the arena's pages
    * @returns false if the layer has no such run any more: another thread was faster
    * @throws {Deno.errors.Busy} while an IO uses the memory
    */
-  giveBack({ offset }: ArenaRun): boolean {
+  giveBack({ offset }: ArenaRun, isIt: () => boolean = () => true): boolean {
     const page = offset / PAGE_SIZE_BYTES;
-    if (!this.#isAt(page)) return false;
+    if (!this.#isAt(page) || !isIt()) return false;
     const { pages } = this.#arena;
     const count = pagesOf(pages.wordAt(page));
     if (this.#arena.isInUse(offset, count * PAGE_SIZE_BYTES)) {
@@ -111,7 +114,7 @@ export class LayerRuns {
       );
     }
     pages.lock();
-    const isThere = this.#isAt(page);
+    const isThere = this.#isAt(page) && isIt();
     if (isThere) {
       pages.publish(page, runWord(RUN_ENDING, this.#layer, pagesOf(pages.wordAt(page))));
     }

@@ -31,8 +31,9 @@ export const logLayer: Layer<LogLayerParts> = {
       fileTargets: { [WAL_TARGET_NAME]: files.target(segmentOf) },
       reapBackend(deadId) {
         runs.each((run) => {
-          if (serialAt(arena, run.offset) === 0) return;
-          if (reapLog(host, new LogMemory(arena, run), deadId)) runs.giveBack(run);
+          const serial = serialAt(arena, run.offset);
+          if (serial === 0 || !reapLog(host, new LogMemory(arena, run), deadId)) return;
+          runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
         });
       },
     };

@@ -250,7 +250,7 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
     return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
   } catch (error) {
     // Its last user has just left.
-    if (endUse(header, LOG.users, backend.id)) runs.giveBack(run);
+    if (endUse(header, LOG.users, backend.id)) runs.giveBack(run, isThere);
     throw error;
   }
 }
@@ -292,7 +292,9 @@ function logIn(
       try {
         if (isLast && Atomics.load(words, LOG.failure) === 0) await noteEnd(parts);
       } finally {
-        if (endUse(words, LOG.users, backend.id)) runs.giveBack(run);
+        if (endUse(words, LOG.users, backend.id)) {
+          runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
+        }
         // Only now this thread may use it again: until then it has the bit.
         logs.delete(log);
         await lock.close();

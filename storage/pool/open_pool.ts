@@ -164,7 +164,7 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     },
     onClosed(isLast) {
       pools.delete(pool);
-      if (isLast) runs.giveBack(run);
+      if (isLast) runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
     },
   };
   const pool = makePool(host);

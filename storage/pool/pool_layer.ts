@@ -27,8 +27,9 @@ export const poolLayer: Layer<PoolLayerParts> = {
       targets: {},
       reapBackend(deadId) {
         runs.each((run) => {
-          if (serialAt(arena, run.offset) === 0) return;
-          if (reapPool(host, new PoolMemory(arena, run), deadId)) runs.giveBack(run);
+          const serial = serialAt(arena, run.offset);
+          if (serial === 0 || !reapPool(host, new PoolMemory(arena, run), deadId)) return;
+          runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
         });
       },
     };

@@ -1,7 +1,19 @@
 /** run_users_test.ts: the threads that use a run of the arena, of which one is the last. */
 
 import { assert, assertEquals } from "@std/assert";
+import { backendOf, type Layer, type LayerParts, layersOf } from "../../core/inside.ts";
+import type { LayerHost } from "../../core/inside_layers.ts";
+import { type ArenaRun, freeEnded } from "../../core/memory/layer_runs.ts";
+import type { Aio } from "../../mod.ts";
+import { logLayer } from "../../storage/log/log_layer.ts";
+import { LOG } from "../../storage/log/log_memory.ts";
+import { poolLayer } from "../../storage/pool/pool_layer.ts";
+import { POOL } from "../../storage/pool/pool_memory.ts";
 import { endUse, tryUse } from "../../storage/run_users.ts";
+import { replace } from "../support/bells/bells.ts";
+import { BUFFER_BYTES, SEGMENT_BYTES } from "../support/log/log_fixture.ts";
+import { openAio, testEachMethod } from "../support/methods.ts";
+import { tempDir } from "../support/temp.ts";
 
 const AT = 1;
 
@@ -31,4 +43,66 @@ Deno.test("tryUse() of a run in which something else is by now leaves no mark", 
     assert(!tryUse(run, AT, 2, () => left-- > 0));
     assertEquals(run[AT], 1 << 3, `after ${looks} looks`);
   }
+});
+
+type HostedLayer = Layer<LayerParts & { readonly host: LayerHost }>;
+
+/**
+ * Has another thread reap a dead one, and a third one take the same memory anew, right before what
+ * closes gives its run back.
+ *
+ * @param serialAt the word of the serial number
+ * @returns the run that the third one has, and whether it still has that
+ */
+async function closeAmongReaping(
+  aio: Aio,
+  layer: HostedLayer,
+  serialAt: number,
+  close: () => Promise<void>,
+): Promise<{ readonly run: ArenaRun; readonly isThere: boolean }> {
+  const backend = backendOf(aio);
+  const { runs, arena } = layersOf(backend).partsOf(layer).host;
+  const { giveBack } = runs;
+  const found: ArenaRun[] = [];
+  runs.each((run) => void found.push(run));
+  const [run] = found;
+  let isFirst = true;
+  {
+    using _giveBack = replace(runs, "giveBack", (...args) => {
+      if (isFirst) {
+        isFirst = false;
+        layersOf(backend).reapBackend(backend.id + 1);
+        freeEnded(arena);
+        runs.tryTake(run!.bytes, ({ offset }) => {
+          assertEquals(offset, run!.offset);
+          new Int32Array(arena.buffer, offset, serialAt + 1)[serialAt]! += 2;
+        });
+      }
+      return Reflect.apply(giveBack, runs, args);
+    });
+    await close();
+  }
+  assert(!isFirst);
+  return { run: run!, isThere: runs.giveBack(run!) };
+}
+
+testEachMethod("pool.close() leaves a pool alone that is in its place by then", async (method) => {
+  await using aio = await openAio(method);
+  const pool = await aio.openPool({ pages: 16 });
+  const { run, isThere } = await closeAmongReaping(
+    aio,
+    poolLayer,
+    POOL.serial,
+    () => pool.close(),
+  );
+  assertEquals([run.offset, isThere], [pool.token.offset, true]);
+});
+
+testEachMethod("log.close() leaves a log alone that is in its place by then", async (method) => {
+  await using dir = await tempDir();
+  await using aio = await openAio(method);
+  const options = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
+  const log = await aio.openLog(dir.join("log"), options);
+  const { run, isThere } = await closeAmongReaping(aio, logLayer, LOG.serial, () => log.close());
+  assertEquals([run.offset, isThere], [log.token.offset, true]);
 });
