@@ -39,6 +39,7 @@ import { fillVoid } from "./voids.ts";
 
 /** So many turns of microtasks let whoever was resolved append again before the next flush. */
 const GATHER_TURNS = 6;
+const NEVER = () => false;
 
 /** Those that wait for one flush: all that this thread inserted since the last one began. */
 interface Group {
@@ -109,18 +110,24 @@ export class LogFlush {
     return Atomics.load(this.#words, LOG.leader) === this.#ownMark;
   }
 
-  /** Flushes once, or waits until another thread has. */
-  lead(): Promise<void> {
-    return runSteps(this.#step(Infinity, this.#parts.awaited));
+  /**
+   * Flushes once, or waits until another thread has.
+   *
+   * @param isEnough whether what a flush is to bring about is so already. A flush that ends between
+   *   the caller's own look and this leaves nothing to do: one that began then could wait for the
+   *   caller
+   */
+  lead(isEnough = NEVER): Promise<void> {
+    return runSteps(this.#step(Infinity, this.#parts.awaited, isEnough));
   }
 
   /** As {@linkcode lead}, blocking. */
-  leadSync(): void {
-    this.#stepSync(Infinity);
+  leadSync(isEnough = NEVER): void {
+    this.#stepSync(Infinity, isEnough);
   }
 
-  #stepSync(last: number): void {
-    runStepsSync(this.#step(last, this.#parts.blocking));
+  #stepSync(last: number, isEnough = NEVER): void {
+    runStepsSync(this.#step(last, this.#parts.blocking, isEnough));
   }
 
   /** Serves whoever waits, one flush after another. */
@@ -169,10 +176,10 @@ export class LogFlush {
   }
 
   /** One flush, or a wait for that of another thread. */
-  *#step(last: number, calls: LogCalls): Steps<void> {
+  *#step(last: number, calls: LogCalls, isEnough = NEVER): Steps<void> {
     const seen = Atomics.load(this.#words, LOG.change);
     this.check();
-    if (this.#memory.flushed > last) return;
+    if (this.#memory.flushed > last || isEnough()) return;
     if (Atomics.compareExchange(this.#words, LOG.leader, 0, this.#ownMark) !== 0) {
       this.#parts.stats.noteFlushWait();
       yield* get(calls.changed(this.#memory.change, seen));
@@ -181,7 +188,7 @@ export class LogFlush {
     try {
       // The last leader may have failed a moment ago.
       this.check();
-      yield* this.#flush(calls);
+      if (!isEnough()) yield* this.#flush(calls);
     } finally {
       Atomics.store(this.#words, LOG.leader, 0);
       this.#tellChange();
@@ -212,7 +219,10 @@ export class LogFlush {
       // Some thread has its place, and has not copied its record yet.
       const seen = announceWait(memory.insertion, this.#parts.backend.id);
       memory.lookForWhole(whole);
-      if (whole.end <= written) yield* get(calls.changed(memory.insertion, seen));
+      // All of it may be written, and its place may be empty since the first look.
+      if (whole.end <= written && whole.border <= memory.flushed) {
+        yield* get(calls.changed(memory.insertion, seen));
+      }
     }
   }
 

@@ -48,8 +48,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Flushes once, or waits for a flush under way: that makes room. */
-type Lead = () => Eventually<void>;
+/** Flushes once, or waits for a flush under way: that makes room, if there is too little by then. */
+type Lead = (isEnough?: () => boolean) => Eventually<void>;
 
 /** How one thread inserts records into a log. */
 export class LogInsert {
@@ -174,7 +174,7 @@ export class LogInsert {
 
   async #drain(): Promise<void> {
     this.#isDraining = true;
-    const lead = () => this.#flush.lead();
+    const lead: Lead = (isEnough) => this.#flush.lead(isEnough);
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       try {
         const position = await runSteps(this.#insertSlowly(next.data, lead));
@@ -190,7 +190,7 @@ export class LogInsert {
 
   /** As {@linkcode insert}, blocking; nothing may wait. */
   insertSync(data: Uint8Array): number {
-    return runStepsSync(this.#insertSlowly(data, () => this.#flush.leadSync()));
+    return runStepsSync(this.#insertSlowly(data, (isEnough) => this.#flush.leadSync(isEnough)));
   }
 
   /** Only this thread takes it; what its dead predecessor has left others make empty. */
@@ -222,7 +222,8 @@ export class LogInsert {
       writer.begin(position, data, memory.opening);
       for (let isMore = true; isMore;) {
         const end = writer.nextEnd();
-        while (end > memory.roomEnd) yield* get(lead());
+        const hasRoom = () => end <= memory.roomEnd;
+        while (!hasRoom()) yield* get(lead(hasRoom));
         isMore = writer.writeNext(memory.flushed);
         positions.setPosition(this.#words, this.#placeAt + PLACE.done, writer.position);
         this.#tellInsertion();
@@ -230,7 +231,10 @@ export class LogInsert {
       isWhole = true;
     } finally {
       // What is missing is for whoever flushes next.
-      if (!isWhole) Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.void);
+      if (!isWhole) {
+        Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.void);
+        this.#tellInsertion();
+      }
     }
     this.#inserted();
     return position;

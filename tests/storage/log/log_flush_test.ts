@@ -1,13 +1,36 @@
 /** log_flush_test.ts: what a flush waits for. */
 
-import { assert, assertNotEquals, assertRejects } from "@std/assert";
-import { backendOf, type WaitWord } from "../../../core/inside.ts";
-import type { LogCalls } from "../../../storage/log/calls.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { announceWait, backendOf, positions, type WaitWord } from "../../../core/inside.ts";
+import type { Aio, Log } from "../../../mod.ts";
+import { awaitedCalls, blockingCalls, type LogCalls } from "../../../storage/log/calls.ts";
 import { LogFlush, type LogFlushParts } from "../../../storage/log/log_flush.ts";
 import { LogInsert } from "../../../storage/log/log_insert.ts";
 import { INSERTING, LOG, LogMemory, PLACE } from "../../../storage/log/log_memory.ts";
 import { LogStats } from "../../../storage/log/log_stats.ts";
-import { recordOf, testLog } from "../../support/log/log_fixture.ts";
+import { Segments } from "../../../storage/log/segments.ts";
+import { recordOf, recordsOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
+import { settles } from "../../support/patience.ts";
+
+/** What this thread has of a log, once more. */
+function partsOf(aio: Aio, log: Log): LogFlushParts {
+  const backend = backendOf(aio);
+  const memory = new LogMemory(backend.arena, { offset: log.token.offset, bytes: 0 });
+  const { directory } = log;
+  return {
+    memory,
+    backend,
+    segments: new Segments(memory, directory, backend),
+    stats: new LogStats(memory, backend.id),
+    directory,
+    awaited: awaitedCalls(aio, backend),
+    blocking: blockingCalls(aio, backend),
+  };
+}
+
+/** A record of so many bytes is larger than the buffer. */
+const LARGE_BYTES = 900_000;
+const LARGE = { segmentBytes: 16 * SEGMENT_BYTES };
 
 testLog("a flush that waits for a record misses no end of it", async ({ log, aio }) => {
   const backend = backendOf(aio);
@@ -63,3 +86,75 @@ testLog("no flush begins when one has failed just before", async ({ log, aio }) 
   Atomics.store(memory.words, LOG.failure, 0);
   await log.flush();
 });
+
+testLog("a record larger than the buffer waits for no flush of itself", async ({ log, aio }) => {
+  const parts = partsOf(aio, log);
+  const { memory, backend, segments, stats } = parts;
+  const flush = new LogFlush(parts);
+  // Whenever it is about to lead, a flush of another thread has just ended.
+  const late: Pick<LogFlush, "lead"> = {
+    async lead(isEnough) {
+      await flush.lead();
+      await flush.lead(isEnough);
+    },
+  };
+  const record = recordOf(1, LARGE_BYTES);
+  const inserted = new LogInsert(memory, backend, late as LogFlush, stats).insert(record);
+  assert(await settles(inserted), "it waits for its own record");
+  await log.flush();
+  assertEquals((await recordsOf(log)).records, [record]);
+  await segments.close();
+}, LARGE);
+
+testLog("a flush waits for no record that ends between its two looks", async ({ log, aio }) => {
+  const parts = partsOf(aio, log);
+  const { backend, memory } = parts;
+  const { words } = memory;
+  const begin = memory.inserted;
+  const at = memory.placeOf(backend.id + 1);
+  const end = log.write(recordOf(1, 10)) + 64;
+  await log.flush();
+  // The last bytes of another thread's record are written, and its place is not empty yet.
+  positions.setPosition(words, at + PLACE.from, memory.flushed);
+  for (const word of [LOG.inserted, LOG.written, at + PLACE.to, at + PLACE.done]) {
+    positions.setPosition(words, word, end);
+  }
+  Atomics.store(words, at + PLACE.state, INSERTING.record);
+  const looking: LogMemory = Object.create(memory, {
+    lookForWhole: {
+      value(whole: { end: number; border: number }) {
+        memory.lookForWhole(whole);
+        Atomics.store(words, at + PLACE.state, INSERTING.nothing);
+      },
+    },
+  });
+  const noWaits: Partial<LogCalls> = {
+    changed: () => assert(false, "it waits for nobody") as never,
+  };
+  const flush = new LogFlush({ ...parts, memory: looking, awaited: noWaits as LogCalls });
+  assert(begin < memory.flushed && memory.flushed < end);
+  await flush.lead();
+  await log.flush();
+  assertEquals(log.flushed, end);
+});
+
+testLog("a record that cannot be inserted as a whole wakes whoever flushes", async (fixture) => {
+  const { log, aio } = fixture;
+  const parts = partsOf(aio, log);
+  const { memory, backend, stats } = parts;
+  const { words, index } = memory.insertion;
+  let seen = 0;
+  const failing: Pick<LogFlush, "lead"> = {
+    lead() {
+      // A flush of another thread waits for more of the record.
+      seen = announceWait(memory.insertion, backend.id);
+      return Promise.reject(new Error("the disk is full"));
+    },
+  };
+  const insert = new LogInsert(memory, backend, failing as LogFlush, stats);
+  await assertRejects(() => insert.insert(recordOf(1, LARGE_BYTES)), Error, "the disk is full");
+  assertNotEquals(Atomics.load(words, index), seen, "the wait never ends");
+  const small = recordOf(2, 10);
+  await log.append(small);
+  assertEquals((await recordsOf(log)).records, [small]);
+}, LARGE);
