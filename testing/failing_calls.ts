@@ -139,7 +139,18 @@ function failOffThread(hooks: Interposed, call: NthCall): void {
   hooks.defer(() => answerCalls(null));
 }
 
-const DENO_CALLS = ["open", "rename", "remove", "mkdir", "link"] as const;
+const DENO_CALLS = [
+  "open",
+  "rename",
+  "remove",
+  "mkdir",
+  "link",
+  "chmod",
+  "lstat",
+  "stat",
+  "realPath",
+  "readTextFile",
+] as const;
 const FILE_CALLS = ["sync", "syncData"] as const;
 
 function failDeno(hooks: Interposed, call: NthCall): void {
@@ -157,6 +168,7 @@ function failDeno(hooks: Interposed, call: NthCall): void {
     replace(hooks, Deno, name, fail(name));
     replace(hooks, Deno, `${name}Sync`, failSync(name));
   }
+  replace(hooks, Deno, "readDirSync", failSync("readDir"));
   for (const name of FILE_CALLS) {
     replace(hooks, Deno.FsFile.prototype, name, fail(name));
     replace(hooks, Deno.FsFile.prototype, `${name}Sync`, failSync(name));

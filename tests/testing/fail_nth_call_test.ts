@@ -169,7 +169,7 @@ for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
   testEachMethod(name, async (method) => {
     const report = await failNthCall(bears(method), { ...options, methods: METHODS_FOR_TESTS });
     assertGreater(report.calls.length, 15);
-    const kinds = ["ftruncate", "rename", "eventfd", "open", "statx", "sync"];
+    const kinds = ["ftruncate", "rename", "eventfd", "open", "statx", "sync", "lstat"];
     assertEquals(kinds.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
     const io = method === "sync" ? ["pwritev", "allocate"] : ["writev by the method"];
     assertEquals(io.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
