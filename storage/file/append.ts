@@ -19,7 +19,6 @@
 
 import {
   type Backend,
-  type called,
   type FileCallForms,
   type FileCalls,
   get,

@@ -215,13 +215,14 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     this.#transfers.recycle(this);
     try {
       if (bounce !== null) takeBounced(this.#transfers, direction, buffer, bounce, outcome);
+      if (outcome === bytes) return outcome;
+      const transfers = this.#transfers;
+      const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
+      return typeof rest === "number" ? rest : transfers.runSlowly(rest);
     } finally {
+      // Behind the beginning of the rest: until that is over the file stays open.
       file.end();
     }
-    if (outcome === bytes) return outcome;
-    const transfers = this.#transfers;
-    const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
-    return typeof rest === "number" ? rest : transfers.runSlowly(rest);
   }
 }
 

@@ -125,11 +125,22 @@ export class AioFile extends OpenFile {
    * @throws as {@linkcode readAt}
    */
   readAll(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const calls = {
-      size: () => this.size(),
-      read: (into: Uint8Array, at: number) => this.#transfer("read", into, at, options),
-    };
-    return called(Promise.try(() => runSteps(readWhole(calls))), options?.signal);
+    return called(this.#readAll(options), options?.signal);
+  }
+
+  async #readAll(options: ReadOptions | undefined): Promise<Uint8Array<ArrayBuffer>> {
+    const file = this.#file;
+    file.checkAccess("read", 0);
+    file.begin();
+    try {
+      const { calls: { awaited }, fd, path } = file;
+      return await runSteps(readWhole({
+        size: async () => (await awaited.stat(fd, path)).size,
+        read: (into, at) => file.readBegun(into, at, options),
+      }));
+    } finally {
+      file.end();
+    }
   }
 
   /** As {@linkcode readAll}, blocking the thread. */

@@ -24,7 +24,13 @@ import { type AppendFile, Appends, settleEnd } from "./append.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { endLockWaits, type LockableFile } from "./file_locks.ts";
-import { type AioFileParts, type FileIo, fileIo, type WriteOptions } from "./file_parts.ts";
+import {
+  type AioFileParts,
+  type FileIo,
+  fileIo,
+  type ReadOptions,
+  type WriteOptions,
+} from "./file_parts.ts";
 import { type FlushFile, flushSync, flushWritten } from "./flush.ts";
 import { FlaggedFile, flagsOf } from "./flagged_file.ts";
 import type { FileTransfer } from "./many_transfer.ts";
@@ -33,7 +39,7 @@ import type { ForgottenFile, Origin } from "./forgotten.ts";
 import type { PlainIo } from "./plain_io.ts";
 import { SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
-import type { Direction, TransferFile } from "./transfer_request.ts";
+import { type Direction, isOneIo, type TransferFile, transferRequest } from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE } = inside;
@@ -313,6 +319,18 @@ export class FileInside
     }
   }
 
+  /** Reads as a part of a call that has begun, also while the file is being closed. */
+  readBegun(into: Uint8Array, offset: number, options: ReadOptions | undefined): Promise<number> {
+    const { transfers, addressOf } = this;
+    const file = this.flagged("read", options);
+    const signal = options?.signal;
+    const fast = signal === undefined && !file.direct && isOneIo(into)
+      ? transfers.tryFast(file, "read", into, offset)
+      : null;
+    return fast ??
+      transfers.runSlowly(transferRequest(file, "read", into, offset, addressOf, signal));
+  }
+
   /** This file, with transfers that have flags. */
   withFlags(flags: number): FlaggedFile {
     let flagged = this.#flagged.get(flags);
@@ -337,7 +355,6 @@ export class FileInside
 
   /** Bytes of the file now, blocking the thread. */
   sizeSync(): number {
-    this.checkOpen("measure");
     return this.calls.blocking.stat(this.fd, this.path).size;
   }
 }

@@ -45,6 +45,16 @@ export async function flush(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   file.checkOpen("sync");
+  await flushBegun(aio, file, what, signal);
+}
+
+/** The same as a part of a call that has begun, also while the file is being closed. */
+export async function flushBegun(
+  aio: AioCore,
+  file: FlushFile,
+  what: Flush,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   signal?.throwIfAborted();
   const done = run(aio, file, what, signal);
   try {

@@ -17,7 +17,7 @@ import * as attributes from "./file_attributes.ts";
 import * as locks from "./file_locks.ts";
 import type { LockOptions, LockRange, TryLockOptions } from "./file_locks.ts";
 import { published, type PublishOptions } from "./temporary.ts";
-import { type Flush, flush, flushSync } from "./flush.ts";
+import { type Flush, flush, flushBegun, flushSync } from "./flush.ts";
 
 /** What is behind the door of an open file. */
 export let insideOf: (file: OpenFile) => FileInside;
@@ -152,7 +152,10 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
 
   /** As {@linkcode size}, blocking the thread. */
   sizeSync(): number {
-    return calling(OpenFile.prototype.sizeSync, () => this.#file.sizeSync());
+    return calling(OpenFile.prototype.sizeSync, () => {
+      this.#file.checkOpen("measure");
+      return this.#file.sizeSync();
+    });
   }
 
   /**
@@ -260,7 +263,8 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
    */
   publish(path: string | URL, options?: PublishOptions): Promise<void> {
     return called(this.#ask("publish", (file) => {
-      const sync = () => this.#flush({ operation: "fsync" }, undefined);
+      const { transfers: { aio } } = file;
+      const sync = () => flushBegun(aio, file, { operation: "fsync" }, undefined);
       return runSteps(published(file, file.calls.awaited, path, options, sync));
     }));
   }

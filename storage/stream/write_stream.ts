@@ -13,7 +13,7 @@ import { atCaller, called, shown } from "../../core/inside.ts";
 import type { Filler } from "../file/bounce.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
-import { flush } from "../file/flush.ts";
+import { flushBegun } from "../file/flush.ts";
 import { transferRequest } from "../file/transfer_request.ts";
 import { checkViews } from "../file/view_cursor.ts";
 import { checkNames } from "../file/option_names.ts";
@@ -142,7 +142,7 @@ export class WriteStream implements AsyncDisposable {
    * @throws as {@linkcode write}
    */
   flush(options: FlushOptions = {}): Promise<void> {
-    return called(this.#inTurn(() => {
+    return called(this.#begun(() => {
       this.#checkOpen();
       return this.#flush(options);
     }));
@@ -155,7 +155,7 @@ export class WriteStream implements AsyncDisposable {
    * @throws as {@linkcode write}
    */
   close(options: FlushOptions = {}): Promise<void> {
-    return called(this.#inTurn(async () => {
+    return called(this.#begun(async () => {
       if (this.#isClosed) return;
       try {
         await this.#flush(options);
@@ -186,6 +186,12 @@ export class WriteStream implements AsyncDisposable {
     });
     this.#queue = over;
     return own;
+  }
+
+  /** The same, of what the file is not closed before. */
+  #begun<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#file.begin();
+    return this.#inTurn(work).finally(() => this.#file.end());
   }
 
   async #write(data: Uint8Array): Promise<void> {
@@ -280,7 +286,7 @@ export class WriteStream implements AsyncDisposable {
     while (this.#inFlight > 0) await this.#oneDone();
     this.#checkFailure();
     const { transfers: { aio } } = this.#file;
-    if (durable) await flush(aio, this.#file, { operation: "fdatasync" }, undefined);
+    if (durable) await flushBegun(aio, this.#file, { operation: "fdatasync" }, undefined);
   }
 
   async #end(): Promise<void> {

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import { FILE_BYTES as END } from "../../support/core.ts";
 import { heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
 
 Deno.test("held: close() waits for what is in flight, and so does closing the Aio", () =>
@@ -116,6 +117,24 @@ Deno.test("held: an abort of a read that has no handle yet never starts it", () 
     for (let i = 0; i < 4; i++) await perform(fixture);
     await Promise.all(reads);
     assertEquals(await heldNow(fixture), [], "nothing at offset 77");
+  }));
+
+Deno.test("held: a read that was short goes on after close() of its file", () =>
+  withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const other = await aio.openFile(file.path, { read: true });
+    const reading = file.readAt(new Uint8Array(4096), END - 100);
+    // They take all handles, so that the rest waits for one.
+    const others = [0, 1, 2, 3].map((i) => other.readAt(new Uint8Array(10), i));
+    let isClosed = false;
+    const closing = file.close().then(() => isClosed = true);
+    await perform(fixture);
+    await turn(fixture);
+    assert(!isClosed, "the rest is pending");
+    for (let i = 0; i < 5; i++) await perform(fixture);
+    assertEquals(await reading, 100);
+    await Promise.all([closing, ...others]);
+    await other.close();
   }));
 
 Deno.test("held: a transfer that was started goes on after close() of its file", () =>

@@ -59,6 +59,15 @@ testFolder("openTemporary() makes a file that publish() gives a name", async (ai
   assertEquals(namesIn(dir), ["file"]);
 });
 
+testFolder("publish() goes on when its file is closed", async (aio, dir) => {
+  const file = await aio.openTemporary(dir.path);
+  await file.writeAt(TEXT, 0);
+  const published = file.publish(dir.join("file"));
+  await file.close();
+  await published;
+  assertEquals(await Deno.readFile(dir.join("file")), TEXT);
+});
+
 testFolder("openTemporarySync() and publishSync() do the same", async (aio, dir) => {
   using file = aio.openTemporarySync(new URL(`file://${dir.path}/`), { mode: 0o600 });
   file.writeAtSync(TEXT, 0);

@@ -37,6 +37,14 @@ testFiles("readAll() and readAllSync() give the whole file", async (file, bytes)
   }
 });
 
+testFiles("readAll() goes on when its file is closed", async (file, bytes) => {
+  const reading = file.readAll();
+  const closing = file.close();
+  assertEquals(await reading, contentAt(SEED, 0, bytes));
+  await closing;
+  await assertRejects(() => file.readAll(), Deno.errors.BadResource, "Cannot read");
+});
+
 testSharedAios("readAll() reads files that say they have no bytes", async (aio) => {
   const path = "/proc/self/maps";
   await using file = await aio.openFile(path);

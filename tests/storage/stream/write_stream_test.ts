@@ -159,6 +159,26 @@ testFile("writeStream() tells of an error at every later call", async ({ aio, fi
   assertEquals((await Deno.readFile(path)).subarray(0, 4096), new Uint8Array(4096).fill(1));
 });
 
+testFile(
+  "close() and flush() of writeStream() are durable when the file is closed",
+  async (opened) => {
+    const { aio, file, path } = opened;
+    const other = await aio.openFile(path, { write: true });
+    for (const [one, end] of [[file, "close"], [other, "flush"]] as const) {
+      const stream = one.writeStream();
+      await stream.write(new Uint8Array(100));
+      const { started } = aio.backends()[0]!.counters;
+      const ended = stream[end]({ durable: true });
+      assertThrows(() => one.closeSync(), Deno.errors.Busy, "pending");
+      const closing = one.close();
+      await ended;
+      // The write, and the flush.
+      assertEquals(aio.backends()[0]!.counters.started - started, 2);
+      await closing;
+    }
+  },
+);
+
 testFile("writeStream() writes what is buffered when its file closes", async (opened) => {
   const { file, path } = opened;
   const stream = file.writeStream();
