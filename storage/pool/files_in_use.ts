@@ -44,8 +44,14 @@ export class FilesInUse {
     if (!(block >= 0 && block < 2 ** 31 && Number.isInteger(block))) {
       throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
     }
-    const { files, memory: { pageBytes } } = this.#host.awaited;
+    const { files, memory: { pageBytes }, backend } = this.#host.awaited;
     const inside = insideOf(file);
+    // Its place in the table of open files is another file's here.
+    if (inside.transfers.backend !== backend) {
+      throw new TypeError(
+        `Cannot read ${shown(file.path)} through a pool of another aio: open the file in that one`,
+      );
+    }
     inside.checkAccess("read", 0);
     if (file.direct && pageBytes % file.alignment.offset !== 0) {
       throw new RangeError(

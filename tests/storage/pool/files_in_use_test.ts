@@ -184,3 +184,14 @@ testPool("page.markDirty() is refused once the file is closed", async (it) => {
   // Its place can be had.
   for (let block = 0; block < BLOCKS; block++) (await it.pool.read(it.file, block)).release();
 });
+
+testPool("pool.read() refuses a file of another aio", async (it, method) => {
+  await using other = await openAio(method);
+  await using file = await other.openFile(it.path, { read: true });
+  const error = await assertRejects(() => it.pool.read(file, 0), TypeError);
+  assertEquals(
+    error.message,
+    `Cannot read ${JSON.stringify(it.path)} through a pool of another aio: open the file in that one`,
+  );
+  assertThrows(() => it.pool.readStream(file), TypeError, "another aio");
+});
