@@ -14,6 +14,7 @@ import type { FileInside } from "../file/file_inside.ts";
 import { tryForgetPages } from "./mapping.ts";
 import type { PageHost } from "./page.ts";
 import type { PoolThread } from "./pool_thread.ts";
+import { checkBlock } from "./read_operation.ts";
 
 /** The files of one thread. */
 export class FilesInUse {
@@ -41,9 +42,7 @@ export class FilesInUse {
 
   #find(file: AioFile, block: number): number {
     if (this.#isOver) throw new Deno.errors.BadResource("Cannot read: the pool is closed");
-    if (!(block >= 0 && block < 2 ** 31 && Number.isInteger(block))) {
-      throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
-    }
+    checkBlock(block);
     const { files, memory: { pageBytes }, backend } = this.#host.awaited;
     const inside = insideOf(file);
     // Its place in the table of open files is another file's here.

@@ -18,7 +18,7 @@ import { COUNT } from "./pool_counts.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
 import { tellChange } from "./wait_words.ts";
 import type { PoolSide } from "./pool_side.ts";
-import type { PageRead } from "./read_operation.ts";
+import { BLOCKS_MAX, checkBlock, type PageRead } from "./read_operation.ts";
 
 /** Reads of one thread. */
 export class PageReads {
@@ -34,8 +34,11 @@ export class PageReads {
    *
    * @param op holds forwarded buffers, or `NO_BUFFER`
    * @returns whether {@linkcode wait} is to be called
+   * @throws {RangeError} if the first is no block; of the others that is the next start's concern
    */
   *start(op: PageRead): Steps<boolean> {
+    checkBlock(op.block);
+    if (op.direction === 1) op.count = Math.min(op.count, BLOCKS_MAX - op.block);
     op.done = 0;
     op.isIssued = false;
     op.joined = 0;

@@ -19,7 +19,7 @@ import {
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { COUNT } from "./pool_counts.ts";
-import { PageRead } from "./read_operation.ts";
+import { BLOCKS_MAX, checkBlock, PageRead } from "./read_operation.ts";
 
 /** A page of a pool, as a stream delivers it. */
 export class PoolStreamPage<T = undefined> {
@@ -114,6 +114,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
 
   tryStartRead(op: PoolOperation): Quick {
     const { victims, pins, counts } = this.#host.awaited;
+    if (op.block >= BLOCKS_MAX) return UNSURE;
     const forwarded = op.buffers[op.index]!;
     const buffer = forwarded === NO_BUFFER
       ? victims.tryPin(this.#file, op.block, this.#ring)
@@ -141,6 +142,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     read.ring = this.#ring;
     const isForwarded = Array.from({ length: count }, (_, i) => buffers[index + i] !== NO_BUFFER);
     try {
+      checkBlock(op.block);
       if (op.isOptional && !isForwarded[0]) {
         buffers[index] = yield* side.pinBlock(this.#file, op.block, true, this.#ring);
         if (buffers[index] === NO_BUFFER) {

@@ -34,7 +34,7 @@ import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
 import { COUNT } from "./pool_counts.ts";
 import type { PoolSide } from "./pool_side.ts";
-import type { PageRead } from "./read_operation.ts";
+import { BLOCKS_MAX, type PageRead } from "./read_operation.ts";
 import { Victims } from "./victims.ts";
 import { changeOf } from "./wait_words.ts";
 
@@ -207,6 +207,11 @@ export class PoolThread implements PoolSide {
       const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
       const { size } = yield* get(file.stat(writer.fd, path));
       const first = Math.ceil(size / pageBytes);
+      if (first + count > BLOCKS_MAX) {
+        throw new RangeError(
+          `Cannot extend ${shown(path)} by ${count} pages: it has ${first} of 2^31`,
+        );
+      }
       // Before others can read them: what one has changed and evicted would be zeroed once more.
       while (buffers.length < count) {
         buffers.push(yield* this.pinBlock(number, first + buffers.length, false, null));

@@ -4,8 +4,18 @@
  * @module
  */
 
+import { shown } from "../../core/inside.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { AioReturn, type WaitRef } from "../../core/mod.ts";
+
+/** A block's number has a word. */
+export const BLOCKS_MAX = 2 ** 31;
+
+/** Refuses what is no block. @throws {RangeError} */
+export function checkBlock(block: number): void {
+  if (block >= 0 && block < BLOCKS_MAX && Number.isInteger(block)) return;
+  throw new RangeError(`Cannot read block ${shown(block)}: an integer from 0 to 2^31 - 1`);
+}
 
 /** One read of blocks in a row; made once and used again. */
 export class PageRead {

@@ -173,3 +173,44 @@ testStream("pool.readStream() refuses options that cannot be", async ({ pool, fi
     RangeError,
   );
 });
+
+testStream(
+  "pool.readStream() refuses blocks from 2^31 on, once those before are there",
+  async (it) => {
+    const stream = it.pool.readStream(it.file, {
+      next: nextOf([7, 8, 2 ** 31, 9]),
+      mode: "zeroOnError",
+    });
+    const blocks: number[] = [];
+    const error = await assertRejects(async () => {
+      for await (const { block } of stream) blocks.push(block);
+    }, RangeError);
+    assertEquals(error.message, "Cannot read block 2147483648: an integer from 0 to 2^31 - 1");
+    assertEquals(blocks, [7, 8]);
+  },
+);
+
+testStream("a read of several blocks ends with block 2^31 - 1", async (it) => {
+  const last = 2 ** 31 - 1;
+  const stream = it.pool.readStream(it.file, {
+    from: last - 1,
+    until: last + 4,
+    mode: "zeroOnError",
+  });
+  const blocks: number[] = [];
+  await assertRejects(async () => {
+    for await (const { block } of stream) blocks.push(block);
+  }, RangeError);
+  assertEquals(blocks, [last - 1, last]);
+  await it.pool.invalidate(it.file);
+  const read = await it.pool.startRead(it.file, last - 1, 8, { mode: "zeroOnError" });
+  assertEquals(read.count, 2);
+  for (const page of await it.pool.waitRead(read)) page.release();
+});
+
+testStream("pool.extend() refuses blocks from 2^31 on", async (it) => {
+  const pages = 2 ** 31 - 1;
+  await Deno.truncate(it.file.path, pages * PAGE_BYTES);
+  await assertRejects(() => it.pool.extend(it.file, 2), RangeError, `it has ${pages} of 2^31`);
+  assertEquals(await it.file.size(), pages * PAGE_BYTES);
+});
