@@ -259,6 +259,8 @@ export class Control {
   readonly files: number;
   /** Where the arena's page words begin. */
   readonly arenaPages: number;
+  /** Backends that there can be; the ids of helpers, such as IO Workers, follow theirs. */
+  readonly maxBackends: number;
   /** Backends and helpers that there can be: so many records. */
   readonly threadCount: number;
   /** Handles of one backend. */
@@ -275,11 +277,11 @@ export class Control {
     this.longs = new BigInt64Array(buffer);
     this.bytes = new Uint8Array(buffer);
     assert(this.words[HEADER.magic] === MAGIC, "Control memory without its mark");
-    const maxBackends = this.words[HEADER.maxBackends]!;
-    this.threadCount = maxBackends + this.words[HEADER.helpers]!;
+    this.maxBackends = this.words[HEADER.maxBackends]!;
+    this.threadCount = this.maxBackends + this.words[HEADER.helpers]!;
     this.handlesPerBackend = this.words[HEADER.handlesPerBackend]!;
     this.iovecsPerHandle = this.words[HEADER.iovecsPerHandle]!;
-    this.handleCount = maxBackends * this.handlesPerBackend;
+    this.handleCount = this.maxBackends * this.handlesPerBackend;
     const at = offsetsOf({
       threads: this.threadCount,
       handles: this.handleCount,

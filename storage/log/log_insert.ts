@@ -48,7 +48,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Flushes once, or waits for a flush under way: that makes room, if there is too little by then. */
+/** Flushes once, or waits for a flush under way: that makes room, if it is still needed. */
 type Lead = (isEnough?: () => boolean) => Eventually<void>;
 
 /** How one thread inserts records into a log. */

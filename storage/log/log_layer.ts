@@ -23,13 +23,15 @@ export const logLayer: Layer<LogLayerParts> = {
   name: "log",
   module: new URL(import.meta.url),
   make(host) {
-    const { arena, files, runs } = host;
+    const { arena, control, files, runs } = host;
     return {
       host,
       callbacks: {},
       targets: {},
       fileTargets: { [WAL_TARGET_NAME]: files.target(segmentOf) },
       reapBackend(deadId) {
+        // A helper uses no log, and there is no bit for its id.
+        if (deadId >= control.maxBackends) return;
         runs.each((run) => {
           const serial = serialAt(arena, run.offset);
           if (serial === 0 || !reapLog(host, new LogMemory(arena, run), deadId)) return;

@@ -30,6 +30,10 @@ import { tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
  * @returns whether no thread uses the pool any more
  */
 export function reapPool(host: LayerHost, memory: PoolMemory, dead: number): boolean {
+  if (dead >= host.control.maxBackends) {
+    reapHelper(host, memory);
+    return false;
+  }
   const { words } = memory;
   const bit = 1 << dead;
   withLock(memory, () => {
@@ -43,6 +47,15 @@ export function reapPool(host: LayerHost, memory: PoolMemory, dead: number): boo
   });
   tellWaiters(host.bells, unpinnedOf(memory));
   return endUse(words, POOL.users, dead);
+}
+
+/**
+ * A helper, such as an IO Worker, has nothing of a pool, and there is no bit for its id. But it may
+ * have died between a change that its callback made and the bell.
+ */
+function reapHelper({ bells }: LayerHost, memory: PoolMemory): void {
+  for (let buffer = 0; buffer < memory.pages; buffer++) tellChange(bells, memory, buffer);
+  tellWaiters(bells, unpinnedOf(memory));
 }
 
 function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: number): void {

@@ -6,16 +6,18 @@ import type { LayerHost } from "../../core/inside_layers.ts";
 import { type ArenaRun, freeEnded } from "../../core/memory/layer_runs.ts";
 import type { Aio } from "../../mod.ts";
 import { logLayer } from "../../storage/log/log_layer.ts";
-import { LOG } from "../../storage/log/log_memory.ts";
+import { BACKENDS_MAX, LOG, LogMemory } from "../../storage/log/log_memory.ts";
 import { poolLayer } from "../../storage/pool/pool_layer.ts";
-import { POOL } from "../../storage/pool/pool_memory.ts";
+import { BUFFER, POOL } from "../../storage/pool/pool_memory.ts";
 import { endUse, tryUse } from "../../storage/run_users.ts";
 import { replace } from "../support/bells/bells.ts";
 import { BUFFER_BYTES, SEGMENT_BYTES } from "../support/log/log_fixture.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
+import { bufferOf, memoryOf } from "../support/pool/pool_fixture.ts";
 import { tempDir } from "../support/temp.ts";
 
 const AT = 1;
+const LOG_OPTIONS = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
 
 function words(users: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(12)).fill(users, AT, AT + 1);
@@ -101,8 +103,36 @@ testEachMethod("pool.close() leaves a pool alone that is in its place by then", 
 testEachMethod("log.close() leaves a log alone that is in its place by then", async (method) => {
   await using dir = await tempDir();
   await using aio = await openAio(method);
-  const options = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
-  const log = await aio.openLog(dir.join("log"), options);
+  const log = await aio.openLog(dir.join("log"), LOG_OPTIONS);
   const { run, isThere } = await closeAmongReaping(aio, logLayer, LOG.serial, () => log.close());
   assertEquals([run.offset, isThere], [log.token.offset, true]);
+});
+
+testEachMethod("the death of a helper leaves a pool and a log to their users", async (method) => {
+  await using dir = await tempDir();
+  await using aio = await openAio(method);
+  await using file = await aio.openFile(dir.join("file"), {
+    read: true,
+    write: true,
+    create: true,
+  });
+  await using pool = await aio.openPool({ pages: 16 });
+  await using log = await aio.openLog(dir.join("log"), LOG_OPTIONS);
+  const [page] = await pool.extend(file, 1);
+  const backend = backendOf(aio);
+  const { arena, control: { maxBackends } } = backend;
+  const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  const memory = memoryOf(aio, pool);
+  const pinsAt = memory.at(bufferOf(pool, 0)) + BUFFER.pins;
+  const state = () => [
+    words.slice(),
+    memory.words[POOL.users],
+    memory.words[pinsAt],
+    arena.freeBytes,
+  ];
+  const before = state();
+  // The place of its bit is that of this thread's.
+  layersOf(backend).reapBackend(Math.ceil(maxBackends / BACKENDS_MAX) * BACKENDS_MAX + backend.id);
+  assertEquals(state(), before);
+  page!.release();
 });
