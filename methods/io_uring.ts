@@ -68,6 +68,7 @@ export function createIoUringMethod(
     waitOne: (backend, handle: AioHandle) => of(backend).submission.wait(handle),
     checkOne: (backend, handle: AioHandle) => of(backend).submission.check(handle),
     cancelOne: (backend, handle: AioHandle) => of(backend).submission.cancel(handle),
+    sleepMsMax: (backend) => of(backend).submission.sleepMsMax,
     pollFd: (backend) => of(backend).submission.ring.fd,
     hasCompletions: (backend) => of(backend).submission.ring.isReady,
     reapBackend: (backend, dead, from) =>

@@ -65,6 +65,11 @@ export class UringBacklog {
     this.#answer = answer === 0 ? -EAGAIN : answer;
   }
 
+  /** Whether the kernel has refused IO that is still here, and took none since. */
+  get isRefused(): boolean {
+    return this.#answer !== 0 && this.count > 0;
+  }
+
   /** With what the IOs here fail, as the kernel will not have them; 0: it may yet. */
   get failure(): number {
     if (this.#answer === 0) return 0;

@@ -180,15 +180,26 @@ export class UringSubmission {
     if (failure !== 0) this.#failAll(failure);
   }
 
+  /** See `IoMethod.sleepMsMax`. Nothing tells that the kernel would take what it has refused. */
+  get sleepMsMax(): number {
+    return this.#backlog.isRefused ? LOOK_AGAIN_MS : Infinity;
+  }
+
   /** Ends what the kernel will not have: this thread may not wait for it, let alone execute it. */
   #failAll(failure: number): void {
-    const handles = this.#backlog.handles.splice(0);
-    if (handles.length === 0) return;
+    const backlog = this.#backlog;
+    const { count } = backlog;
+    if (count === 0) return;
+    while (backlog.count > 0) {
+      const handle = backlog.handles[0]!;
+      backlog.drop(1);
+      this.#backend.processCompletion(handle, failure);
+    }
+    // Only now: the hook may wait for IO of this thread, also for these.
     this.#backend.warn(
-      `Cannot submit to io_uring, so ${handles.length} IOs fail: ${errnoName(-failure)}, ` +
+      `Cannot submit to io_uring, so ${count} IOs fail: ${errnoName(-failure)}, ` +
         errnoText(-failure),
     );
-    for (const handle of handles) this.#backend.processCompletion(handle, failure);
   }
 
   #fill(handle: AioHandle): void {
@@ -313,6 +324,7 @@ export class UringSubmission {
       const result = this.#calls.enter(ring.fd, ring.filled, 0, 0);
       if (result > 0) {
         ring.noteSubmitted(result);
+        this.#backlog.noteTaken();
         continue;
       }
       if (!isPassing(result) || ++failures > SUBMIT_ATTEMPTS_MAX) {
@@ -324,7 +336,6 @@ export class UringSubmission {
       this.#backend.counters[COUNTER.retries]!++;
       this.#drain();
     }
-    this.#backlog.noteTaken();
     return 0;
   }
 
