@@ -10,10 +10,14 @@
  * first append:   record linked to each opening ─► size asked ─► the end is known
  * an append:      handle in hand ─► intent ─► end moved ─► IO started, with the mark ─► intent gone
  * another write:  IO started ─► is its opening linked? ─► end moved
+ * of more IOs:    entered (long_writes.ts) ─► linked? ─► end moved ─► its IOs ─► taken out
+ * end set back:   version asked for ─► writes looked for ─► size asked ─► set, if it has not moved
  * ```
  *
- * No write is missed while the end becomes known: a writer starts its IO and then looks for the
- * link; whoever links does so and then looks for writes in flight. One of the two sees the other.
+ * At any moment the end lies behind all writes that have begun and are not over. None is missed
+ * while the end becomes known: a writer starts its IO, or enters it, and then looks for the link;
+ * whoever links does so and then looks for writes under way. One of the two sees the other. In the
+ * same way a writer looks whether the end is about to be set back.
  *
  * The end is whole after every store (memory/position.ts), and can be read without the lock.
  *
@@ -36,6 +40,7 @@ import {
   HEADER,
 } from "../memory/shared_memory.ts";
 import type { FileSlot } from "./file_slot.ts";
+import { LongWrites } from "./long_writes.ts";
 
 /** A part of a file, in bytes. */
 export interface FilePart {
@@ -57,6 +62,7 @@ export class FileEnds {
   readonly #isThreadAlive: IsThreadAlive;
   readonly #backendAt: number;
   readonly #maxFiles: number;
+  readonly #longWrites: LongWrites;
 
   /**
    * @param control where they are
@@ -76,6 +82,7 @@ export class FileEnds {
     this.#isThreadAlive = isThreadAlive;
     this.#backendAt = control.backendAt(backendId);
     this.#maxFiles = control.words[HEADER.maxFiles]!;
+    this.#longWrites = new LongWrites(control, threadId, isThreadAlive, backendId);
   }
 
   #locked<T>(index: number, use: () => T): T {
@@ -162,12 +169,8 @@ export class FileEnds {
     while (taken.has(number)) number++;
     const record = this.#control.fileAt(number);
     this.#words.fill(0, record + FILE.endLock, record + FILE.isEndKnown + 1);
+    this.#words[record + FILE.endAsked] = 0;
     return number;
-  }
-
-  /** Moves with each change of an end. @returns the version of now */
-  versionOf(slot: number): number {
-    return Atomics.load(this.#words, this.#recordOf(slot) + FILE.endVersion);
   }
 
   /** Where an open file ends. */
@@ -193,8 +196,42 @@ export class FileEnds {
 
   /** A write has reached so far. The caller has started it, and found the file linked. */
   raise(slot: number, to: number): void {
-    if (this.endOf(slot) >= to) return;
-    this.#change(this.#recordOf(slot), (end) => Math.max(end, to));
+    const record = this.#recordOf(slot);
+    if (positionAt(this.#words, record + FILE.endVersion) >= to && !this.#isAsked(record)) return;
+    this.#change(record, (end) => {
+      if (to <= end && this.#isAsked(record)) this.#note(record, to);
+      return Math.max(end, to);
+    });
+  }
+
+  /** Whether somebody may be about to set the end back, and it has not moved since. */
+  #isAsked(record: number): boolean {
+    const asked = Atomics.load(this.#words, record + FILE.endAsked);
+    return asked === Atomics.load(this.#words, record + FILE.endVersion);
+  }
+
+  #note(record: number, to: number): void {
+    const at = record + FILE.notedVersion;
+    if (positionAt(this.#words, at) < to) setPosition(this.#words, at, to);
+  }
+
+  /**
+   * A write begins that takes several IOs, or waits for its first: until {@linkcode endWrite} the
+   * end stays behind all of it. The caller has not started it.
+   */
+  beginWrite(slot: number, to: number): void {
+    this.#longWrites.begin(slot, to);
+    if (this.isLinked(slot)) this.raise(slot, to);
+  }
+
+  /** Such a write is known to reach less far. */
+  narrowWrite(slot: number, to: number): void {
+    this.#longWrites.narrow(slot, to);
+  }
+
+  /** Such a write is over. */
+  endWrite(slot: number): void {
+    this.#longWrites.end(slot);
   }
 
   /**
@@ -214,40 +251,64 @@ export class FileEnds {
   }
 
   /**
-   * After something that may have cut the file: the end is what the system says.
+   * Before the end is set back: from here on writes are noted that reach less far than it does.
    *
-   * @param version of the end before the system said so
-   * @param end its size, or what {@linkcode writesEnd} returned before that, if it is greater
+   * @returns the version of the end, which moves with each change of it
+   */
+  askedVersion(slot: number): number {
+    const record = this.#recordOf(slot);
+    return this.#locked(record + FILE.endLock, () => {
+      const version = this.#words[record + FILE.endVersion]!;
+      // Another thread may have asked at this version: what was noted since is for both.
+      if (this.#isAsked(record)) return version;
+      setPosition(this.#words, record + FILE.notedVersion, 0);
+      Atomics.store(this.#words, record + FILE.endAsked, version);
+      return version;
+    });
+  }
+
+  /**
+   * After something that may have cut the file: the end is what the system says, or how far writes
+   * have reached since.
+   *
+   * @param version from {@linkcode askedVersion}
+   * @param end its size, or what {@linkcode writesEnd} returned before that, if it is greater; both
+   *   after the version
    * @returns false if the end has moved meanwhile: nothing is changed
    */
   tryReset(slot: number, version: number, end: number): boolean {
     const record = this.#recordOf(slot);
-    let isSame = false;
-    this.#change(record, (present) => {
-      isSame = this.#words[record + FILE.endVersion] === version;
-      return isSame ? end : present;
+    return this.#locked(record + FILE.endLock, () => {
+      const at = record + FILE.endVersion;
+      if (this.#words[at] !== version) return false;
+      // It moves in any case: from here on nothing is noted.
+      setPosition(
+        this.#words,
+        at,
+        Math.max(end, positionAt(this.#words, record + FILE.notedVersion)),
+      );
+      return true;
     });
-    return isSame;
   }
 
   /**
-   * How far writes to a file reach that are in flight, or have their place, in any thread.
+   * How far writes to a file reach that are in flight, have begun or have their place, in any
+   * thread.
    *
    * @returns 0 if there are none
    */
   writesEnd(slot: number): number {
     const openings = this.#openingsOf(slot);
     const fds = openings.map((one) => this.#words[this.#control.fileAt(one) + FILE.fd]!);
-    // Intents first: if one is gone, its IO is there.
+    // Intents first, then long writes: if one is gone, its IO is there.
     const { threadCount, handleCount } = this.#control;
     let end = 0;
     for (let id = 0; id < threadCount; id++) {
-      for (const kind of [BACKEND.appending, BACKEND.appendingLong]) {
-        const at = this.#control.backendAt(id) + kind;
-        const intended = this.#words[at + APPEND_INTENT.slot]! - 1;
-        if (openings.includes(intended)) end = Math.max(end, this.#intentAt(at).to);
-      }
+      const at = this.#control.backendAt(id) + BACKEND.appending;
+      const intended = Atomics.load(this.#words, at + APPEND_INTENT.slot) - 1;
+      if (openings.includes(intended)) end = Math.max(end, this.#intentAt(at).to);
     }
+    for (const one of openings) end = Math.max(end, this.#longWrites.reachOf(one));
     for (let index = 0; index < handleCount; index++) {
       end = Math.max(end, this.#writeEnd(this.#control.handleAt(index), fds));
     }
@@ -259,7 +320,11 @@ export class FileEnds {
     const words = this.#words;
     const generation = Atomics.load(words, base + HANDLE.generationLow);
     const state = Atomics.load(words, base + HANDLE.state);
-    if (state < DEFINED || state > COMPLETED_IO) return 0;
+    if (state < DEFINED) return 0;
+    // Of one that was short more is to come, and its issuer has not heard of that.
+    if (state > COMPLETED_IO && words[base + HANDLE.rawResult] === words[base + HANDLE.length]) {
+      return 0;
+    }
     const operation = words[base + HANDLE.operation];
     const isWrite = operation === OPERATIONS.writev.code;
     if (!isWrite && (operation !== OPERATIONS.fallocate.code || !isZeroing(words, base))) return 0;
@@ -300,8 +365,9 @@ export class FileEnds {
   }
 
   /**
-   * An append of this thread takes more than one IO: its place stays an intent until it is over. Of
-   * several such places at once, only the first is one.
+   * An append of this thread takes more than one IO: its place stays an intent until it is over, so
+   * that others hear of it if this thread dies. Of several such places at once, only the first is
+   * one.
    *
    * @returns whether it is: {@linkcode endLong} is to be called
    */
@@ -341,9 +407,13 @@ export class FileEnds {
     if (isIt) Atomics.store(this.#words, at + APPEND_INTENT.slot, 0);
   }
 
-  /** Places that a dead thread had taken and not written: of its intents. They are gone then. */
+  /**
+   * Places that a dead thread had taken and not written: of its intents. They are gone then, and so
+   * is all that is left of its writes. Its IOs are over.
+   */
   takeIntents(deadId: number): { readonly file: FileSlot; readonly part: FilePart }[] {
     const words = this.#words;
+    this.#longWrites.forgetBackend(deadId);
     return [BACKEND.appending, BACKEND.appendingLong].flatMap((kind) => {
       const at = this.#control.backendAt(deadId) + kind;
       const slot = Atomics.exchange(words, at + APPEND_INTENT.slot, 0) - 1;

@@ -24,7 +24,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 11;
+export const LAYOUT_VERSION = 12;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -212,6 +212,7 @@ export const FILE = {
   /**
    * A record of the end of a file: of any open file, not of this slot's. Its lock, which of its two
    * places for the end holds, by whether that is even, the places, and whether the end is known.
+   * `endAsked` and the places of `noted` belong to it as well.
    */
   endLock: 67,
   endVersion: 68,
@@ -226,7 +227,22 @@ export const FILE = {
   /** Moves whenever it stops; and one bit a backend that waits for that. */
   flusherChange: 77,
   flusherWaiters: 78,
-  size: 80,
+  /** The version of the end at which somebody was about to set it back: see file_ends.ts. */
+  endAsked: 79,
+  /**
+   * The writes of this slot that are more than one IO: a lock, one bit a backend that has any, and
+   * how far they reach; see long_writes.ts.
+   */
+  longLock: 80,
+  longWriters: 81,
+  longVersion: 82,
+  longEven: 83,
+  longOdd: 85,
+  /** How far writes have reached before the end since then. */
+  notedVersion: 87,
+  notedEven: 88,
+  notedOdd: 90,
+  size: 96,
 } as const;
 
 /** Most bytes of a path that the table keeps. */

@@ -380,22 +380,20 @@ export class Appends implements MemoryUser {
 }
 
 /**
- * Makes the end that of the file again, after something that may have cut or extended it.
- *
- * @param atLeast how far the caller's own writes reach, of which no handle tells
+ * Makes the end that of the file again, after something that may have cut or extended it, or has
+ * not extended it as far as it should have.
  */
 export function* settleEnd(
   { files: { ends } }: Backend,
   calls: FileCalls,
   { slot: { slot }, fd, path }: AppendFile,
-  atLeast = 0,
 ): Steps<void> {
   if (!ends.isLinked(slot)) return;
   for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-    const version = ends.versionOf(slot);
+    const version = ends.askedVersion(slot);
     const reached = ends.writesEnd(slot);
     const { size } = yield* get(calls.stat(fd, path));
-    if (ends.tryReset(slot, version, Math.max(size, reached, atLeast))) return;
+    if (ends.tryReset(slot, version, Math.max(size, reached))) return;
   }
 }
 

@@ -28,6 +28,10 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   readonly #ends: OpenFileTable["ends"];
   readonly #bytes: number;
   #from = -1;
+  /** Whether it takes more than one IO, or waits for its first. */
+  #isSlow = false;
+  /** Whether the place counts as a write that has begun: until it is over. */
+  #isEntered = false;
   #isLong = false;
   #isIntent = false;
   #resolve: () => void = () => {};
@@ -52,6 +56,17 @@ export class AppendPlace extends WrappedFile implements TransferFile {
     return this.#from;
   }
 
+  /** The place stays taken until it is {@linkcode over}. */
+  beginWrite(): void {
+    this.#isSlow = true;
+    if (this.#from >= 0) this.#enter(this.#from);
+  }
+
+  #enter(from: number): void {
+    this.#isEntered = true;
+    this.#ends.beginWrite(this.#file.slot.slot, from + this.#bytes);
+  }
+
   /** @param at within the place */
   start(_direction: Direction, handle: AioHandle, at: number, options?: StartOptions): void {
     const { slot } = this.#file;
@@ -62,6 +77,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
     }
     const from = this.#ends.reserve(slot, this.#bytes);
     try {
+      if (this.#isSlow) this.#enter(from);
       if (handle.length < this.#bytes) this.#intendLong(from, from + this.#bytes);
       this.#file.startAppend(handle, from, options);
       this.#from = from;
@@ -83,6 +99,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
 
   /** The transfer is over. */
   over(): void {
+    if (this.#isEntered) this.#ends.endWrite(this.#file.slot.slot);
     if (this.#isIntent) this.#ends.endLong();
     this.#resolve();
   }

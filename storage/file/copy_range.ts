@@ -147,13 +147,14 @@ function* copySteps(
   const { source, target, offset, targetOffset, length } = copy;
   const { calls } = forms;
   const progress: Progress = { done: 0, signal };
-  target.linkEnd();
-  target.reaches(targetOffset + length);
+  target.beginWrite(targetOffset + length);
   try {
     const { size } = yield* get(calls.stat(source.fd, source.path));
     const there = Math.max(0, Math.min(length, size - offset));
     // What is not there is not copied, and would be a hole before the next append.
-    if (there < length) yield* target.settleEnd(calls, there === 0 ? 0 : targetOffset + there);
+    if (there < length) {
+      yield* target.narrowWrite(calls, there === 0 ? 0 : targetOffset + there);
+    }
     // A durable write hears of writes that were lost before: then the file must remember that.
     const answer = target.isDurable ? 0 : yield* copyByKernel(copy, calls, progress);
     if (canRead(copy, progress)) yield* copyByTransfers(copy, forms, progress);
@@ -162,6 +163,7 @@ function* copySteps(
   } catch (error) {
     throw signal?.aborted === true ? error : withProgress(error, progress.done);
   } finally {
+    target.endWrite();
     if (progress.done < length) yield* target.settleEnd(calls);
   }
 }

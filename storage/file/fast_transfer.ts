@@ -18,6 +18,7 @@ import type { BounceSpace } from "./bounce.ts";
 import {
   type Direction,
   outcomeOf,
+  settleFailed,
   type TransferFile,
   type TransferRequest,
 } from "./transfer_request.ts";
@@ -216,12 +217,24 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     try {
       if (bounce !== null) takeBounced(this.#transfers, direction, buffer, bounce, outcome);
       if (outcome === bytes) return outcome;
-      const transfers = this.#transfers;
-      const rest = transfers.restOf(file, direction, buffer, offset, outcome, bounce === null);
-      return typeof rest === "number" ? rest : transfers.runSlowly(rest);
+      return this.#finish(file, direction, buffer, offset, outcome, bounce === null);
     } finally {
       // Behind the beginning of the rest: until that is over the file stays open.
       file.end();
+    }
+  }
+
+  /** Does the rest, after an IO that did not do all of it. */
+  #finish(...io: Parameters<TransferHost["restOf"]>): number | Promise<number> {
+    const transfers = this.#transfers;
+    try {
+      const rest = transfers.restOf(...io);
+      return typeof rest === "number" ? rest : transfers.runSlowly(rest);
+    } catch (error) {
+      const [file, direction] = io;
+      const settled = settleFailed(file, direction);
+      if (settled === null) throw error;
+      return called(settled.then(() => Promise.reject(error)));
     }
   }
 }

@@ -16,6 +16,8 @@ import {
   get,
   identityOf,
   LAYOUT_VERSION,
+  runSteps,
+  runStepsSync,
   shown,
   type Steps,
 } from "../../core/inside.ts";
@@ -270,14 +272,53 @@ export class FileInside
     yield* this.settleEnd(calls);
   }
 
-  /** A write that is no IO begins: from here on {@linkcode reaches} keeps appends behind it. */
-  linkEnd(): void {
-    this.#ends.link(this.slot.slot);
+  /**
+   * A write begins that is not one IO, or not at once: until {@linkcode endWrite} appends keep
+   * behind all of it.
+   */
+  beginWrite(end: number): void {
+    this.#ends.beginWrite(this.slot.slot, end);
+  }
+
+  /** Such a write is over. */
+  endWrite(): void {
+    this.#ends.endWrite(this.slot.slot);
+  }
+
+  /** Such a write is known to reach less far. */
+  *narrowWrite(calls: FileCalls, end: number): Steps<void> {
+    this.#ends.narrowWrite(this.slot.slot, end);
+    yield* this.settleEnd(calls);
   }
 
   /** Has the next append go behind what the system says is there, and what else is to come. */
-  settleEnd(calls: FileCalls, atLeast = 0): Steps<void> {
-    return settleEnd(this.#backend, calls, this, atLeast);
+  settleEnd(calls: FileCalls): Steps<void> {
+    return settleEnd(this.#backend, calls, this);
+  }
+
+  /** A write has failed, and is over: the next append does not go behind it. */
+  settleFailed(): Promise<void> | null {
+    return this.#ends.isLinked(this.slot.slot) ? this.#settleFailed() : null;
+  }
+
+  async #settleFailed(): Promise<void> {
+    this.begin();
+    try {
+      await runSteps(this.settleEnd(this.calls.awaited));
+    } catch {
+      // The end stays where it is: the error of the write is what counts.
+    } finally {
+      this.end();
+    }
+  }
+
+  /** The same, blocking. */
+  settleFailedSync(): void {
+    try {
+      runStepsSync(this.settleEnd(this.calls.blocking));
+    } catch {
+      // As above.
+    }
   }
 
   /** Its appends. */

@@ -27,7 +27,10 @@ export type RefusedFlags = Map<string, number>;
 interface WholeFile extends ManyTransfersFile {
   readonly device: string;
   readonly forgetsDsync: boolean;
-  reaches(end: number): void;
+  beginWrite(end: number): void;
+  endWrite(): void;
+  settleFailed(): Promise<void> | null;
+  settleFailedSync(): void;
   start(
     direction: Direction,
     handle: AioHandle,
@@ -88,8 +91,20 @@ export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
     this.#file.checkAccess(direction, offset);
   }
 
-  reaches(end: number): void {
-    this.#file.reaches(end);
+  beginWrite(end: number): void {
+    this.#file.beginWrite(end);
+  }
+
+  endWrite(): void {
+    this.#file.endWrite();
+  }
+
+  settleFailed(): Promise<void> | null {
+    return this.#file.settleFailed();
+  }
+
+  settleFailedSync(): void {
+    this.#file.settleFailedSync();
   }
 }
 

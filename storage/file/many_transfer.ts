@@ -18,6 +18,7 @@ import {
   type Direction,
   isOneIo,
   outcomeOf,
+  settleFailed,
   type TransferFile,
   type TransferRequest,
   transferRequest,
@@ -86,6 +87,8 @@ export class ManyTransfer implements CompletionWaiter {
   readonly #started: number[] = [];
   readonly #awaited: number[] = [];
   #isToLook = false;
+  /** Where the one ends that reaches furthest. */
+  #reach = 0;
   #resolve: (results: number[] | Promise<number[]>) => void = ignore;
 
   /** @param transfers all of this thread */
@@ -117,6 +120,7 @@ export class ManyTransfer implements CompletionWaiter {
     this.#list = list;
     const results: number[] = new Array(list.length).fill(0);
     this.#outcome = { results, errors: new Map(), requests: new Map() };
+    this.#reach = 0;
     try {
       for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
     } catch (error) {
@@ -124,6 +128,7 @@ export class ManyTransfer implements CompletionWaiter {
       throw error;
     }
     file.begin();
+    if (direction === "write") file.beginWrite?.(this.#reach);
     this.#next = 0;
     this.#startMore();
     this.#lookSoon();
@@ -145,7 +150,10 @@ export class ManyTransfer implements CompletionWaiter {
       }
       const { buffer, offset } = this.#list[i]!;
       file.checkAccess(direction, offset);
-      if (this.#isOneIo(buffer, offset)) return FAST;
+      if (this.#isOneIo(buffer, offset)) {
+        this.#reach = Math.max(this.#reach, offset + buffer.byteLength);
+        return FAST;
+      }
       this.#goSlowly(i);
       return SLOW;
     } catch (error) {
@@ -176,6 +184,7 @@ export class ManyTransfer implements CompletionWaiter {
       this.#signal,
     );
     this.#outcome!.requests.set(i, request);
+    this.#reach = Math.max(this.#reach, offset + request.cursor.total);
   }
 
   /**
@@ -265,6 +274,7 @@ export class ManyTransfer implements CompletionWaiter {
     const resolve = this.#resolve;
     const file = this.#file!;
     const outcome = this.#outcome!;
+    const direction = this.#direction;
     const signal = this.#signal;
     // Without a single handle for them they wait for one.
     for (; this.#next < this.#list.length; this.#next++) {
@@ -272,10 +282,12 @@ export class ManyTransfer implements CompletionWaiter {
     }
     const transfers = this.#transfers;
     this.#leave();
-    if (outcome.requests.size > 0) return resolve(runRest(transfers, file, outcome, signal));
+    if (outcome.requests.size > 0) {
+      return resolve(runRest(transfers, file, direction, outcome, signal));
+    }
+    if (direction === "write") file.endWrite?.();
+    resolve(resultsOf(file, direction, outcome, signal));
     file.end();
-    if (outcome.errors.size > 0) resolve(Promise.reject(failed(outcome, signal)));
-    else resolve(outcome.results as number[]);
   }
 
   /** The object is free for another call. */
@@ -323,6 +335,7 @@ export class ManyTransfer implements CompletionWaiter {
 async function runRest(
   transfers: TransferHost,
   file: ManyTransfersFile,
+  direction: Direction,
   outcome: Outcome,
   signal: AbortSignal | undefined,
 ): Promise<number[]> {
@@ -337,11 +350,26 @@ async function runRest(
   };
   try {
     await Promise.all(Array.from(requests, run));
+    if (direction === "write") file.endWrite?.();
+    return await resultsOf(file, direction, outcome, signal);
   } finally {
     file.end();
   }
-  if (errors.size > 0) throw failed(outcome, signal);
-  return results as number[];
+}
+
+/** What comes of them, once all are over. */
+function resultsOf(
+  file: ManyTransfersFile,
+  direction: Direction,
+  outcome: Outcome,
+  signal: AbortSignal | undefined,
+): number[] | Promise<number[]> {
+  if (outcome.errors.size === 0) return outcome.results as number[];
+  const error = failed(outcome, signal);
+  const settled = settleFailed(file, direction);
+  // An abort ends all waits.
+  if (settled === null || signal?.aborted === true) return Promise.reject(error);
+  return settled.then(() => Promise.reject(error));
 }
 
 /** The error of the first that failed, which tells of the others, too. */

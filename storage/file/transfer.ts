@@ -40,6 +40,7 @@ import {
   isEnd,
   isRetry,
   outcomeOf,
+  settleFailed,
   type TransferFile,
   type TransferRequest,
   withProgress,
@@ -153,10 +154,10 @@ export class Transfers {
   }
 
   async #runSlowly(request: TransferRequest): Promise<number> {
-    const { cursor, file, signal } = request;
+    const { direction, cursor, file, signal } = request;
     let retries = 0;
     file.begin();
-    tellReach(request);
+    beginWrite(request);
     this.#requests.add(request);
     try {
       while (cursor.remaining > 0) {
@@ -166,9 +167,13 @@ export class Transfers {
         retries = this.#countRetry(outcome, retries);
         if (isEnd(request, outcome, retries)) break;
       }
+      endWrite(request);
     } catch (error) {
-      // The reason of an abort is the user's own object.
+      endWrite(request);
+      const settled = settleFailed(file, direction);
+      // The reason of an abort is the user's own object, and it ends all waits.
       if (signal?.aborted === true) throw error;
+      await settled;
       throw withProgress(request, this.aio.isClosed ? closedMeanwhile(request, error) : error);
     } finally {
       this.#requests.delete(request);
@@ -241,8 +246,19 @@ export class Transfers {
   ): number {
     const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
     if (outcome === buffer.byteLength) return outcome;
-    const rest = this.restOf(file, direction, buffer, offset, outcome, isStraight);
+    const rest = this.#restSync(file, direction, buffer, offset, outcome, isStraight);
     return typeof rest === "number" ? rest : this.runSync(rest);
+  }
+
+  /** As {@linkcode restOf}, blocking. */
+  #restSync(...io: Parameters<Transfers["restOf"]>): TransferRequest | number {
+    try {
+      return this.restOf(...io);
+    } catch (error) {
+      const [file, direction] = io;
+      if (direction === "write") file.settleFailedSync?.();
+      throw error;
+    }
   }
 
   /**
@@ -267,10 +283,10 @@ export class Transfers {
 
   /** As {@linkcode runSlowly}, blocking. */
   runSync(request: TransferRequest): number {
-    const { cursor } = request;
-    const isLocal = !request.isStraight && !request.file.direct;
+    const { direction, cursor, file } = request;
+    const isLocal = !request.isStraight && !file.direct;
     let retries = 0;
-    tellReach(request);
+    beginWrite(request);
     try {
       while (cursor.remaining > 0) {
         const outcome = isLocal || request.isStraight
@@ -279,7 +295,10 @@ export class Transfers {
         retries = this.#countRetry(outcome, retries);
         if (isEnd(request, outcome, retries)) break;
       }
+      endWrite(request);
     } catch (error) {
+      endWrite(request);
+      if (direction === "write") file.settleFailedSync?.();
       throw withProgress(request, error);
     }
     return cursor.done;
@@ -331,8 +350,12 @@ export class Transfers {
   }
 }
 
-function tellReach({ direction, file, offset, cursor }: TransferRequest): void {
-  if (direction === "write") file.reaches?.(offset + cursor.total);
+function beginWrite({ direction, file, offset, cursor }: TransferRequest): void {
+  if (direction === "write") file.beginWrite?.(offset + cursor.total);
+}
+
+function endWrite({ direction, file }: TransferRequest): void {
+  if (direction === "write") file.endWrite?.();
 }
 
 /** Prepares and starts a handle for one piece. */

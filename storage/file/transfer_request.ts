@@ -41,8 +41,21 @@ export interface TransferFile {
    * @returns whether the same call is worth another try
    */
   giveUpRefused?(before: number): boolean;
-  /** Says how far a write reaches that takes several IOs: the end moves to there at once. */
-  reaches?(end: number): void;
+  /**
+   * A write begins that is not one IO, or not at once: until {@linkcode endWrite} appends keep
+   * behind all of it.
+   */
+  beginWrite?(end: number): void;
+  /** Such a write is over. */
+  endWrite?(): void;
+  /**
+   * Any write has failed, and is over: appends need not keep behind it.
+   *
+   * @returns null if nobody appends
+   */
+  settleFailed?(): Promise<void> | null;
+  /** The same, blocking. */
+  settleFailedSync?(): void;
 }
 
 /** One transfer that a user asked for. */
@@ -186,4 +199,9 @@ export function withProgress(request: TransferRequest, error: unknown): unknown 
  */
 export function isOneIo(buffer: Uint8Array): boolean {
   return buffer.byteLength > 0 && buffer.byteLength <= TRANSFER_BYTES_MAX;
+}
+
+/** After a write that has failed: see `TransferFile.settleFailed`. @returns null: nothing to do */
+export function settleFailed(file: TransferFile, direction: Direction): Promise<void> | null {
+  return direction === "write" ? file.settleFailed?.() ?? null : null;
 }

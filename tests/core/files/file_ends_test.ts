@@ -6,75 +6,15 @@
  */
 
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { effectiveOptions } from "../../../core/base/options.ts";
-import type { FileSlot } from "../../../core/files/file_slot.ts";
-import { OpenFileTable } from "../../../core/files/file_table.ts";
-import { OPERATIONS } from "../../../core/io/operation_table.ts";
-import { HANDED_OUT, IDLE, SUBMITTED } from "../../../core/memory/handle_state.ts";
-import { type Control, createControl, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
+import {
+  COMPLETED_LOCAL,
+  COMPLETED_SHARED,
+  HANDED_OUT,
+  IDLE,
+} from "../../../core/memory/handle_state.ts";
+import { FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
+import { close, learn, makeThreads, open, write } from "../../support/file_ends.ts";
 import { Prng } from "../../support/prng.ts";
-
-interface Threads {
-  readonly control: Control;
-  /** One a thread. */
-  readonly tables: readonly OpenFileTable[];
-}
-
-function makeThreads(count: number, maxFiles = 8): Threads {
-  const options = effectiveOptions({ arenaBytes: 4096, maxBackends: count, maxFiles });
-  const control = createControl(options, 0);
-  const tables = Array.from(
-    { length: count },
-    (_, id) => new OpenFileTable(control, 1000 + id, () => true, id),
-  );
-  return { control, tables };
-}
-
-/** Opens a file by its inode. */
-function open(files: OpenFileTable, inode: number, deviceMinor = 1): FileSlot {
-  const slot = files.reserve()!;
-  files.publish(slot, {
-    fd: 100 + slot.slot,
-    deviceMajor: 8,
-    deviceMinor,
-    inodeLow: inode,
-    inodeHigh: 0,
-    flags: 0,
-    memoryAlignment: 1,
-    offsetAlignment: 1,
-    path: `file ${inode}`,
-  });
-  return slot;
-}
-
-function close(files: OpenFileTable, { slot }: FileSlot): void {
-  assert(files.detach(slot));
-  files.free(slot);
-}
-
-/** Makes the end known. */
-function learn({ ends }: OpenFileTable, { slot }: FileSlot, size: number): void {
-  ends.link(slot);
-  ends.learn(slot, size, ends.writesEnd(slot));
-}
-
-/** Has a handle be a write of a file. */
-function write(
-  { control }: Threads,
-  index: number,
-  slot: FileSlot,
-  from: number,
-  to: number,
-): void {
-  const base = control.handleAt(index);
-  const { words } = control;
-  words[base + HANDLE.operation] = OPERATIONS.writev.code;
-  words[base + HANDLE.fd] = 100 + slot.slot;
-  words[base + HANDLE.offsetLow] = from;
-  words[base + HANDLE.offsetHigh] = 0;
-  words[base + HANDLE.length] = to - from;
-  words[base + HANDLE.state] = SUBMITTED;
-}
 
 Deno.test("FileEnds.link() links all openings of a file, and later ones, and no others", () => {
   const { tables: [first, second] } = makeThreads(2);
@@ -179,11 +119,70 @@ Deno.test("FileEnds.writesEnd() counts writes of the file alone, in flight, and 
   assertEquals(first!.ends.writesEnd(one.slot), 100);
   second!.ends.started();
   assertEquals(first!.ends.writesEnd(one.slot), 0);
-  assert(second!.ends.beginLong(other, { from: 10, to: 60 }));
-  assertFalse(second!.ends.beginLong(other, { from: 10, to: 600 }));
-  assertEquals(first!.ends.writesEnd(one.slot), 60);
-  second!.ends.endLong();
+});
+
+Deno.test("FileEnds.writesEnd() counts an IO whose issuer has not heard yet that it was short", () => {
+  const threads = makeThreads(1);
+  const { control, control: { words }, tables: [files] } = threads;
+  const slot = open(files!, 7);
+  const base = control.handleAt(0);
+  for (const state of [COMPLETED_SHARED, COMPLETED_LOCAL]) {
+    for (const [result, expected] of [[20, 0], [19, 40], [-4, 40]] as const) {
+      write(threads, 0, slot, 20, 40);
+      words[base + HANDLE.rawResult] = result;
+      words[base + HANDLE.state] = state;
+      assertEquals(files!.ends.writesEnd(slot.slot), expected, `${state} ${result}`);
+    }
+  }
+});
+
+Deno.test("FileEnds.beginLong() makes an intent of one place at a time", () => {
+  const { tables: [files] } = makeThreads(1);
+  const slot = open(files!, 7);
+  assert(files!.ends.beginLong(slot, { from: 10, to: 60 }));
+  assertFalse(files!.ends.beginLong(slot, { from: 60, to: 600 }));
+  files!.ends.endLong();
+  assert(files!.ends.beginLong(slot, { from: 60, to: 600 }));
+});
+
+Deno.test("FileEnds.beginWrite() keeps the end behind a write until endWrite()", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  first!.ends.beginWrite(one.slot, 2 ** 33);
+  assertEquals(second!.ends.writesEnd(other.slot), 2 ** 33, "before the file is linked");
+  learn(second!, other, 10);
+  assertEquals(second!.ends.endOf(other.slot), 2 ** 33);
+  second!.ends.beginWrite(other.slot, 50);
+  second!.ends.beginWrite(other.slot, 40);
+  first!.ends.endWrite(one.slot);
+  second!.ends.endWrite(other.slot);
+  assertEquals(first!.ends.writesEnd(one.slot), 50);
+  second!.ends.endWrite(other.slot);
   assertEquals(first!.ends.writesEnd(one.slot), 0);
+});
+
+Deno.test("FileEnds.narrowWrite() has the only write of a thread reach less far", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(first!, 7);
+  first!.ends.beginWrite(slot.slot, 100);
+  first!.ends.narrowWrite(slot.slot, 50);
+  assertEquals(second!.ends.writesEnd(slot.slot), 50);
+  first!.ends.beginWrite(slot.slot, 60);
+  first!.ends.narrowWrite(slot.slot, 1);
+  assertEquals(second!.ends.writesEnd(slot.slot), 60, "it may be another one's");
+});
+
+Deno.test("FileEnds.takeIntents() ends the writes of a dead thread, and of no other", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(first!, 7);
+  first!.ends.beginWrite(slot.slot, 30);
+  second!.ends.beginWrite(slot.slot, 20);
+  first!.ends.takeIntents(2);
+  first!.ends.takeIntents(1);
+  assertEquals(first!.ends.writesEnd(slot.slot), 30);
+  first!.ends.endWrite(slot.slot);
+  assertEquals(first!.ends.writesEnd(slot.slot), 0);
 });
 
 Deno.test("FileEnds.giveBack() gives back the last place only", () => {
@@ -201,14 +200,32 @@ Deno.test("FileEnds.tryReset() changes an end only that has not moved", () => {
   const { tables: [files] } = makeThreads(1);
   const slot = open(files!, 7);
   learn(files!, slot, 100);
-  const version = files!.ends.versionOf(slot.slot);
+  const version = files!.ends.askedVersion(slot.slot);
   assert(files!.ends.tryReset(slot.slot, version, 30));
   assertEquals(files!.ends.endOf(slot.slot), 30);
   assertFalse(files!.ends.tryReset(slot.slot, version, 10));
-  const later = files!.ends.versionOf(slot.slot);
+  const later = files!.ends.askedVersion(slot.slot);
   files!.ends.reserve(slot, 5);
   assertFalse(files!.ends.tryReset(slot.slot, later, 30));
   assertEquals(files!.ends.endOf(slot.slot), 35);
+});
+
+Deno.test("FileEnds.tryReset() keeps the end behind writes before it that came meanwhile", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(first!, 7);
+  learn(first!, slot, 100);
+  const version = first!.ends.askedVersion(slot.slot);
+  second!.ends.raise(slot.slot, 60);
+  // Another thread that asks at the same version takes nothing away.
+  assertEquals(second!.ends.askedVersion(slot.slot), version);
+  second!.ends.raise(slot.slot, 50);
+  assert(first!.ends.tryReset(slot.slot, version, 30));
+  assertEquals(first!.ends.endOf(slot.slot), 60);
+  assertFalse(second!.ends.tryReset(slot.slot, version, 30));
+  // What came before is over, or in flight.
+  second!.ends.raise(slot.slot, 55);
+  assert(first!.ends.tryReset(slot.slot, first!.ends.askedVersion(slot.slot), 30));
+  assertEquals(first!.ends.endOf(slot.slot), 30);
 });
 
 Deno.test("FileEnds.takeIntents() tells the places that a dead thread had taken, once", () => {
@@ -254,7 +271,7 @@ Deno.test("FileEnds keeps an end whole when a thread dies between any two of its
         control.words[place + word] = random.uint32() | 0;
         assertEquals(files!.ends.endOf(slot.slot), end);
       }
-      assert(files!.ends.tryReset(slot.slot, files!.ends.versionOf(slot.slot), next));
+      assert(files!.ends.tryReset(slot.slot, files!.ends.askedVersion(slot.slot), next));
       end = next;
       assertEquals(files!.ends.endOf(slot.slot), end);
     }

@@ -31,6 +31,10 @@ const WIDTHS: Readonly<Record<string, number>> = {
   appendingLong: 6,
   endEven: 2,
   endOdd: 2,
+  longEven: 2,
+  longOdd: 2,
+  notedEven: 2,
+  notedOdd: 2,
   path: FILE_PATH_BYTES / 4,
 };
 
@@ -189,12 +193,21 @@ const PINNED = {
     flusher: 76,
     flusherChange: 77,
     flusherWaiters: 78,
-    size: 80,
+    endAsked: 79,
+    longLock: 80,
+    longWriters: 81,
+    longVersion: 82,
+    longEven: 83,
+    longOdd: 85,
+    notedVersion: 87,
+    notedEven: 88,
+    notedOdd: 90,
+    size: 96,
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 11", () => {
-  assertEquals(LAYOUT_VERSION, 11);
+Deno.test("layout: every offset and size is the one of layout version 12", () => {
+  assertEquals(LAYOUT_VERSION, 12);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

@@ -1,0 +1,266 @@
+/**
+ * append_beside_writes_test.ts: appends beside writes that are under way, in all their forms: none
+ * goes where such a write has still to go, whatever sets the end back meanwhile.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import { insideOf } from "../../../storage/file/open_file.ts";
+import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
+import { heldIos } from "../../support/flush_failures.ts";
+import { heldNow, perform, turn } from "../../support/held_transfers.ts";
+import { openAio, testEachMethod } from "../../support/methods.ts";
+import { until } from "../../support/patience.ts";
+import { errorOf } from "../../support/system_errors.ts";
+import { mountTmpfs, tempDir, tmpfsAvailable } from "../../support/temp.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
+
+const ENOSPC = 28;
+/** Room for pieces of 16 KiB. */
+const SMALL = { arenaBytes: 64 * 1024 };
+/** Of several pieces then. */
+const LONG = 100_000;
+const DISK_BYTES = 64 * 1024;
+
+/** An append of three bytes. */
+const APPENDED = new Uint8Array(3).fill(3);
+
+/** Lets the first append go, which asks for the file's size. */
+async function begin(fixture: Fixture): Promise<void> {
+  const first = fixture.file.append(new Uint8Array(1));
+  await heldIos(fixture, 1);
+  await perform(fixture);
+  assertEquals(await first, END);
+}
+
+/** Lets all go, and looks whether an append is where its promise says. */
+async function checkAppended(
+  fixture: Fixture,
+  appended: Promise<number>,
+  others: readonly Promise<unknown>[],
+): Promise<number> {
+  fixture.held.letGo(fixture.aio);
+  const at = await appended;
+  await Promise.all(others);
+  const content = await Deno.readFile(fixture.file.path);
+  assertEquals(content.subarray(at, at + APPENDED.length), APPENDED);
+  return at;
+}
+
+Deno.test("held: the first append() goes behind a writeAt() of several pieces that has only begun", async () => {
+  await using fixture = await openHeld(SMALL);
+  const written = fixture.file.writeAt(new Uint8Array(LONG), END);
+  await heldIos(fixture, 1);
+  const appended = fixture.file.append(APPENDED);
+  await heldIos(fixture, 2);
+  assertEquals(await checkAppended(fixture, appended, [written]), END + LONG);
+});
+
+Deno.test("held: the first append() goes behind a writeAt() of another thread that waits for a handle", async () => {
+  await using fixture = await openHeld({ maxConcurrency: 1 });
+  const { aio, file, held } = fixture;
+  await using worker = await AttachedWorker.start(aio, file);
+  const read = file.readAt(new Uint8Array(1), 0);
+  await heldIos(fixture, 1);
+  const written = file.writeAt(new Uint8Array(10), END);
+  const appended = worker.ask<number>({ what: "append", bytes: APPENDED, durable: false });
+  const [, append] = await heldIos(fixture, 2);
+  held.perform(aio, append!);
+  assertEquals(await appended, END + 10);
+  await checkAppended(fixture, appended, [read, written]);
+});
+
+for (const isFirst of [true, false]) {
+  const name = isFirst ? "the first append()" : "append()";
+  Deno.test(`held: ${name} goes behind all of a writeAtMany() of which some have begun`, async () => {
+    await using fixture = await openHeld({ maxConcurrency: 4 });
+    if (!isFirst) await begin(fixture);
+    const buffer = new Uint8Array(4096);
+    const list = Array.from({ length: 8 }, (_, i) => ({ buffer, offset: END + i * 4096 }));
+    const written = fixture.file.writeAtMany(list);
+    await heldIos(fixture, 4);
+    const appended = fixture.file.append(APPENDED);
+    await turn(fixture);
+    assertEquals(await checkAppended(fixture, appended, [written]), END + 8 * 4096);
+  });
+}
+
+Deno.test("held: truncate() leaves the places of all long appends", async () => {
+  await using fixture = await openHeld(SMALL);
+  const { file } = fixture;
+  await begin(fixture);
+  const long = [7, 8].map((byte) => file.append(new Uint8Array(LONG).fill(byte)));
+  await heldIos(fixture, 2);
+  await file.truncate(10);
+  const appended = file.append(APPENDED);
+  await heldIos(fixture, 3);
+  assertEquals(await checkAppended(fixture, appended, long), END + 1 + 2 * LONG);
+  await file.truncate(10);
+  assertEquals(await file.append(APPENDED), 10, "once they are over");
+});
+
+Deno.test("held: truncate() leaves the place of an append of which the system has done a part", async () => {
+  await using fixture = await openHeld({ maxConcurrency: 2 });
+  const { file, held, aio } = fixture;
+  await begin(fixture);
+  const first = file.append(new Uint8Array(1000));
+  const [write] = await heldIos(fixture, 1);
+  const reads = [0, 1].map((offset) => file.readAt(new Uint8Array(1), offset));
+  await heldIos(fixture, 2);
+  held.complete(aio, write!, 5);
+  await heldIos(fixture, 2);
+  await file.truncate(10);
+  const appended = file.append(APPENDED);
+  await turn(fixture);
+  assertEquals(await checkAppended(fixture, appended, [first, ...reads]), END + 1001);
+});
+
+Deno.test("held: truncate() leaves the end behind a writeAt() of several pieces", async () => {
+  await using fixture = await openHeld(SMALL);
+  const { file } = fixture;
+  await begin(fixture);
+  const written = file.writeAt(new Uint8Array(LONG), END);
+  await heldIos(fixture, 1);
+  await file.truncate(10);
+  const appended = file.append(APPENDED);
+  await heldIos(fixture, 2);
+  assertEquals(await checkAppended(fixture, appended, [written]), END + LONG);
+});
+
+Deno.test("held: allocate() that fails leaves the end behind a writeAt() of several pieces", async () => {
+  await using fixture = await openHeld(SMALL);
+  const { file, held, aio } = fixture;
+  await begin(fixture);
+  const written = file.writeAt(new Uint8Array(LONG), END);
+  await heldIos(fixture, 1);
+  const allocated = errorOf(file.allocate(0, 2 ** 20));
+  const [, allocation] = await heldIos(fixture, 2);
+  held.complete(aio, allocation!, -ENOSPC);
+  assertEquals((await allocated).code, "ENOSPC");
+  const appended = file.append(APPENDED);
+  await heldIos(fixture, 2);
+  assertEquals(await checkAppended(fixture, appended, [written]), END + LONG);
+});
+
+Deno.test("held: truncate() leaves the end behind a copyRangeTo() that goes on", async () => {
+  await using fixture = await openHeld();
+  const { aio, file: source } = fixture;
+  const options = { read: true, write: true, create: true, dsync: true };
+  await using target = await aio.openFile(`${source.path}.copy`, options);
+  const copied = source.copyRangeTo(target, 0, 100, END);
+  await heldIos(fixture, 1);
+  await target.truncate(0);
+  const appended = target.append(APPENDED);
+  await turn(fixture);
+  fixture.held.letGo(aio);
+  assertEquals([await appended, await copied], [100 + END, END]);
+  await target.close();
+});
+
+Deno.test("held: truncate() leaves the end behind a long writeAt() of another thread, until that dies", async () => {
+  await using fixture = await openHeld(SMALL);
+  const { aio, file } = fixture;
+  await begin(fixture);
+  const worker = await AttachedWorker.start(aio, file);
+  worker.ask({ what: "write", bytes: new Uint8Array(LONG), offset: END }).catch(() => {});
+  await heldIos(fixture, 1);
+  await file.truncate(10);
+  const appended = file.append(APPENDED);
+  const [, own] = await heldIos(fixture, 2);
+  fixture.held.perform(aio, own!);
+  assertEquals(await appended, END + LONG);
+  worker.end();
+  await until(() => {
+    backendOf(aio).reapDead();
+    return aio.backends().length === 1;
+  }, "the Worker is reaped");
+  await file.truncate(10);
+  fixture.held.letGo(aio);
+  assertEquals(await file.append(APPENDED), 10);
+});
+
+/** Starts a write as soon as the system has told a file's size, and before anybody hears of it. */
+function whenMeasured(file: Fixture["file"], write: () => Promise<unknown>): Disposable {
+  const { awaited } = insideOf(file).calls;
+  const { stat } = awaited;
+  let written: Promise<unknown> | null = null;
+  awaited.stat = async (...args) => {
+    const measured = await stat(...args);
+    await (written ??= write());
+    return measured;
+  };
+  return { [Symbol.dispose]: () => void (awaited.stat = stat) };
+}
+
+testEachMethod(
+  "append() goes behind a writeAt() that came while truncate() set the end back",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeFile(dir.join("file"), new Uint8Array(5000));
+    await using aio = await openAio(method);
+    await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
+    await file.append(new Uint8Array(1));
+    {
+      using _ = whenMeasured(file, () => file.writeAt(new Uint8Array(100).fill(9), 500));
+      await file.truncate(0);
+    }
+    assertEquals(await file.append(APPENDED), 600);
+    assertEquals((await file.readAll()).subarray(500, 600), new Uint8Array(100).fill(9));
+    // What was noted then is over.
+    await file.truncate(5);
+    assertEquals(await file.append(APPENDED), 5);
+  },
+);
+
+Deno.test("held: a writeAt() that a signal ends does not leave the end behind it", async () => {
+  await using fixture = await openHeld(SMALL);
+  const { file, held, aio } = fixture;
+  await begin(fixture);
+  const end = new AbortController();
+  const buffer = new Uint8Array(2 ** 27);
+  const written = file.writeAt(buffer, END, { signal: end.signal });
+  await heldIos(fixture, 1);
+  end.abort(new Error("no more"));
+  await assertRejects(() => written, Error, "no more");
+  assertEquals((await heldNow(fixture)).length, 1, "its first piece goes on");
+  held.letGo(aio);
+  const { ends } = backendOf(aio).files;
+  const { slot } = insideOf(file).slot;
+  await until(() => ends.endOf(slot) < END + buffer.length, "the end goes back");
+  const at = await file.append(APPENDED);
+  assert(at <= END + SMALL.arenaBytes, `${at}`);
+});
+
+testEachMethod(
+  "append() does not go behind a write that has failed, of any form",
+  async (method) => {
+    await using disk = await mountTmpfs(DISK_BYTES);
+    await using aio = await openAio(method);
+    const options = { read: true, write: true, create: true };
+    await using file = await aio.openFile(disk.join("file"), options);
+    await file.append(new Uint8Array(1));
+    const ballast = new Uint8Array(2 * DISK_BYTES);
+    await assertRejects(() => Deno.writeFile(disk.join("ballast"), ballast));
+    const one = new Uint8Array(1);
+    const far = 2 ** 30;
+    const many = [{ buffer: one, offset: 0 }, { buffer: one, offset: far }];
+    const { signal } = new AbortController();
+    const writes: readonly (() => Promise<unknown>)[] = [
+      () => file.writeAt(one, far),
+      () => file.writeAt([one, one], far),
+      () => file.writeAt(one, far, { durable: true }),
+      () => file.writeAt(one, far, { signal }),
+      () => file.writeAtMany(many),
+      () => file.writeAtMany(many, { signal }),
+      () => Promise.try(() => file.writeAtSync(one, far)),
+      () => Promise.try(() => file.writeAtSync([one, one], far)),
+    ];
+    for (const [i, write] of writes.entries()) {
+      assertEquals((await errorOf(write())).code, "ENOSPC", `write ${i}`);
+      assertEquals(await file.append(one), 1 + i, `after write ${i}`);
+    }
+  },
+  tmpfsAvailable(),
+);
