@@ -263,7 +263,6 @@ export class Appends implements MemoryUser {
       await this.#erase(place!.from + whole, place!.from + written.bytes);
     }
     place?.over();
-    for (const append of batch.appends) append.ignoreAbort();
     // An empty one is where the file ends.
     const from = batch.bytes === 0 && written.error === null
       ? this.#ends.endOf(this.#file.slot.slot)
@@ -286,11 +285,12 @@ export class Appends implements MemoryUser {
     let at = 0;
     for (const append of appends) {
       const end = at + append.bytes;
-      if (
-        from < 0 || end > written.bytes || bytes > 0 && written.error !== null && append.bytes === 0
-      ) {
-        failed.push({ append, at });
-      } else if (append.isDurable) left.push({ append, offset: from + at });
+      const isFailed = from < 0 || end > written.bytes ||
+        bytes > 0 && written.error !== null && append.bytes === 0;
+      // A signal ends the wait for the flush, too.
+      if (isFailed || !append.isDurable) append.ignoreAbort();
+      if (isFailed) failed.push({ append, at });
+      else if (append.isDurable) left.push({ append, offset: from + at });
       else append.resolve(from + at);
       at = end;
     }
@@ -341,6 +341,8 @@ export class Appends implements MemoryUser {
     } catch (error) {
       flushFailure.noteTold(error);
       for (const { append } of written) reject(append, error);
+    } finally {
+      for (const { append } of written) append.ignoreAbort();
     }
   }
 

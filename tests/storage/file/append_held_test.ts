@@ -161,6 +161,27 @@ Deno.test("held: durable appends share a flush that begins after their writes", 
   assertEquals(await Promise.all(later), [END + 7, END + 11]);
 });
 
+Deno.test("held: a signal ends the wait of append() for its flush", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  await begin(fixture);
+  const end = new AbortController();
+  const options = { durable: true, signal: end.signal };
+  const given = file.append(data(2), options);
+  const other = file.append(data(3), { durable: true });
+  await heldIos(fixture, 1);
+  await perform(fixture);
+  assertEquals(await heldNow(fixture), [FLUSH]);
+  const watched = watch([given]);
+  end.abort(new Error("no more"));
+  await turn(fixture);
+  assertEquals(watched.settled, [0]);
+  await assertRejects(() => given, Error, "no more");
+  await complete(fixture, 0);
+  assertEquals(await other, END + 3);
+  assertEquals(fixture.messages(), []);
+});
+
 /** A bit for each thread that waits for another one's flush of the first file. */
 function flusherWaiters(aio: Aio): number {
   const { control } = backendOf(aio);
