@@ -79,8 +79,12 @@ export class Doorbells {
   /**
    * Says that this thread is about to sleep. What it waits for must be looked at once more after
    * this.
+   *
+   * Without a descriptor it says nothing: a ringer would find none to write to, and the write would
+   * stay owed for ever.
    */
   park(): void {
+    if (this.#fd < 0) return;
     Atomics.store(this.#control.words, this.#wordOf(this.#id), PARKED);
   }
 
@@ -190,8 +194,10 @@ export class Doorbells {
   close(): void {
     if (this.#fd < 0) return;
     const { words } = this.#control;
+    const isSafe = this.#tryTakeAll(this.#fd, words[this.#owedAt(this.#id)]!);
+    // Only now: a ringer that owes a write may not have read the number yet.
     Atomics.store(words, this.#control.backendAt(this.#id) + BACKEND.doorbell, 0);
-    if (this.#tryTakeAll(this.#fd, words[this.#owedAt(this.#id)]!)) this.#libc.close(this.#fd);
+    if (isSafe) this.#libc.close(this.#fd);
     words[this.#owedAt(this.#id)] = 0;
     this.#fd = -1;
   }

@@ -6,9 +6,11 @@
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { EAGAIN } from "../../../ffi/errno.ts";
+import { POLLFD_WORDS } from "../../../ffi/layout.ts";
 import type { Backend } from "../../../core/backend/backend.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { Doorbells } from "../../../core/waiting/doorbell.ts";
 import {
   BellWorker,
   comes,
@@ -199,14 +201,22 @@ const LATE_WRITES = [
   { when: "never comes", isClosed: false },
 ] as const;
 
-/** Lets the write come at that time; one that is waited for comes at the closer's 15th look. */
-function writeLate({ libc }: Backend, fd: number, when: string): Disposable | null {
-  if (when === "has come") libc.write(fd, ONE);
+/**
+ * Lets the write come at that time; one that is waited for comes at the closer's 15th look. The
+ * ringer reads the descriptor just before, and writes nothing if there is none.
+ */
+function writeLate(backend: Backend, id: number, when: string): Disposable | null {
+  const { libc } = backend;
+  const write = () => {
+    const fd = doorbellOf(backend, id);
+    if (fd > 0) libc.write(fd, ONE);
+  };
+  if (when === "has come") write();
   if (when !== "comes while it is waited for") return null;
   const read = libc.read.bind(libc);
   let reads = 0;
   return replace(libc, "read", (from, into) => {
-    if (++reads === 15) libc.write(fd, ONE);
+    if (++reads === 15) write();
     return read(from, into);
   });
 }
@@ -222,7 +232,7 @@ for (const { when, isClosed } of LATE_WRITES) {
     ringWithoutWrite(backend);
     doorbells.unpark();
     {
-      using _write = writeLate(backend, fd, when);
+      using _write = writeLate(backend, backend.id, when);
       assertEquals(closedBy(backend, () => doorbells.close()), isClosed ? [fd] : []);
     }
     assertEquals([doorbellOf(backend), takeBack(backend, fd)], [0, -EAGAIN]);
@@ -239,7 +249,7 @@ for (const { when, isClosed } of LATE_WRITES) {
     await worker!.kill();
     ringWithoutWrite(backend, worker!.id);
     {
-      using _write = writeLate(backend, fd, when);
+      using _write = writeLate(backend, worker!.id, when);
       // A thread that died while it looked for what its event loop rests in leaves a file for that,
       // which is closed too.
       const closed = closedBy(backend, () => aio.reapBackend(worker!.id));
@@ -302,6 +312,27 @@ for (const whose of ["an own", "another thread's"]) {
     assertEquals(await comes(awaited, true), true);
   });
 }
+
+Deno.test("held: nobody rings a thread that dozes with no descriptor left for a doorbell", async () => {
+  await using stage = await openStage();
+  const backend = backendOf(stage.aio);
+  const { control, doorbells, libc } = backend;
+  const other = new Doorbells(control, libc, 1);
+  {
+    using _none = withoutDoorbell(stage);
+    const pollfds = new Int32Array(2 * POLLFD_WORDS.size);
+    assertEquals(backend.pump.lieDown(pollfds, 0), true);
+    other.ring(backend.id);
+    backend.pump.getUp();
+  }
+  // No write is owed, neither to this sleep nor to the one that has a doorbell.
+  const fd = doorbells.tryOpen();
+  doorbells.park();
+  assertEquals(doorbells.unpark(), "nobody");
+  assertEquals(control.words[control.backendAt(backend.id) + BACKEND.bellsOwed], 0);
+  assertEquals(closedBy(backend, () => doorbells.close()), [fd]);
+  libc.close(fd);
+});
 
 Deno.test("held: close() works with no descriptor left for a doorbell", async () => {
   await using stage = await openStage();
