@@ -117,6 +117,7 @@ class WorkerSubmission {
     this.#backend.counters[COUNTER.blockingSleeps]!++;
     if (Atomics.wait(words, counter, seen, LOOK_AGAIN_MS) !== "timed-out") this.#looks = 0;
     else if (++this.#looks % LOOKS_UNTIL_CHECK === 0) this.#backend.reapDead();
+    else this.demand.lookForRest();
   }
 
   /** Executes a submitted IO in this thread, unless another one does. */
@@ -220,7 +221,7 @@ export function createWorkerMethod(
     },
     submit: (backend, staged, count) => of(backend).submit(staged, count),
     // Whichever Worker completes an IO rings.
-    sleepMsMax: () => Infinity,
+    sleepMsMax: (backend) => SUBMISSIONS.get(backend)?.demand.sleepMsMax ?? Infinity,
     waitOne: (backend, handle) => of(backend).wait(handle),
     checkOne: (backend, handle) => of(backend).check(handle),
     cancelOne(backend, handle) {

@@ -1,13 +1,13 @@
 /**
  * worker/demand.ts: one thread's demand for IO Workers: has the opener start the pool once IO
- * waits, takes over from an opener that has died, as its Workers end with it, and warns when no
- * Worker comes.
+ * waits, takes over from an opener that has died, as its Workers end with it, has another Worker
+ * woken for IO that waits behind one that takes long, and warns when no Worker comes.
  *
  * @module
  */
 
 import type { MethodBackend } from "../../core/io/method.ts";
-import { CHECK_ALIVE_MS } from "../../core/base/pauses.ts";
+import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import { HEADER } from "../../core/memory/shared_memory.ts";
 import { POOL, poolAt } from "./memory.ts";
 import { type IsPools, WorkerPool } from "./pool.ts";
@@ -27,6 +27,10 @@ export class WorkerDemand {
   #pool: WorkerPool | null = null;
   /** Since when no Worker has been seen; -1: one runs. */
   #since = -1;
+  /** Since when IO has waited while Workers sleep, and none was taken; -1: it is not so. */
+  #restSince = -1;
+  /** What the queue's count of those taken was then. */
+  #restTaken = 0;
   #hasWarned = false;
 
   /**
@@ -84,10 +88,37 @@ export class WorkerDemand {
     this.#queue.ringOpener();
   }
 
+  /** How long the thread may sleep until it looks again, in ms. */
+  get sleepMsMax(): number {
+    return this.#queue.hasRest ? LOOK_AGAIN_MS : Infinity;
+  }
+
+  /**
+   * A Worker that took an IO and woke nobody for the rest relies on being back soon: not to wake
+   * any for nothing. If it is not, another Worker is woken here.
+   */
+  lookForRest(): void {
+    const queue = this.#queue;
+    if (!queue.hasRest) {
+      this.#restSince = -1;
+      return;
+    }
+    const now = performance.now();
+    const { takenCount } = queue;
+    if (this.#restSince < 0 || takenCount !== this.#restTaken) {
+      this.#restSince = now;
+      this.#restTaken = takenCount;
+    } else if (now - this.#restSince >= LOOK_AGAIN_MS) {
+      this.#restSince = now;
+      queue.wakeForRest();
+    }
+  }
+
   /** To be called while own IO is awaited. */
   look(): void {
     if (this.#load(POOL.running) !== 0) {
       this.#since = -1;
+      this.lookForRest();
       return;
     }
     const now = performance.now();

@@ -97,6 +97,16 @@ export class WorkerQueue {
         Atomics.load(this.#words, this.#at + POOL.head) | 0;
   }
 
+  /** How many entries were ever taken out; wraps around. */
+  get takenCount(): number {
+    return Atomics.load(this.#words, this.#at + POOL.head);
+  }
+
+  /** Whether IO waits while Workers sleep, looked at without the lock. */
+  get hasRest(): boolean {
+    return this.depth > 0 && Atomics.load(this.#words, this.#at + POOL.idle) !== 0;
+  }
+
   /** How many Workers run. */
   get running(): number {
     return countBits(Atomics.load(this.#words, this.#at + POOL.running));

@@ -9,6 +9,7 @@ import { Aio, type AioToken } from "../../../mod.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { POOL } from "../../../methods/worker/memory.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { shareThread } from "../../support/threads/attached.ts";
 import { failingModule } from "../../support/workers/failing_module.ts";
 import {
@@ -20,7 +21,8 @@ import {
   start,
   synchronousCount,
 } from "../../support/workers/opened_pool.ts";
-import { hangs, until, untilDead } from "../../support/patience.ts";
+import { gateAt } from "../fixtures/worker_faults.ts";
+import { hangs, settles, until, untilDead } from "../../support/patience.ts";
 import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";
 import {
   lockQueue,
@@ -28,6 +30,7 @@ import {
   poolUp,
   poolWord,
   runningWorkers,
+  untilRunning,
 } from "../../support/workers/worker_pool.ts";
 
 const startWorker = shareThread();
@@ -126,6 +129,42 @@ Deno.test("worker: every handle finds room in the queue", async () => {
   }
   assertEquals([synchronousCount(aio), aio.workers()[0]!.ios], [0, 128]);
 });
+
+/** Opens the gate where this thread blocks for too long: a fault would block it for ever. */
+function openWhereHanging(aio: Aio): Disposable {
+  const isHanging = hangs();
+  const wait = Atomics.wait;
+  return replace(Atomics, "wait", (...call: unknown[]) => {
+    if (isHanging()) openGate(aio);
+    return Reflect.apply(wait, Atomics, call);
+  });
+}
+
+for (const way of ["wait", "waitSync"] as const) {
+  Deno.test(`worker: ${way}() of an IO ends while another of its batch takes long`, async () => {
+    await using opened = await open({ workers: { min: 2, max: 2 } });
+    const { aio } = opened;
+    await poolUp(aio);
+    // Each finds one IO, so Workers learn not to wake each other.
+    for (let i = 0; i < 20; i++) {
+      await untilRunning(aio);
+      await readAndCheck(opened, i);
+    }
+    await untilRunning(aio);
+    const [long, short] = aio.batch(() =>
+      [start(opened, "gated"), start(opened, "whoCompletes")] as const
+    );
+    using _open = openWhereHanging(aio);
+    const waited = Promise.resolve(aio[way](short.ref));
+    const ends = await settles(waited);
+    const { control } = backendOf(aio);
+    const isGateOpen = Atomics.load(control.words, gateAt(control)) !== 0;
+    openGate(aio);
+    await waited;
+    await aio.wait(long.ref);
+    assertEquals([ends, isGateOpen, long.ret.result.status], [true, false, "ok"]);
+  });
+}
 
 Deno.test("worker: what finds the queue locked waits, and the event loop goes on", async () => {
   await using opened = await open();
