@@ -117,7 +117,8 @@ export class ManyTransfer implements CompletionWaiter {
     this.#file = file;
     this.#direction = direction;
     this.#signal = signal;
-    this.#list = list;
+    // The caller may go on to use the list for something else.
+    this.#list = list.slice();
     const results: number[] = new Array(list.length).fill(0);
     this.#outcome = { results, errors: new Map(), requests: new Map() };
     this.#reach = 0;
@@ -185,6 +186,15 @@ export class ManyTransfer implements CompletionWaiter {
     );
     this.#outcome!.requests.set(i, request);
     this.#reach = Math.max(this.#reach, offset + request.cursor.total);
+  }
+
+  /** Its buffer may have been transferred since it was checked: no throw. */
+  #tryGoSlowly(i: number): void {
+    try {
+      this.#goSlowly(i);
+    } catch (error) {
+      this.#fail(i, error);
+    }
   }
 
   /**
@@ -278,7 +288,7 @@ export class ManyTransfer implements CompletionWaiter {
     const signal = this.#signal;
     // Without a single handle for them they wait for one.
     for (; this.#next < this.#list.length; this.#next++) {
-      if (this.#ways[this.#next] === FAST) this.#goSlowly(this.#next);
+      if (this.#ways[this.#next] === FAST) this.#tryGoSlowly(this.#next);
     }
     const transfers = this.#transfers;
     this.#leave();

@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { SystemError } from "../../../core/mod.ts";
+import type { ManyTransfersError } from "../../../mod.ts";
 import { fileContent, type Fixture } from "../../support/core.ts";
 import { contentAt } from "../../support/prng.ts";
 import { complete, heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
@@ -258,4 +259,19 @@ Deno.test("held: readAtSync() with all handles in flight waits for one, blocking
     assertEquals(buffer, fileContent(50, 10));
     for (let i = 0; i < 3; i++) await perform(fixture);
     assertEquals(await Promise.all(reads), [10, 10, 10, 10]);
+  }));
+
+Deno.test("held: readAtMany() without a handle fails alone of a buffer that goes", () =>
+  withHeld(async (fixture) => {
+    const { file } = fixture;
+    const others = [0, 1, 2, 3].map((i) => file.readAt(new Uint8Array(10), i));
+    await turn(fixture);
+    const [gone, kept] = [new Uint8Array(16), new Uint8Array(16)];
+    const list = [{ buffer: gone, offset: 0 }, { buffer: kept, offset: 5 }];
+    const reading = assertRejects(() => file.readAtMany(list), TypeError, "was transferred");
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    for (let i = 0; i < 5; i++) await perform(fixture);
+    await Promise.all(others);
+    const { results } = await reading as TypeError & ManyTransfersError;
+    assertEquals([results, kept], [[null, 16], fileContent(5, 16)]);
   }));

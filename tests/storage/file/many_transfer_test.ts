@@ -87,6 +87,28 @@ testFile("readAtMany() and writeAtMany() keep all memory from free()", async ({ 
   free();
 });
 
+testFile("readAtMany() has its own list of transfers", async ({ aio, file }) => {
+  const { maxConcurrency } = aio.options;
+  // More than are started at once.
+  const wanted = Array.from({ length: maxConcurrency + 3 }, (_, i) => ({
+    buffer: new Uint8Array(16),
+    offset: i * 1000,
+  }));
+  const other = { buffer: new Uint8Array(16), offset: 5 };
+  const changes: ((list: FileTransfer[]) => void)[] = [
+    (list) => list.splice(0),
+    (list) => list.fill(other),
+    (list) => list.push(other),
+  ];
+  for (const change of changes) {
+    const list = [...wanted];
+    const reading = file.readAtMany(list);
+    change(list);
+    checkReads(wanted, await reading);
+  }
+  assertEquals(other.buffer, new Uint8Array(16));
+});
+
 testFile("readAtMany() of an empty list resolves with one", async ({ file }) => {
   assertEquals(await file.readAtMany([]), []);
   assertEquals(await file.writeAtMany([]), []);
