@@ -253,7 +253,7 @@ export function createWorkerMethod(
       if (number >= 0) queue.remove(number);
       // It may have chosen one of them, and died before it could wake it.
       queue.wakeAll();
-      queue.wakeForRest();
+      queue.bringInRest();
       queue.ringOpener();
       return true;
     },

@@ -384,6 +384,16 @@ export class WorkerQueue {
     this.bringIn();
   }
 
+  /**
+   * The same, and puts in what waits outside of any backend: a thread that has died may have taken
+   * the backends' bits, and not put their IO in.
+   */
+  bringInRest(): void {
+    const { handleCount, handlesPerBackend } = this.#control;
+    for (let id = 0; id * handlesPerBackend < handleCount; id++) this.#announce(id);
+    this.bringIn();
+  }
+
   /** Has the opener look after the pool. */
   ringOpener(): void {
     ringOpener(this.#control);

@@ -21,6 +21,7 @@ import { testLeast } from "../support/workers/pool_size.ts";
 import { testReplaced } from "../support/workers/replaced.ts";
 import { tempDir } from "../support/temp.ts";
 import {
+  lockQueue,
   poolUp,
   poolWord,
   runningWorkers,
@@ -172,6 +173,18 @@ Deno.test("worker: a Worker is woken if whoever chose it died before waking it",
     () => poolWord(aio, POOL.idle) === 1 && poolWord(aio, POOL.waking) === 0,
     "the Worker is idle again",
   );
+});
+
+Deno.test("worker: after a death whoever has the queue looks for IO outside of all backends", async () => {
+  await using opened = await open({ maxBackends: 4 });
+  const { aio } = opened;
+  await poolUp(aio);
+  const unlock = lockQueue(aio);
+  createWorkerMethod().reapBackend!(backendOf(aio), 1, "wait");
+  assertEquals(poolWord(aio, POOL.outside), 0b1111);
+  unlock();
+  await readAndCheck(opened, 0);
+  assertEquals(poolWord(aio, POOL.outside), 0);
 });
 
 Deno.test("worker: a Worker that is terminated with an IO does it, and is replaced", async () => {

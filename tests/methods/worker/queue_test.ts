@@ -21,6 +21,7 @@ import { type Taken, WorkerQueue } from "../../../methods/worker/queue.ts";
 
 const THREAD_ID = 5;
 const HANDLES = 100;
+const BACKENDS = 2;
 
 interface Pool {
   readonly control: Control;
@@ -29,7 +30,11 @@ interface Pool {
 }
 
 function makePool(idle = 0): Pool {
-  const options = effectiveOptions({ maxConcurrency: HANDLES, maxBackends: 1, arenaBytes: 4096 });
+  const options = effectiveOptions({
+    maxConcurrency: HANDLES / BACKENDS,
+    maxBackends: BACKENDS,
+    arenaBytes: 4096,
+  });
   const control = createControl(options, poolBytes(HANDLES), 32);
   control.words[poolAt(control) + POOL.idle] = idle;
   control.words[poolAt(control) + POOL.running] = -1;
@@ -43,7 +48,7 @@ function makePool(idle = 0): Pool {
       index,
       base,
       words,
-      backendId: 0,
+      backendId: Math.floor(index * BACKENDS / HANDLES),
     };
     return handle as AioHandle;
   });
@@ -76,6 +81,18 @@ Deno.test("WorkerQueue gives out what went in, in order, round and round", () =>
     next += 7;
   }
   assertEquals([take(pool), pool.queue.depth], [null, 0]);
+});
+
+Deno.test("WorkerQueue.bringInRest() puts in what a thread was to that has died, of any backend", () => {
+  const pool = makePool();
+  const own = [7, HANDLES - 1];
+  for (const index of own) pool.queue.leaveOutside(pool.handles[index]!);
+  // It has taken the backends' bits.
+  pool.control.words[poolAt(pool.control) + POOL.outside] = 0;
+  pool.queue.bringIn();
+  assertEquals(pool.queue.depth, 0);
+  pool.queue.bringInRest();
+  assertEquals([own.map(() => take(pool)?.[0]), take(pool)], [own, null]);
 });
 
 Deno.test("WorkerQueue.bringIn() leaves the next use of a handle whose last one was outside", () => {
