@@ -28,6 +28,8 @@ export interface LogCalls {
   close(file: AioFile): Eventually<void>;
   /** Gives a file another name as well. */
   link(path: string, name: string): Eventually<void>;
+  /** Gives a file another name, which no file has. */
+  rename(path: string, name: string): Eventually<void>;
   remove(path: string): Eventually<void>;
   syncDirectory(path: string): Eventually<void>;
   /** Waits until a word does not hold a value. */
@@ -56,6 +58,7 @@ export function awaitedCalls(aio: LogAio, { wordWaits }: Backend): LogCalls {
     sync: (file) => file.sync(),
     close: (file) => file.close(),
     link: (path, name) => Deno.link(path, name),
+    rename: (path, name) => Deno.rename(path, name),
     remove: (path) => Deno.remove(path),
     syncDirectory: (path) => aio.syncDirectory(path),
     changed: (word, value) => wordWaits.changed(word, value),
@@ -74,6 +77,7 @@ export function blockingCalls(aio: LogAio, { wordWaits }: Backend): LogCalls {
     sync: (file) => file.syncSync(),
     close: (file) => file.closeSync(),
     link: (path, name) => Deno.linkSync(path, name),
+    rename: (path, name) => Deno.renameSync(path, name),
     remove: (path) => Deno.removeSync(path),
     syncDirectory(path) {
       using folder = Deno.openSync(path, { read: true });

@@ -5,7 +5,7 @@
  *
  * ```text
  * 0000000000000007.log        a segment
- * 0000000000000008.log.x.new  one that is being made: it gets its name when it is whole and durable
+ * 0000000000000008.log.x.new  what is to be one: it gets its name when it is whole and durable
  * control, lock
  * ```
  *
@@ -26,6 +26,11 @@ const ZEROS_BYTES = 1024 * 1024;
 /** A thread keeps so many open: the one that is written, and the one before. */
 const OPEN_MAX = 2;
 
+/** A path that no file has, or had, for one that is to be a segment. */
+function newPath(directory: string, number: number): string {
+  return `${segmentPath(directory, number)}.${crypto.randomUUID()}${NEW_SUFFIX}`;
+}
+
 /** Makes the file of a segment. @returns whether it was not there yet */
 export function* makeSegment(
   calls: LogCalls,
@@ -34,7 +39,7 @@ export function* makeSegment(
   bytes: number,
 ): Steps<boolean> {
   const path = segmentPath(directory, number);
-  const temporary = `${path}.${crypto.randomUUID()}${NEW_SUFFIX}`;
+  const temporary = newPath(directory, number);
   const file = yield* get(calls.open(temporary, { write: true, createNew: true }));
   try {
     const zeros = new Uint8Array(ZEROS_BYTES);
@@ -199,14 +204,30 @@ export class Segments {
     const present = Math.floor(inserted / segmentBytes);
     for (const number of segmentNumbers(this.#directory)) {
       if (number >= first) continue;
-      const next = Atomics.load(words, LOG.prepared);
-      if (next - present <= spare && (yield* name(calls, this.pathOf(number), this.pathOf(next)))) {
+      if (Atomics.load(words, LOG.prepared) - present <= spare) {
+        yield* this.#useAgain(number, calls);
+      } else yield* get(calls.remove(this.pathOf(number)));
+    }
+    yield* get(calls.syncDirectory(this.#directory));
+  }
+
+  /**
+   * Makes a segment that is given up the next one. Its old name goes first, for good: if this fails
+   * or its thread dies before the end, no other one finds the file there and gives it yet another
+   * number. What it leaves then the next opening removes.
+   */
+  *#useAgain(number: number, calls: LogCalls): Steps<void> {
+    const temporary = newPath(this.#directory, number);
+    yield* get(calls.rename(this.pathOf(number), temporary));
+    try {
+      const next = Atomics.load(this.#memory.words, LOG.prepared);
+      if (yield* name(calls, temporary, this.pathOf(next))) {
         yield* get(calls.syncDirectory(this.#directory));
         this.#notePrepared(next);
       }
-      yield* get(calls.remove(this.pathOf(number)));
+    } finally {
+      yield* get(calls.remove(temporary));
     }
-    yield* get(calls.syncDirectory(this.#directory));
   }
 
   /** Closes all files, once what goes on beside is over. */

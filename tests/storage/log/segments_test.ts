@@ -1,0 +1,66 @@
+/** segments_test.ts: the files of a log, when calls that make and give them up fail. */
+
+import { assert, assertEquals } from "@std/assert";
+import { replace } from "../../support/bells/bells.ts";
+import { recordOf, recordsOf, testLog } from "../../support/log/log_fixture.ts";
+
+/** Those with which a segment is used again. */
+const CALLS_EACH = 3;
+/** Those with which the first two are given up, at most. */
+const CALLS = 2 * CALLS_EACH;
+
+/** Counts the calls that name files, and has one of them fail. */
+class NameCalls implements Disposable {
+  #count = 0;
+  readonly #hooks = new DisposableStack();
+
+  /** @param failing its number, from 0 */
+  constructor(failing: number) {
+    for (const name of ["link", "rename", "remove"] as const) {
+      const original: (...paths: [string, string]) => Promise<void> = Deno[name];
+      const call = (...paths: [string, string]): Promise<void> => {
+        // The control file is replaced with every truncation: that is no matter of segments.
+        if (!paths[0].includes(".log")) return original(...paths);
+        if (this.#count++ === failing) return Promise.reject(new Error(`${name} ${failing} fails`));
+        return original(...paths);
+      };
+      this.#hooks.use(replace(Deno, name, call as never));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#hooks.dispose();
+  }
+}
+
+/** The segments' files, without names: one that has two is there twice. */
+function inodesIn(directory: string): (number | null)[] {
+  const names = [...Deno.readDirSync(directory)].map(({ name }) => name);
+  return names.filter((name) => name.endsWith(".log"))
+    .map((name) => Deno.statSync(`${directory}/${name}`).ino);
+}
+
+testLog("log.truncateBefore() that fails leaves no file that is two segments", async (fixture) => {
+  const { log, directory } = fixture;
+  const ten = (from: number) => Array.from({ length: 10 }, (_, i) => recordOf(from + i, 20_000));
+  let failures = 0;
+  for (let failing = 0; failing < CALLS; failing++) {
+    await log.append(ten(0));
+    const [position] = await log.append(ten(10));
+    {
+      using _calls = new NameCalls(failing);
+      await log.truncateBefore(position!).catch(() => failures++);
+    }
+    const [next] = await log.append(ten(20));
+    await log.truncateBefore(next!);
+    const inodes = inodesIn(directory);
+    assertEquals(new Set(inodes).size, inodes.length, `after call ${failing}`);
+    await log.append(ten(30));
+    assertEquals((await recordsOf(log)).records, [...ten(20), ...ten(30)]);
+  }
+  assert(failures >= CALLS_EACH, `${failures} calls failed`);
+  await log.close();
+  await using again = await fixture.open();
+  assertEquals((await recordsOf(again)).records, [...ten(20), ...ten(30)]);
+  assertEquals([...Deno.readDirSync(directory)].filter(({ name }) => name.endsWith(".new")), []);
+});
