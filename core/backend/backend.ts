@@ -320,14 +320,13 @@ export class Backend extends Completer
     const reason = thrower === NOBODY_THREW ? this.#synchronousReason(handle) : 0;
     this.counters[COUNTER.started]!++;
     this.log?.io("debug3", handle, `staged (synchronous: ${reason !== 0})`);
-    if (thrower !== NOBODY_THREW || reason !== 0) {
+    if (thrower !== NOBODY_THREW) {
+      this.completeStaged(handle, 0, thrower);
+    } else if (reason !== 0) {
       // It is over before this call returns, so it does not enter the list of those in flight.
       updateState(words, base + HANDLE.state, SUBMITTED);
-      if (reason === 0) this.complete(handle, 0, thrower);
-      else {
-        this.counters[reason]!++;
-        this.performSynchronously(handle);
-      }
+      this.counters[reason]!++;
+      this.performSynchronously(handle);
     } else {
       this.staging.add(handle, submitAtEndOfTurn);
     }
@@ -430,8 +429,7 @@ export class Backend extends Completer
     const state = Atomics.load(this.#words, handle.base + HANDLE.state);
     if (state === SUBMITTED) this.method.cancelOne?.(this, handle);
     else if (state === STAGED && this.staging.remove(handle)) {
-      updateState(this.#words, handle.base + HANDLE.state, SUBMITTED);
-      this.complete(handle, -ECANCELED, NOBODY_THREW);
+      this.completeStaged(handle, -ECANCELED, NOBODY_THREW);
     }
   }
 

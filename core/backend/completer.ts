@@ -17,6 +17,7 @@ import type { Doorbells } from "../waiting/doorbell.ts";
 import { ForeignCompletions } from "../waiting/foreign_completions.ts";
 import type { AioHandle } from "../io/handle.ts";
 import * as flags from "../io/handle_flag.ts";
+import * as states from "../memory/handle_state.ts";
 import { InjectionPoints } from "../io/injection.ts";
 import type { IoLog } from "../io/io_log.ts";
 import { performSynchronously } from "../io/operation.ts";
@@ -28,11 +29,12 @@ import * as waitEvents from "../io/wait_event.ts";
 import { waitEventOf } from "../io/wait_event.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { claimantOf, tryClaimSubmitted } = claims;
+const { claimantOf, tryClaim, tryClaimSubmitted } = claims;
 const { completeShared, NOBODY_THREW, publishResult, storeRawResult } = completion;
 const { COUNTER } = counting;
 const { FLAG_BITS } = flags;
 const { HANDLE } = layout;
+const { SUBMITTED, updateState } = states;
 const { WAIT_NONE } = waitEvents;
 
 /** What a thread that completes IO is made of. */
@@ -142,6 +144,17 @@ export abstract class Completer {
     const isClaimed = claimantOf(words, base) === this.id ||
       tryClaimSubmitted(words, base, this.id);
     assert(isClaimed, "An IO is completed by two threads");
+  }
+
+  /**
+   * Completes an own IO that is staged, and that nobody executes. It is claimed before it counts as
+   * submitted: a thread that waits for it could execute it otherwise.
+   */
+  protected completeStaged(handle: AioHandle, result: number, thrower: number): void {
+    const { words, base } = handle;
+    tryClaim(words, base, this.id, words[base + HANDLE.generationLow]!);
+    updateState(words, base + HANDLE.state, SUBMITTED);
+    this.complete(handle, result, thrower);
   }
 
   /** From submitted to completedShared, or idle if it is an own one. */

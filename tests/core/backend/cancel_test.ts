@@ -12,6 +12,7 @@ import { SLOT } from "../../../methods/io_uring/memory.ts";
 import { shareThread } from "../../support/threads/attached.ts";
 import { AioHandle } from "../../../core/io/handle.ts";
 import { replace } from "../../support/bells/bells.ts";
+import { claimsMeanwhile } from "../../support/claims_meanwhile.ts";
 import { fileContent, openHeld, startRead, stateOf } from "../../support/core.ts";
 import { STAGING, testSharedCores } from "../../support/core_methods.ts";
 import {
@@ -161,6 +162,23 @@ testSharedCores(
       if (i % 2 === 0) assertEquals([status, errorData], ["error", ECANCELED]);
       else assertEquals([status, new Uint8Array(view)], ["ok", fileContent(offset, view.length)]);
     }
+  },
+  { only: STAGING },
+);
+
+testSharedCores(
+  "cancel() of an IO that is only staged keeps others from executing it",
+  (fixture) => {
+    const { aio } = fixture;
+    aio.enterBatchmode();
+    const { ref, ret } = startRead(fixture);
+    {
+      using tries = claimsMeanwhile(fixture);
+      aio.cancel(ref);
+      assertEquals(tries.claimed, [false]);
+    }
+    aio.exitBatchmode();
+    assertEquals([ret.result.status, ret.result.errorData], ["error", ECANCELED]);
   },
   { only: STAGING },
 );

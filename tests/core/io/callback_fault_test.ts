@@ -9,6 +9,7 @@ import { backendOf } from "../../../core/inside.ts";
 import { AioResult, AioReturn, ERROR_DATA_MAX, reportResult } from "../../../core/io/result.ts";
 import { ResourceOwner } from "../../../core/life/resource_owner.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
+import { claimsMeanwhile } from "../../support/claims_meanwhile.ts";
 import { type Fixture, startRead, wrong } from "../../support/core.ts";
 import { STAGING, testEachCoreMethod, testSharedCores } from "../../support/core_methods.ts";
 import { hooks, reset, trace } from "../fixtures/layers.ts";
@@ -67,6 +68,14 @@ function assertConsistent(fixture: Fixture): void {
   assertEquals(backendOf(aio).staging.isInBatch, false);
   assertEquals(run(fixture, "free").ret.result.status, "ok");
 }
+
+testLayers("a callback that throws in stage keeps others from executing its IO", (fixture) => {
+  using tries = claimsMeanwhile(fixture);
+  const { ret } = runHooked(fixture, "stage", () => {
+    throw new Error("my fault");
+  });
+  assertEquals([tries.claimed, ret.result.status], [[false], "error"]);
+});
 
 for (const phase of PHASES) {
   testLayers(
