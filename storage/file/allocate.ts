@@ -1,5 +1,6 @@
 /**
- * allocate.ts: how `allocate`, `punchHole` and `zeroRange` become IOs of the core.
+ * allocate.ts: how `allocate`, `punchHole` and `zeroRange` become IOs of the core, and how a pool
+ * makes a file longer.
  *
  * What makes a file longer moves the shared end of its appends. Zeros do so at once, as every write
  * does: they would go over an append that comes meanwhile. Space that is only allocated harms none,
@@ -188,6 +189,36 @@ function* changeSteps(
   const isLacking = result.errorData === errnos.EOPNOTSUPP;
   const name = isLacking ? yield* get(calls.fileSystemName(file.fd)) : null;
   throw changeError(file, what, result.errorData, name);
+}
+
+/**
+ * Makes a file at least so long, by zeros: it never gets shorter, though others make it longer
+ * meanwhile. Only where the file system cannot allocate, that can happen between two calls.
+ *
+ * @param offset where the file ended
+ */
+export function* growSteps(
+  file: FileInside,
+  offset: number,
+  end: number,
+  isBlocking: boolean,
+): Steps<void> {
+  const { transfers: { aio }, path, fd } = file;
+  const calls = isBlocking ? file.calls.blocking : file.calls.awaited;
+  if (Deno.build.os === "linux") {
+    const operands = { offset, length: end - offset, flags: CHANGES.allocate.mode };
+    const io: PlainIo = { operation: "fallocate", operands };
+    const done = isBlocking ? runPlainSync(aio, file, io) : runPlain(aio, file, io, undefined);
+    const { result: { status, errorData } } = yield* get<AioReturn>(done);
+    if (status !== "error") return file.reaches(end);
+    yield* file.settleEnd(calls);
+    if (errorData !== errnos.EOPNOTSUPP) {
+      const what = { change: CHANGES.allocate, offset, length: end - offset, mode: 0 };
+      throw changeError(file, what, errorData, null);
+    }
+  }
+  const { size } = yield* get(calls.stat(fd, path));
+  if (size < end) yield* file.cut(calls, end);
 }
 
 /** @param fileSystem what it is called if it cannot do that; else null */

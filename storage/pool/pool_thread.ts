@@ -19,6 +19,7 @@ import {
   wakeWord,
 } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
+import { growSteps } from "../file/allocate.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { tryRefer } from "./buffer_io.ts";
 import type { BufferRing } from "./buffer_ring.ts";
@@ -216,7 +217,7 @@ export class PoolThread implements PoolSide {
       while (buffers.length < count) {
         buffers.push(yield* this.pinBlock(number, first + buffers.length, false, null));
       }
-      yield* writer.cut(file, (first + count) * pageBytes);
+      yield* growSteps(writer, size, (first + count) * pageBytes, this.blocks);
       return first;
     } finally {
       Atomics.store(words, word.index, 0);

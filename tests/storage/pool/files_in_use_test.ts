@@ -11,6 +11,7 @@ import {
   BLOCKS,
   change,
   forgetUses,
+  HeldHook,
   onDisk,
   PAGE_BYTES,
   type PoolFixture,
@@ -93,27 +94,6 @@ testPool("file.closeSync() is refused while a task has a changed page locked", a
   assertEquals([await onDisk(it.path, 2), await onDisk(it.path, 4)], [[52, 52], [52, 52]]);
 });
 
-/** A hook that is held up at its first call. */
-class HeldHook {
-  readonly #begun = Promise.withResolvers<void>();
-  readonly #held = Promise.withResolvers<void>();
-  #calls = 0;
-  readonly beforeWrite = (): Promise<void> | void => {
-    if (++this.#calls > 1) return;
-    this.#begun.resolve();
-    return this.#held.promise;
-  };
-
-  /** Resolves once it is called. */
-  get begun(): Promise<void> {
-    return this.#begun.promise;
-  }
-
-  end(): void {
-    this.#held.resolve();
-  }
-}
-
 /** Opens a copy of a file. */
 async function copyOf({ aio, path }: PoolFixture, name: string): Promise<AioFile> {
   await Deno.copyFile(path, path + name);
@@ -191,7 +171,9 @@ testPool("pool.read() refuses a file of another aio", async (it, method) => {
   const error = await assertRejects(() => it.pool.read(file, 0), TypeError);
   assertEquals(
     error.message,
-    `Cannot read ${JSON.stringify(it.path)} through a pool of another aio: open the file in that one`,
+    `Cannot read ${
+      JSON.stringify(it.path)
+    } through a pool of another aio: open the file in that one`,
   );
   assertThrows(() => it.pool.readStream(file), TypeError, "another aio");
 });

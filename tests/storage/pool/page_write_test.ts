@@ -11,6 +11,7 @@ import {
   BLOCKS,
   change,
   forgetUses,
+  HeldHook,
   onDisk,
   PAGE_BYTES,
   testPool,
@@ -178,4 +179,29 @@ testPool("a write that fails leaves the page changed", async (it) => {
   assertEquals(it.pool.pages().find(({ block }) => block === 1)?.isDirty, true);
   assertEquals(await it.pool.flush(), 1);
   assertEquals(await onDisk(it.path, 1), [33, 33]);
+});
+
+testPool("pool.extend() leaves what is written behind the end meanwhile", async (it) => {
+  const hook = new HeldHook();
+  const { beforeWrite } = hook;
+  const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  for (let block = 0; block < 15; block++) await change(pool, it.file, block, 66);
+  {
+    using page = await pool.read(it.file, BLOCKS + 5, { mode: "zero" });
+    using _lock = await page.lock("exclusive");
+    page.bytes.fill(77);
+    page.markDirty();
+  }
+  forgetUses(it.aio, pool);
+  // It has looked where the file ends, and needs a place.
+  const extending = pool.extend(it.file, 1);
+  await hook.begun;
+  assertEquals(await pool.flush(), 16);
+  hook.end();
+  const [page] = await extending;
+  assertEquals(page!.block, BLOCKS);
+  page!.release();
+  assertEquals(await it.file.size(), (BLOCKS + 6) * PAGE_BYTES);
+  assertEquals(await onDisk(it.path, BLOCKS + 5), [77, 77]);
+  await pool.close();
 });

@@ -5,6 +5,7 @@
  */
 
 import { backendOf } from "../../../core/inside.ts";
+import type { IoMethodName } from "../../../methods/mod.ts";
 import type { Aio, AioFile, OpenPoolOptions, PagePool } from "../../../mod.ts";
 import { BUFFER, PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { openAio, testEachMethod } from "../methods.ts";
@@ -27,7 +28,7 @@ export interface PoolFixture {
 /** Registers a test with a file whose blocks are filled with their numbers plus 1. */
 export function testPool(
   name: string,
-  fn: (fixture: PoolFixture, method: string) => Promise<void>,
+  fn: (fixture: PoolFixture, method: IoMethodName) => Promise<void>,
   options: Partial<OpenPoolOptions> = {},
 ): void {
   testEachMethod(name, async (method) => {
@@ -81,5 +82,28 @@ export function forgetUses(aio: Aio, pool: PagePool): void {
   const memory = memoryOf(aio, pool);
   for (let buffer = 0; buffer < memory.pages; buffer++) {
     memory.words[memory.at(buffer) + BUFFER.usage] = 0;
+  }
+}
+
+/** A `beforeWrite` that is held up at its first call. */
+export class HeldHook {
+  readonly #begun = Promise.withResolvers<void>();
+  readonly #held = Promise.withResolvers<void>();
+  #calls = 0;
+  /** To be given to a pool. */
+  readonly beforeWrite = (): Promise<void> | void => {
+    if (++this.#calls > 1) return;
+    this.#begun.resolve();
+    return this.#held.promise;
+  };
+
+  /** Resolves once it is called. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
+  }
+
+  /** Lets it go on. */
+  end(): void {
+    this.#held.resolve();
   }
 }
