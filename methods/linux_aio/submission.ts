@@ -163,16 +163,20 @@ export class LinuxAioSubmission {
     const result = takeContext(this.#backend, this.#calls);
     if (result < 0) {
       this.#hasFailed = true;
-      const reason = contextReason(this.#backend.libc, -result);
-      this.#backend.warn(
-        `IO Workers execute direct I/O and flushes of this thread, too: ${reason}`,
-      );
+      this.#warnLater(contextReason(this.#backend.libc, -result));
       return false;
     }
     this.#context = contextOf(this.#backend.control, this.#slot);
     // The thread that had it before may have died with completions untold.
     this.#mustLook = true;
     return true;
+  }
+
+  /** Once the submit is over: the user's hook may start IO, or wait for some. */
+  #warnLater(reason: string): void {
+    queueMicrotask(() =>
+      this.#backend.warn(`IO Workers execute direct I/O and flushes of this thread, too: ${reason}`)
+    );
   }
 
   #submitToKernel(count: number): void {

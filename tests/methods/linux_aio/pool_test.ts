@@ -4,7 +4,9 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { EAGAIN } from "../../../ffi/errno.ts";
 import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
+import type { AioFile } from "../../../mod.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { fileContent, openFixture, startRead } from "../../support/core.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
@@ -48,3 +50,24 @@ Deno.test({
     await Deno.remove(dir.join("fails"));
   },
 });
+
+for (const way of ["readAt", "readAtSync"] as const) {
+  Deno.test({
+    name: `linux_aio: onWarning may call ${way}() when no context is to be had`,
+    ignore,
+    async fn() {
+      const read = Promise.withResolvers<number>();
+      const opened: AioFile[] = [];
+      const onWarning = () => {
+        const reading = async () => await opened[0]![way](new Uint8Array(100), 0);
+        reading().then(read.resolve, read.reject);
+      };
+      const options = { method: "linux_aio", workers: ONE_WORKER, onWarning };
+      await using fixture = await openFixture(options, METHODS_FOR_TESTS);
+      using _setup = replace(LinuxAioCalls.prototype, "setup", () => -EAGAIN);
+      opened.push(fixture.file);
+      assertEquals(await fixture.file.readAt(new Uint8Array(512), 0), 512);
+      assertEquals(await read.promise, 100);
+    },
+  });
+}
