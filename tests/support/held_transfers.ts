@@ -27,9 +27,15 @@ export async function turn({ aio }: Fixture): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve));
 }
 
-/** What is held, as operation, offset and length, the oldest first. */
-export async function heldNow(fixture: Fixture): Promise<string[]> {
+/**
+ * What is held, as operation, offset and length, the oldest first.
+ *
+ * @param count at least so many, which are waited for: the first append to a file asks the system
+ *   for its end before
+ */
+export async function heldNow(fixture: Fixture, count = 0): Promise<string[]> {
   await turn(fixture);
+  await until(() => fixture.held.held(fixture.aio).length >= count, `${count} IOs are held`);
   return fixture.held.held(fixture.aio).map((index) => {
     const handle = backendOf(fixture.aio).handleOf(index);
     const { offset, length } = handle.operationData;

@@ -199,14 +199,14 @@ Deno.test("held: append() goes behind a zeroRange() that is under way", async ()
   const zeroed = file.zeroRange(END, 1000);
   // The first append asks for the end, the second one knows it.
   const first = file.append(new Uint8Array(1));
-  assertEquals(await heldNow(fixture), [`fallocate ${END} 1000`, `writev ${END + 1000} 1`]);
+  assertEquals(await heldNow(fixture, 2), [`fallocate ${END} 1000`, `writev ${END + 1000} 1`]);
   await complete(fixture, 0);
   await perform(fixture);
   await zeroed;
   assertEquals(await first, END + 1000);
   const later = file.zeroRange(END + 1001, 1000);
   const second = file.append(new Uint8Array(1));
-  assertEquals((await heldNow(fixture))[1], `writev ${END + 2001} 1`);
+  assertEquals((await heldNow(fixture, 2))[1], `writev ${END + 2001} 1`);
   await complete(fixture, 0);
   await perform(fixture);
   await later;
@@ -225,7 +225,7 @@ Deno.test("held: append() goes where the file ends after a zeroRange() that fail
   await complete(fixture, -28);
   assertEquals((await zeroed).code, "ENOSPC");
   const second = file.append(new Uint8Array(1));
-  assertEquals(await heldNow(fixture), [`writev ${END + 1} 1`]);
+  assertEquals(await heldNow(fixture, 1), [`writev ${END + 1} 1`]);
   await perform(fixture);
   assertEquals(await second, END + 1);
 });
@@ -235,7 +235,7 @@ Deno.test("held: append() has its place while an allocate() is under way, which 
   const { file } = fixture;
   const allocated = errorOf(file.allocate(END, 1000));
   const appended = file.append(new Uint8Array(1));
-  assertEquals((await heldNow(fixture))[1], `writev ${END} 1`);
+  assertEquals((await heldNow(fixture, 2))[1], `writev ${END} 1`);
   await complete(fixture, -28);
   await perform(fixture);
   assertEquals([(await allocated).code, await appended], ["ENOSPC", END]);
