@@ -22,7 +22,7 @@ import {
   RUN_USER,
 } from "./arena_pages.ts";
 import type { IsThreadAlive } from "./lock.ts";
-import { type Control, HANDLE } from "./shared_memory.ts";
+import { type Control, HANDLE, HEADER } from "./shared_memory.ts";
 import { HANDED_OUT, IDLE } from "./handle_state.ts";
 import { IOVEC_WORDS } from "../../ffi/layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
@@ -231,6 +231,27 @@ export class Arena {
       if (word === 0) free++;
     });
     return free * PAGE_SIZE_BYTES;
+  }
+
+  /** Moves with each {@linkcode wantBounce}, of any thread. */
+  get bounceWanted(): number {
+    return Atomics.load(this.control.words, HEADER.bounceWanted);
+  }
+
+  /** Asks other threads for bounce runs that they do not need at once. */
+  wantBounce(): void {
+    Atomics.add(this.control.words, HEADER.bounceWanted, 1);
+    this.wakeBounceHolders();
+  }
+
+  /** Ends each wait of {@linkcode untilBounceWanted}, though perhaps nobody wants any. */
+  wakeBounceHolders(): void {
+    Atomics.notify(this.control.words, HEADER.bounceWanted);
+  }
+
+  /** Resolves once `bounceWanted` has moved, or before. This keeps no event loop alive. */
+  async untilBounceWanted(seen: number): Promise<void> {
+    await Atomics.waitAsync(this.control.words, HEADER.bounceWanted, seen).value;
   }
 
   /** Whether the library itself holds any run that it will give back by itself. */

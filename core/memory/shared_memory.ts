@@ -73,6 +73,8 @@ export const HEADER = {
   arenaLock: 32,
   /** No page below this one is free. */
   arenaHint: 33,
+  /** Moves while a thread waits for bounce space that only others hold. */
+  bounceWanted: 34,
   size: 48,
 } as const;
 

@@ -3,7 +3,8 @@
  *
  * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
  * a run of arena pages. When the arena is full one waits, first come, first served. What write
- * streams have begun to fill is written then, so that an idle one keeps nobody waiting.
+ * streams have begun to fill is written then, in whichever thread, so that an idle one keeps nobody
+ * waiting.
  *
  * @module
  */
@@ -39,6 +40,8 @@ export class BounceSpace {
   readonly #arena: Arena;
   /** Each has one run that does not come back by itself; the first one for longest. */
   readonly #fillers = new Set<Filler>();
+  #heedsOthers = false;
+  #isOver = false;
   #waiters: Waiter[] = [];
   #taken = 0;
   #lookAgain: ReturnType<typeof setTimeout> | undefined;
@@ -99,6 +102,7 @@ export class BounceSpace {
   fills(filler: Filler): void {
     this.#fillers.add(filler);
     if (this.#waiters.length > 0) this.#makeRoom();
+    if (!this.#heedsOthers) void this.#heedOthers();
   }
 
   /** The end of {@linkcode fills}: it is about to give its run back by itself. */
@@ -106,12 +110,33 @@ export class BounceSpace {
     this.#fillers.delete(filler);
   }
 
+  /** While something fills: has it given back when another thread waits. */
+  async #heedOthers(): Promise<void> {
+    this.#heedsOthers = true;
+    for (let seen = this.#arena.bounceWanted; this.#fillers.size > 0 && !this.#isOver;) {
+      await this.#arena.untilBounceWanted(seen);
+      const wanted = this.#arena.bounceWanted;
+      if (wanted !== seen) this.#tryLetGo();
+      seen = wanted;
+    }
+    this.#heedsOthers = false;
+  }
+
+  /** @returns false: all of it is other threads' */
+  #tryLetGo(): boolean {
+    // Something comes back by itself.
+    if (this.#taken > this.#fillers.size) return true;
+    for (const filler of this.#fillers) {
+      filler.letGo();
+      return true;
+    }
+    return false;
+  }
+
   /** Sees to it that something comes back, which then serves those who wait. */
   #makeRoom(): void {
-    if (this.#taken > this.#fillers.size) return;
-    for (const filler of this.#fillers) return filler.letGo();
-    // All of it is other threads'.
-    if (this.#lookAgain !== undefined) return;
+    if (this.#tryLetGo() || this.#lookAgain !== undefined) return;
+    this.#arena.wantBounce();
     this.#lookAgain = setTimeout(() => {
       this.#lookAgain = undefined;
       this.serve();
@@ -161,8 +186,10 @@ export class BounceSpace {
       refuse(this.#arena, bytes);
   }
 
-  /** Refuses everybody who waits. */
+  /** The end: refuses everybody who waits. */
   refuseAll(error: Error): void {
+    this.#isOver = true;
+    if (this.#heedsOthers) this.#arena.wakeBounceHolders();
     clearTimeout(this.#lookAgain);
     this.#lookAgain = undefined;
     const waiters = this.#waiters;

@@ -113,6 +113,7 @@ const PINNED = {
     hasAppends: 18,
     arenaLock: 32,
     arenaHint: 33,
+    bounceWanted: 34,
     size: 48,
   },
   BACKEND: {

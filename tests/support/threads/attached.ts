@@ -17,6 +17,7 @@ export type Ask =
   | { what: "append" | "appendSync"; bytes: Uint8Array; durable: boolean }
   | { what: "read" | "stage" | "dieStaged"; offset: number; bytes: number }
   | { what: "openFile"; path: string }
+  | { what: "fillStreams"; offsets: readonly number[]; bytes: Uint8Array }
   | { what: "sync" | "syncSync" | "startSync" }
   | { what: "readFd"; fd: number; bytes: number }
   | { what: "readFdHeld" | "tryReadFd"; fd: number; bytes: number; gate: Int32Array }

@@ -113,6 +113,9 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
     case "openFile":
       file = await aio.openFile(ask.path);
       return;
+    case "fillStreams":
+      for (const offset of ask.offsets) await file.writeStream({ offset }).write(ask.bytes);
+      return;
     case "attachAgain":
       return await Aio.attach(ask.token, {}, methods);
     case "write":
