@@ -7,6 +7,7 @@
 
 import type { Backend, Eventually, WaitWord } from "../../core/inside.ts";
 import type { AioCore, AioHandle, AioReturn, WaitRef } from "../../core/mod.ts";
+import type { PoolEnd } from "./pool_end.ts";
 
 /** One of the two ways to wait. */
 export interface PoolCalls {
@@ -28,14 +29,13 @@ export function blockingCalls(aio: AioCore, { wordWaits }: Backend): PoolCalls {
 }
 
 /** Awaits. */
-export function awaitedCalls(aio: AioCore, backend: Backend): PoolCalls {
-  const { wordWaits } = backend;
+export function awaitedCalls(aio: AioCore, backend: Backend, end: PoolEnd): PoolCalls {
   return {
     withHandle(use, ret) {
       const handle = backend.mayAcquire ? backend.tryAcquire(null, ret) : null;
       return handle !== null ? use(handle) : aio.acquireAsync(use, null, ret);
     },
     wait: (ref) => aio.wait(ref),
-    changed: (word, value) => wordWaits.changed(word, value),
+    changed: (word, value) => end.changed(word, value),
   };
 }

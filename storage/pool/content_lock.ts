@@ -13,6 +13,7 @@
 import { announceWait, get, type LayerHost, type Steps } from "../../core/inside.ts";
 import { isWrite } from "./buffer_io.ts";
 import type { PoolCalls } from "./calls.ts";
+import type { PoolEnd } from "./pool_end.ts";
 import { BUFFER, BUFFER_STATE, EXCLUSIVE_GRANTED, type PoolMemory } from "./pool_memory.ts";
 import { changeOf, tellChange } from "./wait_words.ts";
 
@@ -33,6 +34,13 @@ export interface LockWaits {
   readonly blocks: boolean;
   /** Waits until a buffer has no IO. */
   waitForIo(buffer: number): Steps<void>;
+}
+
+/** A lock that is waited for. */
+interface Wait {
+  readonly buffer: number;
+  readonly pool: LockWaits;
+  readonly end: PoolEnd | undefined;
 }
 
 /** The content locks of one thread. */
@@ -130,24 +138,21 @@ export class ContentLocks {
    * it comes to its turn.
    *
    * @param pool waits for a write that keeps the lock away
+   * @param end of the thread's calls, if it is to end this wait
    */
-  *lock(buffer: number, mode: LockMode, pool: LockWaits): Steps<void> {
-    const isShared = mode === "shared";
-    yield* this.#until(
-      buffer,
-      pool,
-      () => isShared ? this.#tryShare(buffer) : this.#tryClaim(buffer),
-    );
-    if (isShared) return;
+  *lock(buffer: number, mode: LockMode, pool: LockWaits, end?: PoolEnd): Steps<void> {
+    const waits = { buffer, pool, end };
+    if (mode === "shared") return yield* this.#until(waits, () => this.#tryShare(buffer));
+    yield* this.#until(waits, () => this.#tryClaim(buffer));
     let isGranted = false;
     try {
-      yield* this.#until(buffer, pool, () => isGranted = this.#tryGrant(buffer));
+      yield* this.#until(waits, () => isGranted = this.#tryGrant(buffer));
     } finally {
       if (!isGranted) this.unlock(buffer, "exclusive");
     }
   }
 
-  *#until(buffer: number, pool: LockWaits, tryIt: () => boolean): Steps<void> {
+  *#until({ buffer, pool, end }: Wait, tryIt: () => boolean): Steps<void> {
     const { memory, backendId } = this.#host;
     const word = changeOf(memory, buffer);
     while (!tryIt()) {
@@ -162,6 +167,7 @@ export class ContentLocks {
       // A lock may be in the way, too: then that is looked at next.
       if (io !== 0 && isWrite(io)) yield* pool.waitForIo(buffer);
       else yield* get(pool.calls.changed(word, seen));
+      end?.check();
     }
   }
 
@@ -170,6 +176,26 @@ export class ContentLocks {
     const { memory: { words }, memory, backendId } = this.#host;
     const holder = Atomics.load(words, memory.at(buffer) + BUFFER.exclusive);
     return holder === (backendId + 1 | EXCLUSIVE_GRANTED) || this.#shared.has(buffer);
+  }
+
+  /**
+   * Ends the exclusive locks of this thread, as if it had died: half of a change may be there.
+   *
+   * @returns how many
+   */
+  tearAll(): number {
+    const { memory, bells, backendId } = this.#host;
+    let torn = 0;
+    for (let buffer = 0; buffer < memory.pages; buffer++) {
+      const at = memory.at(buffer);
+      const holder = Atomics.load(memory.words, at + BUFFER.exclusive);
+      if (holder !== (backendId + 1 | EXCLUSIVE_GRANTED)) continue;
+      Atomics.or(memory.words, at + BUFFER.state, BUFFER_STATE.torn);
+      Atomics.store(memory.words, at + BUFFER.exclusive, 0);
+      tellChange(bells, memory, buffer);
+      torn++;
+    }
+    return torn;
   }
 
   /** The state bits of a buffer say that it is newer than the file. */

@@ -118,10 +118,11 @@ class FastRead implements CompletionWaiter {
   }
 
   #goOn(): Promise<Page> {
+    const { awaited } = this.#host;
     const op = this.#op;
     this.#op = new PageRead();
     this.#free();
-    return called(runSteps(waitPage(this.#host, this.#host.awaited, op)));
+    return called(runSteps(awaited.end.call(waitPage(this.#host, awaited, op))));
   }
 
   #free(): void {

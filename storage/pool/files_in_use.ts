@@ -87,7 +87,7 @@ export class FilesInUse {
     this.#users.delete(file);
     file.ending.users.delete(user);
     const number = pool.files.closing(file);
-    const left = number < 0 ? null : run(this.#leaveSteps(pool, number));
+    const left = number < 0 ? null : run(pool.end.during(this.#leaveSteps(pool, number)));
     return left instanceof Promise ? left : Promise.resolve();
   }
 
@@ -125,12 +125,16 @@ export class FilesInUse {
     this.#users.clear();
   }
 
-  /** Writes all of them back, after {@linkcode end}. @returns what failed */
-  async leaveAll(): Promise<unknown[]> {
-    const { awaited } = this.#host;
+  /**
+   * Writes all of them back, after {@linkcode end}.
+   *
+   * @param pool does so
+   * @returns what failed
+   */
+  async leaveAll(pool: PoolThread): Promise<unknown[]> {
     const failures: unknown[] = [];
-    for (const number of awaited.files.numbers) {
-      await runSteps(this.#leaveSteps(awaited, number)).catch((error) => failures.push(error));
+    for (const number of pool.files.numbers) {
+      await runSteps(this.#leaveSteps(pool, number)).catch((error) => failures.push(error));
     }
     return failures;
   }

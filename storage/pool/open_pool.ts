@@ -17,12 +17,12 @@ import {
 import type { AioCore } from "../../core/mod.ts";
 import { tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls } from "./calls.ts";
-import { makePage, type Page } from "./page.ts";
+import { makePage, type Page, type PageHost } from "./page.ts";
 import { makePool, type PagePool, type PoolHost, type PoolToken } from "./pool.ts";
 import type { AttachOpening } from "./pool_files.ts";
 import { poolLayer } from "./pool_layer.ts";
 import { initPool, POOL, poolBytes, PoolMemory, serialAt } from "./pool_memory.ts";
-import { makeParts, PoolThread } from "./pool_thread.ts";
+import { makeParts, partsToLeave, type PoolParts, PoolThread } from "./pool_thread.ts";
 
 /** Most pages of a pool: a buffer's number has 24 bits. */
 const PAGES_MAX = 2 ** 23;
@@ -136,11 +136,11 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
   const { aio, backend, attach, pools } = opener;
   const { host: { arena, runs } } = layersOf(backend).partsOf(poolLayer);
   const memory = new PoolMemory(arena, run);
-  let host: PoolHost | null = null;
+  let now: PageHost;
   const before = beforeWrite === undefined ? null : (buffer: number) => {
     // A pin of its own, so that the hook's page is a page like any other.
-    host!.awaited.pins.again(buffer);
-    const page = makePage(host!, buffer);
+    now.awaited.pins.again(buffer);
+    const page = makePage(now, buffer);
     let done: void | Promise<void>;
     try {
       done = beforeWrite(page);
@@ -152,9 +152,14 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     return Promise.resolve(done).finally(() => page.release());
   };
   const parts = makeParts(aio, backend, memory, attach, before);
-  host = {
-    awaited: new PoolThread(parts, awaitedCalls(aio, backend), false),
-    blocking: new PoolThread(parts, blockingCalls(aio, backend), true),
+  const use = (parts: PoolParts): PageHost =>
+    now = {
+      awaited: new PoolThread(parts, awaitedCalls(aio, backend, parts.end), false),
+      blocking: new PoolThread(parts, blockingCalls(aio, backend), true),
+    };
+  const host: PoolHost = {
+    ...use(parts),
+    leave: () => use(partsToLeave(parts)).awaited,
     token: {
       kind: "deno-aio pool",
       version: LAYOUT_VERSION,

@@ -82,6 +82,9 @@ export class Page implements Disposable {
     if (this.#buffer < 0) {
       throw new Deno.errors.BadResource(`Cannot ${what} a page that was released`);
     }
+    if (this.#host.awaited.pins.isOver) {
+      throw new Deno.errors.BadResource(`Cannot ${what} a page of a pool that is closed`);
+    }
     return this.#buffer;
   }
 
@@ -92,7 +95,8 @@ export class Page implements Disposable {
    * @returns to be released, by a call or the end of a block; refused once the page is released
    */
   async lock(mode: LockMode): Promise<PageLock> {
-    return await runSteps(this.#lockSteps(this.#host.awaited, mode));
+    const { awaited } = this.#host;
+    return await runSteps(awaited.end.call(this.#lockSteps(awaited, mode)));
   }
 
   /**
@@ -101,8 +105,10 @@ export class Page implements Disposable {
    * @throws {Deno.errors.Busy} if a task of this thread has it
    */
   lockSync(mode: LockMode): PageLock {
-    const { lockSync } = Page.prototype;
-    return calling(lockSync, () => runStepsSync(this.#lockSteps(this.#host.blocking, mode)));
+    return calling(Page.prototype.lockSync, () => {
+      const { blocking } = this.#host;
+      return runStepsSync(blocking.end.call(this.#lockSteps(blocking, mode)));
+    });
   }
 
   /**
@@ -114,7 +120,7 @@ export class Page implements Disposable {
     pool.pins.again(buffer);
     let isLocked = false;
     try {
-      yield* pool.locks.lock(buffer, mode, pool);
+      yield* pool.locks.lock(buffer, mode, pool, pool.end);
       isLocked = true;
       this.#pinned("lock");
     } catch (error) {
@@ -128,7 +134,8 @@ export class Page implements Disposable {
   /** As {@linkcode lock}, but never waits: null if the lock cannot be had now. */
   tryLock(mode: LockMode): PageLock | null {
     const buffer = this.#pinned("lock");
-    const { locks, pins } = this.#host.awaited;
+    const { locks, pins, end } = this.#host.awaited;
+    end.check();
     if (!locks.tryLock(buffer, mode)) return null;
     pins.again(buffer);
     return this.#locked(buffer, mode);
@@ -140,7 +147,9 @@ export class Page implements Disposable {
     return makeLock(() => {
       this.#locks--;
       if (mode === "exclusive") this.#isExclusive = false;
-      const { locks, pins } = this.#host.awaited;
+      const { locks, pins, end } = this.#host.awaited;
+      // Whoever leaves the pool takes all of its locks away.
+      if (end.isOver) return;
       locks.unlock(buffer, mode);
       pins.unpin(buffer);
     });

@@ -14,6 +14,9 @@ import type { LayerHost } from "../../core/inside.ts";
 import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 import { changeOf, tellWaiters, unpinnedOf } from "./wait_words.ts";
 
+/** More than there can be: such a count never comes to its end. */
+const COUNT_OVER = 2 ** 30;
+
 /** The pins of one thread. */
 export class Pins {
   readonly #memory: PoolMemory;
@@ -23,6 +26,8 @@ export class Pins {
   readonly #counts: Int32Array;
   /** How many buffers this thread has pinned. */
   pinned = 0;
+  /** Whether {@linkcode end} was called. */
+  isOver = false;
 
   /**
    * None yet.
@@ -88,6 +93,13 @@ export class Pins {
     if (count > 1) return;
     this.pinned--;
     this.#takeBitAway(buffer, this.#memory.at(buffer));
+  }
+
+  /** No pin counts any more: their ends leave the pool's memory alone, which may be another's. */
+  end(): void {
+    this.isOver = true;
+    this.pinned = 0;
+    this.#counts.fill(COUNT_OVER);
   }
 
   #takeBitAway(buffer: number, at: number): void {

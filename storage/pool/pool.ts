@@ -34,6 +34,7 @@ import { type PageRow, rowsOf } from "./page_rows.ts";
 import { NO_BUFFER, POOL } from "./pool_memory.ts";
 import { COUNT, type PoolStats, statsOf } from "./pool_counts.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
+import { endUses } from "./pool_reaper.ts";
 import type { PoolStreamPage } from "./pool_pages.ts";
 import { poolStream, type PoolStreamOptions } from "./pool_stream.ts";
 import type { PoolThread } from "./pool_thread.ts";
@@ -55,6 +56,8 @@ export interface PoolToken {
 /** What pools need of their Aio. */
 export interface PoolHost extends PageHost {
   readonly token: PoolToken;
+  /** Has what the thread has left to do done by another one, whose pins and locks are its own. */
+  leave(): PoolThread;
   /** The thread has left the pool, as the last one or not. */
   onClosed(isLast: boolean): void;
 }
@@ -91,9 +94,13 @@ export class PagePool implements AsyncDisposable {
   static {
     makePool = (host) => new PagePool(host);
     endPool = (pool) => {
-      const { pins: { pinned }, backend } = pool.#host.awaited;
+      const { pins: { pinned }, locks, backend } = pool.#host.awaited;
       if (pool.#closed === null && pinned > 0) {
         backend.warn(`aio.close() has left a pool of which this thread had ${pinned} pages pinned`);
+        const torn = locks.tearAll();
+        if (torn > 0) {
+          backend.warn(`aio.close() has torn ${torn} pages of a pool: they were locked`);
+        }
       }
       return pool.#closed ??= pool.#close();
     };
@@ -138,7 +145,8 @@ export class PagePool implements AsyncDisposable {
       const flags = options === undefined || isZero ? 0 : flagsOfRead(options);
       const fast = isZero ? null : this.#fastReads.tryRead(number, block, flags);
       const { awaited } = this.#host;
-      return fast ?? called(runSteps(this.#readSteps(awaited, number, block, options)));
+      return fast ??
+        called(runSteps(awaited.end.call(this.#readSteps(awaited, number, block, options))));
     } catch (error) {
       return called(Promise.reject(error));
     }
@@ -225,7 +233,7 @@ export class PagePool implements AsyncDisposable {
         );
       }
       const op = operationOf(number, block, count, options);
-      return runSteps(startPages(this.#host, op));
+      return runSteps(this.#host.awaited.end.call(startPages(this.#host, op)));
     }));
   }
 
@@ -237,7 +245,7 @@ export class PagePool implements AsyncDisposable {
    * @throws as {@linkcode read}; nothing is pinned then
    */
   waitRead(read: PagesRead): Promise<Page[]> {
-    return called(Promise.try(() => runSteps(waitPages(read))));
+    return called(Promise.try(() => runSteps(this.#host.awaited.end.call(waitPages(read)))));
   }
 
   /**
@@ -266,13 +274,18 @@ export class PagePool implements AsyncDisposable {
    * @throws what the system says of the first that failed; only such pages stay changed
    */
   flush(file?: AioFile): Promise<number> {
-    return called(runSteps(this.#flushSteps(this.#host.awaited, file)));
+    return called(
+      runSteps(this.#host.awaited.end.call(this.#flushSteps(this.#host.awaited, file))),
+    );
   }
 
   /** As {@linkcode flush}, blocking the thread. */
   flushSync(file?: AioFile): number {
     const { flushSync } = PagePool.prototype;
-    return calling(flushSync, () => runStepsSync(this.#flushSteps(this.#host.blocking, file)));
+    return calling(flushSync, () => {
+      const { blocking } = this.#host;
+      return runStepsSync(blocking.end.call(this.#flushSteps(blocking, file)));
+    });
   }
 
   *#flushSteps(pool: PoolThread, file: AioFile | undefined): Steps<number> {
@@ -291,7 +304,7 @@ export class PagePool implements AsyncDisposable {
     const { awaited } = this.#host;
     return called(Promise.try(() => {
       const number = this.#files.numberOf(file, block ?? 0);
-      return runSteps(awaited.victims.invalidate(number, block ?? -1));
+      return runSteps(awaited.end.call(awaited.victims.invalidate(number, block ?? -1)));
     }));
   }
 
@@ -344,7 +357,8 @@ export class PagePool implements AsyncDisposable {
           `Cannot extend a file by ${shown(count)} pages: an integer from 1 to ${this.pageCount}`,
         );
       }
-      return runSteps(this.#extendSteps(this.#host.awaited, number, file.path, count));
+      const { awaited } = this.#host;
+      return runSteps(awaited.end.call(this.#extendSteps(awaited, number, file.path, count)));
     }));
   }
 
@@ -402,13 +416,13 @@ export class PagePool implements AsyncDisposable {
 
   /** What all threads did with the pool so far, in all and by backend. */
   stats(): PoolStats {
-    const { memory, backend } = this.#host.awaited;
+    const { memory, backend } = this.#memoryOf();
     return statsOf(memory, backend.options.maxBackends);
   }
 
   /** What is in each buffer now, as PostgreSQL's `pg_buffercache` shows it. */
   pages(): PageRow[] {
-    const { memory, files } = this.#host.awaited;
+    const { memory, files } = this.#memoryOf();
     return rowsOf(memory, (number) => files.pathOf(number));
   }
 
@@ -434,11 +448,22 @@ export class PagePool implements AsyncDisposable {
   async #close(): Promise<void> {
     const { awaited } = this.#host;
     this.#files.end();
-    await Promise.all([...this.#writers].map((writer) => writer.stop()));
-    const failures = await this.#files.leaveAll();
+    await Promise.all([awaited.end.end(), ...[...this.#writers].map((writer) => writer.stop())]);
     await runSteps(awaited.settle());
+    if (awaited.pins.pinned > 0) endUses(awaited, awaited.memory, awaited.backendId);
+    awaited.pins.end();
+    const leaving = this.#host.leave();
+    const failures = await this.#files.leaveAll(leaving);
+    await runSteps(leaving.settle());
     this.#host.onClosed(endUse(awaited.memory.words, POOL.users, awaited.backendId));
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** The thread, as long as the memory is the pool's. */
+  #memoryOf(): PoolThread {
+    const { awaited } = this.#host;
+    if (awaited.pins.isOver) awaited.end.check();
+    return awaited;
   }
 
   /** The end of an `await using` block. */

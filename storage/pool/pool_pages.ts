@@ -19,6 +19,7 @@ import {
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { COUNT } from "./pool_counts.ts";
+import type { PoolThread } from "./pool_thread.ts";
 import { BLOCKS_MAX, checkBlock, PageRead } from "./read_operation.ts";
 
 /** A page of a pool, as a stream delivers it. */
@@ -113,7 +114,8 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   }
 
   tryStartRead(op: PoolOperation): Quick {
-    const { victims, pins, counts } = this.#host.awaited;
+    const { victims, pins, counts, end } = this.#host.awaited;
+    end.check();
     if (op.block >= BLOCKS_MAX) return UNSURE;
     const forwarded = op.buffers[op.index]!;
     const buffer = forwarded === NO_BUFFER
@@ -129,8 +131,12 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     return UNSURE;
   }
 
-  *startRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
+  startRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
     const side = isBlocking ? this.#host.blocking : this.#host.awaited;
+    return side.end.call(this.#startSteps(op, side));
+  }
+
+  *#startSteps(op: PoolOperation, side: PoolThread): Steps<boolean> {
     const { read, buffers, index, count } = op;
     read.file = this.#file;
     read.block = op.block;
@@ -168,8 +174,12 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     return UNSURE;
   }
 
-  *waitRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
+  waitRead(op: PoolOperation, isBlocking: boolean): Steps<boolean> {
     const side = isBlocking ? this.#host.blocking : this.#host.awaited;
+    return side.end.call(this.#waitSteps(op, side));
+  }
+
+  *#waitSteps(op: PoolOperation, side: PoolThread): Steps<boolean> {
     try {
       return yield* side.reads.wait(op.read);
     } catch (error) {

@@ -24,6 +24,9 @@ import {
 import { withLock } from "./pool_lock.ts";
 import { tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
 
+/** What is needed of the thread that does so. */
+type ReaperHost = Pick<LayerHost, "control" | "bells">;
+
 /**
  * Takes it out.
  *
@@ -58,7 +61,15 @@ function reapHelper({ bells }: LayerHost, memory: PoolMemory): void {
   tellWaiters(bells, unpinnedOf(memory));
 }
 
-function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: number): void {
+/** Takes the pins and locks of a thread away that leaves the pool, and has no IO there any more. */
+export function endUses(host: ReaperHost, memory: PoolMemory, backendId: number): void {
+  withLock(memory, () => {
+    for (let i = 0; i < memory.pages; i++) reapBuffer(host, memory, i, backendId);
+  });
+  tellWaiters(host.bells, unpinnedOf(memory));
+}
+
+function reapBuffer(host: ReaperHost, memory: PoolMemory, buffer: number, dead: number): void {
   const { words } = memory;
   const at = memory.at(buffer);
   const bit = 1 << dead;
@@ -86,7 +97,7 @@ function reapBuffer(host: LayerHost, memory: PoolMemory, buffer: number, dead: n
   tellChange(host.bells, memory, buffer);
 }
 
-function isOf({ control }: LayerHost, handle: number, backendId: number): boolean {
+function isOf({ control }: ReaperHost, handle: number, backendId: number): boolean {
   return Math.floor(handle / control.handlesPerBackend) === backendId;
 }
 

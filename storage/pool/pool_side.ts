@@ -13,6 +13,7 @@ import type { PoolCalls } from "./calls.ts";
 import type { ContentLocks } from "./content_lock.ts";
 import type { Pins } from "./pins.ts";
 import type { PoolFiles } from "./pool_files.ts";
+import type { PoolEnd } from "./pool_end.ts";
 import type { PoolMemory } from "./pool_memory.ts";
 import type { PageRead } from "./read_operation.ts";
 
@@ -26,6 +27,8 @@ export interface PoolSide {
   readonly memory: PoolMemory;
   readonly pins: Pins;
   readonly locks: ContentLocks;
+  /** The calls of this thread that are under way, and when they have to end. */
+  readonly end: PoolEnd;
   readonly files: PoolFiles;
   /** This thread's numbers: see pool_counts.ts. */
   readonly counts: Float64Array;

@@ -34,6 +34,7 @@ import { BUFFER, BUFFER_STATE, POOL_FILE, type PoolMemory } from "./pool_memory.
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
 import { COUNT } from "./pool_counts.ts";
+import { PoolEnd } from "./pool_end.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { BLOCKS_MAX, type PageRead } from "./read_operation.ts";
 import { Victims } from "./victims.ts";
@@ -47,6 +48,7 @@ export interface PoolParts {
   readonly pins: Pins;
   readonly locks: ContentLocks;
   readonly files: PoolFiles;
+  readonly end: PoolEnd;
   readonly counts: Float64Array;
   /** Called before a page is written. */
   readonly beforeWrite: ((buffer: number) => unknown) | null;
@@ -75,8 +77,24 @@ export function makeParts(
     pins: new Pins(memory, backend.id, bells),
     locks: new ContentLocks(host),
     files: new PoolFiles(host, attach),
+    end: new PoolEnd(backend.wordWaits),
     counts: memory.countsOf(backend.id),
     beforeWrite,
+  };
+}
+
+/**
+ * Those for what a thread has left to do when it leaves the pool. The pins and locks of its tasks
+ * are over: what ends them then ends none of these.
+ */
+export function partsToLeave(parts: PoolParts): PoolParts {
+  const { memory, backend } = parts;
+  const bells = backend.doorbells;
+  return {
+    ...parts,
+    pins: new Pins(memory, backend.id, bells),
+    locks: new ContentLocks({ memory, bells, backendId: backend.id }),
+    end: new PoolEnd(backend.wordWaits),
   };
 }
 
@@ -93,6 +111,7 @@ export class PoolThread implements PoolSide {
   readonly pins: Pins;
   readonly locks: ContentLocks;
   readonly files: PoolFiles;
+  readonly end: PoolEnd;
   readonly counts: Float64Array;
   readonly beforeWrite: PoolParts["beforeWrite"];
   /** How it waits. */
@@ -128,6 +147,7 @@ export class PoolThread implements PoolSide {
     this.pins = parts.pins;
     this.locks = parts.locks;
     this.files = parts.files;
+    this.end = parts.end;
     this.counts = parts.counts;
     this.beforeWrite = parts.beforeWrite;
     this.calls = calls;
@@ -199,6 +219,7 @@ export class PoolThread implements PoolSide {
       const holder = Atomics.compareExchange(words, word.index, 0, backendId + 1);
       if (holder === 0) break;
       yield* get(calls.changed(word, holder));
+      this.end.check();
     }
     try {
       const writer = this.files.writerOf(number);

@@ -71,8 +71,9 @@ export class Victims {
   ): Steps<number> {
     const found = this.tryPin(file, block, ring);
     if (found !== NO_BUFFER) return found;
-    const { memory, pins } = this.#pool;
+    const { memory, pins, end } = this.#pool;
     for (;;) {
+      end.check();
       const own = ring?.tryTake(memory, pins) ?? NO_BUFFER;
       const victim = own === NO_BUFFER ? sweep(memory, pins) : own;
       if (victim === NO_BUFFER) {
@@ -173,7 +174,7 @@ export class Victims {
    * @returns false if the buffer has another block by then
    */
   *#forget(buffer: number, file: number, block: number): Steps<boolean> {
-    const { memory, calls, backendId } = this.#pool;
+    const { memory, calls, backendId, end } = this.#pool;
     const word = changeOf(memory, buffer);
     for (;;) {
       const seen = announceWait(word, backendId);
@@ -186,6 +187,7 @@ export class Victims {
       if (found !== IN_USE) return found === FORGOTTEN;
       if (this.#pool.hasIo(buffer)) yield* this.#pool.waitForIo(buffer);
       else yield* get(calls.changed(word, seen));
+      end.check();
     }
   }
 

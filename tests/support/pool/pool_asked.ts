@@ -10,11 +10,12 @@ import { until } from "../patience.ts";
 
 /** What a test can ask of the thread. */
 export type PoolAsk =
-  | { what: "begin" | "wait" | "giveUp" | "unpin" | "warnings" | "close" | "die" }
+  | { what: "begin" | "wait" | "giveUp" | "unpin" | "warnings" | "close" | "leave" | "die" }
   | { what: "attach"; aio: Aio["token"]; pool: PagePool["token"]; file: AioFile["token"] }
   | { what: "read"; block: number; blocks?: boolean; options?: PageReadOptions }
   | { what: "start"; block: number; count: number; options?: PageReadOptions }
   | { what: "pin" | "invalidate"; block: number }
+  | { what: "lock"; mode: "shared" | "exclusive" }
   | { what: "stop"; gate: Int32Array<SharedArrayBuffer> };
 
 const MODULE = new URL("./pool_asked_worker.ts", import.meta.url);
@@ -71,6 +72,13 @@ export class PoolThreadAsked implements AsyncDisposable {
     if (this.#isShared) throw new Error("A thread that tests share must not die");
     this.#isOver = true;
     this.#thread.tell({ what: "die" });
+  }
+
+  /** Has it close its Aio, whatever it has of the pool. */
+  async leave(): Promise<void> {
+    this.#isOver = true;
+    await this.ask({ what: "leave" });
+    if (!this.#isShared) this.#thread.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -77,6 +77,9 @@ async function answer(ask: PoolAsk): Promise<unknown> {
     case "pin":
       pinned = await pool.read(file, ask.block);
       return pinned.bytes[0];
+    case "lock":
+      await pinned.lock(ask.mode);
+      return;
     case "unpin":
       return pinned.release();
     case "invalidate":
@@ -85,6 +88,8 @@ async function answer(ask: PoolAsk): Promise<unknown> {
       return warnings;
     case "stop":
       return stop(ask.gate);
+    case "leave":
+      return await aio.close();
     case "die":
       return die();
     case "close":
