@@ -17,10 +17,10 @@ class NameCalls implements Disposable {
   /** @param failing its number, from 0 */
   constructor(failing: number) {
     for (const name of ["link", "rename", "remove"] as const) {
-      const original: (...paths: [string, string]) => Promise<void> = Deno[name];
-      const call = (...paths: [string, string]): Promise<void> => {
+      const original = Deno[name] as (...paths: string[]) => Promise<void>;
+      const call = (...paths: string[]): Promise<void> => {
         // The control file is replaced with every truncation: that is no matter of segments.
-        if (!paths[0].includes(".log")) return original(...paths);
+        if (!paths[0]!.includes(".log")) return original(...paths);
         if (this.#count++ === failing) return Promise.reject(new Error(`${name} ${failing} fails`));
         return original(...paths);
       };
