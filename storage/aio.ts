@@ -101,6 +101,9 @@ export class Aio extends AioCore {
   readonly #openingHost: OpeningHost;
   readonly #pools = new Set<PagePool>();
   readonly #logs = new Set<Log>();
+  readonly #logOpenings = new Set<Promise<Log>>();
+  /** Whether close() ends pools and logs: none is opened or attached meanwhile. */
+  #isLeaving = false;
 
   /** @ignore */
   private constructor(opened: OpenedBackend) {
@@ -412,7 +415,13 @@ export class Aio extends AioCore {
    * @throws what the system says
    */
   openLog(directory: string | URL, options: OpenLogOptions = {}): Promise<Log> {
-    return called(Promise.try(() => openLog(this.#logOpener("openLog"), directory, options)));
+    return called(Promise.try(() => {
+      const opening = openLog(this.#logOpener("openLog"), directory, options).finally(() => {
+        this.#logOpenings.delete(opening);
+      });
+      this.#logOpenings.add(opening);
+      return opening;
+    }));
   }
 
   /**
@@ -430,14 +439,20 @@ export class Aio extends AioCore {
     );
   }
 
-  #logOpener(call: string): LogOpener {
+  #checkStaying(call: string): void {
     this.#backend.checkUsable(call);
+    if (!this.#isLeaving) return;
+    throw new Deno.errors.BadResource(`Cannot call ${call}(): aio is closed`);
+  }
+
+  #logOpener(call: string): LogOpener {
+    this.#checkStaying(call);
     const backend = this.#backend;
     return { aio: withSegments(this, backend), backend, logs: this.#logs };
   }
 
   #poolOpener(call: string): PoolOpener {
-    this.#backend.checkUsable(call);
+    this.#checkStaying(call);
     return {
       aio: this,
       backend: this.#backend,
@@ -492,6 +507,7 @@ export class Aio extends AioCore {
    * IO everywhere, and waits for what other threads have in flight; in an attached thread it
    * detaches that thread. Calling it again does nothing.
    *
+   * Pools and logs of this thread are closed first, and a log that is being opened once it is open.
    * Files that are still open are closed, and a warning names them and the lines that opened them.
    * A batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
    *
@@ -502,7 +518,8 @@ export class Aio extends AioCore {
    * @throws what failed on the way, several errors as an `AggregateError`; everything is given back
    */
   override close(options?: CloseOptions): Promise<void> {
-    if (this.#pools.size + this.#logs.size === 0) return this.#closeRest(options);
+    const shared = this.#pools.size + this.#logs.size + this.#logOpenings.size;
+    if (shared === 0) return this.#closeRest(options);
     const signal = options?.signal;
     return called(new Patience().wait(this.#leaveShared(options), signal), signal);
   }
@@ -513,15 +530,19 @@ export class Aio extends AioCore {
 
   /**
    * What is changed in pools is written back first, which is IO as any other; then logs are made
-   * durable, for which pools may have waited.
+   * durable, for which pools may have waited. A log that is being opened is closed once it is open:
+   * its opening writes its files in steps, and would go on without its lock.
    */
   async #leaveShared(options: CloseOptions | undefined): Promise<void> {
+    this.#isLeaving = true;
     const pools = await Promise.allSettled([...this.#pools].map(endPool));
     this.#pools.clear();
+    await Promise.allSettled(this.#logOpenings);
     const logs = await Promise.allSettled([...this.#logs].map((log) => log.close()));
     const ends = [...pools, ...logs];
     const failures = ends.flatMap((end) => end.status === "rejected" ? [end.reason] : []);
     await this.#closeRest(options).catch((error) => failures.push(error));
+    this.#isLeaving = false;
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) {
       throw new AggregateError(failures, "aio.close() failed in several ways");

@@ -139,7 +139,12 @@ async function openLocked(
         `raise the option "arenaBytes", now ${arena.bytes}, or lower "bufferBytes"`,
     );
   }
-  return logIn(opener, directory, run, lock, { end: found.end, stop: found.stop });
+  try {
+    return logIn(opener, directory, run, lock, { end: found.end, stop: found.stop });
+  } catch (error) {
+    runs.giveBack(run);
+    throw error;
+  }
 }
 
 /** What the control file says; of a new log, which is made, what it will say. */

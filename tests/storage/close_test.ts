@@ -10,7 +10,9 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { AioApiError } from "../../core/mod.ts";
-import type { Aio, AioFile } from "../../storage/mod.ts";
+import { type Aio, AioFile, type Log } from "../../storage/mod.ts";
+import { comes, replace } from "../support/bells/bells.ts";
+import { BUFFER_BYTES, SEGMENT_BYTES } from "../support/log/log_fixture.ts";
 import { openAio, testEachMethod, testSharedAios } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
 import { countDescriptorsOf } from "../support/program.ts";
@@ -20,6 +22,7 @@ import { Turns } from "../support/turns.ts";
 const isLinux = Deno.build.os === "linux";
 
 const OPTIONS = { arenaBytes: 65_536, maxConcurrency: 4 };
+const LOG_OPTIONS = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
 
 type Use = (file: AioFile, path: string, aio: Aio, method: IoMethodName) => Promise<void>;
 
@@ -253,3 +256,53 @@ testFile(
     assertEquals(buffer, contentAt(1, 7, 10));
   },
 );
+
+testEachMethod("aio.close() closes a log that is being opened, once it is open", async (method) => {
+  await using dir = await tempDir();
+  const directory = dir.join("log");
+  const aio = await openAio(method);
+  const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { rename } = Deno;
+  let opening: Promise<Log>;
+  let closing: Promise<void>;
+  {
+    // The control file takes its time.
+    using _rename = replace(Deno, "rename", async (...paths) => {
+      begun.resolve();
+      await gate.promise;
+      return await rename(...paths);
+    });
+    opening = aio.openLog(directory, LOG_OPTIONS);
+    await begun.promise;
+    closing = aio.close();
+    assert(!await comes(closing, false));
+    const uses = [() => aio.openLog(directory, LOG_OPTIONS), () => aio.openPool({ pages: 16 })];
+    for (const use of uses) await assertRejects(use, Deno.errors.BadResource, "aio is closed");
+    gate.resolve();
+    await closing;
+  }
+  assert((await opening).isClosed);
+  await using again = await openAio(method);
+  await using log = await again.openLog(directory, LOG_OPTIONS);
+  assertEquals(log.recovery, { end: 0, stop: "closed" });
+});
+
+testEachMethod("aio.openLog() that fails at its end keeps no memory", async (method) => {
+  await using dir = await tempDir();
+  await using aio = await openAio(method);
+  const { arena } = backendOf(aio);
+  const open = () => aio.openLog(dir.join("log"), LOG_OPTIONS);
+  // What opening takes for IO stays.
+  await (await open()).close();
+  const { freeBytes } = arena;
+  // A log is made of that at last.
+  const get = () => assert(false, "no token");
+  Object.defineProperty(AioFile.prototype, "token", { configurable: true, get });
+  try {
+    await assertRejects(open, Error, "no token");
+  } finally {
+    Reflect.deleteProperty(AioFile.prototype, "token");
+  }
+  assertEquals(arena.freeBytes, freeBytes);
+  await (await open()).close();
+});
