@@ -11,6 +11,8 @@
 import { BUFFER, BUFFER_STATE, NO_BUFFER, type PoolMemory } from "./pool_memory.ts";
 import type { Pins } from "./pins.ts";
 
+/** What a buffer that is changed or torn is in. */
+const KEEPS = BUFFER_STATE.dirty | BUFFER_STATE.torn;
 const RING_BYTES = 262_144;
 
 /** How many buffers a ring has: 256 KiB, and what may be in flight; at most an eighth of a pool. */
@@ -45,9 +47,9 @@ export class BufferRing {
     if (buffer === NO_BUFFER) return NO_BUFFER;
     const { words } = memory;
     const at = memory.at(buffer);
-    const isDirty = (Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0;
+    const isKept = (Atomics.load(words, at + BUFFER.state) & KEEPS) !== 0;
     // More than one use is somebody else's.
-    if (isDirty || words[at + BUFFER.usage]! > 1) return NO_BUFFER;
+    if (isKept || words[at + BUFFER.usage]! > 1) return NO_BUFFER;
     if (Atomics.load(words, at + BUFFER.io) !== 0 || !pins.tryOwn(buffer)) return NO_BUFFER;
     // An IO that began between the two looks had a pin: it is over, or still there.
     if (Atomics.load(words, at + BUFFER.io) === 0) return buffer;

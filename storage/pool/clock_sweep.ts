@@ -1,12 +1,12 @@
 /**
  * clock_sweep.ts: which buffer gets another block: the clock's hand goes round all of them, and
- * takes the first without a pin, without an IO, and with a usage count of 0. Each use of a buffer
- * adds 1 to that count, up to 5; the hand takes 1 away when it comes by.
+ * takes the first that is whole, without a pin, without an IO, and with a usage count of 0. Each
+ * use of a buffer adds 1 to that count, up to 5; the hand takes 1 away when it comes by.
  *
  * @module
  */
 
-import { BUFFER, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 import type { Pins } from "./pins.ts";
 
 /** How often a buffer counts as used, at most. */
@@ -26,7 +26,7 @@ export function countScan(words: Int32Array, at: number): void {
 /**
  * Finds a buffer for another block, and pins it.
  *
- * @returns `NO_BUFFER` if each is pinned or has an IO
+ * @returns `NO_BUFFER` if each is pinned or torn, or has an IO
  */
 export function sweep(memory: PoolMemory, pins: Pins): number {
   const { words, pages } = memory;
@@ -35,6 +35,8 @@ export function sweep(memory: PoolMemory, pins: Pins): number {
     const at = memory.at(buffer);
     if (Atomics.load(words, at + BUFFER.pins) !== 0) continue;
     if (Atomics.load(words, at + BUFFER.io) !== 0) continue;
+    // It keeps its block until somebody repairs or forgets it.
+    if ((words[at + BUFFER.state]! & BUFFER_STATE.torn) !== 0) continue;
     const usage = words[at + BUFFER.usage]!;
     if (usage > 0 && words[at + BUFFER.file] !== 0) {
       words[at + BUFFER.usage] = usage - 1;

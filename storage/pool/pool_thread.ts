@@ -235,9 +235,7 @@ export class PoolThread implements PoolSide {
         );
       }
       // Before others can read them: what one has changed and evicted would be zeroed once more.
-      while (buffers.length < count) {
-        buffers.push(yield* this.pinBlock(number, first + buffers.length, false, null));
-      }
+      yield* this.victims.pinBlocks(number, first, count, buffers);
       yield* growSteps(writer, size, (first + count) * pageBytes, this.blocks);
       return first;
     } finally {

@@ -78,7 +78,7 @@ export class Victims {
       const victim = own === NO_BUFFER ? sweep(memory, pins) : own;
       if (victim === NO_BUFFER) {
         if (isOptional) return NO_BUFFER;
-        yield* this.#waitForUnpinned();
+        yield* this.#waitForUnpinned(1);
         continue;
       }
       if (this.#isDirty(victim)) yield* this.#writeBack(victim);
@@ -231,30 +231,67 @@ export class Victims {
       Atomics.load(words, at + BUFFER.io) !== 0;
   }
 
-  /** All are pinned. */
-  *#waitForUnpinned(): Steps<void> {
+  /**
+   * Pins the buffers of blocks in a row. It waits with none of them pinned: two threads that each
+   * had some would wait for each other.
+   *
+   * @param buffers gets them, also where it throws
+   */
+  *pinBlocks(file: number, first: number, count: number, buffers: number[]): Steps<void> {
+    const { pins } = this.#pool;
+    while (buffers.length < count) {
+      const buffer = yield* this.pinBlock(file, first + buffers.length, true, null);
+      if (buffer !== NO_BUFFER) {
+        buffers.push(buffer);
+        continue;
+      }
+      for (const one of buffers.splice(0)) pins.unpin(one);
+      yield* this.#waitForUnpinned(count);
+    }
+  }
+
+  /** So many are not there: all others are pinned, or torn, or have an IO. */
+  *#waitForUnpinned(wanted: number): Steps<void> {
     const { memory, pins, backendId, calls, counts } = this.#pool;
     const word = unpinnedOf(memory);
     const seen = announceWait(word, backendId);
-    if (pins.pinned >= memory.pages) {
-      throw new Deno.errors.Busy(
-        `Cannot read a page while all ${memory.pages} pages of the pool are pinned by this thread: ` +
-          `release some, or give openPool() more "pages"`,
-      );
-    }
-    const unpinned = this.#findUnpinned();
-    if (unpinned === NO_BUFFER) {
+    const { free, torn, withIo } = this.#countUnpinned(wanted);
+    if (free >= wanted) return;
+    if (pins.pinned + torn > memory.pages - wanted) throw this.#busy(wanted, torn);
+    if (withIo === NO_BUFFER) {
       counts[COUNT.waits]!++;
       yield* get(calls.changed(word, seen));
-    } else yield* this.#pool.waitForIo(unpinned);
+    } else yield* this.#pool.waitForIo(withIo);
   }
 
-  /** A buffer that nobody has pinned, though an IO may have it. */
-  #findUnpinned(): number {
-    const { memory } = this.#pool;
-    for (let buffer = 0; buffer < memory.pages; buffer++) {
-      if (Atomics.load(memory.words, memory.at(buffer) + BUFFER.pins) === 0) return buffer;
+  #busy(wanted: number, torn: number): Error {
+    const { memory: { pages }, pins: { pinned } } = this.#pool;
+    const what = wanted === 1 ? "read a page" : `extend a file by ${wanted} pages`;
+    const which = pinned === pages ? `all ${pages}` : `${pinned} of the ${pages}`;
+    const [and, or] = torn === 0
+      ? ["", ""]
+      : [` and ${torn} are torn`, " invalidate() or repair() those,"];
+    return new Deno.errors.Busy(
+      `Cannot ${what} while ${which} pages of the pool are pinned by this thread${and}: ` +
+        `release some,${or} or give openPool() more "pages"`,
+    );
+  }
+
+  /**
+   * Counts the buffers that nobody has pinned, until there are enough.
+   *
+   * @returns `withIo`: one that has an IO, as soon as that is over it counts
+   */
+  #countUnpinned(wanted: number): { free: number; torn: number; withIo: number } {
+    const { memory: { words }, memory } = this.#pool;
+    const found = { free: 0, torn: 0, withIo: NO_BUFFER };
+    for (let buffer = 0; buffer < memory.pages && found.free < wanted; buffer++) {
+      const at = memory.at(buffer);
+      if (Atomics.load(words, at + BUFFER.pins) !== 0) continue;
+      if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.torn) !== 0) found.torn++;
+      else if (this.#pool.hasIo(buffer)) found.withIo = buffer;
+      else found.free++;
     }
-    return NO_BUFFER;
+    return found;
   }
 }

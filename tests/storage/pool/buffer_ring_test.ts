@@ -7,9 +7,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { PoolStreamOptions } from "../../../mod.ts";
 import { BufferRing, ringSize } from "../../../storage/pool/buffer_ring.ts";
-import { NO_BUFFER } from "../../../storage/pool/pool_memory.ts";
+import { BUFFER, BUFFER_STATE, NO_BUFFER } from "../../../storage/pool/pool_memory.ts";
 import {
   BLOCKS,
+  bufferOf,
   change,
   memoryOf,
   onDisk,
@@ -84,6 +85,16 @@ Deno.test("ringSize() is 256 KiB and what may be in flight, at most an eighth of
   assertEquals(ringSize(memory(100_000, 8192), 16, 16), 32 + 256);
   assertEquals(ringSize(memory(800, 8192), 16, 16), 100);
   assertEquals(ringSize(memory(16, 65_536), 16, 16), 2);
+});
+
+testPool("BufferRing.tryTake() gives no buffer that is torn", async ({ aio, pool, file }) => {
+  const memory = memoryOf(aio, pool);
+  const ring = new BufferRing(1);
+  (await pool.read(file, 1)).release();
+  const buffer = bufferOf(pool, 1);
+  ring.put(buffer);
+  Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.torn);
+  assertEquals(ring.tryTake(memory, { tryOwn: () => true, unpin: () => {} }), NO_BUFFER);
 });
 
 testPool("BufferRing.tryTake() gives a buffer only if nobody else has used it", async (it) => {

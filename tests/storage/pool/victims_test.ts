@@ -3,13 +3,15 @@
  * last moment.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { Pins } from "../../../storage/pool/pins.ts";
 import { giveFileBack, takeFile, unlink } from "../../../storage/pool/mapping.ts";
 import { BUFFER, BUFFER_STATE, POOL, type PoolMemory } from "../../../storage/pool/pool_memory.ts";
 import { replace } from "../../support/bells/bells.ts";
+import { until } from "../../support/patience.ts";
 import {
+  BLOCKS,
   bufferOf,
   change,
   forgetUses,
@@ -198,4 +200,65 @@ testPool("pool.invalidate() has no page pinned while it waits for another thread
   assertEquals(memory.words[memory.at(buffer) + BUFFER.pins], 1 << (id + 1));
   pins.unpin(buffer);
   assertEquals(await invalidated, 1);
+});
+
+/** As if another thread had some buffers pinned. @returns its pins */
+function pinBuffers({ aio, pool }: PoolFixture, buffers: readonly number[]): Pins {
+  const memory = memoryOf(aio, pool);
+  const { id, doorbells } = backendOf(aio);
+  const pins = new Pins(memory, id + 1, doorbells);
+  for (const buffer of buffers) assert(pins.tryOwn(buffer));
+  return pins;
+}
+
+testPool("pool.extend() has no page pinned while it waits for several", async (it) => {
+  await fill(it);
+  const others = [0, 1, 2, 3, 4, 5, 6, 7];
+  const pins = pinBuffers(it, others);
+  const extending = it.pool.extend(it.file, 12);
+  await until(() => it.pool.stats().waits > 0, "it waits for pages");
+  // Two threads that extend files and each had eight of the sixteen would wait for ever.
+  const { id } = backendOf(it.aio);
+  assertEquals(it.pool.pages().filter((row) => row.pinningBackends.includes(id)), []);
+  for (const buffer of others) pins.unpin(buffer);
+  const pages = await extending;
+  assertEquals(pages.map(({ block }) => block - BLOCKS), Array.from({ length: 12 }, (_, i) => i));
+  const message = "Cannot extend a file by 8 pages while 12 of the 16 pages of the pool are pinned";
+  await assertRejects(() => it.pool.extend(it.file, 8), Deno.errors.Busy, message);
+  for (const page of pages) page.release();
+});
+
+/** As if a thread had died that had changed a page. */
+function tear({ aio, pool }: PoolFixture, block: number): void {
+  const memory = memoryOf(aio, pool);
+  const at = memory.at(bufferOf(pool, block)) + BUFFER.state;
+  Atomics.or(memory.words, at, BUFFER_STATE.dirty | BUFFER_STATE.torn);
+}
+
+testPool("pool.read() refuses where all pages are torn or pinned by this thread", async (it) => {
+  await fill(it);
+  tear(it, 9);
+  const blocks = Array.from({ length: 16 }, (_, block) => block).filter((block) => block !== 9);
+  const pages = await Promise.all(blocks.map((block) => it.pool.read(it.file, block)));
+  const error = await assertRejects(() => it.pool.read(it.file, 20), Deno.errors.Busy);
+  assertEquals(
+    error.message,
+    "Cannot read a page while 15 of the 16 pages of the pool are pinned by this thread and 1 " +
+      'are torn: release some, invalidate() or repair() those, or give openPool() more "pages"',
+  );
+  for (const page of pages) page.release();
+  (await it.pool.read(it.file, 20)).release();
+});
+
+testPool("pool.read() waits until a torn page is forgotten", async (it) => {
+  await fill(it);
+  tear(it, 9);
+  const torn = bufferOf(it.pool, 9);
+  const others = Array.from({ length: 16 }, (_, buffer) => buffer).filter((one) => one !== torn);
+  const pins = pinBuffers(it, others);
+  const reading = it.pool.read(it.file, 20);
+  await until(() => it.pool.stats().waits > 0, "it waits for a page");
+  assertEquals(await it.pool.invalidate(it.file, 9), 1);
+  (await reading).release();
+  for (const buffer of others) pins.unpin(buffer);
 });
