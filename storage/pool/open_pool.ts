@@ -17,7 +17,7 @@ import {
 import type { AioCore } from "../../core/mod.ts";
 import { tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls } from "./calls.ts";
-import { makePage, type Page, type PageHost } from "./page.ts";
+import { endPage, makePage, type Page, type PageHost } from "./page.ts";
 import { makePool, type PagePool, type PoolHost, type PoolToken } from "./pool.ts";
 import type { AttachOpening } from "./pool_files.ts";
 import { poolLayer } from "./pool_layer.ts";
@@ -138,18 +138,24 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
   const memory = new PoolMemory(arena, run);
   let now: PageHost;
   const before = beforeWrite === undefined ? null : (buffer: number) => {
-    // A pin of its own, so that the hook's page is a page like any other.
-    now.awaited.pins.again(buffer);
-    const page = makePage(now, buffer);
+    const { pins } = now.awaited;
+    // A pin of its own, as the hook may go on where the write does not.
+    pins.again(buffer);
+    pins.toWork(buffer);
+    const page = makePage(now, buffer, true);
+    const end = () => {
+      endPage(page);
+      pins.endWork(buffer);
+    };
     let done: void | Promise<void>;
     try {
       done = beforeWrite(page);
     } catch (error) {
-      page.release();
+      end();
       throw error;
     }
-    if (typeof done?.then !== "function") return page.release();
-    return Promise.resolve(done).finally(() => page.release());
+    if (typeof done?.then !== "function") return end();
+    return Promise.resolve(done).finally(end);
   };
   const parts = makeParts(aio, backend, memory, attach, before);
   const use = (parts: PoolParts): PageHost =>

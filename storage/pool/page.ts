@@ -14,7 +14,7 @@ import type { PoolThread } from "./pool_thread.ts";
 /** Makes the object of a pin. */
 export let makePage: (pool: PageHost, buffer: number, isLent?: boolean) => Page;
 
-/** A page that its pool's stream had pinned, and has no more. */
+/** A page that a stream or the pool itself had pinned, and has no more. */
 export let endPage: (page: Page) => void;
 
 /** What a page needs of its pool: the pool's thread, in both ways to wait. */
@@ -33,7 +33,7 @@ export class Page implements Disposable {
   /** How often this page has its lock. */
   #locks = 0;
   #isExclusive = false;
-  /** Whether the pin is a stream's, which ends it. */
+  /** Whether the pin is a stream's or the pool's own, which ends it. */
   readonly #isLent: boolean;
 
   /** @ignore */

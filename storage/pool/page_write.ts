@@ -74,14 +74,16 @@ export class PageWrites {
       const buffer = (first + i) % memory.pages;
       const at = memory.at(buffer);
       if (memory.words[at + BUFFER.usage] !== 0 || !this.isToWrite(buffer)) continue;
-      if (pins.tryOwn(buffer)) own.push(buffer);
+      if (!pins.tryOwn(buffer)) continue;
+      pins.toWork(buffer);
+      own.push(buffer);
     }
     try {
       const { failures } = yield* this.#writeAll(this.#candidatesOf([first, ...own]), false);
       const failure = failures.find(({ buffers }) => buffers.includes(first));
       if (failure !== undefined) throw failure.error;
     } finally {
-      for (const buffer of own) pins.unpin(buffer);
+      for (const buffer of own) pins.endWork(buffer);
     }
   }
 
@@ -220,7 +222,7 @@ export class PageWrites {
 
   #letGo(buffer: number): void {
     this.#pool.locks.unlock(buffer, "shared");
-    this.#pool.pins.unpin(buffer);
+    this.#pool.pins.endWork(buffer);
   }
 
   /**
@@ -275,8 +277,9 @@ export class PageWrites {
   #tryTake({ buffer, file, block }: Candidate): boolean {
     const { pins, locks } = this.#pool;
     if (!pins.tryPin(buffer, file, block)) return false;
+    pins.toWork(buffer);
     if (!locks.tryLock(buffer, "shared")) {
-      pins.unpin(buffer);
+      pins.endWork(buffer);
       return false;
     }
     if (this.isToWrite(buffer)) return true;
@@ -288,6 +291,7 @@ export class PageWrites {
   *#take({ buffer, file, block }: Candidate): Steps<boolean> {
     const { pins, locks } = this.#pool;
     if (!pins.tryPin(buffer, file, block)) return false;
+    pins.toWork(buffer);
     let isLocked = false;
     try {
       yield* locks.lock(buffer, "shared", this.#pool);
@@ -295,7 +299,7 @@ export class PageWrites {
       yield* this.#pool.waitForIo(buffer);
     } catch (error) {
       if (isLocked) locks.unlock(buffer, "shared");
-      pins.unpin(buffer);
+      pins.endWork(buffer);
       throw error;
     }
     if (this.isToWrite(buffer)) return true;
@@ -326,12 +330,12 @@ export class PageWrites {
         if (Atomics.compareExchange(memory.words, at, 0, word) !== 0) break;
         begun++;
       }
-      const writer = this.#pool.files.writerOf(file);
       // The file may have been closed since the buffers were found: its pages are forgotten then,
-      // and its number may be another's. From here on it is not, as this thread uses it.
-      for (; begun > 0 && !this.#hasBlocks(buffers, begun, file, block); begun--) {
-        endIo(bells, memory, buffers[begun - 1]!);
-      }
+      // and its number may be another's.
+      begun = this.#endForgotten(buffers, begun, file, block);
+      const writer = begun === 0 ? null : this.#pool.files.writerOf(file);
+      // From here on it is not, as this thread uses it.
+      begun = this.#endForgotten(buffers, begun, file, block);
       if (begun === 0) {
         handle.release();
         return 0;
@@ -358,15 +362,21 @@ export class PageWrites {
     }
   }
 
-  /** Whether the first of some buffers have blocks of a file, one after another. */
-  #hasBlocks(buffers: readonly number[], count: number, file: number, block: number): boolean {
-    const { memory: { words }, memory } = this.#pool;
-    for (let i = 0; i < count; i++) {
-      const at = memory.at(buffers[i]!);
-      if (Atomics.load(words, at + BUFFER.file) !== file + 1) return false;
-      if (words[at + BUFFER.block] !== block + i) return false;
+  /**
+   * Takes the IO's word away from buffers from the first on that does not have its block any more.
+   *
+   * @returns how many are before that
+   */
+  #endForgotten(buffers: readonly number[], begun: number, file: number, block: number): number {
+    const { memory: { words }, memory, bells } = this.#pool;
+    let left = 0;
+    for (; left < begun; left++) {
+      const at = memory.at(buffers[left]!);
+      if (Atomics.load(words, at + BUFFER.file) !== file + 1) break;
+      if (words[at + BUFFER.block] !== block + left) break;
     }
-    return true;
+    for (let i = left; i < begun; i++) endIo(bells, memory, buffers[i]!);
+    return left;
   }
 
   #isDone({ ref, buffers }: Written): boolean {

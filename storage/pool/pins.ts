@@ -1,7 +1,8 @@
 /**
  * pins.ts: buffers that a thread uses, so that they keep their blocks. In shared memory that is one
  * bit a backend, so that a dead thread's pins can be taken away; how often a thread has a buffer
- * pinned it counts in its own memory.
+ * pinned it counts in its own memory. Apart from the pins of the user it counts those by which the
+ * pool writes pages back.
  *
  * A pin counts if the buffer still has the block afterwards. Whoever takes a block away from a
  * buffer takes the file out of the tag first and then looks for pins: one of the two sees the
@@ -24,7 +25,9 @@ export class Pins {
   readonly #bells: LayerHost["bells"];
   readonly #bit: number;
   readonly #counts: Int32Array;
-  /** How many buffers this thread has pinned. */
+  /** How many of those are the pool's own. */
+  readonly #works: Int32Array;
+  /** How many buffers the user has pinned in this thread. */
   pinned = 0;
   /** Whether {@linkcode end} was called. */
   isOver = false;
@@ -42,11 +45,17 @@ export class Pins {
     this.#bit = 1 << backendId;
     this.#bells = bells;
     this.#counts = new Int32Array(memory.pages);
+    this.#works = new Int32Array(memory.pages);
   }
 
-  /** How often this thread has a buffer pinned. */
+  /** How often the user has a buffer pinned in this thread. */
   countOf(buffer: number): number {
-    return this.#counts[buffer]!;
+    return this.#counts[buffer]! - this.#works[buffer]!;
+  }
+
+  /** How many buffers this thread has pinned, for the user or for the pool's own work. */
+  countAll(): number {
+    return this.#counts.reduce((sum, count) => sum + Math.min(count, 1), 0);
   }
 
   /** Pins a buffer if it has a block, and not another one. @returns whether it has */
@@ -59,7 +68,7 @@ export class Pins {
     const isRight = Atomics.load(words, at + BUFFER.file) === file + 1 &&
       words[at + BUFFER.block] === block;
     if (isRight) {
-      if (count === 0) this.pinned++;
+      if (count === this.#works[buffer]) this.pinned++;
       this.#counts[buffer] = count + 1;
     } else if (count === 0) this.#takeBitAway(buffer, at);
     return isRight;
@@ -67,7 +76,25 @@ export class Pins {
 
   /** Pins a buffer that this thread has pinned already, or that is its own by {@linkcode own}. */
   again(buffer: number): void {
+    if (this.#counts[buffer] === this.#works[buffer]) this.pinned++;
     this.#counts[buffer]!++;
+  }
+
+  /**
+   * Makes a pin the pool's own: it writes the page, and ends by itself. {@linkcode endWork} ends
+   * it.
+   */
+  toWork(buffer: number): void {
+    this.#works[buffer]!++;
+    if (this.#counts[buffer] === this.#works[buffer]) this.pinned--;
+  }
+
+  /** Ends a pin of the pool's own. */
+  endWork(buffer: number): void {
+    const left = this.#counts[buffer]! - 1;
+    this.#works[buffer]!--;
+    this.#counts[buffer] = left;
+    if (left === 0) this.#takeBitAway(buffer, this.#memory.at(buffer));
   }
 
   /** Pins a buffer if nobody has. @returns whether this thread has it alone now */
@@ -88,11 +115,10 @@ export class Pins {
 
   /** Ends one pin. */
   unpin(buffer: number): void {
-    const count = this.#counts[buffer]!;
-    this.#counts[buffer] = count - 1;
-    if (count > 1) return;
-    this.pinned--;
-    this.#takeBitAway(buffer, this.#memory.at(buffer));
+    const left = this.#counts[buffer]! - 1;
+    this.#counts[buffer] = left;
+    if (left === this.#works[buffer]) this.pinned--;
+    if (left === 0) this.#takeBitAway(buffer, this.#memory.at(buffer));
   }
 
   /** No pin counts any more: their ends leave the pool's memory alone, which may be another's. */

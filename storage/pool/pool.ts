@@ -450,7 +450,7 @@ export class PagePool implements AsyncDisposable {
     this.#files.end();
     await Promise.all([awaited.end.end(), ...[...this.#writers].map((writer) => writer.stop())]);
     await runSteps(awaited.settle());
-    if (awaited.pins.pinned > 0) endUses(awaited, awaited.memory, awaited.backendId);
+    if (awaited.pins.countAll() > 0) endUses(awaited, awaited.memory, awaited.backendId);
     awaited.pins.end();
     const leaving = this.#host.leave();
     const failures = await this.#files.leaveAll(leaving);

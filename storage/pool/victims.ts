@@ -258,6 +258,12 @@ export class Victims {
     const { free, torn, withIo } = this.#countUnpinned(wanted);
     if (free >= wanted) return;
     if (pins.pinned + torn > memory.pages - wanted) throw this.#busy(wanted, torn);
+    if (this.#pool.blocks && pins.countAll() + torn > memory.pages - wanted) {
+      throw new Deno.errors.Busy(
+        "Cannot block for a place in the pool while tasks of this thread write its pages back: " +
+          "await read() instead",
+      );
+    }
     if (withIo === NO_BUFFER) {
       counts[COUNT.waits]!++;
       yield* get(calls.changed(word, seen));

@@ -9,6 +9,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   change,
   forgetUses,
+  HeldHook,
   onDisk,
   PAGE_BYTES,
   testPool,
@@ -87,3 +88,20 @@ testPool("pool.startBackgroundWriter() refuses options out of range", (it) => {
   }
   return Promise.resolve();
 });
+
+for (const call of ["close", "invalidate"] as const) {
+  testPool(`pool.${call}() waits for pages that the background writer has`, async (it) => {
+    const hook = new HeldHook();
+    const { beforeWrite } = hook;
+    const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+    for (let block = 0; block < 4; block++) await change(pool, it.file, block, 44);
+    forgetUses(it.aio, pool);
+    await using _writer = pool.startBackgroundWriter(SOON);
+    await until(() => hook.isCalled, "the writer has a page");
+    const calling = call === "close" ? pool.close() : pool.invalidate(it.file, 0);
+    hook.end();
+    assertEquals(await calling, call === "close" ? undefined : 1);
+    assertEquals(await onDisk(it.path, 0), [44, 44]);
+    await pool.close();
+  });
+}

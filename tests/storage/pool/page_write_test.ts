@@ -205,3 +205,27 @@ testPool("pool.extend() leaves what is written behind the end meanwhile", async 
   assertEquals(await onDisk(it.path, BLOCKS + 5), [77, 77]);
   await pool.close();
 });
+
+testPool("pool.read() waits for pages that the pool writes back", async (it) => {
+  for (let block = 0; block < 16; block++) await change(it.pool, it.file, block, 44);
+  const read = async (block: number) => {
+    using page = await it.pool.read(it.file, block);
+    return page.bytes[0];
+  };
+  assertEquals(await Promise.all([20, 21, 22].map(read)), [21, 22, 23]);
+});
+
+testPool("pool.readSync() does not wait for pages that its thread writes back", async (it) => {
+  const hook = new HeldHook();
+  const { beforeWrite } = hook;
+  const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  for (let block = 0; block < 16; block++) await change(pool, it.file, block, 44);
+  forgetUses(it.aio, pool);
+  const reading = pool.read(it.file, 20);
+  await hook.begun;
+  assertThrows(() => pool.readSync(it.file, 21), Deno.errors.Busy, "await read() instead");
+  hook.end();
+  (await reading).release();
+  pool.readSync(it.file, 21).release();
+  await pool.close();
+});

@@ -97,6 +97,11 @@ export class HeldHook {
     return this.#held.promise;
   };
 
+  /** Whether it was called. */
+  get isCalled(): boolean {
+    return this.#calls > 0;
+  }
+
   /** Resolves once it is called. */
   get begun(): Promise<void> {
     return this.#begun.promise;
