@@ -19,7 +19,7 @@ import {
   openLinuxAioCalls,
 } from "../ffi/linux_aio_calls.ts";
 import { LinuxAioCompletions } from "./linux_aio/completions.ts";
-import { isMarkedInKernel, linuxAioBytes } from "./linux_aio/memory.ts";
+import { isMarkedInKernel, linuxAioBytes, unmarkInKernel } from "./linux_aio/memory.ts";
 import { linuxAioAvailability } from "./linux_aio/probe.ts";
 import { LinuxAioSubmission } from "./linux_aio/submission.ts";
 import { createWorkerMethod } from "./worker.ts";
@@ -84,6 +84,11 @@ export function createLinuxAioMethod(triesCached = true, takesBuffered = false):
     cancelOne: (backend, handle) => of(backend).submission.cancel(handle),
     pollFd: (backend) => of(backend).submission.eventFd,
     hasCompletions: (backend) => of(backend).submission.hasCompletions,
+    redo(backend, handle, dead) {
+      // The completion that the dead thread had may be found once more. It counts no longer.
+      unmarkInKernel(handle.words, handle.base);
+      pool.redo!(backend, handle, dead);
+    },
     reapBackend(backend, dead, from) {
       const isHelper = dead >= backend.options.maxBackends;
       const end = (completions: LinuxAioCompletions) => completions.endDead(dead, from);

@@ -23,7 +23,10 @@ export class TakenCompletions {
     this.#backend = backend;
   }
 
-  /** Stores the outcome of a submitted IO. The caller holds the lock. */
+  /**
+   * Stores the outcome of a submitted IO; of an own one that no other thread has claimed. The
+   * caller holds the lock.
+   */
   take(handle: AioHandle, result: number): void {
     const isOwn = handle.backendId === this.#backend.id;
     // A thread that claimed it and died: whoever reaps that one executes the IO again.

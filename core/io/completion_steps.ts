@@ -166,4 +166,6 @@ export function resetFields(words: Int32Array, base: number): void {
   words[base + HANDLE.iovecLength] = 0;
   words[base + HANDLE.handleDataLength] = 0;
   words[base + HANDLE.callbackCount] = 0;
+  // The bits of the generation in it come again, and few IOs are claimed.
+  if (words[base + HANDLE.claim] !== 0) words[base + HANDLE.claim] = 0;
 }

@@ -6,7 +6,8 @@
  * whoever takes over from a dead issuer leaves alone what a living thread is about.
  *
  * The word is the claimant's number and the low bits of the generation, so that it ends with the
- * use of the handle by itself: a claim that came too late says nothing about the next use.
+ * use of the handle by itself: a claim that came too late says nothing about the next use. The
+ * handle's owner clears it before the next use all the same, as those bits come again.
  *
  * @module
  */
@@ -55,6 +56,16 @@ export function tryClaim(
   const claim = claimOf(generationLow, backendId);
   if (Atomics.compareExchange(words, base + HANDLE.claim, present, claim) !== present) return false;
   return Atomics.load(words, base + HANDLE.generationLow) === generationLow;
+}
+
+/**
+ * Whether another thread has claimed an own IO. Its issuer completes it without a claim, but may
+ * find a completion that another thread took, claimed the IO for, and died before it stored it:
+ * whoever reaps that thread executes the IO again, and may be at it.
+ */
+export function isClaimedByOther(words: Int32Array, base: number, backendId: number): boolean {
+  const claimant = claimantOf(words, base);
+  return claimant >= 0 && claimant !== backendId;
 }
 
 /** Takes the claim of a dead thread back, so that others may claim the IO. */

@@ -6,6 +6,7 @@
  */
 
 import type { AioHandle } from "../../core/io/handle.ts";
+import * as claims from "../../core/memory/claim.ts";
 import * as states from "../../core/memory/handle_state.ts";
 import type { MethodBackend, ReapingFrom } from "../../core/io/method.ts";
 import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
@@ -22,6 +23,7 @@ import { type Completion, NO_HANDLE, Ring } from "./ring.ts";
 import { closeRing, isSpare, letGoOfRing } from "./setup.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { isClaimedByOther } = claims;
 const { SUBMITTED } = states;
 const { HANDLE } = layout;
 
@@ -175,7 +177,9 @@ export class UringCompletions {
     const handle = this.#handleOf(completion);
     if (handle === null) return;
     const { result } = completion;
-    const isOwn = handle.backendId === this.#backend.id;
+    const { id } = this.#backend;
+    const isOwn = handle.backendId === id;
+    if (isOwn && isClaimedByOther(handle.words, handle.base, id)) return;
     // Of another thread's ring: that may have died, and nobody has noticed yet.
     const isDeath = !isOwn && DEATH_ERRORS.includes(result);
     if ((isDeath || result === -ECANCELED) && !isGivenUp(handle, result)) {

@@ -14,6 +14,7 @@ import { LOOK_AGAIN_MS } from "../../core/base/pauses.ts";
 import type { AioHandle } from "../../core/io/handle.ts";
 import { BEGUN_BIT } from "../../core/io/handle_flag.ts";
 import type { MethodBackend, ReapingFrom } from "../../core/io/method.ts";
+import * as claims from "../../core/memory/claim.ts";
 import * as states from "../../core/memory/handle_state.ts";
 import * as layout from "../../core/memory/shared_memory.ts";
 import { EAGAIN, EINTR, EOPNOTSUPP } from "../../ffi/errno.ts";
@@ -26,6 +27,7 @@ import { contextOf, emptySlot, endContextsSync, letGoOfContext } from "./context
 import { EVENTS_MAX, isMarkedInKernel, SLOT, slotAt, unmarkInKernel } from "./memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
+const { isClaimedByOther } = claims;
 const { SUBMITTED } = states;
 const { HANDLE } = layout;
 const { IO_EVENT_WORDS } = structs;
@@ -142,13 +144,18 @@ export class LinuxAioCompletions {
   }
 
   readonly #take = (handle: AioHandle, result: number): void => {
-    const isOwn = handle.backendId === this.#backend.id;
+    const { id } = this.#backend;
+    const { words, base } = handle;
+    const isOwn = handle.backendId === id;
+    // In this order: whoever has the pool execute it again takes the mark away before the claim.
+    if (isOwn && isClaimedByOther(words, base, id)) return;
+    if (!isMarkedInKernel(words, base)) return;
     const isRefused = isRefusal(result);
     if (isOwn) this.learn(handle, isRefused);
     if (isRefused) {
       // The pool's first: if this thread ends in between, whoever waits still looks here.
       leaveOutside(this.#backend, handle);
-      unmarkInKernel(handle.words, handle.base);
+      unmarkInKernel(words, base);
       this.#hasRefused = true;
       return;
     }

@@ -6,7 +6,17 @@
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { claimantOf, releaseClaim, tryClaimSubmitted } from "../../../core/memory/claim.ts";
-import { openUring, replaceProperty, testEachForm } from "../../support/rings/uring.ts";
+import {
+  cancelIn,
+  openUring,
+  Pipe,
+  PIPE_BYTES,
+  replaceProperty,
+  ringOf,
+  startRawRead,
+  testEachForm,
+} from "../../support/rings/uring.ts";
+import { spinUntil } from "../../support/patience.ts";
 import { shareUringThread, UringWorker } from "../../support/rings/uring_attached.ts";
 import { fileContent, startRead } from "../../support/core.ts";
 
@@ -34,6 +44,34 @@ testEachForm(
     backend.processCompletion(handle, view.length);
     await fixture.aio.wait(ref);
     assertEquals(new Uint8Array(view), fileContent(offset, view.length));
+  },
+);
+
+testEachForm(
+  "a completion of an own IO that a dead thread has claimed is left to the reaper",
+  async (form) => {
+    await using fixture = await openUring(form);
+    const { aio } = fixture;
+    const backend = backendOf(aio);
+    using pipe = await Pipe.open();
+    using other = await Pipe.open();
+    const reads = [pipe, other].map(({ fd }) => startRawRead(fixture, fd));
+    const handles = reads.map(({ ref }) => backend.handleOf(ref.index));
+    for (const { words, base } of handles) assertEquals(tryClaimSubmitted(words, base, DEAD), true);
+    pipe.write();
+    // As the kernel does by itself now and then.
+    assertEquals(cancelIn(fixture, 0, reads[1]!.ref), 0);
+    const ring = ringOf(fixture);
+    spinUntil(() => ring.ready === 2);
+    assertEquals(reads.map(({ ref }) => aio.checkDone(ref)), [false, false]);
+    assertEquals([ring.ready, ring.inKernel], [0, 0]);
+    assertEquals(handles.map(({ state }) => state), ["submitted", "submitted"]);
+    // As the reaper does it.
+    for (const handle of handles) backend.processCompletion(handle, PIPE_BYTES);
+    for (const { ref, ret } of reads) {
+      await aio.wait(ref);
+      assertEquals(ret.result.result, PIPE_BYTES);
+    }
   },
 );
 

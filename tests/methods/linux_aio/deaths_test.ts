@@ -5,19 +5,24 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { tryClaimSubmitted } from "../../../core/memory/claim.ts";
+import type { AioHandle } from "../../../core/io/handle.ts";
+import { AioReturn } from "../../../core/io/result.ts";
+import { claimantOf, tryClaimSubmitted } from "../../../core/memory/claim.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
-import { SLOT, slotAt } from "../../../methods/linux_aio/memory.ts";
+import { isMarkedInKernel, SLOT, slotAt } from "../../../methods/linux_aio/memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/core.ts";
 import { openMethod } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
-import { until, untilDead } from "../../support/patience.ts";
+import { lockQueue } from "../../support/workers/worker_pool.ts";
+import { spinUntil, until, untilDead } from "../../support/patience.ts";
 import { CUT_MOMENTS, type CutAnswer, type CutOrder } from "../fixtures/linux_aio_worker.ts";
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 const WORKER_URL = new URL("../fixtures/linux_aio_worker.ts", import.meta.url);
+/** A slot that no thread has. */
+const DEAD = 3;
 const ONE_WORKER = { min: 1, max: 1 };
 
 function open(): Promise<Fixture> {
@@ -71,12 +76,72 @@ Deno.test({
     const backend = backendOf(fixture.aio);
     const { ref, view } = await cut(fixture, { operation: "readv", moment: "submitted" });
     const { words, base } = backend.handleOf(ref.index);
-    // A slot that no thread has.
-    assertEquals(tryClaimSubmitted(words, base, 3), true);
+    assertEquals(tryClaimSubmitted(words, base, DEAD), true);
     backend.reapDead();
     await fixture.aio.wait(ref);
     assertEquals(view, fileContent(0, FILE_BYTES));
     await untilAlone(fixture);
+  },
+});
+
+/** A flush of this thread, which the kernel has done, and which a thread that died has claimed. */
+async function withClaimedFlush(
+  { aio, file }: Fixture,
+  use: (handle: AioHandle, look: () => void) => void,
+): Promise<AioReturn> {
+  const backend = backendOf(aio);
+  const { control } = backend;
+  const ret = new AioReturn();
+  const handle = aio.acquire(null, ret);
+  const ref = handle.waitRef();
+  file.startFsync(handle);
+  const { words, base } = handle;
+  assertEquals([isMarkedInKernel(words, base), tryClaimSubmitted(words, base, DEAD)], [true, true]);
+  const slot = slotAt(control, aio.backendId);
+  use(handle, () => {
+    spinUntil(() => {
+      aio.checkDone(ref);
+      return control.words[slot + SLOT.submitted] === control.words[slot + SLOT.taken];
+    });
+  });
+  await aio.wait(ref);
+  return ret;
+}
+
+Deno.test({
+  name: "linux_aio: a completion of an own IO that a dead thread has claimed is left to the reaper",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const backend = backendOf(fixture.aio);
+    const { result } = await withClaimedFlush(fixture, (handle, look) => {
+      look();
+      assertEquals([handle.state, claimantOf(handle.words, handle.base)], ["submitted", DEAD]);
+      backend.method.redo!(backend, handle, DEAD);
+    });
+    assertEquals(result.status, "ok");
+  },
+});
+
+Deno.test({
+  name: "linux_aio: a completion of an IO that the pool is to execute again is left alone",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const backend = backendOf(fixture.aio);
+    const { result } = await withClaimedFlush(fixture, (handle, look) => {
+      // So that no Worker takes it yet.
+      const unlock = lockQueue(fixture.aio);
+      try {
+        backend.method.redo!(backend, handle, DEAD);
+        assertEquals(claimantOf(handle.words, handle.base), -1);
+        look();
+        assertEquals(handle.state, "submitted");
+      } finally {
+        unlock();
+      }
+    });
+    assertEquals(result.status, "ok");
   },
 });
 
