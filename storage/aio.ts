@@ -502,12 +502,11 @@ export class Aio extends AioCore {
   }
 
   /**
-   * Ends the subsystem in this thread: refuses new IO, waits for its own IO in flight and for IO of
-   * others that it awaits, closes its files, then gives everything back. In the opener it ends new
-   * IO everywhere, and waits for what other threads have in flight; in an attached thread it
-   * detaches that thread. Calling it again does nothing.
+   * Ends the subsystem in this thread: closes its pools and logs, also one that is being opened,
+   * refuses new IO, waits for its own IO in flight and for IO of others that it awaits, closes its
+   * files, then gives everything back. In the opener it ends new IO everywhere, and waits for what
+   * other threads have in flight; elsewhere it detaches the thread. Calling it again does nothing.
    *
-   * Pools and logs of this thread are closed first, and a log that is being opened once it is open.
    * Files that are still open are closed, and a warning names them and the lines that opened them.
    * A batch left open is closed, with the warning `open AIO batch at end of (sub-)transaction`.
    *
