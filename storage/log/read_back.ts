@@ -28,6 +28,8 @@ export interface Found {
 
 /** So much is read at a time, and looked through without a pause. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** The least that is read. */
+const FIRST_BYTES = 4096;
 const COPY_BYTES = 1024 * 1024;
 /** One more may be under way over the end of what was not flushed. */
 const FRAGMENT_BYTES = HEAD_BYTES + FRAGMENT_BYTES_MAX;
@@ -76,6 +78,7 @@ async function scanFiles(
       openingAtFrom: opening,
       cleanEnd: isClosed === true ? durable : null,
       searchBytes: 2 * (bufferBytes + FRAGMENT_BYTES),
+      segments: files.numbers,
     };
     try {
       const { end, stop, durable: known } = scan(window, options);
@@ -84,7 +87,10 @@ async function scanFiles(
       window.forgetBefore(from);
     } catch (error) {
       if (!(error instanceof NotLoaded)) throw error;
-      await window.load(files, error.position);
+      const { position, bytes } = error;
+      const isFirst = bytes <= FIRST_BYTES && position % segmentBytes === 0;
+      if (isFirst) await window.loadFirst(files, position);
+      else await window.load(files, position);
     }
   }
 }
@@ -92,10 +98,12 @@ async function scanFiles(
 /** Some bytes are to be loaded before a scan can go on. */
 class NotLoaded extends Error {
   readonly position: number;
+  readonly bytes: number;
 
-  constructor(position: number) {
-    super(`Bytes at ${position} are not loaded`);
+  constructor(position: number, bytes: number) {
+    super(`${bytes} bytes at ${position} are not loaded`);
     this.position = position;
+    this.bytes = bytes;
   }
 }
 
@@ -116,7 +124,7 @@ class Window implements ScanSource {
       // A piece ends where its segment or its file does, or another one follows.
       if (at + bytes <= loaded.length || isLast) return loaded.subarray(at, at + bytes);
     }
-    throw new NotLoaded(position);
+    throw new NotLoaded(position, bytes);
   }
 
   #segmentEnd(position: number): number {
@@ -129,6 +137,21 @@ class Window implements ScanSource {
     const read = await files.read(position, bytes);
     const isLast = read < bytes.length || position + read === this.#segmentEnd(position);
     this.#pieces.push({ from: position, bytes: bytes.subarray(0, read), isLast });
+  }
+
+  /**
+   * Loads a little from a position on, and from the beginning of each segment behind: as the scan
+   * looks at all of those, which may be many.
+   */
+  async loadFirst(files: LogFiles, position: number): Promise<void> {
+    const segmentBytes = this.#segmentBytes;
+    const behind = [...files.numbers].map((number) => number * segmentBytes)
+      .filter((from) => from > position);
+    for (const from of [position, ...behind]) {
+      const bytes = new Uint8Array(FIRST_BYTES);
+      const read = await files.read(from, bytes);
+      this.#pieces.push({ from, bytes: bytes.subarray(0, read), isLast: read < bytes.length });
+    }
   }
 
   /** Lets go of what is not needed any more. */
@@ -157,23 +180,24 @@ export async function lastBlock(
 
 /** The segments of a log that nobody writes. */
 class LogFiles {
+  /** Of those that are there, in order. */
+  readonly numbers: ReadonlySet<number>;
   readonly #aio: LogAio;
   readonly #directory: string;
   readonly #segmentBytes: number;
-  readonly #numbers: ReadonlySet<number>;
   readonly #open = new Map<number, AioFile>();
 
   constructor(aio: LogAio, directory: string, segmentBytes: number) {
     this.#aio = aio;
     this.#directory = directory;
     this.#segmentBytes = segmentBytes;
-    this.#numbers = new Set(segmentNumbers(directory));
+    this.numbers = new Set(segmentNumbers(directory));
   }
 
   /** The file of a position, and where in it that is; null: there is no such file. */
   async at(position: number): Promise<{ file: AioFile; offset: number } | null> {
     const number = Math.floor(position / this.#segmentBytes);
-    if (!this.#numbers.has(number)) return null;
+    if (!this.numbers.has(number)) return null;
     let file = this.#open.get(number);
     if (file === undefined) {
       await this.close();

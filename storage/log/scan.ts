@@ -59,9 +59,15 @@ export interface ScanOptions {
   readonly cleanEnd: number | null;
   /**
    * Bytes behind the stop that are searched for proofs of damage: as many as may have been written
-   * without a flush. Where segments may be missing as a whole: up to the last one that is there.
+   * without a flush.
    */
   readonly searchBytes: number;
+  /**
+   * The numbers of the segments that are there. One that is missing as a whole may have more bytes
+   * than are searched: of each one behind these the first fragment is looked at, too. Left out: of
+   * none
+   */
+  readonly segments?: Iterable<number>;
   /**
    * Called for each fragment on the way.
    *
@@ -147,13 +153,15 @@ class Piece {
   /**
    * The index of a position in `bytes`; reads if fewer bytes than are needed are there from it on.
    * Fewer are there afterwards only where the segment or its file ends.
+   *
+   * @param bytesMax how much is read; less only where nothing behind is likely to be needed
    */
-  at(position: number, bytesNeeded: number): number {
+  at(position: number, bytesNeeded: number, bytesMax = PIECE_BYTES_MAX): number {
     const at = position - this.#from;
     if (at >= 0 && at + bytesNeeded <= this.bytes.length) return at;
     this.#from = position - position % READ_ALIGNMENT_BYTES;
     const rest = this.#segmentBytes - this.#from % this.#segmentBytes;
-    this.bytes = this.#source.read(this.#from, Math.min(PIECE_BYTES_MAX, rest));
+    this.bytes = this.#source.read(this.#from, Math.min(bytesMax, rest));
     return position - this.#from;
   }
 }
@@ -238,7 +246,7 @@ class Scan {
     if (stop < newestFrom) {
       return `when opening ${newestOpening} began, all before ${place(newestFrom)} was durable`;
     }
-    const witness = this.#findWitness(stop);
+    const witness = this.#findWitness(stop) ?? this.#findFartherWitness(stop);
     if (witness === null) return null;
     const { position, durable } = witness;
     return `when the record at ${place(position)} was written, all before ${place(durable)} ` +
@@ -262,22 +270,40 @@ class Scan {
   #findWitness(stop: number): FragmentReader | null {
     const { segmentBytes, searchBytes } = this.#options;
     const piece = this.#piece;
-    const reader = this.#reader;
     for (let position = stop + STEP_BYTES; position < stop + searchBytes;) {
       const at = piece.at(position, HEAD_BYTES);
       if (at + HEAD_BYTES > piece.bytes.length) {
         position += segmentBytes - position % segmentBytes;
         continue;
       }
-      if (mayBeWitness(piece.bytes, at, position, stop)) {
-        // A fragment of an earlier opening proves as much.
-        const again = piece.at(position, HEAD_BYTES + FRAGMENT_BYTES_MAX);
-        const state = reader.read(piece.bytes, again, position, 0, UINT32_RANGE);
-        if (state === "valid") return reader;
-      }
+      if (this.#isWitness(at, position, stop)) return this.#reader;
       position += STEP_BYTES;
     }
     return null;
+  }
+
+  /** The same at the beginning of each segment behind: a fragment begins there, if any has. */
+  #findFartherWitness(stop: number): FragmentReader | null {
+    const { segmentBytes, searchBytes, segments = [], cleanEnd } = this.#options;
+    // Nothing follows; and there may be many segments that were made ahead.
+    if (stop === cleanEnd) return null;
+    for (const number of segments) {
+      const position = number * segmentBytes;
+      if (position < stop + searchBytes) continue;
+      const at = this.#piece.at(position, HEAD_BYTES, READ_ALIGNMENT_BYTES);
+      if (at + HEAD_BYTES > this.#piece.bytes.length) continue;
+      if (this.#isWitness(at, position, stop)) return this.#reader;
+    }
+    return null;
+  }
+
+  /** @param at the index of the position in the piece */
+  #isWitness(at: number, position: number, stop: number): boolean {
+    const piece = this.#piece;
+    if (!mayBeWitness(piece.bytes, at, position, stop)) return false;
+    // A fragment of an earlier opening proves as much.
+    const again = piece.at(position, HEAD_BYTES + FRAGMENT_BYTES_MAX);
+    return this.#reader.read(piece.bytes, again, position, 0, UINT32_RANGE) === "valid";
   }
 }
 

@@ -3,8 +3,9 @@
  * an error that names the place.
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Aio, Log } from "../../../mod.ts";
+import { segmentPath } from "../../../storage/log/segment_names.ts";
 import { POINT } from "../../support/flush_failures.ts";
 import {
   BUFFER_BYTES,
@@ -15,6 +16,8 @@ import {
   testLog,
 } from "../../support/log/log_fixture.ts";
 
+/** More than is searched for what was durable. */
+const LARGE = { segmentBytes: 16 * SEGMENT_BYTES };
 const OPTIONS = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
 const RECORDS = Array.from({ length: 40 }, (_, i) => recordOf(i, i * 7));
 const FIRST = "0000000000000000.log";
@@ -143,6 +146,22 @@ testLog(
     }
   },
 );
+
+testLog("openLog() refuses a crashed log without a segment that is large", async (fixture) => {
+  const { aio, log } = fixture;
+  const records = Array.from({ length: 16 }, (_, i) => recordOf(i, 300_000));
+  for (const record of records) await log.append(record);
+  // Files that are used again have records of other places.
+  await log.truncateBefore(log.flushed);
+  const first = Math.floor(log.end / LARGE.segmentBytes) + 1;
+  for (const record of records) await log.append(record);
+  const copy = await copyLog(fixture, "crashed");
+  assertEquals((await readCopy(aio, copy)).records, records);
+  const another = await copyLog(fixture, "lacking");
+  await Deno.remove(segmentPath(another, first));
+  const error = await assertRejects(() => readCopy(aio, another), Deno.errors.InvalidData);
+  assertStringIncludes(error.message, `damaged at segment ${first}, offset 0 (missing)`);
+}, LARGE);
 
 testLog("openLog() refuses a control file that is damaged or missing", async (fixture) => {
   const { aio, log } = fixture;

@@ -174,6 +174,18 @@ Deno.test("scan() finds segments swapped, or one missing, by what is behind them
   }
 });
 
+Deno.test("scan() finds a segment missing that is larger than what is searched", () => {
+  const disk = diskWith(durableLog(), 4);
+  disk.truncate(1, 0);
+  const search = (segments: number[]) => scanRecords(disk, SHAPE, { searchBytes: 1024, segments });
+  assertEquals(search([0]).result?.stop, "missing");
+  assertMatch(search([0, 2, 3]).damage!.message, /segment 1, offset 0 \(missing\)/);
+  // One that is made ahead, or used again, says nothing.
+  disk.segments[3] = disk.segments[0]!.slice();
+  disk.segments[2]!.fill(0);
+  assertEquals(search([0, 2, 3]).result?.stop, "missing");
+});
+
 Deno.test("scan() takes a log for damaged whose newest opening is said to be an older one", () => {
   const disk = diskWith(durableLog(), 4);
   const { damage } = scanRecords(disk, SHAPE, { openingAtFrom: 0, newestOpening: 0 });

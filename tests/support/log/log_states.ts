@@ -15,7 +15,7 @@ import { CONTROL_NAME, type LogControl, parseControl } from "../../../storage/lo
 import { CrcSeed } from "../../../storage/log/record.ts";
 import { type FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import { LogDamageError, scan, type ScanSource } from "../../../storage/log/scan.ts";
-import { segmentName } from "../../../storage/log/segment_names.ts";
+import { segmentAt, segmentName } from "../../../storage/log/segment_names.ts";
 import { type CrashState, crashStates, type IoRecorder, recordIo } from "../../../testing/mod.ts";
 import { Prng } from "../prng.ts";
 import { BUFFER_BYTES } from "./log_fixture.ts";
@@ -69,6 +69,16 @@ class StateFiles implements ScanSource {
     this.#files = files;
   }
 
+  /** The numbers of those that are there. */
+  get segments(): number[] {
+    const numbers: number[] = [];
+    for (const path of this.#files.keys()) {
+      const number = segmentAt(path)?.number;
+      if (number !== undefined && path.endsWith(".log")) numbers.push(number);
+    }
+    return numbers;
+  }
+
   read(position: number, bytes: number): Uint8Array {
     const number = Math.floor(position / SEGMENT_BYTES);
     const file = this.#files.get(SEGMENT_NAMES[number] ??= `log/${segmentName(number)}`);
@@ -119,7 +129,7 @@ class States {
     return control;
   }
 
-  #scan(source: ScanSource, { identity, opening, start, durable }: LogControl): void {
+  #scan(source: StateFiles, { identity, opening, start, durable }: LogControl): void {
     scan(source, {
       from: start,
       identity,
@@ -129,6 +139,7 @@ class States {
       openingAtFrom: 0,
       cleanEnd: null,
       searchBytes: SEARCH_BYTES,
+      segments: source.segments,
       visit: this.#visit,
     });
   }
