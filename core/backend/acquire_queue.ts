@@ -29,6 +29,7 @@ export interface HandleSource {
 interface Entry {
   readonly owner: HandleOwner | null;
   readonly ret: AioReturn | null;
+  readonly signal: AbortSignal | undefined;
   run(handle: AioHandle): void;
   refuse(error: unknown): void;
 }
@@ -69,6 +70,7 @@ export class AcquireQueue {
     const entry: Entry = {
       owner,
       ret,
+      signal,
       run: (handle) => {
         leave();
         try {
@@ -84,12 +86,13 @@ export class AcquireQueue {
     };
     this.#entries.push(entry);
     this.#serve();
-    if (signal !== undefined && isWaiting) {
-      ignoreAbort = onAbort(signal, (reason) => {
-        this.#entries.splice(this.#entries.indexOf(entry), 1);
-        reject(reason);
-      });
-    }
+    if (signal === undefined || !isWaiting) return promise;
+    const giveUp = (reason: unknown) => {
+      this.#entries.splice(this.#entries.indexOf(entry), 1);
+      reject(reason);
+    };
+    if (signal.aborted) giveUp(signal.reason);
+    else ignoreAbort = onAbort(signal, giveUp);
     return promise;
   }
 
@@ -121,6 +124,12 @@ export class AcquireQueue {
   #serve(): void {
     while (this.#entries.length > 0) {
       const entry = this.#entries[0]!;
+      // Nobody listens yet, if whoever was served just now has aborted it.
+      if (entry.signal?.aborted === true) {
+        this.#entries.shift();
+        entry.refuse(entry.signal.reason);
+        continue;
+      }
       let handle: AioHandle | null;
       try {
         handle = this.#source.tryAcquire(entry.owner, entry.ret);

@@ -105,6 +105,35 @@ testSharedCores(
   { options: { maxConcurrency: 4 } },
 );
 
+testSharedCores(
+  "acquireAsync() heeds a signal that is aborted just before its turn",
+  async (fixture) => {
+    const { aio } = fixture;
+    const controller = new AbortController();
+    const last = aio.acquire();
+    const first = aio.acquireAsync((handle) => {
+      controller.abort(new Error("enough"));
+      startOn(fixture, handle);
+    });
+    last.release();
+    // Neither is served yet: that is a microtask's.
+    let isUsed = false;
+    const second = aio.acquireAsync(
+      (handle) => {
+        isUsed = true;
+        handle.release();
+      },
+      null,
+      null,
+      controller.signal,
+    );
+    await assertRejects(() => second, Error, "enough");
+    await first;
+    assertEquals([isUsed, backendOf(aio).acquireQueue.length], [false, 0]);
+  },
+  { options: { maxConcurrency: 1 } },
+);
+
 testSharedCores("nobody overtakes those queued by acquireAsync()", async (fixture) => {
   const { aio } = fixture;
   const order: string[] = [];
