@@ -419,6 +419,25 @@ export class OpenFileTable {
     return this.#isUse(at, generation) ? entry : null;
   }
 
+  /** The openings of a file for writing that there are now, in all threads. */
+  writersOf(
+    file: Pick<OpenFileEntry, "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh">,
+  ): FileSlot[] {
+    const words = this.#words;
+    const found: FileSlot[] = [];
+    for (let slot = 0; slot < this.#maxFiles; slot++) {
+      const at = this.#at(slot);
+      if (Atomics.load(words, at + FILE.references) === 0) continue;
+      const isIt = words[at + FILE.inodeLow] === file.inodeLow &&
+        words[at + FILE.inodeHigh] === file.inodeHigh &&
+        words[at + FILE.deviceMajor] === file.deviceMajor &&
+        words[at + FILE.deviceMinor] === file.deviceMinor;
+      if (!isIt || (words[at + FILE.flags]! & FILE_FLAGS.write) === 0) continue;
+      found.push({ slot, generation: words[at + FILE.generation]! });
+    }
+    return found;
+  }
+
   /**
    * The path of a file, also after it was closed; null once another file has its slot.
    *

@@ -392,9 +392,8 @@ export class PagePool implements AsyncDisposable {
   }
 
   /**
-   * Has this thread write changed pages back, now and then, before their places are needed: so it
-   * is best a thread that often comes back to its event loop. It does not keep the program alive.
-   * What fails stays changed, with a warning.
+   * Has this thread write changed pages back before their places are needed: best one that often is
+   * in its event loop. It keeps no program alive. What fails stays changed, with a warning.
    *
    * @returns ends it at the end of an `await using` block; {@linkcode close} ends it, too
    * @throws {RangeError} for an option out of its range

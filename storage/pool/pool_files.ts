@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Backend, OpenFileEntry } from "../../core/inside.ts";
+import type { Backend, FileSlot, OpenFileEntry } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 
@@ -25,14 +25,14 @@ interface OwnFile {
   readonly held: FileInside[];
 }
 
-/** Which file it is. */
-type FileIdentity = Pick<
+/** Which file it is, however it was opened. */
+type FileOnDevice = Pick<
   OpenFileEntry,
   "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh"
 >;
 
 /** Whether that file is at a place. The caller has the lock. */
-function isAt(words: Int32Array, at: number, file: FileIdentity): boolean {
+function isAt(words: Int32Array, at: number, file: FileOnDevice): boolean {
   return words[at + POOL_FILE.inodeLow] === file.inodeLow &&
     words[at + POOL_FILE.inodeHigh] === file.inodeHigh &&
     words[at + POOL_FILE.deviceMajor] === file.deviceMajor &&
@@ -106,7 +106,7 @@ export class PoolFiles {
   }
 
   /** Finds a file's place, or takes one. The caller has the lock. */
-  #enter(entry: FileIdentity, file: FileInside): number {
+  #enter(entry: FileOnDevice, file: FileInside): number {
     const { memory } = this.#host;
     const { words, fileCount } = memory;
     let free = -1;
@@ -131,11 +131,7 @@ export class PoolFiles {
       words[POOL.nextFile] = (number + 1) % fileCount;
       words[at + POOL_FILE.extender] = 0;
     }
-    if (file.canWrite) {
-      const { slot, generation } = file.token;
-      words[at + POOL_FILE.writerGeneration] = generation;
-      Atomics.store(words, at + POOL_FILE.writer, slot + 1);
-    }
+    if (file.canWrite) this.#publish(at, file);
     // Last: the place is taken once its words are there.
     Atomics.or(words, at + POOL_FILE.users, this.#bit);
     return number;
@@ -160,24 +156,45 @@ export class PoolFiles {
   writerOf(number: number): FileInside | null {
     const own = this.#own.get(number);
     if (own !== undefined && own.writer !== null) return own.writer;
-    const { memory: { words }, memory } = this.#host;
+    const { memory } = this.#host;
     const at = memory.fileAt(number);
-    // Two words that belong together.
-    const [slot, generation] = this.#host.locked(() => [
-      words[at + POOL_FILE.users] === 0 ? -1 : words[at + POOL_FILE.writer]! - 1,
-      words[at + POOL_FILE.writerGeneration]!,
-    ]);
-    const writer = slot! < 0 ? null : this.#attach(slot!, generation!);
-    if (writer === null) return null;
-    if (!this.#host.locked(() => this.#use(at, writer))) {
-      writer.ending.closeSync();
-      return null;
+    for (const { slot, generation } of this.#writersAt(at)) {
+      const writer = this.#attach(slot, generation);
+      if (writer === null) continue;
+      if (!this.#isFit(writer) || !this.#host.locked(() => this.#use(at, writer))) {
+        writer.ending.closeSync();
+        continue;
+      }
+      const file = own ?? { reader: writer, writer: null, openings: new Set(), held: [] };
+      file.writer = writer;
+      file.held.push(writer);
+      this.#own.set(number, file);
+      return writer;
     }
-    const file = own ?? { reader: writer, writer: null, openings: new Set(), held: [] };
-    file.writer = writer;
-    file.held.push(writer);
-    this.#own.set(number, file);
-    return writer;
+    return null;
+  }
+
+  /** The opening of the thread that used the file last; then, as it may be closed, all others. */
+  *#writersAt(at: number): Generator<FileSlot> {
+    const { memory: { words }, backend } = this.#host;
+    const last = this.#host.locked(() =>
+      words[at + POOL_FILE.users] === 0 ? null : {
+        slot: words[at + POOL_FILE.writer]! - 1,
+        generation: words[at + POOL_FILE.writerGeneration]!,
+        deviceMajor: words[at + POOL_FILE.deviceMajor]!,
+        deviceMinor: words[at + POOL_FILE.deviceMinor]!,
+        inodeLow: words[at + POOL_FILE.inodeLow]!,
+        inodeHigh: words[at + POOL_FILE.inodeHigh]!,
+      }
+    );
+    if (last === null) return;
+    if (last.slot >= 0) yield last;
+    yield* backend.files.writersOf(last);
+  }
+
+  /** Whether pages can be written through an opening. */
+  #isFit({ direct, alignment }: FileInside): boolean {
+    return !direct || this.#host.memory.pageBytes % alignment.offset === 0;
   }
 
   /** Has this thread use the file at a place, if it is that one. The caller has the lock. */
@@ -188,7 +205,15 @@ export class PoolFiles {
       return false;
     }
     Atomics.or(words, at + POOL_FILE.users, this.#bit);
+    this.#publish(at, file);
     return true;
+  }
+
+  /** Has other threads write through an opening of this one. The caller has the lock. */
+  #publish(at: number, { slot: { slot, generation } }: FileInside): void {
+    const { memory: { words } } = this.#host;
+    words[at + POOL_FILE.writerGeneration] = generation;
+    Atomics.store(words, at + POOL_FILE.writer, slot + 1);
   }
 
   /** The path of a file, for words. */

@@ -219,3 +219,33 @@ testPoolCase("pool.extend() makes the file longer once its pages are pinned", as
   assertEquals(await it.file.size(), (it.blocks + 1) * PAGE_BYTES);
   await other.ask({ what: "unpin" });
 }, { pages: 16 });
+
+testPoolCase(
+  "a thread writes through any opening of a file that is there, once the last one is gone",
+  async (it) => {
+    (await it.pool.read(it.file, 0)).release();
+    {
+      await using last = await startThread(it);
+      await last.ask({ what: "open", path: it.path });
+      await last.ask({ what: "read", block: 0 });
+    }
+    const path = it.path + "2";
+    await Deno.copyFile(it.path, path);
+    await using file = await it.aio.openFile(path, { read: true });
+    await using third = await startThread({ ...it, file });
+    for (let block = 0; block < 16; block++) {
+      using page = await it.pool.read(it.file, block);
+      using _lock = await page.lock("exclusive");
+      page.bytes.fill(200);
+      page.markDirty();
+    }
+    for (let block = 0; block < 16; block++) {
+      assertEquals(await third.ask({ what: "read", block }), byteOf(block));
+    }
+    assert(it.pool.pages().filter(({ isDirty }) => isDirty).length < 16);
+    await it.pool.flush();
+    const bytes = await Deno.readFile(it.path);
+    assert(bytes.subarray(0, 16 * PAGE_BYTES).every((byte) => byte === 200));
+  },
+  { pages: 16 },
+);

@@ -16,6 +16,7 @@ export type PoolAsk =
   | { what: "start"; block: number; count: number; options?: PageReadOptions }
   | { what: "pin" | "invalidate"; block: number }
   | { what: "lock"; mode: "shared" | "exclusive" }
+  | { what: "open"; path: string }
   | { what: "stop"; gate: Int32Array<SharedArrayBuffer> };
 
 const MODULE = new URL("./pool_asked_worker.ts", import.meta.url);

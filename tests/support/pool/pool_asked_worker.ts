@@ -80,6 +80,10 @@ async function answer(ask: PoolAsk): Promise<unknown> {
     case "lock":
       await pinned.lock(ask.mode);
       return;
+    case "open":
+      await file.close();
+      file = await aio.openFile(ask.path, { read: true, write: true });
+      return;
     case "unpin":
       return pinned.release();
     case "invalidate":
