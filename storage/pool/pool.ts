@@ -330,7 +330,7 @@ export class PagePool implements AsyncDisposable {
   ): Promise<void> {
     const { awaited } = this.#host;
     const number = this.#files.numberOf(file, block);
-    const buffer = awaited.victims.tryPin(number, block);
+    const buffer = awaited.victims.tryPinFound(number, block);
     using page = buffer === NO_BUFFER ? null : makePage(this.#host, buffer);
     using _lock = page === null ? null : await page.lock("exclusive");
     if (page === null || !awaited.isTorn(buffer)) {

@@ -57,6 +57,15 @@ export class Victims {
     return buffer;
   }
 
+  /** The same, under the pool's lock: a look without it may miss what is there. */
+  tryPinFound(file: number, block: number): number {
+    const { memory, pins } = this.#pool;
+    return this.#pool.locked(() => {
+      const buffer = find(memory, file, block);
+      return buffer !== NO_BUFFER && pins.tryPin(buffer, file, block) ? buffer : NO_BUFFER;
+    });
+  }
+
   /**
    * Pins the buffer of a block; if there is none, one that it then has, whose content is not there.
    *

@@ -262,3 +262,15 @@ testPool("pool.read() waits until a torn page is forgotten", async (it) => {
   (await reading).release();
   for (const buffer of others) pins.unpin(buffer);
 });
+
+testPool("pool.repair() finds a page whose place another thread looks at", async (it) => {
+  (await it.pool.read(it.file, 3)).release();
+  const memory = memoryOf(it.aio, it.pool);
+  const buffer = bufferOf(it, 3);
+  Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.torn);
+  // It is given back under the lock.
+  takeFile(memory, buffer);
+  await it.pool.repair(it.file, 3, (bytes) => void bytes.fill(77));
+  using page = await it.pool.read(it.file, 3);
+  assertEquals([page.isDirty, page.bytes[0]], [true, 77]);
+});
