@@ -266,7 +266,7 @@ testPool("pool.read() waits until a torn page is forgotten", async (it) => {
 testPool("pool.repair() finds a page whose place another thread looks at", async (it) => {
   (await it.pool.read(it.file, 3)).release();
   const memory = memoryOf(it.aio, it.pool);
-  const buffer = bufferOf(it, 3);
+  const buffer = bufferOf(it.pool, 3);
   Atomics.or(memory.words, memory.at(buffer) + BUFFER.state, BUFFER_STATE.torn);
   // It is given back under the lock.
   takeFile(memory, buffer);
