@@ -73,7 +73,7 @@ export let makeLog: (host: LogHost) => Log;
  * next one.
  */
 export class Log implements AsyncDisposable {
-  /** Where its files are. */
+  /** Where its files are: an absolute path. */
   readonly directory: string;
   /** Names this log, for `aio.attachLog()` in any thread; can be posted to Workers. */
   readonly token: LogToken;

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import {
   type ArenaRun,
   type Backend,
@@ -56,7 +56,7 @@ export async function openLog(
   path: string | URL,
   options: OpenLogOptions,
 ): Promise<Log> {
-  const directory = pathString(path, "open the log in");
+  const directory = absolute(pathString(path, "open the log in"));
   const settings = logSettings(directory, options);
   if (settings.create) await makeDirectory(directory);
   const lock = await lockDirectory(opener.aio, directory);
@@ -66,6 +66,11 @@ export async function openLog(
     await lock.close();
     throw error;
   }
+}
+
+/** The program may go to another directory while the log is open: its files stay where they are. */
+function absolute(path: string): string {
+  return isAbsolute(path) ? path : resolve(path);
 }
 
 async function makeDirectory(path: string): Promise<void> {

@@ -3,6 +3,7 @@
  * an error that names the place.
  */
 
+import { dirname, join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Aio, Log } from "../../../mod.ts";
 import { segmentPath } from "../../../storage/log/segment_names.ts";
@@ -196,4 +197,28 @@ testLog("a flush that failed ends the log, until it is opened again", async (fix
   assertEquals((await recordsOf(again)).records[0], RECORDS[5]);
   const last = await again.append(RECORDS[6]!);
   assertEquals((await recordsOf(again, { from: last })).records, [RECORDS[6]]);
+});
+
+testLog("a log stays where it is when the program goes to another directory", async (fixture) => {
+  const { aio, log: other, directory } = fixture;
+  const elsewhere = `${directory}_elsewhere`;
+  await Deno.mkdir(elsewhere);
+  const data = [recordOf(1, 30_000), recordOf(2, 30_000), recordOf(3, 30_000)];
+  const before = Deno.cwd();
+  try {
+    Deno.chdir(elsewhere);
+    await using log = await aio.openLog("log", OPTIONS);
+    assertEquals(log.directory, join(Deno.cwd(), "log"));
+    Deno.chdir(dirname(directory));
+    for (const record of data) await log.append(record);
+    await log.truncateBefore(log.flushed);
+  } finally {
+    Deno.chdir(before);
+  }
+  await using log = await aio.openLog(`${elsewhere}/log`, OPTIONS);
+  assertEquals([log.recovery.stop, log.start], ["closed", log.end]);
+  assert(log.end > 90_000);
+  await other.close();
+  await using again = await fixture.open();
+  assertEquals(again.recovery, { end: 0, stop: "closed" });
 });
