@@ -82,7 +82,7 @@ export function createLinuxAioMethod(triesCached = true, takesBuffered = false):
     waitOne: (backend, handle, generation) => of(backend).submission.wait(handle, generation),
     checkOne: (backend, handle) => of(backend).submission.check(handle),
     cancelOne: (backend, handle) => of(backend).submission.cancel(handle),
-    pollFd: (backend) => of(backend).submission.eventFd,
+    pollFd: (backend) => of(backend).submission.pollFd(),
     hasCompletions: (backend) => of(backend).submission.hasCompletions,
     redo(backend, handle, dead) {
       // The completion that the dead thread had may be found once more. It counts no longer.

@@ -65,7 +65,11 @@ export class LinuxAioSubmission {
   readonly #forPool: AioHandle[] = [];
   readonly #pollfd: Int32Array<SharedArrayBuffer>;
   readonly #pollfdBytes: Uint8Array<SharedArrayBuffer>;
-  readonly #counter = new Uint8Array(8);
+  /** What a read of the eventfd says: how often the kernel wrote to it, once for each IO. */
+  readonly #counter = new Int32Array(2);
+  readonly #counterBytes = new Uint8Array(this.#counter.buffer);
+  /** How often it did so, of which this thread has read; wraps around as what was handed over. */
+  #signals = 0;
   /** Null: there is none yet, or none to be had. */
   #context: bigint | null = null;
   #hasFailed = false;
@@ -110,14 +114,21 @@ export class LinuxAioSubmission {
     this.#pollfdBytes = new Uint8Array(control.buffer, pollfdAt, this.#pollfd.byteLength);
   }
 
+  /** See `IoMethod.pollFd`. */
+  pollFd(): number {
+    // Unread, it would end each sleep at once, for as long as the pool has IO.
+    if (this.#isSignalDue && !this.#hasOutstanding) this.#readSignals();
+    return this.#eventFd;
+  }
+
   /** Can be read when IO in the kernel may be done; -1: none was ever there. */
-  get eventFd(): number {
+  get #eventFd(): number {
     return this.#context === null ? NO_EVENT_FD : this.#words[this.#slot + SLOT.eventFd]!;
   }
 
   /** Whether completions are to be looked for before this thread sleeps. */
   get hasCompletions(): boolean {
-    return this.#mustLook;
+    return this.#mustLook && this.#hasOutstanding;
   }
 
   /**
@@ -127,6 +138,15 @@ export class LinuxAioSubmission {
   get #hasOutstanding(): boolean {
     const words = this.#words;
     return words[this.#slot + SLOT.submitted] !== Atomics.load(words, this.#slot + SLOT.taken);
+  }
+
+  /**
+   * Whether the kernel has still to write to the eventfd, or has done so unread: it does that after
+   * it has given out the completion, which may have been taken before.
+   */
+  get #isSignalDue(): boolean {
+    const submitted = this.#words[this.#slot + SLOT.submitted]!;
+    return this.#context !== null && (submitted - this.#signals | 0) > 0;
   }
 
   /** See `IoMethod.submit`. */
@@ -167,8 +187,13 @@ export class LinuxAioSubmission {
       return false;
     }
     this.#context = contextOf(this.#backend.control, this.#slot);
+    // What the thread that had it before has not read says nothing about this one's IO.
+    this.#readSignals();
+    this.#signals = 0;
     // The thread that had it before may have died with completions untold.
     this.#mustLook = true;
+    // A sleep that is under way does not know of the eventfd.
+    this.#backend.doorbells.ring(this.#backend.id);
     return true;
   }
 
@@ -260,11 +285,18 @@ export class LinuxAioSubmission {
   #take(): number {
     if (!this.#hasOutstanding) return 0;
     // Read before the completions are taken: what comes later writes to it again.
-    const hasNews = this.#backend.libc.read(this.eventFd, this.#counter) > 0;
+    const hasNews = this.#readSignals();
     if (!hasNews && !this.#mustLook) return 0;
     const count = this.#completions.take(this.#backend.id);
     this.#mustLook = count < 0;
     return Math.max(0, count);
+  }
+
+  /** @returns whether the kernel has written to the eventfd since the last time */
+  #readSignals(): boolean {
+    if (this.#backend.libc.read(this.#eventFd, this.#counterBytes) <= 0) return false;
+    this.#signals = this.#signals + this.#counter[0]! | 0;
+    return true;
   }
 
   /** See `IoMethod.checkOne`. */
@@ -296,7 +328,7 @@ export class LinuxAioSubmission {
   }
 
   #sleep(): void {
-    setPollfd(this.#pollfd, 0, this.eventFd);
+    setPollfd(this.#pollfd, 0, this.#eventFd);
     // Another thread may take the completion.
     const timeoutMs = this.#backend.hasOthers ? LOOK_AGAIN_MS : CHECK_ALIVE_MS;
     this.#backend.counters[COUNTER.blockingSleeps]!++;

@@ -3,18 +3,55 @@
  * side: what becomes of one part does not touch the other.
  */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
 import { EAGAIN } from "../../../ffi/errno.ts";
-import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
-import type { AioFile } from "../../../mod.ts";
-import { replace } from "../../support/bells/bells.ts";
+import type { Libc } from "../../../ffi/libc.ts";
+import {
+  closeLinuxAioCalls,
+  LinuxAioCalls,
+  openLinuxAioCalls,
+} from "../../../ffi/linux_aio_calls.ts";
+import { LinuxAioCompletions } from "../../../methods/linux_aio/completions.ts";
+import { setPollfd } from "../../../ffi/memory.ts";
+import type { Aio, AioFile } from "../../../mod.ts";
+import { comes, PollWatch, replace } from "../../support/bells/bells.ts";
 import { fileContent, openFixture, startRead } from "../../support/core.ts";
+import { openMethod } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
+import { spinUntil, until } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 import { failingModule } from "../../support/workers/failing_module.ts";
-import { METHODS_FOR_TESTS, ONE_WORKER } from "../../support/workers/worker_pool.ts";
+import { lockQueue, METHODS_FOR_TESTS, ONE_WORKER } from "../../support/workers/worker_pool.ts";
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
+
+/** As on a slow device: the kernel takes IO, and begins it only when it is told to. */
+function delaySubmits(): Disposable & { readonly begins: (() => number)[] } {
+  const begins: (() => number)[] = [];
+  const submit = LinuxAioCalls.prototype.submit;
+  const replaced = replace(
+    LinuxAioCalls.prototype,
+    "submit",
+    function (this: LinuxAioCalls, context, count, list) {
+      begins.push(() => submit.call(this, context, count, list));
+      return count;
+    },
+  );
+  return { begins, [Symbol.dispose]: () => replaced[Symbol.dispose]() };
+}
+
+/** Keeps all IO of the pool waiting, also where a test fails. */
+function holdQueue(aio: Aio): Disposable {
+  return { [Symbol.dispose]: lockQueue(aio) };
+}
+
+/** Asks the system about a descriptor. */
+function isReadyToRead(libc: Libc, fd: number): boolean {
+  const pollfd = new Int32Array(new SharedArrayBuffer(8));
+  setPollfd(pollfd, 0, fd);
+  return libc.poll(new Uint8Array(pollfd.buffer), 1, 0) > 0;
+}
 
 Deno.test({
   name: "linux_aio: IO that the kernel has goes on where no Worker can be started",
@@ -26,24 +63,13 @@ Deno.test({
     const options = { method: "linux_aio", workers: ONE_WORKER, callbackModules };
     await using fixture = await openFixture(options, METHODS_FOR_TESTS);
     const { aio, file } = fixture;
-    const submit = LinuxAioCalls.prototype.submit;
-    const handed: (() => number)[] = [];
-    // As on a slow device: the kernel has taken the read, and begins it later.
-    using taken = replace(
-      LinuxAioCalls.prototype,
-      "submit",
-      function (this: LinuxAioCalls, context, count, list) {
-        handed.push(() => submit.call(this, context, count, list));
-        return count;
-      },
-    );
+    using taken = delaySubmits();
     const { ref, view, ret } = startRead(fixture, 512);
     const read = aio.wait(ref);
-    assertEquals(handed.length, 1);
+    assertEquals(taken.begins.length, 1);
     await assertRejects(() => file.allocate(0, 100), Deno.errors.WouldBlock);
     assertEquals(ret.result.status, "unknown");
-    taken[Symbol.dispose]();
-    handed[0]!();
+    taken.begins[0]!();
     await read;
     assertEquals([ret.result.status, ret.result.result], ["ok", 512]);
     assertEquals(new Uint8Array(view), fileContent(512, 512));
@@ -71,3 +97,53 @@ for (const way of ["readAt", "readAtSync"] as const) {
     },
   });
 }
+
+Deno.test({
+  name:
+    "linux_aio: IO of the pool is slept for though the kernel signals after a completion is taken",
+  ignore,
+  async fn() {
+    await using fixture = await openMethod("linux_aio", { workers: ONE_WORKER });
+    const { aio, file } = fixture;
+    const backend = backendOf(aio);
+    const { libc } = backend;
+    const isReadable = () => isReadyToRead(libc, backend.method.pollFd!(backend));
+    const calls = openLinuxAioCalls();
+    const { ref } = aio.batch(() => startRead(fixture));
+    spinUntil(isReadable);
+    // As if the signal had come only now.
+    assertEquals(new LinuxAioCompletions(backend, calls).take(backend.id), 1);
+    closeLinuxAioCalls(calls);
+    assert(aio.checkDone(ref));
+    using watch = new PollWatch(libc, () => false);
+    using lock = holdQueue(aio);
+    const allocated = file.allocate(0, 100);
+    await watch.untilParked();
+    assertEquals(isReadable(), false);
+    lock[Symbol.dispose]();
+    await allocated;
+  },
+});
+
+Deno.test({
+  name: "linux_aio: the first IO in the kernel wakes its thread though that sleeps for the pool",
+  ignore,
+  async fn() {
+    await using fixture = await openMethod("linux_aio", { workers: ONE_WORKER });
+    const { aio, file } = fixture;
+    using watch = new PollWatch(backendOf(aio).libc);
+    using lock = holdQueue(aio);
+    const allocated = file.allocate(0, 100);
+    await watch.untilParked();
+    using taken = delaySubmits();
+    const read = file.readAt(new Uint8Array(512), 0);
+    await until(() => taken.begins.length === 1, "the kernel has the read");
+    await watch.untilParked();
+    taken.begins[0]!();
+    const comesBack = await comes(read, true);
+    lock[Symbol.dispose]();
+    backendOf(aio).doorbells.ring(aio.backendId);
+    await allocated;
+    assertEquals(comesBack, true);
+  },
+});
