@@ -36,11 +36,24 @@ export interface LockWaits {
   waitForIo(buffer: number): Steps<void>;
 }
 
+/** For whom a lock is. */
+export interface LockWish {
+  /**
+   * Whether it is shared with those of this thread that share it already, though another task waits
+   * to have it alone: for a task that may be one of them, and would wait for itself.
+   */
+  readonly joins: boolean;
+  /** Of the thread's calls, if it is to end the wait. */
+  readonly end?: PoolEnd;
+}
+
 /** A lock that is waited for. */
 interface Wait {
   readonly buffer: number;
   readonly pool: LockWaits;
   readonly end: PoolEnd | undefined;
+  /** Whether the thread's claim is this one's. */
+  readonly hasClaim: boolean;
 }
 
 /** The content locks of one thread. */
@@ -56,17 +69,23 @@ export class ContentLocks {
     this.#bit = 1 << host.backendId;
   }
 
-  /** Takes the lock if that is possible now. */
-  tryLock(buffer: number, mode: LockMode): boolean {
-    return mode === "shared" ? this.#tryShare(buffer) : this.#tryTakeAlone(buffer);
+  /**
+   * Takes the lock if that is possible now.
+   *
+   * @param joins see {@linkcode LockWish}
+   */
+  tryLock(buffer: number, mode: LockMode, joins: boolean): boolean {
+    return mode === "shared" ? this.#tryShare(buffer, joins) : this.#tryTakeAlone(buffer);
   }
 
-  #tryShare(buffer: number): boolean {
+  #tryShare(buffer: number, joins: boolean): boolean {
     const { memory: { words }, memory } = this.#host;
     const at = memory.at(buffer);
     const sharers = this.#shared.get(buffer) ?? 0;
-    if (sharers === 0) {
+    if (sharers === 0 || !joins) {
       if (Atomics.load(words, at + BUFFER.exclusive) !== 0) return false;
+    }
+    if (sharers === 0) {
       Atomics.or(words, at + BUFFER.shared, this.#bit);
       if (Atomics.load(words, at + BUFFER.exclusive) !== 0) {
         this.#endSharing(buffer);
@@ -138,29 +157,35 @@ export class ContentLocks {
    * it comes to its turn.
    *
    * @param pool waits for a write that keeps the lock away
-   * @param end of the thread's calls, if it is to end this wait
    */
-  *lock(buffer: number, mode: LockMode, pool: LockWaits, end?: PoolEnd): Steps<void> {
-    const waits = { buffer, pool, end };
-    if (mode === "shared") return yield* this.#until(waits, () => this.#tryShare(buffer));
-    yield* this.#until(waits, () => this.#tryClaim(buffer));
+  *lock(
+    buffer: number,
+    mode: LockMode,
+    pool: LockWaits,
+    { joins, end }: LockWish,
+  ): Steps<void> {
+    const wait = { buffer, pool, end, hasClaim: false };
+    if (mode === "shared") return yield* this.#until(wait, () => this.#tryShare(buffer, joins));
+    yield* this.#until(wait, () => this.#tryClaim(buffer));
     let isGranted = false;
     try {
-      yield* this.#until(waits, () => isGranted = this.#tryGrant(buffer));
+      const claimed = { ...wait, hasClaim: true };
+      yield* this.#until(claimed, () => isGranted = this.#tryGrant(buffer));
     } finally {
       if (!isGranted) this.unlock(buffer, "exclusive");
     }
   }
 
-  *#until({ buffer, pool, end }: Wait, tryIt: () => boolean): Steps<void> {
+  *#until({ buffer, pool, end, hasClaim }: Wait, tryIt: () => boolean): Steps<void> {
     const { memory, backendId } = this.#host;
     const word = changeOf(memory, buffer);
     while (!tryIt()) {
       const seen = announceWait(word, backendId);
       if (tryIt()) return;
-      if (pool.blocks && this.#isOwnObstacle(buffer)) {
+      if (pool.blocks && this.#isOwnObstacle(buffer, hasClaim)) {
         throw new Deno.errors.Busy(
-          "Cannot block for the lock of a page that a task of this thread has: await lock() instead",
+          "Cannot block for the lock of a page that a task of this thread has, or waits for: " +
+            "await lock() instead",
         );
       }
       const io = Atomics.load(memory.words, memory.at(buffer) + BUFFER.io);
@@ -171,11 +196,15 @@ export class ContentLocks {
     }
   }
 
-  /** Whether tasks of this thread keep the lock from being taken. */
-  #isOwnObstacle(buffer: number): boolean {
+  /**
+   * Whether tasks of this thread keep the lock from being taken. One that waits for it does so,
+   * too: it goes on when the thread does.
+   */
+  #isOwnObstacle(buffer: number, hasClaim: boolean): boolean {
+    if (this.#shared.has(buffer)) return true;
     const { memory: { words }, memory, backendId } = this.#host;
     const holder = Atomics.load(words, memory.at(buffer) + BUFFER.exclusive);
-    return holder === (backendId + 1 | EXCLUSIVE_GRANTED) || this.#shared.has(buffer);
+    return !hasClaim && (holder & ~EXCLUSIVE_GRANTED) === backendId + 1;
   }
 
   /**

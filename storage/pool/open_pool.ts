@@ -142,7 +142,7 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     // A pin of its own, as the hook may go on where the write does not.
     pins.again(buffer);
     pins.toWork(buffer);
-    const page = makePage(now, buffer, true);
+    const page = makePage(now, buffer, "written");
     const end = () => {
       endPage(page);
       pins.endWork(buffer);

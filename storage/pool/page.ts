@@ -11,8 +11,11 @@ import { fileOf } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
+/** Whose a page is: a read's, or a stream's or a write's, which end the pin. */
+export type PageKind = "read" | "lent" | "written";
+
 /** Makes the object of a pin. */
-export let makePage: (pool: PageHost, buffer: number, isLent?: boolean) => Page;
+export let makePage: (pool: PageHost, buffer: number, kind?: PageKind) => Page;
 
 /** A page that a stream or the pool itself had pinned, and has no more. */
 export let endPage: (page: Page) => void;
@@ -35,16 +38,19 @@ export class Page implements Disposable {
   #isExclusive = false;
   /** Whether the pin is a stream's or the pool's own, which ends it. */
   readonly #isLent: boolean;
+  /** Whether it is about to be written, and its lock shared for that. */
+  readonly #isWritten: boolean;
 
   /** @ignore */
-  private constructor(host: PageHost, buffer: number, isLent: boolean) {
+  private constructor(host: PageHost, buffer: number, kind: PageKind) {
     this.#host = host;
     this.#buffer = buffer;
-    this.#isLent = isLent;
+    this.#isLent = kind !== "read";
+    this.#isWritten = kind === "written";
   }
 
   static {
-    makePage = (host, buffer, isLent = false) => new Page(host, buffer, isLent);
+    makePage = (host, buffer, kind = "read") => new Page(host, buffer, kind);
     endPage = (page) => {
       page.#buffer = -1;
     };
@@ -90,7 +96,7 @@ export class Page implements Disposable {
 
   /**
    * Locks the content: shared with others that only read it, or alone, to change it. Tasks of one
-   * thread wait for each other, too.
+   * thread wait for each other, too, and whoever waits to have it alone keeps new sharers away.
    *
    * @returns to be released, by a call or the end of a block; refused once the page is released
    */
@@ -120,7 +126,8 @@ export class Page implements Disposable {
     pool.pins.again(buffer);
     let isLocked = false;
     try {
-      yield* pool.locks.lock(buffer, mode, pool, pool.end);
+      const joins = pool.blocks || this.#mayJoin();
+      yield* pool.locks.lock(buffer, mode, pool, { joins, end: pool.end });
       isLocked = true;
       this.#pinned("lock");
     } catch (error) {
@@ -136,9 +143,14 @@ export class Page implements Disposable {
     const buffer = this.#pinned("lock");
     const { locks, pins, end } = this.#host.awaited;
     end.check();
-    if (!locks.tryLock(buffer, mode)) return null;
+    if (!locks.tryLock(buffer, mode, this.#mayJoin())) return null;
     pins.again(buffer);
     return this.#locked(buffer, mode);
+  }
+
+  /** The task has the lock already. */
+  #mayJoin(): boolean {
+    return this.#isWritten || this.#locks > 0;
   }
 
   #locked(buffer: number, mode: LockMode): PageLock {
@@ -178,8 +190,7 @@ export class Page implements Disposable {
   }
 
   /**
-   * Ends the pin. Calling it again does nothing, nor does it for a page of a stream, which has it
-   * pinned until its next call.
+   * Ends the pin, once. A page of a stream is pinned until the stream's next call all the same.
    *
    * @throws {Deno.errors.Busy} while it is locked
    */

@@ -278,7 +278,7 @@ export class PageWrites {
     const { pins, locks } = this.#pool;
     if (!pins.tryPin(buffer, file, block)) return false;
     pins.toWork(buffer);
-    if (!locks.tryLock(buffer, "shared")) {
+    if (!locks.tryLock(buffer, "shared", true)) {
       pins.endWork(buffer);
       return false;
     }
@@ -294,7 +294,7 @@ export class PageWrites {
     pins.toWork(buffer);
     let isLocked = false;
     try {
-      yield* locks.lock(buffer, "shared", this.#pool);
+      yield* locks.lock(buffer, "shared", this.#pool, { joins: true });
       isLocked = true;
       yield* this.#pool.waitForIo(buffer);
     } catch (error) {

@@ -205,7 +205,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   pageOf(buffer: number, data: unknown): PoolStreamPage<T> {
     const { awaited } = this.#host;
     if (this.#failure !== null && !awaited.isValid(buffer)) throw this.#failure.error;
-    const page = makePage(this.#host, buffer, true);
+    const page = makePage(this.#host, buffer, "lent");
     if (awaited.isTorn(buffer)) {
       const { block } = page;
       endPage(page);
