@@ -114,14 +114,19 @@ export class Segments {
       return other;
     }
     this.#files.set(number, file);
-    yield* this.#closeOldest(calls);
+    yield* this.#closeOldest(number, calls);
     return file;
   }
 
-  /** Beside the flush where that can be: on a network it takes long. */
-  *#closeOldest(calls: LogCalls): Steps<void> {
+  /**
+   * Beside the flush where that can be: on a network it takes long.
+   *
+   * @param kept the one that is written next: the oldest, where a flush begins anew
+   */
+  *#closeOldest(kept: number, calls: LogCalls): Steps<void> {
     while (this.#files.size > OPEN_MAX) {
-      const oldest = Math.min(...this.#files.keys());
+      const others = [...this.#files.keys()].filter((number) => number !== kept);
+      const oldest = Math.min(...others);
       const file = this.#files.get(oldest)!;
       this.#files.delete(oldest);
       const closed = calls.close(file);

@@ -1,6 +1,6 @@
 /** segments_test.ts: the files of a log, when calls that make and give them up fail. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { replace } from "../../support/bells/bells.ts";
 import { recordOf, recordsOf, testLog } from "../../support/log/log_fixture.ts";
 
@@ -63,4 +63,21 @@ testLog("log.truncateBefore() that fails leaves no file that is two segments", a
   await using again = await fixture.open();
   assertEquals((await recordsOf(again)).records, [...ten(20), ...ten(30)]);
   assertEquals([...Deno.readDirSync(directory)].filter(({ name }) => name.endsWith(".new")), []);
+});
+
+testLog("a flush goes on where a segment could not be made", async ({ log }) => {
+  const records = Array.from({ length: 24 }, (_, i) => recordOf(i, 10_000));
+  for (const record of records) log.write(record);
+  {
+    // The disk is full for a moment, when others of the same flush are written.
+    const { link } = Deno;
+    using _link = replace(Deno, "link", (from, to) => {
+      const isFull = `${to}`.endsWith("3.log");
+      return isFull ? Promise.reject(new Error("the disk is full")) : link(from, to);
+    });
+    await assertRejects(() => log.flush(), Error, "the disk is full");
+  }
+  await log.flush();
+  await log.append(recordOf(24, 10));
+  assertEquals((await recordsOf(log)).records, [...records, recordOf(24, 10)]);
 });
