@@ -87,8 +87,13 @@ async function makeDirectory(path: string): Promise<void> {
 async function lockDirectory(aio: LogAio, directory: string): Promise<AioFile> {
   const path = join(directory, LOCK_NAME);
   const lock = await aio.openFile(path, { read: true, write: true, create: true });
-  if (await lock.tryLock()) return lock;
-  await lock.close();
+  let isLocked = false;
+  try {
+    isLocked = await lock.tryLock();
+  } finally {
+    if (!isLocked) await lock.close();
+  }
+  if (isLocked) return lock;
   throw new Deno.errors.Busy(
     `Cannot open the log in ${shown(directory)}: it is open already, here or in another program; ` +
       "other threads of this one attach to it by its token",

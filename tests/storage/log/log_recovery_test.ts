@@ -5,8 +5,10 @@
 
 import { dirname, join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { Aio, Log } from "../../../mod.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { type Aio, AioFile, type Log } from "../../../mod.ts";
 import { segmentPath } from "../../../storage/log/segment_names.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { POINT } from "../../support/flush_failures.ts";
 import {
   BUFFER_BYTES,
@@ -221,4 +223,18 @@ testLog("a log stays where it is when the program goes to another directory", as
   await other.close();
   await using again = await fixture.open();
   assertEquals(again.recovery, { end: 0, stop: "closed" });
+});
+
+testLog("openLog() closes the lock's file where the system refuses the lock", async (fixture) => {
+  const { aio, log } = fixture;
+  await log.close();
+  const { files } = backendOf(aio);
+  const { count } = files;
+  {
+    const refuses = () => Promise.reject(new Error("no locks available"));
+    using _tryLock = replace(AioFile.prototype, "tryLock", refuses);
+    await assertRejects(() => fixture.open(), Error, "no locks available");
+  }
+  assertEquals(files.count, count);
+  await (await fixture.open()).close();
 });
