@@ -76,7 +76,7 @@ export const LOG = {
   changeWaiters: 5 * LINE_WORDS + 1,
   /** The backend that makes, moves or removes segments, plus 1; 0: none does. */
   preparer: 5 * LINE_WORDS + 2,
-  /** The number of the first segment that is not there yet. */
+  /** The number of the first segment that is not there yet: its low 32 bits. */
   prepared: 5 * LINE_WORDS + 3,
   size: 6 * LINE_WORDS,
 } as const;

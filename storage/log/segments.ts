@@ -147,7 +147,7 @@ export class Segments {
    */
   *#haveMade(number: number, calls: LogCalls): Steps<void> {
     const { words, change } = this.#memory;
-    while (Atomics.load(words, LOG.prepared) <= number) {
+    while (this.#preparedNear(number) <= number) {
       const seen = Atomics.load(words, LOG.change);
       const isMaking = Atomics.load(words, LOG.preparer) === this.#ownMark;
       if (isMaking && !calls.areBlocking) yield* get(calls.changed(change, seen));
@@ -156,8 +156,8 @@ export class Segments {
   }
 
   *#make(number: number, calls: LogCalls): Steps<void> {
-    const { words, segmentBytes } = this.#memory;
-    for (let next = Atomics.load(words, LOG.prepared); next <= number; next++) {
+    const { segmentBytes } = this.#memory;
+    for (let next = this.#preparedNear(number); next <= number; next++) {
       yield* makeSegment(calls, this.#directory, next, segmentBytes);
       this.#notePrepared(next);
     }
@@ -166,16 +166,26 @@ export class Segments {
   #notePrepared(number: number): void {
     const { words } = this.#memory;
     for (;;) {
-      const prepared = Atomics.load(words, LOG.prepared);
+      const prepared = this.#preparedNear(number);
       if (prepared > number) return;
-      if (Atomics.compareExchange(words, LOG.prepared, prepared, number + 1) === prepared) return;
+      const before = prepared | 0;
+      if (Atomics.compareExchange(words, LOG.prepared, before, number + 1) === before) return;
     }
+  }
+
+  /**
+   * The number of the first segment that is not there yet.
+   *
+   * @param number of one that is less than 2 ** 31 away, as any in use is
+   */
+  #preparedNear(number: number): number {
+    return number + (Atomics.load(this.#memory.words, LOG.prepared) - number | 0);
   }
 
   /** Has the segment behind one made, if no thread does so. */
   prepareBehind(number: number, calls: LogCalls): void {
     const { words } = this.#memory;
-    if (calls.areBlocking || Atomics.load(words, LOG.prepared) > number + 1) return;
+    if (calls.areBlocking || this.#preparedNear(number) > number + 1) return;
     if (Atomics.compareExchange(words, LOG.preparer, 0, this.#ownMark) !== 0) return;
     this.#goOn(runSteps(this.#make(number + 1, calls)).finally(() => this.letGo()));
   }
@@ -205,11 +215,11 @@ export class Segments {
    * @param spare how many may be made ahead
    */
   *removeBefore(first: number, spare: number, calls: LogCalls): Steps<void> {
-    const { words, inserted, segmentBytes } = this.#memory;
+    const { inserted, segmentBytes } = this.#memory;
     const present = Math.floor(inserted / segmentBytes);
     for (const number of segmentNumbers(this.#directory)) {
       if (number >= first) continue;
-      if (Atomics.load(words, LOG.prepared) - present <= spare) {
+      if (this.#preparedNear(present) - present <= spare) {
         yield* this.#useAgain(number, calls);
       } else yield* get(calls.remove(this.pathOf(number)));
     }
@@ -225,7 +235,7 @@ export class Segments {
     const temporary = newPath(this.#directory, number);
     yield* get(calls.rename(this.pathOf(number), temporary));
     try {
-      const next = Atomics.load(this.#memory.words, LOG.prepared);
+      const next = this.#preparedNear(number);
       if (yield* name(calls, temporary, this.pathOf(next))) {
         yield* get(calls.syncDirectory(this.#directory));
         this.#notePrepared(next);

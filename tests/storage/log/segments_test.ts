@@ -1,8 +1,9 @@
 /** segments_test.ts: the files of a log, when calls that make and give them up fail. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encodeControl, parseControl } from "../../../storage/log/control_file.ts";
 import { replace } from "../../support/bells/bells.ts";
-import { recordOf, recordsOf, testLog } from "../../support/log/log_fixture.ts";
+import { recordOf, recordsOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
 
 /** Those with which a segment is used again. */
 const CALLS_EACH = 3;
@@ -80,4 +81,25 @@ testLog("a flush goes on where a segment could not be made", async ({ log }) => 
   await log.flush();
   await log.append(recordOf(24, 10));
   assertEquals((await recordsOf(log)).records, [...records, recordOf(24, 10)]);
+});
+
+testLog("a log goes on behind segment 2 ** 31", async ({ log, open, directory }) => {
+  await log.close();
+  const first = 2 ** 31 - 2;
+  const start = first * SEGMENT_BYTES;
+  const path = `${directory}/control`;
+  const control = parseControl(path, await Deno.readTextFile(path));
+  await Deno.writeTextFile(path, encodeControl({ ...control, start, durable: start }));
+  await using far = await open();
+  const records = Array.from({ length: 12 }, (_, i) => recordOf(i, SEGMENT_BYTES / 4));
+  const positions: number[] = [];
+  for (const record of records) positions.push(await far.append(record));
+  assertEquals(Math.floor(positions.at(-1)! / SEGMENT_BYTES), 2 ** 31);
+  await far.truncateBefore(positions[9]!);
+  await far.append(records.slice(0, 9));
+  const kept = [...records.slice(9), ...records.slice(0, 9)];
+  assertEquals((await recordsOf(far)).records, kept);
+  await far.close();
+  await using again = await open();
+  assertEquals((await recordsOf(again)).records, kept);
 });
