@@ -295,7 +295,7 @@ export class Victims {
   /**
    * Counts the buffers that nobody has pinned, until there are enough.
    *
-   * @returns `withIo`: one that has an IO, as soon as that is over it counts
+   * @returns `withIo`: the first that has an IO, as soon as that is over it counts
    */
   #countUnpinned(wanted: number): { free: number; torn: number; withIo: number } {
     const { memory: { words }, memory } = this.#pool;
@@ -304,8 +304,8 @@ export class Victims {
       const at = memory.at(buffer);
       if (Atomics.load(words, at + BUFFER.pins) !== 0) continue;
       if ((Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.torn) !== 0) found.torn++;
-      else if (this.#pool.hasIo(buffer)) found.withIo = buffer;
-      else found.free++;
+      else if (!this.#pool.hasIo(buffer)) found.free++;
+      else if (found.withIo === NO_BUFFER) found.withIo = buffer;
     }
     return found;
   }
