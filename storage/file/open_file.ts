@@ -494,7 +494,7 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
   /**
    * As {@linkcode close}, blocking the thread.
    *
-   * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
+   * @throws {Deno.errors.Busy} while operations of it are pending, or a page of a pool is locked
    */
   closeSync(): void {
     if (this.isClosed) return;
@@ -513,7 +513,7 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
    * {@linkcode closeSync}, for a block with `using`: quiet about a failed flush that a call of this
    * object has thrown already.
    *
-   * @throws {Deno.errors.Busy} while asynchronous operations of this file are pending
+   * @throws {Deno.errors.Busy} while operations of it are pending, or a page of a pool is locked
    */
   [Symbol.dispose](): void {
     calling(OpenFile.prototype[Symbol.dispose], () => this.#file.ending.disposeSync());
