@@ -229,3 +229,22 @@ testPool("pool.readSync() does not wait for pages that its thread writes back", 
   pool.readSync(it.file, 21).release();
   await pool.close();
 });
+
+for (const [name, errno] of [["EOPNOTSUPP", 95], ["ENOSPC", 28]] as const) {
+  testPool(`pool.extend() where an allocation ends with ${name}`, async (it) => {
+    it.aio.attachInjectionPoint(
+      "aio-process-completion-before-shared",
+      ({ operation }, result) => operation === "fallocate" ? -errno : result,
+    );
+    const extending = it.pool.extend(it.file, 2);
+    if (name === "ENOSPC") {
+      await assertRejects(() => extending, Error, "ENOSPC");
+    } else {
+      // The file system cannot allocate: the file is cut to its new length.
+      for (const page of await extending) page.release();
+      assertEquals(await it.file.size(), (BLOCKS + 2) * PAGE_BYTES);
+    }
+    it.aio.detachInjectionPoint("aio-process-completion-before-shared");
+    assertEquals(it.pool.pages().filter(({ pinningBackends }) => pinningBackends.length > 0), []);
+  });
+}
