@@ -45,6 +45,8 @@ export const logLayer: Layer<LogLayerParts> = {
 /** @returns whether no thread uses the log any more */
 function reapLog({ bells }: LayerHost, memory: LogMemory, deadId: number): boolean {
   const { words } = memory;
+  // Whoever has the lock first settles whether it had the place that it took.
+  memory.locked(() => {});
   // What it was inserting is for whoever flushes next.
   const stateAt = memory.placeOf(deadId) + PLACE.state;
   Atomics.compareExchange(words, stateAt, INSERTING.record, INSERTING.void);

@@ -1,7 +1,13 @@
 /** log_flush_test.ts: what a flush waits for. */
 
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { announceWait, backendOf, positions, type WaitWord } from "../../../core/inside.ts";
+import {
+  announceWait,
+  backendOf,
+  layersOf,
+  positions,
+  type WaitWord,
+} from "../../../core/inside.ts";
 import type { Aio, Log } from "../../../mod.ts";
 import { awaitedCalls, blockingCalls, type LogCalls } from "../../../storage/log/calls.ts";
 import { LogFlush, type LogFlushParts } from "../../../storage/log/log_flush.ts";
@@ -158,3 +164,24 @@ testLog("a record that cannot be inserted as a whole wakes whoever flushes", asy
   await log.append(small);
   assertEquals((await recordsOf(log)).records, [small]);
 }, LARGE);
+
+testLog("a death in the middle of taking a place leaves it to the next thread", async (fixture) => {
+  const { log, aio } = fixture;
+  const { memory, backend, stats, ...parts } = partsOf(aio, log);
+  const { words } = memory;
+  const other = Object.create(backend, { id: { value: backend.id + 1 } });
+  const at = memory.placeOf(other.id);
+  // The last store would have been that of where the next record begins.
+  words[LOG.reserving] = other.id + 1;
+  positions.setPosition(words, at + PLACE.from, memory.inserted);
+  positions.setPosition(words, at + PLACE.to, memory.inserted + 64);
+  positions.setPosition(words, at + PLACE.done, memory.inserted);
+  words[at + PLACE.state] = INSERTING.record;
+  layersOf(backend).reapBackend(other.id);
+  // It has the slot of the dead one.
+  const flush = new LogFlush({ memory, backend: other, stats, ...parts });
+  const insert = new LogInsert(memory, other, flush, stats);
+  assertEquals(insert.tryInsert(recordOf(1, 10)), 0);
+  await log.flush();
+  assertEquals((await recordsOf(log)).records, [recordOf(1, 10)]);
+});
