@@ -81,6 +81,9 @@ export class Log implements AsyncDisposable {
   readonly recovery: LogRecovery;
   readonly #host: LogHost;
   #closed: Promise<void> | null = null;
+  /** What its memory said at last: another log may have that once this one was left. */
+  #last: Readonly<{ start: number; end: number; flushed: number; figures: LogFigures }> | null =
+    null;
   /** Those under way: what they write to is another log's once this one was left. */
   readonly #truncations = new Set<Promise<void>>();
 
@@ -109,17 +112,17 @@ export class Log implements AsyncDisposable {
 
   /** Where it begins: nothing before is kept. */
   get start(): number {
-    return this.#host.memory.start;
+    return this.#last?.start ?? this.#host.memory.start;
   }
 
   /** Where the next record begins, whatever is durable. */
   get end(): number {
-    return this.#host.memory.inserted;
+    return this.#last?.end ?? this.#host.memory.inserted;
   }
 
   /** Everything before is durable; a record ends there. */
   get flushed(): number {
-    return this.#host.memory.flushed;
+    return this.#last?.flushed ?? this.#host.memory.flushed;
   }
 
   /**
@@ -298,7 +301,7 @@ export class Log implements AsyncDisposable {
 
   /** What all threads have done with it since it was opened. */
   stats(): LogFigures {
-    return this.#host.stats.figures();
+    return this.#last?.figures ?? this.#host.stats.figures();
   }
 
   #check(verb: string, data?: Uint8Array | readonly Uint8Array[]): void {
@@ -363,6 +366,8 @@ export class Log implements AsyncDisposable {
       flush.check();
     } finally {
       await Promise.allSettled(this.#truncations);
+      const { start, end, flushed } = this;
+      this.#last = { start, end, flushed, figures: this.stats() };
       await this.#host.leave();
     }
   }
