@@ -44,14 +44,14 @@ export interface LockWish {
    */
   readonly joins: boolean;
   /** Of the thread's calls, if it is to end the wait. */
-  readonly end?: PoolEnd;
+  readonly end: PoolEnd | null;
 }
 
 /** A lock that is waited for. */
 interface Wait {
   readonly buffer: number;
   readonly pool: LockWaits;
-  readonly end: PoolEnd | undefined;
+  readonly end: PoolEnd | null;
   /** Whether the thread's claim is this one's. */
   readonly hasClaim: boolean;
 }
@@ -60,6 +60,8 @@ interface Wait {
 export class ContentLocks {
   readonly #host: LockHost;
   readonly #bit: number;
+  /** Whether {@linkcode tearAll} was called. */
+  isTorn = false;
   /** How many tasks of this thread share a buffer's lock. */
   readonly #shared = new Map<number, number>();
 
@@ -213,6 +215,7 @@ export class ContentLocks {
    * @returns how many
    */
   tearAll(): number {
+    this.isTorn = true;
     const { memory, bells, backendId } = this.#host;
     let torn = 0;
     for (let buffer = 0; buffer < memory.pages; buffer++) {

@@ -101,8 +101,7 @@ export class Page implements Disposable {
    * @returns to be released, by a call or the end of a block; refused once the page is released
    */
   async lock(mode: LockMode): Promise<PageLock> {
-    const { awaited } = this.#host;
-    return await runSteps(awaited.end.call(this.#lockSteps(awaited, mode)));
+    return await runSteps(this.#lockCall(this.#host.awaited, mode));
   }
 
   /**
@@ -111,10 +110,14 @@ export class Page implements Disposable {
    * @throws {Deno.errors.Busy} if a task of this thread has it
    */
   lockSync(mode: LockMode): PageLock {
-    return calling(Page.prototype.lockSync, () => {
-      const { blocking } = this.#host;
-      return runStepsSync(blocking.end.call(this.#lockSteps(blocking, mode)));
-    });
+    const { lockSync } = Page.prototype;
+    return calling(lockSync, () => runStepsSync(this.#lockCall(this.#host.blocking, mode)));
+  }
+
+  /** What is being written when the thread leaves its pool is written to the end. */
+  #lockCall(pool: PoolThread, mode: LockMode): Steps<PageLock> {
+    const steps = this.#lockSteps(pool, mode);
+    return this.#isWritten ? pool.end.during(steps) : pool.end.call(steps);
   }
 
   /**
@@ -127,7 +130,8 @@ export class Page implements Disposable {
     let isLocked = false;
     try {
       const joins = pool.blocks || this.#mayJoin();
-      yield* pool.locks.lock(buffer, mode, pool, { joins, end: pool.end });
+      const end = this.#isWritten ? null : pool.end;
+      yield* pool.locks.lock(buffer, mode, pool, { joins, end });
       isLocked = true;
       this.#pinned("lock");
     } catch (error) {
@@ -142,7 +146,7 @@ export class Page implements Disposable {
   tryLock(mode: LockMode): PageLock | null {
     const buffer = this.#pinned("lock");
     const { locks, pins, end } = this.#host.awaited;
-    end.check();
+    if (!this.#isWritten) end.check();
     if (!locks.tryLock(buffer, mode, this.#mayJoin())) return null;
     pins.again(buffer);
     return this.#locked(buffer, mode);
@@ -159,10 +163,10 @@ export class Page implements Disposable {
     return makeLock(() => {
       this.#locks--;
       if (mode === "exclusive") this.#isExclusive = false;
-      const { locks, pins, end } = this.#host.awaited;
-      // Whoever leaves the pool takes all of its locks away.
-      if (end.isOver) return;
-      locks.unlock(buffer, mode);
+      const { locks, pins } = this.#host.awaited;
+      // The thread has left the pool, or is about to, and its locks were taken away.
+      if (pins.isOver) return;
+      if (mode === "shared" || !locks.isTorn) locks.unlock(buffer, mode);
       pins.unpin(buffer);
     });
   }

@@ -294,7 +294,7 @@ export class PageWrites {
     pins.toWork(buffer);
     let isLocked = false;
     try {
-      yield* locks.lock(buffer, "shared", this.#pool, { joins: true });
+      yield* locks.lock(buffer, "shared", this.#pool, { joins: true, end: null });
       isLocked = true;
       yield* this.#pool.waitForIo(buffer);
     } catch (error) {

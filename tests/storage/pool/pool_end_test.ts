@@ -70,6 +70,23 @@ testPool("pool.close() waits for a flush under way", async (it) => {
   assertEquals([await flushed, await onDisk(it.path, 3)], [1, [99, 99]]);
 });
 
+testPool("pool.close() has a hook of a file that is being closed lock its page", async (it) => {
+  const gate = Promise.withResolvers<void>();
+  const pool = await it.aio.openPool({
+    pages: 16,
+    pageSize: PAGE_BYTES,
+    beforeWrite: async (page) => {
+      await gate.promise;
+      using _lock = await page.lock("shared");
+    },
+  });
+  await change(pool, it.file, 3, 99);
+  const closing = Promise.all([it.file.close(), pool.close()]);
+  gate.resolve();
+  await closing;
+  assertEquals(await onDisk(it.path, 3), [99, 99]);
+});
+
 testEachMethod("aio.close() ends a page that is locked and changed as a death", async (method) => {
   await using dir = await tempDir();
   const path = dir.join("file");
