@@ -26,7 +26,7 @@ import { lockQueue, METHODS_FOR_TESTS, ONE_WORKER } from "../../support/workers/
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 
-/** As on a slow device: the kernel takes IO, and begins it only when it is told to. */
+/** As on a slow device: the kernel takes IO, and begins it only when the test says so. */
 function delaySubmits(): Disposable & { readonly begins: (() => number)[] } {
   const begins: (() => number)[] = [];
   const submit = LinuxAioCalls.prototype.submit;

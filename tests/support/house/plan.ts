@@ -21,7 +21,7 @@ const LEAVE_SOME = [
   "methodsOfPart",
   "new Turns",
   "test(?:Each|Shared)\\w+",
-  "test(?:AbortedReads|Append\\w*|At|CloseGivenUp|CoresAtOnce|Log\\w*|MethodProgram|Pages|Pool\\w*)",
+  "test(?:AbortedReads|Append\\w*|At|CloseGivenUp|CoresAtOnce|Log\\w*|MethodProgram|OnFuse|Pages|Pool\\w*)",
 ];
 const LEAVES_SOME = new RegExp(`\\b(?:${LEAVE_SOME.join("|")})\\(`);
 /** Most files of one process: whatever crashes it takes the results of those behind it along. */
