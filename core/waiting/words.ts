@@ -64,8 +64,10 @@ interface PendingWait {
  * @returns what the word holds, to be waited for if that look does not find it
  */
 export function announceWait({ words, index, waiters }: WaitWord, backendId: number): number {
+  // In this order: whoever takes the bit away moves the word after that.
+  const seen = Atomics.load(words, index);
   Atomics.or(words, waiters, 1 << backendId);
-  return Atomics.load(words, index);
+  return seen;
 }
 
 /**
@@ -74,9 +76,12 @@ export function announceWait({ words, index, waiters }: WaitWord, backendId: num
  *
  * @param bells of this thread
  */
-export function wakeWord(bells: Doorbells, { words, index, waiters }: WaitWord): void {
-  if (Atomics.load(words, waiters) === 0) return;
-  const mask = Atomics.exchange(words, waiters, 0);
+export function wakeWord(bells: Doorbells, word: WaitWord): void {
+  const { words, waiters } = word;
+  if (Atomics.load(words, waiters) !== 0) wake(bells, word, Atomics.exchange(words, waiters, 0));
+}
+
+function wake(bells: Doorbells, { words, index }: WaitWord, mask: number): void {
   Atomics.notify(words, index);
   bells.ringAll(mask);
   if (bells.isOwnIn(mask)) bells.ringSelf();
@@ -89,9 +94,14 @@ export function wakeWord(bells: Doorbells, { words, index, waiters }: WaitWord):
  * @param bells of this thread
  */
 export function tellIfAwaited(bells: Doorbells, word: WaitWord): void {
-  if (Atomics.load(word.words, word.waiters) === 0) return;
-  Atomics.add(word.words, word.index, 1);
-  wakeWord(bells, word);
+  const { words, index, waiters } = word;
+  if (Atomics.load(words, waiters) === 0) return;
+  // Before, as this thread may die in between.
+  Atomics.add(words, index, 1);
+  const mask = Atomics.exchange(words, waiters, 0);
+  // After, for whoever has set its bit in between: nobody would move the word for it any more.
+  Atomics.add(words, index, 1);
+  wake(bells, word, mask);
 }
 
 /** The waits of one backend for words. */

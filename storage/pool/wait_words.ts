@@ -9,7 +9,12 @@
  * @module
  */
 
-import { type LayerHost, type WaitWord, wakeWord } from "../../core/inside_layers.ts";
+import {
+  type LayerHost,
+  tellIfAwaited,
+  type WaitWord,
+  wakeWord,
+} from "../../core/inside_layers.ts";
 import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 
 type Bells = LayerHost["bells"];
@@ -34,5 +39,5 @@ export function tellWaiters(bells: Bells, word: WaitWord): void {
 /** Wakes whoever waits for a buffer, after something about it has changed. */
 export function tellChange(bells: Bells, memory: PoolMemory, buffer: number): void {
   if (Atomics.load(memory.words, memory.at(buffer) + BUFFER.waiters) === 0) return;
-  tellWaiters(bells, changeOf(memory, buffer));
+  tellIfAwaited(bells, changeOf(memory, buffer));
 }
