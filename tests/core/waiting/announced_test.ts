@@ -34,7 +34,7 @@ Deno.test("tellIfAwaited() loses nobody who announces a wait while it wakes othe
       Atomics,
       "exchange",
       ((words: Int32Array, at: number, value: number) => {
-        // What is told now the waiter finds when it looks; it waits for something else.
+        // The look that follows finds what this tells; the wait is for something else.
         seen = announceWait(word, WAITER);
         return exchange(words, at, value);
       }) as never,
