@@ -16,6 +16,8 @@ import { METHODS_FOR_TESTS, ONE_WORKER } from "../support/workers/worker_pool.ts
 const SMALL = { arenaBytes: 1024 * 1024, workers: ONE_WORKER, onWarning: () => {} } as const;
 /** For what never ends: a thousand times what the rest takes. */
 const SHORT_MS = 1000;
+/** Of a scenario whose calls come in another order now and then. */
+const TRIES = 3;
 
 /** Appends, cuts and replaces, in a directory. */
 async function writeAll(aio: Aio, directory: string, acknowledged: string[]): Promise<void> {
@@ -167,11 +169,17 @@ for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
     lasting ? "lasting " : ""
   }${errno}`;
   testEachMethod(name, async (method) => {
-    const report = await failNthCall(bears(method), { ...options, methods: METHODS_FOR_TESTS });
-    assertGreater(report.calls.length, 15);
     const kinds = ["ftruncate", "rename", "eventfd", "open", "statx", "sync", "lstat"];
-    assertEquals(kinds.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
-    const io = method === "sync" ? ["pwritev", "allocate"] : ["writev by the method"];
-    assertEquals(io.filter((kind) => !report.calls.includes(kind)), [], report.calls.join());
+    kinds.push(...method === "sync" ? ["pwritev", "allocate"] : ["writev by the method"]);
+    const calls: string[] = [];
+    const missing = () => kinds.filter((kind) => !calls.includes(kind));
+    // A thread makes its doorbell when it first sleeps: the Nth call of a run may be the one behind
+    // it in another, which is left out then.
+    for (let tries = 0; tries < TRIES && (tries === 0 || missing().length > 0); tries++) {
+      const report = await failNthCall(bears(method), { ...options, methods: METHODS_FOR_TESTS });
+      assertGreater(report.calls.length, 15);
+      calls.push(...report.calls);
+    }
+    assertEquals(missing(), [], calls.join());
   });
 }

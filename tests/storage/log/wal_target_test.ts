@@ -48,8 +48,9 @@ testLog("reading a log has the target wal", async ({ aio, log, directory }) => {
 testLog("aio.ios() shows a log's IO as that of a segment", async ({ aio, log, directory }) => {
   const rows: unknown[] = [];
   aio.attachInjectionPoint(POINT, ({ id }) => {
-    const row = aio.ios().find(({ ioId }) => ioId === id)!;
-    rows.push([row.target, row.targetDesc]);
+    const { target, targetDesc } = aio.ios().find(({ ioId }) => ioId === id)!;
+    // The next segment is made meanwhile.
+    if (targetDesc?.includes("segment 1") !== true) rows.push([target, targetDesc]);
   });
   const position = await log.append(RECORD);
   aio.detachInjectionPoint(POINT);

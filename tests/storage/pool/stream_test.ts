@@ -31,10 +31,14 @@ function testStream(name: string, fn: (fixture: Fixture) => Promise<void>, pages
       content.fill(block, block * PAGE_BYTES, (block + 1) * PAGE_BYTES);
     }
     await Deno.writeFile(dir.join("file"), content);
-    await using aio = await openAio(method, { maxBackends: 2 });
+    const warnings: string[] = [];
+    const onWarning = (text: string) => void warnings.push(text);
+    await using aio = await openAio(method, { maxBackends: 2, onWarning });
     await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
     const pool = await aio.openPool({ pages, pageSize: PAGE_BYTES });
     await fn({ aio, file, pool });
+    // What the mode "zeroOnError" says.
+    assertEquals(warnings.filter((text) => !text.includes("zeroing out")), []);
     const pinned = pool.pages().filter(({ pinningBackends }) => pinningBackends.length > 0);
     assertEquals(pinned, []);
     await pool.close();
