@@ -147,8 +147,8 @@ export abstract class Completer {
   }
 
   /**
-   * Completes an own IO that is staged, and that nobody executes. It is claimed before it counts as
-   * submitted: a thread that waits for it could execute it otherwise.
+   * Completes an own staged IO without executing it. It is claimed before it counts as submitted: a
+   * thread that waits for it could execute it otherwise.
    */
   protected completeStaged(handle: AioHandle, result: number, thrower: number): void {
     const { words, base } = handle;

@@ -39,6 +39,7 @@ import {
   HANDLE,
   HEADER,
 } from "../memory/shared_memory.ts";
+import { isSameNode, nodeAt } from "./file_node.ts";
 import type { FileSlot } from "./file_slot.ts";
 import { LongWrites } from "./long_writes.ts";
 
@@ -140,22 +141,14 @@ export class FileEnds {
   /** The slots of all openings of the file that a slot has open, that one included. */
   #openingsOf(slot: number): number[] {
     const openings: number[] = [];
-    const own = this.#control.fileAt(slot);
+    const own = nodeAt(this.#words, this.#control.fileAt(slot));
     for (let other = 0; other < this.#maxFiles; other++) {
       const at = this.#control.fileAt(other);
       if (Atomics.load(this.#words, at + FILE.references) === 0) continue;
       if (Atomics.load(this.#words, at + FILE.closing) !== 0) continue;
-      if (this.#isSameFile(at, own)) openings.push(other);
+      if (isSameNode(nodeAt(this.#words, at), own)) openings.push(other);
     }
     return openings;
-  }
-
-  #isSameFile(one: number, other: number): boolean {
-    const words = this.#words;
-    return words[one + FILE.inodeLow] === words[other + FILE.inodeLow] &&
-      words[one + FILE.inodeHigh] === words[other + FILE.inodeHigh] &&
-      words[one + FILE.deviceMinor] === words[other + FILE.deviceMinor] &&
-      words[one + FILE.deviceMajor] === words[other + FILE.deviceMajor];
   }
 
   /** Takes a record to which no open file is linked. There are as many as open files. */

@@ -17,24 +17,17 @@ import type { Libc } from "../../ffi/libc.ts";
 import { shown, systemError } from "../base/errors.ts";
 import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
 import { offThread } from "../base/off_thread.ts";
+import type { FileNode } from "./file_node.ts";
 
 /** Behind the lower word. */
 const HIGH_WORD_AT = 4;
 
 /** What is known of an open file. */
-export interface FileStat {
+export interface FileStat extends FileNode {
   /** Type and permissions. */
   readonly mode: number;
   /** Bytes. */
   readonly size: number;
-  /** Its number on its device, in two words: that can be above 2^53. */
-  readonly inodeLow: number;
-  /** The upper one. */
-  readonly inodeHigh: number;
-  /** The device it is on. */
-  readonly deviceMajor: number;
-  /** The device it is on. */
-  readonly deviceMinor: number;
   /**
    * The block size of its file system, or another size that the system prefers for transfers, in
    * bytes.

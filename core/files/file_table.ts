@@ -19,6 +19,7 @@ import * as table from "../io/operation_table.ts";
 import { refuseCallbacks, refuseState, refuseTarget } from "../io/refusals.ts";
 import * as results from "../io/result.ts";
 import { FileEnds } from "./file_ends.ts";
+import { type FileNode, isSameNode, nodeAt } from "./file_node.ts";
 import type { FileSlot } from "./file_slot.ts";
 import * as layout from "../memory/shared_memory.ts";
 import { type Control, FILE_PATH_BYTES } from "../memory/shared_memory.ts";
@@ -65,17 +66,9 @@ const OPEN = 0;
 const CLOSING = 1;
 
 /** What the table keeps of an open file. */
-export interface OpenFileEntry {
+export interface OpenFileEntry extends FileNode {
   /** The descriptor, the same in all threads. */
   readonly fd: number;
-  /** The device it is on. */
-  readonly deviceMajor: number;
-  /** The device it is on. */
-  readonly deviceMinor: number;
-  /** Its number on that device, in two words. */
-  readonly inodeLow: number;
-  /** The upper one. */
-  readonly inodeHigh: number;
   /** Bits of {@linkcode FILE_FLAGS}. */
   readonly flags: number;
   /** What a buffer's address must be a multiple of. */
@@ -406,10 +399,7 @@ export class OpenFileTable {
     if (!this.#isUse(at, generation)) return null;
     const entry = {
       fd: words[at + FILE.fd]!,
-      deviceMajor: words[at + FILE.deviceMajor]!,
-      deviceMinor: words[at + FILE.deviceMinor]!,
-      inodeLow: words[at + FILE.inodeLow]!,
-      inodeHigh: words[at + FILE.inodeHigh]!,
+      ...nodeAt(words, at),
       flags: words[at + FILE.flags]!,
       memoryAlignment: words[at + FILE.memoryAlignment]!,
       offsetAlignment: words[at + FILE.offsetAlignment]!,
@@ -420,19 +410,14 @@ export class OpenFileTable {
   }
 
   /** The openings of a file for writing that there are now, in all threads. */
-  writersOf(
-    file: Pick<OpenFileEntry, "deviceMajor" | "deviceMinor" | "inodeLow" | "inodeHigh">,
-  ): FileSlot[] {
+  writersOf(file: FileNode): FileSlot[] {
     const words = this.#words;
     const found: FileSlot[] = [];
     for (let slot = 0; slot < this.#maxFiles; slot++) {
       const at = this.#at(slot);
       if (Atomics.load(words, at + FILE.references) === 0) continue;
-      const isIt = words[at + FILE.inodeLow] === file.inodeLow &&
-        words[at + FILE.inodeHigh] === file.inodeHigh &&
-        words[at + FILE.deviceMajor] === file.deviceMajor &&
-        words[at + FILE.deviceMinor] === file.deviceMinor;
-      if (!isIt || (words[at + FILE.flags]! & FILE_FLAGS.write) === 0) continue;
+      if ((words[at + FILE.flags]! & FILE_FLAGS.write) === 0) continue;
+      if (!isSameNode(nodeAt(words, at), file)) continue;
       found.push({ slot, generation: words[at + FILE.generation]! });
     }
     return found;

@@ -57,7 +57,7 @@ export class LongWrites {
     const own = this.#ownOf(slot);
     own.count++;
     if (own.count > 1 && own.reach >= reach) return;
-    own.reach = own.count > 1 ? Math.max(own.reach, reach) : reach;
+    own.reach = reach;
     this.#tell(slot, own);
   }
 
@@ -109,7 +109,7 @@ export class LongWrites {
   /** A thread has died, and its IOs are over: nothing more comes of its writes. */
   forgetBackend(deadId: number): void {
     // A helper writes for others.
-    if (deadId >= this.#words[HEADER.maxBackends]!) return;
+    if (deadId >= this.#control.maxBackends) return;
     const maxFiles = this.#words[HEADER.maxFiles]!;
     for (let slot = 0; slot < maxFiles; slot++) this.#forget(slot, 1 << deadId);
   }

@@ -24,6 +24,7 @@ import { EISDIR, ESPIPE } from "../../ffi/errno.ts";
 import { FILE_TYPE } from "../../ffi/layout.ts";
 import { type DirectAlignment, directSteps } from "./direct_io.ts";
 import { shown, systemError } from "../base/errors.ts";
+import { isSameNode } from "./file_node.ts";
 import type { FileStat } from "./file_stat.ts";
 import type { FileCalls, FileHost } from "./file_calls.ts";
 import { FILE_FLAGS, type OpenFileEntry } from "./file_table.ts";
@@ -166,9 +167,7 @@ function* takeBack(
 /** Another file may have its name by now. */
 function* isStillAt(calls: FileCalls, path: string, made: FileStat): Steps<boolean> {
   const present = yield* get(calls.statPath(path));
-  return present !== null &&
-    present.inodeLow === made.inodeLow && present.inodeHigh === made.inodeHigh &&
-    present.deviceMajor === made.deviceMajor && present.deviceMinor === made.deviceMinor;
+  return present !== null && isSameNode(present, made);
 }
 
 function* findOrMake(host: OpeningHost, calls: FileCalls, request: OpenRequest): Steps<Found> {

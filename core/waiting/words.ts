@@ -99,7 +99,7 @@ export function tellIfAwaited(bells: Doorbells, word: WaitWord): void {
   // Before, as this thread may die in between.
   Atomics.add(words, index, 1);
   const mask = Atomics.exchange(words, waiters, 0);
-  // After, for whoever has set its bit in between: nobody would move the word for it any more.
+  // After, too: a waiter that set its bit in between has lost it, and would wait for ever.
   Atomics.add(words, index, 1);
   wake(bells, word, mask);
 }

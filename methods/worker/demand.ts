@@ -94,8 +94,8 @@ export class WorkerDemand {
   }
 
   /**
-   * A Worker that took an IO and woke nobody for the rest relies on being back soon: not to wake
-   * any for nothing. If it is not, another Worker is woken here.
+   * A Worker takes an IO and wakes no other for the rest, as it is usually back soon. Where it is
+   * not, this wakes another.
    */
   lookForRest(): void {
     const queue = this.#queue;
