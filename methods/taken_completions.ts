@@ -26,11 +26,13 @@ export class TakenCompletions {
   /**
    * Stores the outcome of a submitted IO; of an own one that no other thread has claimed. The
    * caller holds the lock.
+   *
+   * @param generationLow of which use of the handle it is: another one's may be over meanwhile
    */
-  take(handle: AioHandle, result: number): void {
+  take(handle: AioHandle, result: number, generationLow: number): void {
     const isOwn = handle.backendId === this.#backend.id;
     // A thread that claimed it and died: whoever reaps that one executes the IO again.
-    if (!isOwn && !this.#backend.claim(handle)) return;
+    if (!isOwn && !this.#backend.claim(handle, generationLow)) return;
     this.#backend.storeCompletion(handle, result);
     this.#handles[this.#count++] = handle;
   }

@@ -147,9 +147,19 @@ function queueOf(backend: MethodBackend): WorkerQueue {
  * ends in between. {@linkcode bringIn} is to be called next.
  */
 export function leaveOutside(backend: MethodBackend, handle: AioHandle): void {
-  // Marked first: if this thread dies too, the issuer finds the mark.
-  markOutside(handle.words, handle.base);
   queueOf(backend).leaveOutside(handle);
+}
+
+/** The same for one that this thread, or a dead one, has claimed, which nobody has after that. */
+export function leaveClaimedOutside(
+  backend: MethodBackend,
+  handle: AioHandle,
+  claimant: number,
+): void {
+  markOutside(handle.words, handle.base);
+  releaseClaim(handle.words, handle.base, claimant);
+  // From here on it may be over at any time, and its handle be used anew.
+  queueOf(backend).announce(handle);
 }
 
 /** Puts such IOs into the queue, and sees to it that Workers run. */
@@ -239,13 +249,8 @@ export function createWorkerMethod(
       return settings;
     },
     redo(backend, handle, dead) {
-      const { words, base } = handle;
-      const queue = queueOf(backend);
-      // Marked first: if this thread dies too, the issuer finds the mark.
-      markOutside(words, base);
-      releaseClaim(words, base, dead);
-      queue.leaveOutside(handle);
-      queue.bringIn();
+      leaveClaimedOutside(backend, handle, dead);
+      queueOf(backend).bringIn();
     },
     reapBackend(backend, dead) {
       const number = dead - backend.options.maxBackends;

@@ -97,8 +97,8 @@ export abstract class Completer {
   abstract recycle(handle: AioHandle): void;
 
   /** See {@linkcode MethodBackend.claim}. */
-  claim(handle: AioHandle): boolean {
-    return tryClaimSubmitted(handle.words, handle.base, this.id);
+  claim(handle: AioHandle, generationLow?: number): boolean {
+    return tryClaimSubmitted(handle.words, handle.base, this.id, generationLow);
   }
 
   /** See {@linkcode MethodBackend.performSynchronously}. */

@@ -88,9 +88,11 @@ export interface MethodBackend {
   /**
    * Takes over the completion of a submitted IO, where more than one thread could complete it.
    *
+   * @param handle the IO
+   * @param generationLow of which use of the handle, by its low bits; by default the present one
    * @returns false if another thread does it, or it is over
    */
-  claim(handle: AioHandle): boolean;
+  claim(handle: AioHandle, generationLow?: number): boolean;
   /**
    * Executes a submitted IO in this thread and completes it. State before: submitted. One of
    * another backend is claimed first, if it was not.

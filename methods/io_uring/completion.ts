@@ -183,10 +183,10 @@ export class UringCompletions {
     // Of another thread's ring: that may have died, and nobody has noticed yet.
     const isDeath = !isOwn && DEATH_ERRORS.includes(result);
     if ((isDeath || result === -ECANCELED) && !isGivenUp(handle, result)) {
-      if (isOwn || this.#backend.claim(handle)) this.#refused.push(handle);
+      if (isOwn || this.#backend.claim(handle, completion.userDataHigh)) this.#refused.push(handle);
       return;
     }
-    this.#taken.take(handle, result);
+    this.#taken.take(handle, result, completion.userDataHigh);
   }
 
   #publishTaken(): void {
@@ -278,9 +278,9 @@ export class UringCompletions {
     const count = ring.ready;
     for (let i = 0; i < count; i++) {
       ring.peek(i, this.#completion);
-      const { result } = this.#completion;
+      const { result, userDataHigh } = this.#completion;
       const handle = DEATH_ERRORS.includes(result) ? null : this.#handleOf(this.#completion);
-      if (handle !== null && this.#backend.claim(handle)) {
+      if (handle !== null && this.#backend.claim(handle, userDataHigh)) {
         this.#backend.storeCompletion(handle, result);
       }
     }

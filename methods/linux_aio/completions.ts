@@ -22,7 +22,7 @@ import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
 import * as structs from "../../ffi/linux_aio_layout.ts";
 import { CompletionLocks, withCompletionLock } from "../completion_lock.ts";
 import { TakenCompletions } from "../taken_completions.ts";
-import { bringIn, leaveOutside } from "../worker.ts";
+import { bringIn, leaveClaimedOutside } from "../worker.ts";
 import { contextOf, emptySlot, endContextsSync, letGoOfContext } from "./context.ts";
 import { EVENTS_MAX, isMarkedInKernel, SLOT, slotAt, unmarkInKernel } from "./memory.ts";
 
@@ -42,7 +42,7 @@ export function isRefusal(result: number): boolean {
 }
 
 /** What is made of one completion, whose IO is submitted. */
-type TakeCompletion = (handle: AioHandle, result: number) => void;
+type TakeCompletion = (handle: AioHandle, result: number, generationLow: number) => void;
 
 /** The completions of all backends, as one of them takes them. */
 export class LinuxAioCompletions {
@@ -126,8 +126,9 @@ export class LinuxAioCompletions {
       const number = words[at + IO_EVENT_WORDS.dataLow]!;
       if (number === 0) continue;
       found++;
-      const handle = this.#handleOf(number - 1, words[at + IO_EVENT_WORDS.dataHigh]!);
-      if (handle !== null) take(handle, words[at + IO_EVENT_WORDS.result]!);
+      const generationLow = words[at + IO_EVENT_WORDS.dataHigh]!;
+      const handle = this.#handleOf(number - 1, generationLow);
+      if (handle !== null) take(handle, words[at + IO_EVENT_WORDS.result]!, generationLow);
       // Only now: if this thread ends before, the next one finds the completion here.
       words[at + IO_EVENT_WORDS.dataLow] = 0;
     }
@@ -143,7 +144,7 @@ export class LinuxAioCompletions {
     return Atomics.load(words, base + HANDLE.state) === SUBMITTED ? handle : null;
   }
 
-  readonly #take = (handle: AioHandle, result: number): void => {
+  readonly #take = (handle: AioHandle, result: number, generationLow: number): void => {
     const { id } = this.#backend;
     const { words, base } = handle;
     const isOwn = handle.backendId === id;
@@ -152,14 +153,13 @@ export class LinuxAioCompletions {
     if (!isMarkedInKernel(words, base)) return;
     const isRefused = isRefusal(result);
     if (isOwn) this.learn(handle, isRefused);
-    if (isRefused) {
-      // The pool's first: if this thread ends in between, whoever waits still looks here.
-      leaveOutside(this.#backend, handle);
-      unmarkInKernel(words, base);
-      this.#hasRefused = true;
-      return;
-    }
-    this.#taken.take(handle, result);
+    if (!isRefused) return this.#taken.take(handle, result, generationLow);
+    // Until the pool may have it: else its use could be over meanwhile, and the next one lose its
+    // mark. If this thread ends in between, whoever reaps it goes on.
+    if (!this.#backend.claim(handle, generationLow)) return;
+    unmarkInKernel(words, base);
+    leaveClaimedOutside(this.#backend, handle, id);
+    this.#hasRefused = true;
   };
 
   #publishTaken(): void {
@@ -209,8 +209,8 @@ export class LinuxAioCompletions {
    * would do that as the issuer, which it is not yet. What the kernel refused, or another thread
    * claimed and did not store before it died, too, stays submitted.
    */
-  readonly #takeOfDead = (handle: AioHandle, result: number): void => {
-    if (isRefusal(result) || !this.#backend.claim(handle)) {
+  readonly #takeOfDead = (handle: AioHandle, result: number, generationLow: number): void => {
+    if (isRefusal(result) || !this.#backend.claim(handle, generationLow)) {
       unmarkInKernel(this.#words, handle.base);
     } else this.#backend.storeCompletion(handle, result);
   };

@@ -137,8 +137,17 @@ export class WorkerQueue {
   /**
    * Leaves a submitted IO to whoever gives the lock back; {@linkcode bringIn} is to be called next.
    */
-  leaveOutside({ words, base, backendId }: AioHandle): void {
-    markOutside(words, base);
+  leaveOutside(handle: AioHandle): void {
+    // Marked first: if this thread dies, the issuer finds the mark.
+    markOutside(handle.words, handle.base);
+    this.announce(handle);
+  }
+
+  /**
+   * Says that IO of a handle's backend waits outside; {@linkcode bringIn} is to be called next.
+   * This makes no mark: by now the handle may be used anew, for an IO that is not for the queue.
+   */
+  announce({ backendId }: AioHandle): void {
     this.#announce(backendId);
   }
 
@@ -146,12 +155,9 @@ export class WorkerQueue {
     Atomics.or(this.#words, this.#at + POOL.outside, 1 << backendId);
   }
 
-  /**
-   * Puts in what waits outside of the handle's backend, after the thread has died that was to. This
-   * makes no mark: by now the handle may be used anew, for an IO that is not for the queue.
-   */
-  bringInOf({ backendId }: AioHandle): void {
-    this.#announce(backendId);
+  /** Puts in what waits outside of the handle's backend, after the thread has died that was to. */
+  bringInOf(handle: AioHandle): void {
+    this.announce(handle);
     this.bringIn();
   }
 

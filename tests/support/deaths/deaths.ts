@@ -18,6 +18,8 @@ import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
 import { HeldMethod } from "../held_method.ts";
 import { becomes, until } from "../patience.ts";
 import { Prng } from "../prng.ts";
+import { type RefusedEvents, refuseEvents } from "../refused_events.ts";
+import { ONE_WORKER, poolUp } from "../workers/worker_pool.ts";
 
 /** How a Worker ends. */
 export const WAYS = ["selfClose", "throw", "terminate"] as const;
@@ -81,19 +83,26 @@ const WORKER_URL = new URL("./death_worker.ts", import.meta.url);
 /** Methods for such Workers. */
 export type MortalMethod = "held" | "io_uring" | "linux_aio";
 
+/** One in so many IOs of linux_aio is the pool's after all. */
+const REFUSED_EVERY = 10;
+let refused: RefusedEvents | null = null;
+
 /**
  * The methods that a thread of them knows: io_uring with all IO in flight for a while, linux_aio
  * with whatever the kernel takes.
  */
 export function mortalMethods(method: string, held: HeldMethod): readonly IoMethod[] {
   if (method === "held") return [held];
-  if (method === "linux_aio") return [createLinuxAioMethod(false, true)];
+  if (method === "linux_aio") {
+    refused ??= refuseEvents(REFUSED_EVERY);
+    return [createLinuxAioMethod(false, true)];
+  }
   return [createIoUringMethod(null, { ...DEFAULT_TUNING, inlineBytesMax: 0 })];
 }
 
 /**
  * Opens an Aio for such Workers: with the callback that ends a thread, and IO that any thread
- * completes.
+ * completes, for linux_aio also one IO Worker.
  */
 export async function openMortal(
   method: MortalMethod = "held",
@@ -105,8 +114,15 @@ export async function openMortal(
     },
   });
   const callbackModules = [new URL("./death_callbacks.ts", import.meta.url)];
-  const options = { method, maxBackends, maxConcurrency: HANDLES, callbackModules };
+  const options = {
+    method,
+    maxBackends,
+    maxConcurrency: HANDLES,
+    callbackModules,
+    workers: ONE_WORKER,
+  };
   const fixture = await openFixture(options, mortalMethods(method, held), held);
+  await poolUp(fixture.aio);
   return fixture;
 }
 
