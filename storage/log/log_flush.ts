@@ -218,6 +218,8 @@ export class LogFlush {
     } else if (whole.end <= written && memory.inserted > memory.flushed) {
       // Some thread has its place, and has not copied its record yet.
       const seen = announceWait(memory.insertion, this.#parts.backend.id);
+      // Its thread may have left it meanwhile, without a word to whoever did not wait yet.
+      this.#fillVoids();
       memory.lookForWhole(whole);
       // All of it may be written, and its place may be empty since the first look.
       if (whole.end <= written && whole.border <= memory.flushed) {

@@ -144,6 +144,37 @@ testLog("a flush waits for no record that ends between its two looks", async ({ 
   assertEquals(log.flushed, end);
 });
 
+testLog("a flush waits for no record whose thread dies between its two looks", async (fixture) => {
+  const { log, aio } = fixture;
+  const parts = partsOf(aio, log);
+  const { backend, memory } = parts;
+  const { words } = memory;
+  const at = memory.placeOf(backend.id + 1);
+  // Another thread has a place, and has not copied its record yet.
+  const begin = memory.inserted;
+  positions.setPosition(words, at + PLACE.from, begin);
+  positions.setPosition(words, at + PLACE.done, begin);
+  positions.setPosition(words, at + PLACE.to, begin + 64);
+  Atomics.store(words, at + PLACE.state, INSERTING.record);
+  positions.setPosition(words, LOG.inserted, begin + 64);
+  const looking: LogMemory = Object.create(memory, {
+    lookForWhole: {
+      value(whole: { end: number; border: number }) {
+        memory.lookForWhole(whole);
+        // A third thread finds it dead, and sees nobody to wake.
+        Atomics.compareExchange(words, at + PLACE.state, INSERTING.record, INSERTING.void);
+      },
+    },
+  });
+  const noWaits: Partial<LogCalls> = {
+    changed: () => assert(false, "it waits for nobody") as never,
+  };
+  await new LogFlush({ ...parts, memory: looking, awaited: noWaits as LogCalls }).lead();
+  const record = recordOf(1, 10);
+  await log.append(record);
+  assertEquals((await recordsOf(log)).records, [record]);
+});
+
 testLog("a record that cannot be inserted as a whole wakes whoever flushes", async (fixture) => {
   const { log, aio } = fixture;
   const parts = partsOf(aio, log);
