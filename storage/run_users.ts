@@ -9,29 +9,43 @@
  * @module
  */
 
+import type { ArenaRun, LayerHost } from "../core/inside_layers.ts";
+
+type LayerRuns = LayerHost["runs"];
+
+/** Where the users of a run are. */
+export interface RunUsers {
+  readonly runs: Pick<LayerRuns, "whileThere">;
+  readonly run: ArenaRun;
+  /** Of the run. */
+  readonly words: Int32Array;
+  /** Which word has the users. */
+  readonly at: number;
+}
+
 /**
- * Marks a thread as a user.
+ * Marks a thread as a user. A mark that is set, and taken away as something else has come there
+ * meanwhile, may have kept that one's last user from seeing that it is the last: so there is none.
  *
- * @param words of the run
- * @param at which word has the users
- * @param isThere whether the run still has what the thread wants
+ * @param isThere whether the run has what the thread wants
  * @returns false: the run has something else by now, or no user is left
  */
 export function tryUse(
-  words: Int32Array,
-  at: number,
+  { runs, run, words, at }: RunUsers,
   backendId: number,
   isThere: () => boolean,
 ): boolean {
-  for (;;) {
-    const users = Atomics.load(words, at);
-    if (users === 0 || !isThere()) return false;
-    if (Atomics.compareExchange(words, at, users, users | 1 << backendId) !== users) continue;
-    if (isThere()) return true;
-    // Another one has come there between the two looks.
-    endUse(words, at, backendId);
-    return false;
+  return runs.whileThere(run, () => isThere() && tryMark(words, at, 1 << backendId)) ?? false;
+}
+
+/** Whoever has found that there is no user is about to give the run back. */
+function tryMark(words: Int32Array, at: number, bit: number): boolean {
+  for (let users = Atomics.load(words, at); users !== 0;) {
+    const found = Atomics.compareExchange(words, at, users, users | bit);
+    if (found === users) return true;
+    users = found;
   }
+  return false;
 }
 
 /**

@@ -123,6 +123,22 @@ export class LayerRuns {
     return isThere;
   }
 
+  /**
+   * Looks at a run, and may write to it, while nobody can give it back. The lock of the arena's
+   * pages is held: `use` is a handful of loads and stores.
+   *
+   * @returns null if no run of the layer starts there
+   */
+  whileThere<T>({ offset }: ArenaRun, use: () => T): T | null {
+    const { pages } = this.#arena;
+    pages.lock();
+    try {
+      return this.#isAt(offset / PAGE_SIZE_BYTES) ? use() : null;
+    } finally {
+      pages.unlock();
+    }
+  }
+
   /** Whether a run of the layer starts at a page. */
   #isAt(page: number): boolean {
     return isRunOf(this.#arena.pages.wordAt(page), RUN_LAYER, this.#layer);

@@ -256,16 +256,16 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   const isThere = () => serialAt(arena, token.offset) === token.serial;
   const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");
   if (!isThere()) throw closed();
-  const header = new Int32Array(arena.buffer, token.offset, LOG.size);
-  if (!tryUse(header, LOG.users, backend.id, isThere)) throw closed();
+  const words = new Int32Array(arena.buffer, token.offset, LOG.size);
   const run = { offset: token.offset, bytes: 0 };
+  if (!tryUse({ runs, run, words, at: LOG.users }, backend.id, isThere)) throw closed();
   try {
     const lock = aio.attachFile(token.lock);
     const end = new LogMemory(arena, run).flushed;
     return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
   } catch (error) {
     // Its last user has just left.
-    if (endUse(header, LOG.users, backend.id)) runs.giveBack(run, isThere);
+    if (endUse(words, LOG.users, backend.id)) runs.giveBack(run, isThere);
     throw error;
   }
 }

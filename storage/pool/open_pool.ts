@@ -102,18 +102,19 @@ export function attachPool(
     if (serial !== token.serial) continue;
     throw new Deno.errors.Busy("Cannot attach a pool that this thread has already: use that");
   }
-  const { host: { arena } } = layersOf(backend).partsOf(poolLayer);
+  const { host: { arena, runs } } = layersOf(backend).partsOf(poolLayer);
   const run = { offset: token.offset, bytes: 0 };
   const isThere = () => serialAt(arena, token.offset) === token.serial;
   const closed = () => new Deno.errors.BadResource("Cannot attach a pool that was closed");
   if (!isThere()) throw closed();
-  const header = new Int32Array(arena.buffer, token.offset, POOL.size);
-  if (header[POOL.owner] !== 0) {
+  const words = new Int32Array(arena.buffer, token.offset, POOL.size);
+  // Of a pool that has come there since, that is no concern of the caller's.
+  if (words[POOL.owner] !== 0 && isThere()) {
     throw new Deno.errors.Busy(
       'Cannot attach a pool that is another thread\'s own: open it without "privateToThread"',
     );
   }
-  if (!tryUse(header, POOL.users, backend.id, isThere)) throw closed();
+  if (!tryUse({ runs, run, words, at: POOL.users }, backend.id, isThere)) throw closed();
   return poolIn(opener, run, options);
 }
 

@@ -3,49 +3,84 @@
 import { assert, assertEquals } from "@std/assert";
 import { backendOf, type Layer, type LayerParts, layersOf } from "../../core/inside.ts";
 import type { LayerHost } from "../../core/inside_layers.ts";
-import { type ArenaRun, freeEnded } from "../../core/memory/layer_runs.ts";
+import { type ArenaRun, freeEnded, LayerRuns } from "../../core/memory/layer_runs.ts";
+import { HEADER } from "../../core/memory/shared_memory.ts";
 import type { Aio } from "../../mod.ts";
 import { logLayer } from "../../storage/log/log_layer.ts";
 import { BACKENDS_MAX, LOG, LogMemory } from "../../storage/log/log_memory.ts";
 import { poolLayer } from "../../storage/pool/pool_layer.ts";
 import { BUFFER, POOL } from "../../storage/pool/pool_memory.ts";
-import { endUse, tryUse } from "../../storage/run_users.ts";
+import { endUse, type RunUsers, tryUse } from "../../storage/run_users.ts";
 import { replace } from "../support/bells/bells.ts";
 import { BUFFER_BYTES, SEGMENT_BYTES } from "../support/log/log_fixture.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { bufferOf, memoryOf } from "../support/pool/pool_fixture.ts";
 import { tempDir } from "../support/temp.ts";
 
+/** No layer that there is. */
+const LAYER = 5;
 const AT = 1;
 const LOG_OPTIONS = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
 
-function words(users: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(12)).fill(users, AT, AT + 1);
+/** A run of a layer, with a word for its users. */
+function usersIn(aio: Aio, users: number) {
+  const { arena } = backendOf(aio);
+  const runs = new LayerRuns(arena, LAYER);
+  const run = runs.tryTake(1, ({ offset }) => {
+    new Int32Array(arena.buffer, offset, AT + 1)[AT] = users;
+  })!;
+  const words = new Int32Array(arena.buffer, run.offset, AT + 1);
+  return { runs, run, words, at: AT } satisfies RunUsers;
 }
 
-Deno.test("tryUse() adds a thread to those that use a run, endUse() tells the last", () => {
-  const run = words(1 << 3);
-  assert(tryUse(run, AT, 31, () => true));
-  assertEquals([...run], [0, 1 << 3 | 1 << 31, 0]);
-  assert(!endUse(run, AT, 3));
-  assert(endUse(run, AT, 31));
-  assertEquals([...run], [0, 0, 0]);
+testEachMethod(
+  "tryUse() adds a thread to those that use a run, endUse() tells the last",
+  async (method) => {
+    await using aio = await openAio(method);
+    const it = usersIn(aio, 1 << 3);
+    assert(tryUse(it, 31, () => true));
+    assertEquals(it.words[AT], 1 << 3 | 1 << 31);
+    assert(!endUse(it.words, AT, 3));
+    assert(endUse(it.words, AT, 31));
+    assertEquals(it.words[AT], 0);
+    it.runs.giveBack(it.run);
+  },
+);
+
+testEachMethod("tryUse() of a run that nobody uses is refused", async (method) => {
+  await using aio = await openAio(method);
+  const it = usersIn(aio, 0);
+  assert(!tryUse(it, 2, () => true));
+  assertEquals(it.words[AT], 0);
+  it.runs.giveBack(it.run);
 });
 
-Deno.test("tryUse() of a run that nobody uses is refused", () => {
-  const run = words(0);
-  assert(!tryUse(run, AT, 2, () => true));
-  assertEquals(run[AT], 0);
-});
+testEachMethod(
+  "tryUse() of a run in which something else is by now leaves no mark",
+  async (method) => {
+    await using aio = await openAio(method);
+    const it = usersIn(aio, 1 << 3);
+    assert(!tryUse(it, 2, () => false));
+    assertEquals(it.words[AT], 1 << 3);
+    it.runs.giveBack(it.run);
+    // The memory is nobody's, or a user's.
+    assert(!tryUse(it, 2, () => true));
+    assertEquals(it.words[AT], 1 << 3);
+  },
+);
 
-Deno.test("tryUse() of a run in which something else is by now leaves no mark", () => {
-  for (const looks of [0, 1]) {
-    const run = words(1 << 3);
-    let left = looks;
-    assert(!tryUse(run, AT, 2, () => left-- > 0));
-    assertEquals(run[AT], 1 << 3, `after ${looks} looks`);
-  }
-});
+testEachMethod(
+  "tryUse() keeps a run from being given back between look and mark",
+  async (method) => {
+    await using aio = await openAio(method);
+    const { arena } = backendOf(aio);
+    const it = usersIn(aio, 1 << 3);
+    const lock = () => backendOf(aio).control.words[HEADER.arenaLock];
+    assert(tryUse(it, 2, () => lock() === arena.threadId));
+    assertEquals([it.words[AT], lock()], [1 << 3 | 1 << 2, 0]);
+    it.runs.giveBack(it.run);
+  },
+);
 
 type HostedLayer = Layer<LayerParts & { readonly host: LayerHost }>;
 
