@@ -33,8 +33,8 @@ import {
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
-import { endOf, plainEndOf, segmentEndOf, startOf } from "./record.ts";
-import { RecordWriter } from "./record_writer.ts";
+import { endOf, NOTHING, plainEndOf, segmentEndOf, startOf } from "./record.ts";
+import { changedRecord, RecordWriter } from "./record_writer.ts";
 
 /** Where a record is. */
 export interface Inserted {
@@ -44,8 +44,23 @@ export interface Inserted {
 
 interface Waiting {
   readonly data: Uint8Array;
+  /** How long it was then. */
+  readonly bytes: number;
   readonly resolve: (inserted: Inserted) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Whether the memory of a record was taken away. It has no bytes then; and of a record without any
+ * only a copy tells.
+ */
+function isGone(data: Uint8Array): boolean {
+  try {
+    NOTHING.set(data);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Flushes once, or waits for a flush under way: that makes room, if it is still needed. */
@@ -103,9 +118,15 @@ export class LogInsert {
 
   #tryInsert(data: Uint8Array): number {
     if (this.#isTaken) return -1;
+    if (data.length === 0 && isGone(data)) throw changedRecord();
     const position = this.#reserve(data.length, true);
     if (position < 0) return -1;
-    this.#writer.write(position, data, this.#memory.opening, this.#memory.flushedOfLate);
+    try {
+      this.#writer.write(position, data, this.#memory.opening, this.#memory.flushedOfLate);
+    } catch (error) {
+      this.#leaveVoid();
+      throw error;
+    }
     this.#inserted();
     return position;
   }
@@ -155,6 +176,12 @@ export class LogInsert {
     this.#tellInsertion();
   }
 
+  /** What is missing is for whoever flushes next. */
+  #leaveVoid(): void {
+    Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.void);
+    this.#tellInsertion();
+  }
+
   #tellInsertion(): void {
     tellIfAwaited(this.#backend.doorbells, this.#memory.insertion);
   }
@@ -162,7 +189,7 @@ export class LogInsert {
   /** Inserts a record once there is room for it, behind those that wait. @returns where it is */
   insert(data: Uint8Array): Promise<Inserted> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ data, resolve, reject });
+      this.#queue.push({ data, bytes: data.length, resolve, reject });
       if (!this.#isDraining) this.#drained = this.#drain();
     });
   }
@@ -177,7 +204,7 @@ export class LogInsert {
     const lead: Lead = (isEnough) => this.#flush.lead(isEnough);
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       try {
-        const position = await runSteps(this.#insertSlowly(next.data, lead));
+        const position = await runSteps(this.#insertSlowly(next, lead));
         this.#queue.shift();
         next.resolve({ position, end: this.#end });
       } catch (error) {
@@ -190,7 +217,8 @@ export class LogInsert {
 
   /** As {@linkcode insert}, blocking; nothing may wait. */
   insertSync(data: Uint8Array): number {
-    return runStepsSync(this.#insertSlowly(data, (isEnough) => this.#flush.leadSync(isEnough)));
+    const lead: Lead = (isEnough) => this.#flush.leadSync(isEnough);
+    return runStepsSync(this.#insertSlowly({ data, bytes: data.length }, lead));
   }
 
   /** Only this thread takes it; what its dead predecessor has left others make empty. */
@@ -198,10 +226,12 @@ export class LogInsert {
     return this.#words[this.#placeAt + PLACE.state] !== INSERTING.nothing;
   }
 
-  *#insertSlowly(data: Uint8Array, lead: Lead): Steps<number> {
+  *#insertSlowly(record: Pick<Waiting, "data" | "bytes">, lead: Lead): Steps<number> {
+    const { data, bytes } = record;
     const memory = this.#memory;
     const { segmentBytes, ring, blockBytes } = memory;
     for (let isFirst = true;; isFirst = false) {
+      if (data.length !== bytes) throw changedRecord();
       const position = this.#tryInsert(data);
       if (position >= 0) return position;
       if (isFirst) this.#stats.noteRoomWait();
@@ -230,11 +260,7 @@ export class LogInsert {
       }
       isWhole = true;
     } finally {
-      // What is missing is for whoever flushes next.
-      if (!isWhole) {
-        Atomics.store(this.#words, this.#placeAt + PLACE.state, INSERTING.void);
-        this.#tellInsertion();
-      }
+      if (!isWhole) this.#leaveVoid();
     }
     this.#inserted();
     return position;

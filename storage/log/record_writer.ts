@@ -32,6 +32,13 @@ function checkDurable(durable: number, position: number): void {
   throw new AioInvariantError("A fragment's place is durable before it is written");
 }
 
+/** The memory of a record was resized or transferred before it was in the log. */
+export function changedRecord(): TypeError {
+  return new TypeError(
+    "Cannot put a record into the log as its buffer changed its size, or was transferred",
+  );
+}
+
 /** Writes fragments into a ring. */
 class FragmentWriter {
   readonly bytes: Uint8Array;
@@ -140,6 +147,8 @@ export class RecordWriter {
   readonly #writer: FragmentWriter;
   readonly #segmentBytes: number;
   #data: Uint8Array = NOTHING;
+  /** Bytes of the record when it began: so many have their place. */
+  #length = 0;
   #opening = 0;
   /** Bytes of the record that are in the ring. */
   #done = 0;
@@ -168,6 +177,7 @@ export class RecordWriter {
   begin(position: number, data: Uint8Array, opening: number): void {
     this.#position = position;
     this.#data = data;
+    this.#length = data.length;
     this.#opening = opening;
     this.#done = 0;
     this.#isBetween = false;
@@ -186,7 +196,7 @@ export class RecordWriter {
   #nextLength(): number {
     if (this.#isBetween) throw new AioInvariantError("The record has no further fragment");
     const room = longestIn(restAt(this.#position, this.#segmentBytes)) - HEAD_BYTES;
-    return Math.min(this.#data.length - this.#done, room);
+    return Math.min(this.#length - this.#done, room);
   }
 
   /**
@@ -194,11 +204,13 @@ export class RecordWriter {
    *
    * @param durable the position known durable
    * @returns whether another one follows
+   * @throws {TypeError} if the record is not as long any more as it was; nothing is written then
    */
   writeNext(durable: number): boolean {
+    if (this.#data.length !== this.#length) throw changedRecord();
     const length = this.#nextLength();
     const from = this.#done;
-    const isLast = from + length === this.#data.length;
+    const isLast = from + length === this.#length;
     const kind = from === 0
       ? (isLast ? KIND.whole : KIND.first)
       : (isLast ? KIND.last : KIND.middle);
