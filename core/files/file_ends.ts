@@ -162,7 +162,8 @@ export class FileEnds {
     while (taken.has(number)) number++;
     const record = this.#control.fileAt(number);
     this.#words.fill(0, record + FILE.endLock, record + FILE.isEndKnown + 1);
-    this.#words[record + FILE.endAsked] = 0;
+    // Nobody has asked for its version: what the record's last file has noted is none of its own.
+    this.#words[record + FILE.endAsked] = -1;
     return number;
   }
 

@@ -50,6 +50,22 @@ Deno.test("FileEnds keeps a record for as long as any opening is linked to it", 
   assertFalse(files!.ends.isLinked(again.slot), "an end is forgotten with the last opening");
 });
 
+Deno.test("FileEnds.link() makes a record that has nothing of the file before it", () => {
+  const { tables: [files] } = makeThreads(1);
+  const old = open(files!, 7);
+  learn(files!, old, 1000);
+  const asked = files!.ends.askedVersion(old.slot);
+  files!.ends.raise(old.slot, 900);
+  assert(files!.ends.tryReset(old.slot, asked, 0));
+  assertEquals(files!.ends.endOf(old.slot), 900);
+  close(files!, old);
+  const slot = open(files!, 8);
+  learn(files!, slot, 0);
+  // It is set back before it has ever moved.
+  assert(files!.ends.tryReset(slot.slot, files!.ends.askedVersion(slot.slot), 0));
+  assertEquals(files!.ends.endOf(slot.slot), 0);
+});
+
 Deno.test("FileEnds has a record for every file that can be open", () => {
   const { tables: [files] } = makeThreads(1, 5);
   const slots = Array.from({ length: 5 }, (_, i) => open(files!, i));
