@@ -12,9 +12,10 @@ import type { MethodBackend } from "../../core/io/method.ts";
 import { type Control, HEADER, PHASE_CLOSING } from "../../core/memory/shared_memory.ts";
 import { EBADF } from "../../ffi/errno.ts";
 import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
+import { IO_EVENT_WORDS } from "../../ffi/linux_aio_layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
 import { withCompletionLock } from "../completion_lock.ts";
-import { SLOT, slotAt } from "./memory.ts";
+import { EVENTS_MAX, SLOT, slotAt } from "./memory.ts";
 
 /** The context of a slot; null: it has none. */
 export function contextOf({ words }: Control, slot: number): bigint | null {
@@ -44,12 +45,24 @@ export function takeContext(backend: MethodBackend, calls: LinuxAioCalls): numbe
     const isClosing = Atomics.load(words, HEADER.phase) === PHASE_CLOSING;
     let result = isClosing ? -EBADF : 0;
     if (!isClosing && contextOf(control, slot) === null) result = makeContext(backend, calls);
+    dropEvents(words, slot);
     // Whoever ended the IO of a dead thread here did not count it.
     words[slot + SLOT.submitted] = words[slot + SLOT.taken] = 0;
     words[slot + SLOT.isSubmitting] = 0;
     if (result < 0) Atomics.store(words, slot + SLOT.isUsed, 0);
     return result;
   });
+}
+
+/**
+ * Forgets completions that a thread took, and died before it could say so: they are of the last
+ * thread's IO, which is over, and would be counted as the next one's. The caller holds the lock.
+ */
+function dropEvents(words: Int32Array, slot: number): void {
+  for (let i = 0; i < EVENTS_MAX; i++) {
+    words[slot + SLOT.events + i * IO_EVENT_WORDS.size + IO_EVENT_WORDS.dataLow] = 0;
+  }
+  words[slot + SLOT.isTaking] = 0;
 }
 
 /** The caller holds the slot's lock. @returns 0, or -errno */
@@ -64,7 +77,6 @@ function makeContext({ control, libc, id }: MethodBackend, calls: LinuxAioCalls)
   }
   const { words } = control;
   const slot = slotAt(control, id);
-  words[slot + SLOT.isTaking] = 0;
   words[slot + SLOT.eventFd] = eventFd;
   words[slot + SLOT.contextLow] = context[0]!;
   words[slot + SLOT.contextHigh] = context[1]!;

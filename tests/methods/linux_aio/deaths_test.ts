@@ -3,24 +3,28 @@
  * done: every IO is completed once.
  */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioHandle } from "../../../core/io/handle.ts";
+import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import { AioReturn } from "../../../core/io/result.ts";
 import { claimantOf, tryClaimSubmitted } from "../../../core/memory/claim.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { LinuxAioCalls } from "../../../ffi/linux_aio_calls.ts";
+import { IO_EVENT_WORDS } from "../../../ffi/linux_aio_layout.ts";
 import { isMarkedInKernel, SLOT, slotAt } from "../../../methods/linux_aio/memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/core.ts";
 import { openMethod } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
 import { lockQueue } from "../../support/workers/worker_pool.ts";
-import { spinUntil, until, untilDead } from "../../support/patience.ts";
+import { settles, spinUntil, until, untilDead } from "../../support/patience.ts";
+import { shareThread } from "../../support/threads/attached.ts";
 import { CUT_MOMENTS, type CutAnswer, type CutOrder } from "../fixtures/linux_aio_worker.ts";
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 const WORKER_URL = new URL("../fixtures/linux_aio_worker.ts", import.meta.url);
+const startWorker = shareThread();
 /** A slot that no thread has. */
 const DEAD = 3;
 const ONE_WORKER = { min: 1, max: 1 };
@@ -212,6 +216,36 @@ Deno.test({
       await aio.wait(ref);
       assertEquals(view, fileContent(offset, 512));
     }
+  },
+});
+
+Deno.test({
+  name:
+    "linux_aio: what a dead thread left of the last thread of a slot is not counted as the next's",
+  ignore,
+  async fn() {
+    await using fixture = await open();
+    const { aio, file } = fixture;
+    const { control } = backendOf(aio);
+    const { words } = control;
+    const slot = slotAt(control, 1);
+    {
+      await using worker = await startWorker(aio, file);
+      await worker.ask({ what: "sync" });
+    }
+    // As a thread leaves it that dies once the result is in the handle; whoever reaps it goes on.
+    words[slot + SLOT.isTaking] = 1;
+    words[slot + SLOT.events + IO_EVENT_WORDS.dataLow] = control.handlesPerBackend + 1;
+    await using worker = await startWorker(aio, file);
+    const ref = await worker.ask<WaitRef>({ what: "startSync" });
+    const awaited = worker.ask({ what: "await", ref });
+    const isOver = await settles(awaited);
+    // Without that the thread could not end: this one takes the completion.
+    if (!isOver) aio.waitSync(ref);
+    await awaited;
+    assert(isOver);
+    // One too many, and a look for the next IO could find that there is none to look for.
+    assertEquals([words[slot + SLOT.submitted], words[slot + SLOT.taken]], [1, 1]);
   },
 });
 
