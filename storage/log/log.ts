@@ -366,6 +366,7 @@ export class Log implements AsyncDisposable {
       flush.check();
     } finally {
       await Promise.allSettled(this.#truncations);
+      await flush.idle();
       const { start, end, flushed } = this;
       this.#last = { start, end, flushed, figures: this.stats() };
       await this.#host.leave();

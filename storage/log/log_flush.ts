@@ -70,6 +70,7 @@ export class LogFlush {
   /** The oldest first. */
   #groups: Group[] = [];
   #isRunning = false;
+  #served: Promise<void> = Promise.resolve();
 
   /** @param parts what they need */
   constructor(parts: LogFlushParts) {
@@ -93,8 +94,16 @@ export class LogFlush {
       group = { begun, last, durable: Promise.withResolvers() };
       this.#groups.push(group);
     } else if (last > group.last) group.last = last;
-    if (!this.#isRunning) this.#run();
+    if (!this.#isRunning) this.#served = this.#run();
     return group.durable.promise;
+  }
+
+  /**
+   * Resolves when nobody waits for a flush: nothing of this touches the log's memory afterwards.
+   * All may be durable before, as another thread has just seen to it and not said so yet.
+   */
+  async idle(): Promise<void> {
+    while (this.#isRunning) await this.#served;
   }
 
   /**

@@ -1,7 +1,10 @@
 /** log_closed_test.ts: what a log is good for once it was closed. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
+import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
 import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
+import { settles, until } from "../../support/patience.ts";
 
 testLog("a closed log says where it was, whatever has its memory then", async (fixture) => {
   const { aio, log, directory } = fixture;
@@ -15,4 +18,26 @@ testLog("a closed log says where it was, whatever has its memory then", async (f
   assertEquals(other.token.offset, log.token.offset);
   await other.append(recordOf(1, 60_000));
   assertEquals(figures(), before);
+});
+
+testLog("a log is left once its last append has seen that it is durable", async ({ aio, log }) => {
+  const { arena, doorbells, id } = backendOf(aio);
+  const memory = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  const { words, change } = memory;
+  // Another thread flushes, and has made the record durable; it tells that only afterwards.
+  const other = id + 1;
+  Atomics.or(words, LOG.users, 1 << other);
+  Atomics.store(words, LOG.leader, other + 1);
+  const appended = log.append(recordOf(1, 100));
+  await until(() => log.stats().flushWaits > 0, "the append waits for that flush");
+  for (const word of [LOG.written, LOG.flushed]) {
+    positions.setPosition(words, word, memory.inserted);
+  }
+  const closed = log.close();
+  assert(!await settles(closed, 100), "its memory may be another one's when the append looks");
+  Atomics.store(words, LOG.leader, 0);
+  Atomics.add(words, LOG.change, 1);
+  wakeWord(doorbells, change);
+  assertEquals(await appended, 0);
+  await closed;
 });
