@@ -297,6 +297,8 @@ export class OpenFileTable {
         if (this.#removeUser(slot, bit)) left.push({ slot, fd });
       }
     });
+    // It may have freed one and died before it told of that.
+    for (let slot = 0; slot < this.#maxFiles; slot++) this.#tellOver(slot);
     return left;
   }
 
@@ -335,7 +337,12 @@ export class OpenFileTable {
       Atomics.store(this.#words, at + FILE.ends, this.#words[at + FILE.generation]!);
       Atomics.store(this.#words, at + FILE.references, 0);
     });
-    Atomics.notify(this.#words, at + FILE.ends);
+    this.#tellOver(slot);
+  }
+
+  /** Wakes whoever awaits {@linkcode over}: perhaps of the next file in the slot by now. */
+  #tellOver(slot: number): void {
+    Atomics.notify(this.#words, this.#at(slot) + FILE.ends);
   }
 
   /** Whether all users of a file, in all threads, are done with it. */
@@ -344,8 +351,11 @@ export class OpenFileTable {
   }
 
   /** Resolves when all users of a file are done with it. This keeps no event loop alive. */
-  async over({ slot, generation }: FileSlot): Promise<void> {
-    await Atomics.waitAsync(this.#words, this.#at(slot) + FILE.ends, generation - 1 | 0).value;
+  async over(file: FileSlot): Promise<void> {
+    const { slot, generation } = file;
+    while (!this.isOver(file)) {
+      await Atomics.waitAsync(this.#words, this.#at(slot) + FILE.ends, generation - 1 | 0).value;
+    }
   }
 
   /** Whether no IO may start on a file any more: it is being closed, or was. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { FileCallForms } from "./file_calls.ts";
+import type { FileCalls } from "./file_calls.ts";
 import type { OpenFileTable } from "./file_table.ts";
 import type { FileSlot } from "./file_slot.ts";
 
@@ -21,6 +21,9 @@ export interface HoldingHost {
   readonly warn: (message: string, cause?: unknown) => void;
 }
 
+/** How descriptors are closed: `FileCallForms`. */
+type ClosingForms = Readonly<Record<"awaited" | "blocking", Pick<FileCalls, "closeDenos">>>;
+
 /** Why a descriptor is held. */
 interface HeldFile {
   readonly slot: FileSlot;
@@ -31,7 +34,7 @@ interface HeldFile {
 /** The held descriptors of one backend. */
 export class HeldFiles {
   readonly #host: HoldingHost;
-  readonly #calls: FileCallForms;
+  readonly #calls: ClosingForms;
   /** Whether the libraries are there, without which a descriptor is closed in this thread. */
   #hasLibraries = true;
   readonly #held = new Map<number, HeldFile>();
@@ -43,7 +46,7 @@ export class HeldFiles {
    * @param host the backend
    * @param calls close descriptors
    */
-  constructor(host: HoldingHost, calls: FileCallForms) {
+  constructor(host: HoldingHost, calls: ClosingForms) {
     this.#host = host;
     this.#calls = calls;
   }
@@ -55,7 +58,7 @@ export class HeldFiles {
    */
   hold(slot: FileSlot, denosFd: number, flags: number): void {
     this.#held.set(denosFd, { slot, flags });
-    void this.#host.files.over(slot).then(() => this.#closeHeld(denosFd));
+    void this.#host.files.over(slot).then(() => this.#closeHeld(slot, denosFd));
   }
 
   /**
@@ -72,9 +75,10 @@ export class HeldFiles {
     return -1;
   }
 
-  #closeHeld(denosFd: number): void {
+  /** Once it was taken, its number may be that of another file that is held. */
+  #closeHeld(slot: FileSlot, denosFd: number): void {
     const held = this.#held.get(denosFd);
-    if (held === undefined) return;
+    if (held?.slot !== slot) return;
     this.#held.delete(denosFd);
     const closing = this.#close(denosFd, held.flags);
     this.#closings.add(closing);
@@ -96,7 +100,7 @@ export class HeldFiles {
    */
   async settle(): Promise<void> {
     for (const [denosFd, { slot }] of [...this.#held]) {
-      if (this.#host.files.isOver(slot)) this.#closeHeld(denosFd);
+      if (this.#host.files.isOver(slot)) this.#closeHeld(slot, denosFd);
     }
     while (this.#closings.size > 0) await Promise.all(this.#closings);
     this.#hasLibraries = false;
