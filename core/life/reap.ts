@@ -327,18 +327,32 @@ function tryComplete(
 ): boolean {
   const { words, base } = handle;
   if (Atomics.load(words, base + HANDLE.state) >= COMPLETED_SHARED) return true;
-  const claimant = claimantOf(words, base);
-  if (claimant !== backend.id) {
-    if (claimant >= 0 && claimant !== dead && isAlive(backend, claimant)) return false;
-    const low = Atomics.load(words, base + HANDLE.generationLow);
-    if (!tryClaim(words, base, backend.id, low, claimant)) return false;
-  }
+  if (!tryClaimFrom(backend, handle, dead)) return false;
   const state = Atomics.load(words, base + HANDLE.state);
   if (state >= COMPLETED_SHARED) return true;
   const result = state === SUBMITTED ? againOf(backend, handle, from) : 0;
   if (result === null) releaseClaim(words, base, backend.id);
   else finishAgain(backend, handle, result);
   return result !== null;
+}
+
+/**
+ * Claims an IO of a dead thread. One that a third thread has claimed, which has died as well, is
+ * taken from that one in its reaper's place: a reaper goes on with such an IO, and this one would
+ * have it over, and its handle used anew, meanwhile.
+ *
+ * @returns false if a living thread has claimed it, or reaps whoever has
+ */
+function tryClaimFrom(backend: Backend, { words, base }: AioHandle, dead: number): boolean {
+  const { control, libc } = backend;
+  const claimant = claimantOf(words, base);
+  if (claimant === backend.id) return true;
+  const low = Atomics.load(words, base + HANDLE.generationLow);
+  const isThirds = claimant >= 0 && claimant !== dead && threadIn(control, claimant) !== 0;
+  if (isThirds && !tryTakeOver(control, libc, claimant)) return false;
+  const isClaimed = tryClaim(words, base, backend.id, low, claimant);
+  if (isThirds) tryLetGo(control, libc, claimant);
+  return isClaimed;
 }
 
 function isAlive({ control, libc }: Backend, id: number): boolean {

@@ -6,8 +6,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { backendOf } from "../../../core/inside.ts";
-import { tryTakeOver } from "../../../core/life/reap.ts";
-import { releaseClaim, tryClaim } from "../../../core/memory/claim.ts";
+import { tryReapRest, tryTakeOver } from "../../../core/life/reap.ts";
+import { claimantOf, releaseClaim, tryClaim } from "../../../core/memory/claim.ts";
 import { BACKEND, HANDLE } from "../../../core/memory/shared_memory.ts";
 import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { Aio, AioFile } from "../../../storage/mod.ts";
@@ -20,6 +20,8 @@ import { tempDir } from "../../support/temp.ts";
 import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
 
 const startWorker = shareThread();
+/** More than the system gives out. */
+const OTHER_REAPER = 0x7fff_fffe;
 
 /** What the Worker holds when it ends. */
 const HOLDINGS = ["nothing", "handle", "staged", "submitted"] as const;
@@ -197,3 +199,40 @@ for (const call of ["reapDead", "reapBackend"] as const) {
     },
   );
 }
+
+testEachMethod(
+  "an IO that two dead threads leave is left to whoever has just begun to reap its claimant",
+  async (method) => {
+    await using dir = await tempDir();
+    await Deno.writeFile(dir.join("data"), new Uint8Array(200));
+    await using aio = await openAio(method, { maxBackends: 3, workers: ONE_WORKER });
+    await using file = await aio.openFile(dir.join("data"));
+    const backend = backendOf(aio);
+    const { control, libc } = backend;
+    const claimant = await AttachedWorker.start(aio, file);
+    const threadId = threadOf({ aio }, 1);
+    const { ref } = await holdUpReaping(aio, file);
+    claimant.terminate();
+    await untilDead(libc, threadId);
+    const at = control.backendAt(1) + BACKEND.threadId;
+    assert(tryTakeOver(control, libc, 2));
+    {
+      const isThreadAlive = libc.isThreadAlive.bind(libc);
+      // Another thread begins between the question and its answer.
+      using _reaper = replace(libc, "isThreadAlive", (asked) => {
+        if (asked !== threadId) return asked === OTHER_REAPER || isThreadAlive(asked);
+        Atomics.store(control.words, at, -OTHER_REAPER);
+        return false;
+      });
+      assertEquals(tryReapRest(backend, 2), false);
+      assertEquals(tryReapRest(backend, 2), false);
+    }
+    const { words, base } = backend.handleOf(ref.index);
+    assertEquals([claimantOf(words, base), Atomics.load(control.words, at)], [1, -OTHER_REAPER]);
+    // That one dies, too.
+    await until(() => {
+      backend.reapDead("eventLoop");
+      return threadOf({ aio }, 1) === 0 && threadOf({ aio }, 2) === 0;
+    }, "both are taken over from");
+  },
+);
