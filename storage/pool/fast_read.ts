@@ -78,6 +78,7 @@ class FastRead implements CompletionWaiter {
   tryStart(file: number, block: number, flags: number): boolean {
     const op = this.#op;
     op.file = file;
+    op.use = this.#host.awaited.files.useOf(file);
     op.block = block;
     op.count = 1;
     op.flags = flags;
@@ -91,7 +92,7 @@ class FastRead implements CompletionWaiter {
     // Another thread has begun with the block at the same time.
     if (!op.isIssued) return Promise.resolve(this.#goOn());
     // What is in the page cache is there once this turn's IOs were submitted.
-    const isCached = !files.readerOf(op.file).direct && waiting.isStaged(op.ref);
+    const isCached = !files.readerOf(op.file, op.use).direct && waiting.isStaged(op.ref);
     if (isCached) return AT_ONCE.then(this.#afterSubmit);
     if (waiting.whenDone(op.ref, this)) return Promise.resolve(this.#outcome());
     return new Promise(this.#keep);

@@ -96,6 +96,7 @@ export class FilesInUse {
    * one that begins to use the file keeps it, and what one changes is written back as well.
    */
   *#leaveSteps(pool: PoolThread, number: number): Steps<void> {
+    const use = pool.files.useOf(number);
     let failure: { error: unknown } | null = null;
     let held: readonly FileInside[] | null = null;
     while (held === null) {
@@ -104,7 +105,8 @@ export class FilesInUse {
       } catch (error) {
         failure ??= { error };
       }
-      held = pool.files.leave(number, () => tryForgetPages(pool.memory, number, failure !== null));
+      const tryForget = () => tryForgetPages(pool.memory, number, failure !== null);
+      held = pool.files.leave(number, use, tryForget);
     }
     for (const file of held) {
       if (pool.blocks) file.ending.closeSync();

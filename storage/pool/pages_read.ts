@@ -27,6 +27,7 @@ export interface PageReadOptions {
 
 /** The operation that reads some blocks. */
 export function operationOf(
+  { files }: Pick<PoolThread, "files">,
   file: number,
   block: number,
   count: number,
@@ -34,6 +35,7 @@ export function operationOf(
 ): PageRead {
   const op = new PageRead();
   op.file = file;
+  op.use = files.useOf(file);
   op.block = block;
   op.count = count;
   op.buffers = new Int32Array(count).fill(NO_BUFFER);

@@ -195,7 +195,7 @@ export class PagePool implements AsyncDisposable {
     options: PageReadOptions | undefined,
   ): Steps<Page> {
     if (options?.mode === "zero") return yield* this.#zeroSteps(pool, number, block);
-    const op = operationOf(number, block, 1, options);
+    const op = operationOf(pool, number, block, 1, options);
     let isToWait: boolean;
     try {
       isToWait = yield* pool.reads.start(op);
@@ -232,7 +232,7 @@ export class PagePool implements AsyncDisposable {
             '"ioCombineLimit"',
         );
       }
-      const op = operationOf(number, block, count, options);
+      const op = operationOf(this.#host.awaited, number, block, count, options);
       return runSteps(this.#host.awaited.end.call(startPages(this.#host, op)));
     }));
   }
@@ -366,7 +366,6 @@ export class PagePool implements AsyncDisposable {
   *#zeroSteps(pool: PoolThread, number: number, block: number): Steps<Page> {
     const buffer = yield* pool.pinBlock(number, block, false, null);
     try {
-      pool.files.readerOf(number);
       yield* pool.reads.zero(buffer);
     } catch (error) {
       pool.pins.unpin(buffer);
@@ -379,7 +378,6 @@ export class PagePool implements AsyncDisposable {
     const buffers: number[] = [];
     try {
       const first = yield* pool.extendFile(number, path, count, buffers);
-      pool.files.readerOf(number);
       for (const [i, buffer] of buffers.entries()) {
         yield* pool.reads.zero(buffer);
         if (pool.isTorn(buffer)) throw pool.tornError(number, first + i);

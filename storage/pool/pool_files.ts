@@ -3,12 +3,17 @@
  * belongs to the device and the inode. A thread that uses one keeps it open for the pool, so that
  * its changed pages can be written back; the last to leave it forgets its pages.
  *
+ * The number of a file that all have left becomes another one's. A task may wait meanwhile that
+ * still has it: so a thread counts how often it has left the file of a number, its *uses*, and
+ * whoever has waited looks whether the use is still that with which it began.
+ *
  * @module
  */
 
-import type { Backend, FileSlot, OpenFileEntry } from "../../core/inside.ts";
+import { type Backend, type FileSlot, type OpenFileEntry, wakeWord } from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
+import { extenderOf } from "./wait_words.ts";
 
 /** Opens a file of another thread in this one; null: it was closed. */
 export type AttachOpening = (slot: number, generation: number) => FileInside | null;
@@ -53,6 +58,8 @@ export class PoolFiles {
   readonly #bit: number;
   readonly #own = new Map<number, OwnFile>();
   readonly #numbers = new Map<FileInside, number>();
+  /** How often this thread has left the file of each number. */
+  readonly #uses: Int32Array;
 
   /**
    * None yet.
@@ -64,6 +71,7 @@ export class PoolFiles {
     this.#host = host;
     this.#attach = attach;
     this.#bit = 1 << host.backend.id;
+    this.#uses = new Int32Array(host.memory.fileCount);
   }
 
   /** The numbers of the files that this thread uses. */
@@ -137,15 +145,26 @@ export class PoolFiles {
     return number;
   }
 
-  /**
-   * What this thread reads a file through.
-   *
-   * @throws {Deno.errors.BadResource} if the user has closed it while a task waited
-   */
-  readerOf(number: number): FileInside {
-    const own = this.#own.get(number);
-    if (own !== undefined) return own.reader;
+  /** Which use of a number this thread is at: for {@linkcode checkUse}, after a wait. */
+  useOf(number: number): number {
+    return this.#uses[number]!;
+  }
+
+  /** Whether this thread has not left the file since. */
+  isUse(number: number, use: number): boolean {
+    return this.#uses[number] === use;
+  }
+
+  /** @throws {Deno.errors.BadResource} if the user has closed the file while a task waited */
+  checkUse(number: number, use: number): void {
+    if (this.isUse(number, use)) return;
     throw new Deno.errors.BadResource("Cannot read blocks of a file that was closed meanwhile");
+  }
+
+  /** What this thread reads a file through. @throws as {@linkcode checkUse} */
+  readerOf(number: number, use: number): FileInside {
+    this.checkUse(number, use);
+    return this.#own.get(number)!.reader;
   }
 
   /**
@@ -242,26 +261,32 @@ export class PoolFiles {
   }
 
   /**
-   * This thread no longer uses a file.
+   * This thread no longer uses a file. What it is making longer then is no concern of the file's
+   * any more.
    *
+   * @param use which use of the number it is
    * @param tryForget forgets its pages, if no other thread uses it either: under the lock, as
    *   another one could begin to. False: there is one that must not be forgotten
    * @returns the openings that it was held open by, none if this thread uses it again; null: it
    *   stays, as `tryForget` says
    */
-  leave(number: number, tryForget: () => boolean): readonly FileInside[] | null {
+  leave(number: number, use: number, tryForget: () => boolean): readonly FileInside[] | null {
     const own = this.#own.get(number);
     // Another task opened it meanwhile, or left it.
-    if (own === undefined || own.openings.size > 0) return [];
-    const { memory } = this.#host;
+    if (own === undefined || own.openings.size > 0 || !this.isUse(number, use)) return [];
+    const { memory, backend } = this.#host;
     const at = memory.fileAt(number) + POOL_FILE.users;
+    const extender = extenderOf(memory, number);
     const isLeft = this.#host.locked(() => {
       if (memory.words[at] === this.#bit && !tryForget()) return false;
+      Atomics.compareExchange(memory.words, extender.index, backend.id + 1, 0);
       Atomics.and(memory.words, at, ~this.#bit);
       return true;
     });
     if (!isLeft) return null;
+    wakeWord(backend.doorbells, extender);
     this.#own.delete(number);
+    this.#uses[number]!++;
     return own.held;
   }
 }

@@ -58,6 +58,8 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   readonly batches: Backend["staging"];
   readonly #host: PageHost;
   readonly #file: number;
+  /** Which use of that number it is: see pool_files.ts. */
+  readonly #use: number;
   readonly #flags: number;
   #ring: BufferRing | null;
   /** The page that the stream has delivered last. */
@@ -87,6 +89,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     this.batches = backend.staging;
     this.#host = host;
     this.#file = file;
+    this.#use = host.awaited.files.useOf(file);
     this.#flags = flags;
     this.#ring = ring;
   }
@@ -139,6 +142,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
   *#startSteps(op: PoolOperation, side: PoolThread): Steps<boolean> {
     const { read, buffers, index, count } = op;
     read.file = this.#file;
+    read.use = this.#use;
     read.block = op.block;
     read.direction = op.direction;
     read.count = count;
@@ -148,6 +152,7 @@ export class PoolPages<T> implements PageSource<PoolStreamPage<T>> {
     read.ring = this.#ring;
     const isForwarded = Array.from({ length: count }, (_, i) => buffers[index + i] !== NO_BUFFER);
     try {
+      side.files.checkUse(this.#file, this.#use);
       checkBlock(op.block);
       if (op.isOptional && !isForwarded[0]) {
         buffers[index] = yield* side.pinBlock(this.#file, op.block, true, this.#ring);

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { LayerHost } from "../../core/inside_layers.ts";
+import { type LayerHost, wakeWord } from "../../core/inside_layers.ts";
 import { endUse } from "../run_users.ts";
 import { handleIn } from "./buffer_io.ts";
 import { empty, forgetPages } from "./mapping.ts";
@@ -22,7 +22,7 @@ import {
   type PoolMemory,
 } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
-import { tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
+import { extenderOf, tellChange, tellWaiters, unpinnedOf } from "./wait_words.ts";
 
 /** What is needed of the thread that does so. */
 type ReaperHost = Pick<LayerHost, "control" | "bells">;
@@ -44,8 +44,10 @@ export function reapPool(host: LayerHost, memory: PoolMemory, dead: number): boo
     for (let number = 0; number < memory.fileCount; number++) {
       if (words[memory.fileAt(number) + POOL_FILE.users] === bit) forget(host, memory, number);
       Atomics.and(words, memory.fileAt(number) + POOL_FILE.users, ~bit);
-      const extenderAt = memory.fileAt(number) + POOL_FILE.extender;
-      Atomics.compareExchange(words, extenderAt, dead + 1, 0);
+      const extender = extenderOf(memory, number);
+      Atomics.compareExchange(words, extender.index, dead + 1, 0);
+      // Also where it has none: see reapBuffer().
+      wakeWord(host.bells, extender);
     }
   });
   tellWaiters(host.bells, unpinnedOf(memory));

@@ -30,7 +30,7 @@ import { PageReads } from "./page_read.ts";
 import { PageWrites } from "./page_write.ts";
 import { Pins } from "./pins.ts";
 import { datumOf, isOfPool } from "./pool_callbacks.ts";
-import { BUFFER, BUFFER_STATE, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, type PoolMemory } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
 import { COUNT } from "./pool_counts.ts";
@@ -38,7 +38,7 @@ import { PoolEnd } from "./pool_end.ts";
 import type { PoolSide } from "./pool_side.ts";
 import { BLOCKS_MAX, type PageRead } from "./read_operation.ts";
 import { Victims } from "./victims.ts";
-import { changeOf } from "./wait_words.ts";
+import { changeOf, extenderOf } from "./wait_words.ts";
 
 /** What both ways to wait share. */
 export interface PoolParts {
@@ -212,22 +212,24 @@ export class PoolThread implements PoolSide {
    * @returns the first new block
    */
   *extendFile(number: number, path: string, count: number, buffers: number[]): Steps<number> {
-    const { memory: { words, pageBytes }, memory, calls, backendId } = this;
-    const at = memory.fileAt(number);
-    const word = { words, index: at + POOL_FILE.extender, waiters: at + POOL_FILE.extenderWaiters };
+    const { memory: { words, pageBytes }, memory, calls, backendId, files } = this;
+    const use = files.useOf(number);
+    const word = extenderOf(memory, number);
     for (;;) {
       const holder = Atomics.compareExchange(words, word.index, 0, backendId + 1);
       if (holder === 0) break;
       yield* get(calls.changed(word, holder));
       this.end.check();
+      files.checkUse(number, use);
     }
     try {
-      const writer = this.files.writerOf(number);
+      const writer = files.writerOf(number);
       if (writer === null) {
         throw new Deno.errors.BadResource(`Cannot extend ${path}: it is not open for writing`);
       }
       const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
       const { size } = yield* get(file.stat(writer.fd, path));
+      files.checkUse(number, use);
       const first = Math.ceil(size / pageBytes);
       if (first + count > BLOCKS_MAX) {
         throw new RangeError(
@@ -237,10 +239,14 @@ export class PoolThread implements PoolSide {
       // Before others can read them: what one has changed and evicted would be zeroed once more.
       yield* this.victims.pinBlocks(number, first, count, buffers);
       yield* growSteps(writer, size, (first + count) * pageBytes, this.blocks);
+      files.checkUse(number, use);
       return first;
     } finally {
-      Atomics.store(words, word.index, 0);
-      wakeWord(this.bells, word);
+      // Whoever leaves the file gives that back, too: by now it may be another task's, or file's.
+      if (files.isUse(number, use)) {
+        Atomics.store(words, word.index, 0);
+        wakeWord(this.bells, word);
+      }
     }
   }
 
@@ -306,7 +312,7 @@ export class PoolThread implements PoolSide {
     const first = op.at + op.done;
     const isUpward = op.direction === 1;
     const block = isUpward ? op.block + op.done : op.block - op.done - count + 1;
-    const file = this.files.readerOf(op.file);
+    const file = this.files.readerOf(op.file, op.use);
     handle.registerCallbacks(this.#readv, op.flags);
     if (count === 1) return this.#startOne("read", file, handle, block, op.buffers[first]!);
     const buffers = Array.from(op.buffers.subarray(first, first + count));

@@ -21,6 +21,8 @@ export function checkBlock(block: number): void {
 export class PageRead {
   /** The file's number in the pool. */
   file = 0;
+  /** Which use of that number it is: see pool_files.ts. */
+  use = 0;
   /** The first block. */
   block = 0;
   /** 1: the others follow upward; -1: downward. */

@@ -80,9 +80,11 @@ export class Victims {
   ): Steps<number> {
     const found = this.tryPin(file, block, ring);
     if (found !== NO_BUFFER) return found;
-    const { memory, pins, end } = this.#pool;
+    const { memory, pins, end, files } = this.#pool;
+    const use = files.useOf(file);
     for (;;) {
       end.check();
+      files.checkUse(file, use);
       const own = ring?.tryTake(memory, pins) ?? NO_BUFFER;
       const victim = own === NO_BUFFER ? sweep(memory, pins) : own;
       if (victim === NO_BUFFER) {
@@ -90,7 +92,7 @@ export class Victims {
         yield* this.#waitForUnpinned(1);
         continue;
       }
-      if (this.#isDirty(victim)) yield* this.#writeBack(victim);
+      if (this.#isDirty(victim)) yield* this.#writeBack(victim, file, use);
       const buffer = this.#exchange(victim, file, block);
       if (buffer === victim) ring?.put(buffer);
       if (buffer !== NO_BUFFER) return buffer;
@@ -123,9 +125,11 @@ export class Victims {
       (Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0;
   }
 
-  *#writeBack(victim: number): Steps<void> {
+  /** For a block of a file, which may be closed meanwhile. */
+  *#writeBack(victim: number, file: number, use: number): Steps<void> {
     try {
       yield* this.#pool.writeVictims(victim);
+      this.#pool.files.checkUse(file, use);
     } catch (error) {
       this.#pool.pins.unpin(victim);
       throw error;
@@ -165,13 +169,15 @@ export class Victims {
    * @throws {Deno.errors.Busy} for a page that this thread has pinned
    */
   *invalidate(file: number, block: number): Steps<number> {
-    const { memory } = this.#pool;
+    const { memory, files } = this.#pool;
+    const use = files.useOf(file);
     let count = 0;
     for (let buffer = 0; buffer < memory.pages; buffer++) {
       if (fileOf(memory, buffer) !== file) continue;
       const own = Atomics.load(memory.words, memory.at(buffer) + BUFFER.block);
       if (block >= 0 && own !== block) continue;
       if (yield* this.#forget(buffer, file, own)) count++;
+      files.checkUse(file, use);
     }
     return count;
   }
@@ -183,7 +189,8 @@ export class Victims {
    * @returns false if the buffer has another block by then
    */
   *#forget(buffer: number, file: number, block: number): Steps<boolean> {
-    const { memory, calls, backendId, end } = this.#pool;
+    const { memory, calls, backendId, end, files } = this.#pool;
+    const use = files.useOf(file);
     const word = changeOf(memory, buffer);
     for (;;) {
       const seen = announceWait(word, backendId);
@@ -197,6 +204,7 @@ export class Victims {
       if (this.#pool.hasIo(buffer)) yield* this.#pool.waitForIo(buffer);
       else yield* get(calls.changed(word, seen));
       end.check();
+      files.checkUse(file, use);
     }
   }
 
@@ -247,7 +255,8 @@ export class Victims {
    * @param buffers gets them, also where it throws
    */
   *pinBlocks(file: number, first: number, count: number, buffers: number[]): Steps<void> {
-    const { pins } = this.#pool;
+    const { pins, files } = this.#pool;
+    const use = files.useOf(file);
     while (buffers.length < count) {
       const buffer = yield* this.pinBlock(file, first + buffers.length, true, null);
       if (buffer !== NO_BUFFER) {
@@ -256,6 +265,7 @@ export class Victims {
       }
       for (const one of buffers.splice(0)) pins.unpin(one);
       yield* this.#waitForUnpinned(count);
+      files.checkUse(file, use);
     }
   }
 

@@ -1,10 +1,10 @@
 /**
- * wait_words.ts: the two words of a pool that threads wait for: one of each buffer, and one for
- * "any buffer is no longer pinned".
+ * wait_words.ts: the words of a pool that threads wait for: one of each buffer, one for "any buffer
+ * is no longer pinned", and for each file the one that says which thread makes it longer.
  *
- * Both only move when somebody waits. So a waiter says first that it waits, then reads the word
- * (`announceWait`), then looks whether it still has to; and whoever changes something does so first
- * and then looks whether anybody waits. One of the two sees the other.
+ * The first two only move when somebody waits. So a waiter says first that it waits, then reads the
+ * word (`announceWait`), then looks whether it still has to; and whoever changes something does so
+ * first and then looks whether anybody waits. One of the two sees the other.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import {
   type WaitWord,
   wakeWord,
 } from "../../core/inside_layers.ts";
-import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 
 type Bells = LayerHost["bells"];
 
@@ -28,6 +28,13 @@ export function changeOf(memory: PoolMemory, buffer: number): WaitWord {
 /** What moves when a buffer is no longer pinned. */
 export function unpinnedOf({ words }: PoolMemory): WaitWord {
   return { words, index: POOL.unpinned, waiters: POOL.unpinnedWaiters };
+}
+
+/** The thread that makes a file longer, plus 1; 0: none does. */
+export function extenderOf(memory: PoolMemory, number: number): WaitWord {
+  const at = memory.fileAt(number);
+  const { words } = memory;
+  return { words, index: at + POOL_FILE.extender, waiters: at + POOL_FILE.extenderWaiters };
 }
 
 /** Wakes whoever waits. */

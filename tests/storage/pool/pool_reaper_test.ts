@@ -1,13 +1,15 @@
 /** pool_reaper_test.ts: whoever waits for what a thread had hears of its death. */
 
-import { assertNotEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
 import { announceWait, backendOf, layersOf } from "../../../core/inside.ts";
 import { poolLayer } from "../../../storage/pool/pool_layer.ts";
 import { reapPool } from "../../../storage/pool/pool_reaper.ts";
-import { changeOf } from "../../../storage/pool/wait_words.ts";
+import { changeOf, extenderOf } from "../../../storage/pool/wait_words.ts";
 import { memoryOf, testPool } from "../../support/pool/pool_fixture.ts";
 
 const BUFFER = 3;
+/** A place for a file. */
+const FILE = 5;
 
 testPool(
   "a reaper wakes whoever waits for a buffer of which the dead thread has nothing any more",
@@ -20,6 +22,21 @@ testPool(
     const seen = announceWait(word, backend.id);
     reapPool(host, memory, backend.id + 1);
     assertNotEquals(Atomics.load(word.words, word.index), seen);
+    return Promise.resolve();
+  },
+);
+
+testPool(
+  "a reaper wakes whoever waits for the dead thread to have made a file longer",
+  ({ aio, pool }) => {
+    const backend = backendOf(aio);
+    const { host } = layersOf(backend).partsOf(poolLayer);
+    const dead = backend.id + 1;
+    const { words, index, waiters } = extenderOf(memoryOf(aio, pool), FILE);
+    Atomics.store(words, index, dead + 1);
+    Atomics.or(words, waiters, 1 << backend.id);
+    reapPool(host, memoryOf(aio, pool), dead);
+    assertEquals([words[index], words[waiters]], [0, 0]);
     return Promise.resolve();
   },
 );

@@ -72,9 +72,11 @@ export function memoryOf(aio: Aio, pool: PagePool): PoolMemory {
   return new PoolMemory(backendOf(aio).arena, { offset: pool.token.offset, bytes: 0 });
 }
 
-/** The buffer of a block that is in the pool. */
-export function bufferOf(pool: PagePool, block: number): number {
-  return pool.pages().find((row) => row.block === block)!.buffer;
+/** The buffer of a block that is in the pool: of a file, or of the first that has one. */
+export function bufferOf(pool: PagePool, block: number, path?: string): number {
+  return pool.pages().find((row) =>
+    row.block === block && (path === undefined || row.path === path)
+  )!.buffer;
 }
 
 /** As if the clock's hand had come by so often that no page counts as used. */
