@@ -23,7 +23,7 @@ export function isPassing(answer: number): boolean {
 export class UringBacklog {
   /** In order; to be read only. */
   readonly handles: AioHandle[] = [];
-  /** What the kernel said last; 0: it took what it was given. */
+  /** What the kernel said last of IO that is still here; 0: it took some, or was not asked. */
   #answer = 0;
   #refusedSince = 0;
 
@@ -44,14 +44,20 @@ export class UringBacklog {
 
   /** Takes out the oldest ones. */
   drop(count: number): void {
-    this.handles.splice(0, count);
+    this.#takeOut(0, count);
   }
 
   /** Takes one out. @returns whether it was in */
   remove(handle: AioHandle): boolean {
     const at = this.handles.indexOf(handle);
-    if (at >= 0) this.handles.splice(at, 1);
+    if (at >= 0) this.#takeOut(at, 1);
     return at >= 0;
+  }
+
+  #takeOut(at: number, count: number): void {
+    this.handles.splice(at, count);
+    // The next refusal is of other IO: until then nobody asks the kernel.
+    if (this.count === 0) this.#answer = 0;
   }
 
   /** The kernel has taken some. */

@@ -58,6 +58,31 @@ testEachForm("no IO fails for as long as the kernel takes some", async (form) =>
   assertRead(reads);
 });
 
+for (const end of ["waitSync", "cancel"] as const) {
+  testEachForm(
+    `no IO fails of what the kernel refused before ${end}() ended that`,
+    async (form) => {
+      let ms = 0;
+      using _clock = replace(performance, "now", () => ms += 0.001);
+      await using fixture = await openUring(form);
+      const { aio } = fixture;
+      let refusals = Infinity;
+      using _refusing = replaceSubmit((enter) => (...args) =>
+        refusals-- > 0 ? -EAGAIN : enter(...args)
+      );
+      const { ref } = startRead(fixture);
+      aio[end](ref);
+      assertEquals(aio.ios(), []);
+      // Nobody asks the kernel for twice as long as it may refuse IO.
+      ms += 2000;
+      refusals = 40;
+      const reads = startReads(fixture, 1);
+      await untilDone(fixture, reads);
+      assertRead(reads);
+    },
+  );
+}
+
 testEachForm("the event loop looks every ms while the kernel refuses IO", async (form) => {
   await using fixture = await openUring(form);
   const { libc } = backendOf(fixture.aio);
