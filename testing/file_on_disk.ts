@@ -10,7 +10,7 @@
  */
 
 import { Cell, type Wholes } from "./cell.ts";
-import type { FileChange } from "./changes.ts";
+import type { FileChange, WriteChange } from "./changes.ts";
 import type { Chooser } from "./chooser.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -118,13 +118,36 @@ export class FileOnDisk {
     for (const cell of this.#sectors.values()) cell.remove(isIt);
   }
 
-  /** What of the size reading it back needs is durable with it. */
+  /** What reading it back needs is durable with it: of the size, and of zeros that it is in. */
   #writeThrough(id: number): void {
     const timeline = this.#timeline;
+    const isSizeNeeded = this.#endOf(id) > this.#leastSize();
     this.#makeDurable(
-      (other) => other === id || timeline.isBefore(other, id),
+      (other) =>
+        other === id ||
+        timeline.isBefore(other, id) && (isSizeNeeded || this.#isWithin(id, other)),
       (other) => other === id,
     );
+  }
+
+  #endOf(id: number): number {
+    const { offset, bytes } = this.#changeOf(id) as WriteChange;
+    return offset + bytes.length;
+  }
+
+  /** The least size that the file may have on the disk. */
+  #leastSize(): number {
+    return this.#sizes.ids.reduce((least, id) => {
+      const change = this.#changeOf(id);
+      return change.kind === "cut" ? Math.min(least, change.size) : least;
+    }, this.#size);
+  }
+
+  /** Whether some bytes of a write are among those that another change zeroes. */
+  #isWithin(id: number, other: number): boolean {
+    const { offset } = this.#changeOf(id) as WriteChange;
+    const change = this.#changeOf(other);
+    return change.kind === "zero" && offset < change.to && this.#endOf(id) > change.from;
   }
 
   /** A flush is over. @param begin the step at which it began */

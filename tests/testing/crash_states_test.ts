@@ -261,6 +261,35 @@ Deno.test("crashStates(): a durable write keeps its sector and its size, and no 
   assertEquals(states, new Set(["0,0,0,0,2,0,3", "1,1,0,0,2,0,3"]));
 });
 
+Deno.test("crashStates(): a durable write makes no size durable that it does not need", async () => {
+  const states = (change: (file: AioFile) => Promise<unknown>) =>
+    endsOf(async (file) => {
+      await file.writeAt(new Uint8Array(8).fill(1), 0);
+      await file.sync();
+      await change(file);
+      await file.writeAt(Uint8Array.of(3), 0, { durable: true });
+    });
+  const full = "3,1,1,1,1,1,1,1";
+  assertEquals(
+    await states((file) => file.writeAt(Uint8Array.of(2), 8)),
+    new Set([full, `${full},0`, `${full},2`]),
+  );
+  assertEquals(
+    await states((file) => file.truncate(4)),
+    new Set([full, "3,1,1,1", "3,1,1,1,0,0,0,0"]),
+  );
+  assertEquals(await states((file) => file.allocate(8, 1)), new Set([full, `${full},0`]));
+  const holed = (offset: number) =>
+    endsOf(async (file) => {
+      await file.writeAt(new Uint8Array(4 * BLOCK).fill(1), 0);
+      await file.sync();
+      await file.punchHole(BLOCK, 2 * BLOCK);
+      await file.writeAt(Uint8Array.of(1), offset, { durable: true });
+    }, BLOCK);
+  assertEquals(await holed(0), new Set(["1,1,1,1", "1,0,0,1"]));
+  assertEquals(await holed(2 * BLOCK), new Set(["1,0,1,1"]));
+});
+
 Deno.test("crashStates(): zeros and an allocation are there as a whole, or not at all", async () => {
   const states = await endsOf(async (file) => {
     await file.writeAt(new Uint8Array(4 * BLOCK).fill(1), 0);
