@@ -64,6 +64,8 @@ export class FileEnds {
   readonly #backendAt: number;
   readonly #maxFiles: number;
   readonly #longWrites: LongWrites;
+  /** The version of the end when {@linkcode reserve} gave this thread its last place. */
+  takenAt = 0;
 
   /**
    * @param control where they are
@@ -145,7 +147,8 @@ export class FileEnds {
     for (let other = 0; other < this.#maxFiles; other++) {
       const at = this.#control.fileAt(other);
       if (Atomics.load(this.#words, at + FILE.references) === 0) continue;
-      if (Atomics.load(this.#words, at + FILE.closing) !== 0) continue;
+      // The mark may be for its descriptor alone: whoever asks still uses it.
+      if (Atomics.load(this.#words, at + FILE.closing) !== 0 && other !== slot) continue;
       if (isSameNode(nodeAt(this.#words, at), own)) openings.push(other);
     }
     return openings;
@@ -164,6 +167,7 @@ export class FileEnds {
     this.#words.fill(0, record + FILE.endLock, record + FILE.isEndKnown + 1);
     // Nobody has asked for its version: what the record's last file has noted is none of its own.
     this.#words[record + FILE.endAsked] = -1;
+    this.#words[record + FILE.endLowered] = 0;
     return number;
   }
 
@@ -275,12 +279,13 @@ export class FileEnds {
     return this.#locked(record + FILE.endLock, () => {
       const at = record + FILE.endVersion;
       if (this.#words[at] !== version) return false;
+      const next = Math.max(end, positionAt(this.#words, record + FILE.notedVersion));
+      // Before, as this thread may die in between.
+      if (next < positionAt(this.#words, at)) {
+        Atomics.store(this.#words, record + FILE.endLowered, version + 1 | 0);
+      }
       // It moves in any case: from here on nothing is noted.
-      setPosition(
-        this.#words,
-        at,
-        Math.max(end, positionAt(this.#words, record + FILE.notedVersion)),
-      );
+      setPosition(this.#words, at, next);
       return true;
     });
   }
@@ -336,8 +341,10 @@ export class FileEnds {
    * @returns where it begins
    */
   reserve({ slot, generation }: FileSlot, bytes: number): number {
-    return this.#change(this.#recordOf(slot), (end) => {
+    const record = this.#recordOf(slot);
+    return this.#change(record, (end) => {
       this.#intend(BACKEND.appending, { slot, generation }, { from: end, to: end + bytes });
+      this.takenAt = this.#words[record + FILE.endVersion]! + 1 | 0;
       return end + bytes;
     });
   }
@@ -380,10 +387,19 @@ export class FileEnds {
   /**
    * Gives a place back, or the rest of one, in which nothing was written.
    *
-   * @returns false if others have their places behind it: it stays a hole
+   * @param takenAt of the place, if its IO is over: the end may have been set back since, and the
+   *   place be that of another append
+   * @returns false if others have their places behind it, or may have them in it
    */
-  giveBack(slot: number, { from, to }: FilePart): boolean {
-    return this.#change(this.#recordOf(slot), (end) => end === to ? from : end) === to;
+  giveBack(slot: number, { from, to }: FilePart, takenAt?: number): boolean {
+    const record = this.#recordOf(slot);
+    let isGivenBack = false;
+    this.#change(record, (end) => {
+      const lowered = this.#words[record + FILE.endLowered]!;
+      isGivenBack = end === to && (takenAt === undefined || (lowered - takenAt | 0) <= 0);
+      return isGivenBack ? from : end;
+    });
+    return isGivenBack;
   }
 
   #intentAt(at: number): FilePart {

@@ -24,7 +24,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 12;
+export const LAYOUT_VERSION = 13;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -214,7 +214,7 @@ export const FILE = {
   /**
    * A record of the end of a file: of any open file, not of this slot's. Its lock, which of its two
    * places for the end holds, by whether that is even, the places, and whether the end is known.
-   * `endAsked` and the places of `noted` belong to it as well.
+   * `endAsked`, the places of `noted` and `endLowered` belong to it as well.
    */
   endLock: 67,
   endVersion: 68,
@@ -244,6 +244,8 @@ export const FILE = {
   notedVersion: 87,
   notedEven: 88,
   notedOdd: 90,
+  /** The version of the end that set it back last. */
+  endLowered: 92,
   size: 96,
 } as const;
 

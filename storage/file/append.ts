@@ -63,6 +63,12 @@ interface WholeAppend {
   readonly offset: number;
 }
 
+/** One that is not written, and where it was to be in the place of its batch. */
+interface FailedAppend {
+  readonly append: Append;
+  readonly at: number;
+}
+
 /** What became of the write of a batch. */
 interface Written {
   /** Bytes, from the beginning of its place. */
@@ -267,21 +273,26 @@ export class Appends implements MemoryUser {
     const from = batch.bytes === 0 && written.error === null
       ? this.#ends.endOf(this.#file.slot.slot)
       : place!.from;
-    const left = this.#settle(batch, place, from, whole, written);
+    const failed: FailedAppend[] = [];
+    const left = this.#settle(batch, from, written, failed);
+    if (failed.length > 0) await this.#failAll(failed, place, whole, written);
     if (left.length > 0) await this.#makeDurable(left);
     this.#file.end();
   }
 
-  /** Resolves and rejects all but those that are to be durable. @returns those */
+  /**
+   * Resolves those that are written, and are not to be durable.
+   *
+   * @param failed takes those that are not
+   * @returns those that are to be durable
+   */
   #settle(
     { appends, bytes }: Batch,
-    place: AppendPlace | null,
     from: number,
-    whole: number,
     written: Written,
+    failed: FailedAppend[],
   ): WholeAppend[] {
     const left: WholeAppend[] = [];
-    const failed: { append: Append; at: number }[] = [];
     let at = 0;
     for (const append of appends) {
       const end = at + append.bytes;
@@ -294,10 +305,27 @@ export class Appends implements MemoryUser {
       else append.resolve(from + at);
       at = end;
     }
-    if (failed.length === 0) return left;
-    const isHole = !(place?.giveBack(whole) ?? true);
-    for (const { append, at } of failed) this.#fail(append, from, at, written, isHole);
     return left;
+  }
+
+  async #failAll(
+    failed: readonly FailedAppend[],
+    place: AppendPlace | null,
+    whole: number,
+    written: Written,
+  ): Promise<void> {
+    const from = place?.from ?? -1;
+    let isHole = false;
+    if (place?.giveBack(whole) === false) {
+      await this.#file.settleFailed?.();
+      isHole = this.#endsBehind(from + whole);
+    }
+    for (const { append, at } of failed) this.#fail(append, from, at, written, isHole);
+  }
+
+  /** Whether others have their places behind one that has failed. */
+  #endsBehind(offset: number): boolean {
+    return this.#ends.endOf(this.#file.slot.slot) > offset;
   }
 
   #fail(append: Append, from: number, at: number, written: Written, isHole: boolean): void {
@@ -372,7 +400,11 @@ export class Appends implements MemoryUser {
     } catch (error) {
       const written = request.cursor.done;
       if (written > 0) this.#eraseSync(place.from, place.from + written);
-      const isHole = !place.giveBack(0);
+      let isHole = false;
+      if (!place.giveBack(0)) {
+        file.settleFailedSync?.();
+        isHole = this.#endsBehind(place.from);
+      }
       const at = place.from < 0 ? null : { offset: place.from, isHole };
       throw appendError(file.path, bytes, written, at, error);
     } finally {

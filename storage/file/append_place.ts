@@ -28,6 +28,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   readonly #ends: OpenFileTable["ends"];
   readonly #bytes: number;
   #from = -1;
+  #takenAt = 0;
   /** Whether it takes more than one IO, or waits for its first. */
   #isSlow = false;
   /** Whether the place counts as a write that has begun: until it is over. */
@@ -76,6 +77,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
       return;
     }
     const from = this.#ends.reserve(slot, this.#bytes);
+    this.#takenAt = this.#ends.takenAt;
     try {
       if (this.#isSlow) this.#enter(from);
       if (handle.length < this.#bytes) this.#intendLong(from, from + this.#bytes);
@@ -108,11 +110,12 @@ export class AppendPlace extends WrappedFile implements TransferFile {
    * Gives what was not written back.
    *
    * @param written how much of it is to be kept
-   * @returns false if others have their places behind it: it stays a hole
+   * @returns false if others have their places behind it, or may have them in it: only the system
+   *   knows where the file ends
    */
   giveBack(written: number): boolean {
     if (this.#from < 0) return true;
-    const to = this.#from + this.#bytes;
-    return this.#ends.giveBack(this.#file.slot.slot, { from: this.#from + written, to });
+    const part = { from: this.#from + written, to: this.#from + this.#bytes };
+    return this.#ends.giveBack(this.#file.slot.slot, part, this.#takenAt);
   }
 }

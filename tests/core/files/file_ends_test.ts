@@ -212,6 +212,33 @@ Deno.test("FileEnds.giveBack() gives back the last place only", () => {
   assertEquals(files!.ends.reserve(slot, 1), 14);
 });
 
+Deno.test("FileEnds.giveBack() leaves a place that may be that of another append by now", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const one = open(first!, 7);
+  const other = open(second!, 7);
+  learn(first!, one, 100);
+  const place = { from: first!.ends.reserve(one, 10), to: 110 };
+  const { takenAt } = first!.ends;
+  first!.ends.started();
+  // Its IO is over, and has failed, when another thread sets the end back.
+  const asked = second!.ends.askedVersion(other.slot);
+  assertEquals(second!.ends.writesEnd(other.slot), 0);
+  assert(second!.ends.tryReset(other.slot, asked, 100));
+  assertEquals(second!.ends.reserve(other, 10), 100);
+  assertFalse(first!.ends.giveBack(one.slot, place, takenAt));
+  assertEquals(first!.ends.endOf(one.slot), 110);
+  assert(second!.ends.giveBack(other.slot, place, second!.ends.takenAt));
+  assertEquals(first!.ends.endOf(one.slot), 100);
+});
+
+Deno.test("FileEnds.link() links a file of which only the descriptor is marked as being closed", () => {
+  const { tables: [files] } = makeThreads(1);
+  const slot = open(files!, 7);
+  assertEquals(files!.markClosing(100 + slot.slot), [slot.slot]);
+  learn(files!, slot, 50);
+  assertEquals(files!.ends.endOf(slot.slot), 50);
+});
+
 Deno.test("FileEnds.tryReset() changes an end only that has not moved", () => {
   const { tables: [files] } = makeThreads(1);
   const slot = open(files!, 7);

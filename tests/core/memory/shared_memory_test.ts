@@ -203,12 +203,13 @@ const PINNED = {
     notedVersion: 87,
     notedEven: 88,
     notedOdd: 90,
+    endLowered: 92,
     size: 96,
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 12", () => {
-  assertEquals(LAYOUT_VERSION, 12);
+Deno.test("layout: every offset and size is the one of layout version 13", () => {
+  assertEquals(LAYOUT_VERSION, 13);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 

@@ -181,6 +181,27 @@ Deno.test("held: truncate() leaves the end behind a long writeAt() of another th
   assertEquals(await file.append(APPENDED), 10);
 });
 
+Deno.test("held: append() that fails gives no place back that is another append's by then", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  await begin(fixture);
+  const { ends } = backendOf(aio).files;
+  const { slot } = insideOf(file);
+  const failed = errorOf(file.append(APPENDED));
+  const [write] = await heldIos(fixture, 1);
+  held.complete(aio, write!, -ENOSPC);
+  // Before the task hears of it, another thread sets the end back, and appends there.
+  assert(ends.tryReset(slot.slot, ends.askedVersion(slot.slot), END + 1));
+  assertEquals(ends.reserve(slot, APPENDED.length), END + 1);
+  await Deno.truncate(file.path, END + 1 + APPENDED.length);
+  assertEquals((await failed).code, "ENOSPC");
+  ends.started();
+  assertEquals(ends.endOf(slot.slot), END + 1 + APPENDED.length);
+  const next = file.append(APPENDED);
+  await heldIos(fixture, 1);
+  assertEquals(await checkAppended(fixture, next, []), END + 1 + APPENDED.length);
+});
+
 /** Starts a write as soon as the system has told a file's size, and before anybody hears of it. */
 function whenMeasured(file: Fixture["file"], write: () => Promise<unknown>): Disposable {
   const { awaited } = insideOf(file).calls;
