@@ -162,6 +162,15 @@ export function leaveClaimedOutside(
   queueOf(backend).announce(handle);
 }
 
+/**
+ * Sees to it that the pool's IO goes on, if any waits: for a method that the pool is a part of, and
+ * that looks for IO which is not the pool's.
+ */
+export function lookAfterPool(backend: MethodBackend): void {
+  const { queue, demand } = of(backend);
+  if (queue.depth > 0) demand.look();
+}
+
 /** Puts such IOs into the queue, and sees to it that Workers run. */
 export function bringIn(backend: MethodBackend): void {
   queueOf(backend).bringIn();

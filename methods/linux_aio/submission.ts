@@ -22,7 +22,7 @@ import * as system from "../../ffi/layout.ts";
 import type { LinuxAioCalls } from "../../ffi/linux_aio_calls.ts";
 import * as structs from "../../ffi/linux_aio_layout.ts";
 import * as addresses from "../../ffi/memory.ts";
-import { bringIn, leaveOutside } from "../worker.ts";
+import { bringIn, leaveOutside, lookAfterPool } from "../worker.ts";
 import type { LinuxAioCompletions } from "./completions.ts";
 import { contextOf, endContexts, letGoOfContext, takeContext } from "./context.ts";
 import { isMarkedInKernel, markInKernel, SLOT, slotAt, unmarkInKernel } from "./memory.ts";
@@ -301,9 +301,11 @@ export class LinuxAioSubmission {
 
   /** See `IoMethod.checkOne`. */
   check(handle: AioHandle): void {
-    if (handle.backendId === this.#backend.id) this.#take();
+    const isOwn = handle.backendId === this.#backend.id;
+    if (isOwn) this.#take();
     else if (this.#isInKernel(handle)) this.#completions.take(handle.backendId);
     if (this.#isInPool(handle)) this.#pool.checkOne!(this.#backend, handle);
+    else if (isOwn) lookAfterPool(this.#backend);
   }
 
   /** See `IoMethod.waitOne`. */
@@ -313,6 +315,8 @@ export class LinuxAioSubmission {
       if (this.#isInPool(handle)) this.#pool.waitOne!(this.#backend, handle, generation);
     } else if (handle.backendId !== this.#backend.id) this.#completions.take(handle.backendId);
     else if (this.#take() === 0) {
+      // Any own IO may be the one that is waited for.
+      lookAfterPool(this.#backend);
       this.#sleep();
       this.#take();
     }

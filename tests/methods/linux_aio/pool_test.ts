@@ -12,6 +12,7 @@ import {
   LinuxAioCalls,
   openLinuxAioCalls,
 } from "../../../ffi/linux_aio_calls.ts";
+import { createLinuxAioMethod } from "../../../methods/linux_aio.ts";
 import { LinuxAioCompletions } from "../../../methods/linux_aio/completions.ts";
 import { setPollfd } from "../../../ffi/memory.ts";
 import type { Aio, AioFile } from "../../../mod.ts";
@@ -19,10 +20,17 @@ import { comes, PollWatch, replace } from "../../support/bells/bells.ts";
 import { fileContent, openFixture, startRead } from "../../support/core.ts";
 import { openMethod } from "../../support/core_methods.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
-import { spinUntil, until } from "../../support/patience.ts";
+import { settles, spinUntil, until } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 import { failingModule } from "../../support/workers/failing_module.ts";
-import { lockQueue, METHODS_FOR_TESTS, ONE_WORKER } from "../../support/workers/worker_pool.ts";
+import { FAULTS_MODULE, openGate, start } from "../../support/workers/opened_pool.ts";
+import {
+  lockQueue,
+  METHODS_FOR_TESTS,
+  ONE_WORKER,
+  poolUp,
+  untilRunning,
+} from "../../support/workers/worker_pool.ts";
 
 const ignore = METHODS_UNDER_TEST.some(({ name, ignore }) => name === "linux_aio" && ignore);
 
@@ -145,5 +153,36 @@ Deno.test({
     backendOf(aio).doorbells.ring(aio.backendId);
     await allocated;
     assertEquals(comesBack, true);
+  },
+});
+
+Deno.test({
+  name: "linux_aio: IO of the pool waits for no long one of it while the oldest is in the kernel",
+  ignore,
+  async fn() {
+    const workers = { min: 2, max: 2 };
+    const options = { method: "linux_aio", workers, callbackModules: [FAULTS_MODULE] };
+    await using fixture = await openFixture(options, [createLinuxAioMethod(false)]);
+    const { aio, file } = fixture;
+    await poolUp(aio);
+    // Each finds one IO, so Workers learn not to wake each other.
+    for (let i = 0; i < 20; i++) {
+      await untilRunning(aio);
+      await aio.wait(start(fixture, "whoCompletes").ref);
+    }
+    await untilRunning(aio);
+    using taken = delaySubmits();
+    const flushed = file.sync();
+    await until(() => taken.begins.length === 1, "the kernel has the flush");
+    const [long, short] = aio.batch(() =>
+      [start(fixture, "gated"), start(fixture, "whoCompletes")] as const
+    );
+    const waited = aio.wait(short.ref);
+    const ends = await settles(waited);
+    openGate(aio);
+    await Promise.all([waited, aio.wait(long.ref)]);
+    taken.begins[0]!();
+    await flushed;
+    assertEquals(ends, true);
   },
 });

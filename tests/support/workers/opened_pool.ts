@@ -19,7 +19,8 @@ const FILE_BYTES = 65_536;
 export const SEED = 31;
 /** Bytes of each read. */
 export const READ_BYTES = 512;
-const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.meta.url);
+/** The module of faults. */
+export const FAULTS_MODULE = new URL("../../methods/fixtures/worker_faults.ts", import.meta.url);
 
 /** What a test has opened. */
 export interface Opened extends AsyncDisposable {
@@ -78,7 +79,11 @@ export function openGate(aio: Aio): void {
 }
 
 /** Starts a read with a callback of the module of faults. */
-export function start({ aio, file }: Opened, callback: string, data = 0): Started {
+export function start(
+  { aio, file }: Pick<Opened, "aio" | "file">,
+  callback: string,
+  data = 0,
+): Started {
   const ret = new AioReturn();
   const view = aio.alloc(READ_BYTES);
   const handle = aio.acquire(null, ret);
