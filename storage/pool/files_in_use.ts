@@ -108,9 +108,14 @@ export class FilesInUse {
       const tryForget = () => tryForgetPages(pool.memory, number, failure !== null);
       held = pool.files.leave(number, use, tryForget);
     }
-    for (const file of held) {
-      if (pool.blocks) file.ending.closeSync();
-      else yield* get(file.ending.close());
+    for (const { ending } of held) {
+      // One that fails keeps no other open: nobody else closes them.
+      try {
+        if (pool.blocks) ending.closeSync();
+        else yield* get(ending.close());
+      } catch (error) {
+        failure ??= { error };
+      }
     }
     if (failure !== null) throw failure.error;
   }

@@ -6,6 +6,8 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { AioFile, Page } from "../../../mod.ts";
+import { FileEnd } from "../../../storage/file/file_end.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import {
   BLOCKS,
@@ -92,6 +94,24 @@ testPool("file.closeSync() is refused while a task has a changed page locked", a
   }
   it.file.closeSync();
   assertEquals([await onDisk(it.path, 2), await onDisk(it.path, 4)], [[52, 52], [52, 52]]);
+});
+
+testPool("file.close() closes all of the pool's openings, also where one fails", async (it) => {
+  const other = await it.aio.openFile(it.path, { read: true, write: true });
+  for (const file of [it.file, other]) (await it.pool.read(file, 0)).release();
+  await it.file.close();
+  const { close } = FileEnd.prototype;
+  const closed: FileEnd[] = [];
+  {
+    using _close = replace(FileEnd.prototype, "close", async function (this: FileEnd) {
+      closed.push(this);
+      await Reflect.apply(close, this, []);
+      // The user's own is the first.
+      if (closed.length === 2) throw new Error("EIO of close");
+    });
+    await assertRejects(() => other.close(), Error, "EIO of close");
+  }
+  assertEquals(closed.length, 3);
 });
 
 /** Opens a copy of a file. */
