@@ -91,6 +91,15 @@ export class FileEnd {
     if (this.#pending === 0) this.#onIdle?.();
   }
 
+  /** Throws while anything is counted: a thread that blocks would not see the end of it. */
+  checkIdle(): void {
+    if (this.#pending === 0) return;
+    throw new Deno.errors.Busy(
+      `Cannot close ${shown(this.#file.path)} at once while ${this.#pending} operations are ` +
+        "pending: await close() instead",
+    );
+  }
+
   /** See `AioFile.close`. */
   close(signal?: AbortSignal): Promise<void> {
     return this.patience.wait(this.#closed ?? this.#closeFirst(), signal);
@@ -142,12 +151,7 @@ export class FileEnd {
 
   #closeSync(): void {
     this.#descriptors.backend.checkNotInCallback("closeSync");
-    if (this.#pending > 0) {
-      throw new Deno.errors.Busy(
-        `Cannot close ${shown(this.#file.path)} at once while ${this.#pending} operations are ` +
-          "pending: await close() instead",
-      );
-    }
+    this.checkIdle();
     for (const user of this.users) user.checkClosingSync?.();
     this.#isClosed = true;
     this.#closed = Promise.resolve();

@@ -154,6 +154,7 @@ export class FilesInUse {
 function checkClosingSync(file: FileInside, pool: PoolThread): void {
   const number = pool.files.numberOfOnly(file);
   if (number < 0) return;
+  pool.files.checkIdle(number);
   try {
     runStepsSync(pool.writes.flush(number));
   } catch (error) {

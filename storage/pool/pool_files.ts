@@ -246,6 +246,11 @@ export class PoolFiles {
     return this.#own.get(number)?.openings.size === 1 ? number : -1;
   }
 
+  /** Throws while one of the pool's openings of a file cannot be closed by blocking the thread. */
+  checkIdle(number: number): void {
+    for (const { ending } of this.#own.get(number)!.held) ending.checkIdle();
+  }
+
   /**
    * An opening of the user is about to be closed.
    *

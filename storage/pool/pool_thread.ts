@@ -228,7 +228,7 @@ export class PoolThread implements PoolSide {
         throw new Deno.errors.BadResource(`Cannot extend ${path}: it is not open for writing`);
       }
       const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
-      const { size } = yield* get(file.stat(writer.fd, path));
+      const { size } = yield* keptOpen(writer, get(file.stat(writer.fd, path)));
       files.checkUse(number, use);
       const first = Math.ceil(size / pageBytes);
       if (first + count > BLOCKS_MAX) {
@@ -238,7 +238,8 @@ export class PoolThread implements PoolSide {
       }
       // Before others can read them: what one has changed and evicted would be zeroed once more.
       yield* this.victims.pinBlocks(number, first, count, buffers);
-      yield* growSteps(writer, size, (first + count) * pageBytes, this.blocks);
+      const end = (first + count) * pageBytes;
+      yield* keptOpen(writer, growSteps(writer, size, end, this.blocks));
       files.checkUse(number, use);
       return first;
     } finally {
@@ -414,5 +415,15 @@ export class PoolThread implements PoolSide {
       );
     }
     throw new Deno.errors.InvalidData(this.#describe(op, result, targetData));
+  }
+}
+
+/** Whoever closes the file waits for the end of that: its descriptor may be another file's then. */
+function* keptOpen<T>(file: FileInside, steps: Steps<T>): Steps<T> {
+  file.begin();
+  try {
+    return yield* steps;
+  } finally {
+    file.end();
   }
 }

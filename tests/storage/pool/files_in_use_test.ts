@@ -114,6 +114,23 @@ testPool("file.close() closes all of the pool's openings, also where one fails",
   assertEquals(closed.length, 3);
 });
 
+testPool("file.closeSync() is refused while the pool makes the file longer", async (it) => {
+  const begun = Promise.withResolvers<void>();
+  const { begin } = FileEnd.prototype;
+  using _begin = replace(FileEnd.prototype, "begin", function (this: FileEnd) {
+    Reflect.apply(begin, this, []);
+    begun.resolve();
+  });
+  const extending = it.pool.extend(it.file, 1);
+  await begun.promise;
+  assertThrows(() => it.file.closeSync(), Deno.errors.Busy, "await close() instead");
+  assertEquals(it.file.isClosed, false);
+  const [page] = await extending;
+  assertEquals(page!.block, BLOCKS);
+  page!.release();
+  it.file.closeSync();
+});
+
 /** Opens a copy of a file. */
 async function copyOf({ aio, path }: PoolFixture, name: string): Promise<AioFile> {
   await Deno.copyFile(path, path + name);

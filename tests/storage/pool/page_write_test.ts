@@ -7,6 +7,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { CallbackHandle } from "../../../core/mod.ts";
 import type { Page } from "../../../mod.ts";
+import { FileInside } from "../../../storage/file/file_inside.ts";
+import { replace } from "../../support/bells/bells.ts";
 import {
   BLOCKS,
   change,
@@ -228,6 +230,31 @@ testPool("pool.readSync() does not wait for pages that its thread writes back", 
   (await reading).release();
   pool.readSync(it.file, 21).release();
   await pool.close();
+});
+
+testPool("pool.extend() keeps its descriptor until the file is as long as it says", async (it) => {
+  const point = "aio-process-completion-before-shared";
+  // As on a file system that cannot allocate: the file is measured and cut afterwards.
+  it.aio.attachInjectionPoint(
+    point,
+    ({ operation }, result) => operation === "fallocate" ? -95 : result,
+  );
+  let isSettled = false;
+  const { settleEnd } = FileInside.prototype;
+  {
+    using _settleEnd = replace(
+      FileInside.prototype,
+      "settleEnd",
+      function (this: FileInside, calls) {
+        isSettled = true;
+        assertThrows(() => this.ending.checkIdle(), Deno.errors.Busy);
+        return Reflect.apply(settleEnd, this, [calls]);
+      },
+    );
+    for (const page of await it.pool.extend(it.file, 1)) page.release();
+  }
+  assert(isSettled);
+  it.aio.detachInjectionPoint(point);
 });
 
 for (const [name, errno] of [["EOPNOTSUPP", 95], ["ENOSPC", 28]] as const) {
