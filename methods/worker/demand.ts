@@ -25,8 +25,10 @@ export class WorkerDemand {
   readonly #isPools: IsPools;
   /** Null: another thread starts the Workers. */
   #pool: WorkerPool | null = null;
-  /** Since when no Worker has been seen; -1: one runs. */
+  /** Since when no Worker has been seen, and none has taken an IO; -1: one runs. */
   #since = -1;
+  /** What the queue's count of those taken was then. */
+  #sinceTaken = 0;
   /** Since when IO has waited while Workers sleep, and none was taken; -1: it is not so. */
   #restSince = -1;
   /** What the queue's count of those taken was then. */
@@ -123,7 +125,11 @@ export class WorkerDemand {
     }
     const now = performance.now();
     this.#pool?.stepIfOverdue(now);
-    if (this.#since < 0) this.#since = now;
+    const { takenCount } = this.#queue;
+    if (this.#since < 0 || takenCount !== this.#sinceTaken) {
+      this.#since = now;
+      this.#sinceTaken = takenCount;
+    }
     if (this.#pool === null && now - this.#since >= CHECK_ALIVE_MS) this.#takeOverFromDead();
     if (this.#hasWarned || now - this.#since < WARN_AFTER_MS) return;
     this.#hasWarned = true;

@@ -8,7 +8,7 @@ import { backendOf } from "../../../core/inside.ts";
 import { Aio, type AioToken } from "../../../mod.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
-import { POOL } from "../../../methods/worker/memory.ts";
+import { POOL, poolAt } from "../../../methods/worker/memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { shareThread } from "../../support/threads/attached.ts";
 import { failingModule } from "../../support/workers/failing_module.ts";
@@ -267,4 +267,29 @@ Deno.test("worker: where the opener has died, another thread starts Workers for 
   await file.close();
   await aio.close();
   opener.terminate();
+});
+
+Deno.test("worker: the warning that none comes counts no time in which Workers took IO", async () => {
+  const now = performance.now.bind(performance);
+  let laterMs = 0;
+  using _clock = replace(performance, "now", () => now() + laterMs);
+  await using opened = await open();
+  const { aio, warnings } = opened;
+  const { words } = backendOf(aio).control;
+  const first = start(opened, "whoCompletes");
+  assertEquals(aio.checkDone(first.ref), false);
+  // Nobody looks while the first Worker comes.
+  await until(() => aio.ios()[0]!.state === "COMPLETED_SHARED", "a Worker has executed the read");
+  await untilRunning(aio);
+  laterMs = 3_600_000;
+  // As where all Workers have died just now.
+  const unlock = lockQueue(aio);
+  const runningAt = poolAt(backendOf(aio).control) + POOL.running;
+  const running = Atomics.exchange(words, runningAt, 0);
+  const second = start(opened, "whoCompletes");
+  assertEquals(aio.checkDone(second.ref), false);
+  Atomics.store(words, runningAt, running);
+  unlock();
+  await Promise.all([first, second].map(({ ref }) => aio.wait(ref)));
+  assertEquals(warnings, []);
 });
