@@ -26,6 +26,18 @@ export type OpenFile = (path: string, options: OpenFileOptions) => Promise<AioFi
 const NEW_MODE = 0o666;
 const PERMISSIONS = 0o7777;
 
+const TEMPORARY_SUFFIX = ".tmp";
+
+function temporaryOf(path: string): string {
+  const name = `.${basename(path)}.${crypto.randomUUID()}${TEMPORARY_SUFFIX}`;
+  return join(dirname(path), name);
+}
+
+/** Whether a name is one that a crash may leave beside a file that was being replaced. */
+export function isTemporaryOf(replaced: string, name: string): boolean {
+  return name.startsWith(`.${replaced}.`) && name.endsWith(TEMPORARY_SUFFIX);
+}
+
 /** See `Aio.replaceFile`. */
 export async function replaceFile(
   openFile: OpenFile,
@@ -69,7 +81,7 @@ async function infoOf(path: string): Promise<Deno.FileInfo | null> {
 
 async function replace(openFile: OpenFile, path: string, content: NewContent): Promise<void> {
   const old = await infoOf(path);
-  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.tmp`);
+  const temporary = temporaryOf(path);
   const mode = old === null ? NEW_MODE : old.mode! & PERMISSIONS;
   const file = await openFile(temporary, { read: true, write: true, createNew: true, mode });
   let isTemporary = true;

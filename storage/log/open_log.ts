@@ -183,7 +183,7 @@ async function controlOf(
   return control;
 }
 
-/** Segments that were not made whole, and those before the start, as far as a crash left them. */
+/** Files that were not made whole, and segments before the start, as far as a crash left them. */
 async function removeLeftOvers(directory: string, control: LogControl): Promise<void> {
   const first = Math.floor(control.start / control.segmentBytes);
   for (const number of segmentNumbers(directory)) {

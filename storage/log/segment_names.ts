@@ -5,6 +5,8 @@
  */
 
 import { dirname, join } from "node:path";
+import { isTemporaryOf } from "../file/replace_file.ts";
+import { CONTROL_NAME } from "./control_file.ts";
 
 const NAME_DIGITS = 16;
 const SUFFIX = ".log";
@@ -38,9 +40,9 @@ export function segmentNumbers(directory: string): number[] {
   return numbers.sort((a, b) => a - b);
 }
 
-/** Whether a name is that of a segment which was not made whole. */
+/** Whether a name is that of a segment, or a control file, which was not made whole. */
 export function isLeftOver(name: string): boolean {
-  return name.endsWith(NEW_SUFFIX);
+  return name.endsWith(NEW_SUFFIX) || isTemporaryOf(CONTROL_NAME, name);
 }
 
 /** A segment of some log. */

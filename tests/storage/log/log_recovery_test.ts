@@ -238,3 +238,19 @@ testLog("openLog() closes the lock's file where the system refuses the lock", as
   assertEquals(files.count, count);
   await (await fixture.open()).close();
 });
+
+testLog("openLog() removes what a crash in the middle of its last steps has left", async (it) => {
+  const { log, directory, open } = it;
+  await log.append(RECORDS[3]!);
+  await log.close();
+  const names = () => Array.from(Deno.readDirSync(directory), ({ name }) => name).sort();
+  const before = names();
+  // A control file, and a segment, that were to get their names; and what is none of the log's.
+  const others = [".control.kept", "control.tmp"];
+  for (const name of [`.control.${crypto.randomUUID()}.tmp`, `${FIRST}.x.new`, ...others]) {
+    await Deno.writeTextFile(`${directory}/${name}`, "half");
+  }
+  await using again = await open();
+  assertEquals((await recordsOf(again)).records, [RECORDS[3]]);
+  assertEquals(names(), [...before, ...others].sort());
+});
