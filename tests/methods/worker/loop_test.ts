@@ -270,9 +270,8 @@ Deno.test("worker: where the opener has died, another thread starts Workers for 
 });
 
 Deno.test("worker: the warning that none comes counts no time in which Workers took IO", async () => {
-  const now = performance.now.bind(performance);
-  let laterMs = 0;
-  using _clock = replace(performance, "now", () => now() + laterMs);
+  let ms = 0;
+  using _clock = replace(performance, "now", () => ms += 0.001);
   await using opened = await open();
   const { aio, warnings } = opened;
   const { words } = backendOf(aio).control;
@@ -281,7 +280,7 @@ Deno.test("worker: the warning that none comes counts no time in which Workers t
   // Nobody looks while the first Worker comes.
   await until(() => aio.ios()[0]!.state === "COMPLETED_SHARED", "a Worker has executed the read");
   await untilRunning(aio);
-  laterMs = 3_600_000;
+  ms += 3_600_000;
   // As where all Workers have died just now.
   const unlock = lockQueue(aio);
   const runningAt = poolAt(backendOf(aio).control) + POOL.running;
