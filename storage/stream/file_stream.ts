@@ -64,9 +64,14 @@ export function fileStream<T>(
   }
 }
 
-/** What the system says of a file. */
+/**
+ * What the system says of a file.
+ *
+ * @throws {Deno.errors.BadResource} if it is closed: its descriptor may be another file's by now
+ */
 export function* fileStat(file: FileInside, isBlocking: boolean): Steps<{ readonly size: number }> {
   const { awaited, blocking } = file.calls;
+  file.checkOpen("read");
   file.begin();
   try {
     const calls = isBlocking ? blocking : awaited;

@@ -168,7 +168,8 @@ class FileSource implements UnderlyingByteSource {
     if (signal === undefined) return;
     this.#ignoreAbort = onAbort(signal, (reason) => {
       controller.error(reason);
-      this.#finish();
+      // A callback of an IO may abort it, and must not do what this does.
+      queueMicrotask(() => this.#finish());
     });
   }
 

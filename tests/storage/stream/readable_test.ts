@@ -268,6 +268,17 @@ testFile("readable() errors with the reason of its signal", async ({ file }) => 
   late.abort(reason);
 });
 
+testFile("readable() bears a signal that a hook of its own IO aborts", async ({ aio, file }) => {
+  const { arena } = backendOf(aio);
+  const free = arena.freeBytes;
+  const end = new AbortController();
+  const reader = file.readable({ signal: end.signal }).getReader();
+  aio.attachInjectionPoint(POINT, () => end.abort(new Error("no more")));
+  await assertRejects(() => reader.read(), Error, "no more");
+  aio.detachInjectionPoint(POINT);
+  await until(() => arena.freeBytes === free, "its memory is given back");
+});
+
 testFile("readable() ends with its file", async ({ file }) => {
   const reader = file.readable({ chunkBytes: 1000 }).getReader();
   await reader.read();
@@ -277,6 +288,18 @@ testFile("readable() ends with its file", async ({ file }) => {
   }).catch((error) => error);
   assert(error instanceof Deno.errors.BadResource, String(error));
   assertThrows(() => file.readable(), Deno.errors.BadResource, "closed");
+});
+
+testFile("readable() that has read nothing yet ends with its file", async ({ aio, file }) => {
+  const stream = file.readable();
+  const pages = file.readStream();
+  await file.close();
+  // Its descriptor may be that of an empty file now, which would end a stream without an error.
+  await using dir = await tempDir();
+  await using _ = await aio.openFile(dir.join("empty"), { write: true, createNew: true });
+  const read = () => stream.getReader().read();
+  await assertRejects(read, Deno.errors.BadResource, "the file is closed");
+  assertThrows(() => pages.nextBlock(), Deno.errors.BadResource, "the file is closed");
 });
 
 testSharedAios("readable() closes its file, if it is to, however it ends", async (aio) => {
