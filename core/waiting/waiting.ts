@@ -192,11 +192,13 @@ export class Waiting {
     foreign: { sleep(timeoutMs: number): void },
     rounds: number,
   ): void {
-    if (handle !== null && this.#help(handle, this.generationOf(handle.base))) return;
-    this.#setWaitEvent(WAIT_IO_COMPLETION);
-    this.#host.wakeUps.blocks();
-    foreign.sleep(boundedMs(this.#host, LOOK_AGAIN_MS));
-    this.#setWaitEvent(WAIT_NONE);
+    if (handle === null || !this.#help(handle, this.generationOf(handle.base))) {
+      this.#setWaitEvent(WAIT_IO_COMPLETION);
+      this.#host.wakeUps.blocks();
+      foreign.sleep(boundedMs(this.#host, LOOK_AGAIN_MS));
+      this.#setWaitEvent(WAIT_NONE);
+    }
+    // Though the method can wait for that one, a dead thread may have claimed another.
     if (rounds % LOOKS_UNTIL_CHECK === 0) this.#host.reapDead();
   }
 

@@ -24,6 +24,8 @@ import { until, untilDead } from "../../support/patience.ts";
 const startWorker = shareThread();
 
 const HANDLES = 4;
+/** More than it takes until a thread that waits asks which others live. */
+const ROUNDS_MAX = 1000;
 const WAITING = `waiting for a free handle: ${HANDLES} in flight`;
 
 /** An Aio with all handles in use, and what to do once somebody waits for one. */
@@ -229,6 +231,27 @@ Deno.test("held: acquire() completes in the place of a thread that died on the w
   assertEquals([held.waits, over(reads)], [[], [0, 1, 2, 3]]);
   for (const read of reads) assertRead(read);
   assertEquals(aio.backends().length, 1);
+});
+
+Deno.test("held: acquire() completes in a dead thread's place while its method waits for another IO", async () => {
+  let rounds = 0;
+  const held = new HeldMethod({
+    onWaitOne(backend, handle) {
+      // It would wait for ever otherwise.
+      if (++rounds === ROUNDS_MAX) backend.performSynchronously(handle);
+    },
+  });
+  const { fixture, reads } = await openFull(held);
+  await using opened = fixture;
+  const { aio, file } = opened;
+  await using worker = await AttachedWorker.start(aio, file);
+  const { threadId } = aio.backends()[1]!;
+  claimFor(1, opened, reads[2]!);
+  worker.terminate();
+  await untilDead(backendOf(aio).libc, threadId);
+  aio.acquire().release();
+  assertEquals(over(reads), [2]);
+  assertRead(reads[2]!);
 });
 
 Deno.test("held: acquire() submits what is staged first, as nothing else could end", async () => {
