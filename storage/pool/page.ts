@@ -7,7 +7,7 @@
 
 import { calling, INSPECT, runSteps, runStepsSync, type Steps } from "../../core/inside.ts";
 import type { LockMode } from "./content_lock.ts";
-import { fileOf } from "./pool_lock.ts";
+import { fileOf, withLock } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE } from "./pool_memory.ts";
 import type { PoolThread } from "./pool_thread.ts";
 
@@ -184,13 +184,18 @@ export class Page implements Disposable {
         'Cannot change a page without its exclusive lock: await page.lock("exclusive") first',
       );
     }
-    const { memory, locks } = this.#host.awaited;
-    if (fileOf(memory, buffer) < 0) {
-      throw new Deno.errors.BadResource(
-        "Cannot change a page whose file was closed: open it again",
-      );
-    }
-    locks.markDirty(buffer);
+    const { memory, locks, files } = this.#host.awaited;
+    const file = fileOf(memory, buffer);
+    if (files.isUsed(file)) return locks.markDirty(buffer);
+    // This thread has closed it. The last one that has not forgets the page under the lock, unless
+    // it is changed by then.
+    const isChanged = file >= 0 && withLock(memory, () => {
+      if (memory.words[memory.at(buffer) + BUFFER.file] === 0) return false;
+      locks.markDirty(buffer);
+      return true;
+    });
+    if (isChanged) return;
+    throw new Deno.errors.BadResource("Cannot change a page whose file was closed: open it again");
   }
 
   /**

@@ -145,6 +145,11 @@ export class PoolFiles {
     return number;
   }
 
+  /** Whether this thread uses the file of a number: its pages keep it as long as that is so. */
+  isUsed(number: number): boolean {
+    return this.#own.has(number);
+  }
+
   /** Which use of a number this thread is at: for {@linkcode checkUse}, after a wait. */
   useOf(number: number): number {
     return this.#uses[number]!;

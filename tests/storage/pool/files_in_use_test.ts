@@ -6,14 +6,21 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { AioFile, Page } from "../../../mod.ts";
+import { backendOf, layersOf } from "../../../core/inside.ts";
+import { ContentLocks } from "../../../storage/pool/content_lock.ts";
+import { poolLayer } from "../../../storage/pool/pool_layer.ts";
+import { BUFFER, POOL, POOL_FILE } from "../../../storage/pool/pool_memory.ts";
+import { reapPool } from "../../../storage/pool/pool_reaper.ts";
 import { FileEnd } from "../../../storage/file/file_end.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import {
   BLOCKS,
+  bufferOf,
   change,
   forgetUses,
   HeldHook,
+  memoryOf,
   onDisk,
   PAGE_BYTES,
   type PoolFixture,
@@ -201,6 +208,43 @@ testPool("page.markDirty() is refused once the file is closed", async (it) => {
   // Its place can be had.
   for (let block = 0; block < BLOCKS; block++) (await it.pool.read(it.file, block)).release();
 });
+
+testPool(
+  "page.markDirty() of a file that other threads use is heard by the last of them",
+  async (it) => {
+    const backend = backendOf(it.aio);
+    const { host } = layersOf(backend).partsOf(poolLayer);
+    const memory = memoryOf(it.aio, it.pool);
+    const { words } = memory;
+    const file = await copyOf(it, "2");
+    using page = await it.pool.read(file, 3);
+    const fileAt = memory.at(bufferOf(it.pool, 3)) + BUFFER.file;
+    const usersAt = memory.fileAt(words[fileAt]! - 1) + POOL_FILE.users;
+    // Another thread has it open.
+    const other = backend.id + 1;
+    Atomics.or(words, usersAt, 1 << other);
+    await file.close();
+    using lock = await page.lock("exclusive");
+    const { markDirty } = ContentLocks.prototype;
+    {
+      using _mark = replace(
+        ContentLocks.prototype,
+        "markDirty",
+        function (this: ContentLocks, buffer) {
+          // The other one looks for changes, and forgets the page, under this lock.
+          assertEquals(words[POOL.lock], backend.arena.threadId);
+          Reflect.apply(markDirty, this, [buffer]);
+        },
+      );
+      page.markDirty();
+    }
+    assertEquals(page.isDirty, true);
+    reapPool(host, memory, other);
+    assertThrows(() => page.markDirty(), Deno.errors.BadResource, "whose file was closed");
+    lock.release();
+    assertEquals(it.warnings.length, 1);
+  },
+);
 
 testPool("pool.read() refuses a file of another aio", async (it, method) => {
   await using other = await openAio(method);
