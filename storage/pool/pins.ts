@@ -89,6 +89,15 @@ export class Pins {
     if (this.#counts[buffer] === this.#works[buffer]) this.pinned--;
   }
 
+  /** Makes a pin of the pool's own the user's. */
+  toUser(buffer: number): void {
+    if (this.#counts[buffer] === this.#works[buffer]) this.pinned++;
+    this.#works[buffer]!--;
+    // Tasks of this thread may wait for the end of that pin, and may have none to wait for by now.
+    if (Atomics.load(this.#words, POOL.unpinnedWaiters) === 0) return;
+    tellWaiters(this.#bells, unpinnedOf(this.#memory));
+  }
+
   /** Ends a pin of the pool's own. */
   endWork(buffer: number): void {
     const left = this.#counts[buffer]! - 1;

@@ -125,15 +125,22 @@ export class Victims {
       (Atomics.load(words, at + BUFFER.state) & BUFFER_STATE.dirty) !== 0;
   }
 
-  /** For a block of a file, which may be closed meanwhile. */
+  /**
+   * For a block of a file, which may be closed meanwhile. The pin is the pool's own until the page
+   * is written: the user has not asked for that page.
+   */
   *#writeBack(victim: number, file: number, use: number): Steps<void> {
+    const { pins, files, end } = this.#pool;
+    pins.toWork(victim);
     try {
       yield* this.#pool.writeVictims(victim);
-      this.#pool.files.checkUse(file, use);
+      end.check();
+      files.checkUse(file, use);
     } catch (error) {
-      this.#pool.pins.unpin(victim);
+      pins.endWork(victim);
       throw error;
     }
+    pins.toUser(victim);
   }
 
   /**

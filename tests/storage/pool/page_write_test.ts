@@ -217,6 +217,51 @@ testPool("pool.read() waits for pages that the pool writes back", async (it) => 
   assertEquals(await Promise.all([20, 21, 22].map(read)), [21, 22, 23]);
 });
 
+for (const call of ["close", "invalidate"] as const) {
+  testPool(`pool.${call}() waits for a page whose place a read is about to get`, async (it) => {
+    const hook = new HeldHook();
+    const { beforeWrite } = hook;
+    const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+    await change(pool, it.file, 0, 44);
+    for (let block = 1; block < 16; block++) (await pool.read(it.file, block)).release();
+    forgetUses(it.aio, pool);
+    const reading = pool.read(it.file, 20);
+    await hook.begun;
+    const calling = call === "close" ? pool.close() : pool.invalidate(it.file, 0);
+    hook.end();
+    if (call === "close") {
+      await assertRejects(() => reading, Deno.errors.BadResource, "the pool is closed");
+    } else {
+      (await reading).release();
+    }
+    await calling;
+    assertEquals(await onDisk(it.path, 0), [44, 44]);
+    await pool.close();
+  });
+}
+
+testPool(
+  "pool.read() refuses once a page whose place it waits for is another read's",
+  async (it) => {
+    const hook = new HeldHook();
+    const { beforeWrite } = hook;
+    const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+    await change(pool, it.file, 0, 44);
+    const pages = [];
+    for (let block = 1; block < 16; block++) pages.push(await pool.read(it.file, block));
+    forgetUses(it.aio, pool);
+    const reading = pool.read(it.file, 20);
+    await hook.begun;
+    const refused = assertRejects(() => pool.read(it.file, 21), Deno.errors.Busy, "all 16 pages");
+    hook.end();
+    for (const page of [...pages, await reading]) {
+      await refused;
+      page.release();
+    }
+    await pool.close();
+  },
+);
+
 testPool("pool.readSync() does not wait for pages that its thread writes back", async (it) => {
   const hook = new HeldHook();
   const { beforeWrite } = hook;
