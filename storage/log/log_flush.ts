@@ -31,6 +31,7 @@ import {
   systemError,
   wakeWord,
 } from "../../core/inside.ts";
+import { AioApiError } from "../../core/mod.ts";
 import type { LogCalls } from "./calls.ts";
 import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
@@ -285,6 +286,8 @@ export class LogFlush {
   }
 
   #noteFailure(error: unknown): unknown {
+    // The thread may not do IO now: the system has heard of none, and another flush may.
+    if (error instanceof AioApiError) return error;
     const isKnown = error instanceof Error && "errno" in error && typeof error.errno === "number";
     Atomics.compareExchange(this.#words, LOG.failure, 0, isKnown ? error.errno as number : 5);
     return error;

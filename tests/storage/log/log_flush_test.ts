@@ -1,6 +1,6 @@
 /** log_flush_test.ts: what a flush waits for. */
 
-import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   announceWait,
   backendOf,
@@ -8,7 +8,7 @@ import {
   positions,
   type WaitWord,
 } from "../../../core/inside.ts";
-import type { Aio, Log } from "../../../mod.ts";
+import { type Aio, AioApiError, type Log } from "../../../mod.ts";
 import { awaitedCalls, blockingCalls, type LogCalls } from "../../../storage/log/calls.ts";
 import { LogFlush, type LogFlushParts } from "../../../storage/log/log_flush.ts";
 import { LogInsert } from "../../../storage/log/log_insert.ts";
@@ -215,4 +215,15 @@ testLog("a death in the middle of taking a place leaves it to the next thread", 
   assertEquals(insert.tryInsert(recordOf(1, 10)), 0);
   await log.flush();
   assertEquals((await recordsOf(log)).records, [recordOf(1, 10)]);
+});
+
+testLog("a flush that its thread may not begin fails no other one", async ({ log, aio }) => {
+  await log.append(recordOf(1, 10));
+  const handle = aio.acquire();
+  assertThrows(() => log.appendSync(recordOf(2, 10)), AioApiError, "Only one IO");
+  assertThrows(() => log.flushSync(), AioApiError, "Only one IO");
+  handle.release();
+  log.appendSync(recordOf(3, 10));
+  const { records } = await recordsOf(log);
+  assertEquals(records, [1, 2, 3].map((number) => recordOf(number, 10)));
 });
