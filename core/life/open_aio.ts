@@ -186,7 +186,12 @@ function makeAttached(
     throw error;
   }
   if (free >= 0) return backend;
-  while (!reapBelongings(backend, id)) sleepMs(LOOK_AGAIN_MS);
+  try {
+    while (!reapBelongings(backend, id)) sleepMs(LOOK_AGAIN_MS);
+  } catch (error) {
+    backend.memory.release();
+    throw error;
+  }
   Atomics.store(control.words, slotAt, libc.threadId());
   freeEnded(backend.arena);
   return backend;

@@ -216,12 +216,21 @@ export function tryReapRest(
   return true;
 }
 
-/** As {@linkcode tryReapRest}, but the slot stays taken. */
+/** As {@linkcode tryReapRest}, but the slot stays taken; any thread may go on if this one fails. */
 export function reapBelongings(
   backend: Backend,
   id: number,
   from: ReapingFrom = "wait",
 ): boolean {
+  try {
+    return giveBelongingsBack(backend, id, from);
+  } catch (error) {
+    tryLetGo(backend.control, backend.libc, id);
+    throw error;
+  }
+}
+
+function giveBelongingsBack(backend: Backend, id: number, from: ReapingFrom): boolean {
   const { control, libc, files, arena, method } = backend;
   let isDone = completeClaimed(backend, id, from);
   if (method.reapBackend?.(backend, id, from) === false) return false;

@@ -3,7 +3,7 @@
  * free, with nothing left in it), and what becomes of a slot whose thread then cannot attach.
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { tryClaim } from "../../../core/memory/claim.ts";
 import { DEFINED, HANDED_OUT, IDLE, SUBMITTED } from "../../../core/memory/handle_state.ts";
@@ -12,6 +12,7 @@ import type { WaitRef } from "../../../core/io/wait_ref.ts";
 import type { AioToken } from "../../../core/memory/token.ts";
 import { AttachedWorker, shareThread } from "../../support/threads/attached.ts";
 import { fileContent, type Fixture, openHeld, startRead, stateOf } from "../../support/core.ts";
+import { HeldMethod } from "../../support/held_method.ts";
 import { untilDead } from "../../support/patience.ts";
 import { LIBRARY_URL } from "../../support/program.ts";
 
@@ -113,6 +114,22 @@ Deno.test("held: attach() completes what the thread that died in the slot was ab
   assert(aio.checkDone(ref));
   assertEquals([ret.result.status, held.waits], ["ok", []]);
   assertEquals(view, fileContent(11, view.length));
+});
+
+/** A method that cannot end in this thread what a dead one has. */
+class FailsToReap extends HeldMethod {
+  reapBackend(): never {
+    throw new Error("fails, as planned");
+  }
+}
+
+Deno.test("held: attach() takes the slot of a dead thread whose reaper lives and has failed", async () => {
+  await using fixture = await openHeld({ maxBackends: 2 }, new FailsToReap());
+  const { aio, file } = fixture;
+  await leaveDead(fixture);
+  assertThrows(() => aio.reapBackend(1), Error, "as planned");
+  await using _next = await startWorker(aio, file);
+  assert(backendOf(aio).libc.isThreadAlive(threadIn(fixture, 1)));
 });
 
 Deno.test("held: attach() prefers a free slot to that of a thread that died", async () => {
