@@ -144,16 +144,17 @@ function* copySteps(
   forms: CopyForms,
   signal: AbortSignal | undefined,
 ): Steps<number> {
-  const { source, target, offset, targetOffset, length } = copy;
+  const { source, target, targetOffset, length } = copy;
   const { calls } = forms;
-  const progress: Progress = { done: 0, signal };
+  const progress: Progress = { done: 0, until: length, signal };
   target.beginWrite(targetOffset + length);
   try {
     const { size } = yield* get(calls.stat(source.fd, source.path));
-    const there = Math.max(0, Math.min(length, size - offset));
-    // What is not there is not copied, and would be a hole before the next append.
-    if (there < length) {
-      yield* target.narrowWrite(calls, there === 0 ? 0 : targetOffset + there);
+    progress.until = untilOf(copy, size);
+    // What is not there is not copied, and would be a hole before the next append. Nor is what
+    // comes there meanwhile: such an append would be written over.
+    if (progress.until < length) {
+      yield* target.narrowWrite(calls, progress.until === 0 ? 0 : targetOffset + progress.until);
     }
     // A durable write hears of writes that were lost before: then the file must remember that.
     const answer = target.isDurable ? 0 : yield* copyByKernel(copy, calls, progress);
@@ -168,9 +169,17 @@ function* copySteps(
   }
 }
 
-/** How far a copy is. */
+/** Where a copy ends at the latest, from its beginning: a file that says it is empty may not be. */
+function untilOf({ source, target, offset, length }: Copy, size: number): number {
+  if (size === 0) return length;
+  const unit = Math.max(source.alignment.offset, target.alignment.offset);
+  return Math.min(length, alignUp(Math.max(0, size - offset), unit));
+}
+
+/** How far a copy is, and goes. */
 interface Progress {
   done: number;
+  until: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -184,12 +193,12 @@ function* copyByKernel(
   calls: FileCalls,
   progress: Progress,
 ): Steps<number> {
-  for (let retries = 0; progress.done < length;) {
+  for (let retries = 0; progress.done < progress.until;) {
     progress.signal?.throwIfAborted();
-    const { done } = progress;
+    const { done, until } = progress;
     const from = { fd: source.fd, offset: offset + done };
     const to = { fd: target.fd, offset: targetOffset + done };
-    const bytes = Math.min(length - done, PIECE_BYTES);
+    const bytes = Math.min(until - done, PIECE_BYTES);
     const copied = yield* get(calls.copyRange(from, to, bytes));
     if (copied > 0) {
       progress.done += copied;
@@ -214,14 +223,15 @@ function* copyByTransfers(
   { read, write }: CopyForms,
   progress: Progress,
 ): Steps<void> {
-  const { source, offset, targetOffset, length } = copy;
-  const bytesMax = Math.min(length - progress.done, READ_BYTES);
+  const { source, offset, targetOffset } = copy;
+  const { until } = progress;
+  const bytesMax = Math.min(until - progress.done, READ_BYTES);
   // Of a direct file whole blocks are read, also over its end.
   const buffer = new Uint8Array(alignUp(bytesMax, source.alignment.offset));
-  while (progress.done < length && canRead(copy, progress)) {
+  while (progress.done < until && canRead(copy, progress)) {
     progress.signal?.throwIfAborted();
     const { done } = progress;
-    const there = Math.min(length - done, yield* get(read(buffer, offset + done)));
+    const there = Math.min(until - done, yield* get(read(buffer, offset + done)));
     if (there === 0) return;
     progress.done += yield* get(write(buffer.subarray(0, there), targetOffset + done));
   }

@@ -417,7 +417,7 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
    * @param targetOffset where it goes
    * @param length of the range, in bytes, from 1
    * @param options a signal to end the wait; a piece of up to 64 MiB that is under way goes on
-   * @returns bytes; fewer than asked only at the end of this file
+   * @returns bytes; fewer than asked only at the end of this file, as it is when this begins
    * @throws {TypeError} or {RangeError} for what cannot be such a range; for two that overlap
    * @throws {Deno.errors.BadResource} if a file is closed, or was not opened for that
    * @throws what the system says, with `bytesWritten`; or the signal's reason

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Aio, AioFile, OpenFileOptions } from "../../../mod.ts";
+import { insideOf } from "../../../storage/file/open_file.ts";
 import { wrong } from "../../support/core.ts";
 import { FILE_SYSTEMS, shareFileSystem } from "../../support/disks/file_systems.ts";
 import { testSharedAios } from "../../support/methods.ts";
@@ -177,6 +178,27 @@ testFiles("append() goes where the file ends after a short copy", async ({ sourc
   assertEquals(await target.append(new Uint8Array(1)), 16);
   await source.copyRangeTo(target, BYTES, 2 ** 33, 2 ** 40);
   assertEquals(await target.append(new Uint8Array(1)), 17);
+});
+
+testFiles("append() behind the end of a source stays though the source grows", async (opened) => {
+  const { source, target } = opened;
+  const { awaited } = insideOf(target).calls;
+  const { copyRange } = awaited;
+  await target.append(new Uint8Array(1));
+  let appended = -1;
+  awaited.copyRange = async (...args) => {
+    if (appended < 0) {
+      appended = await target.append(Uint8Array.of(9));
+      await source.append(CONTENT);
+    }
+    return await copyRange(...args);
+  };
+  assertEquals(await source.copyRangeTo(target, 0, 11, 2 * BYTES), BYTES);
+  awaited.copyRange = copyRange;
+  assertEquals(appended, BYTES + 11);
+  const content = await target.readAll();
+  assertEquals(content.subarray(11, BYTES + 11), CONTENT);
+  assertEquals(content.subarray(BYTES + 11), Uint8Array.of(9));
 });
 
 testSharedAios("a copy that finds no room says how much it has copied", async (aio) => {
