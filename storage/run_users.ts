@@ -57,3 +57,18 @@ export function endUse(words: Int32Array, at: number, backendId: number): boolea
   const bit = 1 << backendId;
   return (Atomics.and(words, at, ~bit) & ~bit) === 0;
 }
+
+/**
+ * Takes the mark away where another thread has one. Of several that leave at once all but one do.
+ *
+ * @returns false: the thread is the last, and keeps its mark until {@linkcode endUse}
+ */
+export function tryLeave(words: Int32Array, at: number, backendId: number): boolean {
+  const bit = 1 << backendId;
+  for (let users = Atomics.load(words, at); (users & ~bit) !== 0;) {
+    const found = Atomics.compareExchange(words, at, users, users & ~bit);
+    if (found === users) return true;
+    users = found;
+  }
+  return false;
+}

@@ -24,7 +24,7 @@ import {
   systemErrorOf,
 } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
-import { endUse, tryUse } from "../run_users.ts";
+import { endUse, tryLeave, tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls, type LogAio, type LogCalls } from "./calls.ts";
 import { CONTROL_NAME, type LogControl, parseControl } from "./control_file.ts";
 import { type Log, type LogRecovery, type LogToken, makeLog } from "./log.ts";
@@ -303,11 +303,13 @@ function logIn(
     async leave() {
       await segments.close();
       const { words } = memory;
-      const isLast = Atomics.load(words, LOG.users) === 1 << backend.id;
+      // Whoever is not the last touches nothing of it afterwards.
+      const isLast = !tryLeave(words, LOG.users, backend.id);
       try {
         if (isLast && Atomics.load(words, LOG.failure) === 0) await noteEnd(parts);
       } finally {
-        if (endUse(words, LOG.users, backend.id)) {
+        // Another thread may have come meanwhile.
+        if (isLast && endUse(words, LOG.users, backend.id)) {
           runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
         }
         // Only now this thread may use it again: until then it has the bit.

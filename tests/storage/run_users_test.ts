@@ -10,7 +10,7 @@ import { logLayer } from "../../storage/log/log_layer.ts";
 import { BACKENDS_MAX, LOG, LogMemory } from "../../storage/log/log_memory.ts";
 import { poolLayer } from "../../storage/pool/pool_layer.ts";
 import { BUFFER, POOL } from "../../storage/pool/pool_memory.ts";
-import { endUse, type RunUsers, tryUse } from "../../storage/run_users.ts";
+import { endUse, type RunUsers, tryLeave, tryUse } from "../../storage/run_users.ts";
 import { replace } from "../support/bells/bells.ts";
 import { BUFFER_BYTES, SEGMENT_BYTES } from "../support/log/log_fixture.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
@@ -46,6 +46,31 @@ testEachMethod(
     it.runs.giveBack(it.run);
   },
 );
+
+testEachMethod("tryLeave() keeps the mark of one of those that leave at once", async (method) => {
+  await using aio = await openAio(method);
+  const it = usersIn(aio, 1 << 3 | 1 << 31);
+  const { words } = it;
+  const { load } = Atomics;
+  {
+    // The other one leaves between the look of this one and what it does.
+    using _load = replace(
+      Atomics,
+      "load",
+      ((...args: Parameters<typeof load>) => {
+        const users = Reflect.apply(load, Atomics, args);
+        if (args[0].byteOffset === words.byteOffset && args[1] === AT) words[AT] = 1 << 3;
+        return users;
+      }) as typeof load,
+    );
+    assert(!tryLeave(words, AT, 3));
+  }
+  assertEquals(words[AT], 1 << 3);
+  words[AT] = 1 << 3 | 1 << 31;
+  assert(tryLeave(words, AT, 31));
+  assertEquals(words[AT], 1 << 3);
+  it.runs.giveBack(it.run);
+});
 
 testEachMethod("tryUse() of a run that nobody uses is refused", async (method) => {
   await using aio = await openAio(method);

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
 import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
 import { settles, until } from "../../support/patience.ts";
 
@@ -40,4 +41,32 @@ testLog("a log is left once its last append has seen that it is durable", async 
   wakeWord(doorbells, change);
   assertEquals(await appended, 0);
   await closed;
+});
+
+testLog("of threads that leave a log at once the last says that it was closed", async (fixture) => {
+  const { aio, log, open } = fixture;
+  const { arena, id } = backendOf(aio);
+  const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  await log.append(recordOf(1, 100));
+  const { end } = log;
+  Atomics.or(words, LOG.users, 1 << (id + 1));
+  const { load } = Atomics;
+  {
+    // The other thread leaves when this one has just seen that it is there.
+    using _load = replace(
+      Atomics,
+      "load",
+      ((...args: Parameters<typeof load>) => {
+        const value = Reflect.apply(load, Atomics, args);
+        const isIt = args[0].buffer === words.buffer && args[1] === LOG.users;
+        if (isIt && args[0].byteOffset === words.byteOffset) {
+          Atomics.and(words, LOG.users, ~(1 << (id + 1)));
+        }
+        return value;
+      }) as typeof load,
+    );
+    await log.close();
+  }
+  await using again = await open();
+  assertEquals(again.recovery, { end, stop: "closed" });
 });
