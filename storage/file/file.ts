@@ -21,7 +21,7 @@ import type { FileTransfer } from "./many_transfer.ts";
 import { OpenFile } from "./open_file.ts";
 import { type FileRange, planOf } from "./read_ranges.ts";
 import { type Direction, isOneIo, transferRequest } from "./transfer_request.ts";
-import { checkExact, readWhole } from "./whole_reads.ts";
+import { bytesAsked, checkExact, readWhole } from "./whole_reads.ts";
 import { fileStream } from "../stream/file_stream.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import { readable, type ReadableOptions } from "../stream/readable.ts";
@@ -100,7 +100,8 @@ export class AioFile extends OpenFile {
     options?: ReadOptions,
   ): Promise<void> {
     const read = this.#transfer("read", buffers, offset, options);
-    const checked = read.then((bytes) => checkExact(this.path, buffers, offset, bytes));
+    const length = bytesAsked(buffers);
+    const checked = read.then((bytes) => checkExact(this.path, length, offset, bytes));
     return called(checked, options?.signal);
   }
 
@@ -112,7 +113,7 @@ export class AioFile extends OpenFile {
   ): void {
     calling(AioFile.prototype.readExactAtSync, () => {
       const bytes = this.#transferSync("read", buffers, offset, options);
-      checkExact(this.path, buffers, offset, bytes);
+      checkExact(this.path, bytesAsked(buffers), offset, bytes);
     });
   }
 

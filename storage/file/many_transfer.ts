@@ -76,7 +76,9 @@ export class ManyTransfer implements CompletionWaiter {
   readonly #refs: WaitRef[] = [];
   readonly #returns: AioReturn[] = [];
   readonly #bounces: (Uint8Array<SharedArrayBuffer> | null)[] = [];
-  #list: readonly FileTransfer[] = [];
+  // The caller may go on to use the list, and what is in it, for something else.
+  #buffers: Uint8Array[] = [];
+  #offsets: number[] = [];
   #file: ManyTransfersFile | null = null;
   #direction: Direction = "read";
   #signal: AbortSignal | undefined = undefined;
@@ -108,6 +110,7 @@ export class ManyTransfer implements CompletionWaiter {
     signal: AbortSignal | undefined,
   ): Promise<number[]> {
     if (!Array.isArray(list)) {
+      this.#leave();
       throw new TypeError(
         `Cannot ${direction} ${shown(file.path)}: pass a list of { buffer, offset }: got ${
           shown(list)
@@ -117,13 +120,12 @@ export class ManyTransfer implements CompletionWaiter {
     this.#file = file;
     this.#direction = direction;
     this.#signal = signal;
-    // The caller may go on to use the list for something else.
-    this.#list = list.slice();
-    const results: number[] = new Array(list.length).fill(0);
+    const count = list.length;
+    const results: number[] = new Array(count).fill(0);
     this.#outcome = { results, errors: new Map(), requests: new Map() };
     this.#reach = 0;
     try {
-      for (let i = 0; i < list.length; i++) this.#ways[i] = this.#check(i);
+      for (let i = 0; i < count; i++) this.#ways[i] = this.#check(list[i], i, count);
     } catch (error) {
       this.#leave();
       throw error;
@@ -137,11 +139,10 @@ export class ManyTransfer implements CompletionWaiter {
   }
 
   /** Refuses what cannot be done, and tells what is one IO from what is not. */
-  #check(i: number): number {
+  #check(transfer: FileTransfer | undefined, i: number, count: number): number {
     const file = this.#file!;
     const direction = this.#direction;
     try {
-      const transfer: unknown = this.#list[i];
       if (typeof transfer !== "object" || transfer === null) {
         throw new TypeError(
           `Cannot ${direction} ${shown(file.path)}: a transfer is { buffer, offset }: got ${
@@ -149,7 +150,9 @@ export class ManyTransfer implements CompletionWaiter {
           }`,
         );
       }
-      const { buffer, offset } = this.#list[i]!;
+      const { buffer, offset } = transfer;
+      this.#buffers.push(buffer);
+      this.#offsets.push(offset);
       file.checkAccess(direction, offset);
       if (this.#isOneIo(buffer, offset)) {
         this.#reach = Math.max(this.#reach, offset + buffer.byteLength);
@@ -158,7 +161,7 @@ export class ManyTransfer implements CompletionWaiter {
       this.#goSlowly(i);
       return SLOW;
     } catch (error) {
-      if (error instanceof Error) error.message += ` (transfer ${i} of ${this.#list.length})`;
+      if (error instanceof Error) error.message += ` (transfer ${i} of ${count})`;
       throw error;
     }
   }
@@ -173,7 +176,8 @@ export class ManyTransfer implements CompletionWaiter {
   }
 
   #goSlowly(i: number): void {
-    const { buffer, offset } = this.#list[i]!;
+    const buffer = this.#buffers[i]!;
+    const offset = this.#offsets[i]!;
     const file = this.#file!;
     const { addressOf } = file;
     const request = transferRequest(
@@ -204,7 +208,7 @@ export class ManyTransfer implements CompletionWaiter {
    */
   #startMore(): void {
     const most = this.#transfers.backend.control.handlesPerBackend;
-    for (; this.#next < this.#list.length; this.#next++) {
+    for (; this.#next < this.#buffers.length; this.#next++) {
       if (this.#started.length + this.#awaited.length >= most) return;
       if (this.#ways[this.#next] === FAST && !this.#tryStart(this.#next)) return;
     }
@@ -212,7 +216,8 @@ export class ManyTransfer implements CompletionWaiter {
 
   /** Others may have started: no throw. @returns false: there is no handle or room for it now */
   #tryStart(i: number): boolean {
-    const { buffer, offset } = this.#list[i]!;
+    const buffer = this.#buffers[i]!;
+    const offset = this.#offsets[i]!;
     const ret = this.#returns[i] ??= new AioReturn();
     const ref = this.#refs[i] ??= invalidWaitRef();
     try {
@@ -287,7 +292,7 @@ export class ManyTransfer implements CompletionWaiter {
     const direction = this.#direction;
     const signal = this.#signal;
     // Without a single handle for them they wait for one.
-    for (; this.#next < this.#list.length; this.#next++) {
+    for (; this.#next < this.#buffers.length; this.#next++) {
       if (this.#ways[this.#next] === FAST) this.#tryGoSlowly(this.#next);
     }
     const transfers = this.#transfers;
@@ -303,7 +308,8 @@ export class ManyTransfer implements CompletionWaiter {
   /** The object is free for another call. */
   #leave(): void {
     this.#file = null;
-    this.#list = [];
+    this.#buffers = [];
+    this.#offsets = [];
     this.#outcome = null;
     this.#signal = undefined;
     this.#resolve = ignore;
@@ -314,14 +320,15 @@ export class ManyTransfer implements CompletionWaiter {
   isUsing(view: Uint8Array): boolean {
     if (this.#file === null) return false;
     const isSlow = (i: number) => this.#outcome!.requests.get(i)?.cursor.overlaps(view) === true;
-    return this.#list.some(({ buffer }, i) =>
+    return this.#buffers.some((buffer, i) =>
       this.#ways[i] === SLOW ? isSlow(i) : shareMemory(buffer, view)
     );
   }
 
   #take(i: number): void {
     const outcome = this.#outcome!;
-    const { buffer, offset } = this.#list[i]!;
+    const buffer = this.#buffers[i]!;
+    const offset = this.#offsets[i]!;
     const bounce = this.#bounces[i]!;
     const transfers = this.#transfers;
     const direction = this.#direction;

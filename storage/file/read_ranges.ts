@@ -41,9 +41,11 @@ export function planOf(
   gap: number,
 ): RangePlan {
   check(path, ranges, gap);
+  // The caller may go on to use the list, and what is in it, for something else.
+  const own = Array.from(ranges, ({ offset, length }) => ({ offset, length }));
   const groups: Group[] = [];
-  for (const place of inOrder(ranges)) {
-    const { offset, length } = ranges[place]!;
+  for (const place of inOrder(own)) {
+    const { offset, length } = own[place]!;
     if (length === 0) continue;
     const from = offset - offset % unit;
     const to = alignUp(offset + length, unit);
@@ -56,7 +58,7 @@ export function planOf(
       last.members.push(place);
     }
   }
-  return new RangePlan(ranges, groups);
+  return new RangePlan(own, groups);
 }
 
 /** The places of ranges in the list, by offset. */

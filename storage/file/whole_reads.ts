@@ -43,18 +43,24 @@ function* readUnknown(calls: WholeReadCalls): Steps<Uint8Array<ArrayBuffer>> {
   }
 }
 
+/** Bytes of the buffers of a read, as they are now; it refuses itself what is no buffer. */
+export function bytesAsked(buffers: Uint8Array | readonly Uint8Array[]): number {
+  const views: readonly unknown[] = Array.isArray(buffers) ? buffers : [buffers];
+  return totalBytes(views.filter((view) => view instanceof Uint8Array));
+}
+
 /**
  * Checks that a read has filled its buffers.
  *
+ * @param length of them, as it was when the read began
  * @throws {Deno.errors.UnexpectedEof} if it met the end of the file before
  */
 export function checkExact(
   path: string,
-  buffers: Uint8Array | readonly Uint8Array[],
+  length: number,
   offset: number,
   bytesRead: number,
 ): void {
-  const length = buffers instanceof Uint8Array ? buffers.byteLength : totalBytes(buffers);
   if (bytesRead === length) return;
   const message = `Cannot read ${length} bytes at offset ${offset} of ${shown(path)}: ` +
     `the file ends after ${bytesRead} of them`;

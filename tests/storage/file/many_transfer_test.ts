@@ -99,9 +99,10 @@ testFile("readAtMany() has its own list of transfers", async ({ aio, file }) => 
     (list) => list.splice(0),
     (list) => list.fill(other),
     (list) => list.push(other),
+    (list) => list.forEach((one) => Object.assign(one, other)),
   ];
   for (const change of changes) {
-    const list = [...wanted];
+    const list = wanted.map((one) => ({ ...one }));
     const reading = file.readAtMany(list);
     change(list);
     checkReads(wanted, await reading);

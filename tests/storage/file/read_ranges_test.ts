@@ -55,6 +55,21 @@ testFile("readRanges() gives each range, in the order of the list", async (file)
   });
 });
 
+testFile("readRanges() has its own list of ranges", async (file) => {
+  const wanted = [{ offset: 3, length: 10 }, { offset: 20_000, length: 7 }];
+  const changes: ((list: { offset: number; length: number }[]) => void)[] = [
+    (list) => list.splice(0),
+    (list) => list.reverse(),
+    (list) => list.forEach((one) => Object.assign(one, { offset: 5, length: 2 })),
+  ];
+  for (const change of changes) {
+    const list = wanted.map((one) => ({ ...one }));
+    const reading = file.readRanges(list);
+    change(list);
+    assertEquals(await reading, wanted.map((one) => contentAt(SEED, one.offset, one.length)));
+  }
+});
+
 testFile("readRanges() errors with what the system says", async (file, aio) => {
   aio.attachInjectionPoint(POINT, ({ operation }) => operation === "readv" ? -5 : undefined);
   const { code, path } = await errorOf(file.readRanges([{ offset: 0, length: 10 }]));

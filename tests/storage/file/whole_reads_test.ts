@@ -78,6 +78,17 @@ testFiles("readExactAt() fills its buffers, or tells how much there was", async 
   await file.readExactAt(new Uint8Array(0), 0);
 });
 
+testFiles("readExactAt() has its own list of buffers", async (file, bytes) => {
+  const { offset: unit } = file.alignment;
+  if (bytes < 2 * unit) return;
+  const [one, other] = [new Uint8Array(unit), new Uint8Array(unit)];
+  const list = [one];
+  const reading = file.readExactAt(list, unit);
+  list.push(other);
+  await reading;
+  assertEquals([one, other], [contentAt(SEED, unit, unit), new Uint8Array(unit)]);
+});
+
 testSharedAios("readAll() and readExactAt() refuse as readAt() does", async (aio) => {
   await using dir = await tempDir();
   await using written = await aio.openFile(dir.join("file"), { write: true, create: true });
