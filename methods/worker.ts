@@ -103,8 +103,11 @@ class WorkerSubmission {
   /**
    * Blocks for a moment, or executes an IO that no Worker would take: none runs, and the opener,
    * which starts them, may be blocked in this very wait; or another thread has the queue's lock.
+   *
+   * @param generation of which use of the handle: another thread's may be over, and the next one be
+   *   one that its issuer executes in the start call
    */
-  wait(handle: AioHandle): void {
+  wait(handle: AioHandle, generation: number): void {
     const words = this.#words;
     const { base } = handle;
     const isOwn = handle.backendId === this.#backend.id;
@@ -112,7 +115,7 @@ class WorkerSubmission {
     const counter = this.#backend.control.backendAt(this.#backend.id) + BACKEND.foreignCompletions;
     const seen = Atomics.load(words, counter);
     const isStuck = isOutside(words, base) || Atomics.load(words, this.#at + POOL.running) === 0;
-    if (isStuck) this.#performIfFree(handle);
+    if (isStuck) this.#performIfFree(handle, generation | 0);
     if (!isOwn || Atomics.load(words, base + HANDLE.state) !== SUBMITTED) return;
     this.#backend.counters[COUNTER.blockingSleeps]!++;
     if (Atomics.wait(words, counter, seen, LOOK_AGAIN_MS) !== "timed-out") this.#looks = 0;
@@ -121,8 +124,8 @@ class WorkerSubmission {
   }
 
   /** Executes a submitted IO in this thread, unless another one does. */
-  #performIfFree(handle: AioHandle): void {
-    if (!this.#backend.claim(handle)) return;
+  #performIfFree(handle: AioHandle, generationLow?: number): void {
+    if (!this.#backend.claim(handle, generationLow)) return;
     const { words, base } = handle;
     const { counters, id } = this.#backend;
     words[base + HANDLE.flags]! |= FLAG_BITS.synchronous;
@@ -241,7 +244,7 @@ export function createWorkerMethod(
     submit: (backend, staged, count) => of(backend).submit(staged, count),
     // Whichever Worker completes an IO rings.
     sleepMsMax: (backend) => SUBMISSIONS.get(backend)?.demand.sleepMsMax ?? Infinity,
-    waitOne: (backend, handle) => of(backend).wait(handle),
+    waitOne: (backend, handle, generation) => of(backend).wait(handle, generation),
     checkOne: (backend, handle) => of(backend).check(handle),
     cancelOne(backend, handle) {
       // What no Worker has taken yet is nobody's any more.

@@ -6,11 +6,18 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
+import { backendOf } from "../../../core/inside.ts";
+import { claimantOf } from "../../../core/memory/claim.ts";
+import { IDLE, SUBMITTED } from "../../../core/memory/handle_state.ts";
+import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { AioReturn } from "../../../core/mod.ts";
 import { Aio } from "../../../mod.ts";
+import { METHODS_UNDER_TEST } from "../../support/methods.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 import { until } from "../../support/patience.ts";
 import { contentAt, tempDir, writeRandomFile } from "../../support/temp.ts";
+import { hasPool } from "../../support/workers/worker_pool.ts";
 
 const SEED = 1;
 const FILE_BYTES = 65_536;
@@ -44,3 +51,25 @@ Deno.test("worker: a cached read is completed once, whoever waits for it", async
     assertEquals(view.slice(), contentAt(SEED, offset, READ_BYTES));
   }
 });
+
+for (const { name: method, ignore } of METHODS_UNDER_TEST.filter(({ name }) => hasPool(name))) {
+  Deno.test({
+    name: `${method}: waitOne() of a use that is over leaves the next one to its start call`,
+    ignore,
+    async fn() {
+      await using aio = await Aio.open({ method, arenaBytes: 1024 * 1024, maxBackends: 2 });
+      const backend = backendOf(aio);
+      const handle = backend.handleOf(backend.control.handlesPerBackend);
+      const { words, base } = handle;
+      // As where the other thread came to its next use, and into that call, once this one waits.
+      const generation = words[base + HANDLE.generationLow]!++;
+      words[base + HANDLE.flags] = FLAG_BITS.synchronous;
+      words[base + HANDLE.state] = SUBMITTED;
+      backend.method.waitOne!(backend, handle, generation);
+      const now = [handle.state, claimantOf(words, base)];
+      words[base + HANDLE.flags] = words[base + HANDLE.claim] = 0;
+      words[base + HANDLE.state] = IDLE;
+      assertEquals(now, ["submitted", -1]);
+    },
+  });
+}
