@@ -354,7 +354,10 @@ export class ReadStream<P> implements AsyncIterable<P>, AsyncDisposable, Disposa
   async #close(): Promise<void> {
     this.#parts.backend.checkNotInCallback("close");
     this.#end(null);
-    if (this.#waiter !== null) await new Promise<void>((done) => this.#onTornDown.push(done));
+    // A callback that closes it has its call go on, up to a step that may have to wait.
+    if (this.#waiter !== null || this.#isRunning) {
+      await new Promise<void>((done) => this.#onTornDown.push(done));
+    }
     await this.#parts.source.settled();
   }
 

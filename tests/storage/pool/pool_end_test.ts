@@ -12,7 +12,15 @@ import { BUFFER, POOL_FILE, type PoolMemory } from "../../../storage/pool/pool_m
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { sharePoolThread } from "../../support/pool/pool_asked.ts";
 import { leftIn, testPoolCase } from "../../support/pool/pool_case.ts";
-import { change, memoryOf, onDisk, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
+import {
+  change,
+  forgetUses,
+  HeldHook,
+  memoryOf,
+  onDisk,
+  PAGE_BYTES,
+  testPool,
+} from "../../support/pool/pool_fixture.ts";
 import { tempDir } from "../../support/temp.ts";
 
 const startThread = sharePoolThread();
@@ -122,6 +130,32 @@ testEachMethod("aio.close() ends a page that is locked and changed as a death", 
   await assertRejects(() => stream.next(), BadResource);
   stream[Symbol.dispose]();
   assertEquals([...memory.words], words);
+});
+
+testPool("stream.close() in its callback resolves when the read has no page pinned", async (it) => {
+  const hook = new HeldHook();
+  const { beforeWrite } = hook;
+  const pool = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+  await change(pool, it.file, 0, 44);
+  for (let block = 1; block < 16; block++) (await pool.read(it.file, block)).release();
+  forgetUses(it.aio, pool);
+  let closing = Promise.resolve();
+  const events: string[] = [];
+  const stream = pool.readStream(it.file, {
+    next() {
+      closing = stream.close().then(() => void events.push("closed"));
+      return 20;
+    },
+  });
+  const page = stream.next();
+  await hook.begun;
+  for (let turns = 0; turns < 20; turns++) await Promise.resolve();
+  events.push("written");
+  hook.end();
+  assertEquals(await page, null);
+  await closing;
+  assertEquals(events, ["written", "closed"]);
+  await pool.close();
 });
 
 for (const mode of ["shared", "exclusive"] as const) {
