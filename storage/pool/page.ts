@@ -88,9 +88,7 @@ export class Page implements Disposable {
     if (this.#buffer < 0) {
       throw new Deno.errors.BadResource(`Cannot ${what} a page that was released`);
     }
-    if (this.#host.awaited.pins.isOver) {
-      throw new Deno.errors.BadResource(`Cannot ${what} a page of a pool that is closed`);
-    }
+    if (this.#host.awaited.pins.isOver) throw closedError(what);
     return this.#buffer;
   }
 
@@ -185,6 +183,8 @@ export class Page implements Disposable {
       );
     }
     const { memory, locks, files } = this.#host.awaited;
+    // The thread is about to leave the pool, and has lost the lock: another one may have it.
+    if (locks.isTorn) throw closedError("change");
     const file = fileOf(memory, buffer);
     if (files.isUsed(file)) return locks.markDirty(buffer);
     // This thread has closed it. The last one that has not forgets the page under the lock, unless
@@ -217,6 +217,10 @@ export class Page implements Disposable {
   [Symbol.dispose](): void {
     this.release();
   }
+}
+
+function closedError(what: string): Error {
+  return new Deno.errors.BadResource(`Cannot ${what} a page of a pool that is closed`);
 }
 
 let makeLock: (unlock: () => void) => PageLock;

@@ -8,11 +8,17 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Aio } from "../../../mod.ts";
-import { BUFFER, POOL_FILE, type PoolMemory } from "../../../storage/pool/pool_memory.ts";
+import {
+  BUFFER,
+  BUFFER_STATE,
+  POOL_FILE,
+  type PoolMemory,
+} from "../../../storage/pool/pool_memory.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { sharePoolThread } from "../../support/pool/pool_asked.ts";
 import { leftIn, testPoolCase } from "../../support/pool/pool_case.ts";
 import {
+  bufferOf,
   change,
   forgetUses,
   HeldHook,
@@ -21,6 +27,7 @@ import {
   PAGE_BYTES,
   testPool,
 } from "../../support/pool/pool_fixture.ts";
+import { until } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
 
 const startThread = sharePoolThread();
@@ -157,6 +164,50 @@ testPool("stream.close() in its callback resolves when the read has no page pinn
   assertEquals(events, ["written", "closed"]);
   await pool.close();
 });
+
+testEachMethod(
+  "pool.repair() that aio.close() takes the lock from mends nothing",
+  async (method) => {
+    await using dir = await tempDir();
+    const path = dir.join("file");
+    await Deno.writeFile(path, new Uint8Array(4 * PAGE_BYTES));
+    const warnings: string[] = [];
+    const aio = await openAio(method, { onWarning: (text) => warnings.push(text) });
+    const file = await aio.openFile(path, { read: true, write: true });
+    const hook = new HeldHook();
+    const { beforeWrite } = hook;
+    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES, beforeWrite });
+    const memory = memoryOf(aio, pool);
+    (await pool.read(file, 1)).release();
+    const stateAt = memory.at(bufferOf(pool, 1)) + BUFFER.state;
+    Atomics.or(memory.words, stateAt, BUFFER_STATE.torn);
+    // The pool is not left before that is over.
+    await change(pool, file, 2, 88);
+    const flushing = pool.flush();
+    await hook.begun;
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const repairing = pool.repair(file, 1, () => {
+      begun.resolve();
+      return gate.promise;
+    });
+    await begun.promise;
+    const closing = aio.close();
+    await until(
+      () => warnings.some((text) => text.includes("has torn 1 pages")),
+      "the lock is gone",
+    );
+    gate.resolve();
+    await assertRejects(
+      () => repairing,
+      BadResource,
+      "Cannot change a page of a pool that is closed",
+    );
+    assert((memory.words[stateAt]! & BUFFER_STATE.torn) !== 0);
+    hook.end();
+    assertEquals(await flushing, 1);
+    await closing;
+  },
+);
 
 for (const mode of ["shared", "exclusive"] as const) {
   testPoolCase(`aio.close() in a thread with a page locked, ${mode}, leaves none`, async (it) => {
