@@ -140,6 +140,20 @@ export class Arena {
   }
 
   /**
+   * The same for a run that other threads may give back as well, and whose pages may be another run
+   * since its word was looked at.
+   *
+   * @returns whether this thread did it
+   */
+  #tryClearRun(page: number, word: number): boolean {
+    this.pages.lock();
+    const isThere = this.pages.wordAt(page) === word;
+    if (isThere) this.pages.clear(page);
+    this.pages.unlock();
+    return isThere;
+  }
+
+  /**
    * Gives back what the user got from `aio.alloc()`.
    *
    * @throws {TypeError} if it is no such view, or was freed before
@@ -158,12 +172,7 @@ export class Arena {
     }
     const page = view.byteOffset / PAGE_SIZE_BYTES;
     const word = isAligned(view.byteOffset, PAGE_SIZE_BYTES) ? this.pages.wordAt(page) : 0;
-    if (!isRunFor(word, RUN_USER) || this.#freed.has(view)) {
-      throw new TypeError(
-        `Cannot free the view at byte ${view.byteOffset} of the arena: nothing was allocated there, ` +
-          "or it was freed before",
-      );
-    }
+    if (!isRunFor(word, RUN_USER) || this.#freed.has(view)) refuseFree(view);
     const bytes = pagesOf(word) * PAGE_SIZE_BYTES;
     if (Math.ceil(view.byteLength / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES !== bytes) {
       throw new TypeError(
@@ -177,7 +186,7 @@ export class Arena {
           "wait for the IO first",
       );
     }
-    this.#clearRun(page);
+    if (!this.#tryClearRun(page, word)) refuseFree(view);
     this.#freed.add(view);
   }
 
@@ -192,7 +201,7 @@ export class Arena {
       const isDead = isRunOf(word, RUN_USER, backendId) || isRunOf(word, RUN_BOUNCE, backendId) ||
         isRunOf(word, RUN_MAKING, backendId);
       const [offset, bytes] = [page * PAGE_SIZE_BYTES, pagesOf(word) * PAGE_SIZE_BYTES];
-      if (isDead && !this.isInUse(offset, bytes)) this.#clearRun(page);
+      if (isDead && !this.isInUse(offset, bytes)) this.#tryClearRun(page, word);
     });
   }
 
@@ -262,4 +271,11 @@ export class Arena {
     });
     return found;
   }
+}
+
+function refuseFree(view: Uint8Array): never {
+  throw new TypeError(
+    `Cannot free the view at byte ${view.byteOffset} of the arena: nothing was allocated there, ` +
+      "or it was freed before",
+  );
 }

@@ -5,10 +5,14 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import { Arena } from "../../../core/memory/arena.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { openHeld, openSync, startRead, wrong } from "../../support/core.ts";
 import { withPrng } from "../../support/prng.ts";
 
 const PAGE = 4096;
+/** The first of some thread ids. */
+const THREAD = 1000;
 
 Deno.test("sync: the arena hands out the lowest run that fits, page-aligned", async () => {
   await using fixture = await openSync();
@@ -98,6 +102,35 @@ Deno.test("sync: aio.free() of memory set on a handle in hand is refused", async
   assertThrows(() => aio.free(view), Deno.errors.Busy, "while an IO uses it");
   handle.release();
   aio.free(view);
+});
+
+/** A run of backend 1, and what becomes of its page while this thread is about to free it. */
+async function meanwhile(
+  use: (arena: Arena, view: Uint8Array<SharedArrayBuffer>) => void,
+): Promise<void> {
+  await using fixture = await openSync();
+  const { arena, control } = backendOf(fixture.aio);
+  const arenaOf = (id: number) => new Arena(control, arena.buffer, arena.address, id, THREAD + id);
+  const view = arenaOf(1).tryTake(PAGE, "user")!;
+  const isInUse = arena.isInUse.bind(arena);
+  using _other = replace(arena, "isInUse", (offset, bytes) => {
+    // Another thread, to which it was posted, frees it, and a third one gets the page.
+    arenaOf(2).free(view);
+    assertEquals(arenaOf(3).tryTake(2 * PAGE, "user")!.byteOffset, view.byteOffset);
+    return isInUse(offset, bytes);
+  });
+  use(arena, view);
+  assertEquals(arena.bytes - arena.freeBytes, 2 * PAGE);
+}
+
+Deno.test("sync: a run of a dead thread that another one frees meanwhile is freed once", async () => {
+  await meanwhile((arena) => arena.giveBackAllOf(1));
+});
+
+Deno.test("sync: aio.free() of memory that another thread frees meanwhile is refused", async () => {
+  await meanwhile((arena, view) => {
+    assertThrows(() => arena.free(view), TypeError, NOTHING_THERE);
+  });
 });
 
 Deno.test("sync: the arena does what a model of pages does, over random steps", async () => {
