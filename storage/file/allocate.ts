@@ -2,9 +2,9 @@
  * allocate.ts: how `allocate`, `punchHole` and `zeroRange` become IOs of the core, and how a pool
  * makes a file longer.
  *
- * What makes a file longer moves the shared end of its appends. Zeros do so at once, as every write
- * does: they would go over an append that comes meanwhile. Space that is only allocated harms none,
- * and there may not be enough of it, so it counts when it is there.
+ * What makes a file longer moves the shared end of its appends. Zeros do so at the call, as every
+ * write does: they would go over an append that comes meanwhile. Space that is only allocated harms
+ * none, and there may not be enough of it, so it counts when it is there.
  *
  * @module
  */
@@ -179,7 +179,9 @@ function* changeSteps(
   const io: PlainIo = { operation: "fallocate", operands: { offset, length, flags: mode } };
   const isLonger = (mode & keepSize) === 0;
   const isWrite = isLonger && (mode & zeroRange) !== 0;
-  const { result } = yield* get(execute(isWrite ? { ...io, reach: end } : io));
+  const { result } = isWrite
+    ? yield* asWrite(file, end, calls, () => execute(io))
+    : yield* get(execute(io));
   if (result.status !== "error") {
     if (isLonger) file.reaches(end);
     return;
@@ -189,6 +191,25 @@ function* changeSteps(
   const isLacking = result.errorData === errnos.EOPNOTSUPP;
   const name = isLacking ? yield* get(calls.fileSystemName(file.fd)) : null;
   throw changeError(file, what, result.errorData, name);
+}
+
+/** Does what writes up to an end, which appends keep behind from now on. */
+function* asWrite<T>(
+  file: FileInside,
+  end: number,
+  calls: FileCalls,
+  execute: () => Eventually<T>,
+): Steps<T> {
+  file.beginWrite(end);
+  try {
+    const done = yield* get(execute());
+    file.endWrite();
+    return done;
+  } catch (error) {
+    file.endWrite();
+    yield* get(calls.areBlocking ? file.settleFailedSync() : file.settleFailed());
+    throw error;
+  }
 }
 
 /**

@@ -386,7 +386,6 @@ export class FileInside
   startPlain(handle: AioHandle, what: PlainIo, options?: StartOptions): void {
     this.prepareFlush(handle);
     handle.start(what.operation, this.fd, what.operands, options);
-    if (what.reach !== undefined) this.reaches(what.reach);
   }
 
   /** Hands a handle down to this file, to be started by a call of its own. */

@@ -21,8 +21,6 @@ export interface PlainIo {
   readonly operation: Exclude<StartedName, "readv" | "writev">;
   /** Its range and its flags; none: it is about the file. */
   readonly operands?: Operands;
-  /** How far it writes: the next append goes behind that as soon as it is started. */
-  readonly reach?: number;
 }
 
 /** What it needs of its file. */

@@ -244,6 +244,16 @@ export class Transfers {
     offset: number,
     isStraight: boolean,
   ): number {
+    if (direction === "write" && this.backend.idleCount === 0) {
+      // It waits for a handle: appends of other threads keep behind it meanwhile.
+      return this.runSync({
+        file,
+        direction,
+        cursor: new ViewCursor([buffer]),
+        offset,
+        isStraight,
+      });
+    }
     const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
     if (outcome === buffer.byteLength) return outcome;
     const rest = this.#restSync(file, direction, buffer, offset, outcome, isStraight);

@@ -58,18 +58,60 @@ Deno.test("held: the first append() goes behind a writeAt() of several pieces th
   assertEquals(await checkAppended(fixture, appended, [written]), END + LONG);
 });
 
-Deno.test("held: the first append() goes behind a writeAt() of another thread that waits for a handle", async () => {
+const WAITING: Readonly<Record<string, (file: Fixture["file"]) => Promise<unknown>>> = {
+  "writeAt()": (file) => file.writeAt(new Uint8Array(10), END),
+  // Not every file system can do that, which makes no difference here.
+  "zeroRange()": (file) => file.zeroRange(END, 10).catch(() => {}),
+};
+
+for (const [name, write] of Object.entries(WAITING)) {
+  Deno.test(`held: the first append() goes behind a ${name} of another thread that waits for a handle`, async () => {
+    await using fixture = await openHeld({ maxConcurrency: 1 });
+    const { aio, file, held } = fixture;
+    await using worker = await AttachedWorker.start(aio, file);
+    const read = file.readAt(new Uint8Array(1), 0);
+    await heldIos(fixture, 1);
+    const written = write(file);
+    const appended = worker.ask<number>({ what: "append", bytes: APPENDED, durable: false });
+    const [, append] = await heldIos(fixture, 2);
+    held.perform(aio, append!);
+    assertEquals(await appended, END + 10);
+    await checkAppended(fixture, appended, [read, written]);
+  });
+}
+
+Deno.test("held: writeAtSync() that waits for a handle counts as a write that has begun", async () => {
   await using fixture = await openHeld({ maxConcurrency: 1 });
   const { aio, file, held } = fixture;
-  await using worker = await AttachedWorker.start(aio, file);
+  const read = file.readAt(new Uint8Array(1), 0);
+  const [io] = await heldIos(fixture, 1);
+  const { ends } = backendOf(aio).files;
+  const { slot } = insideOf(file).slot;
+  const { acquire } = aio;
+  let reached = 0;
+  aio.acquire = (...args) => {
+    reached = ends.writesEnd(slot);
+    held.perform(aio, io!);
+    return acquire.apply(aio, args);
+  };
+  file.writeAtSync(new Uint8Array(10), END);
+  assertEquals([reached, ends.writesEnd(slot), await read], [END + 10, 0, 1]);
+});
+
+Deno.test("held: append() goes where the file ends after a zeroRange() that waited in vain", async () => {
+  await using fixture = await openHeld({ maxConcurrency: 1 });
+  const { file } = fixture;
+  await begin(fixture);
   const read = file.readAt(new Uint8Array(1), 0);
   await heldIos(fixture, 1);
-  const written = file.writeAt(new Uint8Array(10), END);
-  const appended = worker.ask<number>({ what: "append", bytes: APPENDED, durable: false });
-  const [, append] = await heldIos(fixture, 2);
-  held.perform(aio, append!);
-  assertEquals(await appended, END + 10);
-  await checkAppended(fixture, appended, [read, written]);
+  const end = new AbortController();
+  const zeroed = file.zeroRange(END, 1000, { signal: end.signal });
+  end.abort(new Error("no more"));
+  await assertRejects(() => zeroed, Error, "no more");
+  const { ends } = backendOf(fixture.aio).files;
+  await until(() => ends.endOf(insideOf(file).slot.slot) === END + 1, "the end goes back");
+  await perform(fixture);
+  assertEquals(await read, 1);
 });
 
 for (const isFirst of [true, false]) {
