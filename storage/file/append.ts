@@ -367,7 +367,8 @@ export class Appends implements MemoryUser {
       else await this.#flush.join();
       for (const { append, offset } of written) append.resolve(offset);
     } catch (error) {
-      flushFailure.noteTold(error);
+      // One that was given up hears nothing: then the end of the file tells of it.
+      if (written.some(({ append }) => !append.isGivenUp)) flushFailure.noteTold(error);
       for (const { append } of written) reject(append, error);
     } finally {
       for (const { append } of written) append.ignoreAbort();

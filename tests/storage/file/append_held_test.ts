@@ -182,6 +182,21 @@ Deno.test("held: a signal ends the wait of append() for its flush", async () => 
   assertEquals(fixture.messages(), []);
 });
 
+Deno.test("held: the end of a block tells of a flush that only an append() waited for that was given up", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  await begin(fixture);
+  const end = new AbortController();
+  const given = file.append(data(2), { durable: true, signal: end.signal });
+  await heldIos(fixture, 1);
+  await perform(fixture);
+  assertEquals(await heldNow(fixture), [FLUSH]);
+  end.abort(new Error("no more"));
+  await assertRejects(() => given, Error, "no more");
+  await complete(fixture, -EIO);
+  assertEquals((await errorOf(file[Symbol.asyncDispose]())).code, "EIO");
+});
+
 /** A bit for each thread that waits for another one's flush of the first file. */
 function flusherWaiters(aio: Aio): number {
   const { control } = backendOf(aio);
