@@ -14,8 +14,9 @@ import type { Filler } from "../file/bounce.ts";
 import type { FileUser } from "../file/file_end.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { flushBegun } from "../file/flush.ts";
+import type { MemoryUser } from "../file/transfer.ts";
 import { transferRequest } from "../file/transfer_request.ts";
-import { checkViews } from "../file/view_cursor.ts";
+import { becameSmaller, checkViews, shareMemory } from "../file/view_cursor.ts";
 import { checkNames } from "../file/option_names.ts";
 
 /** How a file is written one byte after another. */
@@ -133,7 +134,20 @@ export class WriteStream implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(atCaller(error, WriteStream.prototype.write));
     }
-    return called(this.#inTurn(() => this.#write(data)));
+    return called(this.#writeInTurn(data));
+  }
+
+  /** Until all is copied its memory may not be freed. */
+  async #writeInTurn(data: Uint8Array): Promise<void> {
+    const { users } = this.#file.transfers;
+    const user: MemoryUser = { isUsing: (view) => shareMemory(data, view) };
+    const { byteLength } = data;
+    users.add(user);
+    try {
+      await this.#inTurn(() => this.#write(data, byteLength));
+    } finally {
+      users.delete(user);
+    }
   }
 
   /**
@@ -194,12 +208,14 @@ export class WriteStream implements AsyncDisposable {
     return this.#inTurn(work).finally(() => this.#file.end());
   }
 
-  async #write(data: Uint8Array): Promise<void> {
+  /** @param byteLength of the data at the call */
+  async #write(data: Uint8Array, byteLength: number): Promise<void> {
     try {
-      for (let done = 0; done < data.byteLength;) {
+      for (let done = 0; done < byteLength;) {
         this.#checkOpen();
         const buffer = this.#filling ??= await this.#makeBuffer();
-        const bytes = Math.min(data.byteLength - done, buffer.view.length - buffer.used);
+        if (data.byteLength < byteLength) throw becameSmaller("write");
+        const bytes = Math.min(byteLength - done, buffer.view.length - buffer.used);
         this.#copy(buffer, data.subarray(done, done + bytes));
         done += bytes;
         if (buffer.used === buffer.view.length) this.#send();

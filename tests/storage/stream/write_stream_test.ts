@@ -103,6 +103,35 @@ Deno.test("held: writeStream() writes full buffers, and as many at once as it ma
   }, { arenaBytes: END });
 });
 
+Deno.test("held: writeStream() keeps memory from free() that it has still to copy", async () => {
+  await withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    const stream = file.writeStream({ bufferBytes: 4096, buffers: 1 });
+    const memory = aio.alloc(8192);
+    const written = stream.write(memory);
+    assertEquals(await heldNow(fixture), ["writev 0 4096"]);
+    assertThrows(() => aio.free(memory), Deno.errors.Busy, "while an IO uses it");
+    await perform(fixture);
+    assertEquals(await heldNow(fixture), ["writev 4096 4096"]);
+    await written;
+    aio.free(memory);
+    await perform(fixture);
+    await stream.close();
+  }, { arenaBytes: END });
+});
+
+testFile("writeStream() refuses data that is transferred before it is copied", async ({ file }) => {
+  const stream = file.writeStream();
+  const others = [stream.write(new Uint8Array(1_000_000))];
+  const data = new Uint8Array(1000);
+  const written = stream.write(data);
+  others.push(stream.write(Uint8Array.of(2)));
+  structuredClone(data.buffer, { transfer: [data.buffer] });
+  await assertRejects(() => written, TypeError, "was transferred");
+  await Promise.all(others);
+  await stream.close();
+});
+
 testFile("writeStream() that is idle leaves its buffer to whoever waits", async (opened) => {
   const { file, path } = opened;
   const options = { bufferBytes: 1_048_576 };
