@@ -20,8 +20,8 @@ export type AttachOpening = (slot: number, generation: number) => FileInside | n
 
 /** A file, as this thread uses it. */
 interface OwnFile {
-  /** What it reads through. */
-  readonly reader: FileInside;
+  /** What it reads through; null: the user has not opened it here, and it is only written. */
+  reader: FileInside | null;
   /** What it writes through; null: it has none yet. */
   writer: FileInside | null;
   /** The user's openings of it, in this thread. */
@@ -42,6 +42,10 @@ function isAt(words: Int32Array, at: number, file: FileOnDevice): boolean {
     words[at + POOL_FILE.inodeHigh] === file.inodeHigh &&
     words[at + POOL_FILE.deviceMajor] === file.deviceMajor &&
     words[at + POOL_FILE.deviceMinor] === file.deviceMinor;
+}
+
+function newFile(): OwnFile {
+  return { reader: null, writer: null, openings: new Set(), held: [] };
 }
 
 /** What is needed of the pool's thread. */
@@ -103,8 +107,8 @@ export class PoolFiles {
           'pages in it: close some or raise the option "maxFiles"',
       );
     }
-    const own = this.#own.get(number) ??
-      { reader: held, writer: null, openings: new Set(), held: [] };
+    const own = this.#own.get(number) ?? newFile();
+    own.reader ??= held;
     if (own.writer === null && held.canWrite) own.writer = held;
     own.openings.add(file);
     own.held.push(held);
@@ -169,7 +173,7 @@ export class PoolFiles {
   /** What this thread reads a file through. @throws as {@linkcode checkUse} */
   readerOf(number: number, use: number): FileInside {
     this.checkUse(number, use);
-    return this.#own.get(number)!.reader;
+    return this.#own.get(number)!.reader!;
   }
 
   /**
@@ -189,7 +193,8 @@ export class PoolFiles {
         writer.ending.closeSync();
         continue;
       }
-      const file = own ?? { reader: writer, writer: null, openings: new Set(), held: [] };
+      // It may be open for nothing but writing.
+      const file = own ?? newFile();
       file.writer = writer;
       file.held.push(writer);
       this.#own.set(number, file);
@@ -242,7 +247,8 @@ export class PoolFiles {
 
   /** The path of a file, for words. */
   pathOf(number: number): string {
-    return this.#own.get(number)?.reader.path ?? `file ${number} of the pool`;
+    const own = this.#own.get(number);
+    return (own?.reader ?? own?.writer)?.path ?? `file ${number} of the pool`;
   }
 
   /** The number of a file of which this is the only opening of the user in this thread; else -1. */

@@ -9,7 +9,7 @@ import type { AioFile, Page } from "../../../mod.ts";
 import { backendOf, layersOf } from "../../../core/inside.ts";
 import { ContentLocks } from "../../../storage/pool/content_lock.ts";
 import { poolLayer } from "../../../storage/pool/pool_layer.ts";
-import { BUFFER, POOL, POOL_FILE } from "../../../storage/pool/pool_memory.ts";
+import { BUFFER, BUFFER_STATE, POOL, POOL_FILE } from "../../../storage/pool/pool_memory.ts";
 import { reapPool } from "../../../storage/pool/pool_reaper.ts";
 import { FileEnd } from "../../../storage/file/file_end.ts";
 import { replace } from "../../support/bells/bells.ts";
@@ -243,6 +243,30 @@ testPool(
     assertThrows(() => page.markDirty(), Deno.errors.BadResource, "whose file was closed");
     lock.release();
     assertEquals(it.warnings.length, 1);
+  },
+);
+
+testPool(
+  "pool.read() does not go through an opening that pages were only written by",
+  async (it) => {
+    const memory = memoryOf(it.aio, it.pool);
+    const { words } = memory;
+    const file = await copyOf(it, "2");
+    (await it.pool.read(file, 3)).release();
+    const at = memory.at(bufferOf(it.pool, 3));
+    const usersAt = memory.fileAt(words[at + BUFFER.file]! - 1) + POOL_FILE.users;
+    // Another thread has changed it, and has only this opening of the file left.
+    const other = 1 << it.aio.backendId + 1;
+    Atomics.or(words, usersAt, other);
+    await file.close();
+    Atomics.or(words, at + BUFFER.state, BUFFER_STATE.dirty);
+    await using _writing = await it.aio.openFile(it.path + "2", { write: true });
+    assertEquals(await it.pool.flush(), 1);
+    await using again = await it.aio.openFile(it.path + "2", { read: true, write: true });
+    using page = await it.pool.read(again, 5);
+    assertEquals(page.bytes[0], 6);
+    page.release();
+    Atomics.and(words, usersAt, ~other);
   },
 );
 
