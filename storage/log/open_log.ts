@@ -254,19 +254,31 @@ export function attachLog(opener: LogOpener, token: LogToken): Log {
   }
   const { host: { arena, runs } } = layersOf(backend).partsOf(logLayer);
   const isThere = () => serialAt(arena, token.offset) === token.serial;
-  const closed = () => new Deno.errors.BadResource("Cannot attach a log that was closed");
-  if (!isThere()) throw closed();
+  if (!isThere()) throw closedLog();
   const words = new Int32Array(arena.buffer, token.offset, LOG.size);
   const run = { offset: token.offset, bytes: 0 };
-  if (!tryUse({ runs, run, words, at: LOG.users }, backend.id, isThere)) throw closed();
+  if (!tryUse({ runs, run, words, at: LOG.users }, backend.id, isThere)) throw closedLog();
   try {
-    const lock = aio.attachFile(token.lock);
+    const lock = attachLock(aio, token);
     const end = new LogMemory(arena, run).flushed;
     return logIn(opener, token.directory, run, lock, { end, stop: "attached" });
   } catch (error) {
     // Its last user has just left.
     if (endUse(words, LOG.users, backend.id)) runs.giveBack(run, isThere);
     throw error;
+  }
+}
+
+function closedLog(): Deno.errors.BadResource {
+  return new Deno.errors.BadResource("Cannot attach a log that was closed");
+}
+
+/** Its last user has closed it, where it has just left. */
+function attachLock(aio: LogAio, { lock }: LogToken): AioFile {
+  try {
+    return aio.attachFile(lock);
+  } catch (error) {
+    throw error instanceof Deno.errors.BadResource ? closedLog() : error;
   }
 }
 
@@ -304,11 +316,15 @@ function logIn(
       await segments.close();
       const { words } = memory;
       // Whoever is not the last touches nothing of it afterwards.
-      const isLast = !tryLeave(words, LOG.users, backend.id);
+      let isLast = true;
       try {
-        if (isLast && Atomics.load(words, LOG.failure) === 0) await noteEnd(parts);
+        // While the last one says where the log ends another thread may come, append, and leave.
+        for (let noted = -1; (isLast = !tryLeave(words, LOG.users, backend.id));) {
+          if (noted === memory.flushed || Atomics.load(words, LOG.failure) !== 0) break;
+          noted = memory.flushed;
+          await noteEnd(parts);
+        }
       } finally {
-        // Another thread may have come meanwhile.
         if (isLast && endUse(words, LOG.users, backend.id)) {
           runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
         }

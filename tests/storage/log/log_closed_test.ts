@@ -1,8 +1,13 @@
 /** log_closed_test.ts: what a log is good for once it was closed. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
+import { awaitedCalls, blockingCalls } from "../../../storage/log/calls.ts";
+import { LogFlush } from "../../../storage/log/log_flush.ts";
+import { LogInsert } from "../../../storage/log/log_insert.ts";
 import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
+import { LogStats } from "../../../storage/log/log_stats.ts";
+import { Segments } from "../../../storage/log/segments.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
 import { settles, until } from "../../support/patience.ts";
@@ -69,4 +74,57 @@ testLog("of threads that leave a log at once the last says that it was closed", 
   }
   await using again = await open();
   assertEquals(again.recovery, { end, stop: "closed" });
+});
+
+testLog(
+  "what is appended while its last thread leaves a log is before its end",
+  async (fixture) => {
+    const { aio, log, open } = fixture;
+    const backend = backendOf(aio);
+    const memory = new LogMemory(backend.arena, { offset: log.token.offset, bytes: 0 });
+    const { words } = memory;
+    const segments = new Segments(memory, log.directory, backend);
+    const calls = { awaited: awaitedCalls(aio, backend), blocking: blockingCalls(aio, backend) };
+    const stats = new LogStats(memory, backend.id);
+    const { directory } = log;
+    const flush = new LogFlush({ memory, backend, segments, stats, directory, ...calls });
+    const insert = new LogInsert(memory, backend, flush, stats);
+    const other = 1 << (backend.id + 1);
+    await log.append(recordOf(1, 100));
+    const { rename } = Deno;
+    let end = -1;
+    {
+      using _rename = replace(Deno, "rename", async (from, to) => {
+        if (end < 0) {
+          // Another thread comes, appends, and leaves: this one is still there.
+          Atomics.or(words, LOG.users, other);
+          insert.insertSync(recordOf(2, 100));
+          end = insert.end;
+          flush.joinSync(end - 1);
+          await segments.close();
+          Atomics.and(words, LOG.users, ~other);
+        }
+        await rename(from, to);
+      });
+      await log.close();
+    }
+    await using again = await open();
+    assertEquals(again.recovery, { end, stop: "closed" });
+  },
+);
+
+testLog("attachLog() of a log whose last user has just left says so", async ({ aio, log }) => {
+  const { arena, id } = backendOf(aio);
+  const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  await log.append(recordOf(1, 100));
+  const { token } = log;
+  // Another thread has its mark, as it is attaching.
+  Atomics.or(words, LOG.users, 1 << (id + 1));
+  await log.close();
+  assertThrows(
+    () => aio.attachLog(token),
+    Deno.errors.BadResource,
+    "Cannot attach a log that was closed",
+  );
+  Atomics.and(words, LOG.users, 0);
 });
