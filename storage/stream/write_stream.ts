@@ -144,7 +144,7 @@ export class WriteStream implements AsyncDisposable {
     const { byteLength } = data;
     users.add(user);
     try {
-      await this.#inTurn(() => this.#write(data, byteLength));
+      await this.#begun(() => this.#write(data, byteLength));
     } finally {
       users.delete(user);
     }

@@ -120,6 +120,25 @@ Deno.test("held: writeStream() keeps memory from free() that it has still to cop
   }, { arenaBytes: END });
 });
 
+Deno.test("held: writeStream() keeps its file from closeSync() while a write waits for room", async () => {
+  await withHeld(async (fixture) => {
+    const { aio, file } = fixture;
+    await using other = await aio.openFile(file.path);
+    // All of the arena.
+    const reads = [0, 1, 2, 3].map((i) => other.readAt(new Uint8Array(END / 4), i));
+    const stream = file.writeStream();
+    const written = stream.write(new Uint8Array(10));
+    assertEquals((await heldNow(fixture)).length, 4);
+    assertThrows(() => file.closeSync(), Deno.errors.Busy, "1 operations are pending");
+    for (const _ of reads) await perform(fixture);
+    await Promise.all([...reads, written]);
+    const closed = stream.close();
+    await perform(fixture);
+    await closed;
+    assertEquals(stream.bytesWritten, 10);
+  }, { arenaBytes: END });
+});
+
 testFile("writeStream() refuses data that is transferred before it is copied", async ({ file }) => {
   const stream = file.writeStream();
   const others = [stream.write(new Uint8Array(1_000_000))];
