@@ -23,7 +23,7 @@ export function isPassing(answer: number): boolean {
 export class UringBacklog {
   /** In order; to be read only. */
   readonly handles: AioHandle[] = [];
-  /** What the kernel said last of IO that is still here; 0: it took some, or was not asked. */
+  /** What the kernel said last of IO that is still here; 0: it took some, or nothing of it. */
   #answer = 0;
   #refusedSince = 0;
 
