@@ -175,12 +175,15 @@ function failDeno(hooks: Interposed, call: NthCall): void {
   }
   const fs = globalThis.process.getBuiltinModule("node:fs");
   for (const name of ["open", "unlink"] as const) {
-    replace(hooks, fs, `${name}Sync`, failSync(name));
+    replace(hooks, fs, `${name}Sync`, (original) => (...args) => {
+      if (call.next(name)) throw call.nodeError(name);
+      return original(...args);
+    });
     replace(hooks, fs, name, (original) => (...args) => {
       if (!call.next(name)) return original(...args);
       const done: unknown = args.at(-1);
-      if (typeof done !== "function") throw call.error(name);
-      return queueMicrotask(() => void done(call.error(name)));
+      if (typeof done !== "function") throw call.nodeError(name);
+      return queueMicrotask(() => void done(call.nodeError(name)));
     });
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { denoClassOf } from "../core/base/errors.ts";
 import { errnoOf } from "../ffi/errno.ts";
 
 /** The call that fails. */
@@ -42,10 +43,19 @@ export class NthCall {
     return isIt;
   }
 
-  /** As Deno and `node:fs` say it. */
+  /** As Deno says it. */
   error(name: string): Error {
+    return this.#errorOf(denoClassOf(this.code) ?? Error, name);
+  }
+
+  /** As `node:fs` says it. */
+  nodeError(name: string): Error {
+    return this.#errorOf(Error, name);
+  }
+
+  #errorOf(Class: new (message: string) => Error, name: string): Error {
     const { code, errno, nth } = this;
-    const error = new Error(`call ${nth}, ${name}, fails as a test wants it (os error ${errno})`);
+    const error = new Class(`call ${nth}, ${name}, fails as a test wants it (os error ${errno})`);
     return Object.assign(error, { code, errno: -errno, syscall: name });
   }
 }

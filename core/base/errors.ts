@@ -129,6 +129,11 @@ const CLASSES: Readonly<Record<string, ErrorClass>> = {
   EOPNOTSUPP: Deno.errors.NotSupported,
 };
 
+/** The class that Deno has for an error of the system, by its name; undefined: it has none. */
+export function denoClassOf(code: string): ErrorClass | undefined {
+  return CLASSES[code];
+}
+
 /**
  * The error of a failed system call.
  *
@@ -147,7 +152,7 @@ export function systemError(
 ): SystemError {
   const code = errnoName(errno);
   const message = `${what}: ${errnoText(errno)} (${code})${remedy}`;
-  const Class: ErrorClass = CLASSES[code] ?? AioSystemError;
+  const Class = denoClassOf(code) ?? AioSystemError;
   const error = cause === undefined ? new Class(message) : new Class(message, { cause });
   return Object.assign(error, { ...fields, code, errno });
 }

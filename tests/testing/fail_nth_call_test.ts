@@ -163,6 +163,28 @@ Deno.test("failNthCall() goes on from a call, and names each", async () => {
   assertEquals(await failNthCall(scenario, { from: 2 }), { calls: ["remove"] });
 });
 
+Deno.test("failNthCall() has Deno's calls fail with the class that their error has", async () => {
+  const CLASSES = {
+    ENOENT: Deno.errors.NotFound,
+    EACCES: Deno.errors.PermissionDenied,
+    EIO: Error,
+  };
+  for (const [errno, Class] of Object.entries(CLASSES)) {
+    const classes = new Set<unknown>();
+    const note = (error: Error) => void classes.add(error.constructor);
+    const scenario = plain(async (path) => {
+      await Deno.lstat(path).catch(note);
+      try {
+        Deno.removeSync(path);
+      } catch (error) {
+        note(error as Error);
+      }
+    });
+    assertEquals(await failNthCall(scenario, { errno }), { calls: ["lstat", "remove"] });
+    assertEquals([...classes], [Class]);
+  }
+});
+
 for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
   const { errno, lasting } = options;
   const name = `failNthCall(): what was acknowledged is there after ${
