@@ -49,9 +49,19 @@ export async function replaceFile(
   try {
     await replace(openFile, await targetOf(named), content);
   } catch (error) {
-    if (error instanceof Error) error.message = `Cannot replace ${shown(named)}: ${error.message}`;
-    throw error;
+    throw saying(`Cannot replace ${shown(named)}`, error);
   }
+}
+
+/** An error whose message says what cannot be done, unless it keeps its own, as a DOMException. */
+function saying(what: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  try {
+    error.message = `${what}: ${error.message}`;
+  } catch {
+    // It is the user's own, and says what it says.
+  }
+  return error;
 }
 
 function check(path: string, content: unknown): void {
@@ -93,7 +103,8 @@ async function replace(openFile: OpenFile, path: string, content: NewContent): P
     isTemporary = false;
     await syncDirectory(dirname(path));
   } finally {
-    if (isTemporary) await Deno.remove(temporary);
+    // Why it could not be replaced is what counts.
+    if (isTemporary) await Deno.remove(temporary).catch(() => {});
   }
 }
 
@@ -118,7 +129,6 @@ export async function syncDirectory(path: string | URL): Promise<void> {
     await folder.sync();
   } catch (error) {
     const told = systemErrorOf(error, what, { syscall, path: String(path) });
-    if (told === error && error instanceof Error) error.message = `${what}: ${error.message}`;
-    throw told;
+    throw told === error ? saying(what, error) : told;
   }
 }

@@ -66,6 +66,14 @@ testFolder("replaceFile() that fails leaves the old file", async (aio, dir) => {
     throw new Error("no more");
   }, `Cannot replace ${JSON.stringify(path)}: no more`);
   await fails((file) => file.writeAt(new Uint8Array(1), -1), "Cannot replace");
+  const abort = new DOMException("no more", "AbortError");
+  await fails(() => Promise.reject(abort), "no more");
+  const error = await aio.replaceFile(path, () => Promise.reject(abort)).catch((error) => error);
+  assertEquals(error, abort);
+  await fails(async (file) => {
+    await Deno.remove(file.path);
+    throw new Error("no more, and no file");
+  }, "no more, and no file");
   for (const operation of ["writev", "fsync"]) {
     aio.attachInjectionPoint(POINT, (io) => io.operation === operation ? -EIO : undefined);
     const error = await errorOf(aio.replaceFile(path, "new"));
