@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Layer, LayerHost, LayerParts } from "../../core/inside_layers.ts";
+import type { ArenaRun, Layer, LayerHost, LayerParts } from "../../core/inside_layers.ts";
 import { KnownPools, poolCallbacks } from "./pool_callbacks.ts";
 import { PoolMemory, serialAt } from "./pool_memory.ts";
 import { reapPool } from "./pool_reaper.ts";
@@ -26,11 +26,16 @@ export const poolLayer: Layer<PoolLayerParts> = {
       callbacks: poolCallbacks(host, new KnownPools(host)),
       targets: {},
       reapBackend(deadId) {
+        const ended: { readonly run: ArenaRun; readonly serial: number }[] = [];
         runs.each((run) => {
           const serial = serialAt(arena, run.offset);
-          if (serial === 0 || !reapPool(host, new PoolMemory(arena, run), deadId)) return;
-          runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
+          const isEnded = serial !== 0 && reapPool(host, new PoolMemory(arena, run), deadId);
+          if (isEnded) ended.push({ run, serial });
         });
+        // Last, as it throws for one whose memory an IO of the user is at: others were reaped then.
+        for (const { run, serial } of ended) {
+          runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
+        }
       },
     };
   },

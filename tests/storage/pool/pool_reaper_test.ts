@@ -3,9 +3,11 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { announceWait, backendOf, layersOf } from "../../../core/inside.ts";
 import { poolLayer } from "../../../storage/pool/pool_layer.ts";
+import { BUFFER as WORD, POOL } from "../../../storage/pool/pool_memory.ts";
 import { reapPool } from "../../../storage/pool/pool_reaper.ts";
 import { changeOf, extenderOf } from "../../../storage/pool/wait_words.ts";
-import { memoryOf, testPool } from "../../support/pool/pool_fixture.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { memoryOf, PAGE_BYTES, testPool } from "../../support/pool/pool_fixture.ts";
 
 const BUFFER = 3;
 /** A place for a file. */
@@ -38,5 +40,31 @@ testPool(
     reapPool(host, memoryOf(aio, pool), dead);
     assertEquals([words[index], words[waiters]], [0, 0]);
     return Promise.resolve();
+  },
+);
+
+testPool(
+  "a pool whose memory cannot be given back keeps no other from being reaped",
+  async (it) => {
+    const backend = backendOf(it.aio);
+    const { host: { runs } } = layersOf(backend).partsOf(poolLayer);
+    const dead = backend.id + 1;
+    // It lies before the first, and the dead thread was its last user.
+    const other = await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+    const { words } = memoryOf(it.aio, other);
+    words[POOL.users] = 1 << dead;
+    const memory = memoryOf(it.aio, it.pool);
+    const pinsAt = memory.at(BUFFER) + WORD.pins;
+    memory.words[pinsAt] = 1 << dead;
+    {
+      using _giveBack = replace(runs, "giveBack", () => {
+        throw new Deno.errors.Busy("an IO uses it");
+      });
+      layersOf(backend).reapBackend(dead);
+    }
+    assertEquals([memory.words[pinsAt], words[POOL.users]], [0, 0]);
+    assertEquals(it.warnings.length, 1);
+    words[POOL.users] = 1 << backend.id;
+    await other.close();
   },
 );
