@@ -23,7 +23,7 @@ import {
 } from "./arena_pages.ts";
 import type { IsThreadAlive } from "./lock.ts";
 import { type Control, HANDLE, HEADER } from "./shared_memory.ts";
-import { HANDED_OUT, IDLE } from "./handle_state.ts";
+import { HANDED_OUT, IDLE, STAGED } from "./handle_state.ts";
 import { IOVEC_WORDS } from "../../ffi/layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
 
@@ -219,6 +219,13 @@ export class Arena {
       assert(state >= HANDED_OUT, "A handle is in no known state");
     }
     return false;
+  }
+
+  /** Whether an IO that was started, and is not taken back yet, uses the range. */
+  isUsedBy(index: number, offset: number, bytes: number): boolean {
+    const state = Atomics.load(this.control.words, this.control.handleAt(index) + HANDLE.state);
+    const from = this.address + offset;
+    return state >= STAGED && this.#iovecTouches(index, from, from + bytes);
   }
 
   #iovecTouches(index: number, from: number, to: number): boolean {

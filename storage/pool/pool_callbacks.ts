@@ -100,15 +100,6 @@ function eachBuffer(
   }
 }
 
-/** Whether an IO that is on its way has buffers of a pool. */
-export function isOfPool(control: Control, index: number, { run }: PoolMemory): boolean {
-  const base = control.handleAt(index);
-  // The words of a handle that is idle are those of its last use.
-  if (Atomics.load(control.words, base + HANDLE.state) === 0) return false;
-  if (control.words[base + HANDLE.handleDataLength] === 0) return false;
-  return Math.floor(datumAt(control, index, 0) / BUFFERS_MAX) === run.offset / PAGE_SIZE_BYTES;
-}
-
 function datumAt(control: Control, index: number, place: number): number {
   const at = control.handleDataAt(index) + 2 * place;
   return fromWords(control.words[at]!, control.words[at + 1]!);

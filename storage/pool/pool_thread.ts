@@ -29,8 +29,8 @@ import { type AttachOpening, PoolFiles } from "./pool_files.ts";
 import { PageReads } from "./page_read.ts";
 import { PageWrites } from "./page_write.ts";
 import { Pins } from "./pins.ts";
-import { datumOf, isOfPool } from "./pool_callbacks.ts";
-import { BUFFER, BUFFER_STATE, type PoolMemory } from "./pool_memory.ts";
+import { datumOf } from "./pool_callbacks.ts";
+import { BUFFER, BUFFER_STATE, poolBytes, type PoolMemory } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
 import { COUNT } from "./pool_counts.ts";
@@ -289,13 +289,16 @@ export class PoolThread implements PoolSide {
   /**
    * Waits for all IO of this thread on the pool's memory, some of which may have been given up: the
    * IO is at the memory until its handle is done, and not only as long as its word is in a buffer.
+   * Also for the user's own on a page's bytes: the memory cannot be given back before.
    */
   *settle(): Steps<void> {
+    const { memory: { arena, run }, memory } = this;
+    const bytes = poolBytes(memory);
     const { handlesPerBackend } = this.control;
     const first = this.backendId * handlesPerBackend;
     const ref = { index: -1, generation: 0 };
     for (let index = first; index < first + handlesPerBackend; index++) {
-      if (!isOfPool(this.control, index, this.memory)) continue;
+      if (!arena.isUsedBy(index, run.offset, bytes)) continue;
       ref.index = index;
       ref.generation = this.backend.waiting.generationOf(this.control.handleAt(index));
       if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));

@@ -1,0 +1,36 @@
+/**
+ * user_io_test.ts: IO of the user's own on the bytes of a pool's page.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import { until } from "../../support/patience.ts";
+import { PAGE_BYTES, testHeldPool } from "../../support/pool/pool_case.ts";
+
+testHeldPool("pool.close() waits for an IO of the user's on the bytes of a page", async (it) => {
+  const { aio, file, held } = it;
+  const freeBytes = () => backendOf(aio).arena.freeBytes;
+  const isHeld = () => held.held(aio).length === 1;
+  const before = freeBytes();
+  const open = () => aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+  const [pool, other] = [await open(), await open()];
+  const reading = pool.read(file, 3);
+  await until(isHeld, "the read is held");
+  held.perform(aio, held.held(aio)[0]!);
+  const page = await reading;
+  const writing = file.writeAt(page.bytes, 5 * PAGE_BYTES);
+  page.release();
+  await until(isHeld, "the write is held");
+  let isOver = false;
+  const over = () => void (isOver = true);
+  const closing = pool.close().finally(over);
+  // As many steps, and nothing to wait for.
+  assertEquals(other.tryRead(file, 3), null);
+  await other.close();
+  assertEquals(isOver, false);
+  held.perform(aio, held.held(aio)[0]!);
+  await Promise.all([writing, closing]);
+  assertEquals(freeBytes(), before);
+});
