@@ -23,7 +23,7 @@ export function isPassing(answer: number): boolean {
 export class UringBacklog {
   /** In order; to be read only. */
   readonly handles: AioHandle[] = [];
-  /** What the kernel said last of IO that is still here; 0: it took some, or nothing of it. */
+  /** What the kernel said last of IO that is still here; 0: it took some, or has said nothing. */
   #answer = 0;
   #refusedSince = 0;
 

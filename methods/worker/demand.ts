@@ -66,8 +66,11 @@ export class WorkerDemand {
   }
 
   #takeOverFromDead(): void {
+    const { libc } = this.#backend;
     const keeper = this.#load(POOL.keeper);
-    if (keeper === 0 || !this.#backend.libc.isThreadAlive(keeper)) this.#keepPool(keeper);
+    // This thread has no pool: with its number, it is another one's that had the number before.
+    const isGone = keeper === 0 || keeper === libc.threadId() || !libc.isThreadAlive(keeper);
+    if (isGone) this.#keepPool(keeper);
     this.#pool?.schedule();
   }
 

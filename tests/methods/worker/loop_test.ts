@@ -9,6 +9,7 @@ import { Aio, type AioToken } from "../../../mod.ts";
 import { FLAG_BITS } from "../../../core/io/handle_flag.ts";
 import { HANDLE } from "../../../core/memory/shared_memory.ts";
 import { POOL, poolAt } from "../../../methods/worker/memory.ts";
+import { WorkerQueue } from "../../../methods/worker/queue.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { shareThread } from "../../support/threads/attached.ts";
 import { failingModule } from "../../support/workers/failing_module.ts";
@@ -243,7 +244,8 @@ Deno.test("worker: IO fails where no Worker can be started, until one can", asyn
   assertEquals(synchronousCount(aio), 0);
 });
 
-Deno.test("worker: where the opener has died, another thread starts Workers for awaited IO", async () => {
+/** Reads in a thread that is attached, once its opener has died with all Workers. */
+async function readAfterOpener(prepare: (aio: Aio) => void): Promise<void> {
   const url = new URL("../fixtures/opener_worker.ts", import.meta.url);
   const opener = new Worker(url, { type: "module" });
   const { token, threadId } = await new Promise<{ token: AioToken; threadId: number }>(
@@ -258,8 +260,14 @@ Deno.test("worker: where the opener has died, another thread starts Workers for 
   const view = aio.alloc(READ_BYTES);
   opener.postMessage("end");
   await untilDead(backendOf(aio).libc, threadId);
+  await endWorkers(aio);
+  prepare(aio);
   for (let offset = 0; offset < 5; offset++) {
-    assertEquals(await file.readAt(view, offset), READ_BYTES);
+    const read = file.readAt(view, offset);
+    const ends = await settles(read);
+    // Without that the test could not end.
+    if (!ends) setKeeper(aio, 0);
+    assertEquals([ends, await read], [true, READ_BYTES]);
     assertEquals(new Uint8Array(view), contentAt(SEED, offset, READ_BYTES));
   }
   const own = aio.backends().find(({ backendId }) => backendId === aio.backendId)!;
@@ -267,6 +275,27 @@ Deno.test("worker: where the opener has died, another thread starts Workers for 
   await file.close();
   await aio.close();
   opener.terminate();
+}
+
+/** They end with their opener, but not before they look around. */
+async function endWorkers(aio: Aio): Promise<void> {
+  const { control, libc } = backendOf(aio);
+  Atomics.store(control.words, poolAt(control) + POOL.isEnding, 1);
+  new WorkerQueue(control, libc.threadId(), () => true).wakeAll();
+  await until(() => runningWorkers(aio) === 0, "all Workers have ended");
+}
+
+function setKeeper(aio: Aio, threadId: number): void {
+  const { control } = backendOf(aio);
+  Atomics.store(control.words, poolAt(control) + POOL.keeper, threadId);
+}
+
+Deno.test("worker: where the opener has died, another thread starts Workers for awaited IO", async () => {
+  await readAfterOpener(() => {});
+});
+
+Deno.test("worker: where the opener has died, a thread that got its thread id starts Workers", async () => {
+  await readAfterOpener((aio) => setKeeper(aio, backendOf(aio).libc.threadId()));
 });
 
 Deno.test("worker: the warning that none comes counts no time in which Workers took IO", async () => {
