@@ -187,7 +187,7 @@ function* changeSteps(
     return;
   }
   // Some file systems have made a part of it by then.
-  if (isLonger) yield* file.settleEnd(calls);
+  if (isLonger) yield* file.settleFailedSteps(calls);
   const isLacking = result.errorData === errnos.EOPNOTSUPP;
   const name = isLacking ? yield* get(calls.fileSystemName(file.fd)) : null;
   throw changeError(file, what, result.errorData, name);
@@ -207,7 +207,7 @@ function* asWrite<T>(
     return done;
   } catch (error) {
     file.endWrite();
-    yield* get(calls.areBlocking ? file.settleFailedSync() : file.settleFailed());
+    yield* file.settleFailedSteps(calls);
     throw error;
   }
 }

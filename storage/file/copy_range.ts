@@ -165,7 +165,7 @@ function* copySteps(
     throw signal?.aborted === true ? error : withProgress(error, progress.done);
   } finally {
     target.endWrite();
-    if (progress.done < length) yield* target.settleEnd(calls);
+    if (progress.done < length) yield* target.settleFailedSteps(calls);
   }
 }
 

@@ -321,6 +321,11 @@ export class FileInside
     }
   }
 
+  /** The same in steps. */
+  *settleFailedSteps({ areBlocking }: FileCalls): Steps<void> {
+    yield* get(areBlocking ? this.settleFailedSync() : this.settleFailed());
+  }
+
   /** Its appends. */
   get appends(): Appends {
     return this.#appends ??= this.#makeAppends();

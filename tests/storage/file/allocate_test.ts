@@ -7,8 +7,10 @@
 
 import { assert, assertEquals, assertGreater, assertRejects, assertThrows } from "@std/assert";
 import type { Aio, AioFile, OpenFileOptions } from "../../../mod.ts";
+import { insideOf } from "../../../storage/file/open_file.ts";
 import { FILE_BYTES as END, openHeld, wrong } from "../../support/core.ts";
 import { FILE_SYSTEMS, shareFileSystem } from "../../support/disks/file_systems.ts";
+import { POINT } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform } from "../../support/held_transfers.ts";
 import { testSharedAios } from "../../support/methods.ts";
 import { errorOf } from "../../support/system_errors.ts";
@@ -240,6 +242,23 @@ Deno.test("held: append() has its place while an allocate() is under way, which 
   await perform(fixture);
   assertEquals([(await allocated).code, await appended], ["ENOSPC", END]);
 });
+
+testFile(
+  "allocate() that fails has its own error, though the file has no size either",
+  10,
+  async (opened) => {
+    const { aio, file } = opened;
+    await file.append(new Uint8Array(1));
+    const { awaited } = insideOf(file).calls;
+    const { stat } = awaited;
+    awaited.stat = () => Promise.reject(new Error("no size"));
+    aio.attachInjectionPoint(POINT, ({ operation }) => operation === "fallocate" ? -28 : undefined);
+    const error = await errorOf(file.allocate(0, 100));
+    aio.detachInjectionPoint(POINT);
+    awaited.stat = stat;
+    assertEquals(error.code, "ENOSPC");
+  },
+);
 
 // --- what is refused ---
 

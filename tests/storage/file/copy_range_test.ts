@@ -16,6 +16,7 @@ import { errorOf } from "../../support/system_errors.ts";
 import { mountTmpfs, runChild, tempDir, tmpfsAvailable } from "../../support/temp.ts";
 
 const WRITE: OpenFileOptions = { read: true, write: true, create: true };
+const EIO = 5;
 const BYTES = 3_000_000;
 const PIECE_BYTES = 64 * 1024 * 1024;
 const CONTENT = new Uint8Array(BYTES);
@@ -200,6 +201,23 @@ testFiles("append() behind the end of a source stays though the source grows", a
   assertEquals(content.subarray(11, BYTES + 11), CONTENT);
   assertEquals(content.subarray(BYTES + 11), Uint8Array.of(9));
 });
+
+testFiles(
+  "a copy that fails has its own error, though the file has no size either",
+  async (opened) => {
+    const { source, target } = opened;
+    const { awaited } = insideOf(target).calls;
+    const { copyRange, stat } = awaited;
+    await target.append(new Uint8Array(1));
+    awaited.copyRange = () => {
+      awaited.stat = () => Promise.reject(new Error("no size"));
+      return -EIO;
+    };
+    const error = await errorOf(source.copyRangeTo(target, 0, 11, 100));
+    Object.assign(awaited, { copyRange, stat });
+    assertEquals([error.code, error.syscall], ["EIO", "copy_file_range"]);
+  },
+);
 
 testSharedAios("a copy that finds no room says how much it has copied", async (aio) => {
   await using disk = await mountTmpfs(65_536);
