@@ -318,6 +318,8 @@ function logIn(
       // Whoever is not the last touches nothing of it afterwards.
       let isLast = true;
       try {
+        // Threads that have died keep their marks until somebody finds out.
+        backend.reapDead("eventLoop");
         // While the last one says where the log ends another thread may come, append, and leave.
         for (let noted = -1; (isLast = !tryLeave(words, LOG.users, backend.id));) {
           if (noted === memory.flushed || Atomics.load(words, LOG.failure) !== 0) break;

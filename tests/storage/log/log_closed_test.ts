@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
+import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { awaitedCalls, blockingCalls } from "../../../storage/log/calls.ts";
 import { LogFlush } from "../../../storage/log/log_flush.ts";
 import { LogInsert } from "../../../storage/log/log_insert.ts";
@@ -10,7 +11,8 @@ import { LogStats } from "../../../storage/log/log_stats.ts";
 import { Segments } from "../../../storage/log/segments.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
-import { settles, until } from "../../support/patience.ts";
+import { settles, until, untilDead } from "../../support/patience.ts";
+import { AttachedWorker } from "../../support/threads/attached.ts";
 
 testLog("a closed log says where it was, whatever has its memory then", async (fixture) => {
   const { aio, log, directory } = fixture;
@@ -128,3 +130,24 @@ testLog("attachLog() of a log whose last user has just left says so", async ({ a
   );
   Atomics.and(words, LOG.users, 0);
 });
+
+testLog(
+  "a log is closed by its last user, whether or not another one has died",
+  async (fixture) => {
+    const { aio, log, open } = fixture;
+    const { arena, control, libc } = backendOf(aio);
+    const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+    await log.append(recordOf(1, 100));
+    const worker = AttachedWorker.startBare();
+    const file = log.token.lock;
+    const id = await worker.ask<number>({ what: "attach", token: aio.token, file });
+    Atomics.or(words, LOG.users, 1 << id);
+    const threadId = control.words[control.backendAt(id) + BACKEND.threadId]!;
+    worker.terminate();
+    await untilDead(libc, threadId);
+    const { end } = log;
+    await log.close();
+    await using again = await open();
+    assertEquals(again.recovery, { end, stop: "closed" });
+  },
+);
