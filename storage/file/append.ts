@@ -42,7 +42,7 @@ import type { FlushFailure } from "./flush_failure.ts";
 import { cannotMakeDurable, type SharedFlush } from "./shared_flush.ts";
 import type { MemoryUser, Transfers } from "./transfer.ts";
 import { type TransferFile, type TransferRequest, transferRequest } from "./transfer_request.ts";
-import { shareMemory, totalBytes } from "./view_cursor.ts";
+import { fixed, shareMemory, totalBytes } from "./view_cursor.ts";
 
 /** What is written over the part of an append that has failed, again and again. */
 const ZEROS = new Uint8Array(65_536);
@@ -246,7 +246,7 @@ export class Appends implements MemoryUser {
   async #writeSlowly({ appends, bytes }: Batch, place: AppendPlace): Promise<number> {
     if (bytes === 0) return 0;
     const { addressOf } = this.#file;
-    const views = appends.flatMap(({ views }) => views);
+    const views = appends.flatMap(({ views }) => views.map(fixed));
     return await this.#transfers.runSlowly(transferRequest(place, "write", views, 0, addressOf));
   }
 

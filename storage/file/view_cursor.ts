@@ -43,6 +43,13 @@ export function shareMemory(one: Uint8Array, other: Uint8Array): boolean {
     one.byteOffset + one.byteLength > other.byteOffset;
 }
 
+/** A view that gets no longer with its buffer: then it would take the place of the next one. */
+export function fixed(view: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, byteLength } = view;
+  const grows = buffer instanceof ArrayBuffer ? buffer.resizable : buffer.growable;
+  return grows ? new Uint8Array(buffer, byteOffset, byteLength) : view;
+}
+
 /** Goes through views from the first byte to the last. */
 export class ViewCursor {
   readonly #views: readonly Uint8Array[];

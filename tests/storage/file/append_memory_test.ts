@@ -8,6 +8,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { Aio, AioFile } from "../../../mod.ts";
+import { FILE_BYTES as END } from "../../support/core.ts";
+import { heldNow, withHeld } from "../../support/held_transfers.ts";
 import { testSharedAios } from "../../support/methods.ts";
 import { tempDir } from "../../support/temp.ts";
 
@@ -72,3 +74,20 @@ for (const [what, change] of Object.entries(CHANGES)) {
     assertEquals([...await Deno.readFile(path)], [2, 2, 2, 3, 3, 3, 2, 2, 2, 3, 3, 3]);
   });
 }
+
+Deno.test("held: append() of a buffer that became larger while it waits for room spoils no other", async () => {
+  await withHeld(async (fixture) => {
+    const { aio, file, held } = fixture;
+    // All of the arena.
+    const reads = [0, 1, 2, 3].map((i) => file.readAt(new Uint8Array(END / 4), i));
+    const view = new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })).fill(1);
+    const appends = [view, new Uint8Array(3).fill(3)].map((one) => file.append(one));
+    assertEquals((await heldNow(fixture)).length, 4);
+    view.buffer.resize(16);
+    held.letGo(aio);
+    assertEquals(await Promise.all(appends), [END, END + 8]);
+    await Promise.all(reads);
+    const content = await Deno.readFile(file.path);
+    assertEquals([...content.subarray(END)], [1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3]);
+  }, { arenaBytes: END });
+});
