@@ -95,14 +95,18 @@ export class Doorbells {
    * for nothing. Closing waits for it: otherwise it could reach another file that has the number by
    * then.
    *
+   * @param isReadable whether the descriptor ended the sleep. A write that nobody owes may have
+   *   done so, of a ringer that came much too late, to the next thread of a slot: unread, it would
+   *   end each sleep at once
    * @returns whose bell it was
    */
-  unpark(): Ringer {
+  unpark(isReadable = false): Ringer {
     const { words } = this.#control;
     const owedAt = this.#owedAt(this.#id);
     const wasRung = Atomics.exchange(words, this.#wordOf(this.#id), RUNNING) === RUNG;
     if (wasRung) words[owedAt]!++;
-    if (words[owedAt]! > 0) words[owedAt]! -= this.#read(this.#fd);
+    const owed = words[owedAt]!;
+    if (owed > 0 || isReadable) words[owedAt] = Math.max(0, owed - this.#read(this.#fd));
     const wasSelf = this.#hasRungSelf;
     this.#hasRungSelf = false;
     if (!wasRung) return "nobody";

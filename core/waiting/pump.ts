@@ -365,7 +365,7 @@ export class Pump implements Sleeper {
 
   readonly #wakeUp = (end: SleepEnd): void => {
     this.#parked = null;
-    const ringer = this.#host.doorbells.unpark();
+    const ringer = this.#host.doorbells.unpark(end === "lateBell");
     this.#sleep.end = ringer === "nobody" ? end : ringer === "self" ? "self" : "bell";
     this.#hasSlept = true;
     this.#turns.noticeSleep();

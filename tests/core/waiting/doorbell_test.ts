@@ -186,6 +186,21 @@ Deno.test("held: whoever wakes up does not wait for the ringer's write, but take
   assertEquals(takeBack(backend, fd), -EAGAIN);
 });
 
+Deno.test("held: a write to a doorbell that nobody owes ends one sleep, not each that follows", async () => {
+  await using stage = await openStage();
+  const { aio, fixture, watch } = stage;
+  const backend = backendOf(aio);
+  const awaited = aio.wait(startRead(fixture).ref);
+  const first = await watch.untilParked();
+  backend.libc.write(doorbellOf(backend), ONE);
+  await first.ended;
+  const next = await watch.untilParked();
+  assertEquals(takeBack(backend, doorbellOf(backend)), -EAGAIN);
+  assertEquals(await comes(next.ended, false), false);
+  stage.held.performAll(aio);
+  await awaited;
+});
+
 /** The descriptors that a function closes. */
 function closedBy({ libc }: Backend, close: () => void): number[] {
   const closed: number[] = [];
