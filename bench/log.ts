@@ -19,7 +19,15 @@ import { CHILD, runChild } from "./child.ts";
 import { hasFio } from "./fio.ts";
 import type { ThreadAsk } from "./log_worker.ts";
 import { describeMachine } from "./machine.ts";
-import { measure, type Outcome, RECORD_BYTES, repeat, runFioBatches, TASKS } from "./records.ts";
+import {
+  measure,
+  type Outcome,
+  RECORD_BYTES,
+  repeat,
+  runFioBatches,
+  TASKS,
+  WARM_UP_MS,
+} from "./records.ts";
 import { figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
 const THREAD = new URL("./log_worker.ts", import.meta.url);
@@ -101,8 +109,16 @@ async function measureThreads(aio: Aio, log: Log, seconds: number): Promise<Outc
       worker.terminate();
       resolve(data);
     };
-    const ask: ThreadAsk = { aio: aio.token, log: log.token, tasks: TASKS / THREADS, seconds };
-    worker.postMessage(ask);
+    worker.postMessage(
+      {
+        aio: aio.token,
+        log: log.token,
+        tasks: TASKS / THREADS,
+        seconds,
+        // Each compiles for itself, and does only a part of the appends.
+        warmUpMs: WARM_UP_MS * THREADS,
+      } satisfies ThreadAsk,
+    );
     return promise;
   });
   const outcomes = await Promise.all(runs);

@@ -15,14 +15,16 @@ export interface ThreadAsk {
   readonly log: LogToken;
   readonly tasks: number;
   readonly seconds: number;
+  readonly warmUpMs: number;
 }
 
 const RECORD = new Uint8Array(RECORD_BYTES).fill(0x2e);
 
 self.onmessage = async ({ data }: MessageEvent<ThreadAsk>) => {
+  const { tasks, seconds, warmUpMs } = data;
   const aio = await Aio.attach(data.aio);
   const log = aio.attachLog(data.log);
-  const outcome = await measure(() => log.append(RECORD), data.tasks, data.seconds);
+  const outcome = await measure(() => log.append(RECORD), tasks, seconds, warmUpMs);
   await aio.close();
   self.postMessage(outcome);
 };

@@ -11,8 +11,8 @@ import process from "node:process";
 export const RECORD_BYTES = 256;
 /** Records that are under way at once. */
 export const TASKS = 32;
-/** What one append does before the clock starts, so that the code is compiled: in each thread. */
-const WARM_UP_MS = 1500;
+/** How long appends go on before the clock starts, so that the code is compiled: in each thread. */
+export const WARM_UP_MS = 1500;
 
 /** What was reached: records a second, and processor time of the whole process for each. */
 export interface Outcome {
@@ -44,8 +44,9 @@ export async function measure(
   append: () => Promise<unknown>,
   tasks: number,
   seconds: number,
+  warmUpMs: number = WARM_UP_MS,
 ): Promise<Outcome> {
-  await repeat(append, tasks, WARM_UP_MS);
+  await repeat(append, tasks, warmUpMs);
   const before = [performance.now(), cpuMs()] as const;
   const count = await repeat(append, tasks, seconds * 1000);
   const ms = performance.now() - before[0];
