@@ -77,6 +77,8 @@ export class Backend extends Completer
   readonly acquireQueue: AcquireQueue;
   /** Takes over from backends whose threads have died; whoever made this one says how. */
   reapDead: (from?: ReapingFrom) => void = () => {};
+  /** Whether there are any, not wholly taken over from; likewise. */
+  hasDead: () => boolean = () => false;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly lastFileTargetId: number;
   readonly #first: number;

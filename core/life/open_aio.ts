@@ -26,7 +26,7 @@ import { type AioOptions, type EffectiveOptions, effectiveOptions } from "../bas
 import { isThenable } from "../base/promise.ts";
 import { Patience } from "../base/patience.ts";
 import { LOOK_AGAIN_MS } from "../base/pauses.ts";
-import { reapBelongings, reapDead, tryLetGo, tryTakeOver } from "./reap.ts";
+import { hasDead, reapBelongings, reapDead, tryLetGo, tryTakeOver } from "./reap.ts";
 import { Reapers } from "./reapers.ts";
 import {
   BACKEND,
@@ -420,5 +420,6 @@ export function makeBackend(
   });
   setLayersOf(backend, tables.layers);
   backend.reapDead = (from) => reapDead(backend, from);
+  backend.hasDead = () => hasDead(backend);
   return backend;
 }

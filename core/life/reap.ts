@@ -127,6 +127,15 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   }
 }
 
+/** Whether any thread has died, and what it had is not all given back. */
+export function hasDead({ id: own, control, libc }: Backend): boolean {
+  for (let id = 0; id < control.threadCount; id++) {
+    const present = id === own ? 0 : threadIn(control, id);
+    if (present < 0 || (present > 0 && !libc.isThreadAlive(present))) return true;
+  }
+  return false;
+}
+
 /**
  * Has a Worker do what may block, for an event loop; without a Worker, this thread does it.
  *

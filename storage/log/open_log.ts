@@ -10,6 +10,7 @@
  */
 
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   type ArenaRun,
   type Backend,
@@ -41,6 +42,9 @@ import { isLeftOver, segmentNumbers, segmentPath } from "./segment_names.ts";
 import { makeSegment, Segments } from "./segments.ts";
 
 const LOCK_NAME = "lock";
+/** Looks, 1 s of them, at a lock that may be a dead thread's. */
+const DEAD_LOOKS_MAX = 100;
+const DEAD_LOOK_MS = 10;
 
 /** What opening needs of the thread. */
 export interface LogOpener {
@@ -59,7 +63,7 @@ export async function openLog(
   const directory = absolute(pathString(path, "open the log in"));
   const settings = logSettings(directory, options);
   if (settings.create) await makeDirectory(directory);
-  const lock = await lockDirectory(opener.aio, directory);
+  const lock = await lockDirectory(opener, directory);
   try {
     return await openLocked(opener, directory, settings, lock);
   } catch (error) {
@@ -84,12 +88,12 @@ async function makeDirectory(path: string): Promise<void> {
 }
 
 /** Keeps other programs, and other openings, out. */
-async function lockDirectory(aio: LogAio, directory: string): Promise<AioFile> {
+async function lockDirectory({ aio, backend }: LogOpener, directory: string): Promise<AioFile> {
   const path = join(directory, LOCK_NAME);
   const lock = await aio.openFile(path, { read: true, write: true, create: true });
   let isLocked = false;
   try {
-    isLocked = await lock.tryLock();
+    isLocked = await tryLock(lock, backend);
   } finally {
     if (!isLocked) await lock.close();
   }
@@ -98,6 +102,17 @@ async function lockDirectory(aio: LogAio, directory: string): Promise<AioFile> {
     `Cannot open the log in ${shown(directory)}: it is open already, here or in another program; ` +
       "other threads of this one attach to it by its token",
   );
+}
+
+/** A thread of this program that died with the log keeps its lock until that is taken away. */
+async function tryLock(lock: AioFile, backend: Backend): Promise<boolean> {
+  for (let looks = 0;; looks++) {
+    const hasDead = backend.hasDead();
+    if (await lock.tryLock()) return true;
+    if (!hasDead || looks === DEAD_LOOKS_MAX) return false;
+    backend.reapDead("eventLoop");
+    await delay(DEAD_LOOK_MS);
+  }
 }
 
 async function openLocked(

@@ -151,3 +151,21 @@ testLog(
     assertEquals(again.recovery, { end, stop: "closed" });
   },
 );
+
+testLog("openLog() opens a log whose last user has died a moment before", async (fixture) => {
+  const { aio, log, open } = fixture;
+  const { arena, control, libc } = backendOf(aio);
+  const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
+  await log.append(recordOf(1, 100));
+  const { end } = log;
+  const worker = AttachedWorker.startBare();
+  const file = log.token.lock;
+  const id = await worker.ask<number>({ what: "attach", token: aio.token, file });
+  Atomics.or(words, LOG.users, 1 << id);
+  await log.close();
+  const threadId = control.words[control.backendAt(id) + BACKEND.threadId]!;
+  worker.terminate();
+  await untilDead(libc, threadId);
+  await using again = await open();
+  assertEquals(again.recovery, { end, stop: "empty" });
+});
