@@ -448,7 +448,8 @@ export class Aio extends AioCore {
   #logOpener(call: string): LogOpener {
     this.#checkStaying(call);
     const backend = this.#backend;
-    return { aio: withSegments(this, backend), backend, logs: this.#logs };
+    const descriptors = this.#descriptors;
+    return { aio: withSegments(this, backend), backend, descriptors, logs: this.#logs };
   }
 
   #poolOpener(call: string): PoolOpener {

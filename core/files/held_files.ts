@@ -75,6 +75,12 @@ export class HeldFiles {
     return -1;
   }
 
+  /** Whether any is still to be closed though its last user is done. */
+  get isClosing(): boolean {
+    const { files } = this.#host;
+    return this.#closings.size > 0 || this.#held.values().some(({ slot }) => files.isOver(slot));
+  }
+
   /** Once it was taken, its number may be that of another file that is held. */
   #closeHeld(slot: FileSlot, denosFd: number): void {
     const held = this.#held.get(denosFd);

@@ -15,6 +15,7 @@ import {
   type ArenaRun,
   type Backend,
   checkToken,
+  type Descriptors,
   identityOf,
   layersOf,
   LAYOUT_VERSION,
@@ -42,14 +43,15 @@ import { isLeftOver, segmentNumbers, segmentPath } from "./segment_names.ts";
 import { makeSegment, Segments } from "./segments.ts";
 
 const LOCK_NAME = "lock";
-/** Looks, 1 s of them, at a lock that may be a dead thread's. */
-const DEAD_LOOKS_MAX = 100;
-const DEAD_LOOK_MS = 10;
+/** Looks, 3 s of them, at a lock whose last user may be done, or dead. */
+const LATE_LOOKS_MAX = 300;
+const LATE_LOOK_MS = 10;
 
 /** What opening needs of the thread. */
 export interface LogOpener {
   readonly aio: LogAio;
   readonly backend: Backend;
+  readonly descriptors: Descriptors;
   /** Keeps the log until it is closed. */
   readonly logs: Set<Log>;
 }
@@ -88,12 +90,12 @@ async function makeDirectory(path: string): Promise<void> {
 }
 
 /** Keeps other programs, and other openings, out. */
-async function lockDirectory({ aio, backend }: LogOpener, directory: string): Promise<AioFile> {
+async function lockDirectory(opener: LogOpener, directory: string): Promise<AioFile> {
   const path = join(directory, LOCK_NAME);
-  const lock = await aio.openFile(path, { read: true, write: true, create: true });
+  const lock = await opener.aio.openFile(path, { read: true, write: true, create: true });
   let isLocked = false;
   try {
-    isLocked = await tryLock(lock, backend);
+    isLocked = await tryLock(lock, opener);
   } finally {
     if (!isLocked) await lock.close();
   }
@@ -104,14 +106,18 @@ async function lockDirectory({ aio, backend }: LogOpener, directory: string): Pr
   );
 }
 
-/** A thread of this program that died with the log keeps its lock until that is taken away. */
-async function tryLock(lock: AioFile, backend: Backend): Promise<boolean> {
+/**
+ * A thread of this program that died with the log keeps its lock until that is taken away. And the
+ * thread that has opened the lock's file closes it a while after its last user is done.
+ */
+async function tryLock(lock: AioFile, { backend, descriptors }: LogOpener): Promise<boolean> {
+  let isOver = false;
   for (let looks = 0;; looks++) {
-    const hasDead = backend.hasDead();
+    isOver ||= backend.hasDead() || descriptors.held.isClosing;
     if (await lock.tryLock()) return true;
-    if (!hasDead || looks === DEAD_LOOKS_MAX) return false;
+    if (!isOver || looks === LATE_LOOKS_MAX) return false;
     backend.reapDead("eventLoop");
-    await delay(DEAD_LOOK_MS);
+    await delay(LATE_LOOK_MS);
   }
 }
 

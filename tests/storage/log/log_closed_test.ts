@@ -4,13 +4,20 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
 import { BACKEND } from "../../../core/memory/shared_memory.ts";
 import { awaitedCalls, blockingCalls } from "../../../storage/log/calls.ts";
+import { insideOf } from "../../../storage/file/open_file.ts";
 import { LogFlush } from "../../../storage/log/log_flush.ts";
 import { LogInsert } from "../../../storage/log/log_insert.ts";
 import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
 import { LogStats } from "../../../storage/log/log_stats.ts";
 import { Segments } from "../../../storage/log/segments.ts";
 import { replace } from "../../support/bells/bells.ts";
-import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
+import {
+  BUFFER_BYTES,
+  type LogFixture,
+  recordOf,
+  SEGMENT_BYTES,
+  testLog,
+} from "../../support/log/log_fixture.ts";
 import { settles, until, untilDead } from "../../support/patience.ts";
 import { AttachedWorker } from "../../support/threads/attached.ts";
 
@@ -152,12 +159,10 @@ testLog(
   },
 );
 
-testLog("openLog() opens a log whose last user has died a moment before", async (fixture) => {
-  const { aio, log, open } = fixture;
+/** Has another thread use the log as the last one, and die. */
+async function dieWith({ aio, log }: LogFixture): Promise<void> {
   const { arena, control, libc } = backendOf(aio);
   const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
-  await log.append(recordOf(1, 100));
-  const { end } = log;
   const worker = AttachedWorker.startBare();
   const file = log.token.lock;
   const id = await worker.ask<number>({ what: "attach", token: aio.token, file });
@@ -166,6 +171,45 @@ testLog("openLog() opens a log whose last user has died a moment before", async 
   const threadId = control.words[control.backendAt(id) + BACKEND.threadId]!;
   worker.terminate();
   await untilDead(libc, threadId);
+}
+
+testLog("openLog() opens a log whose last user has died a moment before", async (fixture) => {
+  const { log, open } = fixture;
+  await log.append(recordOf(1, 100));
+  const { end } = log;
+  await dieWith(fixture);
   await using again = await open();
   assertEquals(again.recovery, { end, stop: "empty" });
 });
+
+for (const when of ["before", "meanwhile"]) {
+  testLog(
+    `openLog() waits until the lock of a log is closed whose last user was found dead ${when}`,
+    async (fixture) => {
+      const { aio, open, directory } = fixture;
+      await using file = await aio.openFile(`${directory}_other`, { write: true, create: true });
+      const { awaited } = insideOf(file).calls;
+      const { lock, closeDenos } = awaited;
+      await dieWith(fixture);
+      let looks = 0;
+      let isOver = false;
+      awaited.lock = (...args) => {
+        looks++;
+        return lock(...args);
+      };
+      awaited.closeDenos = async (...args) => {
+        await until(() => looks > 2 || isOver, "the log's lock is looked at twice");
+        await closeDenos(...args);
+      };
+      try {
+        if (when === "before") backendOf(aio).reapDead("eventLoop");
+        await using again = await open();
+        assertEquals(again.recovery.stop, "empty");
+      } finally {
+        isOver = true;
+        Object.assign(awaited, { lock, closeDenos });
+      }
+      assert(looks > 2);
+    },
+  );
+}
