@@ -105,6 +105,12 @@ export class FilesInUse {
       } catch (error) {
         failure ??= { error };
       }
+      // Another thread would get the turn, and what this one still cuts could be shorter then.
+      const growth = pool.files.growthOf(number);
+      if (growth !== null) {
+        yield* get(growth);
+        continue;
+      }
       const tryForget = () => tryForgetPages(pool.memory, number, failure !== null);
       held = pool.files.leave(number, use, tryForget);
     }

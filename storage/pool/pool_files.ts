@@ -10,7 +10,13 @@
  * @module
  */
 
-import { type Backend, type FileSlot, type OpenFileEntry, wakeWord } from "../../core/inside.ts";
+import {
+  type Backend,
+  type FileSlot,
+  type OpenFileEntry,
+  type Steps,
+  wakeWord,
+} from "../../core/inside.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { POOL, POOL_FILE, type PoolMemory } from "./pool_memory.ts";
 import { extenderOf } from "./wait_words.ts";
@@ -28,6 +34,8 @@ interface OwnFile {
   readonly openings: Set<FileInside>;
   /** The pool's own openings, which it closes. */
   readonly held: FileInside[];
+  /** Resolves once a task that makes it longer has done so; null: none does. */
+  growth: Promise<void> | null;
 }
 
 /** Which file it is, however it was opened. */
@@ -45,7 +53,7 @@ function isAt(words: Int32Array, at: number, file: FileOnDevice): boolean {
 }
 
 function newFile(): OwnFile {
-  return { reader: null, writer: null, openings: new Set(), held: [] };
+  return { reader: null, writer: null, openings: new Set(), held: [], growth: null };
 }
 
 /** What is needed of the pool's thread. */
@@ -260,6 +268,24 @@ export class PoolFiles {
   /** Throws while one of the pool's openings of a file cannot be closed by blocking the thread. */
   checkIdle(number: number): void {
     for (const { ending } of this.#own.get(number)!.held) ending.checkIdle();
+  }
+
+  /** Makes a file longer: until that is over, {@linkcode growthOf} says so. */
+  *growing<T>(number: number, steps: Steps<T>): Steps<T> {
+    const own = this.#own.get(number)!;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    own.growth = promise;
+    try {
+      return yield* steps;
+    } finally {
+      own.growth = null;
+      resolve();
+    }
+  }
+
+  /** What is to be waited for before this thread leaves a file; null: nothing. */
+  growthOf(number: number): Promise<void> | null {
+    return this.#own.get(number)?.growth ?? null;
   }
 
   /**

@@ -239,7 +239,8 @@ export class PoolThread implements PoolSide {
       // Before others can read them: what one has changed and evicted would be zeroed once more.
       yield* this.victims.pinBlocks(number, first, count, buffers);
       const end = (first + count) * pageBytes;
-      yield* keptOpen(writer, growSteps(writer, size, end, this.blocks));
+      const growth = growSteps(writer, size, end, this.blocks);
+      yield* files.growing(number, keptOpen(writer, growth));
       files.checkUse(number, use);
       return first;
     } finally {

@@ -5,15 +5,19 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { get } from "../../../core/inside.ts";
 import type { CallbackHandle } from "../../../core/mod.ts";
 import type { Page } from "../../../mod.ts";
 import { FileInside } from "../../../storage/file/file_inside.ts";
+import { BUFFER, POOL_FILE } from "../../../storage/pool/pool_memory.ts";
 import { replace } from "../../support/bells/bells.ts";
 import {
   BLOCKS,
+  bufferOf,
   change,
   forgetUses,
   HeldHook,
+  memoryOf,
   onDisk,
   PAGE_BYTES,
   testPool,
@@ -303,6 +307,45 @@ testPool("pool.extend() keeps its descriptor until the file is as long as it say
   assert(isSettled);
   it.aio.detachInjectionPoint(point);
 });
+
+testPool(
+  "pool.extend() keeps its turn until the file that is being closed is longer",
+  async (it) => {
+    const point = "aio-process-completion-before-shared";
+    it.aio.attachInjectionPoint(
+      point,
+      ({ operation }, result) => operation === "fallocate" ? -95 : result,
+    );
+    await using other = await it.aio.openFile(it.path, { read: true, write: true });
+    const memory = memoryOf(it.aio, it.pool);
+    (await it.pool.read(other, 0)).release();
+    const number = memory.words[memory.at(bufferOf(it.pool, 0)) + BUFFER.file]! - 1;
+    const turn = () => memory.words[memory.fileAt(number) + POOL_FILE.extender];
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { settleEnd } = FileInside.prototype;
+    {
+      using _settleEnd = replace(
+        FileInside.prototype,
+        "settleEnd",
+        function* (this: FileInside, calls) {
+          begun.resolve();
+          yield* get(gate.promise);
+          yield* Reflect.apply(settleEnd, this, [calls]);
+        },
+      );
+      const extending = it.pool.extend(other, 1);
+      await begun.promise;
+      const closing = other.close();
+      assertEquals(await it.pool.flush(), 0);
+      assertEquals(turn(), it.aio.backendId + 1);
+      gate.resolve();
+      for (const page of await extending) page.release();
+      await closing;
+    }
+    assertEquals(turn(), 0);
+    it.aio.detachInjectionPoint(point);
+  },
+);
 
 for (const [name, errno] of [["EOPNOTSUPP", 95], ["ENOSPC", 28]] as const) {
   testPool(`pool.extend() where an allocation ends with ${name}`, async (it) => {
