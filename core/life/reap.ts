@@ -130,8 +130,8 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
 /** Whether any thread has died, and what it had is not all given back. */
 export function hasDead({ id: own, control, libc }: Backend): boolean {
   for (let id = 0; id < control.threadCount; id++) {
-    const present = id === own ? 0 : threadIn(control, id);
-    if (present < 0 || (present > 0 && !libc.isThreadAlive(present))) return true;
+    if (id === own) continue;
+    if (threadIn(control, id) < 0 || leftIn(control, libc, id) !== 0) return true;
   }
   return false;
 }

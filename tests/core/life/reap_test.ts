@@ -148,6 +148,18 @@ Deno.test("reap: tryTakeOver() knows a thread id that the system gave out again"
   control.words[at] = 0;
 });
 
+Deno.test("reap: hasDead() knows a thread id that the system gave out again", async () => {
+  await using fixture = await openHeld();
+  const backend = backendOf(fixture.aio);
+  const { control, libc } = backend;
+  const at = control.backendAt(1) + BACKEND.threadId;
+  assertEquals(backend.hasDead(), false);
+  control.words[at] = libc.threadId();
+  assertEquals(backend.hasDead(), true);
+  control.words[at] = 0;
+  assertEquals(backend.hasDead(), false);
+});
+
 /** IO of a thread that died, which no reaper can end while another thread is about to. */
 interface HeldUp {
   readonly ref: WaitRef;
