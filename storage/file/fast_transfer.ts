@@ -22,7 +22,7 @@ import {
   type TransferFile,
   type TransferRequest,
 } from "./transfer_request.ts";
-import { becameSmaller } from "./view_cursor.ts";
+import { becameSmaller, first } from "./view_cursor.ts";
 
 /**
  * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
@@ -217,7 +217,8 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     try {
       if (bounce !== null) takeBounced(this.#transfers, direction, buffer, bounce, outcome);
       if (outcome === bytes) return outcome;
-      return this.#finish(file, direction, buffer, offset, outcome, bounce === null);
+      const wanted = first(buffer, bytes);
+      return this.#finish(file, direction, wanted, offset, outcome, bounce === null);
     } finally {
       // Behind the beginning of the rest: until that is over the file stays open.
       file.end();

@@ -23,7 +23,7 @@ import {
   type TransferRequest,
   transferRequest,
 } from "./transfer_request.ts";
-import { shareMemory } from "./view_cursor.ts";
+import { becameSmaller, first, fixed, shareMemory } from "./view_cursor.ts";
 
 /** One of many transfers. */
 export interface FileTransfer {
@@ -134,6 +134,9 @@ export class ManyTransfer implements CompletionWaiter {
     if (direction === "write") file.beginWrite?.(this.#reach);
     this.#next = 0;
     this.#startMore();
+    for (let i = this.#next; i < count; i++) {
+      if (this.#ways[i] === FAST) this.#buffers[i] = fixed(this.#buffers[i]!);
+    }
     this.#lookSoon();
     return new Promise(this.#keep);
   }
@@ -195,10 +198,16 @@ export class ManyTransfer implements CompletionWaiter {
   /** Its buffer may have been transferred since it was checked: no throw. */
   #tryGoSlowly(i: number): void {
     try {
+      this.#checkThere(this.#buffers[i]!);
       this.#goSlowly(i);
     } catch (error) {
       this.#fail(i, error);
     }
+  }
+
+  /** One that was taken away since it was checked has no bytes. */
+  #checkThere({ byteLength }: Uint8Array): void {
+    if (byteLength === 0) throw becameSmaller(this.#direction);
   }
 
   /**
@@ -222,6 +231,7 @@ export class ManyTransfer implements CompletionWaiter {
     const ref = this.#refs[i] ??= invalidWaitRef();
     try {
       const direction = this.#direction;
+      this.#checkThere(buffer);
       const bounce = tryStartOne(this.#transfers, this.#file!, direction, buffer, offset, ret, ref);
       if (bounce === undefined) return false;
       this.#bounces[i] = bounce;
@@ -337,9 +347,10 @@ export class ManyTransfer implements CompletionWaiter {
     try {
       if (bounce !== null) takeBounced(transfers, direction, buffer, bounce, done);
       const isStraight = bounce === null;
-      const rest = done === buffer.byteLength
+      const bytes = isStraight ? buffer.byteLength : bounce.byteLength;
+      const rest = done === bytes
         ? done
-        : transfers.restOf(this.#file!, direction, buffer, offset, done, isStraight);
+        : transfers.restOf(this.#file!, direction, first(buffer, bytes), offset, done, isStraight);
       if (typeof rest === "number") outcome.results[i] = rest;
       else outcome.requests.set(i, rest);
     } catch (error) {

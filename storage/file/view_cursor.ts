@@ -50,6 +50,11 @@ export function fixed(view: Uint8Array): Uint8Array {
   return grows ? new Uint8Array(buffer, byteOffset, byteLength) : view;
 }
 
+/** The first bytes of a view, which may have grown with its buffer: nobody asked for more. */
+export function first(view: Uint8Array, bytes: number): Uint8Array {
+  return view.byteLength > bytes ? view.subarray(0, bytes) : view;
+}
+
 /** Goes through views from the first byte to the last. */
 export class ViewCursor {
   readonly #views: readonly Uint8Array[];

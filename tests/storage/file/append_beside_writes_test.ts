@@ -10,7 +10,7 @@ import { backendOf } from "../../../core/inside.ts";
 import { insideOf } from "../../../storage/file/open_file.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { heldIos } from "../../support/flush_failures.ts";
-import { heldNow, perform, turn } from "../../support/held_transfers.ts";
+import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until } from "../../support/patience.ts";
 import { errorOf } from "../../support/system_errors.ts";
@@ -158,6 +158,27 @@ Deno.test("held: truncate() leaves the place of an append of which the system ha
   await turn(fixture);
   assertEquals(await checkAppended(fixture, appended, [first, ...reads]), END + 1001);
 });
+
+for (const name of ["writeAt", "writeAtMany"] as const) {
+  Deno.test(`held: ${name}() of a buffer that grows goes on over no append`, async () => {
+    await using fixture = await openHeld();
+    const { file } = fixture;
+    await begin(fixture);
+    const buffer = new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 }));
+    const offset = END + 1;
+    const written: Promise<number | number[]> = name === "writeAt"
+      ? file.writeAt(buffer, offset)
+      : file.writeAtMany([{ buffer, offset }]);
+    await heldIos(fixture, 1);
+    const appended = file.append(APPENDED);
+    await heldIos(fixture, 2);
+    buffer.buffer.resize(16);
+    await complete(fixture, 4);
+    await perform(fixture);
+    assertEquals(await checkAppended(fixture, appended, [written]), offset + 8);
+    assertEquals([await written].flat(), [8]);
+  });
+}
 
 Deno.test("held: truncate() leaves the end behind a writeAt() of several pieces", async () => {
   await using fixture = await openHeld(SMALL);

@@ -87,6 +87,44 @@ testFile("readAtMany() and writeAtMany() keep all memory from free()", async ({ 
   free();
 });
 
+/** More than are started at once, of buffers that can become larger, and smaller. */
+function changing(aio: Aio): { buffer: Uint8Array<ArrayBuffer>; offset: number }[] {
+  return Array.from({ length: aio.options.maxConcurrency + 3 }, (_, i) => ({
+    buffer: new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })).fill(1),
+    offset: i * 1000,
+  }));
+}
+
+testFile(
+  "writeAtMany() of buffers that grow writes what they were",
+  async ({ aio, file, path }) => {
+    const list = changing(aio);
+    const writing = file.writeAtMany(list);
+    for (const { buffer } of list) buffer.buffer.resize(16);
+    assertEquals(await writing, list.map(() => 8));
+    const content = await Deno.readFile(path);
+    for (const { offset } of list) {
+      assertEquals(content.subarray(offset, offset + 8), new Uint8Array(8).fill(1));
+      assertEquals(content.slice(offset + 8, offset + 16), contentAt(SEED, offset + 8, 8));
+    }
+  },
+);
+
+testFile("writeAtMany() of buffers that shrink before they are written rejects", async (opened) => {
+  const { aio, file, path } = opened;
+  const list = changing(aio);
+  const writing = file.writeAtMany(list);
+  for (const { buffer } of list) buffer.buffer.resize(4);
+  const error = await assertRejects(() => writing, TypeError, "a buffer became smaller");
+  const { results } = error as ManyTransfersError;
+  assertEquals(results[list.length - 1], null);
+  const content = await Deno.readFile(path);
+  for (const [i, { offset }] of list.entries()) {
+    const old = contentAt(SEED, offset, 8);
+    assertEquals(content.slice(offset, offset + 8), results[i] === 8 ? old.fill(1) : old);
+  }
+});
+
 testFile("readAtMany() has its own list of transfers", async ({ aio, file }) => {
   const { maxConcurrency } = aio.options;
   // More than are started at once.
