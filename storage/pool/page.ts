@@ -20,6 +20,9 @@ export let makePage: (pool: PageHost, buffer: number, kind?: PageKind) => Page;
 /** A page that a stream or the pool itself had pinned, and has no more. */
 export let endPage: (page: Page) => void;
 
+/** As `markDirty()` of a torn page that was mended. */
+export let markMended: (page: Page) => void;
+
 /** What a page needs of its pool: the pool's thread, in both ways to wait. */
 export interface PageHost {
   readonly awaited: PoolThread;
@@ -54,6 +57,7 @@ export class Page implements Disposable {
     endPage = (page) => {
       page.#buffer = -1;
     };
+    markMended = (page) => page.#mark(true);
   }
 
   /**
@@ -176,6 +180,11 @@ export class Page implements Disposable {
    * @throws {Deno.errors.Busy} without the exclusive lock; `BadResource` once the file is closed
    */
   markDirty(): void {
+    this.#mark(false);
+  }
+
+  /** @param isMended whether it is torn no more: what is torn is forgotten, changed or not */
+  #mark(isMended: boolean): void {
     const buffer = this.#pinned("change");
     if (!this.#isExclusive) {
       throw new Deno.errors.Busy(
@@ -186,16 +195,22 @@ export class Page implements Disposable {
     // The thread is about to leave the pool, and has lost the lock: another one may have it.
     if (locks.isTorn) throw closedError("change");
     const file = fileOf(memory, buffer);
-    if (files.isUsed(file)) return locks.markDirty(buffer);
+    if (files.isUsed(file)) return this.#setState(buffer, isMended);
     // This thread has closed it. The last one that has not forgets the page under the lock, unless
     // it is changed by then.
     const isChanged = file >= 0 && withLock(memory, () => {
       if (memory.words[memory.at(buffer) + BUFFER.file] === 0) return false;
-      locks.markDirty(buffer);
+      this.#setState(buffer, isMended);
       return true;
     });
     if (isChanged) return;
     throw new Deno.errors.BadResource("Cannot change a page whose file was closed: open it again");
+  }
+
+  #setState(buffer: number, isMended: boolean): void {
+    const { awaited } = this.#host;
+    awaited.locks.markDirty(buffer);
+    if (isMended) awaited.clearTorn(buffer);
   }
 
   /**

@@ -19,7 +19,7 @@ import { endUse } from "../run_users.ts";
 import { BackgroundWriter, type BackgroundWriterOptions } from "./background_writer.ts";
 import { FastReads } from "./fast_read.ts";
 import { FilesInUse } from "./files_in_use.ts";
-import { makePage, type Page, type PageHost } from "./page.ts";
+import { makePage, markMended, type Page, type PageHost } from "./page.ts";
 import {
   flagsOfRead,
   operationOf,
@@ -337,8 +337,7 @@ export class PagePool implements AsyncDisposable {
       throw new TypeError(`Cannot repair block ${block}: no thread has died while it changed it`);
     }
     await mend(page.bytes);
-    page.markDirty();
-    awaited.clearTorn(buffer);
+    markMended(page);
   }
 
   /**

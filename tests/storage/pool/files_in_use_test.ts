@@ -4,13 +4,15 @@
  * @module
  */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { AioFile, Page } from "../../../mod.ts";
 import { backendOf, layersOf } from "../../../core/inside.ts";
 import { ContentLocks } from "../../../storage/pool/content_lock.ts";
+import { tryForgetPages } from "../../../storage/pool/mapping.ts";
 import { poolLayer } from "../../../storage/pool/pool_layer.ts";
 import { BUFFER, BUFFER_STATE, POOL, POOL_FILE } from "../../../storage/pool/pool_memory.ts";
 import { reapPool } from "../../../storage/pool/pool_reaper.ts";
+import { PoolThread } from "../../../storage/pool/pool_thread.ts";
 import { FileEnd } from "../../../storage/file/file_end.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
@@ -243,6 +245,40 @@ testPool(
     assertThrows(() => page.markDirty(), Deno.errors.BadResource, "whose file was closed");
     lock.release();
     assertEquals(it.warnings.length, 1);
+  },
+);
+
+testPool(
+  "pool.repair() of a file that other threads use is heard by the last of them",
+  async (it) => {
+    const memory = memoryOf(it.aio, it.pool);
+    const { words } = memory;
+    const file = await copyOf(it, "2");
+    (await it.pool.read(file, 3)).release();
+    const at = memory.at(bufferOf(it.pool, 3));
+    const number = words[at + BUFFER.file]! - 1;
+    const usersAt = memory.fileAt(number) + POOL_FILE.users;
+    // Another thread has it open, and one has died while it changed the page.
+    const other = 1 << it.aio.backendId + 1;
+    Atomics.or(words, usersAt, other);
+    Atomics.or(words, at + BUFFER.state, BUFFER_STATE.torn);
+    const { clearTorn } = PoolThread.prototype;
+    {
+      using _clearTorn = replace(
+        PoolThread.prototype,
+        "clearTorn",
+        function (this: PoolThread, buffer) {
+          // The other one leaves the file as soon as it gets this lock.
+          const isFree = words[POOL.lock] !== backendOf(it.aio).arena.threadId;
+          if (isFree) assert(!tryForgetPages(memory, number, false), "the page is forgotten");
+          Reflect.apply(clearTorn, this, [buffer]);
+        },
+      );
+      await it.pool.repair(file, 3, () => file.close());
+    }
+    assertEquals(words[at + BUFFER.state], BUFFER_STATE.valid | BUFFER_STATE.dirty);
+    assert(!tryForgetPages(memory, number, false));
+    Atomics.and(words, usersAt, ~other);
   },
 );
 
