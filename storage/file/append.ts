@@ -397,10 +397,10 @@ export class Appends implements MemoryUser {
     const request = transferRequest(place, "write", views, 0, file.addressOf);
     try {
       this.#transfers.runSync(request);
-      return place.from;
     } catch (error) {
       const written = request.cursor.done;
       if (written > 0) this.#eraseSync(place.from, place.from + written);
+      place.over();
       let isHole = false;
       if (!place.giveBack(0)) {
         file.settleFailedSync?.();
@@ -408,9 +408,9 @@ export class Appends implements MemoryUser {
       }
       const at = place.from < 0 ? null : { offset: place.from, isHole };
       throw appendError(file.path, bytes, written, at, error);
-    } finally {
-      place.over();
     }
+    place.over();
+    return place.from;
   }
 }
 

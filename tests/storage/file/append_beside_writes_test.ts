@@ -5,11 +5,11 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { insideOf } from "../../../storage/file/open_file.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
-import { heldIos } from "../../support/flush_failures.ts";
+import { heldIos, POINT } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until } from "../../support/patience.ts";
@@ -264,6 +264,34 @@ Deno.test("held: append() that fails gives no place back that is another append'
   await heldIos(fixture, 1);
   assertEquals(await checkAppended(fixture, next, []), END + 1 + APPENDED.length);
 });
+
+testEachMethod(
+  "appendSync() that fails leaves no hole where the end was set back meanwhile",
+  async (method) => {
+    await using dir = await tempDir();
+    await using aio = await openAio(method);
+    const options = { read: true, write: true, create: true };
+    await using file = await aio.openFile(dir.join("file"), options);
+    assertEquals(file.appendSync(APPENDED), 0);
+    const { ends } = backendOf(aio).files;
+    const { slot } = insideOf(file).slot;
+    let count = 0;
+    aio.attachInjectionPoint(POINT, () => {
+      count++;
+      // It has not written any. A write of another thread has failed that was to reach further.
+      Deno.truncateSync(file.path, 3);
+      ends.raise(slot, 1000);
+      const version = ends.askedVersion(slot);
+      ends.tryReset(slot, version, Math.max(3, ends.writesEnd(slot)));
+      return -ENOSPC;
+    });
+    const error = assertThrows(() => file.appendSync(APPENDED));
+    aio.detachInjectionPoint(POINT);
+    assertEquals(count, 1);
+    assert(!(error as Error).message.includes("hole"), String(error));
+    assertEquals(file.appendSync(APPENDED), 3);
+  },
+);
 
 /** Starts a write as soon as the system has told a file's size, and before anybody hears of it. */
 function whenMeasured(file: Fixture["file"], write: () => Promise<unknown>): Disposable {
