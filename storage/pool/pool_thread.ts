@@ -5,6 +5,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import {
   announceWait,
   type Backend,
@@ -303,7 +304,18 @@ export class PoolThread implements PoolSide {
       ref.index = index;
       ref.generation = this.backend.waiting.generationOf(this.control.handleAt(index));
       if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));
+      // The rest of a write that was cut short begins then, with any handle.
+      yield* get(this.#letOthersGoOn());
+      index = first - 1;
     }
+  }
+
+  /** Resolves once those have gone on that have waited for the same IO as this task. */
+  async #letOthersGoOn(): Promise<void> {
+    const { turn } = this.backend;
+    // Behind them, where they are still to be told; then they go on, in more steps than this task.
+    await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
+    await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   /** Writes a victim back, and others with it. */

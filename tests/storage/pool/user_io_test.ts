@@ -34,3 +34,31 @@ testHeldPool("pool.close() waits for an IO of the user's on the bytes of a page"
   await Promise.all([writing, closing]);
   assertEquals(freeBytes(), before);
 });
+
+testHeldPool(
+  "pool.close() waits for each IO of a write of the user's that the system cuts short",
+  async (it) => {
+    const { aio, file, held } = it;
+    const freeBytes = () => backendOf(aio).arena.freeBytes;
+    const before = freeBytes();
+    const pool = await aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+    const page = await pool.read(file, 3, { mode: "zero" });
+    const writing = file.writeAt(page.bytes, 5 * PAGE_BYTES);
+    page.release();
+    let closing = Promise.resolve();
+    let isOver = false;
+    const isHeld = () => held.held(aio).length === 1;
+    for (let part = 0; part < 4; part++) {
+      await until(isHeld, "the write is held");
+      if (part === 0) closing = pool.close().finally(() => void (isOver = true));
+      assertEquals(isOver, false);
+      held.complete(aio, held.held(aio)[0]!, 512);
+    }
+    await until(isHeld, "the rest is held");
+    assertEquals([isOver, freeBytes() < before], [false, true]);
+    held.perform(aio, held.held(aio)[0]!);
+    await Promise.all([writing, closing]);
+    assertEquals(freeBytes(), before);
+  },
+  { isBuffered: true },
+);
