@@ -33,9 +33,15 @@ export const poolLayer: Layer<PoolLayerParts> = {
           if (isEnded) ended.push({ run, serial });
         });
         // Last, as it throws for one whose memory an IO of the user is at: others were reaped then.
+        let failure: { readonly error: unknown } | null = null;
         for (const { run, serial } of ended) {
-          runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
+          try {
+            runs.giveBack(run, () => serialAt(arena, run.offset) === serial);
+          } catch (error) {
+            failure ??= { error };
+          }
         }
+        if (failure !== null) throw failure.error;
       },
     };
   },

@@ -68,3 +68,27 @@ testPool(
     await other.close();
   },
 );
+
+testPool("a pool whose memory cannot be given back keeps no other's from that", async (it) => {
+  const backend = backendOf(it.aio);
+  const { host: { runs } } = layersOf(backend).partsOf(poolLayer);
+  const dead = backend.id + 1;
+  const pools = [it.pool, await it.aio.openPool({ pages: 16, pageSize: PAGE_BYTES })];
+  const setUsers = (id: number) => {
+    for (const pool of pools) memoryOf(it.aio, pool).words[POOL.users] = 1 << id;
+  };
+  // It was the last user of both.
+  setUsers(dead);
+  const given: number[] = [];
+  {
+    using _giveBack = replace(runs, "giveBack", ({ offset }) => {
+      given.push(offset);
+      throw new Deno.errors.Busy("an IO uses it");
+    });
+    layersOf(backend).reapBackend(dead);
+  }
+  assertEquals(given.sort(), pools.map(({ token }) => token.offset).sort());
+  assertEquals(it.warnings.length, 1);
+  setUsers(backend.id);
+  await pools[1]!.close();
+});
