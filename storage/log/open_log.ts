@@ -47,13 +47,17 @@ const LOCK_NAME = "lock";
 const LATE_LOOKS_MAX = 300;
 const LATE_LOOK_MS = 10;
 
-/** What opening needs of the thread. */
-export interface LogOpener {
+/** What attaching needs of the thread. */
+export interface LogAttacher {
   readonly aio: LogAio;
   readonly backend: Backend;
-  readonly descriptors: Descriptors;
   /** Keeps the log until it is closed. */
   readonly logs: Set<Log>;
+}
+
+/** What opening needs of it. */
+export interface LogOpener extends LogAttacher {
+  readonly descriptors: Descriptors;
 }
 
 /** Opens the log of a directory. */
@@ -259,7 +263,7 @@ async function alignmentOf(
 }
 
 /** Uses the log that a token names. */
-export function attachLog(opener: LogOpener, token: LogToken): Log {
+export function attachLog(opener: LogAttacher, token: LogToken): Log {
   const { aio, backend } = opener;
   checkToken("attach a log", token, "deno-aio log");
   const [low, high] = identityOf(backend.control);
@@ -304,7 +308,7 @@ function attachLock(aio: LogAio, { lock }: LogToken): AioFile {
 }
 
 function logIn(
-  { aio, backend, logs }: LogOpener,
+  { aio, backend, logs }: LogAttacher,
   directory: string,
   run: ArenaRun,
   lock: AioFile,

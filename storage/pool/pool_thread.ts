@@ -313,7 +313,7 @@ export class PoolThread implements PoolSide {
   /** Resolves once those have gone on that have waited for the same IO as this task. */
   async #letOthersGoOn(): Promise<void> {
     const { turn } = this.backend;
-    // Behind them, where they are still to be told; then they go on, in more steps than this task.
+    // Behind them, where they have not heard of it yet; then they go on, in more steps than this.
     await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
