@@ -229,6 +229,16 @@ export class FileInside
     this.ending.end();
   }
 
+  /** Takes steps that the descriptor must outlive. */
+  *during<T>(steps: Steps<T>): Steps<T> {
+    this.begin();
+    try {
+      return yield* steps;
+    } finally {
+      this.end();
+    }
+  }
+
   /**
    * Hands a handle down to this file, with its buffers set, and starts it: it gets the target
    * `file` and the callback nearest to the file. Closing does not refuse it: what a user asked for

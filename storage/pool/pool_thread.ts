@@ -229,7 +229,7 @@ export class PoolThread implements PoolSide {
         throw new Deno.errors.BadResource(`Cannot extend ${path}: it is not open for writing`);
       }
       const file = this.blocks ? writer.calls.blocking : writer.calls.awaited;
-      const { size } = yield* keptOpen(writer, get(file.stat(writer.fd, path)));
+      const { size } = yield* writer.during(get(file.stat(writer.fd, path)));
       files.checkUse(number, use);
       const first = Math.ceil(size / pageBytes);
       if (first + count > BLOCKS_MAX) {
@@ -241,7 +241,7 @@ export class PoolThread implements PoolSide {
       yield* this.victims.pinBlocks(number, first, count, buffers);
       const end = (first + count) * pageBytes;
       const growth = growSteps(writer, size, end, this.blocks);
-      yield* files.growing(number, keptOpen(writer, growth));
+      yield* files.growing(number, writer.during(growth));
       files.checkUse(number, use);
       return first;
     } finally {
@@ -431,15 +431,5 @@ export class PoolThread implements PoolSide {
       );
     }
     throw new Deno.errors.InvalidData(this.#describe(op, result, targetData));
-  }
-}
-
-/** Whoever closes the file waits for the end of that: its descriptor may be another file's then. */
-function* keptOpen<T>(file: FileInside, steps: Steps<T>): Steps<T> {
-  file.begin();
-  try {
-    return yield* steps;
-  } finally {
-    file.end();
   }
 }

@@ -72,11 +72,6 @@ export function fileStream<T>(
 export function* fileStat(file: FileInside, isBlocking: boolean): Steps<{ readonly size: number }> {
   const { awaited, blocking } = file.calls;
   file.checkOpen("read");
-  file.begin();
-  try {
-    const calls = isBlocking ? blocking : awaited;
-    return yield* get(calls.stat(file.fd, file.path));
-  } finally {
-    file.end();
-  }
+  const calls = isBlocking ? blocking : awaited;
+  return yield* file.during(get(calls.stat(file.fd, file.path)));
 }
