@@ -30,6 +30,19 @@ import {
 } from "../../support/pool/pool_fixture.ts";
 import { tempDir } from "../../support/temp.ts";
 
+/** As if another thread had the file open, too, whose block is in the pool; until `end()`. */
+function useElsewhere({ aio, pool }: PoolFixture, block: number) {
+  const memory = memoryOf(aio, pool);
+  const { words } = memory;
+  const at = memory.at(bufferOf(pool, block));
+  const number = words[at + BUFFER.file]! - 1;
+  const usersAt = memory.fileAt(number) + POOL_FILE.users;
+  const id = aio.backendId + 1;
+  Atomics.or(words, usersAt, 1 << id);
+  const end = () => void Atomics.and(words, usersAt, ~(1 << id));
+  return { memory, words, at, number, id, end };
+}
+
 testPool(
   "file.close() keeps the pages that another opening begins to use meanwhile",
   async (it) => {
@@ -216,15 +229,9 @@ testPool(
   async (it) => {
     const backend = backendOf(it.aio);
     const { host } = layersOf(backend).partsOf(poolLayer);
-    const memory = memoryOf(it.aio, it.pool);
-    const { words } = memory;
     const file = await copyOf(it, "2");
     using page = await it.pool.read(file, 3);
-    const fileAt = memory.at(bufferOf(it.pool, 3)) + BUFFER.file;
-    const usersAt = memory.fileAt(words[fileAt]! - 1) + POOL_FILE.users;
-    // Another thread has it open.
-    const other = backend.id + 1;
-    Atomics.or(words, usersAt, 1 << other);
+    const { memory, words, id } = useElsewhere(it, 3);
     await file.close();
     using lock = await page.lock("exclusive");
     const { markDirty } = ContentLocks.prototype;
@@ -241,7 +248,7 @@ testPool(
       page.markDirty();
     }
     assertEquals(page.isDirty, true);
-    reapPool(host, memory, other);
+    reapPool(host, memory, id);
     assertThrows(() => page.markDirty(), Deno.errors.BadResource, "whose file was closed");
     lock.release();
     assertEquals(it.warnings.length, 1);
@@ -251,16 +258,10 @@ testPool(
 testPool(
   "pool.repair() of a file that other threads use is heard by the last of them",
   async (it) => {
-    const memory = memoryOf(it.aio, it.pool);
-    const { words } = memory;
     const file = await copyOf(it, "2");
     (await it.pool.read(file, 3)).release();
-    const at = memory.at(bufferOf(it.pool, 3));
-    const number = words[at + BUFFER.file]! - 1;
-    const usersAt = memory.fileAt(number) + POOL_FILE.users;
-    // Another thread has it open, and one has died while it changed the page.
-    const other = 1 << it.aio.backendId + 1;
-    Atomics.or(words, usersAt, other);
+    const { memory, words, at, number, end } = useElsewhere(it, 3);
+    // One has died while it changed the page.
     Atomics.or(words, at + BUFFER.state, BUFFER_STATE.torn);
     const { clearTorn } = PoolThread.prototype;
     {
@@ -278,22 +279,17 @@ testPool(
     }
     assertEquals(words[at + BUFFER.state], BUFFER_STATE.valid | BUFFER_STATE.dirty);
     assert(!tryForgetPages(memory, number, false));
-    Atomics.and(words, usersAt, ~other);
+    end();
   },
 );
 
 testPool(
   "pool.read() does not go through an opening that pages were only written by",
   async (it) => {
-    const memory = memoryOf(it.aio, it.pool);
-    const { words } = memory;
     const file = await copyOf(it, "2");
     (await it.pool.read(file, 3)).release();
-    const at = memory.at(bufferOf(it.pool, 3));
-    const usersAt = memory.fileAt(words[at + BUFFER.file]! - 1) + POOL_FILE.users;
-    // Another thread has changed it, and has only this opening of the file left.
-    const other = 1 << it.aio.backendId + 1;
-    Atomics.or(words, usersAt, other);
+    // That thread has changed it, and has only this opening of the file left.
+    const { words, at, end } = useElsewhere(it, 3);
     await file.close();
     Atomics.or(words, at + BUFFER.state, BUFFER_STATE.dirty);
     await using _writing = await it.aio.openFile(it.path + "2", { write: true });
@@ -302,7 +298,7 @@ testPool(
     using page = await it.pool.read(again, 5);
     assertEquals(page.bytes[0], 6);
     page.release();
-    Atomics.and(words, usersAt, ~other);
+    end();
   },
 );
 
