@@ -124,8 +124,8 @@ export class LayerRuns {
   }
 
   /**
-   * Looks at a run, and may write to it, while nobody can give it back. The lock of the arena's
-   * pages is held: `use` is a handful of loads and stores.
+   * Uses a run that nobody can give back meanwhile: the lock of the arena's pages is held, so `use`
+   * takes a handful of loads and stores.
    *
    * @returns null if no run of the layer starts there
    */

@@ -95,9 +95,8 @@ export class Doorbells {
    * for nothing. Closing waits for it: otherwise it could reach another file that has the number by
    * then.
    *
-   * @param isReadable whether the descriptor ended the sleep. A write that nobody owes may have
-   *   done so, of a ringer that came much too late, to the next thread of a slot: unread, it would
-   *   end each sleep at once
+   * @param isReadable whether the descriptor ended the sleep. It is read then, also where no write
+   *   is owed: a late one, meant for the last thread of the slot, would end each sleep at once
    * @returns whose bell it was
    */
   unpark(isReadable = false): Ringer {

@@ -56,7 +56,7 @@ export class UringBacklog {
 
   #takeOut(at: number, count: number): void {
     this.handles.splice(at, count);
-    // The next refusal is of other IO: until then nobody asks the kernel.
+    // Nobody asks the kernel then: what it refuses next is refused for the first time.
     if (this.count === 0) this.#answer = 0;
   }
 

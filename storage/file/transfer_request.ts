@@ -51,7 +51,7 @@ export interface TransferFile {
   /**
    * Any write has failed, and is over: appends need not keep behind it.
    *
-   * @returns null: nobody appends to the file, so there is nothing to do
+   * @returns null if nobody appends to the file, and nothing is to be done
    */
   settleFailed?(): Promise<void> | null;
   /** The same, blocking. */
