@@ -457,6 +457,7 @@ export class Aio extends AioCore {
     return {
       aio: this,
       backend: this.#backend,
+      transfers: this.#transfers,
       pools: this.#pools,
       attach: (slot, generation) => this.#tryAttach({ slot, generation }, null),
     };

@@ -221,11 +221,20 @@ export class Arena {
     return false;
   }
 
-  /** Whether an IO that was started, and is not taken back yet, uses the range. */
-  isUsedBy(index: number, offset: number, bytes: number): boolean {
-    const state = Atomics.load(this.control.words, this.control.handleAt(index) + HANDLE.state);
+  /**
+   * Finds an IO of this thread that was started, is not taken back yet, and uses the range.
+   *
+   * @returns its handle, or -1
+   */
+  ownIoOn(offset: number, bytes: number): number {
+    const { control, control: { words, handlesPerBackend } } = this;
     const from = this.address + offset;
-    return state >= STAGED && this.#iovecTouches(index, from, from + bytes);
+    const end = (this.backendId + 1) * handlesPerBackend;
+    for (let index = this.backendId * handlesPerBackend; index < end; index++) {
+      const state = Atomics.load(words, control.handleAt(index) + HANDLE.state);
+      if (state >= STAGED && this.#iovecTouches(index, from, from + bytes)) return index;
+    }
+    return -1;
   }
 
   #iovecTouches(index: number, from: number, to: number): boolean {

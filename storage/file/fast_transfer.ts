@@ -22,7 +22,7 @@ import {
   type TransferFile,
   type TransferRequest,
 } from "./transfer_request.ts";
-import { becameSmaller, first } from "./view_cursor.ts";
+import { becameSmaller, first, shareMemory } from "./view_cursor.ts";
 
 /**
  * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
@@ -165,6 +165,11 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     this.#bounce = bounce;
     this.#offset = offset;
     return true;
+  }
+
+  /** Whether it is under way, and uses a part of a view. */
+  isUsing(view: Uint8Array): boolean {
+    return this.#buffer !== null && shareMemory(this.#buffer, view);
   }
 
   /** The promise of the bytes. @throws if the IO is over already, and failed */

@@ -66,6 +66,8 @@ export class Transfers {
   /** Flags that a device does not know. */
   readonly refusedFlags: RefusedFlags = new Map();
   readonly #pool: FastTransfer[] = [];
+  /** All objects for transfers of one IO, under way or not. */
+  readonly #fasts: FastTransfer[] = [];
   readonly #manyPool: ManyTransfer[] = [];
   /** All objects for the transfers of one call, under way or not. */
   readonly #manys: ManyTransfer[] = [];
@@ -103,10 +105,16 @@ export class Transfers {
     buffer: Uint8Array,
     offset: number,
   ): Promise<number> | null {
-    const transfer = this.#pool.pop() ?? new FastTransfer(this);
+    const transfer = this.#pool.pop() ?? this.#makeFast();
     if (transfer.tryStart(file, direction, buffer, offset)) return transfer.settle();
     this.#pool.push(transfer);
     return null;
+  }
+
+  #makeFast(): FastTransfer {
+    const fast = new FastTransfer(this);
+    this.#fasts.push(fast);
+    return fast;
   }
 
   /** Takes an object for the transfers of one call. */
@@ -126,8 +134,9 @@ export class Transfers {
   }
 
   /**
-   * Whether a transfer has still to come to a part of a view, with or without an IO in flight.
-   * After an abort the piece in flight is known by its handle.
+   * Whether a transfer has still to come to a part of a view, with or without an IO in flight: it
+   * may have a rest, which begins once it hears of the first IO. After an abort the piece in flight
+   * is known by its handle.
    */
   isUsing(view: Uint8Array): boolean {
     for (const { cursor } of this.#requests) {
@@ -136,7 +145,8 @@ export class Transfers {
     for (const user of this.users) {
       if (user.isUsing(view)) return true;
     }
-    return this.#manys.some((many) => many.isUsing(view));
+    return this.#fasts.some((fast) => fast.isUsing(view)) ||
+      this.#manys.some((many) => many.isUsing(view));
   }
 
   /** Takes a fast transfer back. */

@@ -15,6 +15,7 @@ import {
   shown,
 } from "../../core/inside.ts";
 import type { AioCore } from "../../core/mod.ts";
+import type { MemoryUser } from "../file/transfer.ts";
 import { tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls } from "./calls.ts";
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
@@ -52,6 +53,8 @@ export interface OpenPoolOptions extends AttachPoolOptions {
 export interface PoolOpener {
   readonly aio: AioCore;
   readonly backend: Backend;
+  /** The user's transfers. */
+  readonly transfers: MemoryUser;
   readonly attach: AttachOpening;
   /** Keeps the pool until it is closed. */
   readonly pools: Set<PagePool>;
@@ -134,7 +137,7 @@ function checkPageSize(bytes: number): void {
 }
 
 function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOptions): PagePool {
-  const { aio, backend, attach, pools } = opener;
+  const { aio, backend, transfers, attach, pools } = opener;
   const { host: { arena, runs } } = layersOf(backend).partsOf(poolLayer);
   const memory = new PoolMemory(arena, run);
   let now: PageHost;
@@ -158,7 +161,7 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     if (typeof done?.then !== "function") return end();
     return Promise.resolve(done).finally(end);
   };
-  const parts = makeParts(aio, backend, memory, attach, before);
+  const parts = makeParts(aio, backend, memory, transfers, attach, before);
   const use = (parts: PoolParts): PageHost =>
     now = {
       awaited: new PoolThread(parts, awaitedCalls(aio, backend, parts.end), false),

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   announceWait,
   type Backend,
@@ -14,6 +14,7 @@ import {
   fromWords,
   get,
   type LayerHost,
+  LOOK_AGAIN_MS,
   shown,
   type Steps,
   systemError,
@@ -22,6 +23,7 @@ import {
 import type { AioCore, AioHandle, AioResult } from "../../core/mod.ts";
 import { growSteps } from "../file/allocate.ts";
 import type { FileInside } from "../file/file_inside.ts";
+import type { MemoryUser } from "../file/transfer.ts";
 import { tryRefer } from "./buffer_io.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import type { PoolCalls } from "./calls.ts";
@@ -46,6 +48,8 @@ export interface PoolParts {
   readonly aio: AioCore;
   readonly backend: Backend;
   readonly memory: PoolMemory;
+  /** The user's, which may come to the bytes of a page. */
+  readonly transfers: MemoryUser;
   readonly pins: Pins;
   readonly locks: ContentLocks;
   readonly files: PoolFiles;
@@ -60,6 +64,7 @@ export function makeParts(
   aio: AioCore,
   backend: Backend,
   memory: PoolMemory,
+  transfers: MemoryUser,
   attach: AttachOpening,
   beforeWrite: ((buffer: number) => unknown) | null,
 ): PoolParts {
@@ -75,6 +80,7 @@ export function makeParts(
     aio,
     backend,
     memory,
+    transfers,
     pins: new Pins(memory, backend.id, bells),
     locks: new ContentLocks(host),
     files: new PoolFiles(host, attach),
@@ -126,6 +132,7 @@ export class PoolThread implements PoolSide {
   readonly victims: Victims;
   readonly reads: PageReads;
   readonly writes: PageWrites;
+  readonly #transfers: MemoryUser;
   readonly #readv: number;
   readonly #writev: number;
   /** The one of buffer 0: others are so much more. */
@@ -159,6 +166,7 @@ export class PoolThread implements PoolSide {
     this.#readv = parts.aio.callbackId(isShared ? "sharedBufferReadv" : "localBufferReadv");
     this.#writev = parts.aio.callbackId("sharedBufferWritev");
     this.#firstDatum = datumOf(parts.memory, 0);
+    this.#transfers = parts.transfers;
     this.victims = new Victims(this);
     this.reads = new PageReads(this);
     this.writes = new PageWrites(this);
@@ -291,31 +299,24 @@ export class PoolThread implements PoolSide {
   /**
    * Waits for all IO of this thread on the pool's memory, some of which may have been given up: the
    * IO is at the memory until its handle is done, and not only as long as its word is in a buffer.
-   * Also for the user's own on a page's bytes: the memory cannot be given back before.
+   * Also for the user's own on a page's bytes, begun or not: it would write what is there after the
+   * memory was given back.
    */
   *settle(): Steps<void> {
     const { memory: { arena, run }, memory } = this;
-    const bytes = poolBytes(memory);
-    const { handlesPerBackend } = this.control;
-    const first = this.backendId * handlesPerBackend;
+    const view = new Uint8Array(arena.buffer, run.offset, poolBytes(memory));
     const ref = { index: -1, generation: 0 };
-    for (let index = first; index < first + handlesPerBackend; index++) {
-      if (!arena.isUsedBy(index, run.offset, bytes)) continue;
-      ref.index = index;
-      ref.generation = this.backend.waiting.generationOf(this.control.handleAt(index));
-      if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));
-      // The rest of a write that was cut short begins then, with any handle.
-      yield* get(this.#letOthersGoOn());
-      index = first - 1;
+    for (;;) {
+      ref.index = arena.ownIoOn(run.offset, view.byteLength);
+      if (ref.index >= 0) {
+        ref.generation = this.backend.waiting.generationOf(this.control.handleAt(ref.index));
+        if (!this.aio.checkDone(ref)) yield* get(this.calls.wait(ref));
+        continue;
+      }
+      // It waits for a handle, or goes on with what the system has cut short.
+      if (!this.#transfers.isUsing(view)) return;
+      yield* get(delay(LOOK_AGAIN_MS));
     }
-  }
-
-  /** Resolves once those have gone on that have waited for the same IO as this task. */
-  async #letOthersGoOn(): Promise<void> {
-    const { turn } = this.backend;
-    // Behind them, where they have not heard of it yet; then they go on, in more steps than this.
-    await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
-    await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   /** Writes a victim back, and others with it. */

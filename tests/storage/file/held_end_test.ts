@@ -7,6 +7,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { FILE_BYTES as END } from "../../support/core.ts";
 import { heldNow, perform, turn, withHeld } from "../../support/held_transfers.ts";
+import { until } from "../../support/patience.ts";
 
 Deno.test("held: close() waits for what is in flight, and so does closing the Aio", () =>
   withHeld(async (fixture) => {
@@ -54,6 +55,20 @@ Deno.test("held: free() of a view in flight is Busy, and fine afterwards", () =>
     assertEquals(assertThrows(() => aio.free(view), Deno.errors.Busy).message, message);
     await perform(fixture);
     await reading;
+    aio.free(view);
+  }));
+
+Deno.test("held: free() of a view is Busy while a write has yet to hear it was cut short", () =>
+  withHeld(async (fixture) => {
+    const { aio, file, held } = fixture;
+    const view = aio.alloc(100);
+    const writing = file.writeAt(view, 0);
+    await turn(fixture);
+    held.complete(aio, held.held(aio)[0]!, 40);
+    assertThrows(() => aio.free(view), Deno.errors.Busy, "while an IO uses it");
+    await until(() => held.held(aio).length === 1, "the rest is held");
+    await perform(fixture);
+    assertEquals(await writing, 100);
     aio.free(view);
   }));
 

@@ -62,3 +62,33 @@ testHeldPool(
   },
   { isBuffered: true },
 );
+
+testHeldPool(
+  "pool.close() waits for a write of the user's that waits for a handle",
+  async (it) => {
+    const { aio, file, held } = it;
+    const freeBytes = () => backendOf(aio).arena.freeBytes;
+    const before = freeBytes();
+    const open = () => aio.openPool({ pages: 16, pageSize: PAGE_BYTES });
+    const [pool, other] = [await open(), await open()];
+    const page = await pool.read(file, 3, { mode: "zero" });
+    const { maxConcurrency } = aio.options;
+    const reads = Array.from({ length: maxConcurrency }, () => file.readAt(new Uint8Array(1), 0));
+    const writing = file.writeAt(page.bytes, 5 * PAGE_BYTES);
+    page.release();
+    await until(() => held.held(aio).length === maxConcurrency, "all handles are held");
+    let isOver = false;
+    const closing = pool.close().finally(() => void (isOver = true));
+    // As many steps, and nothing to wait for.
+    assertEquals(other.tryRead(file, 3), null);
+    await other.close();
+    assertEquals(isOver, false);
+    held.performAll(aio);
+    await until(() => held.held(aio).length === 1, "the write is held");
+    assertEquals(isOver, false);
+    held.performAll(aio);
+    await Promise.all([...reads, writing, closing]);
+    assertEquals(freeBytes(), before);
+  },
+  { isBuffered: true, options: { maxConcurrency: 4 } },
+);
