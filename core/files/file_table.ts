@@ -57,6 +57,8 @@ export const FILE_FLAGS = {
   isTemporary: 256,
 } as const;
 
+const LOCKED_ON_SERVER = FILE_FLAGS.hasLocks | FILE_FLAGS.flushesAtClose;
+
 /** In place of a descriptor that is being closed, or not there yet. */
 const NO_FD = -1;
 
@@ -78,6 +80,9 @@ export interface OpenFileEntry extends FileNode {
   /** Its path; the last 200 bytes are kept. */
   readonly path: string;
 }
+
+/** A file whose last user has died: `fd` is -1 where that one had begun to close it. */
+export type LeftFile = Pick<OpenFileEntry, "fd" | "flags"> & Pick<FileSlot, "slot">;
 
 /** What a file gives all its IOs. */
 export interface FileIdentity extends FileSlot {
@@ -280,21 +285,20 @@ export class OpenFileTable {
   /**
    * Takes a backend that has died away from all files.
    *
-   * @param closes whether the caller closes descriptors; if not, files stay the dead one's that
-   *   have one which is to be closed
-   * @returns the files that it was the last user of, to be freed, with the descriptors that are to
-   *   be closed before; -1 where it had begun to, or it is another thread's to close
+   * @param mayBlock whether the caller may block; if not, files stay the dead one's whose end may
+   * @returns the files that it was the last user of, to be unlocked, closed and freed
    */
-  removeBackend(backendId: number, closes: boolean): { slot: number; fd: number }[] {
+  removeBackend(backendId: number, mayBlock: boolean): LeftFile[] {
     const bit = 1 << backendId;
-    const left: { slot: number; fd: number }[] = [];
+    const left: LeftFile[] = [];
     this.#locked(() => {
       for (let slot = 0; slot < this.#maxFiles; slot++) {
         const at = this.#at(slot);
         if ((this.#words[at + FILE.references]! & bit) === 0) continue;
-        const fd = this.#ownFd(at);
-        if (!closes && fd >= 0 && this.#words[at + FILE.references] === bit) continue;
-        if (this.#removeUser(slot, bit)) left.push({ slot, fd });
+        const isLast = this.#words[at + FILE.references] === bit;
+        if (!mayBlock && isLast && this.#mayEndBlock(at)) continue;
+        const [fd, flags] = [this.#words[at + FILE.fd]!, this.#words[at + FILE.flags]!];
+        if (this.#removeUser(slot, bit)) left.push({ slot, fd, flags });
       }
     });
     // It may have freed one and died before it told of that.
@@ -302,19 +306,20 @@ export class OpenFileTable {
     return left;
   }
 
-  /** The descriptor of a file, if whoever ends its use is to close that; else -1. */
-  #ownFd(at: number): number {
-    const isDenos = (this.#words[at + FILE.flags]! & FILE_FLAGS.isDenos) !== 0;
-    return isDenos ? NO_FD : this.#words[at + FILE.fd]!;
+  /** Whether the end of a file may block, by closing a descriptor or unlocking at a server. */
+  #mayEndBlock(at: number): boolean {
+    const flags = this.#words[at + FILE.flags]!;
+    const isLockedThere = (flags & LOCKED_ON_SERVER) === LOCKED_ON_SERVER;
+    return this.#words[at + FILE.fd]! >= 0 && (isLockedThere || (flags & FILE_FLAGS.isDenos) === 0);
   }
 
-  /** Whether a backend is the last user of any file whose descriptor is to be closed then. */
+  /** Whether a backend is the last user of any file whose end may block. */
   isLastOfAny(backendId: number): boolean {
     const bit = 1 << backendId;
     for (let slot = 0; slot < this.#maxFiles; slot++) {
       const at = this.#at(slot);
       if (Atomics.load(this.#words, at + FILE.references) !== bit) continue;
-      if (this.#ownFd(at) >= 0) return true;
+      if (this.#mayEndBlock(at)) return true;
     }
     return false;
   }

@@ -16,6 +16,7 @@
  */
 
 import { ECANCELED, EIO } from "../../ffi/errno.ts";
+import type { Libc } from "../../ffi/libc.ts";
 import type { Backend } from "../backend/backend.ts";
 import { claimantOf, releaseClaim, tryClaim } from "../memory/claim.ts";
 import { unmarkClosing } from "../files/closing_mark.ts";
@@ -28,8 +29,10 @@ import {
   resetFields,
 } from "../io/completion_steps.ts";
 import { AioApiError, shown } from "../base/errors.ts";
+import { FILE_FLAGS } from "../files/file_table.ts";
 import { mayRepeat } from "../files/flush_error.ts";
 import { leftBy } from "../files/left_appends.ts";
+import { blockingLocks } from "../files/lock_calls.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { BEGUN_BIT, FLAG_BITS } from "../io/handle_flag.ts";
 import {
@@ -255,10 +258,10 @@ function giveBelongingsBack(backend: Backend, id: number, from: ReapingFrom): bo
   if (!isDone) return false;
   const layers = layersOf(backend);
   layers.reapBackend(id);
-  for (const { slot, fd } of files.removeBackend(id, from === "wait")) {
+  for (const { slot, fd, flags } of files.removeBackend(id, from === "wait")) {
     method.forgetFile?.(backend, slot);
     layers.closingFile(slot);
-    if (fd >= 0) libc.close(fd);
+    if (fd >= 0) closeLeft(libc, fd, flags);
     files.free(slot);
   }
   if (files.isLastOfAny(id)) return false;
@@ -267,6 +270,12 @@ function giveBelongingsBack(backend: Backend, id: number, from: ReapingFrom): bo
   backend.doorbells.closeFor(id);
   closeRestFile(libc, control, id);
   return true;
+}
+
+/** Deno's descriptor shares the locks, and the thread that opened it closes it some time later. */
+function closeLeft(libc: Libc, fd: number, flags: number): void {
+  if ((flags & FILE_FLAGS.hasLocks) !== 0) blockingLocks(libc).unlockAll(fd);
+  if ((flags & FILE_FLAGS.isDenos) === 0) libc.close(fd);
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
-import { type OpenFileEntry, OpenFileTable } from "../../../core/files/file_table.ts";
+import { FILE_FLAGS, type OpenFileEntry, OpenFileTable } from "../../../core/files/file_table.ts";
 import type { FileSlot } from "../../../core/files/file_slot.ts";
 import { effectiveOptions } from "../../../core/base/options.ts";
 import { type Control, createControl, HEADER } from "../../../core/memory/shared_memory.ts";
@@ -202,6 +202,20 @@ for (const [name, work] of Object.entries(DEATHS)) {
     assert(deaths >= 4, `${deaths - 1} steps`);
   });
 }
+
+Deno.test("OpenFileTable.removeBackend() leaves an unlocking that may wait for a server", () => {
+  const { isDenos, flushesAtClose } = FILE_FLAGS;
+  const files = table();
+  const [local, servers] = [isDenos, isDenos | flushesAtClose]
+    .map((flags) => add(files, { ...file(3), flags })!.slot);
+  assertFalse(files.isLastOfAny(0));
+  for (const slot of [local!, servers!]) files.noteLock(slot);
+  assert(files.isLastOfAny(0));
+  assertEquals(files.removeBackend(0, false).map(({ slot }) => slot), [local]);
+  files.free(local!);
+  assertEquals(files.removeBackend(0, true).map(({ slot }) => slot), [servers]);
+  assertFalse(files.isLastOfAny(0));
+});
 
 // --- paths ---
 

@@ -9,6 +9,7 @@
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import type { IoMethodName } from "../../../methods/mod.ts";
+import { insideOf } from "../../../storage/file/open_file.ts";
 import type { Aio } from "../../../storage/mod.ts";
 import { openAio, testEachMethod } from "../../support/methods.ts";
 import { until } from "../../support/patience.ts";
@@ -18,7 +19,7 @@ import { tempFile } from "../../support/temp.ts";
 import { Turns } from "../../support/turns.ts";
 
 const isLinux = Deno.build.os === "linux";
-const turns = new Turns(6);
+const turns = new Turns(7);
 
 const PROGRAM = `
 import { Aio } from ${JSON.stringify(LIBRARY_URL)};
@@ -168,3 +169,37 @@ testShared(
     await until(() => descriptorsOf(path) === 0, "the main thread closes its descriptor");
   },
 );
+
+testShared("a lock ends with a Worker that ends as the last user", async (aio, other) => {
+  await using temp = await tempFile();
+  const open = () => aio.openFile(temp.path, { read: true, write: true });
+  const [file, next] = [await open(), await open()];
+  await other.ask("attachFile", file.token);
+  await file.lock();
+  const { awaited } = insideOf(file).calls;
+  const { closeDenos } = awaited;
+  let isEnded = false;
+  let isClosed = false;
+  // Only afterwards the main thread closes its descriptor, which shares the lock.
+  awaited.closeDenos = async (...args) => {
+    await until(() => isEnded, "the lock is looked at");
+    await closeDenos(...args);
+    isClosed = true;
+  };
+  try {
+    await file.close();
+    assertEquals(await next.tryLock(), false);
+    void other.ask("end"); // It ends without an answer.
+    await until(() => {
+      backendOf(aio).reapDead();
+      return backendOf(aio).files.count === 1;
+    }, "the Worker is reaped");
+    assertEquals(await next.tryLock(), true);
+    isEnded = true;
+    await until(() => isClosed, "the main thread closes its descriptor");
+  } finally {
+    isEnded = true;
+    Object.assign(awaited, { closeDenos });
+  }
+  await next.close();
+});

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backendOf, positions, wakeWord } from "../../../core/inside.ts";
-import { BACKEND } from "../../../core/memory/shared_memory.ts";
+import { BACKEND, FILE } from "../../../core/memory/shared_memory.ts";
 import { awaitedCalls, blockingCalls } from "../../../storage/log/calls.ts";
 import { insideOf } from "../../../storage/file/open_file.ts";
 import { LogFlush } from "../../../storage/log/log_flush.ts";
@@ -159,8 +159,8 @@ testLog(
   },
 );
 
-/** Has another thread use the log as the last one, and die. */
-async function dieWith({ aio, log }: LogFixture): Promise<void> {
+/** Has another thread use the log as the last one, and die. @returns the slot of the lock's file */
+async function dieWith({ aio, log }: LogFixture): Promise<number> {
   const { arena, control, libc } = backendOf(aio);
   const { words } = new LogMemory(arena, { offset: log.token.offset, bytes: 0 });
   const worker = AttachedWorker.startBare();
@@ -171,6 +171,7 @@ async function dieWith({ aio, log }: LogFixture): Promise<void> {
   const threadId = control.words[control.backendAt(id) + BACKEND.threadId]!;
   worker.terminate();
   await untilDead(libc, threadId);
+  return file.slot;
 }
 
 testLog("openLog() opens a log whose last user has died a moment before", async (fixture) => {
@@ -184,13 +185,17 @@ testLog("openLog() opens a log whose last user has died a moment before", async 
 
 for (const when of ["before", "meanwhile"]) {
   testLog(
-    `openLog() waits until the lock of a log is closed whose last user was found dead ${when}`,
+    `openLog() waits for the lock of a log whose last user died while it closed, found ${when}`,
     async (fixture) => {
       const { aio, open, directory } = fixture;
       await using file = await aio.openFile(`${directory}_other`, { write: true, create: true });
       const { awaited } = insideOf(file).calls;
       const { lock, closeDenos } = awaited;
-      await dieWith(fixture);
+      const { control } = backendOf(aio);
+      const at = control.fileAt(await dieWith(fixture));
+      // Before it had unlocked it.
+      Atomics.store(control.words, at + FILE.closing, 1);
+      Atomics.store(control.words, at + FILE.fd, -1);
       let looks = 0;
       let isOver = false;
       awaited.lock = (...args) => {
