@@ -17,9 +17,10 @@
 import type { CommonSymbols } from "./common_symbols.ts";
 import { ENOSYS, EOPNOTSUPP } from "./errno.ts";
 import { FileControl } from "./file_control.ts";
-import { MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
+import { IOVEC_WORDS, MAP_FAILED, RWF_NOWAIT, SECCOMP_MODE_FILTER } from "./layout.ts";
 import { type FlaggedTransfer, openDarwin, openLinux, type SystemCalls } from "./libc_symbols.ts";
 import { libcCandidates } from "./libc_paths.ts";
+import { highWord, lowWord } from "./memory.ts";
 import { SharedLibraries } from "./library.ts";
 
 /** Where `lseek(2)` counts from: the end of the file. */
@@ -51,6 +52,11 @@ export class Libc {
   readonly #fsync: CommonSymbols["fsync"];
   readonly #fdatasync: CommonSymbols["fdatasync"];
   readonly #readFlagged: FlaggedTransfer | null;
+  readonly #ownIovecLongs = new BigUint64Array(2);
+  readonly #ownIovecWords = new Int32Array(this.#ownIovecLongs.buffer);
+  readonly #ownIovec = new Uint8Array(this.#ownIovecLongs.buffer);
+  readonly #offsetLongs = new BigInt64Array(1);
+  readonly #offsetWords = new Int32Array(this.#offsetLongs.buffer);
   readonly #copyFrom: CommonSymbols["copyFrom"];
   readonly #address: CommonSymbols["address"];
   readonly #common: CommonSymbols;
@@ -106,6 +112,22 @@ export class Libc {
     return read === null
       ? -1
       : read(fd, iovec as Uint8Array<ArrayBuffer>, count, offset, RWF_NOWAIT);
+  }
+
+  /**
+   * The same into one view, of whatever memory: it is not needed any more when this returns.
+   *
+   * @param view of more than 64 bytes: V8 may move a smaller one
+   */
+  preadCachedInto(fd: number, view: Uint8Array, offset: number): number {
+    const read = this.#readFlagged;
+    if (read === null) return -1;
+    const bytes = view as Uint8Array<ArrayBuffer>;
+    this.#ownIovecLongs[0] = this.#address(bytes, bytes, 0n);
+    this.#ownIovecWords[IOVEC_WORDS.lengthLow] = bytes.byteLength;
+    this.#offsetWords[0] = lowWord(offset);
+    this.#offsetWords[1] = highWord(offset);
+    return read(fd, this.#ownIovec, 1, this.#offsetLongs[0]!, RWF_NOWAIT);
   }
 
   /**

@@ -229,6 +229,7 @@ export function createWorkerMethod(
     name: "worker",
     module: import.meta.url,
     waitOnFdBeforeClose: true,
+    copiesCached: triesCached,
     helpersMax: WORKERS_MAX,
     available: workerAvailability,
     shmemSize: ({ maxBackends, maxConcurrency }) => poolBytes(maxBackends * maxConcurrency),

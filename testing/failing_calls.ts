@@ -209,6 +209,8 @@ export function failingMethod(method: IoMethod, call: NthCall): IoMethod {
   return new Proxy(method, {
     get(target, name) {
       if (name === "submit") return submit;
+      // Each read is to be an IO, which can fail.
+      if (name === "copiesCached") return false;
       const value: unknown = Reflect.get(target, name);
       return typeof value === "function" ? value.bind(target) : value;
     },

@@ -200,6 +200,12 @@ export interface IoMethod {
    */
   readonly helpersMax?: number;
   /**
+   * Whether a read of what is in the page cache may be a copy in the issuer's thread, and no IO.
+   *
+   * @ignore
+   */
+  readonly copiesCached?: boolean;
+  /**
    * Bytes of shared memory that it needs.
    *
    * @ignore

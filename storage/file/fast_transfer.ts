@@ -39,6 +39,17 @@ export interface TransferHost {
   readonly space: BounceSpace;
   /** Whether the kernel may be pointed at a view while nobody holds it. */
   isStraight(view: Uint8Array): boolean;
+  /**
+   * Fills plain memory with what is in the page cache, without an IO.
+   *
+   * @returns whether it did
+   */
+  tryCopyCached(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+  ): boolean;
   /** What there is to do after an IO that was short, failed or interrupted. */
   restOf(
     file: TransferFile,

@@ -56,6 +56,8 @@ export class FileInside
   readonly fd: number;
   /** Whether transfers go past the page cache. */
   readonly direct: boolean;
+  /** Its descriptor, if transfers go through the page cache; else -1. */
+  readonly bufferedFd: number;
   /** What addresses and offsets must be multiples of. */
   readonly alignment: Alignment;
   /** Whether a write is a flush as well. */
@@ -109,6 +111,7 @@ export class FileInside
     this.path = path;
     this.fd = entry.fd;
     this.direct = (entry.flags & FILE_FLAGS.direct) !== 0;
+    this.bufferedFd = this.direct ? -1 : entry.fd;
     this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
     this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
     this.forgetsDsync = this.direct && (entry.flags & FILE_FLAGS.isFuse) !== 0;

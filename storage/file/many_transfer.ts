@@ -232,6 +232,10 @@ export class ManyTransfer implements CompletionWaiter {
     try {
       const direction = this.#direction;
       this.#checkThere(buffer);
+      if (this.#transfers.tryCopyCached(this.#file!, direction, buffer, offset)) {
+        this.#outcome!.results[i] = buffer.byteLength;
+        return true;
+      }
       const bounce = tryStartOne(this.#transfers, this.#file!, direction, buffer, offset, ret, ref);
       if (bounce === undefined) return false;
       this.#bounces[i] = bounce;

@@ -30,6 +30,7 @@ import {
 } from "../../core/mod.ts";
 import { abortable, waitOrCancel } from "./abortable.ts";
 import type { BounceSpace } from "./bounce.ts";
+import { CachedCopies } from "./cached_copy.ts";
 import { FastTransfer } from "./fast_transfer.ts";
 import type { RefusedFlags } from "./flagged_file.ts";
 import { ManyTransfer } from "./many_transfer.ts";
@@ -65,6 +66,7 @@ export class Transfers {
   readonly space: BounceSpace;
   /** Flags that a device does not know. */
   readonly refusedFlags: RefusedFlags = new Map();
+  readonly #cachedCopies: CachedCopies;
   readonly #pool: FastTransfer[] = [];
   /** All objects for transfers of one IO, under way or not. */
   readonly #fasts: FastTransfer[] = [];
@@ -86,6 +88,7 @@ export class Transfers {
   constructor(aio: AioCore, space: BounceSpace) {
     this.aio = aio;
     this.backend = backendOf(aio);
+    this.#cachedCopies = new CachedCopies(this.backend);
     this.space = space;
   }
 
@@ -105,6 +108,9 @@ export class Transfers {
     buffer: Uint8Array,
     offset: number,
   ): Promise<number> | null {
+    if (this.tryCopyCached(file, direction, buffer, offset)) {
+      return Promise.resolve(buffer.byteLength);
+    }
     const transfer = this.#pool.pop() ?? this.#makeFast();
     if (transfer.tryStart(file, direction, buffer, offset)) return transfer.settle();
     this.#pool.push(transfer);
@@ -115,6 +121,17 @@ export class Transfers {
     const fast = new FastTransfer(this);
     this.#fasts.push(fast);
     return fast;
+  }
+
+  /** See `TransferHost`. */
+  tryCopyCached(
+    file: TransferFile,
+    direction: Direction,
+    buffer: Uint8Array,
+    offset: number,
+  ): boolean {
+    return direction === "read" && !this.isStraight(buffer) &&
+      this.#cachedCopies.tryRead(file, buffer, offset);
   }
 
   /** Takes an object for the transfers of one call. */

@@ -25,6 +25,8 @@ export interface TransferFile {
   readonly direct: boolean;
   /** What addresses and offsets must be multiples of. */
   readonly alignment: Alignment;
+  /** Its descriptor, where what is in the page cache may be read without an IO; else -1. */
+  readonly bufferedFd?: number;
   /** Bytes of it now. */
   sizeSync(): number;
   /** Starts one IO of it. */

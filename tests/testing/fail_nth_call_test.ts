@@ -185,6 +185,19 @@ Deno.test("failNthCall() has Deno's calls fail with the class that their error h
   }
 });
 
+testEachMethod("failNthCall(): a cached read into plain memory fails, too", async (method) => {
+  const { calls } = await failNthCall(async (call) => {
+    await using directory = await tempDir();
+    await Deno.writeFile(directory.join("a"), new Uint8Array(4096));
+    await call.during(async (methods) => {
+      await using aio = await Aio.open({ ...SMALL, method }, methods);
+      await using file = await aio.openFile(directory.join("a"));
+      await file.readAt(new Uint8Array(4096), 0);
+    });
+  });
+  assert(calls.includes(method === "sync" ? "preadv" : "readv by the method"), calls.join());
+});
+
 for (const options of [{ errno: "EIO" }, { errno: "ENOSPC", lasting: true }]) {
   const { errno, lasting } = options;
   const name = `failNthCall(): what was acknowledged is there after ${

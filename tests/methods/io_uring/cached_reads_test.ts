@@ -4,14 +4,13 @@
  * is no read.
  */
 
-import { closeSync as closeFd, openSync as openFd } from "node:fs";
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { FILE_BYTES, fileContent, type Fixture, startRead } from "../../support/core.ts";
+import { CAN_READ_CACHED } from "../../support/page_cache.ts";
 import { tempDir } from "../../support/temp.ts";
 import { openUring, Pipe, startRawRead, testEachForm } from "../../support/rings/uring.ts";
-import { closeLibc, openLibc } from "../../../ffi/libc.ts";
 import type { RingForm } from "../../../methods/io_uring/setup.ts";
 import { createIoUringMethod } from "../../../methods/io_uring.ts";
 import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
@@ -20,32 +19,12 @@ import type { BackendCounters } from "../../../core/io/counters.ts";
 const ENOUGH = DEFAULT_TUNING.cachedReadsMin;
 const READ_BYTES = 4096;
 
-/** Whether the system and the file system of temporary files can say what is in memory. */
-function canReadCached(): boolean {
-  if (Deno.build.os !== "linux") return false;
-  const libc = openLibc();
-  const path = Deno.makeTempFileSync();
-  Deno.writeTextFileSync(path, "x");
-  const fd = openFd(path, "r");
-  try {
-    const byte = new Uint8Array(1);
-    const iovec = new BigUint64Array([BigInt(libc.addressOf(byte)), 1n]);
-    return libc.preadvCached(fd, new Uint8Array(iovec.buffer), 1, 0n) === 1;
-  } finally {
-    closeFd(fd);
-    Deno.removeSync(path);
-    closeLibc(libc);
-  }
-}
-
-const isPossible = canReadCached();
-
 function testCached(name: string, fn: (fixture: Fixture) => Promise<void>): void {
   const run = async (form: RingForm) => {
     await using fixture = await openUring(form, {}, createIoUringMethod(form));
     await fn(fixture);
   };
-  testEachForm(name, run, 0, isPossible);
+  testEachForm(name, run, 0, CAN_READ_CACHED);
 }
 
 function counters({ aio }: Fixture): BackendCounters {

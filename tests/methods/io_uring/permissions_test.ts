@@ -17,7 +17,8 @@ import { hasRings } from "../../support/rings/uring.ts";
 const LIBRARY = import.meta.resolve("../../../mod.ts");
 const ROOT = join(import.meta.dirname ?? ".", "../../..");
 const SEED = 2604;
-const BYTES = 100_000;
+/** More than is copied from the page cache without an IO. */
+const BYTES = 200_000;
 /** With rings that the kernel maps, nothing less than all of `--allow-ffi` will do. */
 const ignore = !hasRings("shared");
 

@@ -20,7 +20,13 @@ const ARENA_BYTES = 65_536;
 /** With so small an arena, this is more than one piece. */
 const LARGE_BYTES = 100_000;
 
-const OPTIONS = { arenaBytes: ARENA_BYTES, maxConcurrency: 4 };
+/** For a log of each IO reads from the page cache are IO as well, and take room. */
+const OPTIONS = {
+  arenaBytes: ARENA_BYTES,
+  maxConcurrency: 4,
+  logLevel: "debug3",
+  onLog: () => {},
+} as const;
 
 type Use = (aio: Aio, file: AioFile, path: string) => Promise<void>;
 

@@ -67,7 +67,8 @@ function openAio(form: RingForm): Promise<Aio> {
     arenaBytes: ARENA_BYTES,
     maxConcurrency: HANDLES,
     callbackModules: [LAYERS],
-  }, [createIoUringMethod(form)]);
+    // Each read of the file is to be an IO.
+  }, [{ ...createIoUringMethod(form), copiesCached: false }]);
 }
 
 function startPipeRead(aio: Aio, fd: number, view: Uint8Array): number {

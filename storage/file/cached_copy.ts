@@ -1,0 +1,75 @@
+/**
+ * cached_copy.ts: reads into plain memory of what is in the page cache, copied straight to where it
+ * is wanted by one system call that does not wait for any device (`preadv2` with `RWF_NOWAIT`).
+ *
+ * As an IO such a read would go by way of bounce space, since the kernel may not keep plain memory:
+ * a handle, a run of the arena, and a second copy. A call that is over when it returns needs none
+ * of these. What is not there in full is left to the IO, and after each miss twice as many reads go
+ * without the attempt.
+ *
+ * @module
+ */
+
+import { type Backend, COUNTER } from "../../core/inside.ts";
+import type { TransferFile } from "./transfer_request.ts";
+
+/** Memory of at most 64 bytes may be in V8's own heap, where it can move between two calls. */
+const BYTES_MIN = 65;
+/** More at once would hold up the event loop. */
+const BYTES_MAX = 128 * 1024;
+/** The most reads that skip the attempt after a miss. */
+const PAUSE_MAX = 64;
+/** With more in flight the queue of a device may be full, and even the attempt would wait then. */
+const IN_FLIGHT_MAX = 16;
+
+/** The cached reads of one thread that are no IO. */
+export class CachedCopies {
+  readonly #backend: Backend;
+  readonly #isWanted: boolean;
+  #pause = 0;
+  #left = 0;
+
+  /** @param backend of this thread; its method says whether there are any */
+  constructor(backend: Backend) {
+    this.#backend = backend;
+    // Whoever follows each IO in the log sees these, too.
+    this.#isWanted = backend.method.copiesCached === true && backend.log?.has("debug3") !== true;
+  }
+
+  /**
+   * Fills a buffer, if all of it is in memory, and this turn of the event loop is not over.
+   *
+   * @returns whether it did
+   */
+  tryRead(file: TransferFile, buffer: Uint8Array, offset: number): boolean {
+    const { bufferedFd } = file;
+    if (!this.#isWanted || bufferedFd === undefined || bufferedFd < 0) return false;
+    if (this.#left > 0) {
+      this.#left--;
+      return false;
+    }
+    const backend = this.#backend;
+    const bytes = buffer.byteLength;
+    if (bytes < BYTES_MIN || bytes > BYTES_MAX || backend.inFlightCount > IN_FLIGHT_MAX) {
+      return false;
+    }
+    // A hook is to see each IO.
+    if (backend.injections.count > 0) return false;
+    const { turn } = backend;
+    if (turn.isOver()) return false;
+    backend.checkUsable("acquire");
+    if (backend.libc.preadCachedInto(bufferedFd, buffer, offset) !== bytes) {
+      this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
+      this.#left = this.#pause;
+      return false;
+    }
+    this.#pause = 0;
+    turn.spend(bytes);
+    const { counters } = backend;
+    counters[COUNTER.started]!++;
+    counters[COUNTER.synchronousByMethod]!++;
+    counters[COUNTER.completedBySelf]!++;
+    counters[COUNTER.bytesRead]! += bytes;
+    return true;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * cached_copy_test.ts: reads into plain memory of what is in the page cache are copied at once,
+ * with no handle and no room; all others are IO, and bring the same.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf } from "../../../core/inside.ts";
+import type { AioOptions } from "../../../core/mod.ts";
+import { METHODS } from "../../../methods/mod.ts";
+import { Aio, type AioFile } from "../../../storage/mod.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { METHODS_UNDER_TEST } from "../../support/methods.ts";
+import { CAN_READ_CACHED } from "../../support/page_cache.ts";
+import { contentAt } from "../../support/prng.ts";
+import { tempDir, writeRandomFile } from "../../support/temp.ts";
+import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
+
+const SEED = 11;
+const FILE_BYTES = 400_000;
+const READ_BYTES = 4096;
+const POINT = "aio-process-completion-before-shared";
+
+interface Fixture {
+  readonly aio: Aio;
+  readonly file: AioFile;
+  /** All that reads at an offset bring is what is in the file. */
+  read(offset: number, bytes?: number): Promise<void>;
+  /** How many IOs were handed to the method since the last call. */
+  submitted(): number;
+}
+
+async function withFile(options: AioOptions, use: (fixture: Fixture) => Promise<void>) {
+  await using dir = await tempDir();
+  await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
+  // As users have them: with the methods' tries for what is in the page cache.
+  await using aio = await Aio.open({ workers: ONE_WORKER, ...options }, METHODS);
+  await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
+  let before = 0;
+  await use({
+    aio,
+    file,
+    async read(offset, bytes = READ_BYTES) {
+      const buffer = new Uint8Array(bytes);
+      const wanted = contentAt(SEED, offset, Math.min(bytes, FILE_BYTES - offset));
+      assertEquals(await file.readAt(buffer, offset), wanted.length);
+      assertEquals(buffer.subarray(0, wanted.length), wanted);
+    },
+    submitted() {
+      const { submissions } = aio.backends()[0]!.counters;
+      const more = submissions - before;
+      before = submissions;
+      return more;
+    },
+  });
+}
+
+/** For all methods that read what is cached in the issuer's thread. */
+function testCopies(
+  name: string,
+  use: (fixture: Fixture) => Promise<void>,
+  options: AioOptions = {},
+): void {
+  for (const { name: method, ignore } of METHODS_UNDER_TEST) {
+    if (method === "sync") continue;
+    Deno.test({
+      name: `${method}: ${name}`,
+      ignore: ignore || !CAN_READ_CACHED,
+      fn: () => withFile({ method, ...options }, use),
+    });
+  }
+}
+
+testCopies("readAt() of plain memory takes no handle if all is cached", async (fixture) => {
+  const { aio } = fixture;
+  await fixture.read(5);
+  await fixture.read(77, 65);
+  await fixture.read(100, 128 * 1024);
+  assertEquals(fixture.submitted(), 0);
+  const { started, synchronousByMethod, completedBySelf, bytesRead } = aio.backends()[0]!.counters;
+  const bytes = READ_BYTES + 65 + 128 * 1024;
+  assertEquals([started, synchronousByMethod, completedBySelf, bytesRead], [3, 3, 3, bytes]);
+});
+
+testCopies(
+  "readAt() of plain memory takes no room in the arena if all is cached",
+  async (fixture) => {
+    const { aio } = fixture;
+    const all = aio.alloc(aio.options.arenaBytes);
+    await fixture.read(5);
+    aio.free(all);
+  },
+  { arenaBytes: 64 * 1024 },
+);
+
+testCopies("readAtMany() into plain memory is copied if all is cached", async (fixture) => {
+  const { aio, file } = fixture;
+  const plain = [new Uint8Array(100), new Uint8Array(4096)];
+  const list = [...plain, aio.alloc(100)].map((buffer, i) => ({ buffer, offset: i * 1000 }));
+  assertEquals(await file.readAtMany(list), [100, 4096, 100]);
+  for (const { buffer, offset } of list) {
+    assertEquals(new Uint8Array(buffer), contentAt(SEED, offset, buffer.length));
+  }
+  const { started, bytesRead } = aio.backends()[0]!.counters;
+  assertEquals([started, bytesRead], [3, 4296]);
+});
+
+testCopies("readAt() is an IO if it is small, large, or over the end", async (fixture) => {
+  for (const [offset, bytes] of [[0, 64], [9, 128 * 1024 + 1], [FILE_BYTES - 100, 200]] as const) {
+    await fixture.read(offset, bytes);
+    assert(fixture.submitted() > 0, `${bytes} bytes at ${offset}`);
+  }
+  const past = new Uint8Array(100);
+  assertEquals(await fixture.file.readAt(past, FILE_BYTES), 0);
+});
+
+testCopies("readAt() is an IO if not all is cached, and so are some after it", async (fixture) => {
+  const { libc } = backendOf(fixture.aio);
+  let tries = 0;
+  {
+    const fails = () => (tries++, tries % 2 === 0 ? 10 : -1);
+    using _ = replace(libc, "preadCachedInto", fails);
+    for (let i = 0; i < 50; i++) await fixture.read(i * 1000);
+  }
+  // After each miss twice as many go without a try: 1, 3, 7, 15, 31.
+  assertEquals([tries, fixture.submitted()], [5, 50]);
+  for (let i = 0; i < 64; i++) await fixture.read(i * 1000);
+  fixture.submitted();
+  await fixture.read(5);
+  assertEquals(fixture.submitted(), 0, "tries begin again");
+});
+
+testCopies("readAt() is an IO for a hook that is to see it", async ({ aio, file }) => {
+  let seen = 0;
+  aio.attachInjectionPoint(POINT, () => (seen++, -5));
+  await assertRejects(() => file.readAt(new Uint8Array(READ_BYTES), 0), "Input/output error");
+  aio.detachInjectionPoint(POINT);
+  assertEquals(seen, 1);
+});
+
+{
+  const lines: string[] = [];
+  const options: AioOptions = { onLog: (line) => void lines.push(line) };
+  testCopies("readAt() is an IO for a log of each", async (fixture) => {
+    lines.length = 0;
+    await fixture.read(5);
+    assert(lines.some((line) => line.includes("op readv")));
+  }, options);
+}
+
+testCopies("readAt() is an IO beside many others in flight", async (fixture) => {
+  using _ = replace(backendOf(fixture.aio), "inFlightCount", 17);
+  await fixture.read(5);
+  assertEquals(fixture.submitted(), 1);
+});
+
+testCopies("readAt() with an option of its transfer is an IO", async (fixture) => {
+  const buffer = new Uint8Array(READ_BYTES);
+  assertEquals(await fixture.file.readAt(buffer, 3, { cache: "drop" }), READ_BYTES);
+  assertEquals(buffer, contentAt(SEED, 3, READ_BYTES));
+  assert(fixture.submitted() > 0);
+});
+
+testCopies("readAt() fills a view of resizable, shared or foreign memory", async ({ file }) => {
+  const memories = [
+    new ArrayBuffer(10_000, { maxByteLength: 20_000 }),
+    new SharedArrayBuffer(10_000),
+    new SharedArrayBuffer(10_000, { maxByteLength: 20_000 }),
+    new WebAssembly.Memory({ initial: 1 }).buffer,
+  ];
+  for (const memory of memories) {
+    const view = new Uint8Array(memory, 100, 5000);
+    assertEquals(await file.readAt(view, 7), 5000);
+    assertEquals(new Uint8Array(view), contentAt(SEED, 7, 5000));
+    assert(new Uint8Array(memory, 0, 100).every((byte) => byte === 0));
+    assert(new Uint8Array(memory, 5100, 100).every((byte) => byte === 0));
+  }
+});
+
+testCopies("readAt() reads beyond 4 GiB what is cached", async ({ file }) => {
+  const far = 2 ** 32 + 12_345;
+  await file.writeAt(contentAt(SEED, 0, READ_BYTES), far);
+  const buffer = new Uint8Array(READ_BYTES);
+  assertEquals(await file.readAt(buffer, far), READ_BYTES);
+  assertEquals(buffer, contentAt(SEED, 0, READ_BYTES));
+});
