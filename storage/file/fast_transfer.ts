@@ -22,7 +22,7 @@ import {
   type TransferFile,
   type TransferRequest,
 } from "./transfer_request.ts";
-import { becameSmaller, first, shareMemory } from "./view_cursor.ts";
+import { becameSmaller, shareMemory } from "./view_cursor.ts";
 
 /**
  * Calls back by a microtask, and takes less for it than a promise that is resolved from outside.
@@ -55,6 +55,7 @@ export interface TransferHost {
     file: TransferFile,
     direction: Direction,
     buffer: Uint8Array,
+    bytes: number,
     offset: number,
     outcome: number,
     isStraight: boolean,
@@ -129,7 +130,7 @@ export function takeBounced(
 ): void {
   try {
     if (direction === "write" || outcome <= 0) return;
-    if (buffer.byteLength !== bounce.byteLength) throw becameSmaller("read");
+    if (buffer.byteLength < bounce.byteLength) throw becameSmaller("read");
     buffer.set(outcome === bounce.byteLength ? bounce : bounce.subarray(0, outcome));
   } finally {
     space.giveBack(bounce);
@@ -233,8 +234,7 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     try {
       if (bounce !== null) takeBounced(this.#transfers, direction, buffer, bounce, outcome);
       if (outcome === bytes) return outcome;
-      const wanted = first(buffer, bytes);
-      return this.#finish(file, direction, wanted, offset, outcome, bounce === null);
+      return this.#finish(file, direction, buffer, bytes, offset, outcome, bounce === null);
     } finally {
       // Behind the beginning of the rest: until that is over the file stays open.
       file.end();

@@ -23,7 +23,7 @@ import {
   type TransferRequest,
   transferRequest,
 } from "./transfer_request.ts";
-import { becameSmaller, first, fixed, shareMemory } from "./view_cursor.ts";
+import { becameSmaller, fixed, shareMemory } from "./view_cursor.ts";
 
 /** One of many transfers. */
 export interface FileTransfer {
@@ -354,7 +354,7 @@ export class ManyTransfer implements CompletionWaiter {
       const bytes = isStraight ? buffer.byteLength : bounce.byteLength;
       const rest = done === bytes
         ? done
-        : transfers.restOf(this.#file!, direction, first(buffer, bytes), offset, done, isStraight);
+        : transfers.restOf(this.#file!, direction, buffer, bytes, offset, done, isStraight);
       if (typeof rest === "number") outcome.results[i] = rest;
       else outcome.requests.set(i, rest);
     } catch (error) {

@@ -46,7 +46,7 @@ import {
   type TransferRequest,
   withProgress,
 } from "./transfer_request.ts";
-import { ViewCursor } from "./view_cursor.ts";
+import { first, ViewCursor } from "./view_cursor.ts";
 
 const END_OF_TURN: StartOptions = { submit: "endOfTurn" };
 
@@ -283,7 +283,8 @@ export class Transfers {
     }
     const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
     if (outcome === buffer.byteLength) return outcome;
-    const rest = this.#restSync(file, direction, buffer, offset, outcome, isStraight);
+    const { byteLength } = buffer;
+    const rest = this.#restSync(file, direction, buffer, byteLength, offset, outcome, isStraight);
     return typeof rest === "number" ? rest : this.runSync(rest);
   }
 
@@ -301,6 +302,7 @@ export class Transfers {
   /**
    * What there is to do after the first IO of a transfer, which was short, failed or interrupted.
    *
+   * @param bytes of the buffer when it began: the rest of one that has become smaller since fails
    * @returns the bytes, if that was all of it
    * @throws if it failed
    */
@@ -308,11 +310,12 @@ export class Transfers {
     file: TransferFile,
     direction: Direction,
     buffer: Uint8Array,
+    bytes: number,
     offset: number,
     outcome: number,
     isStraight: boolean,
   ): TransferRequest | number {
-    const cursor = new ViewCursor([buffer]);
+    const cursor = new ViewCursor([first(buffer, bytes)], bytes);
     const request: TransferRequest = { file, direction, cursor, offset, isStraight };
     if (outcome > 0) cursor.advance(outcome);
     return isEnd(request, outcome, this.#countRetry(outcome, 0)) ? cursor.done : request;

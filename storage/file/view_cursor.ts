@@ -65,10 +65,11 @@ export class ViewCursor {
 
   /**
    * @param views from `checkViews`
+   * @param total bytes that they had when the transfer began, if that was before
    */
-  constructor(views: readonly Uint8Array[]) {
+  constructor(views: readonly Uint8Array[], total: number = totalBytes(views)) {
     this.#views = views;
-    this.#total = totalBytes(views);
+    this.#total = total;
   }
 
   /** Bytes behind the cursor. */
@@ -98,8 +99,11 @@ export class ViewCursor {
     ) {
       const view = this.#views[i]!;
       const end = Math.min(view.byteLength, from + bytesMax - bytes);
-      taken.push(from === 0 && end === view.byteLength ? view : view.subarray(from, end));
-      bytes += end - from;
+      // It may have become smaller, or been transferred: then it has nothing there.
+      if (end > from) {
+        taken.push(from === 0 && end === view.byteLength ? view : view.subarray(from, end));
+        bytes += end - from;
+      }
       from = 0;
     }
     return taken;

@@ -275,3 +275,56 @@ Deno.test("held: readAtMany() without a handle fails alone of a buffer that goes
     const { results } = await reading as TypeError & ManyTransfersError;
     assertEquals([results, kept], [[null, 16], fileContent(5, 16)]);
   }));
+
+/** What can become of a buffer that a transfer of 8 bytes has, and how long it is then. */
+const CHANGES: readonly (readonly [string, (buffer: ArrayBuffer) => void])[] = [
+  ["shrinks", (buffer) => buffer.resize(2)],
+  ["is transferred", (buffer) => void buffer.transfer()],
+];
+
+/** Begins one transfer of a buffer that can change its size. */
+function begin(
+  { file }: Fixture,
+  name: "readAt" | "readAtMany" | "writeAt" | "writeAtMany",
+): { memory: ArrayBuffer; done: Promise<number> } {
+  const memory = new ArrayBuffer(8, { maxByteLength: 16 });
+  const buffer = new Uint8Array(memory);
+  const offset = 100;
+  const done = name === "readAt" || name === "writeAt"
+    ? file[name](buffer, offset)
+    : file[name]([{ buffer, offset }]).then(([bytes]) => bytes!);
+  return { memory, done };
+}
+
+for (const name of ["writeAt", "writeAtMany"] as const) {
+  for (const [what, change] of CHANGES) {
+    for (const [how, result] of [["cuts short", 4], ["interrupts", -EINTR]] as const) {
+      Deno.test(`held: ${name}() that the system ${how} rejects if its buffer ${what}`, () =>
+        withHeld(async (fixture) => {
+          const { memory, done } = begin(fixture, name);
+          await turn(fixture);
+          change(memory);
+          const rejected = assertRejects(() => done, TypeError, "became smaller");
+          await complete(fixture, result);
+          await turn(fixture);
+          fixture.held.performAll(fixture.aio);
+          const { bytesWritten, length } = await rejected as TypeError & SystemError;
+          assertEquals([bytesWritten, length], [Math.max(0, result), 8]);
+        }));
+    }
+  }
+}
+
+for (const name of ["readAt", "readAtMany"] as const) {
+  Deno.test(`held: ${name}() of a buffer that grows fills what it was`, () =>
+    withHeld(async (fixture) => {
+      const { memory, done } = begin(fixture, name);
+      await turn(fixture);
+      memory.resize(16);
+      await perform(fixture);
+      assertEquals(await done, 8);
+      const expected = new Uint8Array(16);
+      expected.set(fileContent(100, 8));
+      assertEquals(new Uint8Array(memory), expected);
+    }));
+}
