@@ -297,15 +297,39 @@ export class FileEnds {
    * @returns 0 if there are none
    */
   writesEnd(slot: number): number {
-    const openings = this.#openingsOf(slot);
-    const fds = openings.map((one) => this.#words[this.#control.fileAt(one) + FILE.fd]!);
+    for (let uses = this.#usesOf(slot);;) {
+      const end = this.#reachOf(uses);
+      const now = this.#usesOf(slot);
+      const isSame = now.length === uses.length && now.every((word, i) => word === uses[i]);
+      // Else the place or the descriptor of one that was closed may be another file's by now.
+      if (isSame) return end;
+      uses = now;
+    }
+  }
+
+  /** The openings of a file: of each its slot, its generation, and its descriptor. */
+  #usesOf(slot: number): number[] {
+    return this.#openingsOf(slot).flatMap((one) => {
+      const at = this.#control.fileAt(one);
+      const generation = Atomics.load(this.#words, at + FILE.generation);
+      return [one, generation, Atomics.load(this.#words, at + FILE.fd)];
+    });
+  }
+
+  #reachOf(uses: readonly number[]): number {
+    const openings = uses.filter((_word, i) => i % 3 === 0);
+    const fds = uses.filter((_word, i) => i % 3 === 2);
     // Intents first, then long writes: if one is gone, its IO is there.
     const { threadCount, handleCount } = this.#control;
     let end = 0;
     for (let id = 0; id < threadCount; id++) {
       const at = this.#control.backendAt(id) + BACKEND.appending;
       const intended = Atomics.load(this.#words, at + APPEND_INTENT.slot) - 1;
-      if (openings.includes(intended)) end = Math.max(end, this.#intentAt(at).to);
+      if (!openings.includes(intended)) continue;
+      const { to } = this.#intentAt(at);
+      // The next one may have come there: then the IO of this one is there.
+      const isIt = Atomics.load(this.#words, at + APPEND_INTENT.slot) - 1 === intended;
+      if (isIt) end = Math.max(end, to);
     }
     for (const one of openings) end = Math.max(end, this.#longWrites.reachOf(one));
     for (let index = 0; index < handleCount; index++) {
@@ -403,7 +427,7 @@ export class FileEnds {
   }
 
   #intentAt(at: number): FilePart {
-    const word = (field: number) => this.#words[at + field]!;
+    const word = (field: number) => Atomics.load(this.#words, at + field);
     return {
       from: fromWords(word(APPEND_INTENT.fromLow), word(APPEND_INTENT.fromHigh)),
       to: fromWords(word(APPEND_INTENT.toLow), word(APPEND_INTENT.toHigh)),
