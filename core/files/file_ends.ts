@@ -272,7 +272,8 @@ export class FileEnds {
    * @param version from {@linkcode askedVersion}
    * @param end its size, or what {@linkcode writesEnd} returned before that, if it is greater; both
    *   after the version
-   * @returns false if the end has moved meanwhile: nothing is changed
+   * @returns false if the end has moved meanwhile: nothing is changed. Else it is known, so that
+   *   what a thread has heard before does not count any more in {@linkcode learn}
    */
   tryReset(slot: number, version: number, end: number): boolean {
     const record = this.#recordOf(slot);
@@ -286,6 +287,7 @@ export class FileEnds {
       }
       // It moves in any case: from here on nothing is noted.
       setPosition(this.#words, at, next);
+      Atomics.store(this.#words, record + FILE.isEndKnown, 1);
       return true;
     });
   }

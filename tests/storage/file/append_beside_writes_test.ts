@@ -326,6 +326,18 @@ testEachMethod(
   },
 );
 
+testEachMethod("append() that first asks for the end heeds a truncate()", async (method) => {
+  await using dir = await tempDir();
+  await Deno.writeFile(dir.join("file"), new Uint8Array(5000));
+  await using aio = await openAio(method);
+  await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
+  using measured = whenMeasured(file, () => {
+    measured[Symbol.dispose]();
+    return file.truncate(10);
+  });
+  assertEquals(await file.append(APPENDED), 10);
+});
+
 Deno.test("held: a writeAt() that a signal ends does not leave the end behind it", async () => {
   await using fixture = await openHeld(SMALL);
   const { file, held, aio } = fixture;
