@@ -16,7 +16,7 @@
  */
 
 import type { Doorbells } from "../waiting/doorbell.ts";
-import { tellIfAwaited, type WaitWord, wakeWord } from "../waiting/words.ts";
+import { type WaitWord, wakeWord } from "../waiting/words.ts";
 import { type Control, FILE, HEADER } from "../memory/shared_memory.ts";
 
 /** The shared flushes of an open file, as one thread sees them. */
@@ -101,13 +101,14 @@ function tell(bells: Doorbells, change: WaitWord): void {
 
 /**
  * Makes the places free of a thread that has died while it flushed, and tells whoever waits for
- * one: the dead, or a thread that reaped it, may have made it free and died before the bell.
+ * one: the dead, or a thread that reaped it, may have made it free and died before the bell. Each
+ * word moves, awaited or not, as a thread may have looked at one and be about to wait.
  */
 export function endTurnsOf(control: Control, bells: Doorbells, deadId: number): void {
   const { words } = control;
   for (let slot = 0; slot < words[HEADER.maxFiles]!; slot++) {
     const at = control.fileAt(slot) + FILE.flusher;
     for (const mark of [deadId + 1, -deadId - 1]) Atomics.compareExchange(words, at, mark, 0);
-    tellIfAwaited(bells, changeOf(control, slot));
+    tell(bells, changeOf(control, slot));
   }
 }

@@ -23,10 +23,13 @@ testSharedAios("a thread that dies while it flushes leaves the turn to others", 
   }
 });
 
-testSharedAios("a thread that ended its flush and died before the bell is heard of", (aio) => {
-  const { control, doorbells, id } = backendOf(aio);
-  const { change } = new FlushTurns(control, SLOT, doorbells, id);
-  const seen = announceWait(change, id);
-  endTurnsOf(control, doorbells, id + 1);
-  assertNotEquals(Atomics.load(change.words, change.index), seen);
-});
+for (const what of ["waits", "is about to wait"]) {
+  testSharedAios(`one that ${what} hears of a thread that died behind its flush`, (aio) => {
+    const { control, doorbells, id } = backendOf(aio);
+    const turns = new FlushTurns(control, SLOT, doorbells, id);
+    const seen = what === "waits" ? announceWait(turns.change, id) : turns.changes;
+    // It had made the place free, and had not rung the bell.
+    endTurnsOf(control, doorbells, id + 1);
+    assertNotEquals(turns.changes, seen);
+  });
+}
