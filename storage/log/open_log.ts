@@ -111,8 +111,8 @@ async function lockDirectory(opener: LogOpener, directory: string): Promise<AioF
 }
 
 /**
- * A thread of this program that died with the log keeps its lock until that is taken away. And the
- * thread that has opened the lock's file closes it a while after its last user is done.
+ * A thread of this program that died with the log keeps its lock until it is reaped. One that died
+ * while it closed the lock's file keeps it until the thread that has opened that file closes it.
  */
 async function tryLock(lock: AioFile, { backend, descriptors }: LogOpener): Promise<boolean> {
   let isOver = false;
