@@ -126,6 +126,7 @@ export class AioCore implements AsyncDisposable {
       version: LAYOUT_VERSION,
       control: this.#backend.control.buffer,
       arena: this.#backend.arena.buffer,
+      arenaMemory: this.#backend.arena.wasmMemory,
       method: this.method,
       options: this.options,
     };

@@ -41,6 +41,7 @@ import { sleepMs } from "../base/sleep.ts";
 import { makeTables, type TablesParts } from "./tables.ts";
 import { type AioToken, checkToken, identityOf } from "../memory/token.ts";
 import { markOpen, type OpenMark } from "./unclosed.ts";
+import { keepWasmMemory } from "../memory/wasm_memory.ts";
 
 /** Deno hands out real file descriptors from `node:fs` since this version. */
 const DENO_VERSION_MIN = [2, 7, 12] as const;
@@ -116,6 +117,7 @@ export async function attachBackend(
   checkDenoVersion(Deno.version.deno);
   const { options } = token;
   const control = new Control(token.control);
+  keepWasmMemory(token.arena, token.arenaMemory);
   const method = methods.find((one) => one.name === token.method);
   if (method === undefined) {
     throw new RangeError(

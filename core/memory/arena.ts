@@ -24,6 +24,7 @@ import {
 import type { IsThreadAlive } from "./lock.ts";
 import { type Control, HANDLE, HEADER } from "./shared_memory.ts";
 import { HANDED_OUT, IDLE, STAGED } from "./handle_state.ts";
+import { wasmMemoryOf } from "./wasm_memory.ts";
 import { IOVEC_WORDS } from "../../ffi/layout.ts";
 import { fromWords } from "../../ffi/memory.ts";
 
@@ -75,6 +76,11 @@ export class Arena {
     this.backendId = backendId;
     this.threadId = threadId;
     this.isThreadAlive = isThreadAlive;
+  }
+
+  /** The memory, for code of WebAssembly. Threads of this library's own do not have it. */
+  get wasmMemory(): WebAssembly.Memory {
+    return wasmMemoryOf(this.buffer);
   }
 
   /** Bytes of the arena in all. */

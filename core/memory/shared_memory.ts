@@ -18,13 +18,14 @@
 import { IOVEC_WORDS, PAGE_SIZE_BYTES } from "../../ffi/layout.ts";
 import { alignUp } from "../../ffi/memory.ts";
 import { assert } from "../base/assert.ts";
+import { keepWasmMemory } from "./wasm_memory.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 
 /**
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 13;
+export const LAYOUT_VERSION = 14;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -393,6 +394,7 @@ export function createSharedMemory(bytes: number, what: string): SharedArrayBuff
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const buffer: ArrayBuffer | SharedArrayBuffer = memory.buffer;
     assert(buffer instanceof SharedArrayBuffer, "Shared memory is not a SharedArrayBuffer");
+    keepWasmMemory(buffer, memory);
     return buffer;
   } catch (cause) {
     throw new Deno.errors.NotSupported(

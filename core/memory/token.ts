@@ -19,6 +19,12 @@ export interface AioToken {
   readonly control: SharedArrayBuffer;
   /** The memory that IO goes to. */
   readonly arena: SharedArrayBuffer;
+  /**
+   * The same, for code of WebAssembly.
+   *
+   * @ignore
+   */
+  readonly arenaMemory: WebAssembly.Memory;
   /** The method that was chosen. */
   readonly method: string;
   /** The options in force. */

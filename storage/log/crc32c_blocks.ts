@@ -32,7 +32,7 @@ import {
   VECTOR,
   vector,
   vectorOf,
-} from "./wasm_code.ts";
+} from "../wasm_code.ts";
 
 const LANES = 16;
 const STRIPE_BYTES = 256;
@@ -236,7 +236,8 @@ function functionCode(): number[] {
  * @returns null: there is no WebAssembly, or none with these instructions
  */
 export function blockCrcOf(table: Int32Array): BlockCrc | null {
-  const code = moduleBytes(PAGES, LOCALS, functionCode());
+  const crc = { name: "crc", parameters: AT, locals: LOCALS, code: functionCode() };
+  const code = moduleBytes(PAGES, [crc]);
   // Without a compiler (--jitless) there is none.
   if (globalThis.WebAssembly?.validate(code) !== true) return null;
   return new BlockCrc(new WebAssembly.Instance(new WebAssembly.Module(code)).exports, table);

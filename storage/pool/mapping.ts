@@ -17,42 +17,34 @@
 
 import { BUFFER, BUFFER_STATE, isDirty, NO_BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 
-/** Steps in chains after which a look gives up: chains that change can lead in circles. */
-const STEPS_MAX = 64;
 /** A link is the number of a buffer, plus 1, and the upper bits of the hash of its block. */
-const LINK_BITS = 24;
-const LINK_MASK = (1 << LINK_BITS) - 1;
-const HINT_SHIFT = 32 - 7;
+export const LINK_BITS = 24;
+export const LINK_MASK = (1 << LINK_BITS) - 1;
+export const HINT_SHIFT = 32 - 7;
+/** How a file and a block become a hash, and that a bucket. */
+export const FILE_FACTOR = 0x9e37_79b1 | 0;
+export const BLOCK_FACTOR = 0x85eb_ca6b | 0;
+export const BUCKET_SHIFT = 15;
 
 function hashOf(file: number, block: number): number {
-  return Math.imul(file, 0x9e37_79b1) + Math.imul(block, 0x85eb_ca6b) | 0;
+  return Math.imul(file, FILE_FACTOR) + Math.imul(block, BLOCK_FACTOR) | 0;
 }
 
 /** The bucket of a block. */
 function bucketOf({ bucketMask }: PoolMemory, hash: number): number {
-  return (hash ^ hash >>> 15) & bucketMask;
+  return (hash ^ hash >>> BUCKET_SHIFT) & bucketMask;
 }
 
 /**
- * The buffer that has a block, by a look without the lock; `NO_BUFFER` if none is found. Plain
- * loads are enough for what is looked at again, and an atomic one takes ten times as long.
+ * The buffer that has a block; `NO_BUFFER` if none has. For those that have the lock: it misses
+ * nothing. The look without it is code of WebAssembly, which also pins what it finds (pin_code.ts).
  */
-export function look(memory: PoolMemory, file: number, block: number): number {
-  return follow(memory, file, block, STEPS_MAX);
-}
-
-/** The same for whoever has the lock: it misses nothing. */
 export function find(memory: PoolMemory, file: number, block: number): number {
-  return follow(memory, file, block, Infinity);
-}
-
-/** Follows a chain. */
-function follow(memory: PoolMemory, file: number, block: number, stepsMax: number): number {
   const { words, nextsAt } = memory;
   const hash = hashOf(file, block);
   const hint = hash >>> HINT_SHIFT;
   let link = words[memory.bucketsAt + bucketOf(memory, hash)]!;
-  for (let steps = 0; link !== 0 && steps < stepsMax; steps++) {
+  while (link !== 0) {
     const buffer = (link & LINK_MASK) - 1;
     if (link >>> LINK_BITS === hint) {
       const at = memory.at(buffer);

@@ -12,6 +12,7 @@
  */
 
 import type { LayerHost } from "../../core/inside.ts";
+import { bufferOf, lostBuffer, makePinCode, NOT_FOUND, type PinCode, TOLD } from "./pin_code.ts";
 import { BUFFER, POOL, type PoolMemory } from "./pool_memory.ts";
 import { changeOf, tellWaiters, unpinnedOf } from "./wait_words.ts";
 
@@ -27,6 +28,8 @@ export class Pins {
   readonly #counts: Int32Array;
   /** How many of those are the pool's own. */
   readonly #works: Int32Array;
+  /** Finds, pins, and ends pins. */
+  readonly code: PinCode;
   /** How many buffers the user has pinned in this thread. */
   pinned = 0;
   /** Whether {@linkcode end} was called. */
@@ -38,12 +41,19 @@ export class Pins {
    * @param memory of the pool
    * @param backendId of this thread
    * @param bells wake those who wait for a buffer
+   * @param code that of the pool, if there is one already
    */
-  constructor(memory: PoolMemory, backendId: number, bells: LayerHost["bells"]) {
+  constructor(
+    memory: PoolMemory,
+    backendId: number,
+    bells: LayerHost["bells"],
+    code: PinCode = makePinCode(memory.places, memory.arena.wasmMemory),
+  ) {
     this.#memory = memory;
     this.#words = memory.words;
     this.#bit = 1 << backendId;
     this.#bells = bells;
+    this.code = code;
     this.#counts = new Int32Array(memory.pages);
     this.#works = new Int32Array(memory.pages);
   }
@@ -58,6 +68,25 @@ export class Pins {
     return this.#counts.reduce((sum, count) => sum + Math.min(count, 1), 0);
   }
 
+  /**
+   * Pins the buffer of a block, if a look without the lock finds it.
+   *
+   * @returns the buffer, with its state: see `PinCode`; below 0: it was not found
+   */
+  tryPinBlock(file: number, block: number): number {
+    const pinned = this.code.pin(file + 1, block, this.#bit);
+    if (pinned >= 0) {
+      const buffer = bufferOf(pinned);
+      const count = this.#counts[buffer]!;
+      if (count === this.#works[buffer]) this.pinned++;
+      this.#counts[buffer] = count + 1;
+    } else if (pinned !== NOT_FOUND) {
+      const buffer = lostBuffer(pinned);
+      if (this.#counts[buffer] === 0) this.#takeBitAway(buffer);
+    }
+    return pinned;
+  }
+
   /** Pins a buffer if it has a block, and not another one. @returns whether it has */
   tryPin(buffer: number, file: number, block: number): boolean {
     const at = this.#memory.at(buffer);
@@ -70,7 +99,7 @@ export class Pins {
     if (isRight) {
       if (count === this.#works[buffer]) this.pinned++;
       this.#counts[buffer] = count + 1;
-    } else if (count === 0) this.#takeBitAway(buffer, at);
+    } else if (count === 0) this.#takeBitAway(buffer);
     return isRight;
   }
 
@@ -103,7 +132,7 @@ export class Pins {
     const left = this.#counts[buffer]! - 1;
     this.#works[buffer]!--;
     this.#counts[buffer] = left;
-    if (left === 0) this.#takeBitAway(buffer, this.#memory.at(buffer));
+    if (left === 0) this.#takeBitAway(buffer);
   }
 
   /** Pins a buffer if nobody has. @returns whether this thread has it alone now */
@@ -127,7 +156,7 @@ export class Pins {
     const left = this.#counts[buffer]! - 1;
     this.#counts[buffer] = left;
     if (left === this.#works[buffer]) this.pinned--;
-    if (left === 0) this.#takeBitAway(buffer, this.#memory.at(buffer));
+    if (left === 0) this.#takeBitAway(buffer);
   }
 
   /** No pin counts any more: their ends leave the pool's memory alone, which may be another's. */
@@ -137,14 +166,10 @@ export class Pins {
     this.#counts.fill(COUNT_OVER);
   }
 
-  #takeBitAway(buffer: number, at: number): void {
-    const words = this.#words;
-    const others = Atomics.and(words, at + BUFFER.pins, ~this.#bit) & ~this.#bit;
-    if (Atomics.load(words, at + BUFFER.waiters) !== 0) {
-      tellWaiters(this.#bells, changeOf(this.#memory, buffer));
-    }
-    // The load before this one was atomic, so that this one comes behind the change as well.
-    if (others !== 0 || words[POOL.unpinnedWaiters] === 0) return;
-    tellWaiters(this.#bells, unpinnedOf(this.#memory));
+  #takeBitAway(buffer: number): void {
+    const told = this.code.unpin(buffer, this.#bit);
+    if (told === 0) return;
+    if ((told & TOLD.buffer) !== 0) tellWaiters(this.#bells, changeOf(this.#memory, buffer));
+    if ((told & TOLD.unpinned) !== 0) tellWaiters(this.#bells, unpinnedOf(this.#memory));
   }
 }

@@ -31,7 +31,8 @@ import {
   waitPages,
 } from "./pages_read.ts";
 import { type PageRow, rowsOf } from "./page_rows.ts";
-import { NO_BUFFER, POOL } from "./pool_memory.ts";
+import { bufferOf, stateOf } from "./pin_code.ts";
+import { isWhole, NO_BUFFER, POOL } from "./pool_memory.ts";
 import { COUNT, type PoolStats, statsOf } from "./pool_counts.ts";
 import type { ReadStream } from "../stream/read_stream.ts";
 import { endUses } from "./pool_reaper.ts";
@@ -176,9 +177,10 @@ export class PagePool implements AsyncDisposable {
 
   #hit(number: number, block: number): Page | null {
     const { awaited } = this.#host;
-    const buffer = awaited.victims.tryPin(number, block);
-    if (buffer === NO_BUFFER) return null;
-    if (awaited.isUsable(buffer)) {
+    const pinned = awaited.victims.tryPinned(number, block, null);
+    if (pinned < 0) return null;
+    const buffer = bufferOf(pinned);
+    if (isWhole(stateOf(pinned))) {
       awaited.counts[COUNT.hits]!++;
       return makePage(this.#host, buffer);
     }

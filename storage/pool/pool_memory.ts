@@ -116,6 +116,11 @@ export function isDirty(state: number): boolean {
   return (state & (BUFFER_STATE.dirty | BUFFER_STATE.torn)) === BUFFER_STATE.dirty;
 }
 
+/** Whether a buffer of that state has the content of its block, whole. */
+export function isWhole(state: number): boolean {
+  return (state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid;
+}
+
 /** Beside the backend of an exclusive lock: it has it. Without, it still waits for others. */
 export const EXCLUSIVE_GRANTED = 1 << 8;
 
@@ -158,6 +163,16 @@ function wordsBefore({ pages, fileCount }: Pick<PoolShape, "pages" | "fileCount"
 export function poolBytes(shape: Pick<PoolShape, "pages" | "pageBytes" | "fileCount">): number {
   const head = alignUp(wordsBefore(shape) * Int32Array.BYTES_PER_ELEMENT, PAGE_SIZE_BYTES);
   return head + shape.pages * shape.pageBytes;
+}
+
+/** Where the parts of a pool lie in the arena, in bytes. */
+export interface PoolPlaces {
+  readonly header: number;
+  readonly buckets: number;
+  /** How many buckets there are, a power of two, minus 1. */
+  readonly bucketMask: number;
+  readonly nexts: number;
+  readonly descriptors: number;
 }
 
 /** The memory of one pool, as one thread sees it. */
@@ -212,6 +227,19 @@ export class PoolMemory {
     const words = POOL.size + backendId * 2 * LINE_WORDS;
     const at = this.run.offset + words * Int32Array.BYTES_PER_ELEMENT;
     return new Float64Array(this.arena.buffer, at, COUNTS_SIZE);
+  }
+
+  /** Where all that is, in bytes of the arena. */
+  get places(): PoolPlaces {
+    const { run: { offset: header }, bucketMask } = this;
+    const byteOf = (word: number) => header + word * Int32Array.BYTES_PER_ELEMENT;
+    return {
+      header,
+      buckets: byteOf(this.bucketsAt),
+      bucketMask,
+      nexts: byteOf(this.nextsAt),
+      descriptors: byteOf(this.#descriptorsAt),
+    };
   }
 
   /** Where a buffer's descriptor is. */

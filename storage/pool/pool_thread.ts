@@ -33,7 +33,7 @@ import { PageReads } from "./page_read.ts";
 import { PageWrites } from "./page_write.ts";
 import { Pins } from "./pins.ts";
 import { datumOf } from "./pool_callbacks.ts";
-import { BUFFER, BUFFER_STATE, poolBytes, type PoolMemory } from "./pool_memory.ts";
+import { BUFFER, BUFFER_STATE, isWhole, poolBytes, type PoolMemory } from "./pool_memory.ts";
 import { withLock } from "./pool_lock.ts";
 import { describeOutcome, unpackOutcome } from "./read_outcome.ts";
 import { COUNT } from "./pool_counts.ts";
@@ -99,7 +99,7 @@ export function partsToLeave(parts: PoolParts): PoolParts {
   const bells = backend.doorbells;
   return {
     ...parts,
-    pins: new Pins(memory, backend.id, bells),
+    pins: new Pins(memory, backend.id, bells, parts.pins.code),
     locks: new ContentLocks({ memory, bells, backendId: backend.id }),
     end: new PoolEnd(backend.wordWaits),
   };
@@ -197,8 +197,7 @@ export class PoolThread implements PoolSide {
   /** Whether a buffer has the content of its block, whole. */
   isUsable(buffer: number): boolean {
     const stateAt = this.memory.at(buffer) + BUFFER.state;
-    const state = Atomics.load(this.memory.words, stateAt);
-    return (state & (BUFFER_STATE.valid | BUFFER_STATE.torn)) === BUFFER_STATE.valid;
+    return isWhole(Atomics.load(this.memory.words, stateAt));
   }
 
   /** Says that a block cannot be read for that. */

@@ -16,7 +16,8 @@
 import { announceWait, get, type Steps } from "../../core/inside.ts";
 import type { BufferRing } from "./buffer_ring.ts";
 import { countScan, countUse, stepBack, sweep } from "./clock_sweep.ts";
-import { find, forgetTaken, giveFileBack, link, look, takeFile } from "./mapping.ts";
+import { find, forgetTaken, giveFileBack, link, takeFile } from "./mapping.ts";
+import { bufferOf } from "./pin_code.ts";
 import { COUNT } from "./pool_counts.ts";
 import { fileOf } from "./pool_lock.ts";
 import { BUFFER, BUFFER_STATE, NO_BUFFER } from "./pool_memory.ts";
@@ -49,12 +50,19 @@ export class Victims {
    * @returns `NO_BUFFER`: none was found
    */
   tryPin(file: number, block: number, ring: BufferRing | null = null): number {
+    const pinned = this.tryPinned(file, block, ring);
+    return pinned < 0 ? NO_BUFFER : bufferOf(pinned);
+  }
+
+  /** The same. @returns the buffer and its state (pin_code.ts); below 0: none was found */
+  tryPinned(file: number, block: number, ring: BufferRing | null): number {
     const { memory, pins } = this.#pool;
-    const buffer = look(memory, file, block);
-    if (buffer === NO_BUFFER || !pins.tryPin(buffer, file, block)) return NO_BUFFER;
-    if (ring === null) countUse(memory.words, memory.at(buffer));
-    else countScan(memory.words, memory.at(buffer));
-    return buffer;
+    const pinned = pins.tryPinBlock(file, block);
+    if (pinned < 0) return pinned;
+    const at = memory.at(bufferOf(pinned));
+    if (ring === null) countUse(memory.words, at);
+    else countScan(memory.words, at);
+    return pinned;
   }
 
   /** The same, under the pool's lock: a look without it may miss what is there. */

@@ -208,8 +208,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 13", () => {
-  assertEquals(LAYOUT_VERSION, 13);
+Deno.test("layout: every offset and size is the one of layout version 14", () => {
+  assertEquals(LAYOUT_VERSION, 14);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 
