@@ -223,13 +223,13 @@ export class FileEnds {
   }
 
   /** Such a write is known to reach less far. */
-  narrowWrite(slot: number, to: number): void {
-    this.#longWrites.narrow(slot, to);
+  narrowWrite(slot: number, before: number, to: number): void {
+    this.#longWrites.narrow(slot, before, to);
   }
 
-  /** Such a write is over. */
-  endWrite(slot: number): void {
-    this.#longWrites.end(slot);
+  /** Such a write is over: `to` is what it was begun with, or is known since. */
+  endWrite(slot: number, to: number): void {
+    this.#longWrites.end(slot, to);
   }
 
   /**

@@ -3,8 +3,9 @@
  * than one IO, those that wait for their first one, and those that are no IO.
  *
  * Each open file has a word with a bit for each backend that is about such writes, and the greatest
- * end of any of them since there were none. So it may tell more than is left of them, never less.
- * What it tells of a thread that dies goes with that thread's IOs.
+ * end of any of them: of one backend's, of those that are left; of several backends', since there
+ * were none. So it may tell more than is left of them, never less. What it tells of a thread that
+ * dies goes with that thread's IOs.
  *
  * A write is entered here before its first IO starts, and taken out when its last one is over: in
  * between, whoever looks here before he looks at the handles misses nothing of it.
@@ -12,14 +13,16 @@
  * @module
  */
 
+import { assert } from "../base/assert.ts";
 import { type IsThreadAlive, locked } from "../memory/lock.ts";
 import { positionAt, setPosition } from "../memory/position.ts";
 import { type Control, FILE, HEADER } from "../memory/shared_memory.ts";
 
 /** Those of this thread, of one open file. */
 interface OwnWrites {
-  count: number;
-  /** The greatest end of any of them since there were none. */
+  /** Where each ends. */
+  readonly ends: number[];
+  /** The greatest of these, as others know it. */
   reach: number;
 }
 
@@ -55,30 +58,42 @@ export class LongWrites {
   /** One begins. {@linkcode end} is to be called. */
   begin(slot: number, reach: number): void {
     const own = this.#ownOf(slot);
-    own.count++;
-    if (own.count > 1 && own.reach >= reach) return;
+    own.ends.push(reach);
+    if (own.ends.length > 1 && own.reach >= reach) return;
     own.reach = reach;
     this.#tell(slot, own);
   }
 
   /** One that has begun is known to reach less far. */
-  narrow(slot: number, reach: number): void {
+  narrow(slot: number, before: number, reach: number): void {
     const own = this.#ownOf(slot);
-    if (own.count > 1) return;
-    own.reach = reach;
-    this.#tell(slot, own);
+    own.ends.push(reach);
+    this.#take(slot, own, before);
   }
 
   /** One is over. */
-  end(slot: number): void {
+  end(slot: number, reach: number): void {
     const own = this.#ownOf(slot);
-    own.count--;
-    if (own.count === 0) this.#forget(slot, this.#bit);
+    if (own.ends.length > 1) return this.#take(slot, own, reach);
+    own.ends.length = 0;
+    this.#forget(slot, this.#bit);
+  }
+
+  /** One of several is gone: if it reached furthest, the others reach less far. */
+  #take(slot: number, own: OwnWrites, reach: number): void {
+    const { ends } = own;
+    const at = ends.lastIndexOf(reach);
+    assert(at >= 0, "A long write ends that has not begun");
+    ends[at] = ends.at(-1)!;
+    ends.pop();
+    if (reach < own.reach) return;
+    own.reach = ends.reduce((one, other) => Math.max(one, other));
+    if (own.reach < reach) this.#tell(slot, own);
   }
 
   #ownOf(slot: number): OwnWrites {
     let own = this.#own.get(slot);
-    if (own === undefined) this.#own.set(slot, own = { count: 0, reach: 0 });
+    if (own === undefined) this.#own.set(slot, own = { ends: [], reach: 0 });
     return own;
   }
 

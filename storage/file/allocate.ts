@@ -203,10 +203,10 @@ function* asWrite<T>(
   file.beginWrite(end);
   try {
     const done = yield* get(execute());
-    file.endWrite();
+    file.endWrite(end);
     return done;
   } catch (error) {
-    file.endWrite();
+    file.endWrite(end);
     yield* file.settleFailedSteps(calls);
     throw error;
   }

@@ -31,8 +31,8 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   #takenAt = 0;
   /** Whether it takes more than one IO, or waits for its first. */
   #isSlow = false;
-  /** Whether the place counts as a write that has begun: until it is over. */
-  #isEntered = false;
+  /** Where a write ends that has begun, as which the place counts until it is over; 0: none. */
+  #entered = 0;
   #isLong = false;
   #isIntent = false;
   #resolve: () => void = () => {};
@@ -64,8 +64,8 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   }
 
   #enter(from: number): void {
-    this.#isEntered = true;
-    this.#ends.beginWrite(this.#file.slot.slot, from + this.#bytes);
+    this.#entered = from + this.#bytes;
+    this.#ends.beginWrite(this.#file.slot.slot, this.#entered);
   }
 
   /** @param at within the place */
@@ -101,7 +101,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
 
   /** The transfer is over. */
   over(): void {
-    if (this.#isEntered) this.#ends.endWrite(this.#file.slot.slot);
+    if (this.#entered > 0) this.#ends.endWrite(this.#file.slot.slot, this.#entered);
     if (this.#isIntent) this.#ends.endLong();
     this.#resolve();
   }

@@ -147,14 +147,17 @@ function* copySteps(
   const { source, target, targetOffset, length } = copy;
   const { calls } = forms;
   const progress: Progress = { done: 0, until: length, signal };
-  target.beginWrite(targetOffset + length);
+  let end = targetOffset + length;
+  target.beginWrite(end);
   try {
     const { size } = yield* get(calls.stat(source.fd, source.path));
     progress.until = untilOf(copy, size);
     // What is not there is not copied, and would be a hole before the next append. Nor is what
     // comes there meanwhile: such an append would be written over.
     if (progress.until < length) {
-      yield* target.narrowWrite(calls, progress.until === 0 ? 0 : targetOffset + progress.until);
+      const before = end;
+      end = progress.until === 0 ? 0 : targetOffset + progress.until;
+      yield* target.narrowWrite(calls, before, end);
     }
     // A durable write hears of writes that were lost before: then the file must remember that.
     const answer = target.isDurable ? 0 : yield* copyByKernel(copy, calls, progress);
@@ -164,7 +167,7 @@ function* copySteps(
   } catch (error) {
     throw signal?.aborted === true ? error : withProgress(error, progress.done);
   } finally {
-    target.endWrite();
+    target.endWrite(end);
     if (progress.done < length) yield* target.settleFailedSteps(calls);
   }
 }

@@ -294,13 +294,13 @@ export class FileInside
   }
 
   /** Such a write is over. */
-  endWrite(): void {
-    this.#ends.endWrite(this.slot.slot);
+  endWrite(end: number): void {
+    this.#ends.endWrite(this.slot.slot, end);
   }
 
   /** Such a write is known to reach less far. */
-  *narrowWrite(calls: FileCalls, end: number): Steps<void> {
-    this.#ends.narrowWrite(this.slot.slot, end);
+  *narrowWrite(calls: FileCalls, before: number, end: number): Steps<void> {
+    this.#ends.narrowWrite(this.slot.slot, before, end);
     yield* this.settleEnd(calls);
   }
 

@@ -28,7 +28,7 @@ interface WholeFile extends ManyTransfersFile {
   readonly device: string;
   readonly forgetsDsync: boolean;
   beginWrite(end: number): void;
-  endWrite(): void;
+  endWrite(end: number): void;
   settleFailed(): Promise<void> | null;
   settleFailedSync(): void;
   start(
@@ -95,8 +95,8 @@ export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
     this.#file.beginWrite(end);
   }
 
-  endWrite(): void {
-    this.#file.endWrite();
+  endWrite(end: number): void {
+    this.#file.endWrite(end);
   }
 
   settleFailed(): Promise<void> | null {

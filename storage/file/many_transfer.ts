@@ -89,7 +89,7 @@ export class ManyTransfer implements CompletionWaiter {
   readonly #started: number[] = [];
   readonly #awaited: number[] = [];
   #isToLook = false;
-  /** Where the one ends that reaches furthest. */
+  /** Where the one ends that reaches furthest, as was known when they began. */
   #reach = 0;
   #resolve: (results: number[] | Promise<number[]>) => void = ignore;
 
@@ -305,6 +305,7 @@ export class ManyTransfer implements CompletionWaiter {
     const outcome = this.#outcome!;
     const direction = this.#direction;
     const signal = this.#signal;
+    const reach = this.#reach;
     // Without a single handle for them they wait for one.
     for (; this.#next < this.#buffers.length; this.#next++) {
       if (this.#ways[this.#next] === FAST) this.#tryGoSlowly(this.#next);
@@ -312,9 +313,9 @@ export class ManyTransfer implements CompletionWaiter {
     const transfers = this.#transfers;
     this.#leave();
     if (outcome.requests.size > 0) {
-      return resolve(runRest(transfers, file, direction, outcome, signal));
+      return resolve(runRest(transfers, file, direction, reach, outcome, signal));
     }
-    if (direction === "write") file.endWrite?.();
+    if (direction === "write") file.endWrite?.(reach);
     resolve(resultsOf(file, direction, outcome, signal));
     file.end();
   }
@@ -368,6 +369,7 @@ async function runRest(
   transfers: TransferHost,
   file: ManyTransfersFile,
   direction: Direction,
+  reach: number,
   outcome: Outcome,
   signal: AbortSignal | undefined,
 ): Promise<number[]> {
@@ -382,7 +384,7 @@ async function runRest(
   };
   try {
     await Promise.all(Array.from(requests, run));
-    if (direction === "write") file.endWrite?.();
+    if (direction === "write") file.endWrite?.(reach);
     return await resultsOf(file, direction, outcome, signal);
   } finally {
     file.end();

@@ -394,8 +394,8 @@ function beginWrite({ direction, file, offset, cursor }: TransferRequest): void 
   if (direction === "write") file.beginWrite?.(offset + cursor.total);
 }
 
-function endWrite({ direction, file }: TransferRequest): void {
-  if (direction === "write") file.endWrite?.();
+function endWrite({ direction, file, offset, cursor }: TransferRequest): void {
+  if (direction === "write") file.endWrite?.(offset + cursor.total);
 }
 
 /** Prepares and starts a handle for one piece. */

@@ -49,7 +49,7 @@ export interface TransferFile {
    */
   beginWrite?(end: number): void;
   /** Such a write is over. */
-  endWrite?(): void;
+  endWrite?(end: number): void;
   /**
    * Any write has failed, and is over: appends need not keep behind it.
    *

@@ -152,7 +152,7 @@ class Model {
   }
 
   #leave(id: number, begun: Begun): void {
-    if (this.#entersWrites) this.#endsOf(id).endWrite(this.#slotOf(id));
+    if (this.#entersWrites) this.#endsOf(id).endWrite(this.#slotOf(id), begun.to);
     this.#begun.delete(begun);
   }
 

@@ -213,22 +213,38 @@ Deno.test("FileEnds.beginWrite() keeps the end behind a write until endWrite()",
   assertEquals(second!.ends.endOf(other.slot), 2 ** 33);
   second!.ends.beginWrite(other.slot, 50);
   second!.ends.beginWrite(other.slot, 40);
-  first!.ends.endWrite(one.slot);
-  second!.ends.endWrite(other.slot);
-  assertEquals(first!.ends.writesEnd(one.slot), 50);
-  second!.ends.endWrite(other.slot);
+  first!.ends.endWrite(one.slot, 2 ** 33);
+  second!.ends.endWrite(other.slot, 50);
+  assertEquals(first!.ends.writesEnd(one.slot), 40);
+  second!.ends.endWrite(other.slot, 40);
   assertEquals(first!.ends.writesEnd(one.slot), 0);
 });
 
-Deno.test("FileEnds.narrowWrite() has the only write of a thread reach less far", () => {
+Deno.test("FileEnds.endWrite() leaves the end behind writes of other threads", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const slot = open(first!, 7);
+  second!.ends.beginWrite(slot.slot, 80);
+  for (const to of [100, 90, 100]) first!.ends.beginWrite(slot.slot, to);
+  for (const to of [100, 100]) first!.ends.endWrite(slot.slot, to);
+  assertEquals(first!.ends.writesEnd(slot.slot), 100, "since there were none");
+  second!.ends.endWrite(slot.slot, 80);
+  first!.ends.beginWrite(slot.slot, 95);
+  assertEquals(first!.ends.writesEnd(slot.slot), 95);
+  first!.ends.endWrite(slot.slot, 95);
+  assertEquals(first!.ends.writesEnd(slot.slot), 90);
+});
+
+Deno.test("FileEnds.narrowWrite() has a write reach less far", () => {
   const { tables: [first, second] } = makeThreads(2);
   const slot = open(first!, 7);
   first!.ends.beginWrite(slot.slot, 100);
-  first!.ends.narrowWrite(slot.slot, 50);
+  first!.ends.narrowWrite(slot.slot, 100, 50);
   assertEquals(second!.ends.writesEnd(slot.slot), 50);
   first!.ends.beginWrite(slot.slot, 60);
-  first!.ends.narrowWrite(slot.slot, 1);
-  assertEquals(second!.ends.writesEnd(slot.slot), 60, "it may be another one's");
+  first!.ends.narrowWrite(slot.slot, 50, 1);
+  assertEquals(second!.ends.writesEnd(slot.slot), 60, "of another one");
+  first!.ends.narrowWrite(slot.slot, 60, 2);
+  assertEquals(second!.ends.writesEnd(slot.slot), 2);
 });
 
 Deno.test("FileEnds.takeIntents() ends the writes of a dead thread, and of no other", () => {
@@ -239,7 +255,7 @@ Deno.test("FileEnds.takeIntents() ends the writes of a dead thread, and of no ot
   first!.ends.takeIntents(2);
   first!.ends.takeIntents(1);
   assertEquals(first!.ends.writesEnd(slot.slot), 30);
-  first!.ends.endWrite(slot.slot);
+  first!.ends.endWrite(slot.slot, 30);
   assertEquals(first!.ends.writesEnd(slot.slot), 0);
 });
 
