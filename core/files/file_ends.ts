@@ -354,10 +354,10 @@ export class FileEnds {
     const isWrite = operation === OPERATIONS.writev.code;
     if (!isWrite && (operation !== OPERATIONS.fallocate.code || !isZeroing(words, base))) return 0;
     if (!fds.includes(words[base + HANDLE.fd]!)) return 0;
-    const { offset, length } = rangeIn(words, base)!;
-    const end = offset + length;
+    const range = rangeIn(words, base);
     // If it went on to another use, the IO is over, and the file's size tells of it.
-    return Atomics.load(words, base + HANDLE.generationLow) === generation ? end : 0;
+    const isOver = Atomics.load(words, base + HANDLE.generationLow) !== generation;
+    return isOver || range === null ? 0 : range.offset + range.length;
   }
 
   /**

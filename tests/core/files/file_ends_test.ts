@@ -12,8 +12,7 @@ import {
   HANDED_OUT,
   IDLE,
 } from "../../../core/memory/handle_state.ts";
-import { APPEND_INTENT, BACKEND, FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
-import { replace } from "../../support/bells/bells.ts";
+import { FILE, HANDLE } from "../../../core/memory/shared_memory.ts";
 import { close, learn, makeThreads, open, write } from "../../support/file_ends.ts";
 import { Prng } from "../../support/prng.ts";
 
@@ -151,47 +150,6 @@ Deno.test("FileEnds.writesEnd() counts an IO whose issuer has not heard yet that
       assertEquals(files!.ends.writesEnd(slot.slot), expected, `${state} ${result}`);
     }
   }
-});
-
-/** Calls a function once, right behind the first load of a word. */
-function afterLoad(at: number, act: () => void): Disposable {
-  const { load } = Atomics;
-  let isOver = false;
-  const loadAndAct = (words: Int32Array, index: number) => {
-    const value = load(words, index);
-    if (index === at && !isOver) {
-      isOver = true;
-      act();
-    }
-    return value;
-  };
-  return replace(Atomics, "load", loadAndAct as typeof load);
-}
-
-Deno.test("FileEnds.writesEnd() takes no intent for the one that was there before", () => {
-  const { tables: [first, second], control } = makeThreads(2);
-  const [one, other] = [open(first!, 7), open(second!, 8)];
-  learn(first!, one, 50);
-  learn(second!, other, 2 ** 40);
-  second!.ends.reserve(one, 4);
-  using _load = afterLoad(control.backendAt(1) + BACKEND.appending + APPEND_INTENT.slot, () => {
-    second!.ends.started();
-    second!.ends.reserve(other, 4);
-  });
-  assertEquals(first!.ends.writesEnd(one.slot), 0);
-});
-
-Deno.test("FileEnds.writesEnd() counts no write by the descriptor of an opening that is over", () => {
-  const threads = makeThreads(2);
-  const { tables: [first, second], control } = threads;
-  const [one, other] = [open(first!, 7), open(second!, 7)];
-  learn(first!, one, 50);
-  // Another file gets its descriptor.
-  using _load = afterLoad(control.handleAt(0) + HANDLE.generationLow, () => {
-    close(second!, other);
-    write(threads, 1, other, 2 ** 30, 2 ** 30 + 10);
-  });
-  assertEquals(first!.ends.writesEnd(one.slot), 0);
 });
 
 Deno.test("FileEnds.beginLong() makes an intent of one place at a time", () => {
