@@ -49,6 +49,14 @@ export interface FilePart {
   readonly to: number;
 }
 
+/** What tells whether anything has come into a place. */
+export interface PlaceSince {
+  /** From `FileEnds`: the end may have been set back since, and the place be another append's. */
+  readonly takenAt: number;
+  /** From {@linkcode FileEnds.askedVersion}: from there on writes that come there are noted. */
+  readonly asked: number;
+}
+
 /** Whether a `fallocate` writes zeros, as far as they reach. */
 function isZeroing(words: Int32Array, base: number): boolean {
   const { keepSize, zeroRange } = FALLOCATE_MODES;
@@ -413,19 +421,24 @@ export class FileEnds {
   /**
    * Gives a place back, or the rest of one, in which nothing was written.
    *
-   * @param takenAt of the place, if its IO is over: the end may have been set back since, and the
-   *   place be that of another append
-   * @returns false if others have their places behind it, or may have them in it
+   * @param since if its IO is over: what may have come since the place was taken
+   * @returns false if others have their places behind it, or may have them in it, or write there
    */
-  giveBack(slot: number, { from, to }: FilePart, takenAt?: number): boolean {
+  giveBack(slot: number, { from, to }: FilePart, since?: PlaceSince): boolean {
     const record = this.#recordOf(slot);
     let isGivenBack = false;
     this.#change(record, (end) => {
-      const lowered = this.#words[record + FILE.endLowered]!;
-      isGivenBack = end === to && (takenAt === undefined || (lowered - takenAt | 0) <= 0);
+      isGivenBack = end === to && (since === undefined || this.#isLeft(record, from, since));
       return isGivenBack ? from : end;
     });
     return isGivenBack;
+  }
+
+  /** Whether a place is no other append's, and no write has come into it. */
+  #isLeft(record: number, from: number, { takenAt, asked }: PlaceSince): boolean {
+    const lowered = this.#words[record + FILE.endLowered]!;
+    return (lowered - takenAt | 0) <= 0 && this.#words[record + FILE.endVersion] === asked &&
+      positionAt(this.#words, record + FILE.notedVersion) <= from;
   }
 
   #intentAt(at: number): FilePart {

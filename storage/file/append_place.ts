@@ -110,12 +110,15 @@ export class AppendPlace extends WrappedFile implements TransferFile {
    * Gives what was not written back.
    *
    * @param written how much of it is to be kept
-   * @returns false if others have their places behind it, or may have them in it: only the system
-   *   knows where the file ends
+   * @returns false if others have their places behind it, or may have them in it, or write there:
+   *   only the system knows where the file ends
    */
   giveBack(written: number): boolean {
     if (this.#from < 0) return true;
+    const { slot } = this.#file.slot;
     const part = { from: this.#from + written, to: this.#from + this.#bytes };
-    return this.#ends.giveBack(this.#file.slot.slot, part, this.#takenAt);
+    const asked = this.#ends.askedVersion(slot);
+    if (this.#ends.writesEnd(slot) > part.from) return false;
+    return this.#ends.giveBack(slot, part, { takenAt: this.#takenAt, asked });
   }
 }

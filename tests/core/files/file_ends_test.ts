@@ -241,10 +241,25 @@ Deno.test("FileEnds.giveBack() leaves a place that may be that of another append
   assertEquals(second!.ends.writesEnd(other.slot), 0);
   assert(second!.ends.tryReset(other.slot, asked, 100));
   assertEquals(second!.ends.reserve(other, 10), 100);
-  assertFalse(first!.ends.giveBack(one.slot, place, takenAt));
+  const askedAgain = first!.ends.askedVersion(one.slot);
+  assertFalse(first!.ends.giveBack(one.slot, place, { takenAt, asked: askedAgain }));
   assertEquals(first!.ends.endOf(one.slot), 110);
-  assert(second!.ends.giveBack(other.slot, place, second!.ends.takenAt));
+  assert(
+    second!.ends.giveBack(other.slot, place, { takenAt: second!.ends.takenAt, asked: askedAgain }),
+  );
   assertEquals(first!.ends.endOf(one.slot), 100);
+});
+
+Deno.test("FileEnds.giveBack() leaves a place into which a write has come", () => {
+  const { tables: [files] } = makeThreads(1);
+  const slot = open(files!, 7);
+  learn(files!, slot, 100);
+  const place = { from: files!.ends.reserve(slot, 10), to: 110 };
+  const since = { takenAt: files!.ends.takenAt, asked: files!.ends.askedVersion(slot.slot) };
+  files!.ends.raise(slot.slot, 100);
+  files!.ends.raise(slot.slot, 104);
+  assertFalse(files!.ends.giveBack(slot.slot, place, since));
+  assert(files!.ends.giveBack(slot.slot, { from: 104, to: 110 }, since));
 });
 
 Deno.test("FileEnds.link() links a file of which only the descriptor is marked as being closed", () => {

@@ -361,19 +361,3 @@ Deno.test("held: an append of a thread that dies, and that cannot be done, is a 
     "the thread that was appending there has died",
   ]);
 });
-
-Deno.test("held: append() goes behind no write that has failed beside one that goes on", async () => {
-  await using fixture = await openHeld({ arenaBytes: 64 * 1024 });
-  const { aio, file, held } = fixture;
-  await begin(fixture);
-  // Of two pieces.
-  const other = file.writeAt(new Uint8Array(20_000), 0);
-  const far = file.writeAt([data(1), data(1)], 2 ** 30);
-  await heldIos(fixture, 2);
-  held.complete(aio, held.held(aio)[1]!, -ENOSPC);
-  assertEquals((await errorOf(far)).code, "ENOSPC");
-  const appended = file.append(data(2));
-  await heldIos(fixture, 2);
-  held.letGo(aio);
-  assertEquals([await appended, await other], [END + 1, 20_000]);
-});
