@@ -10,6 +10,7 @@
  * first append:   record linked to each opening ─► size asked ─► the end is known
  * an append:      handle in hand ─► intent ─► end moved ─► IO started, with the mark ─► intent gone
  * another write:  IO started ─► is its opening linked? ─► end moved
+ * executed there: linked? ─► end moved ─► IO started, and over ─► linked? ─► end moved
  * of more IOs:    entered (long_writes.ts) ─► linked? ─► end moved ─► its IOs ─► taken out
  * end set back:   version asked for ─► writes looked for ─► size asked ─► set, if it has not moved
  * ```

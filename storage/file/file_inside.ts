@@ -92,6 +92,8 @@ export class FileInside
   readonly #backend: Backend;
   readonly #ends: Backend["files"]["ends"];
   readonly #flags: number;
+  /** Whether IO is executed in the call that starts it. */
+  readonly #isSync: boolean;
   readonly #identity: FileIo;
   /** The same for writes that are durable by themselves. */
   readonly #durableIdentity: FileIo;
@@ -135,6 +137,7 @@ export class FileInside
     this.#ends = backend.files.ends;
     this.slot = slot;
     this.#flags = entry.flags;
+    this.#isSync = aio.method === "sync";
     this.#identity = fileIo(aio, parts);
     this.#durableIdentity = { ...this.#identity, callbackData: DURABLE_WRITE };
   }
@@ -260,13 +263,27 @@ export class FileInside
     const end = offset + handle.length;
     const identity = (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
     handDown(handle, identity, offset, isRead ? identity.readv : identity.writev);
+    if (this.#isSync && !isRead) return this.#writeNow(handle, offset, end, flags);
     if (flags !== 0) handle.start(isRead ? "readv" : "writev", this.fd, { offset, flags }, options);
     else if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
     if (!isRead) this.reaches(end);
   }
 
-  /** A write was started that reaches so far: behind it is where the next append goes. */
+  /** It is executed in this call: appends of other threads keep behind it meanwhile. */
+  #writeNow(handle: AioHandle, offset: number, end: number, flags: number): void {
+    this.reaches(end);
+    try {
+      if (flags !== 0) handle.start("writev", this.fd, { offset, flags });
+      else handle.startWritev(this.fd, offset);
+    } catch (error) {
+      this.settleFailedSync();
+      throw error;
+    }
+    this.reaches(end);
+  }
+
+  /** A write was started, or is now, that reaches so far: the next append goes behind it. */
   reaches(end: number): void {
     const { slot } = this.slot;
     if (this.#ends.isLinked(slot)) this.#ends.raise(slot, end);

@@ -27,6 +27,7 @@ export type RefusedFlags = Map<string, number>;
 interface WholeFile extends ManyTransfersFile {
   readonly device: string;
   readonly forgetsDsync: boolean;
+  reaches(end: number): void;
   beginWrite(end: number): void;
   endWrite(end: number): void;
   settleFailed(): Promise<void> | null;
@@ -89,6 +90,10 @@ export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
 
   checkAccess(direction: Direction, offset: number): void {
     this.#file.checkAccess(direction, offset);
+  }
+
+  reaches(end: number): void {
+    this.#file.reaches(end);
   }
 
   beginWrite(end: number): void {

@@ -281,11 +281,24 @@ export class Transfers {
         isStraight,
       });
     }
-    const outcome = this.#runIoSync(file, direction, buffer, offset, !isStraight);
-    if (outcome === buffer.byteLength) return outcome;
     const { byteLength } = buffer;
+    const outcome = direction === "write"
+      ? this.#writeSync(file, buffer, offset, !isStraight)
+      : this.#runIoSync(file, direction, buffer, offset, !isStraight);
+    if (outcome === byteLength) return outcome;
     const rest = this.#restSync(file, direction, buffer, byteLength, offset, outcome, isStraight);
     return typeof rest === "number" ? rest : this.runSync(rest);
+  }
+
+  /** Appends of other threads keep behind it while it is executed. */
+  #writeSync(file: TransferFile, buffer: Uint8Array, offset: number, isLocal: boolean): number {
+    file.reaches?.(offset + buffer.byteLength);
+    try {
+      return this.#runIoSync(file, "write", buffer, offset, isLocal);
+    } catch (error) {
+      file.settleFailedSync?.();
+      throw error;
+    }
   }
 
   /** As {@linkcode restOf}, blocking. */

@@ -43,6 +43,8 @@ export interface TransferFile {
    * @returns whether the same call is worth another try
    */
   giveUpRefused?(before: number): boolean;
+  /** A write reaches so far, of one IO that is executed in the call that starts it. */
+  reaches?(end: number): void;
   /**
    * A write begins that is not one IO, or not at once: until {@linkcode endWrite} appends keep
    * behind all of it.
