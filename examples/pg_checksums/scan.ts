@@ -38,7 +38,15 @@ const PAGELESS_PREFIX = "pg_internal.init";
 
 const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
-const NAME_ORDER = new Intl.Collator("en", { numeric: true });
+/** How the names of a relation's forks go on behind its number, and their order. */
+const FORKS: ReadonlyMap<string, number> = new Map([
+  ["", 0],
+  ["_fsm", 1],
+  ["_init", 2],
+  ["_vm", 3],
+]);
+/** Knows where any name belongs. Made when first needed: it loads the tables of a language. */
+let dictionary: Intl.Collator | undefined;
 
 /** A search for a cluster's data files, in an order that depends on nothing but their names. */
 export class FileSearch {
@@ -77,7 +85,6 @@ export class FileSearch {
       if (this.#signal.aborted) return;
       const path = `${directory}/${entry.name}`;
       if (entry.isFile) {
-        if (isPageless(entry.name)) continue;
         const segmentNumber = parseSegmentNumber(entry.name, path);
         this.files.push({ path, segmentNumber });
       } else if (entry.isDirectory || entry.isSymlink) {
@@ -96,6 +103,7 @@ function readDirectory(directory: string): Deno.DirEntry[] {
   try {
     for (const entry of Deno.readDirSync(directory)) {
       if (entry.name.startsWith(TEMPORARY_PREFIX) || FOREIGN_FILES.has(entry.name)) continue;
+      if (entry.isFile && isPageless(entry.name)) continue;
       entries.push(entry);
     }
   } catch (error) {
@@ -104,15 +112,21 @@ function readDirectory(directory: string): Deno.DirEntry[] {
   return entries.sort((one, other) => compareNames(one.name, other.name));
 }
 
-/** Nearly all names begin with different numbers, and to compare those takes next to no time. */
-function compareNames(one: string, other: string): number {
-  return leadingNumber(one) - leadingNumber(other) || NAME_ORDER.compare(one, other);
+/** Compares by number, then by fork; all other names as a dictionary has them. */
+export function compareNames(one: string, other: string): number {
+  return leadingNumber(one) - leadingNumber(other) || forkOf(one) - forkOf(other) ||
+    (dictionary ??= new Intl.Collator("en", { numeric: true })).compare(one, other);
 }
 
 /** Not a number where there is none. */
 function leadingNumber(name: string): number {
   const first = name.charCodeAt(0);
   return first >= DIGIT_0 && first <= DIGIT_9 ? Number.parseInt(name, 10) : NaN;
+}
+
+/** Likewise. */
+function forkOf(name: string): number {
+  return FORKS.get(name.replace(/^\d+/, "")) ?? NaN;
 }
 
 function isPageless(name: string): boolean {
