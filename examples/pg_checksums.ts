@@ -31,16 +31,17 @@ import {
   TextReport,
 } from "./pg_checksums/report.ts";
 import { type DataFile, statFile } from "./pg_checksums/scan.ts";
+import { streamPageBytes } from "./pg_checksums/streamed_file.ts";
 import { Threads } from "./pg_checksums/threads.ts";
 import { Work } from "./pg_checksums/work.ts";
 import { writeText } from "./terminal/output.ts";
 import { NO_PROGRESS, type Progress, startProgress } from "./terminal/progress.ts";
 
 /** One read has so many bytes, and one thread so many in flight or verified. */
-const READ_BYTES = 256 * 1024;
+const READ_BYTES = 512 * 1024;
 const POOL_BYTES = 4 * 1024 * 1024;
-/** Blocks that a read has at most. */
-const READ_BLOCKS_MAX = 128;
+/** Pages that a read has at most. */
+const READ_PAGES_MAX = 128;
 
 const EXIT_STATUS = { intact: 0, damaged: 1, failed: 1, interrupted: 130 } as const;
 const EXIT_USAGE = 2;
@@ -89,7 +90,7 @@ class Check {
     const startedAt = performance.now();
     const { direct, jobs, method } = this.#options;
     using threads = new Threads(jobs);
-    await using aio = await openAio(method, jobs, cluster.control.blockSize);
+    await using aio = await openAio(method, jobs, this.#pageBytes(cluster));
     const circumstances = { method: aio.method, direct, seconds: 0 };
     this.#circumstances = circumstances;
     const search = cluster.search(this.#interrupt);
@@ -113,9 +114,8 @@ class Check {
   ): Promise<void> {
     const { direct, jobs } = this.#options;
     const { blockSize } = control;
-    // A pool pays only past the page cache, and only if several threads share it.
     const pages = jobs * POOL_BYTES / blockSize;
-    await using pool = direct && jobs > 1
+    await using pool = this.#withPool
       ? await aio.openPool({ pages, pageSize: blockSize })
       : undefined;
     const work = new Work(files.length);
@@ -138,6 +138,16 @@ class Check {
     if (this.#interrupt.aborted) return;
     if (failure !== undefined) throw new CheckFailure(failure);
     if (parts.fileCount < files.length) throw new Error("Not all files were checked");
+  }
+
+  /** A pool pays only past the page cache, and only if several threads share it. */
+  get #withPool(): boolean {
+    return this.#options.direct && this.#options.jobs > 1;
+  }
+
+  /** The bytes of a page of the streams that read the files. */
+  #pageBytes({ control: { blockSize } }: Cluster): number {
+    return this.#withPool ? blockSize : streamPageBytes(blockSize);
   }
 
   #count({ path }: DataFile, part: Part, blockSize: number, progress: Progress): void {
@@ -166,14 +176,14 @@ async function failureOf(done: Promise<void>): Promise<CheckFailure | undefined>
   }
 }
 
-async function openAio(method: string, jobs: number, blockSize: number): Promise<Aio> {
-  const readBlocks = Math.min(READ_BYTES / blockSize, READ_BLOCKS_MAX);
+async function openAio(method: string, jobs: number, pageBytes: number): Promise<Aio> {
+  const readPages = Math.min(READ_BYTES / pageBytes, READ_PAGES_MAX);
   try {
     return await Aio.open({
       method,
       maxBackends: jobs,
-      ioCombineLimit: readBlocks,
-      ioMaxCombineLimit: readBlocks,
+      ioCombineLimit: readPages,
+      ioMaxCombineLimit: readPages,
       // A stream with pages of its own takes a quarter of it at most.
       arenaBytes: 4 * jobs * POOL_BYTES,
     });

@@ -41,10 +41,7 @@ export function checkSmallFile(
   if (bytes === undefined) return undefined;
   if (typeof bytes === "string") return { ...part, isLast: false, failure: bytes };
   part.blockCount = Math.floor(bytes / blockSize);
-  for (let block = 0; block < part.blockCount; block++) {
-    const badPage = verifier.verifyAt(block * blockSize, block, blocksBefore);
-    if (badPage !== undefined) part.badPages.push(badPage);
-  }
+  part.badPages = verifier.verifyFirst(part.blockCount, 0, blocksBefore);
   const rest = bytes % blockSize;
   if (rest > 0) part.failure = cutPage(path, part.blockCount, rest, blockSize);
   return part;

@@ -1,6 +1,9 @@
 /**
- * Checks a file by a read stream: the stream reads blocks ahead of their turn, many at once, and
- * asks the callback `next` which; that takes them from the work that all threads share.
+ * Checks a file by a read stream: the stream reads pages ahead of their turn, many at once, and
+ * asks the callback `next` which; that takes their blocks from the work that all threads share.
+ *
+ * A page of the stream is one block over a pool, and several blocks without one: each page costs
+ * JavaScript, which a short run has to compile, too.
  *
  * @module
  */
@@ -23,6 +26,14 @@ export interface Tools {
   direct: boolean;
 }
 
+/** The largest page that a stream has. */
+const PAGE_BYTES_MAX = 64 * 1024;
+
+/** The bytes of a page of a stream without a pool: those of some blocks. */
+export function streamPageBytes(blockSize: number): number {
+  return Math.max(blockSize, PAGE_BYTES_MAX);
+}
+
 /** Blocks from the first until before the last. */
 interface Run {
   from: number;
@@ -38,9 +49,10 @@ export class StreamedFile implements Disposable {
   readonly #layout: Layout;
   readonly #tools: Tools;
   readonly #blockCount: number;
+  readonly #blocksPerPage: number;
   /** Runs of blocks that the stream has begun to read, the oldest first. */
   readonly #runs: Run[] = [];
-  /** The next block for the stream, and where its run ends. */
+  /** The first block of the next page for the stream, and where its run ends. */
   #nextBlock = 0;
   #until = 0;
 
@@ -59,7 +71,9 @@ export class StreamedFile implements Disposable {
     this.#tools = tools;
     this.#opened = openFile(path, layout.blockSize, tools);
     this.size = this.#opened.sizeSync();
-    this.#blockCount = Math.floor(this.size / layout.blockSize);
+    const { blockSize } = layout;
+    this.#blockCount = Math.floor(this.size / blockSize);
+    this.#blocksPerPage = tools.pool === undefined ? streamPageBytes(blockSize) / blockSize : 1;
     tools.work.offerBlocks(index, this.#blockCount);
   }
 
@@ -77,42 +91,81 @@ export class StreamedFile implements Disposable {
     if (this.#blockCount === 0) return yield this.#finished(this.#begun(0));
     if (!this.#take()) return;
     await using stream = this.#stream();
-    const { verifier } = this.#tools;
     let part: Part | undefined;
     try {
-      for await (const { block, bytes } of stream) {
-        part ??= this.#begun(block);
-        if (bytes.length < this.#layout.blockSize) throw new Deno.errors.UnexpectedEof();
-        const badPage = verifier.verify(bytes, block, this.#layout.blocksBefore);
-        if (badPage !== undefined) part.badPages.push(badPage);
-        part.blockCount++;
-        if (block + 1 < this.#runs[0]!.until) continue;
+      for await (const { block: page, bytes } of stream) {
+        part ??= this.#begun(page * this.#blocksPerPage);
+        this.#verify(part, bytes);
+        if (behind(part) < this.#runs[0]!.until) continue;
         this.#runs.shift();
         yield this.#finished(part);
         part = undefined;
       }
     } catch (error) {
       part ??= this.#begun(this.#runs[0]?.from ?? 0);
-      yield { ...part, failure: this.#failure(error, part.firstBlock + part.blockCount) };
+      const why = await this.#readSingly(part, error);
+      yield { ...part, failure: this.#failure(why, behind(part)) };
     }
+  }
+
+  /** Verifies the blocks of the next page. @throws {Deno.errors.UnexpectedEof} It lacks some */
+  #verify(part: Part, bytes: Uint8Array): void {
+    const { blockSize } = this.#layout;
+    const wanted = Math.min(this.#blocksPerPage, this.#runs[0]!.until - behind(part));
+    const count = Math.min(wanted, Math.floor(bytes.length / blockSize));
+    this.#verifyBlocks(part, bytes.subarray(0, count * blockSize));
+    if (count < wanted) throw new Deno.errors.UnexpectedEof();
+  }
+
+  #verifyBlocks(part: Part, bytes: Uint8Array): void {
+    const { blocksBefore } = this.#layout;
+    const badPages = this.#tools.verifier.verify(bytes, behind(part), blocksBefore);
+    part.badPages.push(...badPages);
+    part.blockCount += bytes.length / this.#layout.blockSize;
+  }
+
+  /**
+   * Reads the blocks of a page that could not be read one by one, as far as they can be read.
+   *
+   * @param error Why the page could not be read.
+   * @returns Why the next block cannot be read.
+   */
+  async #readSingly(part: Part, error: unknown): Promise<unknown> {
+    if (this.#blocksPerPage === 1 || error instanceof Deno.errors.UnexpectedEof) return error;
+    const { blockSize } = this.#layout;
+    const bytes = new Uint8Array(blockSize);
+    const until = Math.min(behind(part) + this.#blocksPerPage, this.#runs[0]!.until);
+    try {
+      while (behind(part) < until) {
+        await this.#opened.readExactAt(bytes, behind(part) * blockSize);
+        this.#verifyBlocks(part, bytes);
+      }
+    } catch (reason) {
+      return reason;
+    }
+    return error;
   }
 
   #stream(): ReadStream<{ block: number; bytes: Uint8Array }> {
     const { pool } = this.#tools;
     const { from, until } = this.#runs[0]!;
+    const blocksPerPage = this.#blocksPerPage;
     // Of a range the stream knows how much memory it needs.
     const options = until === this.#blockCount
-      ? { from, until, full: true }
-      : { next: () => this.#takeBlock(), sequential: true, full: true };
+      ? { from: from / blocksPerPage, until: Math.ceil(until / blocksPerPage), full: true }
+      : { next: () => this.#takePage(), sequential: true, full: true };
+    const pageSize = blocksPerPage * this.#layout.blockSize;
     return pool === undefined
-      ? this.#opened.readStream({ ...options, pageSize: this.#layout.blockSize })
+      ? this.#opened.readStream({ ...options, pageSize })
       : pool.readStream(this.#opened, options);
   }
 
-  /** Which block to read next; null: none is left. */
-  #takeBlock(): number | null {
-    const isTaken = this.#nextBlock < this.#until || this.#take();
-    return isTaken ? this.#nextBlock++ : null;
+  /** Which page to read next; null: none is left. */
+  #takePage(): number | null {
+    if (this.#nextBlock >= this.#until && !this.#take()) return null;
+    const page = this.#nextBlock / this.#blocksPerPage;
+    this.#nextBlock += this.#blocksPerPage;
+    return page;
   }
 
   /** Takes a run of blocks. @returns Whether one was left */
@@ -131,7 +184,7 @@ export class StreamedFile implements Disposable {
 
   #finished(part: Part): Part {
     const { blockSize } = this.#layout;
-    const block = part.firstBlock + part.blockCount;
+    const block = behind(part);
     if (block < this.#blockCount) return part;
     const rest = this.size % blockSize;
     const whole = { ...part, isLast: true };
@@ -156,6 +209,11 @@ export class StreamedFile implements Disposable {
     const blocks = first === last ? `block ${first}` : `blocks ${first} to ${last}`;
     return systemFailure(`could not read ${blocks} in file "${this.#opened.path}"`, error).message;
   }
+}
+
+/** The block behind a part. */
+function behind({ firstBlock, blockCount }: Part): number {
+  return firstBlock + blockCount;
 }
 
 function openFile(path: string, blockSize: number, { aio, direct }: Tools): AioFile {

@@ -28,9 +28,9 @@ export class PageVerifier {
 
   /**
    * @param pageBytes The bytes of a page.
-   * @param memoryBytes How much memory it has; default: room for one page.
+   * @param memoryBytes How much memory it has.
    */
-  constructor(pageBytes: number, memoryBytes = pageBytes) {
+  constructor(pageBytes: number, memoryBytes: number) {
     const simd = startSimdHash(memoryBytes);
     this.memory = simd?.memory ?? new Uint8Array(memoryBytes);
     this.#hash = simd?.hash ?? hashColumns;
@@ -39,20 +39,29 @@ export class PageVerifier {
   }
 
   /**
-   * Verifies a page that is elsewhere.
+   * Verifies pages that are elsewhere, no more than there is memory for.
    *
-   * @param page Its bytes.
-   * @param block Its number in its file.
+   * @param pages Their bytes.
+   * @param firstBlock The number of the first in its file.
    * @param blocksBefore The pages of the relation that are in earlier files.
-   * @returns The page, if it is bad.
+   * @returns Those that are bad.
    */
-  verify(page: Uint8Array, block: number, blocksBefore: number): BadPage | undefined {
-    this.memory.set(page);
-    return this.verifyAt(0, block, blocksBefore);
+  verify(pages: Uint8Array, firstBlock: number, blocksBefore: number): BadPage[] {
+    this.memory.set(pages);
+    return this.verifyFirst(pages.length / this.#pageBytes, firstBlock, blocksBefore);
   }
 
-  /** The same for a page in {@linkcode memory}, from a byte on that is a multiple of its size. */
-  verifyAt(offset: number, block: number, blocksBefore: number): BadPage | undefined {
+  /** The same for the first pages in {@linkcode memory}. */
+  verifyFirst(count: number, firstBlock: number, blocksBefore: number): BadPage[] {
+    const badPages: BadPage[] = [];
+    for (let index = 0; index < count; index++) {
+      const badPage = this.#verifyAt(index * this.#pageBytes, firstBlock + index, blocksBefore);
+      if (badPage !== undefined) badPages.push(badPage);
+    }
+    return badPages;
+  }
+
+  #verifyAt(offset: number, block: number, blocksBefore: number): BadPage | undefined {
     const words = this.#words;
     const start = offset / Uint32Array.BYTES_PER_ELEMENT;
     if (isNewPage(words, start)) return undefined;

@@ -23,41 +23,39 @@ function field(bytes: Uint8Array, offset: number): number {
 }
 
 Deno.test("PageVerifier.verify() finds a page bad that is another block's", () => {
-  const verifier = new PageVerifier(PAGE_BYTES);
+  const verifier = new PageVerifier(PAGE_BYTES, PAGE_BYTES);
   const [right, other] = [page(77), page(78)];
-  assertEquals(verifier.verify(right, 77, BLOCKS_BEFORE), undefined);
-  assertEquals(verifier.verify(other, 77, BLOCKS_BEFORE), {
+  assertEquals(verifier.verify(right, 77, BLOCKS_BEFORE), []);
+  assertEquals(verifier.verify(other, 77, BLOCKS_BEFORE), [{
     block: 77,
     calculated: field(right, CHECKSUM_OFFSET),
     stored: field(other, CHECKSUM_OFFSET),
-  });
+  }]);
 });
 
 Deno.test("PageVerifier.verify() reads pages in shared memory and leaves them as they are", () => {
-  const verifier = new PageVerifier(PAGE_BYTES);
-  const shared = new Uint8Array(new SharedArrayBuffer(PAGE_BYTES));
-  shared.set(page(5));
-  assertEquals(verifier.verify(shared, 5, BLOCKS_BEFORE), undefined);
-  assertEquals(shared.slice(), new Uint8Array(page(5)));
-  shared[PAGE_BYTES - 1]! ^= 1;
-  assertEquals(verifier.verify(shared, 5, BLOCKS_BEFORE)?.block, 5);
+  const verifier = new PageVerifier(PAGE_BYTES, 2 * PAGE_BYTES);
+  const shared = new Uint8Array(new SharedArrayBuffer(2 * PAGE_BYTES));
+  const pages = new Uint8Array([...page(5), ...page(6)]);
+  shared.set(pages);
+  assertEquals(verifier.verify(shared, 5, BLOCKS_BEFORE), []);
+  assertEquals(shared.slice(), pages);
+  shared[2 * PAGE_BYTES - 1]! ^= 1;
+  assertEquals(verifier.verify(shared, 5, BLOCKS_BEFORE).map(({ block }) => block), [6]);
 });
 
 Deno.test("PageVerifier.verify() lets a new page pass, whatever is in it", () => {
   const bytes = page(0);
   bytes.fill(0, UPPER_OFFSET, UPPER_OFFSET + 2);
-  assertEquals(new PageVerifier(PAGE_BYTES).verify(bytes, 1, 0), undefined);
+  assertEquals(new PageVerifier(PAGE_BYTES, PAGE_BYTES).verify(bytes, 1, 0), []);
 });
 
-Deno.test("PageVerifier.verifyAt() finds the bad ones among pages in its memory", () => {
+Deno.test("PageVerifier.verifyFirst() finds the bad ones among pages in its memory", () => {
   const verifier = new PageVerifier(PAGE_BYTES, 64 * PAGE_BYTES);
   const count = verifier.memory.length / PAGE_BYTES;
   for (let block = 0; block < count; block++) verifier.memory.set(page(block), block * PAGE_BYTES);
   const bad = [0, 3, count - 1];
   for (const block of bad) verifier.memory[(block + 1) * PAGE_BYTES - 1]! ^= 1;
-  const found = Array.from(
-    { length: count },
-    (_, block) => verifier.verifyAt(block * PAGE_BYTES, block, BLOCKS_BEFORE)?.block,
-  );
-  assertEquals(found.filter((block) => block !== undefined), bad);
+  const found = verifier.verifyFirst(count, 0, BLOCKS_BEFORE);
+  assertEquals(found.map(({ block }) => block), bad);
 });
