@@ -6,220 +6,25 @@
  * deno run -A examples/pg_checksums.ts /var/lib/postgresql/15/main
  * ```
  *
- * Knows the clusters of PostgreSQL 12 to 18, with pages of any size. In `pg_checksums/`, in the
- * order in which a check comes by: `options.ts` is the command line; `cluster.ts` and
+ * Knows the clusters of PostgreSQL 12 to 18, with pages of any size.
+ *
+ * This file starts as many Workers as are wanted, by `workers.ts`, and then loads the program: so
+ * all threads load their modules side by side. In `pg_checksums/`, in the order in which a check
+ * comes by: `main.ts` ties the others together; `options.ts` is the command line; `cluster.ts` and
  * `control_file.ts` say whether the cluster may be checked; `scan.ts` which files have pages. Then
- * `threads.ts` starts as many threads as are wanted, `work.ts` shares the files out among them, and
- * in each `check_files.ts` has them read, by `streamed_file.ts` or `small_file.ts`, and their pages
+ * `work.ts` shares the files out among the threads, and in each, in a Worker by `check_worker.ts`,
+ * `check_files.ts` has them read, by `streamed_file.ts` or `small_file.ts`, and their pages
  * verified, by `verify.ts`, `page.ts` and `simd_hash.ts`. `part.ts` puts what they find in order;
- * `report.ts` and `../terminal/progress.ts` are what the user sees. This file ties them together.
+ * `report.ts` and `../terminal/progress.ts` are what the user sees.
  *
  * @module
  */
 
-import { Aio } from "../mod.ts";
-import { type Cluster, openCluster } from "./pg_checksums/cluster.ts";
-import { CheckFailure, errorLine } from "./pg_checksums/failure.ts";
-import { type CheckOptions, HELP, parseCommand, UsageError } from "./pg_checksums/options.ts";
-import { type Part, PartsInOrder } from "./pg_checksums/part.ts";
-import {
-  type Circumstances,
-  type Figures,
-  JsonReport,
-  type Outcome,
-  type Report,
-  TextReport,
-} from "./pg_checksums/report.ts";
-import { type DataFile, statFile } from "./pg_checksums/scan.ts";
-import { streamPageBytes } from "./pg_checksums/streamed_file.ts";
-import { Threads } from "./pg_checksums/threads.ts";
-import { Work } from "./pg_checksums/work.ts";
-import { writeText } from "./terminal/output.ts";
-import { NO_PROGRESS, type Progress, startProgress } from "./terminal/progress.ts";
+import { Workers } from "./pg_checksums/workers.ts";
 
-/** One read has so many bytes, and one thread so many in flight or verified. */
-const READ_BYTES = 512 * 1024;
-const POOL_BYTES = 4 * 1024 * 1024;
-/** Pages that a read has at most. */
-const READ_PAGES_MAX = 128;
-
-const EXIT_STATUS = { intact: 0, damaged: 1, failed: 1, interrupted: 130 } as const;
-const EXIT_USAGE = 2;
-
-/** One check, from the command line to the verdict. */
-class Check {
-  readonly #options: CheckOptions;
-  readonly #report: Report;
-  readonly #interrupt: AbortSignal;
-  readonly #figures: Figures = {
-    filesScanned: 0,
-    blocksScanned: 0,
-    badChecksums: 0,
-    bytesScanned: 0,
-  };
-  #circumstances: Circumstances | undefined;
-
-  constructor(options: CheckOptions, interrupt: AbortSignal) {
-    this.#options = options;
-    this.#report = options.json ? new JsonReport() : new TextReport();
-    this.#interrupt = interrupt;
-  }
-
-  /** Checks the cluster, and reports. */
-  async run(): Promise<Outcome["verdict"]> {
-    const outcome = await this.#outcome();
-    this.#report.finish(outcome, this.#circumstances);
-    return outcome.verdict;
-  }
-
-  async #outcome(): Promise<Outcome> {
-    const figures = this.#figures;
-    try {
-      const cluster = await openCluster(this.#options.dataDirectory);
-      await this.#readAll(cluster);
-      if (this.#interrupt.aborted) return { verdict: "interrupted", figures };
-      const verdict = figures.badChecksums === 0 ? "intact" : "damaged";
-      return { verdict, figures, dataChecksumVersion: cluster.control.dataChecksumVersion };
-    } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      return { verdict: "failed", figures, message: error.message };
-    }
-  }
-
-  async #readAll(cluster: Cluster): Promise<void> {
-    const startedAt = performance.now();
-    const { direct, jobs, method } = this.#options;
-    using threads = new Threads(jobs);
-    await using aio = await openAio(method, jobs, this.#pageBytes(cluster));
-    const circumstances = { method: aio.method, direct, seconds: 0 };
-    this.#circumstances = circumstances;
-    const search = cluster.search(this.#interrupt);
-    const searchFailure = await failureOf(search.run());
-    const { files } = search;
-    const progress = await this.#startProgress(files);
-    try {
-      await this.#checkFiles(cluster, files, { aio, threads, progress });
-    } finally {
-      progress.stop();
-      circumstances.seconds = (performance.now() - startedAt) / 1000;
-    }
-    // What was found before is checked all the same.
-    if (searchFailure !== undefined) throw searchFailure;
-  }
-
-  async #checkFiles(
-    { control }: Cluster,
-    files: DataFile[],
-    { aio, threads, progress }: { aio: Aio; threads: Threads; progress: Progress },
-  ): Promise<void> {
-    const { direct, jobs } = this.#options;
-    const { blockSize } = control;
-    const pages = jobs * POOL_BYTES / blockSize;
-    await using pool = this.#withPool
-      ? await aio.openPool({ pages, pageSize: blockSize })
-      : undefined;
-    const work = new Work(files.length);
-    const stop = () => work.stopBehind(-1);
-    this.#interrupt.addEventListener("abort", stop);
-    if (this.#interrupt.aborted) stop();
-    let failure: string | undefined;
-    const parts = new PartsInOrder((part) => {
-      this.#count(files[part.file]!, part, blockSize, progress);
-      failure ??= part.failure;
-    });
-    const order = { aio: aio.token, pool: pool?.token, files, work: work.memory, control, direct };
-    await threads.check(aio, pool, order, (found) => {
-      for (const part of found) {
-        progress.advance(part.blockCount * blockSize);
-        parts.add(part);
-      }
-    });
-    this.#interrupt.removeEventListener("abort", stop);
-    if (this.#interrupt.aborted) return;
-    if (failure !== undefined) throw new CheckFailure(failure);
-    if (parts.fileCount < files.length) throw new Error("Not all files were checked");
-  }
-
-  /** A pool pays only past the page cache, and only if several threads share it. */
-  get #withPool(): boolean {
-    return this.#options.direct && this.#options.jobs > 1;
-  }
-
-  /** The bytes of a page of the streams that read the files. */
-  #pageBytes({ control: { blockSize } }: Cluster): number {
-    return this.#withPool ? blockSize : streamPageBytes(blockSize);
-  }
-
-  #count({ path }: DataFile, part: Part, blockSize: number, progress: Progress): void {
-    this.#figures.blocksScanned += part.blockCount;
-    this.#figures.bytesScanned += part.blockCount * blockSize;
-    this.#figures.badChecksums += part.badPages.length;
-    if (part.isLast) this.#figures.filesScanned++;
-    if (part.failure === undefined) this.#circumstances!.direct &&= part.direct;
-    this.#report.badPages(path, part.badPages, progress);
-  }
-
-  async #startProgress(files: readonly DataFile[]): Promise<Progress> {
-    if (!Deno.stderr.isTerminal() || this.#interrupt.aborted) return NO_PROGRESS;
-    const bytes = files.reduce((sum, { path }) => sum + statFile(path).size, 0);
-    return await startProgress("pg_checksums", bytes);
-  }
+if (import.meta.main) {
+  const workers = Workers.startEarly(Deno.args);
+  const { main } = await import("./pg_checksums/main.ts");
+  // The report is written and all is closed; ending the Workers one by one would take longer.
+  Deno.exit(await main(Deno.args, workers));
 }
-
-async function failureOf(done: Promise<void>): Promise<CheckFailure | undefined> {
-  try {
-    await done;
-    return undefined;
-  } catch (error) {
-    if (error instanceof CheckFailure) return error;
-    throw error;
-  }
-}
-
-async function openAio(method: string, jobs: number, pageBytes: number): Promise<Aio> {
-  const readPages = Math.min(READ_BYTES / pageBytes, READ_PAGES_MAX);
-  try {
-    return await Aio.open({
-      method,
-      maxBackends: jobs,
-      ioCombineLimit: readPages,
-      ioMaxCombineLimit: readPages,
-      // A stream with pages of its own takes a quarter of it at most.
-      arenaBytes: 4 * jobs * POOL_BYTES,
-    });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CheckFailure(`could not read with method "${method}": ${reason}`, { cause: error });
-  }
-}
-
-/** Checks a cluster; the first Ctrl-C ends the check in good order, the second at once. */
-async function check(options: CheckOptions): Promise<number> {
-  const interrupt = new AbortController();
-  const onInterrupt = () => {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
-    interrupt.abort();
-  };
-  Deno.addSignalListener("SIGINT", onInterrupt);
-  try {
-    return EXIT_STATUS[await new Check(options, interrupt.signal).run()];
-  } finally {
-    if (!interrupt.signal.aborted) Deno.removeSignalListener("SIGINT", onInterrupt);
-  }
-}
-
-async function main(args: string[]): Promise<number> {
-  try {
-    const command = parseCommand(args);
-    if (command.kind === "check") return await check(command.options);
-    writeText(Deno.stdout, HELP);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    writeText(Deno.stderr, errorLine(error.message));
-    writeText(Deno.stderr, `pg_checksums: hint: Try "pg_checksums --help" for more information.\n`);
-    return EXIT_USAGE;
-  }
-}
-
-if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -1,6 +1,6 @@
 /**
  * One thread's part of a check: takes files as long as there are any, has each read and verified,
- * and hands on what was found. `threads.ts` runs it in as many threads as the user wants.
+ * and hands on what was found. `main.ts` runs it, and each Worker.
  *
  * @module
  */

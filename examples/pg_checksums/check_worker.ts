@@ -1,5 +1,5 @@
 /**
- * A Worker of `threads.ts`: attaches itself to the Aio and the pool of the main thread, takes part
+ * A Worker of `workers.ts`: attaches itself to the Aio and the pool of the main thread, takes part
  * in the check, and posts what it has found.
  *
  * @module

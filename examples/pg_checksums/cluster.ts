@@ -1,6 +1,6 @@
 /**
  * Opens a cluster: makes sure that a directory is one whose pages can be checked, before a single
- * page is read. `../pg_checksums.ts` begins with it; `control_file.ts` and `scan.ts` do the parts.
+ * page is read. `main.ts` begins with it; `control_file.ts` and `scan.ts` do the parts.
  *
  * @module
  */

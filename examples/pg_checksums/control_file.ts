@@ -1,6 +1,6 @@
 /**
  * global/pg_control, from which the check learns whether it may run at all and how the data files
- * are laid out. `../pg_checksums.ts` reads it first; `cluster.ts` and `check_files.ts` use what it
+ * are laid out. `main.ts` reads it first; `cluster.ts` and `check_files.ts` use what it
  * says.
  *
  * The offsets are those of a 64-bit server with 8-byte alignment, in little-endian byte order. They

@@ -1,6 +1,6 @@
 /**
  * What ends a check before its summary: a sentence for the user, in PostgreSQL's words where it has
- * them. Every part of the program throws it; `../pg_checksums.ts` prints it and exits with 1.
+ * them. Every part of the program throws it; `main.ts` prints it and exits with 1.
  *
  * @module
  */

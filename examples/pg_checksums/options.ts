@@ -1,12 +1,12 @@
 /**
- * The command line: what may be asked for, and the text of `--help`. `../pg_checksums.ts` starts
- * with it.
+ * The command line: what may be asked for, and the text of `--help`. `main.ts` starts with it.
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
 import { methodNames } from "../../methods/mod.ts";
+import { JOBS_MAX } from "./workers.ts";
 
 /** What the user asked for. */
 export type Command = { kind: "help" } | { kind: "check"; options: CheckOptions };
@@ -29,9 +29,6 @@ export interface CheckOptions {
 export class UsageError extends Error {
   override name = "UsageError";
 }
-
-/** As many threads as one Aio can have. */
-const JOBS_MAX = 32;
 
 /** What `--help` prints. */
 export const HELP = `\

@@ -1,6 +1,6 @@
 /**
  * What a thread has found in some blocks of a file that follow each other, and putting such parts
- * in order: `check_files.ts` makes them, `../pg_checksums.ts` reports them.
+ * in order: `check_files.ts` makes them, `main.ts` reports them.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
  * What the user sees: as text in the C program's words, or as one JSON document.
- * `../pg_checksums.ts` chooses, and tells the report what `verify.ts` found.
+ * `main.ts` chooses, and tells the report what `verify.ts` found.
  *
  * @module
  */
