@@ -15,8 +15,8 @@ import type { TransferFile } from "./transfer_request.ts";
 
 /** Memory of at most 64 bytes may be in V8's own heap, where it can move between two calls. */
 const BYTES_MIN = 65;
-/** More at once would hold up the event loop. */
-const BYTES_MAX = 128 * 1024;
+/** Most bytes of one copy: more would hold up the event loop. */
+export const COPY_BYTES_MAX = 128 * 1024;
 /** The most reads that skip the attempt after a miss. */
 const PAUSE_MAX = 64;
 /** With more in flight the queue of a device may be full, and even the attempt would wait then. */
@@ -42,30 +42,46 @@ export class CachedCopies {
    * @returns whether it did
    */
   tryRead(file: TransferFile, buffer: Uint8Array, offset: number): boolean {
-    const { bufferedFd } = file;
-    if (!this.#isWanted || bufferedFd === undefined || bufferedFd < 0) return false;
+    if (!this.#isWanted) return false;
     if (this.#left > 0) {
       this.#left--;
       return false;
     }
-    const backend = this.#backend;
     const bytes = buffer.byteLength;
-    if (bytes < BYTES_MIN || bytes > BYTES_MAX || backend.inFlightCount > IN_FLIGHT_MAX) {
-      return false;
-    }
-    // A hook is to see each IO.
-    if (backend.injections.count > 0) return false;
-    const { turn } = backend;
+    if (bytes < BYTES_MIN || bytes > COPY_BYTES_MAX || !this.#mayCopy(file)) return false;
+    const { turn } = this.#backend;
     if (turn.isOver()) return false;
-    backend.checkUsable("acquire");
-    if (backend.libc.preadCachedInto(bufferedFd, buffer, offset) !== bytes) {
-      this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
-      this.#left = this.#pause;
-      return false;
+    this.#backend.checkUsable("acquire");
+    if (this.#copy(file, buffer, offset)) {
+      this.#pause = 0;
+      return true;
     }
-    this.#pause = 0;
+    this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
+    this.#left = this.#pause;
+    return false;
+  }
+
+  /**
+   * The same for whoever reads on from there, and makes no further attempt after one that has
+   * failed. The turn is looked at before.
+   *
+   * @param buffer of at most {@linkcode COPY_BYTES_MAX} bytes, of an ArrayBuffer of its own
+   */
+  tryReadNext(file: TransferFile, buffer: Uint8Array, offset: number): boolean {
+    return this.#isWanted && this.#mayCopy(file) && this.#copy(file, buffer, offset);
+  }
+
+  #mayCopy({ bufferedFd = -1 }: TransferFile): boolean {
+    const { inFlightCount, injections } = this.#backend;
+    // A hook is to see each IO.
+    return bufferedFd >= 0 && inFlightCount <= IN_FLIGHT_MAX && injections.count === 0;
+  }
+
+  #copy({ bufferedFd }: TransferFile, buffer: Uint8Array, offset: number): boolean {
+    const { libc, turn, counters } = this.#backend;
+    const bytes = buffer.byteLength;
+    if (libc.preadCachedInto(bufferedFd!, buffer, offset) !== bytes) return false;
     turn.spend(bytes);
-    const { counters } = backend;
     counters[COUNTER.started]!++;
     counters[COUNTER.synchronousByMethod]!++;
     counters[COUNTER.completedBySelf]!++;

@@ -66,7 +66,8 @@ export class Transfers {
   readonly space: BounceSpace;
   /** Flags that a device does not know. */
   readonly refusedFlags: RefusedFlags = new Map();
-  readonly #cachedCopies: CachedCopies;
+  /** Reads of what is in the page cache that are no IO. */
+  readonly cachedCopies: CachedCopies;
   readonly #pool: FastTransfer[] = [];
   /** All objects for transfers of one IO, under way or not. */
   readonly #fasts: FastTransfer[] = [];
@@ -88,7 +89,7 @@ export class Transfers {
   constructor(aio: AioCore, space: BounceSpace) {
     this.aio = aio;
     this.backend = backendOf(aio);
-    this.#cachedCopies = new CachedCopies(this.backend);
+    this.cachedCopies = new CachedCopies(this.backend);
     this.space = space;
   }
 
@@ -131,7 +132,7 @@ export class Transfers {
     offset: number,
   ): boolean {
     return direction === "read" && !this.isStraight(buffer) &&
-      this.#cachedCopies.tryRead(file, buffer, offset);
+      this.cachedCopies.tryRead(file, buffer, offset);
   }
 
   /** Takes an object for the transfers of one call. */

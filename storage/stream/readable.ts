@@ -1,7 +1,8 @@
 /**
- * readable.ts: a part of a file as a web stream: for `Response`, `pipeTo`, `pipeThrough`. The bytes
- * come from a read stream, which reads ahead of them, and are copied once: what a reader gets is
- * its own.
+ * readable.ts: a part of a file as a web stream: for `Response`, `pipeTo`, `pipeThrough`. What a
+ * reader gets is its own. As long as the bytes are in the page cache they are copied from there
+ * (cached_copy.ts); from the first on that is not, they come from a read stream, which reads ahead
+ * of them, and are copied once more.
  *
  * A read stream has memory in the arena. A web stream that finds none left waits for that of
  * another one. A stream that ends gives its memory back; so does an idle one, with no read pending,
@@ -11,6 +12,7 @@
  */
 
 import { onAbort, runSteps, shown } from "../../core/inside.ts";
+import { COPY_BYTES_MAX } from "../file/cached_copy.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { fileStat, fileStream } from "./file_stream.ts";
 import type { ReadStream } from "./read_stream.ts";
@@ -152,6 +154,8 @@ class FileSource implements UnderlyingByteSource {
   #end = -1;
   #ignoreAbort: (() => void) | null = null;
   #isPulled = false;
+  /** Whether all so far was in the page cache. */
+  #isCached = true;
   /** Whether it was canceled, or has errored: what is under way comes too late. */
   #isOver = false;
 
@@ -206,7 +210,7 @@ class FileSource implements UnderlyingByteSource {
   /** To one that has not. */
   async #deliver(controller: ReadableByteStreamController): Promise<void> {
     const left = Math.max(0, this.#end - this.#at);
-    const chunk = new Uint8Array(Math.min(this.#chunkBytes, left));
+    const chunk = new Uint8Array(new ArrayBuffer(Math.min(this.#chunkBytes, left)));
     const bytes = await this.#fill(chunk);
     if (this.#isOver) return;
     if (bytes > 0) controller.enqueue(bytes < chunk.length ? chunk.subarray(0, bytes) : chunk);
@@ -230,8 +234,8 @@ class FileSource implements UnderlyingByteSource {
 
   /** @returns bytes; fewer than there is room for only at the end */
   async #fill(into: Uint8Array<ArrayBuffer>): Promise<number> {
-    let filled = 0;
-    while (filled < into.length && this.#at < this.#end) {
+    let filled = this.#isCached ? await this.#copyCached(into) : 0;
+    while (!this.#isOver && filled < into.length && this.#at < this.#end) {
       if (this.#rest === null && !await this.#next()) break;
       const rest = this.#rest!;
       const bytes = Math.min(rest.length, into.length - filled, this.#end - this.#at);
@@ -239,6 +243,29 @@ class FileSource implements UnderlyingByteSource {
       this.#rest = bytes < rest.length ? rest.subarray(bytes) : null;
       filled += bytes;
       this.#at += bytes;
+    }
+    return filled;
+  }
+
+  /**
+   * What is in the page cache goes straight to where it is wanted. From the first byte on that is
+   * not, a read stream reads ahead.
+   *
+   * @returns bytes
+   */
+  async #copyCached(into: Uint8Array<ArrayBuffer>): Promise<number> {
+    const { transfers: { cachedCopies, backend: { turn } } } = this.#file;
+    const length = Math.min(into.length, this.#end - this.#at);
+    let filled = 0;
+    while (filled < length) {
+      if (turn.isOver()) await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
+      if (this.#isOver) break;
+      this.#file.checkOpen("read");
+      const part = into.subarray(filled, Math.min(length, filled + COPY_BYTES_MAX));
+      this.#isCached = cachedCopies.tryReadNext(this.#file, part, this.#at);
+      if (!this.#isCached) break;
+      filled += part.length;
+      this.#at += part.length;
     }
     return filled;
   }

@@ -12,6 +12,7 @@ import { METHODS } from "../../../methods/mod.ts";
 import { Aio, type AioFile } from "../../../storage/mod.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
+import { hangs } from "../../support/patience.ts";
 import { CAN_READ_CACHED } from "../../support/page_cache.ts";
 import { contentAt } from "../../support/prng.ts";
 import { tempDir, writeRandomFile } from "../../support/temp.ts";
@@ -184,4 +185,77 @@ testCopies("readAt() reads beyond 4 GiB what is cached", async ({ file }) => {
   const buffer = new Uint8Array(READ_BYTES);
   assertEquals(await file.readAt(buffer, far), READ_BYTES);
   assertEquals(buffer, contentAt(SEED, 0, READ_BYTES));
+});
+
+async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+testCopies(
+  "readable() takes no room in the arena while all is cached",
+  async ({ aio, file }) => {
+    const all = aio.alloc(aio.options.arenaBytes);
+    for (const chunkBytes of [1, 1000, 65_536, 300_000]) {
+      const options = { offset: 77, length: chunkBytes === 1 ? 100 : FILE_BYTES, chunkBytes };
+      const got = await bytesOf(file.readable(options));
+      assertEquals(got, contentAt(SEED, 77, Math.min(options.length, FILE_BYTES - 77)));
+    }
+    aio.free(all);
+  },
+  { arenaBytes: 64 * 1024 },
+);
+
+for (const count of [0, 1, 4]) {
+  testCopies(
+    `readable() reads ahead from the first byte on that is not cached, after ${count} copies`,
+    async ({ aio, file }) => {
+      const { libc } = backendOf(aio);
+      const original = libc.preadCachedInto.bind(libc);
+      let calls = 0;
+      using _ = replace(libc, "preadCachedInto", (fd, view, offset) => {
+        // A part of it is there, and what is behind that was there before.
+        return calls++ < count ? original(fd, view, offset) : view.fill(0).length - 1;
+      });
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of file.readable({ chunkBytes: 10_000 })) chunks.push(chunk);
+      assertEquals(chunks.map(({ length }) => length), new Array(40).fill(10_000));
+      const got = await bytesOf(new Blob(chunks as BlobPart[]).stream());
+      assertEquals(got, contentAt(SEED, 0, FILE_BYTES));
+      assertEquals(calls, count + 1, "one attempt that failed, and none after it");
+    },
+  );
+}
+
+testCopies("readable() that is copied fills buffers that readers bring", async ({ file }) => {
+  const reader = file.readable({ offset: 5 }).getReader({ mode: "byob" });
+  let at = 5;
+  for (const bytes of [10, 64, 65, 4096, 200_000]) {
+    const { value } = await reader.read(new Uint8Array(new ArrayBuffer(bytes + 9), 9), {
+      min: bytes,
+    });
+    assertEquals(value, contentAt(SEED, at, bytes));
+    at += bytes;
+  }
+  await reader.cancel();
+});
+
+testCopies("readable() that is copied lets timers in", async ({ file }) => {
+  let isDue = false;
+  const isHanging = hangs();
+  setTimeout(() => isDue = true, 1);
+  while (!isDue && !isHanging()) {
+    for await (const chunk of file.readable({ chunkBytes: 200_000 })) assert(chunk.length > 0);
+  }
+  assert(isDue, "no timer comes");
+});
+
+testCopies("readable() that is copied ends with its file", async ({ file }) => {
+  const reader = file.readable().getReader();
+  assertEquals((await reader.read()).value?.length, 65_536);
+  await file.close();
+  // The next chunk may be there already.
+  const rest = async () => {
+    while (!(await reader.read()).done);
+  };
+  await assertRejects(rest, Deno.errors.BadResource, "the file is closed");
 });
