@@ -18,6 +18,7 @@ import type { IsThreadAlive } from "../memory/lock.ts";
 import * as table from "../io/operation_table.ts";
 import { refuseCallbacks, refuseState, refuseTarget } from "../io/refusals.ts";
 import * as results from "../io/result.ts";
+import { CopyingMark } from "./copying_mark.ts";
 import { FileEnds } from "./file_ends.ts";
 import { type FileNode, isSameNode, nodeAt } from "./file_node.ts";
 import type { FileSlot } from "./file_slot.ts";
@@ -134,6 +135,8 @@ export function handDown(
 export class OpenFileTable {
   /** Where the files end that are appended to. */
   readonly ends: FileEnds;
+  /** What this thread reads without an IO. */
+  readonly copying: CopyingMark;
   readonly #control: Control;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #threadId: number;
@@ -162,6 +165,7 @@ export class OpenFileTable {
     this.#isThreadAlive = isThreadAlive;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
     this.ends = new FileEnds(control, threadId, isThreadAlive, backendId);
+    this.copying = new CopyingMark(control, backendId);
   }
 
   #at(slot: number): number {
@@ -236,10 +240,8 @@ export class OpenFileTable {
     if (!Number.isInteger(file.slot) || file.slot < 0 || file.slot >= this.#maxFiles) return false;
     return this.#locked(() => {
       const at = this.#at(file.slot);
-      if (this.#words[at + FILE.generation] !== file.generation) return false;
-      if (this.#words[at + FILE.references] === 0 || this.#words[at + FILE.closing] !== 0) {
-        return false;
-      }
+      if (this.isClosing(file.slot, file.generation)) return false;
+      if (this.#words[at + FILE.references] === 0) return false;
       this.#words[at + FILE.references]! |= this.#bit;
       this.#uses.set(file.slot, (this.#uses.get(file.slot) ?? 0) + 1);
       return true;

@@ -13,13 +13,14 @@
  * An issuer writes the descriptor into its handle and then looks at the marks; the closer sets the
  * marks and then looks at the handles. Without a barrier on the path of an IO the closer may see
  * the issuer's stores late, until its store buffer drains. The closer sleeps 1 ms to cover that;
- * closing is rare enough to afford it.
+ * closing is rare enough to afford it. A cached read that is no IO has a word in place of a handle.
  *
  * @module
  */
 
 import type { Backend } from "../backend/backend.ts";
 import { markedClosing } from "../files/closing_mark.ts";
+import { isCopied } from "../files/copying_mark.ts";
 import { shown } from "../base/errors.ts";
 import type { AioHandle } from "../io/handle.ts";
 import { COMPLETED_IO, HANDED_OUT, STAGED, SUBMITTED } from "../memory/handle_state.ts";
@@ -66,14 +67,18 @@ function waitForAllOn(backend: Backend, fd: number): void {
   backend.staging.submit();
   for (let looks = 0;; looks++) {
     const handle = firstOn(backend, fd);
-    if (handle === null) {
+    if (handle !== null) {
+      backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
+      waitALittle(backend, handle);
+    } else if (isCopied(backend.control, fd)) {
+      backend.log?.say("debug2", `waits for a cached read before descriptor ${fd} is closed`);
+      sleepMs(LOOK_AGAIN_MS);
+    } else {
       // Other threads may have completed them, and not told yet: whoever closes a file finds what
       // came of its IO.
       backend.reclaimCompleted();
       return;
     }
-    backend.log?.io("debug2", handle, `waits for it before descriptor ${fd} is closed`);
-    waitALittle(backend, handle);
     if (looks % LOOKS_UNTIL_CHECK === LOOKS_UNTIL_CHECK - 1) backend.reapDead();
   }
 }

@@ -20,6 +20,7 @@ import type { Libc } from "../../ffi/libc.ts";
 import type { Backend } from "../backend/backend.ts";
 import { claimantOf, releaseClaim, tryClaim } from "../memory/claim.ts";
 import { unmarkClosing } from "../files/closing_mark.ts";
+import { unmarkCopying } from "../files/copying_mark.ts";
 import { isBufferedRead, tryReadCached } from "../io/cached_read.ts";
 import {
   completeShared,
@@ -244,6 +245,8 @@ export function reapBelongings(
 
 function giveBelongingsBack(backend: Backend, id: number, from: ReapingFrom): boolean {
   const { control, libc, files, arena, method } = backend;
+  // Whoever closes what it read waits for that, not for the rest.
+  unmarkCopying(control, id);
   let isDone = completeClaimed(backend, id, from);
   if (method.reapBackend?.(backend, id, from) === false) return false;
   // A helper has neither handles nor files.

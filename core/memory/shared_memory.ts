@@ -25,7 +25,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 14;
+export const LAYOUT_VERSION = 15;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -105,6 +105,8 @@ export const BACKEND = {
   rungAt: 12,
   /** What it has done so far, in lines of its own: see counters.ts. */
   counters: 16,
+  /** The descriptor that it reads right now outside of any IO, plus 1; 0: none. */
+  copyingFd: 78,
   /** The thread that has the file open which tells what its event loop rests in; else 0. */
   restReader: 79,
   /** Where it is read to: an iovec, and the text. */

@@ -71,16 +71,23 @@ export class CachedCopies {
     return this.#isWanted && this.#mayCopy(file) && this.#copy(file, buffer, offset);
   }
 
-  #mayCopy({ bufferedFd = -1 }: TransferFile): boolean {
+  #mayCopy({ buffered = null }: TransferFile): boolean {
     const { inFlightCount, injections } = this.#backend;
     // A hook is to see each IO.
-    return bufferedFd >= 0 && inFlightCount <= IN_FLIGHT_MAX && injections.count === 0;
+    return buffered !== null && inFlightCount <= IN_FLIGHT_MAX && injections.count === 0;
   }
 
-  #copy({ bufferedFd }: TransferFile, buffer: Uint8Array, offset: number): boolean {
-    const { libc, turn, counters } = this.#backend;
+  #copy({ buffered }: TransferFile, buffer: Uint8Array, offset: number): boolean {
+    const { libc, turn, counters, files: { copying } } = this.#backend;
     const bytes = buffer.byteLength;
-    if (libc.preadCachedInto(bufferedFd!, buffer, offset) !== bytes) return false;
+    if (!copying.begin(buffered!)) return false;
+    let done: number;
+    try {
+      done = libc.preadCachedInto(buffered!.fd, buffer, offset);
+    } finally {
+      copying.end();
+    }
+    if (done !== bytes) return false;
     turn.spend(bytes);
     counters[COUNTER.started]!++;
     counters[COUNTER.synchronousByMethod]!++;

@@ -41,7 +41,13 @@ import type { ForgottenFile, Origin } from "./forgotten.ts";
 import type { PlainIo } from "./plain_io.ts";
 import { SharedFlush } from "./shared_flush.ts";
 import type { Transfers } from "./transfer.ts";
-import { type Direction, isOneIo, type TransferFile, transferRequest } from "./transfer_request.ts";
+import {
+  type BufferedFile,
+  type Direction,
+  isOneIo,
+  type TransferFile,
+  transferRequest,
+} from "./transfer_request.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { checkOffset, FILE_FLAGS, FILE_TARGET, handDown, HANDLE } = inside;
@@ -56,8 +62,8 @@ export class FileInside
   readonly fd: number;
   /** Whether transfers go past the page cache. */
   readonly direct: boolean;
-  /** Its descriptor, if transfers go through the page cache; else -1. */
-  readonly bufferedFd: number;
+  /** The same file, if they do not. */
+  readonly buffered: BufferedFile | null;
   /** What addresses and offsets must be multiples of. */
   readonly alignment: Alignment;
   /** Whether a write is a flush as well. */
@@ -113,7 +119,7 @@ export class FileInside
     this.path = path;
     this.fd = entry.fd;
     this.direct = (entry.flags & FILE_FLAGS.direct) !== 0;
-    this.bufferedFd = this.direct ? -1 : entry.fd;
+    this.buffered = this.direct ? null : { ...slot, fd: entry.fd };
     this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
     this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
     this.forgetsDsync = this.direct && (entry.flags & FILE_FLAGS.isFuse) !== 0;

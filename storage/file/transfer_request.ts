@@ -5,7 +5,14 @@
  * @module
  */
 
-import { checkEnd, errnos, isAligned, systemError, TRANSFER_BYTES_MAX } from "../../core/inside.ts";
+import {
+  checkEnd,
+  errnos,
+  type FileSlot,
+  isAligned,
+  systemError,
+  TRANSFER_BYTES_MAX,
+} from "../../core/inside.ts";
 import type { AioHandle, AioReturn, StartOptions, SystemError } from "../../core/mod.ts";
 import { type AddressOf, type Alignment, misaligned, misalignmentOfAll } from "./alignment.ts";
 import { checkViews, totalBytes, ViewCursor } from "./view_cursor.ts";
@@ -14,6 +21,12 @@ const { EAGAIN, EINTR, EOPNOTSUPP } = errnos;
 
 /** Which way the bytes go. */
 export type Direction = "read" | "write";
+
+/** An open file whose transfers go through the page cache. */
+export interface BufferedFile extends FileSlot {
+  /** Its descriptor. */
+  readonly fd: number;
+}
 
 /** What a transfer needs of its file. */
 export interface TransferFile {
@@ -25,8 +38,8 @@ export interface TransferFile {
   readonly direct: boolean;
   /** What addresses and offsets must be multiples of. */
   readonly alignment: Alignment;
-  /** Its descriptor, where what is in the page cache may be read without an IO; else -1. */
-  readonly bufferedFd?: number;
+  /** Where what is in the page cache may be read without an IO. */
+  readonly buffered?: BufferedFile | null;
   /** Bytes of it now. */
   sizeSync(): number;
   /** Starts one IO of it. */

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { isCopied } from "../../../core/files/copying_mark.ts";
 import { backendOf } from "../../../core/inside.ts";
 import type { AioOptions } from "../../../core/mod.ts";
 import { METHODS } from "../../../methods/mod.ts";
@@ -149,6 +150,35 @@ testCopies("readAt() is an IO for a hook that is to see it", async ({ aio, file 
     assert(lines.some((line) => line.includes("op readv")));
   }, options);
 }
+
+testCopies("readAt() is refused after closingFd(), though all is cached", async (fixture) => {
+  const { aio, file } = fixture;
+  await fixture.read(5);
+  aio.closingFd(file.fd);
+  const buffer = new Uint8Array(READ_BYTES);
+  await assertRejects(() => file.readAt(buffer, 0), Deno.errors.BadResource, "it is closed");
+  const list = [{ buffer, offset: 0 }];
+  await assertRejects(() => file.readAtMany(list), Deno.errors.BadResource, "it is closed");
+  assertEquals(buffer, new Uint8Array(READ_BYTES));
+});
+
+testCopies("readAt() tells those who close its descriptor of the copy", async ({ aio, file }) => {
+  const { control, libc } = backendOf(aio);
+  const seen: boolean[] = [];
+  const { preadCachedInto } = libc;
+  for (const isToFail of [false, true]) {
+    using _ = replace(libc, "preadCachedInto", (...args) => {
+      seen.push(isCopied(control, file.fd), isCopied(control, file.fd + 1));
+      if (isToFail) throw new TypeError("refused");
+      return preadCachedInto.apply(libc, args);
+    });
+    const read = file.readAt(new Uint8Array(READ_BYTES), 0);
+    if (isToFail) await assertRejects(() => read, TypeError, "refused");
+    else assertEquals(await read, READ_BYTES);
+    assertEquals(seen.splice(0), [true, false]);
+    assertEquals(isCopied(control, file.fd), false);
+  }
+});
 
 testCopies("readAt() is an IO beside many others in flight", async (fixture) => {
   using _ = replace(backendOf(fixture.aio), "inFlightCount", 17);
