@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import type { Aio, AioFile, ReadableOptions } from "../../../mod.ts";
+import type { Aio, AioFile, AioOptions, ReadableOptions } from "../../../mod.ts";
 import { directUnitHere } from "../../support/disks/direct_io.ts";
 import { POINT } from "../../support/flush_failures.ts";
 import { openAio, testEachMethod, testSharedAios } from "../../support/methods.ts";
@@ -19,6 +19,12 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 const SEED = 11;
 const FILE_BYTES = 1_000_003;
 const EIO = 5;
+/** For a log of each IO what is in the page cache is read by IO as well, and takes memory. */
+const SMALL_ARENA: AioOptions = {
+  arenaBytes: 512 * 1024,
+  logLevel: "debug3",
+  onLog: () => {},
+};
 const isDirectHere = (await directUnitHere() ?? Infinity) <= 65_536;
 
 interface Opened {
@@ -183,7 +189,7 @@ testFile("readable() canceled at random moments leaves nothing", async ({ aio, f
 testEachMethod("readable() gets on any number of times with little memory", async (method) => {
   await using dir = await tempDir();
   await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
-  await using aio = await openAio(method, { arenaBytes: 512 * 1024 });
+  await using aio = await openAio(method, SMALL_ARENA);
   await using file = await aio.openFile(dir.join("file"));
   await withPrng(async (prng: Prng) => {
     const readers = Array.from({ length: 30 }, () => file.readable().getReader());
@@ -214,7 +220,7 @@ testEachMethod("readable() gets on any number of times with little memory", asyn
 testEachMethod("readable() that finds no memory which comes back says so", async (method) => {
   await using dir = await tempDir();
   await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
-  await using aio = await openAio(method, { arenaBytes: 512 * 1024 });
+  await using aio = await openAio(method, SMALL_ARENA);
   await using file = await aio.openFile(dir.join("file"));
   const all = aio.alloc(512 * 1024);
   await assertRejects(() => bytesOf(file.readable()), Deno.errors.Busy, "arenaBytes");
@@ -226,7 +232,7 @@ testEachMethod("readable() that gives up waiting for memory wakes the next one",
   await using dir = await tempDir();
   await writeRandomFile(dir.join("small"), 3000, SEED);
   await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
-  await using aio = await openAio(method, { arenaBytes: 512 * 1024 });
+  await using aio = await openAio(method, SMALL_ARENA);
   const { arena } = backendOf(aio);
   await using small = await aio.openFile(dir.join("small"));
   await using file = await aio.openFile(dir.join("file"));
