@@ -7,7 +7,7 @@
  * it, later ones as they are published. A record is free when no open file is linked to it.
  *
  * ```text
- * first append:   record linked to each opening ─► size asked ─► the end is known
+ * first append:   record linked to each opening ─► size asked ─► known, if it was not set back
  * an append:      handle in hand ─► intent ─► end moved ─► IO started, with the mark ─► intent gone
  * another write:  IO started ─► is its opening linked? ─► end moved
  * executed there: linked? ─► end moved ─► IO started, and over ─► linked? ─► end moved
@@ -241,20 +241,32 @@ export class FileEnds {
     this.#longWrites.end(slot, to);
   }
 
+  /** The version of the end that has set it back last, or may have before it was known. */
+  setBackAt(slot: number): number {
+    return Atomics.load(this.#words, this.#recordOf(slot) + FILE.endLowered);
+  }
+
   /**
-   * The end is known from now on.
+   * The end is known from now on, if it was not set back meanwhile.
    *
-   * @param size what the system says after the file was linked and {@linkcode writesEnd} was called
+   * @param setBack from {@linkcode setBackAt}, after the file was linked
+   * @param size what the system says after that, and after {@linkcode writesEnd} was called
    * @param reached what that returned
+   * @returns false if it was: the size may be that of before
    */
-  learn(slot: number, size: number, reached: number): void {
+  tryLearn(slot: number, setBack: number, size: number, reached: number): boolean {
     const record = this.#recordOf(slot);
-    this.#change(record, (end) => {
+    return this.#locked(record + FILE.endLock, () => {
       // Appends may have gone on from it, if another thread was faster.
-      if (this.#words[record + FILE.isEndKnown] !== 0) return end;
-      return Math.max(end, size, reached);
+      if (this.#words[record + FILE.isEndKnown] !== 0) return true;
+      if (this.#words[record + FILE.endLowered] !== setBack) return false;
+      const at = record + FILE.endVersion;
+      // It moves in any case: whoever is about to set it back may have looked before all openings
+      // were linked.
+      setPosition(this.#words, at, Math.max(positionAt(this.#words, at), size, reached));
+      Atomics.store(this.#words, record + FILE.isEndKnown, 1);
+      return true;
     });
-    Atomics.store(this.#words, record + FILE.isEndKnown, 1);
   }
 
   /**
@@ -281,8 +293,9 @@ export class FileEnds {
    * @param version from {@linkcode askedVersion}
    * @param end its size, or what {@linkcode writesEnd} returned before that, if it is greater; both
    *   after the version
-   * @returns false if the end has moved meanwhile: nothing is changed. Else it is known, so that
-   *   what a thread has heard before does not count any more in {@linkcode learn}
+   * @returns false if the end has moved meanwhile: nothing is changed. Else what a thread has heard
+   *   before does not count any more in {@linkcode tryLearn}; but the end is no more known than it
+   *   was, as another opening may not be linked yet
    */
   tryReset(slot: number, version: number, end: number): boolean {
     const record = this.#recordOf(slot);
@@ -291,12 +304,12 @@ export class FileEnds {
       if (this.#words[at] !== version) return false;
       const next = Math.max(end, positionAt(this.#words, record + FILE.notedVersion));
       // Before, as this thread may die in between.
-      if (next < positionAt(this.#words, at)) {
+      const isKnown = this.#words[record + FILE.isEndKnown] !== 0;
+      if (!isKnown || next < positionAt(this.#words, at)) {
         Atomics.store(this.#words, record + FILE.endLowered, version + 1 | 0);
       }
       // It moves in any case: from here on nothing is noted.
       setPosition(this.#words, at, next);
-      Atomics.store(this.#words, record + FILE.isEndKnown, 1);
       return true;
     });
   }

@@ -247,7 +247,7 @@ export const FILE = {
   notedVersion: 87,
   notedEven: 88,
   notedOdd: 90,
-  /** The version of the end that set it back last. */
+  /** The version of the end that set it back last, or may have before it was known. */
   endLowered: 92,
   size: 96,
 } as const;

@@ -256,9 +256,12 @@ export class Appends implements MemoryUser {
     const ends = this.#ends;
     if (ends.isKnown(slot)) return;
     ends.link(slot);
-    const reached = ends.writesEnd(slot);
-    const { size } = yield* get(calls.stat(fd, path));
-    ends.learn(slot, size, reached);
+    for (;;) {
+      const setBack = ends.setBackAt(slot);
+      const reached = ends.writesEnd(slot);
+      const { size } = yield* get(calls.stat(fd, path));
+      if (ends.tryLearn(slot, setBack, size, reached)) return;
+    }
   }
 
   /** The end of a batch, once its write is over. */

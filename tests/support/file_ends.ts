@@ -62,7 +62,7 @@ export function close(files: OpenFileTable, { slot }: FileSlot): void {
 /** Makes the end known. */
 export function learn({ ends }: OpenFileTable, { slot }: FileSlot, size: number): void {
   ends.link(slot);
-  ends.learn(slot, size, ends.writesEnd(slot));
+  assert(ends.tryLearn(slot, ends.setBackAt(slot), size, ends.writesEnd(slot)));
 }
 
 /** Has a handle be a write of a file. */

@@ -203,12 +203,16 @@ class Model {
     const slot = this.#slotOf(id);
     if (ends.isKnown(slot)) return;
     ends.link(slot);
-    yield;
-    const reached = ends.writesEnd(slot);
-    yield;
-    const size = this.#size;
-    yield;
-    ends.learn(slot, size, reached);
+    for (;;) {
+      yield;
+      const setBack = ends.setBackAt(slot);
+      yield;
+      const reached = ends.writesEnd(slot);
+      yield;
+      const size = this.#size;
+      yield;
+      if (ends.tryLearn(slot, setBack, size, reached)) return;
+    }
   }
 
   *#settle(id: number): Task {

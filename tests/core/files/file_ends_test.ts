@@ -84,35 +84,37 @@ Deno.test("FileEnds.reserve() gives places one after another, beyond 32 bits too
   assertEquals(second!.ends.endOf(other.slot), 2 ** 32 + 14 + 2 ** 40);
 });
 
-Deno.test("FileEnds.learn() takes the greatest of all that it hears of", () => {
+Deno.test("FileEnds.tryLearn() takes the greatest of all that it hears of", () => {
   const threads = makeThreads(1);
   const { tables: [files] } = threads;
   const sizes = [[50, 0, 50], [50, 80, 80], [90, 80, 90], [10, 70, 100]] as const;
   for (const [i, [size, written, expected]] of sizes.entries()) {
     const slot = open(files!, i);
     files!.ends.link(slot.slot);
+    const setBack = files!.ends.setBackAt(slot.slot);
     if (written > 0) write(threads, 0, slot, 10, written);
     const reached = files!.ends.writesEnd(slot.slot);
     assertEquals(reached, written);
     // A write that starts meanwhile finds the link.
     if (i === 3) files!.ends.raise(slot.slot, 100);
-    files!.ends.learn(slot.slot, size, reached);
+    assert(files!.ends.tryLearn(slot.slot, setBack, size, reached));
     assertEquals(files!.ends.endOf(slot.slot), expected);
     threads.control.words[threads.control.handleAt(0) + HANDLE.state] = IDLE;
   }
 });
 
-Deno.test("FileEnds.learn() of a thread that comes later changes nothing", () => {
+Deno.test("FileEnds.tryLearn() of a thread that comes later changes nothing", () => {
   const { tables: [first, second] } = makeThreads(2);
   const one = open(first!, 7);
   const other = open(second!, 7);
   first!.ends.link(one.slot);
   second!.ends.link(other.slot);
-  first!.ends.learn(one.slot, 10, 0);
+  const setBack = second!.ends.setBackAt(other.slot);
+  assert(first!.ends.tryLearn(one.slot, first!.ends.setBackAt(one.slot), 10, 0));
   first!.ends.reserve(one, 5);
   first!.ends.giveBack(one.slot, { from: 10, to: 15 });
   // The size that it asked for is of a write that was given back.
-  second!.ends.learn(other.slot, 15, 0);
+  assert(second!.ends.tryLearn(other.slot, setBack, 15, 0));
   assertEquals(second!.ends.endOf(other.slot), 10);
 });
 

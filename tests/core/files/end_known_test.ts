@@ -1,0 +1,62 @@
+/**
+ * end_known_test.ts: when the end of a file is known to which nobody has appended before: not while
+ * an opening is not linked, nor by a size that is from before a cut.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import { FILE } from "../../../core/memory/shared_memory.ts";
+import { replace } from "../../support/bells/bells.ts";
+import { learn, makeThreads, open, write } from "../../support/file_ends.ts";
+
+Deno.test("FileEnds.tryReset() makes no end known of which an opening is not linked", () => {
+  const threads = makeThreads(2);
+  const { tables: [first, second], control } = threads;
+  const [one, other] = [open(first!, 7), open(second!, 7)];
+  const { store } = Atomics;
+  const link = () => {
+    const at = control.fileAt(other.slot) + FILE.endRecord;
+    const storeOrDie = (words: Int32Array, index: number, value: number) => {
+      if (index === at) throw new Error("the thread dies");
+      return store(words, index, value);
+    };
+    using _store = replace(Atomics, "store", storeOrDie as typeof store);
+    second!.ends.link(other.slot);
+  };
+  assertThrows(link, Error, "the thread dies");
+  assert(first!.ends.isLinked(one.slot));
+  assert(first!.ends.tryReset(one.slot, first!.ends.askedVersion(one.slot), 50));
+  // It finds no link, and does not raise the end.
+  assertFalse(second!.ends.isLinked(other.slot));
+  write(threads, 0, other, 50, 90);
+  if (!first!.ends.isKnown(one.slot)) learn(first!, one, 50);
+  assertEquals(first!.ends.reserve(one, 3), 90);
+});
+
+Deno.test("FileEnds.tryLearn() takes no size that is from before the end was set back", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const [one, other] = [open(first!, 7), open(second!, 7)];
+  first!.ends.link(one.slot);
+  const setBack = first!.ends.setBackAt(one.slot);
+  // Also where it has not moved yet.
+  for (const end of [0, 20]) {
+    assert(second!.ends.tryReset(other.slot, second!.ends.askedVersion(other.slot), end));
+    assertFalse(first!.ends.tryLearn(one.slot, setBack, 5000, 0));
+    assertFalse(first!.ends.isKnown(one.slot));
+  }
+  learn(first!, one, 20);
+  assertEquals(second!.ends.endOf(other.slot), 20);
+});
+
+Deno.test("FileEnds.tryReset() changes no end that has become known meanwhile", () => {
+  const { tables: [first, second] } = makeThreads(2);
+  const [one, other] = [open(first!, 7), open(second!, 7)];
+  first!.ends.link(one.slot);
+  first!.ends.raise(one.slot, 100);
+  const version = second!.ends.askedVersion(other.slot);
+  // Of the write by which it is 40 the other thread does not hear.
+  learn(first!, one, 40);
+  assertFalse(second!.ends.tryReset(other.slot, version, 30));
+  assertEquals(first!.ends.endOf(one.slot), 100);
+});
