@@ -430,7 +430,7 @@ export class AioFile extends OpenFile {
   /** As {@linkcode startReadv}, writing. */
   startWritev(handle: AioHandle, offset: number, options?: StartOptions): void {
     this.#file.checkOpen("start IO on");
-    this.#file.start("write", handle, offset, options);
+    this.#file.startWrite(handle, offset, options);
   }
 
   /**

@@ -269,19 +269,27 @@ export class FileInside
     const end = offset + handle.length;
     const identity = (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
     handDown(handle, identity, offset, isRead ? identity.readv : identity.writev);
-    if (this.#isSync && !isRead) return this.#writeNow(handle, offset, end, flags);
+    if (this.#isSync && !isRead) return this.#writeNow(handle, offset, flags);
     if (flags !== 0) handle.start(isRead ? "readv" : "writev", this.fd, { offset, flags }, options);
     else if (isRead) handle.startReadv(this.fd, offset, options);
     else handle.startWritev(this.fd, offset, options);
     if (!isRead) this.reaches(end);
   }
 
+  /** Starts a write of the user's own handle, which may be one to be executed in this call. */
+  startWrite(handle: AioHandle, offset: number, options?: StartOptions): void {
+    handDown(handle, this.#identity, offset, this.#identity.writev);
+    this.#writeNow(handle, offset, 0, options);
+  }
+
   /** It is executed in this call: appends of other threads keep behind it meanwhile. */
-  #writeNow(handle: AioHandle, offset: number, end: number, flags: number): void {
-    this.reaches(end);
+  #writeNow(handle: AioHandle, offset: number, flags: number, options?: StartOptions): void {
+    const end = offset + handle.length;
+    // Else it is refused.
+    if (Number.isSafeInteger(end)) this.reaches(end);
     try {
-      if (flags !== 0) handle.start("writev", this.fd, { offset, flags });
-      else handle.startWritev(this.fd, offset);
+      if (flags !== 0) handle.start("writev", this.fd, { offset, flags }, options);
+      else handle.startWritev(this.fd, offset, options);
     } catch (error) {
       this.settleFailedSync();
       throw error;
