@@ -29,6 +29,7 @@ import {
   POOL,
   poolBytes,
   PoolMemory,
+  type PoolShape,
 } from "../../../storage/pool/pool_memory.ts";
 import { Prng } from "../../support/prng.ts";
 
@@ -38,11 +39,15 @@ const BIT = 1 << BACKEND;
 const OFFSET = 3 * PAGE_SIZE_BYTES;
 const FILES = 3;
 
+function shapeOf(pages: number): PoolShape {
+  return { pages, pageBytes: 4096, fileCount: FILES, verifier: 0, owner: -1, serial: 1 };
+}
+
 /** The memory of a pool, without an Aio. */
-function makePool(pages: number): PoolMemory {
-  const shape = { pages, pageBytes: 4096, fileCount: FILES, verifier: 0, owner: -1, serial: 1 };
-  const run = { offset: OFFSET, bytes: poolBytes(shape) };
-  const arenaBytes = OFFSET + Math.ceil(run.bytes / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES;
+function makePool(pages: number, offset = OFFSET): PoolMemory {
+  const shape = shapeOf(pages);
+  const run = { offset, bytes: poolBytes(shape) };
+  const arenaBytes = offset + Math.ceil(run.bytes / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES;
   const control = createControl(effectiveOptions({ arenaBytes }), 0, 0);
   const arena = new Arena(control, createSharedMemory(arenaBytes, "a test"), 0, BACKEND, 1);
   initPool(arena, run, shape);
@@ -54,17 +59,23 @@ function codeOf(memory: PoolMemory): PinCode {
 }
 
 /** Looks for a block, and takes the pin away that this may have brought. */
-function look(memory: PoolMemory, code: PinCode, file: number, block: number): number {
-  const pinned = code.pin(file + 1, block, BIT);
+function look(
+  memory: PoolMemory,
+  code: PinCode,
+  file: number,
+  block: number,
+  bit = BIT,
+): number {
+  const pinned = code.pin(file + 1, block, bit);
   if (pinned < 0) {
     assertEquals(pinned, NOT_FOUND);
     return NO_BUFFER;
   }
   const buffer = bufferOf(pinned);
   const at = memory.at(buffer);
-  assertEquals(memory.words[at + BUFFER.pins], BIT);
+  assertEquals(memory.words[at + BUFFER.pins], bit);
   assertEquals(stateOf(pinned), memory.words[at + BUFFER.state]);
-  assertEquals(code.unpin(buffer, BIT), 0);
+  assertEquals(code.unpin(buffer, bit), 0);
   assertEquals(memory.words[at + BUFFER.pins], 0);
   return buffer;
 }
@@ -89,6 +100,38 @@ for (const [pages, blocks] of [[16, 40], [64, 2 ** 31 - 1], [4096, 6000]] as con
         assertEquals(look(memory, code, f!, b!), find(memory, f!, b!), `seed ${random.seed}`);
       }
     }
+  });
+}
+
+const LARGE = 4096;
+const LARGE_BYTES = poolBytes(shapeOf(LARGE));
+
+for (
+  const [where, offset] of [
+    ["across the middle of 4 GiB", 2 ** 31 - PAGE_SIZE_BYTES * 20],
+    ["behind it", 2 ** 31],
+    ["at the end of them", 2 ** 32 - LARGE_BYTES],
+  ] as const
+) {
+  Deno.test(`pin() and unpin() are right in a pool ${where}, for the last backend`, () => {
+    const bit = 1 << 31;
+    const memory = makePool(LARGE, offset);
+    const { words } = memory;
+    const code = codeOf(memory);
+    for (let buffer = 0; buffer < LARGE; buffer++) link(memory, buffer, 1, 3 * buffer);
+    for (let block = 0; block < 3 * LARGE; block += 7) {
+      const found = look(memory, code, 1, block, bit);
+      assertEquals(found, block % 3 === 0 ? block / 3 : NO_BUFFER);
+      assertEquals(found, find(memory, 1, block));
+    }
+    // Those who wait are found there, too.
+    assertEquals(bufferOf(code.pin(2, 3 * (LARGE - 1), bit)), LARGE - 1);
+    words[POOL.unpinnedWaiters] = bit;
+    words[memory.at(LARGE - 1) + BUFFER.waiters] = 1;
+    assertEquals(code.unpin(LARGE - 1, bit), TOLD.buffer | TOLD.unpinned);
+    words[memory.at(7) + BUFFER.pins] = ~bit;
+    assertEquals(code.unpin(7, bit), 0);
+    assertEquals(words[memory.at(7) + BUFFER.pins], ~bit);
   });
 }
 
