@@ -8,6 +8,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import type { Aio } from "../../../mod.ts";
 import { until } from "../../support/patience.ts";
 import { PoolThreadAsked, sharePoolThread } from "../../support/pool/pool_asked.ts";
 import {
@@ -43,6 +44,18 @@ async function untilReaped({ aio }: PoolCase): Promise<void> {
     return aio.backends().length === 1;
   }, "the dead thread is taken over from");
 }
+
+testPoolCase("a thread uses the pool by a token that other threads have passed on", async (it) => {
+  // Each makes objects of its own of the memory.
+  const token = structuredClone(structuredClone(it.aio.token));
+  await using other = await startThread({ ...it, aio: { token } as Aio });
+  assertEquals(await readAs(it, 3, false), 3);
+  assertEquals(await other.ask({ what: "pin", block: 3 }), byteOf(3));
+  // It is the same page, and its pin is seen here.
+  const pinned = it.pool.pages().filter(({ pinningBackends }) => pinningBackends.length > 0);
+  assertEquals(pinned.map(({ block, pinningBackends }) => [block, pinningBackends]), [[3, [1]]]);
+  await other.ask({ what: "unpin" });
+});
 
 for (const isBlocking of [false, true]) {
   const how = isBlocking ? "blocks" : "awaits";
