@@ -16,7 +16,7 @@ import {
 } from "../../core/inside.ts";
 import type { AioCore } from "../../core/mod.ts";
 import type { MemoryUser } from "../file/transfer.ts";
-import { tryUse } from "../run_users.ts";
+import { endUse, tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls } from "./calls.ts";
 import { endPage, makePage, type Page, type PageHost } from "./page.ts";
 import { makePool, type PagePool, type PoolHost, type PoolToken } from "./pool.ts";
@@ -161,7 +161,10 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     if (typeof done?.then !== "function") return end();
     return Promise.resolve(done).finally(end);
   };
-  const parts = makeParts(aio, backend, memory, transfers, attach, before);
+  const giveBack = () => runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
+  const parts = partsOrLeave(backend, memory, giveBack, () => {
+    return makeParts(aio, backend, memory, transfers, attach, before);
+  });
   const use = (parts: PoolParts): PageHost =>
     now = {
       awaited: new PoolThread(parts, awaitedCalls(aio, backend, parts.end), false),
@@ -179,10 +182,25 @@ function poolIn(opener: PoolOpener, run: ArenaRun, { beforeWrite }: AttachPoolOp
     },
     onClosed(isLast) {
       pools.delete(pool);
-      if (isLast) runs.giveBack(run, () => serialAt(arena, run.offset) === memory.serial);
+      if (isLast) giveBack();
     },
   };
   const pool = makePool(host);
   pools.add(pool);
   return pool;
+}
+
+/** Makes the parts of a thread that is a user already. Where that fails, nobody would leave. */
+function partsOrLeave(
+  { id }: Backend,
+  { words }: PoolMemory,
+  giveBack: () => void,
+  make: () => PoolParts,
+): PoolParts {
+  try {
+    return make();
+  } catch (error) {
+    if (endUse(words, POOL.users, id)) giveBack();
+    throw error;
+  }
 }

@@ -311,6 +311,34 @@ testPool(
   },
 );
 
+testPool("a pool that cannot be made leaves no room taken, and no user", async ({ aio }) => {
+  const { arena, id } = backendOf(aio);
+  const options = { pages: 16, pageSize: PAGE_BYTES };
+  const free = arena.freeBytes;
+  const isRefused = { construct: () => assert(false, "no memory left") };
+  const refuseCode = () =>
+    replace(WebAssembly, "Module", new Proxy(WebAssembly.Module, isRefused as never));
+  {
+    using _ = refuseCode();
+    await assertRejects(() => aio.openPool(options), Error, "no memory left");
+  }
+  assertEquals(arena.freeBytes, free);
+  const pool = await aio.openPool(options);
+  const { words } = memoryOf(aio, pool);
+  const other = 1 << (id + 1);
+  Atomics.or(words, POOL.users, other);
+  await pool.close();
+  {
+    using _ = refuseCode();
+    assertThrows(() => aio.attachPool(pool.token), Error, "no memory left");
+  }
+  assertEquals(words[POOL.users], other);
+  const again = aio.attachPool(pool.token);
+  Atomics.and(words, POOL.users, ~other);
+  await again.close();
+  assertEquals(arena.freeBytes, free);
+});
+
 testPool("a pool that two threads close at a time is given back once", async ({ aio }) => {
   const backend = backendOf(aio);
   const { host: { runs } } = layersOf(backend).partsOf(poolLayer);
