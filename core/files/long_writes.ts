@@ -13,7 +13,7 @@
  * @module
  */
 
-import { assert } from "../base/assert.ts";
+import { Greatest } from "../base/greatest.ts";
 import { type IsThreadAlive, locked } from "../memory/lock.ts";
 import { positionAt, setPosition } from "../memory/position.ts";
 import { type Control, FILE, HEADER } from "../memory/shared_memory.ts";
@@ -21,7 +21,7 @@ import { type Control, FILE, HEADER } from "../memory/shared_memory.ts";
 /** Those of this thread, of one open file. */
 interface OwnWrites {
   /** Where each ends. */
-  readonly ends: number[];
+  readonly ends: Greatest;
   /** The greatest of these, as others know it. */
   reach: number;
 }
@@ -58,8 +58,8 @@ export class LongWrites {
   /** One begins. {@linkcode end} is to be called. */
   begin(slot: number, reach: number): void {
     const own = this.#ownOf(slot);
-    own.ends.push(reach);
-    if (own.ends.length > 1 && own.reach >= reach) return;
+    own.ends.add(reach);
+    if (own.ends.size > 1 && own.reach >= reach) return;
     own.reach = reach;
     this.#tell(slot, own);
   }
@@ -67,33 +67,30 @@ export class LongWrites {
   /** One that has begun is known to reach less far. */
   narrow(slot: number, before: number, reach: number): void {
     const own = this.#ownOf(slot);
-    own.ends.push(reach);
-    this.#take(slot, own, before);
+    own.ends.add(reach);
+    own.ends.remove(before);
+    this.#lower(slot, own);
   }
 
   /** One is over. */
   end(slot: number, reach: number): void {
     const own = this.#ownOf(slot);
-    if (own.ends.length > 1) return this.#take(slot, own, reach);
-    own.ends.length = 0;
-    this.#forget(slot, this.#bit);
+    own.ends.remove(reach);
+    if (own.ends.size === 0) this.#forget(slot, this.#bit);
+    else this.#lower(slot, own);
   }
 
   /** One of several is gone: if it reached furthest, the others reach less far. */
-  #take(slot: number, own: OwnWrites, reach: number): void {
-    const { ends } = own;
-    const at = ends.lastIndexOf(reach);
-    assert(at >= 0, "A long write ends that has not begun");
-    ends[at] = ends.at(-1)!;
-    ends.pop();
-    if (reach < own.reach) return;
-    own.reach = ends.reduce((one, other) => Math.max(one, other));
-    if (own.reach < reach) this.#tell(slot, own);
+  #lower(slot: number, own: OwnWrites): void {
+    const reach = own.ends.greatest!;
+    if (reach === own.reach) return;
+    own.reach = reach;
+    this.#tell(slot, own);
   }
 
   #ownOf(slot: number): OwnWrites {
     let own = this.#own.get(slot);
-    if (own === undefined) this.#own.set(slot, own = { ends: [], reach: 0 });
+    if (own === undefined) this.#own.set(slot, own = { ends: new Greatest(), reach: 0 });
     return own;
   }
 
