@@ -51,7 +51,6 @@ export class CachedCopies {
     if (bytes < BYTES_MIN || bytes > COPY_BYTES_MAX || !this.#mayCopy(file)) return false;
     const { turn } = this.#backend;
     if (turn.isOver()) return false;
-    this.#backend.checkUsable("acquire");
     if (this.#copy(file, buffer, offset)) {
       this.#pause = 0;
       return true;
@@ -78,8 +77,10 @@ export class CachedCopies {
   }
 
   #copy({ buffered }: TransferFile, buffer: Uint8Array, offset: number): boolean {
-    const { libc, turn, counters, files: { copying } } = this.#backend;
+    const backend = this.#backend;
+    const { libc, turn, counters, files: { copying } } = backend;
     const bytes = buffer.byteLength;
+    backend.checkUsable("acquire");
     if (!copying.begin(buffered!)) return false;
     let done: number;
     try {

@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { isCopied } from "../../../core/files/copying_mark.ts";
 import { backendOf } from "../../../core/inside.ts";
+import { HEADER, PHASE_CLOSING, PHASE_OPEN } from "../../../core/memory/shared_memory.ts";
 import type { AioOptions } from "../../../core/mod.ts";
 import { METHODS } from "../../../methods/mod.ts";
 import { Aio, type AioFile } from "../../../storage/mod.ts";
@@ -150,6 +151,22 @@ testCopies("readAt() is an IO for a hook that is to see it", async ({ aio, file 
     assert(lines.some((line) => line.includes("op readv")));
   }, options);
 }
+
+testCopies("reads are refused once the opener closes, though all is cached", async (fixture) => {
+  const { aio, file } = fixture;
+  const { control: { words } } = backendOf(aio);
+  await fixture.read(5);
+  const reader = file.readable({ chunkBytes: READ_BYTES }).getReader();
+  await reader.read();
+  words[HEADER.phase] = PHASE_CLOSING;
+  try {
+    const read = () => file.readAt(new Uint8Array(READ_BYTES), 0);
+    await assertRejects(read, Deno.errors.BadResource, "aio is closed");
+    await assertRejects(() => reader.read(), Deno.errors.BadResource, "aio is closed");
+  } finally {
+    words[HEADER.phase] = PHASE_OPEN;
+  }
+});
 
 testCopies("readAt() is refused after closingFd(), though all is cached", async (fixture) => {
   const { aio, file } = fixture;
