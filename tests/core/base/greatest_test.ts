@@ -25,6 +25,11 @@ class Counted {
   }
 }
 
+/** Stands for a number. */
+function counted(number: number): number {
+  return Object(new Counted(number));
+}
+
 Deno.test("Greatest tells the greatest of those that are there", () => {
   const random = new Prng();
   const numbers = new Greatest();
@@ -58,10 +63,7 @@ for (const order of ["first", "last"] as const) {
     for (const sign of [1, -1]) {
       Counted.compared = 0;
       const numbers = new Greatest();
-      const all = Array.from(
-        { length: COUNT },
-        (_, i) => new Counted(sign * i) as unknown as number,
-      );
+      const all = Array.from({ length: COUNT }, (_, i) => counted(sign * i));
       for (const number of all) numbers.add(number);
       for (const number of order === "first" ? all : all.toReversed()) numbers.remove(number);
       assertEquals(numbers.size, 0);
@@ -76,7 +78,7 @@ Deno.test("Greatest compares few numbers that come and go beneath one that stays
   numbers.add(COUNT);
   Counted.compared = 0;
   for (let i = 0; i < COUNT; i++) {
-    const number = new Counted(i) as unknown as number;
+    const number = counted(i);
     numbers.add(number);
     numbers.remove(number);
   }
