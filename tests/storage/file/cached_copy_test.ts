@@ -5,6 +5,7 @@
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { isCopied } from "../../../core/files/copying_mark.ts";
 import { backendOf } from "../../../core/inside.ts";
@@ -306,3 +307,27 @@ testCopies("readable() that is copied ends with its file", async ({ file }) => {
   };
   await assertRejects(rest, Deno.errors.BadResource, "the file is closed");
 });
+
+testCopies(
+  "a timer and a socket get their turns while one task reads, after a pause as well",
+  async ({ file }) => {
+    const isHanging = hangs();
+    const buffer = new Uint8Array(READ_BYTES);
+    for (let round = 0; round < 2; round++) {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      let left = 3;
+      setTimeout(() => left--, 1);
+      const connected = Promise.all([
+        listener.accept(),
+        Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+      ].map(async (connection) => {
+        (await connection).close();
+        left--;
+      }));
+      while (left > 0 && !isHanging()) await file.readAt(buffer, 0);
+      assertEquals(left, 0);
+      await connected;
+      await delay(20);
+    }
+  },
+);
