@@ -60,7 +60,7 @@ export function createIoUringMethod(
     name: "io_uring",
     module: import.meta.url,
     waitOnFdBeforeClose: true,
-    copiesCached: true,
+    copiesCached: tuning.cachedReadsMin < Infinity,
     available: (options: EffectiveOptions): Availability => uringAvailability(options, form, open),
     shmemSize: uringBytes,
     initBackend: (backend) => initBackend(backend, open(backend.options), form, tuning),

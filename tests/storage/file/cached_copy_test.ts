@@ -11,7 +11,12 @@ import { isCopied } from "../../../core/files/copying_mark.ts";
 import { backendOf } from "../../../core/inside.ts";
 import { HEADER, PHASE_CLOSING, PHASE_OPEN } from "../../../core/memory/shared_memory.ts";
 import type { AioOptions } from "../../../core/mod.ts";
+import type { IoMethod } from "../../../core/io/method.ts";
+import { createIoUringMethod } from "../../../methods/io_uring.ts";
+import { DEFAULT_TUNING } from "../../../methods/io_uring/tuning.ts";
+import { createLinuxAioMethod } from "../../../methods/linux_aio.ts";
 import { METHODS } from "../../../methods/mod.ts";
+import { createWorkerMethod } from "../../../methods/worker.ts";
 import { Aio, type AioFile } from "../../../storage/mod.ts";
 import { replace } from "../../support/bells/bells.ts";
 import { METHODS_UNDER_TEST } from "../../support/methods.ts";
@@ -35,11 +40,15 @@ interface Fixture {
   submitted(): number;
 }
 
-async function withFile(options: AioOptions, use: (fixture: Fixture) => Promise<void>) {
+async function withFile(
+  options: AioOptions,
+  use: (fixture: Fixture) => Promise<void>,
+  // As users have them: with the methods' tries for what is in the page cache.
+  methods: readonly IoMethod[] = METHODS,
+) {
   await using dir = await tempDir();
   await writeRandomFile(dir.join("file"), FILE_BYTES, SEED);
-  // As users have them: with the methods' tries for what is in the page cache.
-  await using aio = await Aio.open({ workers: ONE_WORKER, ...options }, METHODS);
+  await using aio = await Aio.open({ workers: ONE_WORKER, ...options }, methods);
   await using file = await aio.openFile(dir.join("file"), { read: true, write: true });
   let before = 0;
   await use({
@@ -331,3 +340,22 @@ testCopies(
     }
   },
 );
+
+for (
+  const method of [
+    createWorkerMethod(false),
+    createLinuxAioMethod(false),
+    createIoUringMethod(null, { ...DEFAULT_TUNING, cachedReadsMin: Infinity }),
+  ]
+) {
+  const ignore = !METHODS_UNDER_TEST.some(({ name, ignore }) => name === method.name && !ignore);
+  Deno.test({
+    name: `${method.name}: readAt() of plain memory is an IO where every read is to be one`,
+    ignore: ignore || !CAN_READ_CACHED,
+    fn: () =>
+      withFile({ method: method.name }, async (fixture) => {
+        await fixture.read(5);
+        assertEquals(fixture.submitted(), 1);
+      }, [method]),
+  });
+}
