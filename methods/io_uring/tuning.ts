@@ -27,8 +27,8 @@ export interface UringTuning {
   /**
    * Reads in a row that were submitted alone and were in the page cache, after which the next is
    * tried without the ring: 419 and 313 thousand a second with and without, for one task. With
-   * fewer, more tries would miss where files are read from the disk. With `Infinity` every read goes
-   * through the ring, those into plain memory as well.
+   * fewer, more tries would miss where files are read from the disk. With `Infinity` every read
+   * goes through the ring, into plain memory as well.
    */
   readonly cachedReadsMin: number;
 }
