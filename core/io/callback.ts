@@ -21,6 +21,7 @@ import { isThenable, refusePromise, swallowRejection } from "../base/promise.ts"
 import * as results from "./result.ts";
 import {
   AioResult,
+  type AioReturn,
   type CallbackPhase,
   ERROR_DATA_MAX,
   ERROR_DATA_THROWN,
@@ -138,6 +139,11 @@ export class CallbackTable extends NameTable {
   hasStage = false;
   /** Whether any callback has a `completeLocal`. */
   hasLocal = false;
+  /**
+   * Called in the issuer for an IO that has done less than all, while its handle still says so to
+   * other threads. It may take locks, and start nothing.
+   */
+  unfinished: (ret: AioReturn) => void = () => {};
   /**
    * Reused for each IO: completions of one backend do not nest, as callbacks may complete nothing.
    */

@@ -131,11 +131,13 @@ export function completeLocal(
   if (table.hasLocal) table.runLocal(handle, words, base, result);
   updateState(words, base + HANDLE.state, COMPLETED_LOCAL);
   if (ret === null) return;
+  const isOk = result.status === "ok";
   result.targetId = words[base + HANDLE.target]!;
-  result.operationId = result.status === "ok" ? 0 : words[base + HANDLE.operation]!;
+  result.operationId = isOk ? 0 : words[base + HANDLE.operation]!;
   const { targetData } = ret;
   const at = base + HANDLE.targetData;
   for (let i = 0; i < TARGET_DATA_WORDS; i++) targetData[i] = words[at + i]!;
+  if (!isOk) table.unfinished(ret);
 }
 
 /**

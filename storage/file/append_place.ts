@@ -81,9 +81,11 @@ export class AppendPlace extends WrappedFile implements TransferFile {
     try {
       if (this.#isSlow) this.#enter(from);
       if (handle.length < this.#bytes) this.#intendLong(from, from + this.#bytes);
-      this.#file.startAppend(handle, from, options);
+      // Before: it may be over when it has started, and have come short.
       this.#from = from;
+      this.#file.startAppend(handle, from, options);
     } catch (error) {
+      this.#from = -1;
       this.#ends.giveBack(slot.slot, { from, to: from + this.#bytes });
       throw error;
     } finally {

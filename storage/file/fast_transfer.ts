@@ -17,6 +17,7 @@ import {
 import type { BounceSpace } from "./bounce.ts";
 import {
   type Direction,
+  mayGoOn,
   outcomeOf,
   settleFailed,
   type TransferFile,
@@ -149,10 +150,17 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
   #bytes = 0;
   #bounce: Uint8Array<SharedArrayBuffer> | null = null;
   #offset = 0;
+  /** Whether it is a write that came short: until its rest is over, others keep behind it. */
+  #hasBegun = false;
   #resolve: (bytes: number | Promise<number>) => void = ignore;
 
   constructor(transfers: TransferHost & { recycle(transfer: FastTransfer): void }) {
     this.#transfers = transfers;
+  }
+
+  /** Where its IO tells the outcome. */
+  get ret(): AioReturn {
+    return this.#ret;
   }
 
   /** One function for all its promises. */
@@ -167,16 +175,32 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
     buffer: Uint8Array,
     offset: number,
   ): boolean {
-    const bounce = tryStartOne(this.#transfers, file, direction, buffer, offset, this.#ret, this);
-    if (bounce === undefined) return false;
-    file.begin();
+    // Before: it may be over when it has started.
     this.#file = file;
     this.#direction = direction;
     this.#buffer = buffer;
-    this.#bytes = bounce === null ? buffer.byteLength : bounce.byteLength;
-    this.#bounce = bounce;
+    this.#bytes = buffer.byteLength;
     this.#offset = offset;
+    let bounce: Uint8Array<SharedArrayBuffer> | null | undefined = undefined;
+    try {
+      bounce = tryStartOne(this.#transfers, file, direction, buffer, offset, this.#ret, this);
+    } finally {
+      if (bounce === undefined) this.#file = this.#buffer = null;
+    }
+    if (bounce === undefined) return false;
+    file.begin();
+    this.#bounce = bounce;
     return true;
+  }
+
+  /**
+   * Its IO has done less than all, and is nobody's from now on: what is left of a write is one that
+   * has begun, until the rest is over.
+   */
+  unfinished(): void {
+    if (this.#direction === "read" || !mayGoOn(outcomeOf(this.#ret))) return;
+    this.#hasBegun = true;
+    this.#file!.beginWrite?.(this.#offset + this.#bytes);
   }
 
   /** Whether it is under way, and uses a part of a view. */
@@ -244,11 +268,16 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
   /** Does the rest, after an IO that did not do all of it. */
   #finish(...io: Parameters<TransferHost["restOf"]>): number | Promise<number> {
     const transfers = this.#transfers;
+    const hasBegun = this.#hasBegun;
+    this.#hasBegun = false;
     try {
       const rest = transfers.restOf(...io);
-      return typeof rest === "number" ? rest : transfers.runSlowly(rest);
+      if (typeof rest === "number") return rest;
+      rest.hasBegun = hasBegun;
+      return transfers.runSlowly(rest);
     } catch (error) {
-      const [file, direction] = io;
+      const [file, direction, , bytes, offset] = io;
+      if (hasBegun) file.endWrite?.(offset + bytes);
       const settled = settleFailed(file, direction);
       if (settled === null) throw error;
       return called(settled.then(() => Promise.reject(error)));

@@ -40,6 +40,7 @@ import {
   type Direction,
   isEnd,
   isRetry,
+  mayGoOn,
   outcomeOf,
   settleFailed,
   type TransferFile,
@@ -71,6 +72,7 @@ export class Transfers {
   readonly #pool: FastTransfer[] = [];
   /** All objects for transfers of one IO, under way or not. */
   readonly #fasts: FastTransfer[] = [];
+  readonly #fastOf = new WeakMap<AioReturn, FastTransfer>();
   readonly #manyPool: ManyTransfer[] = [];
   /** All objects for the transfers of one call, under way or not. */
   readonly #manys: ManyTransfer[] = [];
@@ -81,6 +83,11 @@ export class Transfers {
   /** For the blocking calls, which do not nest. */
   readonly #syncReturn = new AioReturn();
   readonly #syncRef = invalidWaitRef();
+  /** The file of the blocking write of one IO that is under way, and where it ends. */
+  #syncFile: TransferFile | null = null;
+  #syncEnd = 0;
+  /** As in `FastTransfer`. */
+  #hasSyncBegun = false;
 
   /**
    * @param aio the core
@@ -91,6 +98,14 @@ export class Transfers {
     this.backend = backendOf(aio);
     this.cachedCopies = new CachedCopies(this.backend);
     this.space = space;
+    this.backend.callbacks.unfinished = (ret) => this.#unfinished(ret);
+  }
+
+  #unfinished(ret: AioReturn): void {
+    if (ret !== this.#syncReturn) return this.#fastOf.get(ret)?.unfinished();
+    if (this.#syncFile === null || !mayGoOn(outcomeOf(ret))) return;
+    this.#hasSyncBegun = true;
+    this.#syncFile.beginWrite?.(this.#syncEnd);
   }
 
   /** Whether the kernel may be pointed at a view while nobody holds it. */
@@ -113,14 +128,19 @@ export class Transfers {
       return Promise.resolve(buffer.byteLength);
     }
     const transfer = this.#pool.pop() ?? this.#makeFast();
-    if (transfer.tryStart(file, direction, buffer, offset)) return transfer.settle();
-    this.#pool.push(transfer);
-    return null;
+    let hasStarted = false;
+    try {
+      hasStarted = transfer.tryStart(file, direction, buffer, offset);
+    } finally {
+      if (!hasStarted) this.#pool.push(transfer);
+    }
+    return hasStarted ? transfer.settle() : null;
   }
 
   #makeFast(): FastTransfer {
     const fast = new FastTransfer(this);
     this.#fasts.push(fast);
+    this.#fastOf.set(fast.ret, fast);
     return fast;
   }
 
@@ -288,18 +308,31 @@ export class Transfers {
       : this.#runIoSync(file, direction, buffer, offset, !isStraight);
     if (outcome === byteLength) return outcome;
     const rest = this.#restSync(file, direction, buffer, byteLength, offset, outcome, isStraight);
-    return typeof rest === "number" ? rest : this.runSync(rest);
+    if (typeof rest === "number") return rest;
+    rest.hasBegun = this.#hasSyncBegun;
+    this.#hasSyncBegun = false;
+    return this.runSync(rest);
   }
 
   /** Appends of other threads keep behind it while it is executed. */
   #writeSync(file: TransferFile, buffer: Uint8Array, offset: number, isLocal: boolean): number {
-    file.reaches?.(offset + buffer.byteLength);
+    const end = this.#syncEnd = offset + buffer.byteLength;
+    file.reaches?.(end);
+    this.#syncFile = file;
     try {
       return this.#runIoSync(file, "write", buffer, offset, isLocal);
     } catch (error) {
-      file.settleFailedSync?.();
+      this.#failSync(file, end);
       throw error;
+    } finally {
+      this.#syncFile = null;
     }
+  }
+
+  #failSync(file: TransferFile, end: number): void {
+    if (this.#hasSyncBegun) file.endWrite?.(end);
+    this.#hasSyncBegun = false;
+    file.settleFailedSync?.();
   }
 
   /** As {@linkcode restOf}, blocking. */
@@ -307,8 +340,8 @@ export class Transfers {
     try {
       return this.restOf(...io);
     } catch (error) {
-      const [file, direction] = io;
-      if (direction === "write") file.settleFailedSync?.();
+      const [file, direction, , bytes, offset] = io;
+      if (direction === "write") this.#failSync(file, offset + bytes);
       throw error;
     }
   }
@@ -404,8 +437,8 @@ export class Transfers {
   }
 }
 
-function beginWrite({ direction, file, offset, cursor }: TransferRequest): void {
-  if (direction === "write") file.beginWrite?.(offset + cursor.total);
+function beginWrite({ direction, file, offset, cursor, hasBegun }: TransferRequest): void {
+  if (direction === "write" && hasBegun !== true) file.beginWrite?.(offset + cursor.total);
 }
 
 function endWrite({ direction, file, offset, cursor }: TransferRequest): void {

@@ -91,6 +91,8 @@ export interface TransferRequest {
   readonly signal?: AbortSignal | undefined;
   /** How often the system has refused what it should have been beside where it goes. */
   refusals?: number;
+  /** Whether it is the rest of a write for which `beginWrite` was called: when it came short. */
+  hasBegun?: boolean;
 }
 
 /**
@@ -153,6 +155,11 @@ export function advance(
   if (bounce !== null && direction === "read") cursor.copyFrom(bounce.subarray(0, bytes));
   cursor.advance(bytes);
   return outcome;
+}
+
+/** Whether a transfer whose only IO has done less than all may go on. */
+export function mayGoOn(outcome: number): boolean {
+  return outcome > 0 || isRetry(outcome) || outcome === -EOPNOTSUPP;
 }
 
 /** Whether the system asks for the same call again. */
