@@ -65,7 +65,14 @@ class Model {
 
   #startTask(): void {
     const id = this.#random.below(THREADS);
-    const kinds = [this.#write, this.#longWrite, this.#append, this.#longAppend, this.#cut];
+    const kinds = [
+      this.#write,
+      this.#shortWrite,
+      this.#longWrite,
+      this.#append,
+      this.#longAppend,
+      this.#cut,
+    ];
     this.#tasks.push({ id, task: this.#random.pick(kinds).call(this, id) });
   }
 
@@ -130,6 +137,25 @@ class Model {
   *#write(id: number): Task {
     const from = this.#random.below(this.#size + 50);
     yield* this.#io(id, from, from + this.#random.between(1, 50));
+  }
+
+  /** Entered while its handle still tells of it; its rest begins later. */
+  *#shortWrite(id: number): Task {
+    const from = this.#random.below(this.#size + 50);
+    const index = this.#startIo(id, from, from + 50);
+    yield;
+    const ends = this.#endsOf(id);
+    if (ends.isLinked(this.#slotOf(id))) ends.raise(this.#slotOf(id), from + 50);
+    const io = this.#begin(id, from + 50);
+    yield;
+    const begun = this.#enter(id, from + 50);
+    this.#begun.delete(io);
+    yield;
+    this.#inFlight.set(index, from + 20);
+    this.#endIo(index);
+    yield;
+    yield* this.#io(id, from + 20, from + 50);
+    this.#leave(id, begun);
   }
 
   *#longWrite(id: number): Task {
