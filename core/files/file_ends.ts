@@ -302,11 +302,17 @@ export class FileEnds {
     return this.#locked(record + FILE.endLock, () => {
       const at = record + FILE.endVersion;
       if (this.#words[at] !== version) return false;
+      const lowered = version + 1 | 0;
+      // A thread has died behind the store below: whoever has seen that is to see another one.
+      if (this.#words[record + FILE.endLowered] === lowered) {
+        setPosition(this.#words, at, positionAt(this.#words, at));
+        return false;
+      }
       const next = Math.max(end, positionAt(this.#words, record + FILE.notedVersion));
       // Before, as this thread may die in between.
       const isKnown = this.#words[record + FILE.isEndKnown] !== 0;
       if (!isKnown || next < positionAt(this.#words, at)) {
-        Atomics.store(this.#words, record + FILE.endLowered, version + 1 | 0);
+        Atomics.store(this.#words, record + FILE.endLowered, lowered);
       }
       // It moves in any case: from here on nothing is noted.
       setPosition(this.#words, at, next);
