@@ -95,6 +95,8 @@ export class MemoryMap {
     const recent = (offset >>> RECENT_SHIFT) & (RECENT_VIEWS - 1);
     if (this.#recentViews[recent] === view) return this.#recentAddresses[recent]!;
     const buffer: ArrayBufferLike = view.buffer;
+    // Plain memory: a map would make a hash for each such object.
+    if (buffer instanceof ArrayBuffer) return -1;
     const base = buffer === this.arena
       ? this.#arenaAddress
       : this.#adopted.get(buffer) ?? this.#baseOf(buffer);
