@@ -15,8 +15,8 @@ import type { TransferFile } from "./transfer_request.ts";
 
 /** Memory of at most 64 bytes may be in V8's own heap, where it can move between two calls. */
 const BYTES_MIN = 65;
-/** Most bytes of one copy: more would hold up the event loop. */
-export const COPY_BYTES_MAX = 128 * 1024;
+/** Most bytes of one copy: more are as quick by threads of the kernel, beside the event loop. */
+const COPY_BYTES_MAX = 256 * 1024;
 /** The most reads that skip the attempt after a miss. */
 const PAUSE_MAX = 64;
 /** With more in flight the queue of a device may be full, and even the attempt would wait then. */
@@ -64,7 +64,7 @@ export class CachedCopies {
    * The same for whoever reads on from there, and makes no further attempt after one that has
    * failed. The turn is looked at before.
    *
-   * @param buffer of at most {@linkcode COPY_BYTES_MAX} bytes, of an ArrayBuffer of its own
+   * @param buffer of an ArrayBuffer of its own
    */
   tryReadNext(file: TransferFile, buffer: Uint8Array, offset: number): boolean {
     return this.#isWanted && this.#mayCopy(file) && this.#copy(file, buffer, offset);

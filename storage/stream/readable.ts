@@ -12,7 +12,6 @@
  */
 
 import { onAbort, runSteps, shown } from "../../core/inside.ts";
-import { COPY_BYTES_MAX } from "../file/cached_copy.ts";
 import type { FileInside } from "../file/file_inside.ts";
 import { fileStat, fileStream } from "./file_stream.ts";
 import type { ReadStream } from "./read_stream.ts";
@@ -39,6 +38,8 @@ export interface ReadableOptions {
 
 const CHUNK_BYTES = 65_536;
 const CHUNK_BYTES_MAX = 16 * 1024 * 1024;
+/** So many bytes are copied between two looks at the turn of the event loop. */
+const COPY_BYTES = 128 * 1024;
 const PAGE_BYTES_MIN = 4096;
 const PAGE_BYTES_MAX = 65_536;
 /** One stream takes at most this part of the arena: a server has many. */
@@ -261,7 +262,7 @@ class FileSource implements UnderlyingByteSource {
       if (turn.isOver()) await new Promise<void>((resolve) => turn.handOut({ completed: resolve }));
       if (this.#isOver) break;
       this.#file.checkOpen("read");
-      const part = into.subarray(filled, Math.min(length, filled + COPY_BYTES_MAX));
+      const part = into.subarray(filled, Math.min(length, filled + COPY_BYTES));
       this.#isCached = cachedCopies.tryReadNext(this.#file, part, this.#at);
       if (!this.#isCached) break;
       filled += part.length;

@@ -18,7 +18,7 @@ const LIBRARY = import.meta.resolve("../../../mod.ts");
 const ROOT = join(import.meta.dirname ?? ".", "../../..");
 const SEED = 2604;
 /** More than is copied from the page cache without an IO. */
-const BYTES = 200_000;
+const BYTES = 300_000;
 /** With rings that the kernel maps, nothing less than all of `--allow-ffi` will do. */
 const ignore = !hasRings("shared");
 

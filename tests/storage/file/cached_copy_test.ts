@@ -27,7 +27,7 @@ import { tempDir, writeRandomFile } from "../../support/temp.ts";
 import { ONE_WORKER } from "../../support/workers/worker_pool.ts";
 
 const SEED = 11;
-const FILE_BYTES = 400_000;
+const FILE_BYTES = 500_000;
 const READ_BYTES = 4096;
 const POINT = "aio-process-completion-before-shared";
 
@@ -89,10 +89,10 @@ testCopies("readAt() of plain memory takes no handle if all is cached", async (f
   const { aio } = fixture;
   await fixture.read(5);
   await fixture.read(77, 65);
-  await fixture.read(100, 128 * 1024);
+  await fixture.read(100, 256 * 1024);
   assertEquals(fixture.submitted(), 0);
   const { started, synchronousByMethod, completedBySelf, bytesRead } = aio.backends()[0]!.counters;
-  const bytes = READ_BYTES + 65 + 128 * 1024;
+  const bytes = READ_BYTES + 65 + 256 * 1024;
   assertEquals([started, synchronousByMethod, completedBySelf, bytesRead], [3, 3, 3, bytes]);
 });
 
@@ -120,7 +120,7 @@ testCopies("readAtMany() into plain memory is copied if all is cached", async (f
 });
 
 testCopies("readAt() is an IO if it is small, large, or over the end", async (fixture) => {
-  for (const [offset, bytes] of [[0, 64], [9, 128 * 1024 + 1], [FILE_BYTES - 100, 200]] as const) {
+  for (const [offset, bytes] of [[0, 64], [9, 256 * 1024 + 1], [FILE_BYTES - 100, 200]] as const) {
     await fixture.read(offset, bytes);
     assert(fixture.submitted() > 0, `${bytes} bytes at ${offset}`);
   }
@@ -279,7 +279,7 @@ for (const count of [0, 1, 4]) {
       });
       const chunks: Uint8Array[] = [];
       for await (const chunk of file.readable({ chunkBytes: 10_000 })) chunks.push(chunk);
-      assertEquals(chunks.map(({ length }) => length), new Array(40).fill(10_000));
+      assertEquals(chunks.map(({ length }) => length), new Array(FILE_BYTES / 10_000).fill(10_000));
       const got = await bytesOf(new Blob(chunks as BlobPart[]).stream());
       assertEquals(got, contentAt(SEED, 0, FILE_BYTES));
       assertEquals(calls, count + 1, "one attempt that failed, and none after it");
