@@ -20,17 +20,18 @@ const BOTH = { read: true, write: true } as const;
 const SHARED = { exclusive: false } as const;
 const isPossible = Deno.build.os === "linux";
 
+type UseTwo = (a: AioFile, b: AioFile, aio: Aio, path: string) => void | Promise<void>;
+
+async function withTwo(aio: Aio, use: UseTwo): Promise<void> {
+  await using temp = await tempFile();
+  await using a = await aio.openFile(temp.path, BOTH);
+  await using b = await aio.openFile(temp.path, BOTH);
+  await use(a, b, aio, temp.path);
+}
+
 /** Registers a test that gets two openings of one file. */
-function testTwo(
-  name: string,
-  use: (a: AioFile, b: AioFile, aio: Aio, path: string) => void | Promise<void>,
-): void {
-  testSharedAios(name, async (aio) => {
-    await using temp = await tempFile();
-    await using a = await aio.openFile(temp.path, BOTH);
-    await using b = await aio.openFile(temp.path, BOTH);
-    await use(a, b, aio, temp.path);
-  }, { isPossible });
+function testTwo(name: string, use: UseTwo): void {
+  testSharedAios(name, (aio) => withTwo(aio, use), { isPossible });
 }
 
 /** Begins to lock, and resolves when that waits. */
@@ -216,33 +217,34 @@ self.onmessage = async ({ data: { aio: token, file: fileToken } }) => {
   };
 };`;
 
+async function checkAttached(a: AioFile, b: AioFile, aio: Aio): Promise<void> {
+  const worker = new Worker(`data:text/javascript,${encodeURIComponent(ATTACHED)}`, {
+    type: "module",
+  });
+  const ask = (what: unknown) => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.postMessage(what);
+    return promise;
+  };
+  try {
+    await a.lock();
+    assertEquals(await ask({ aio: aio.token, file: a.token }), true);
+    await a.close();
+    assertEquals(await b.tryLock(), false);
+    await ask("close");
+    assertEquals(await b.tryLock(), true);
+  } finally {
+    worker.terminate();
+  }
+}
+
 testEachMethod(
   "a file attached in another thread shares the locks, and its close ends them",
   async (method) => {
     // Its own one: this thread closes Deno's descriptor later, and at the end of the Aio at last.
     await using aio = await openAio(method);
-    await using temp = await tempFile();
-    await using a = await aio.openFile(temp.path, BOTH);
-    await using b = await aio.openFile(temp.path, BOTH);
-    const worker = new Worker(`data:text/javascript,${encodeURIComponent(ATTACHED)}`, {
-      type: "module",
-    });
-    const ask = (what: unknown) => {
-      const { promise, resolve } = Promise.withResolvers<unknown>();
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.postMessage(what);
-      return promise;
-    };
-    try {
-      await a.lock();
-      assertEquals(await ask({ aio: aio.token, file: a.token }), true);
-      await a.close();
-      assertEquals(await b.tryLock(), false);
-      await ask("close");
-      assertEquals(await b.tryLock(), true);
-    } finally {
-      worker.terminate();
-    }
+    await withTwo(aio, checkAttached);
   },
   isPossible,
 );
