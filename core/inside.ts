@@ -33,6 +33,7 @@ export { checkToken, identityOf } from "./memory/token.ts";
 // One IO.
 export { COUNTER } from "./io/counters.ts";
 export { FLAG_BITS, FUSE_BIT } from "./io/handle_flag.ts";
+export { MissPause } from "./io/miss_pause.ts";
 export { checkEnd, checkOffset } from "./io/operation.ts";
 export { OPERATIONS } from "./io/operation_table.ts";
 export { FILE_TARGET } from "./io/target.ts";
@@ -42,7 +43,7 @@ export type { DirectMode } from "./files/direct_io.ts";
 export { DURABLE_WRITE } from "./files/file_callbacks.ts";
 export { type FileCallForms, type FileCalls, fileCalls } from "./files/file_calls.ts";
 export { FILE_FLAGS, type FileIdentity, handDown } from "./files/file_table.ts";
-export type { OpenFileEntry, OpenFileTable } from "./files/file_table.ts";
+export type { OpenFileEntry } from "./files/file_table.ts";
 export type { FileSlot } from "./files/file_slot.ts";
 export * as flushErrors from "./files/flush_error.ts";
 export {

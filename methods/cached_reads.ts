@@ -8,6 +8,7 @@ import { isBufferedRead, tryReadCached } from "../core/io/cached_read.ts";
 import * as counting from "../core/io/counters.ts";
 import type { AioHandle } from "../core/io/handle.ts";
 import type { MethodBackend } from "../core/io/method.ts";
+import { MissPause } from "../core/io/miss_pause.ts";
 import * as layout from "../core/memory/shared_memory.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
@@ -37,15 +38,12 @@ export function tryPerformCached(
 
 /** Most bytes that are copied in one submit: more would hold up the event loop. */
 const BYTES_MAX = 1024 * 1024;
-/** The most reads that skip the attempt after a miss. */
-const PAUSE_MAX = 64;
 
 /** Tries every read, and after each miss skips twice as many. */
 export class CachedTries {
   readonly #backend: MethodBackend;
   #bytesLeft = 0;
-  #pause = 0;
-  #left = 0;
+  readonly #pause = new MissPause();
 
   /**
    * For a backend without a ring.
@@ -67,20 +65,10 @@ export class CachedTries {
    * @returns whether it is over, or another thread executes it
    */
   tryPerform(handle: AioHandle): boolean {
-    if (!isBufferedRead(handle)) return false;
-    if (this.#left > 0) {
-      this.#left--;
-      return false;
-    }
+    if (!isBufferedRead(handle) || this.#pause.skips()) return false;
     const { words, base } = handle;
     this.#bytesLeft -= words[base + HANDLE.length]!;
     if (this.#bytesLeft < 0) return false;
-    if (tryPerformCached(this.#backend, handle, true)) {
-      this.#pause = 0;
-      return true;
-    }
-    this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
-    this.#left = this.#pause;
-    return false;
+    return this.#pause.note(tryPerformCached(this.#backend, handle, true));
   }
 }

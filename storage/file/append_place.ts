@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { FileSlot, OpenFileTable } from "../../core/inside.ts";
+import type { Backend, FileSlot } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
 import { WrappedFile } from "./wrapped_file.ts";
@@ -25,7 +25,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   /** Resolves when it is taken, or never will be. */
   readonly taken: Promise<void>;
   readonly #file: AppendedFile;
-  readonly #ends: OpenFileTable["ends"];
+  readonly #ends: Backend["files"]["ends"];
   readonly #bytes: number;
   #from = -1;
   #takenAt = 0;
@@ -44,7 +44,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
    * @param ends has its end, which is known
    * @param bytes of the place
    */
-  constructor(file: AppendedFile, ends: OpenFileTable["ends"], bytes: number) {
+  constructor(file: AppendedFile, ends: Backend["files"]["ends"], bytes: number) {
     super(file);
     this.#file = file;
     this.#ends = ends;

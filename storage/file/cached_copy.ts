@@ -10,15 +10,13 @@
  * @module
  */
 
-import { type Backend, COUNTER } from "../../core/inside.ts";
+import { type Backend, COUNTER, MissPause } from "../../core/inside.ts";
 import type { TransferFile } from "./transfer_request.ts";
 
 /** Memory of at most 64 bytes may be in V8's own heap, where it can move between two calls. */
 const BYTES_MIN = 65;
 /** Most bytes of one copy: more are as quick by threads of the kernel, beside the event loop. */
 const COPY_BYTES_MAX = 256 * 1024;
-/** The most reads that skip the attempt after a miss. */
-const PAUSE_MAX = 64;
 /** With more in flight the queue of a device may be full, and even the attempt would wait then. */
 const IN_FLIGHT_MAX = 16;
 
@@ -26,8 +24,7 @@ const IN_FLIGHT_MAX = 16;
 export class CachedCopies {
   readonly #backend: Backend;
   readonly #isWanted: boolean;
-  #pause = 0;
-  #left = 0;
+  readonly #pause = new MissPause();
 
   /** @param backend of this thread; its method says whether there are any */
   constructor(backend: Backend) {
@@ -42,22 +39,12 @@ export class CachedCopies {
    * @returns whether it did
    */
   tryRead(file: TransferFile, buffer: Uint8Array, offset: number): boolean {
-    if (!this.#isWanted) return false;
-    if (this.#left > 0) {
-      this.#left--;
-      return false;
-    }
+    if (!this.#isWanted || this.#pause.skips()) return false;
     const bytes = buffer.byteLength;
     if (bytes < BYTES_MIN || bytes > COPY_BYTES_MAX || !this.#mayCopy(file)) return false;
     const { turn } = this.#backend;
     if (turn.isOver()) return false;
-    if (this.#copy(file, buffer, offset)) {
-      this.#pause = 0;
-      return true;
-    }
-    this.#pause = Math.min(PAUSE_MAX, 2 * this.#pause + 1);
-    this.#left = this.#pause;
-    return false;
+    return this.#pause.note(this.#copy(file, buffer, offset));
   }
 
   /**
