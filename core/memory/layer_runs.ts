@@ -124,8 +124,8 @@ export class LayerRuns {
   }
 
   /**
-   * Uses a run that nobody can give back meanwhile: the lock of the arena's pages is held, so `use`
-   * takes a handful of loads and stores.
+   * Uses a run under the lock of the arena's pages, so that nobody can give it back meanwhile.
+   * `use` makes a handful of loads and stores.
    *
    * @returns null if no run of the layer starts there
    */

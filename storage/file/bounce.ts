@@ -2,8 +2,8 @@
  * bounce.ts: space in the arena for transfers to and from memory that the kernel may not keep.
  *
  * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
- * a run of arena pages. When the arena is full one waits, first come, first served. An idle write
- * stream keeps nobody waiting: then each one, in any thread, writes what it has begun to fill.
+ * a run of arena pages. When the arena is full one waits, first come, first served. Write streams
+ * of all threads then write what they have begun to fill: an idle one keeps nobody waiting.
  *
  * @module
  */

@@ -194,8 +194,8 @@ export class FastTransfer implements WaitRef, CompletionWaiter {
   }
 
   /**
-   * Its IO has done less than all, and is nobody's from now on: what is left of a write is one that
-   * has begun, until the rest is over.
+   * Its IO has done less than all, and its handle is about to be given back. What is left of a
+   * write counts as a write that has begun, until it is over.
    */
   unfinished(): void {
     if (this.#direction === "read" || !mayGoOn(outcomeOf(this.#ret))) return;

@@ -68,7 +68,7 @@ export interface TransferFile {
   /**
    * Any write has failed, and is over: appends need not keep behind it.
    *
-   * @returns null if nobody appends to the file, and nothing is to be done
+   * @returns null if there is nothing to do, as no thread appends to the file
    */
   settleFailed?(): Promise<void> | null;
   /** The same, blocking. */

@@ -1,6 +1,6 @@
 /**
- * end_known_test.ts: when the end of a file is known to which nobody has appended before: not while
- * an opening is not linked, nor by a size that is from before a cut.
+ * end_known_test.ts: the end of a file becomes known with the first append. It does not while an
+ * opening is not linked, nor by a size that is from before a cut.
  *
  * @module
  */

@@ -6,24 +6,12 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
+import { begin, data } from "../../support/appends/held_appends.ts";
+import { FILE_BYTES as END, openHeld } from "../../support/core.ts";
 import { heldIos } from "../../support/flush_failures.ts";
-import { perform } from "../../support/held_transfers.ts";
 import { errorOf } from "../../support/system_errors.ts";
 
 const ENOSPC = 28;
-
-function data(bytes: number): Uint8Array {
-  return new Uint8Array(bytes).fill(bytes);
-}
-
-/** Lets the first append go, which asks for the file's size. */
-async function begin(fixture: Fixture): Promise<void> {
-  const first = fixture.file.append(data(1));
-  await heldIos(fixture, 1);
-  await perform(fixture);
-  assertEquals(await first, END);
-}
 
 Deno.test("held: append() goes behind no write that has failed beside one that goes on", async () => {
   await using fixture = await openHeld({ arenaBytes: 64 * 1024 });

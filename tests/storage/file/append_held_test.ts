@@ -9,6 +9,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { FILE } from "../../../core/memory/shared_memory.ts";
 import type { Aio } from "../../../mod.ts";
+import { begin, data } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, POINT, REMEDY } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
@@ -21,18 +22,6 @@ const EIO = 5;
 const EINVAL = 22;
 const ENOSPC = 28;
 const FLUSH = "fdatasync 0 0";
-
-function data(bytes: number): Uint8Array {
-  return new Uint8Array(bytes).fill(bytes);
-}
-
-/** Lets the first append go, which asks for the file's size. */
-async function begin(fixture: Fixture): Promise<void> {
-  const first = fixture.file.append(data(1));
-  await heldIos(fixture, 1);
-  await perform(fixture);
-  assertEquals(await first, END);
-}
 
 /** Which of some promises are settled. */
 function watch(promises: readonly Promise<unknown>[]): { readonly settled: number[] } {
