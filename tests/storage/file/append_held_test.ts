@@ -122,7 +122,7 @@ Deno.test("held: append() that a signal ends goes on, and its hole is a warning"
   await complete(fixture, -ENOSPC);
   await perform(fixture);
   assertEquals(await behind, END + 3);
-  // The system is asked before where the file ends.
+  // The append first learns from the system where the file ends.
   await until(() => fixture.messages().length > 0, "a warning");
   const [message] = fixture.messages();
   assert(message!.includes(`bytes ${END + 1} to ${END + 2} stay a hole`), message);
