@@ -21,8 +21,14 @@ import { FILE_TARGET, type TargetIdentity } from "../io/target.ts";
 /** The data of a write's callback when the file was opened with `O_DSYNC`. */
 export const DURABLE_WRITE = 1;
 
+/** Says how large an open file is, by its descriptor, or throws. */
+type SizeOf = (fd: number) => number;
+
 /** These callbacks by name, in the order of their ids. */
-export function fileCallbacks(control: Control): Readonly<Record<string, AioCallbacks>> {
+export function fileCallbacks(
+  control: Control,
+  sizeOf: SizeOf,
+): Readonly<Record<string, AioCallbacks>> {
   return {
     fileReadv: {
       completeShared: (handle, prior) => distil(prior, handle.length),
@@ -31,7 +37,8 @@ export function fileCallbacks(control: Control): Readonly<Record<string, AioCall
     fileWritev: {
       completeShared(handle, prior, data) {
         const result = distil(prior, handle.length);
-        return data === DURABLE_WRITE ? withFlushError(control, handle, result) : result;
+        if (data !== DURABLE_WRITE || hasNotBegun(handle, result, sizeOf)) return result;
+        return withFlushError(control, handle, result);
       },
       report: (result, data, target) => reportTransfer(OPERATIONS.writev, result, data, target),
     },
@@ -47,6 +54,24 @@ export function fileCallbacks(control: Control): Readonly<Record<string, AioCall
       report: (result, _data, target) => reportOther(result, target),
     },
   };
+}
+
+/**
+ * Whether a durable append has failed before it came to its flush, as on a full disk: then nothing
+ * of it is in the file, which still ends where it was to begin.
+ */
+function hasNotBegun(handle: CallbackHandle, { status }: AioResult, sizeOf: SizeOf): boolean {
+  const { targetData, isOnFile } = handle;
+  if (status !== "error" || !isOnFile || targetData[FILE_TARGET.isAppend] !== 1) return false;
+  const offset = fromWords(
+    targetData[FILE_TARGET.offsetLow]!,
+    targetData[FILE_TARGET.offsetHigh]!,
+  );
+  try {
+    return sizeOf(handle.operationData.fd) <= offset;
+  } catch {
+    return false;
+  }
 }
 
 /** A flush that fails is remembered; one that goes well fails if an earlier one has failed. */

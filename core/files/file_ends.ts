@@ -112,6 +112,22 @@ export class FileEnds {
     return record >= 0 && Atomics.load(this.#words, record + FILE.isEndKnown) !== 0;
   }
 
+  /** Whether another thread, or another opening, may append to the file that a slot has open. */
+  mayOthersAppend(slot: number): boolean {
+    const words = this.#words;
+    const at = this.#control.fileAt(slot);
+    const users = words[at + FILE.references]!;
+    if ((users & (users - 1)) !== 0) return true;
+    const number = words[at + FILE.endRecord]!;
+    for (let other = 0; other < this.#maxFiles; other++) {
+      if (other === slot) continue;
+      const otherAt = this.#control.fileAt(other);
+      if (words[otherAt + FILE.endRecord] !== number) continue;
+      if (words[otherAt + FILE.references] !== 0) return true;
+    }
+    return false;
+  }
+
   /** Where the record is that an open file is linked to; -1: it is linked to none. */
   #recordOf(slot: number): number {
     const number = Atomics.load(this.#words, this.#control.fileAt(slot) + FILE.endRecord);

@@ -7,7 +7,8 @@
 import { FILE_TYPE, STATX, STATX_FLAGS } from "../../ffi/layout.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { fromWords } from "../../ffi/memory.ts";
-import { type FileStat, modeIs, readStat, statx, statxAsync, viewOf } from "./file_stat.ts";
+import { type FileStat, modeIs, readStat, statx, viewOf } from "./file_stat.ts";
+import { statxAsync } from "./file_stat_async.ts";
 
 const MS_PER_S = 1000;
 const NS_PER_MS = 1_000_000;

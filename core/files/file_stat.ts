@@ -15,8 +15,6 @@ import {
 } from "../../ffi/layout.ts";
 import type { Libc } from "../../ffi/libc.ts";
 import { shown, systemError } from "../base/errors.ts";
-import { callInWorker, type LibraryCall } from "../base/call_workers.ts";
-import { offThread } from "../base/off_thread.ts";
 import type { FileNode } from "./file_node.ts";
 
 /** Behind the lower word. */
@@ -67,34 +65,8 @@ export function readStat(libc: Libc, fd: number, filled: Uint8Array): FileStat {
   return { ...stat, size: Math.max(0, libc.seekEnd(fd)) };
 }
 
-/** As {@linkcode fileStat}, off this thread. */
-export async function fileStatAsync(libc: Libc, fd: number, path: string): Promise<FileStat> {
-  return readStat(libc, fd, await statxAsync(libc, fd, path));
-}
-
-/** The same off this thread. */
-export async function statxAsync(libc: Libc, fd: number, path: string): Promise<Uint8Array> {
-  const buffer = new Uint8Array(STATX_SIZE_BYTES);
-  if (await offThread(() => libc.statNonblocking(fd, buffer)) < 0) {
-    throw statError(await callInWorker(libc, statCall(fd)) ?? -EIO, path);
-  }
-  return buffer;
-}
-
-function statCall(fd: number): LibraryCall {
-  const into = new Uint8Array(STATX_SIZE_BYTES);
-  if (Deno.build.os === "darwin") {
-    return { name: "fstat", parameters: ["i32", "buffer"], result: "i32", args: [fd, into] };
-  }
-  return {
-    name: "statx",
-    parameters: ["i32", "buffer", "i32", "u32", "buffer"],
-    result: "i32",
-    args: [fd, new Uint8Array(1), STATX_FLAGS.atEmptyPath, STATX_FLAGS.basicStats, into],
-  };
-}
-
-function statError(result: number, path: string): Error {
+/** The error of a call that failed. */
+export function statError(result: number, path: string): Error {
   // The second time it may have worked: what the first one failed of is not known then.
   const errno = result < 0 ? -result : EIO;
   return systemError(errno, `Cannot stat ${shown(path)}`, { syscall: "statx", path });
@@ -106,14 +78,8 @@ export function pathStat(libc: Libc, path: string): FileStat | null {
   return libc.statPath(path, buffer) < 0 ? null : fieldsOf(buffer);
 }
 
-/** The same off this thread. */
-export async function pathStatAsync(libc: Libc, path: string): Promise<FileStat | null> {
-  const buffer = new Uint8Array(STATX_SIZE_BYTES);
-  const result = await offThread(() => libc.statPathNonblocking(path, buffer));
-  return result < 0 ? null : fieldsOf(buffer);
-}
-
-function fieldsOf(buffer: Uint8Array): FileStat {
+/** Reads a `struct statx` that was filled. */
+export function fieldsOf(buffer: Uint8Array): FileStat {
   const view = viewOf(buffer);
   if (Deno.build.os === "darwin") {
     return {

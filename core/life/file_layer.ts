@@ -16,8 +16,8 @@ import { holeWarning } from "../files/left_appends.ts";
 export const fileLayer: Layer = {
   name: "file",
   module: new URL(import.meta.url),
-  make: ({ control, files, bells, say }) => ({
-    callbacks: fileCallbacks(control),
+  make: ({ control, files, sizeOf, bells, say }) => ({
+    callbacks: fileCallbacks(control, sizeOf),
     targets: {},
     fileTargets: { [FILE_TARGET_NAME]: files.target() },
     reapBackend(deadId) {

@@ -18,6 +18,7 @@ import { type AioHandle, type HandleHost, makeHandle } from "../io/handle.ts";
 import type { LogReceiver } from "../io/io_log.ts";
 import { MemoryMap } from "../memory/memory_map.ts";
 import { OpenFileTable } from "../files/file_table.ts";
+import { fileStat } from "../files/file_stat.ts";
 import type { EffectiveOptions } from "../base/options.ts";
 import { BACKEND, Control } from "../memory/shared_memory.ts";
 import { makeTables, type Tables, type TablesParts } from "./tables.ts";
@@ -62,6 +63,7 @@ export class Helper extends Completer implements HandleHost {
       control,
       arena,
       files,
+      sizeOf: (fd) => fileStat(libc, fd, "").size,
       bells: doorbells,
     });
     // It awaits nothing, so its turns end nowhere.

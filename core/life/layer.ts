@@ -33,6 +33,8 @@ export interface LayerHost {
   readonly runs: LayerRuns;
   /** The open files of all threads. */
   readonly files: OpenFileTable;
+  /** Bytes of an open file, by its descriptor. @throws what the system says */
+  sizeOf(fd: number): number;
   /** The verifiers of all layers and modules; complete once every layer is made. */
   readonly verifiers: VerifierTable;
   /** Wakes threads that await something. */

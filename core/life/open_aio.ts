@@ -22,6 +22,7 @@ import { freeEnded } from "../memory/layer_runs.ts";
 import { MemoryMap, preferHugePages } from "../memory/memory_map.ts";
 import type { Availability, IoMethod } from "../io/method.ts";
 import { OpenFileTable } from "../files/file_table.ts";
+import { fileStat } from "../files/file_stat.ts";
 import { type AioOptions, type EffectiveOptions, effectiveOptions } from "../base/options.ts";
 import { isThenable } from "../base/promise.ts";
 import { Patience } from "../base/patience.ts";
@@ -404,7 +405,8 @@ export function makeBackend(
   const memory = new MemoryMap(libc, arenaMemory, control.buffer);
   const arena = new Arena(control, arenaMemory, memory.arenaAddress, id, threadId, isThreadAlive);
   const doorbells = new Doorbells(control, libc, id);
-  const host = { id, control, arena, files, bells: doorbells };
+  const sizeOf = (fd: number) => fileStat(libc, fd, "").size;
+  const host = { id, control, arena, files, sizeOf, bells: doorbells };
   const tables = makeTables(foundation, host);
   const backend = new Backend({
     ...tables,

@@ -11,6 +11,10 @@
  * under way at once. A batch that finds no handle or no room, and the very first one, which has to
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
+ * A batch of durable appends that finds no flush of the file under way is written and made durable
+ * by one call (`RWF_DSYNC`), unless others may append to the file; durable appends that come
+ * meanwhile are the next batch. Beside a flush a batch is written, and waits for the next flush.
+ *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
  *
@@ -20,16 +24,14 @@
 import {
   type Backend,
   type FileCallForms,
-  type FileCalls,
-  get,
   onAbort,
   runSteps,
   runStepsSync,
-  type Steps,
 } from "../../core/inside.ts";
 import type { AddressOf } from "./alignment.ts";
 import {
   type Append,
+  areDurable,
   type Batch,
   reject,
   rejectChanged,
@@ -37,21 +39,26 @@ import {
   wholeBytes,
 } from "./append_batch.ts";
 import { appendError } from "./append_error.ts";
+import { learnEnd } from "./append_end.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
+import { eraseRest, eraseRestSync } from "./append_rest.ts";
+import type { FlaggedFile } from "./flagged_file.ts";
 import type { FlushFailure } from "./flush_failure.ts";
 import { cannotMakeDurable, type SharedFlush } from "./shared_flush.ts";
 import type { MemoryUser, Transfers } from "./transfer.ts";
-import { type TransferFile, type TransferRequest, transferRequest } from "./transfer_request.ts";
+import { type TransferFile, transferRequest } from "./transfer_request.ts";
 import { fixed, shareMemory, totalBytes } from "./view_cursor.ts";
 
-/** What is written over the part of an append that has failed, again and again. */
-const ZEROS = new Uint8Array(65_536);
+/** So many turns of microtasks let whoever was resolved append again before the next batch. */
+const GATHER_TURNS = 6;
 
 /** The file that is appended to. */
 export interface AppendFile extends AppendedFile, TransferFile {
   readonly fd: number;
   /** Whether a write is a flush as well. */
   readonly isDurable: boolean;
+  /** The same file, whose writes are. */
+  readonly durably: FlaggedFile;
   readonly calls: FileCallForms;
   readonly flushFailure: FlushFailure;
   readonly addressOf: AddressOf;
@@ -86,6 +93,8 @@ export class Appends implements MemoryUser {
   readonly #queue: Batch[] = [];
   #isScheduled = false;
   #isSlow = false;
+  /** Whether durable appends wait until a durable write is over. */
+  #isHeld = false;
 
   /**
    * Of one open file.
@@ -133,7 +142,7 @@ export class Appends implements MemoryUser {
     }
     batch.appends.push(append);
     batch.bytes += append.bytes;
-    if (this.#isScheduled || this.#isSlow) return;
+    if (this.#isScheduled || this.#isSlow || this.#mayHold) return;
     this.#isScheduled = true;
     queueMicrotask(this.#issue);
   }
@@ -157,10 +166,15 @@ export class Appends implements MemoryUser {
     }
   }
 
+  /** Whether all that is not issued yet would have to wait for the next flush anyway. */
+  get #mayHold(): boolean {
+    return this.#isHeld && this.#queue.every(areDurable);
+  }
+
   /** Issues all batches, or has them issued slowly. */
   readonly #issue = (): void => {
     this.#isScheduled = false;
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && !this.#mayHold) {
       if (!this.#tryIssue(this.#queue[0]!)) {
         this.#issueSlowly();
         return;
@@ -181,7 +195,8 @@ export class Appends implements MemoryUser {
     if (bounce === undefined) return this.#tryIssue(batch);
     const view = straight ?? bounce;
     if (view === null) return false;
-    const place = this.#placeOf(batch);
+    const hasTurn = this.#tryTakeTurn(batch);
+    const place = this.#placeOf(batch, hasTurn);
     let written: Promise<number> | null = null;
     try {
       written = this.#transfers.tryFast(place, "write", view, 0);
@@ -190,10 +205,12 @@ export class Appends implements MemoryUser {
     }
     if (written === null) {
       if (bounce !== null) space.giveBack(bounce);
+      if (hasTurn) this.#endTurn();
       return false;
     }
     const done = bounce === null ? written : written.finally(() => space.giveBack(bounce));
-    this.#finish(batch, place, done);
+    if (hasTurn) this.#finishTurn(batch, place, done);
+    else this.#finish(batch, place, done);
     return true;
   }
 
@@ -201,8 +218,22 @@ export class Appends implements MemoryUser {
     return this.#backend.files.ends;
   }
 
-  #placeOf({ bytes }: Batch): AppendPlace {
-    return new AppendPlace(this.#file, this.#ends, bytes);
+  #placeOf({ bytes }: Batch, isDurable = false): AppendPlace {
+    return new AppendPlace(this.#file, this.#ends, bytes, isDurable ? this.#file.durably : null);
+  }
+
+  /** @returns whether the write of a batch may be the flush of its appends as well */
+  #tryTakeTurn(batch: Batch): boolean {
+    const { isDurable, durably, slot: { slot } } = this.#file;
+    if (this.#isHeld || isDurable || !areDurable(batch) || durably.isFlushOwed) return false;
+    this.#isHeld = !this.#ends.mayOthersAppend(slot) && this.#flush.tryTakeTurn();
+    return this.#isHeld;
+  }
+
+  /** Its write will not be. */
+  #endTurn(): void {
+    this.#flush.endTurn();
+    this.#isHeld = false;
   }
 
   /** The only view of a batch, if the kernel may have it as it is. */
@@ -232,7 +263,9 @@ export class Appends implements MemoryUser {
   async #issueSlowly(): Promise<void> {
     this.#isSlow = true;
     let error: unknown = null;
-    await runSteps(this.#learn(this.#file.calls.awaited)).catch((reason) => error = reason);
+    await runSteps(learnEnd(this.#ends, this.#file.calls.awaited, this.#file)).catch((reason) =>
+      error = reason
+    );
     for (let batch = this.#queue.shift(); batch !== undefined; batch = this.#queue.shift()) {
       rejectChanged(batch);
       const place = this.#placeOf(batch);
@@ -250,26 +283,25 @@ export class Appends implements MemoryUser {
     return await this.#transfers.runSlowly(transferRequest(place, "write", views, 0, addressOf));
   }
 
-  /** Asks where the file ends, once. */
-  *#learn(calls: FileCalls): Steps<void> {
-    const { slot: { slot }, fd, path } = this.#file;
-    const ends = this.#ends;
-    if (ends.isKnown(slot)) return;
-    ends.link(slot);
-    for (;;) {
-      const setBack = ends.setBackAt(slot);
-      const reached = ends.writesEnd(slot);
-      const { size } = yield* get(calls.stat(fd, path));
-      if (ends.tryLearn(slot, setBack, size, reached)) return;
-    }
+  /** The end of a batch whose write is a flush. Those that it resolves may append once more. */
+  async #finishTurn(batch: Batch, place: AppendPlace, writing: Promise<number>): Promise<void> {
+    await this.#finish(batch, place, writing.finally(() => this.#flush.endTurn()));
+    for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
+    this.#isHeld = false;
+    if (!this.#isScheduled && !this.#isSlow) this.#issue();
   }
 
   /** The end of a batch, once its write is over. */
   async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
-    const written = await outcomeOf(writing);
+    const written = this.#unlessFlush(batch, place, await outcomeOf(writing));
     const whole = wholeBytes(batch, written.bytes);
     if (written.error !== null && whole < written.bytes) {
-      await this.#erase(place!.from + whole, place!.from + written.bytes);
+      await eraseRest(
+        this.#transfers,
+        this.#file,
+        place!.from + whole,
+        place!.from + written.bytes,
+      );
     }
     place?.over();
     // An empty one is where the file ends.
@@ -279,8 +311,20 @@ export class Appends implements MemoryUser {
     const failed: FailedAppend[] = [];
     const left = this.#settle(batch, from, written, failed);
     if (failed.length > 0) await this.#failAll(failed, place, whole, written);
-    if (left.length > 0) await this.#makeDurable(left);
+    if (left.length > 0) await this.#makeDurable(left, place);
     this.#file.end();
+  }
+
+  /**
+   * A durable write that was a failed flush may be in the file: it keeps its place, and the flush
+   * tells of it.
+   */
+  #unlessFlush(batch: Batch, place: AppendPlace | null, written: Written): Written {
+    const { error } = written;
+    const { errno } = this.#file.flushFailure;
+    if (place?.isDurable !== true || errno === 0) return written;
+    const isFlush = error instanceof Error && "errno" in error && error.errno === errno;
+    return isFlush ? { bytes: batch.bytes, error: null } : written;
   }
 
   /**
@@ -339,35 +383,16 @@ export class Appends implements MemoryUser {
     reject(append, error);
   }
 
-  /**
-   * Writes zeros over the part of an append that was written before it failed: a hole reads as
-   * zeros then, and what is appended in its place has no rest of it behind. That needs no new
-   * space. Where it fails as well the part remains.
-   */
-  async #erase(from: number, to: number): Promise<void> {
-    await this.#transfers.runSlowly(this.#zeros(from, to)).catch(ignore);
-  }
-
-  #zeros(from: number, to: number): TransferRequest {
-    const views: Uint8Array[] = [];
-    for (let left = to - from; left > 0; left -= ZEROS.length) views.push(ZEROS.subarray(0, left));
-    return transferRequest(this.#file, "write", views, from, this.#file.addressOf);
-  }
-
-  #eraseSync(from: number, to: number): void {
-    try {
-      this.#transfers.runSync(this.#zeros(from, to));
-    } catch {
-      // As above.
-    }
-  }
-
   /** Resolves what is written once it is durable, or rejects it. */
-  async #makeDurable(written: readonly WholeAppend[]): Promise<void> {
+  async #makeDurable(
+    written: readonly WholeAppend[],
+    place: AppendPlace | null,
+  ): Promise<void> {
     const { flushFailure, isDurable } = this.#file;
     try {
-      if (isDurable) await flushFailure.settle(cannotMakeDurable, "pwritev");
-      else await this.#flush.join();
+      if (isDurable || place?.isDurable === true) {
+        await flushFailure.settle(cannotMakeDurable, "pwritev");
+      } else await this.#flush.join();
       for (const { append, offset } of written) append.resolve(offset);
     } catch (error) {
       // One that was given up hears nothing: then the end of the file tells of it.
@@ -381,7 +406,7 @@ export class Appends implements MemoryUser {
   /** As {@linkcode append}, blocking. */
   appendSync(views: readonly Uint8Array[], isDurable: boolean): number {
     const file = this.#file;
-    runStepsSync(this.#learn(file.calls.blocking));
+    runStepsSync(learnEnd(this.#ends, file.calls.blocking, file));
     const bytes = totalBytes(views);
     const offset = bytes === 0 ? this.#ends.endOf(file.slot.slot) : this.#writeSync(views, bytes);
     if (!isDurable) return offset;
@@ -402,7 +427,7 @@ export class Appends implements MemoryUser {
       this.#transfers.runSync(request);
     } catch (error) {
       const written = request.cursor.done;
-      if (written > 0) this.#eraseSync(place.from, place.from + written);
+      if (written > 0) eraseRestSync(this.#transfers, file, place.from, place.from + written);
       place.over();
       let isHole = false;
       if (!place.giveBack(0)) {
@@ -416,27 +441,6 @@ export class Appends implements MemoryUser {
     return place.from;
   }
 }
-
-/**
- * Makes the end that of the file again, after something that may have cut or extended it, or has
- * not extended it as far as it should have.
- */
-export function* settleEnd(
-  { files: { ends } }: Backend,
-  calls: FileCalls,
-  { slot: { slot }, fd, path }: AppendFile,
-): Steps<void> {
-  if (!ends.isLinked(slot)) return;
-  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-    const version = ends.askedVersion(slot);
-    const reached = ends.writesEnd(slot);
-    const { size } = yield* get(calls.stat(fd, path));
-    if (ends.tryReset(slot, version, Math.max(size, reached))) return;
-  }
-}
-
-/** Others append all the time: they have moved the end, and what was cut stays a hole before it. */
-const SETTLE_TRIES = 100;
 
 async function outcomeOf(writing: Promise<number>): Promise<Written> {
   try {

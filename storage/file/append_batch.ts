@@ -27,6 +27,11 @@ export interface Batch {
   bytes: number;
 }
 
+/** Whether all of a batch are to be durable. */
+export function areDurable({ appends }: Batch): boolean {
+  return appends.every(({ isDurable }) => isDurable);
+}
+
 /** Copies all of a batch in a row. @returns false if a buffer is no longer what it was */
 export function tryCopy({ appends, bytes }: Batch, target: Uint8Array): boolean {
   let at = 0;

@@ -9,6 +9,7 @@
 
 import type { Backend, FileSlot } from "../../core/inside.ts";
 import type { AioHandle, StartOptions } from "../../core/mod.ts";
+import type { FlaggedFile } from "./flagged_file.ts";
 import type { Direction, TransferFile } from "./transfer_request.ts";
 import { WrappedFile } from "./wrapped_file.ts";
 
@@ -17,7 +18,12 @@ export interface AppendedFile extends Omit<TransferFile, "start"> {
   /** Its place in the table of open files. */
   readonly slot: FileSlot;
   /** Starts an IO that writes a place which was taken. */
-  startAppend(handle: AioHandle, offset: number, options?: StartOptions): void;
+  startAppend(
+    handle: AioHandle,
+    offset: number,
+    options: StartOptions | undefined,
+    flags: number,
+  ): void;
 }
 
 /** One place, of one transfer. */
@@ -27,6 +33,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   readonly #file: AppendedFile;
   readonly #ends: Backend["files"]["ends"];
   readonly #bytes: number;
+  readonly #durably: FlaggedFile | null;
   #from = -1;
   #takenAt = 0;
   /** Whether it takes more than one IO, or waits for its first. */
@@ -43,9 +50,16 @@ export class AppendPlace extends WrappedFile implements TransferFile {
    * @param file appended to
    * @param ends has its end, which is known
    * @param bytes of the place
+   * @param durably the file with writes that are durable, if this is to be one
    */
-  constructor(file: AppendedFile, ends: Backend["files"]["ends"], bytes: number) {
+  constructor(
+    file: AppendedFile,
+    ends: Backend["files"]["ends"],
+    bytes: number,
+    durably: FlaggedFile | null = null,
+  ) {
     super(file);
+    this.#durably = durably;
     this.#file = file;
     this.#ends = ends;
     this.#bytes = bytes;
@@ -55,6 +69,16 @@ export class AppendPlace extends WrappedFile implements TransferFile {
   /** Where it begins; -1: it was not taken. */
   get from(): number {
     return this.#from;
+  }
+
+  /** Whether what was written in it is durable by that. */
+  get isDurable(): boolean {
+    return this.#durably?.isFlushOwed === false;
+  }
+
+  /** See `TransferFile`. */
+  giveUpRefused(before: number): boolean {
+    return this.#durably?.giveUpRefused(before) ?? false;
   }
 
   /** The place stays taken until it is {@linkcode over}. */
@@ -73,7 +97,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
     const { slot } = this.#file;
     if (this.#from >= 0) {
       this.#intendLong(this.#from + at);
-      this.#file.startAppend(handle, this.#from + at, options);
+      this.#startAppend(handle, this.#from + at, options);
       return;
     }
     const from = this.#ends.reserve(slot, this.#bytes);
@@ -83,7 +107,7 @@ export class AppendPlace extends WrappedFile implements TransferFile {
       if (handle.length < this.#bytes) this.#intendLong(from, from + this.#bytes);
       // Before: it may be over when it has started, and have come short.
       this.#from = from;
-      this.#file.startAppend(handle, from, options);
+      this.#startAppend(handle, from, options);
     } catch (error) {
       this.#from = -1;
       this.#ends.giveBack(slot.slot, { from, to: from + this.#bytes });
@@ -92,6 +116,10 @@ export class AppendPlace extends WrappedFile implements TransferFile {
       this.#ends.started();
     }
     this.#resolve();
+  }
+
+  #startAppend(handle: AioHandle, offset: number, options: StartOptions | undefined): void {
+    this.#file.startAppend(handle, offset, options, this.#durably?.flags ?? 0);
   }
 
   /** What the system wrote only a part of takes more than one IO, too. */

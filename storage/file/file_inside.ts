@@ -22,7 +22,8 @@ import {
   type Steps,
 } from "../../core/inside.ts";
 import type { AioHandle, FileToken, StartOptions } from "../../core/mod.ts";
-import { type AppendFile, Appends, settleEnd } from "./append.ts";
+import { type AppendFile, Appends } from "./append.ts";
+import { settleEnd } from "./append_end.ts";
 import type { AddressOf, Alignment } from "./alignment.ts";
 import { FileEnd } from "./file_end.ts";
 import { endLockWaits, type LockableFile } from "./file_locks.ts";
@@ -304,10 +305,17 @@ export class FileInside
   }
 
   /** Starts an IO that writes a place at the end, which was taken for it. */
-  startAppend(handle: AioHandle, offset: number, options?: StartOptions): void {
-    handDown(handle, this.#identity, offset, this.#identity.writev);
+  startAppend(
+    handle: AioHandle,
+    offset: number,
+    options: StartOptions | undefined,
+    flags: number,
+  ): void {
+    const identity = flags === 0 ? this.#identity : this.#durableIdentity;
+    handDown(handle, identity, offset, identity.writev);
     handle.words[handle.base + HANDLE.targetData + FILE_TARGET.isAppend] = 1;
-    handle.startWritev(this.fd, offset, options);
+    if (flags === 0) handle.startWritev(this.fd, offset, options);
+    else handle.start("writev", this.fd, { offset, flags }, options);
   }
 
   /** Cuts or extends it: after that the next append goes behind what is there. */
@@ -419,6 +427,11 @@ export class FileInside
       : null;
     return fast ??
       transfers.runSlowly(transferRequest(file, "read", into, offset, addressOf, signal));
+  }
+
+  /** This file, with writes that are durable. */
+  get durably(): FlaggedFile {
+    return this.withFlags(RWF_DSYNC);
   }
 
   /** This file, with transfers that have flags. */

@@ -61,22 +61,23 @@ export class FlaggedFile extends WrappedFile implements ManyTransfersFile {
     this.#refused = refused;
   }
 
-  get #flags(): number {
+  /** Those of its flags that its device knows. */
+  get flags(): number {
     const { device, forgetsDsync } = this.#file;
     return this.#wanted & ~(this.#refused.get(device) ?? 0) & ~(forgetsDsync ? RWF_DSYNC : 0);
   }
 
   /** Whether a write that went well is not durable yet. */
   get isFlushOwed(): boolean {
-    return (this.#wanted & RWF_DSYNC) !== (this.#flags & RWF_DSYNC);
+    return (this.#wanted & RWF_DSYNC) !== (this.flags & RWF_DSYNC);
   }
 
   start(direction: Direction, handle: AioHandle, offset: number, options?: StartOptions): void {
-    this.#file.start(direction, handle, offset, options, this.#flags);
+    this.#file.start(direction, handle, offset, options, this.flags);
   }
 
   giveUpRefused(before: number): boolean {
-    const flags = this.#flags;
+    const flags = this.flags;
     if (flags !== 0) {
       // The one that fewer systems know comes first: the answer does not tell which it was.
       const refused = (flags & RWF_DONTCACHE) !== 0 ? RWF_DONTCACHE : flags;

@@ -54,6 +54,8 @@ export class SharedFlush {
   readonly #blocking: FlushCalls;
   #waiters: Waiter[] = [];
   #isRunning = false;
+  /** The turn of a durable write. */
+  #turn: number | null = null;
 
   /**
    * Of one open file.
@@ -98,6 +100,22 @@ export class SharedFlush {
   /** As {@linkcode join}, blocking. Never waits for an event loop, this thread's or another's. */
   joinSync(): void {
     runStepsSync(this.#untilEnded(this.#turns.next(), this.#blocking));
+  }
+
+  /**
+   * Takes the turn for a write that is a flush of nothing but itself: other appends wait for it,
+   * and then for a flush of their own.
+   *
+   * @returns false if a flush is under way, or one has failed
+   */
+  tryTakeTurn(): boolean {
+    this.#turn = this.#failure.errno === 0 ? this.#turns.tryBegin(false) : null;
+    return this.#turn !== null;
+  }
+
+  /** Such a write is over. */
+  endTurn(): void {
+    this.#turns.end(this.#turn!, false);
   }
 
   /** Serves whoever waits, one flush after another. */

@@ -32,6 +32,11 @@ export async function openDurable({ aio, file }: Fixture): Promise<AioFile> {
   return await aio.openFile(file.path, { read: true, write: true, dsync: true });
 }
 
+/** Opens the file of a fixture again: as others may append, durable appends wait for a flush. */
+export async function openAgain({ aio, file }: Fixture): Promise<AioFile> {
+  return await aio.openFile(file.path, { read: true, write: true });
+}
+
 /** Waits until so many IOs are held. */
 export async function heldIos({ aio, held }: Fixture, count: number): Promise<number[]> {
   await until(() => held.held(aio).length === count, `${count} IOs are held`);

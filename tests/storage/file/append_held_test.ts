@@ -11,7 +11,7 @@ import { FILE } from "../../../core/memory/shared_memory.ts";
 import type { Aio } from "../../../mod.ts";
 import { begin, data } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
-import { checkCloses, heldIos, POINT, REMEDY } from "../../support/flush_failures.ts";
+import { checkCloses, heldIos, openAgain, POINT, REMEDY } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
 import { HeldMethod } from "../../support/held_method.ts";
 import { until } from "../../support/patience.ts";
@@ -154,6 +154,7 @@ Deno.test("held: durable appends share a flush that begins after their writes", 
 
 Deno.test("held: a signal ends the wait of append() for its flush", async () => {
   await using fixture = await openHeld();
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const end = new AbortController();
@@ -175,6 +176,7 @@ Deno.test("held: a signal ends the wait of append() for its flush", async () => 
 
 Deno.test("held: the end of a block tells of a flush that only an append() waited for that was given up", async () => {
   await using fixture = await openHeld();
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const end = new AbortController();
@@ -249,6 +251,7 @@ function heldOperations({ aio, held }: Fixture): string[] {
 
 Deno.test("held: a durable append rejects with the flush that fails, and all later ones", async () => {
   await using fixture = await openHeld();
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const appended = [2, 3].map((bytes) => file.append(data(bytes), { durable: true }));
@@ -276,6 +279,7 @@ Deno.test("held: a durable append rejects with the flush that fails, and all lat
 
 Deno.test("held: a flush that was not executed fails those that waited for it, and no later ones", async () => {
   await using fixture = await openHeld();
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const first = file.append(data(2), { durable: true });
@@ -296,6 +300,7 @@ Deno.test("held: a flush that was not executed fails those that waited for it, a
 Deno.test("held: appendSync() flushes by itself while a task of its thread does", async () => {
   const method = new HeldMethod();
   await using fixture = await openHeld({}, method);
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const first = file.append(data(2), { durable: true });

@@ -1,0 +1,244 @@
+/**
+ * append_durable_held_test.ts: durable appends that nobody else appends beside, whose IOs the test
+ * completes one by one: each batch is one durable write, and the next one waits for it.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { backendOf, system } from "../../../core/inside.ts";
+import { begin, data } from "../../support/appends/held_appends.ts";
+import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
+import { checkCloses, heldIos, openAgain, REMEDY } from "../../support/flush_failures.ts";
+import { HeldMethod } from "../../support/held_method.ts";
+import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
+import { until } from "../../support/patience.ts";
+import { errorOf } from "../../support/system_errors.ts";
+
+const { RWF_DSYNC } = system;
+const EIO = 5;
+const EINVAL = 22;
+const ENOSPC = 28;
+const EOPNOTSUPP = 95;
+const DURABLE = { durable: true };
+
+/** What is held, and whether it is a durable write. */
+async function heldDurably(fixture: Fixture): Promise<string[]> {
+  const shown = await heldNow(fixture);
+  return fixture.held.held(fixture.aio).map((index, i) => {
+    const { flags } = backendOf(fixture.aio).handleOf(index).operationData;
+    return (flags & RWF_DSYNC) === 0 ? shown[i]! : `${shown[i]} durably`;
+  });
+}
+
+/** Has a durable append of a byte under way. */
+async function beginDurably(fixture: Fixture): Promise<{ first: Promise<number> }> {
+  await begin(fixture);
+  const first = fixture.file.append(data(1), DURABLE);
+  first.catch(() => {});
+  await heldIos(fixture, 1);
+  return { first };
+}
+
+Deno.test("held: durable appends of one turn are one durable write", async () => {
+  await using fixture = await openHeld();
+  await begin(fixture);
+  const appended = [2, 3].map((bytes) => fixture.file.append(data(bytes), DURABLE));
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 5 durably`]);
+  await perform(fixture);
+  assertEquals(await Promise.all(appended), [END + 1, END + 3]);
+  assertEquals(await heldDurably(fixture), []);
+});
+
+Deno.test("held: durable appends that come while one is under way are the next write", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const second = file.append(data(2), DURABLE);
+  await turn(fixture);
+  const third = file.append(data(3), DURABLE);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1 durably`]);
+  await perform(fixture);
+  assertEquals(await first, END + 1);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 5 durably`]);
+  await perform(fixture);
+  assertEquals(await Promise.all([second, third]), [END + 2, END + 4]);
+});
+
+Deno.test("held: append() that is not to be durable goes at once, with the durable ones before it", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const second = file.append(data(2), DURABLE);
+  await turn(fixture);
+  const plain = file.append(data(3));
+  assertEquals(await heldDurably(fixture), [
+    `writev ${END + 1} 1 durably`,
+    `writev ${END + 2} 5`,
+  ]);
+  const [own, behind] = fixture.held.held(fixture.aio);
+  fixture.held.perform(fixture.aio, behind!);
+  assertEquals(await plain, END + 4);
+  // The durable one waits for a flush that has yet to begin.
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1 durably`]);
+  fixture.held.perform(fixture.aio, own!);
+  assertEquals(await first, END + 1);
+  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await complete(fixture, 0);
+  assertEquals(await second, END + 2);
+});
+
+Deno.test("held: a durable append that others may append beside is a write and a flush", async () => {
+  await using fixture = await openHeld();
+  await begin(fixture);
+  const other = await openAgain(fixture);
+  const first = fixture.file.append(data(2), DURABLE);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2`]);
+  await perform(fixture);
+  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await complete(fixture, 0);
+  assertEquals(await first, END + 1);
+  await other.close();
+  const second = fixture.file.append(data(3), DURABLE);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 3} 3 durably`]);
+  await perform(fixture);
+  assertEquals(await second, END + 3);
+});
+
+Deno.test("held: a durable append whose write fails is a failed flush, and keeps its place", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const second = file.append(data(2), DURABLE);
+  // The system has taken it, and its flush fails.
+  await Deno.writeFile(file.path, data(1), { append: true });
+  await complete(fixture, -EIO);
+  const { message } = await errorOf(first);
+  assert(message.startsWith("Cannot make an append to "), message);
+  assert(message.endsWith(`(EIO); close it, ${REMEDY}`), message);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 2`]);
+  await perform(fixture);
+  assertEquals((await errorOf(second)).message, message);
+  const plain = file.append(data(3));
+  await perform(fixture);
+  assertEquals(await plain, END + 4);
+  await checkCloses(fixture, "EIO");
+});
+
+Deno.test("held: a durable append that comes to no flush gives its place back, and later ones go on", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  await complete(fixture, -ENOSPC);
+  const error = await errorOf(first);
+  assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
+  const second = file.append(data(2), DURABLE);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2 durably`]);
+  await perform(fixture);
+  assertEquals(await second, END + 1);
+  await file.close();
+});
+
+Deno.test("held: a durable append with a full disk is a failed flush where the file has grown", async () => {
+  await using fixture = await openHeld();
+  const { first } = await beginDurably(fixture);
+  await Deno.writeFile(fixture.file.path, data(1), { append: true });
+  await complete(fixture, -ENOSPC);
+  const { message } = await errorOf(first);
+  assert(message.endsWith(`(ENOSPC); close it, ${REMEDY}`), message);
+  await checkCloses(fixture, "ENOSPC");
+});
+
+Deno.test("held: a durable append that the system does not know is a write and a flush", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  await complete(fixture, -EOPNOTSUPP);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1`]);
+  await perform(fixture);
+  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await complete(fixture, 0);
+  assertEquals(await first, END + 1);
+  const second = file.append(data(2), DURABLE);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 2`]);
+  await perform(fixture);
+  await complete(fixture, 0);
+  assertEquals(await second, END + 2);
+});
+
+Deno.test("held: the rest of a durable append is written durably", async () => {
+  await using fixture = await openHeld();
+  await begin(fixture);
+  const appended = fixture.file.append(data(9), DURABLE);
+  await heldIos(fixture, 1);
+  await complete(fixture, 4);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 5} 5 durably`]);
+  await perform(fixture);
+  assertEquals(await appended, END + 1);
+});
+
+Deno.test("held: a signal ends a durable append that waits for another one, and it is not written", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const end = new AbortController();
+  const given = file.append(data(2), { durable: true, signal: end.signal });
+  const third = file.append(data(3), DURABLE);
+  await turn(fixture);
+  end.abort(new Error("no more"));
+  await assertRejects(() => given, Error, "no more");
+  await perform(fixture);
+  assertEquals(await first, END + 1);
+  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 3 durably`]);
+  await perform(fixture);
+  assertEquals(await third, END + 2);
+});
+
+Deno.test("held: the end of a block tells of a durable append that failed after it was given up", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  await begin(fixture);
+  const end = new AbortController();
+  const given = file.append(data(2), { durable: true, signal: end.signal });
+  await heldIos(fixture, 1);
+  end.abort(new Error("no more"));
+  await assertRejects(() => given, Error, "no more");
+  await Deno.writeFile(file.path, data(2), { append: true });
+  await complete(fixture, -EIO);
+  await turn(fixture);
+  assertEquals((await errorOf(file[Symbol.asyncDispose]())).code, "EIO");
+});
+
+Deno.test("held: a durable append that fails lets go those that waited for it", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const second = file.append(data(2), DURABLE);
+  await complete(fixture, -EINVAL);
+  assertEquals((await errorOf(first)).code, "EINVAL");
+  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2 durably`]);
+  await perform(fixture);
+  assertEquals(await second, END + 1);
+});
+
+Deno.test("held: appendSync() flushes by itself beside a durable append", async () => {
+  const method = new HeldMethod();
+  await using fixture = await openHeld({}, method);
+  const { first } = await beginDurably(fixture);
+  assertEquals(fixture.file.appendSync(data(3), DURABLE), END + 2);
+  await until(() => method.held(fixture.aio).length === 0, "the one before is waited for as well");
+  assertEquals(await first, END + 1);
+});
+
+Deno.test("held: close() waits for durable appends that are not issued yet", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  const second = file.append(data(2), DURABLE);
+  await turn(fixture);
+  const closed = file.close();
+  await perform(fixture);
+  await perform(fixture);
+  await closed;
+  assertEquals(await Promise.all([first, second]), [END + 1, END + 2]);
+});
