@@ -46,7 +46,7 @@ const REPLAY_RECORD_BYTES = 16 * 1024;
 /** What a child does. */
 type Order =
   | "append"
-  | "append direct"
+  | "append buffered"
   | "append fdatasync"
   | "append 4 threads"
   | "write"
@@ -85,7 +85,7 @@ async function append(dir: string, order: Order, seconds: number): Promise<LogOu
   await using aio = await Aio.open();
   await using log = await aio.openLog(dir, {
     segmentBytes: SEGMENT_BYTES,
-    direct: order === "append direct",
+    direct: order !== "append buffered",
     sync: order === "append fdatasync" ? "fdatasync" : "dsync",
   });
   const latencies = new Latencies();
@@ -233,7 +233,7 @@ async function measureRecords(dir: string, rounds: number, seconds: number): Pro
   const path = join(dir, "bench_log");
   const orders: readonly Order[] = [
     "append",
-    "append direct",
+    "append buffered",
     "append fdatasync",
     "append 4 threads",
     "Deno",

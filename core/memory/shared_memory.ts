@@ -25,7 +25,7 @@ import type { EffectiveOptions } from "../base/options.ts";
  * Moves with every change of the layout, and so do tokens; threads of two versions cannot share
  * memory.
  */
-export const LAYOUT_VERSION = 15;
+export const LAYOUT_VERSION = 16;
 
 const MAGIC = 0x0a10_da7a;
 /** Words that threads on different processors cannot write without disturbing each other. */

@@ -4,8 +4,8 @@
  * ```text
  * much is durable     a read stream of the segment's file (segment_pages.ts), and towards the end
  *                     of the segment that of the next one as well
- * little is, or the   a plain read of what is there: at the end of a log that is followed, of just
- * arena has no room   what is new
+ * little is, or the   what is there: at the end of a log that is followed, just what is new; out of
+ * arena has no room   the log's ring while that still has it, else by a plain read
  * ```
  *
  * Either way a read begins when all that is used of it is durable.
@@ -216,6 +216,8 @@ export class LogBytes {
     const from = at - begin;
     const wanted = Math.min(PLAIN_BYTES_MAX, Math.max(0, this.#until - at) + LONGEST_BYTES);
     const to = Math.min(flushed - begin, segmentBytes, from + wanted);
+    const recent = this.#host.memory.tryCopy(at, begin + to);
+    if (recent !== null) return recent;
     const first = from - from % blockBytes;
     const bytes = new Uint8Array(Math.ceil((to - first) / blockBytes) * blockBytes);
     const read = await file.readAt(bytes, first);

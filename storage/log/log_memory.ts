@@ -28,7 +28,7 @@ import {
 import type { Arena } from "../../core/inside_layers.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
-const { POSITION_WORDS, positionAt, setPosition } = positions;
+const { POSITION_WORDS, positionAt, quietPosition, setPosition } = positions;
 
 const MAGIC = 0x0a10_1061;
 /** Words that threads on different processors cannot write without disturbing each other. */
@@ -78,11 +78,15 @@ export const LOG = {
   preparer: 5 * LINE_WORDS + 2,
   /** The number of the first segment that is not there yet: its low 32 bits. */
   prepared: 5 * LINE_WORDS + 3,
+  /** Where this opening began: nothing before was ever in the ring, but for the end of a block. */
+  openedAt: 5 * LINE_WORDS + 4,
+  /** Changed to its own value by whoever must have read before it goes on. */
+  fence: 5 * LINE_WORDS + 4 + POSITION_WORDS,
   size: 6 * LINE_WORDS,
 } as const;
 
-/** How the log writes. */
-export const LOG_FLAGS = { direct: 1, dsync: 2 } as const;
+/** How the log writes, and reads what the ring has no more. */
+export const LOG_FLAGS = { direct: 1, dsync: 2, readsDirect: 4 } as const;
 
 /** What a backend is inserting. */
 export const PLACE = {
@@ -166,6 +170,7 @@ export function initLog(arena: Arena, { offset }: ArenaRun, shape: LogShape): vo
   words[LOG.users] = 1 << shape.user;
   words[LOG.prepared] = shape.prepared;
   setPosition(words, LOG.start, shape.start);
+  setPosition(words, LOG.openedAt, shape.end);
   setPosition(words, LOG.inserted, shape.end);
   setPosition(words, LOG.flushed, shape.end);
   setPosition(words, LOG.written, shape.end);
@@ -272,6 +277,31 @@ export class LogMemory {
   preload(bytes: Uint8Array, end: number): void {
     // They are of one block, and no block goes around the end of the ring.
     this.ring.set(bytes, (end - bytes.length) % this.ring.length);
+  }
+
+  /**
+   * Copies durable bytes that are still in the ring.
+   *
+   * @param from their position
+   * @param to where they end
+   * @returns null: they are not, or some have been written over meanwhile
+   */
+  tryCopy(from: number, to: number): Uint8Array | null {
+    const { ring, words } = this;
+    if (from < quietPosition(words, LOG.openedAt) || !this.#isInRing(from)) return null;
+    const copy = new Uint8Array(to - from);
+    const at = from % ring.length;
+    const fits = Math.min(copy.length, ring.length - at);
+    copy.set(ring.subarray(at, at + fits));
+    copy.set(ring.subarray(0, copy.length - fits), fits);
+    // Whoever writes over them has moved `inserted` before.
+    Atomics.or(words, LOG.fence, 0);
+    return this.#isInRing(from) ? copy : null;
+  }
+
+  /** Whether the ring still has all from a position on. */
+  #isInRing(from: number): boolean {
+    return this.inserted <= from + this.ring.length;
   }
 
   /** Where a backend's place is. */

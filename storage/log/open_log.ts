@@ -26,6 +26,7 @@ import {
   systemErrorOf,
 } from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
+import { insideOf } from "../file/open_file.ts";
 import { endUse, tryLeave, tryUse } from "../run_users.ts";
 import { awaitedCalls, blockingCalls, type LogAio, type LogCalls } from "./calls.ts";
 import { CONTROL_NAME, type LogControl, parseControl } from "./control_file.ts";
@@ -138,8 +139,7 @@ async function openLocked(
   await removeLeftOvers(directory, control);
   const found = await readBack(aio, directory, control);
   await runSteps(makeMissing(awaitedCalls(aio, backend), directory, control, found.end));
-  const { direct } = settings;
-  const alignment = await alignmentOf(aio, directory, found.end, control.segmentBytes, direct);
+  const { blockBytes, isDirect } = await waysOf(aio, directory, found.end, control, settings);
   const opening = control.opening + 1;
   await writeControl(aio, directory, {
     ...control,
@@ -152,17 +152,19 @@ async function openLocked(
   const shape = {
     ringBytes: settings.bufferBytes,
     segmentBytes: control.segmentBytes,
-    blockBytes: alignment,
+    blockBytes,
     identity: control.identity,
     opening,
-    flags: (direct ? LOG_FLAGS.direct : 0) | (settings.sync === "dsync" ? LOG_FLAGS.dsync : 0),
+    flags: (isDirect ? LOG_FLAGS.direct : 0) |
+      (settings.direct === true ? LOG_FLAGS.readsDirect : 0) |
+      (settings.sync === "dsync" ? LOG_FLAGS.dsync : 0),
     start: control.start,
     end: found.end,
     prepared: firstMissing(directory, Math.floor(found.end / control.segmentBytes)),
     user: backend.id,
     serial: crypto.getRandomValues(new Int32Array(1))[0]! | 1,
   };
-  const last = await lastBlock(aio, directory, control.segmentBytes, found.end, alignment);
+  const last = await lastBlock(aio, directory, control.segmentBytes, found.end, blockBytes);
   const bytes = logBytes(shape.ringBytes, shape.blockBytes);
   const run = runs.tryTake(bytes, (run) => {
     initLog(arena, run, shape);
@@ -239,26 +241,40 @@ function firstMissing(directory: string, from: number): number {
   return number;
 }
 
+/** How a log is written. */
+interface WriteWays {
+  /** What writes must be multiples of. */
+  readonly blockBytes: number;
+  readonly isDirect: boolean;
+}
+
+const BUFFERED: WriteWays = { blockBytes: 1, isDirect: false };
+
 /**
- * What writes must be multiples of.
+ * Finds out how a log is written.
  *
- * @throws {RangeError} if the log's files are no multiples of that
+ * @throws {Deno.errors.NotSupported} or {RangeError} if it is to be direct, and cannot be
  */
-async function alignmentOf(
+async function waysOf(
   aio: LogAio,
   directory: string,
   end: number,
-  segmentBytes: number,
-  direct: boolean,
-): Promise<number> {
-  if (!direct) return 1;
+  { segmentBytes }: { readonly segmentBytes: number },
+  { direct }: LogSettings,
+): Promise<WriteWays> {
+  if (direct === false) return BUFFERED;
   const path = segmentPath(directory, Math.floor(end / segmentBytes));
-  await using file = await aio.openFile(path, { direct: "required" });
-  const alignment = Math.max(file.alignment.offset, file.alignment.memory);
-  if (segmentBytes % alignment === 0) return alignment;
+  const wanted = direct === true ? "required" : "optional";
+  await using file = await aio.openFile(path, { direct: wanted });
+  const blockBytes = Math.max(file.alignment.offset, file.alignment.memory);
+  // Where the system forgets that a direct write is durable, each takes a flush besides.
+  const { direct: isDirect, forgetsDsync } = insideOf(file);
+  if (direct === undefined && (!isDirect || forgetsDsync)) return BUFFERED;
+  if (segmentBytes % blockBytes === 0) return { blockBytes, isDirect: true };
+  if (direct === undefined) return BUFFERED;
   throw new RangeError(
     `Cannot open the log in ${shown(directory)} with "direct": its files have ${segmentBytes} ` +
-      `bytes, and the disk wants multiples of ${alignment}; make one with other "segmentBytes"`,
+      `bytes, and the disk wants multiples of ${blockBytes}; make one with other "segmentBytes"`,
   );
 }
 
@@ -336,7 +352,7 @@ function logIn(
       directory,
       lock: lock.token,
     },
-    open: (path) => aio.openFile(path, segments.options),
+    open: (path) => aio.openFile(path, segments.readOptions),
     async leave() {
       await segments.close();
       const { words } = memory;

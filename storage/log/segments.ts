@@ -16,7 +16,14 @@
  * @module
  */
 
-import { type Backend, get, runSteps, type Steps, wakeWord } from "../../core/inside.ts";
+import {
+  type Backend,
+  get,
+  type OpenFileOptions,
+  runSteps,
+  type Steps,
+  wakeWord,
+} from "../../core/inside.ts";
 import type { AioFile } from "../file/file.ts";
 import type { LogCalls } from "./calls.ts";
 import { LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
@@ -90,9 +97,14 @@ export class Segments {
     this.#ownMark = backend.id + 1;
   }
 
-  /** How a segment's file is opened. */
-  get options(): { readonly direct: "required" | "off" } {
-    return { direct: (this.#memory.flags & LOG_FLAGS.direct) !== 0 ? "required" : "off" };
+  /** How a segment's file is opened to be read. */
+  get readOptions(): OpenFileOptions {
+    return { direct: (this.#memory.flags & LOG_FLAGS.readsDirect) !== 0 ? "required" : "off" };
+  }
+
+  get #writeOptions(): OpenFileOptions {
+    const isDirect = (this.#memory.flags & LOG_FLAGS.direct) !== 0;
+    return { read: true, write: true, direct: isDirect ? "required" : "off" };
   }
 
   /** The path of a segment. */
@@ -105,8 +117,7 @@ export class Segments {
     const open = this.#files.get(number);
     if (open !== undefined) return open;
     yield* this.#haveMade(number, calls);
-    const options = { read: true, write: true, ...this.options };
-    const file = yield* get(calls.open(this.pathOf(number), options));
+    const file = yield* get(calls.open(this.pathOf(number), this.#writeOptions));
     // Two tasks of a thread may have opened it.
     const other = this.#files.get(number);
     if (other !== undefined) {

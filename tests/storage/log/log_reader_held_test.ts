@@ -149,22 +149,32 @@ testHeldLog("log.read() begins no read of what is not durable", async ({ fixture
   await through(fixture, reading.return());
 });
 
-testHeldLog(
-  "log.read() reads what is new of a followed log by itself",
-  async ({ fixture, log }) => {
-    const reading = log.read({ from: log.flushed, follow: true });
-    const { arena } = backendOf(fixture.aio);
-    const free = arena.freeBytes;
-    const next = reading.next();
-    const at = log.flushed;
-    await through(fixture, append(log, 7, 1));
-    const bytes = log.flushed - at;
-    assertEquals(await heldSoon(fixture), [`readv ${at} ${bytes}`]);
-    assert(arena.freeBytes > free - 65_536, "a stream has memory");
-    assertEquals((await through(fixture, next)).value!.data, numbered(7));
-    await through(fixture, reading.return());
-  },
-);
+testHeldLog("log.read() of what was just written is no IO", async ({ fixture, log }) => {
+  const reading = log.read({ from: log.flushed, follow: true });
+  const next = reading.next();
+  await through(fixture, append(log, 7, 1));
+  await heldNow(fixture);
+  assertEquals((await next).value!.data, numbered(7));
+  assertEquals(fixture.held.held(fixture.aio), []);
+  await through(fixture, reading.return());
+});
+
+testHeldLog("log.read() of little that the ring has no more is one read", async (it) => {
+  const { fixture, log } = it;
+  const at = log.flushed;
+  await fill(fixture, log, COUNT, 2 * COUNT);
+  const { arena } = backendOf(fixture.aio);
+  const free = arena.freeBytes;
+  const reading = log.read({ from: at });
+  const next = reading.next();
+  const [read, ...others] = await heldSoon(fixture);
+  const [operation, offset, length] = read!.split(" ");
+  assertEquals([operation, others], ["readv", []]);
+  assert(Number(offset) <= at && Number(offset) + Number(length) === SEGMENT_BYTES, read);
+  assert(arena.freeBytes > free - 65_536, "a stream has memory");
+  assertEquals((await through(fixture, next)).value!.data, numbered(COUNT));
+  await through(fixture, reading.return());
+});
 
 testHeldLog("log.read() has the next segment read as this one ends", async ({ fixture, log }) => {
   await fill(fixture, log, COUNT, COUNT);

@@ -16,7 +16,8 @@ import { tempDir } from "../temp.ts";
 export const SEGMENT_BYTES = 65_536;
 /** The least there may be. */
 export const BUFFER_BYTES = 262_144;
-const SMALL: OpenLogOptions = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
+/** As small as a log may be. */
+export const SMALL: OpenLogOptions = { segmentBytes: SEGMENT_BYTES, bufferBytes: BUFFER_BYTES };
 
 /** The log of one test. */
 export interface LogFixture {
