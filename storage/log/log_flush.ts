@@ -31,6 +31,7 @@ import {
   systemError,
   wakeWord,
 } from "../../core/inside.ts";
+import { alignUp } from "../../core/inside_layers.ts";
 import { AioApiError } from "../../core/mod.ts";
 import type { LogCalls } from "./calls.ts";
 import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
@@ -266,23 +267,43 @@ export class LogFlush {
 
   /** The memory of a part, as whole blocks: its last one, which may grow meanwhile, is a copy. */
   #viewsOf(from: number, to: number): { views: Uint8Array[]; offset: number } {
-    const { ring, blockBytes, block } = this.#memory;
+    const { blockBytes, stage } = this.#memory;
     const first = from - from % blockBytes;
     const last = to - to % blockBytes;
+    const rest = to - last;
+    if (rest === 0 && last - first > stage.length) {
+      return { views: this.#ringViews(first, last), offset: first };
+    }
+    const copied = to - first <= stage.length ? first : last;
+    const views = this.#ringViews(first, copied);
+    views.push(this.#stage(copied, to));
+    return { views, offset: first };
+  }
+
+  /** A part of the ring, in two pieces where it goes around the end. */
+  #ringViews(from: number, to: number): Uint8Array[] {
+    const { ring } = this.#memory;
     const views: Uint8Array[] = [];
-    for (let at = first; at < last;) {
+    for (let at = from; at < to;) {
       const index = at % ring.length;
-      const end = Math.min(ring.length, index + last - at);
+      const end = Math.min(ring.length, index + to - at);
       views.push(ring.subarray(index, end));
       at += end - index;
     }
-    if (last < to) {
-      const index = last % ring.length;
-      block.set(ring.subarray(index, index + to - last));
-      block.fill(0, to - last);
-      views.push(block);
+    return views;
+  }
+
+  /** Copies a part of the ring, up to the end of a block. */
+  #stage(from: number, to: number): Uint8Array {
+    const { blockBytes, stage } = this.#memory;
+    let filled = 0;
+    for (const view of this.#ringViews(from, to)) {
+      stage.set(view, filled);
+      filled += view.length;
     }
-    return { views, offset: first };
+    const end = alignUp(filled, blockBytes);
+    stage.fill(0, filled, end);
+    return stage.subarray(0, end);
   }
 
   #noteFailure(error: unknown): unknown {

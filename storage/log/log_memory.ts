@@ -2,7 +2,7 @@
  * log_memory.ts: where everything lies that the threads of a log share: in one run of the arena.
  *
  * ```text
- * run │ header │ a place for each backend │ figures │ ring │ a block for the end of a direct write
+ * run │ header │ a place for each backend │ figures │ ring │ stage, for direct writes
  * ```
  *
  * Positions are bytes from the beginning of the log, and only grow. Three of them say how far it
@@ -150,9 +150,19 @@ const RING_AT_BYTES = alignUp(
   PAGE_SIZE_BYTES,
 );
 
+/**
+ * A direct write of so many bytes is copied as a whole: one buffer is cheaper to write than two,
+ * the ring's part and the last block.
+ */
+const STAGE_BYTES = 32 * 1024;
+
+function stageBytes(blockBytes: number): number {
+  return blockBytes === 1 ? 0 : Math.max(STAGE_BYTES, alignUp(blockBytes, PAGE_SIZE_BYTES));
+}
+
 /** Bytes of the run for a log. */
 export function logBytes(ringBytes: number, blockBytes: number): number {
-  return RING_AT_BYTES + ringBytes + alignUp(blockBytes, PAGE_SIZE_BYTES);
+  return RING_AT_BYTES + ringBytes + stageBytes(blockBytes);
 }
 
 /** Writes what other threads go by before any of them can find it. */
@@ -198,8 +208,8 @@ export class LogMemory {
   readonly figures: Float64Array<SharedArrayBuffer>;
   /** Position p is at p % its length. */
   readonly ring: Uint8Array<SharedArrayBuffer>;
-  /** For the last block of a direct write. */
-  readonly block: Uint8Array<SharedArrayBuffer>;
+  /** For a short direct write, or the last block of a long one. */
+  readonly stage: Uint8Array<SharedArrayBuffer>;
   /** Moves when a backend has inserted something, and whoever flushes waits for that. */
   readonly insertion: WaitWord;
   /** Moves when a backend has stopped flushing. */
@@ -224,7 +234,8 @@ export class LogMemory {
     this.figures = new Float64Array(buffer, offset + FIGURES_AT_BYTES, FIGURE.size);
     const ringBytes = this.words[LOG.ringBytes]!;
     this.ring = new Uint8Array(buffer, offset + RING_AT_BYTES, ringBytes);
-    this.block = new Uint8Array(buffer, offset + RING_AT_BYTES + ringBytes, this.blockBytes);
+    const stageAt = offset + RING_AT_BYTES + ringBytes;
+    this.stage = new Uint8Array(buffer, stageAt, stageBytes(this.blockBytes));
     this.insertion = this.#waitWord(LOG.insertion, LOG.insertionWaiters);
     this.change = this.#waitWord(LOG.change, LOG.changeWaiters);
   }
