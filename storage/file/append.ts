@@ -11,9 +11,10 @@
  * under way at once. A batch that finds no handle or no room, and the very first one, which has to
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
- * A batch of durable appends that finds no flush of the file under way is written and made durable
- * by one call (`RWF_DSYNC`), unless others may append to the file; durable appends that come
- * meanwhile are the next batch. Beside a flush a batch is written, and waits for the next flush.
+ * A batch of durable appends that finds no flush of the file under way, and none waited for, is
+ * written and made durable by one call (`RWF_DSYNC`), unless others may append to the file; durable
+ * appends that come meanwhile are the next batch. Beside a flush a batch is written, and waits for
+ * the next flush.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.

@@ -104,12 +104,14 @@ export class SharedFlush {
 
   /**
    * Takes the turn for a write that is a flush of nothing but itself: other appends wait for it,
-   * and then for a flush of their own.
+   * and then for a flush of their own. Those that wait come first: they hear of the end of a turn
+   * later than whoever has it, which would take it again and again.
    *
-   * @returns false if a flush is under way, or one has failed
+   * @returns false if a flush is under way or waited for, or one has failed
    */
   tryTakeTurn(): boolean {
-    this.#turn = this.#failure.errno === 0 ? this.#turns.tryBegin(false) : null;
+    const isFree = this.#waiters.length === 0 && this.#failure.errno === 0;
+    this.#turn = isFree ? this.#turns.tryBegin(false) : null;
     return this.#turn !== null;
   }
 

@@ -22,13 +22,14 @@ const ENOSPC = 28;
 const EOPNOTSUPP = 95;
 const DURABLE = { durable: true };
 
-/** What is held, and whether it is a durable write. */
-async function heldDurably(fixture: Fixture): Promise<string[]> {
-  const shown = await heldNow(fixture);
-  return fixture.held.held(fixture.aio).map((index, i) => {
+/** Checks what is held, once so much is, and whether it is a durable write. */
+async function checkHeld(fixture: Fixture, expected: readonly string[]): Promise<void> {
+  const shown = await heldNow(fixture, expected.length);
+  const held = fixture.held.held(fixture.aio).map((index, i) => {
     const { flags } = backendOf(fixture.aio).handleOf(index).operationData;
     return (flags & RWF_DSYNC) === 0 ? shown[i]! : `${shown[i]} durably`;
   });
+  assertEquals(held, expected);
 }
 
 /** Has a durable append of a byte under way. */
@@ -44,10 +45,10 @@ Deno.test("held: durable appends of one turn are one durable write", async () =>
   await using fixture = await openHeld();
   await begin(fixture);
   const appended = [2, 3].map((bytes) => fixture.file.append(data(bytes), DURABLE));
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 5 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 5 durably`]);
   await perform(fixture);
   assertEquals(await Promise.all(appended), [END + 1, END + 3]);
-  assertEquals(await heldDurably(fixture), []);
+  await checkHeld(fixture, []);
 });
 
 Deno.test("held: durable appends that come while one is under way are the next write", async () => {
@@ -57,10 +58,10 @@ Deno.test("held: durable appends that come while one is under way are the next w
   const second = file.append(data(2), DURABLE);
   await turn(fixture);
   const third = file.append(data(3), DURABLE);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 1 durably`]);
   await perform(fixture);
   assertEquals(await first, END + 1);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 5 durably`]);
+  await checkHeld(fixture, [`writev ${END + 2} 5 durably`]);
   await perform(fixture);
   assertEquals(await Promise.all([second, third]), [END + 2, END + 4]);
 });
@@ -72,7 +73,7 @@ Deno.test("held: append() that is not to be durable goes at once, with the durab
   const second = file.append(data(2), DURABLE);
   await turn(fixture);
   const plain = file.append(data(3));
-  assertEquals(await heldDurably(fixture), [
+  await checkHeld(fixture, [
     `writev ${END + 1} 1 durably`,
     `writev ${END + 2} 5`,
   ]);
@@ -80,12 +81,35 @@ Deno.test("held: append() that is not to be durable goes at once, with the durab
   fixture.held.perform(fixture.aio, behind!);
   assertEquals(await plain, END + 4);
   // The durable one waits for a flush that has yet to begin.
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 1 durably`]);
   fixture.held.perform(fixture.aio, own!);
   assertEquals(await first, END + 1);
-  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await checkHeld(fixture, ["fdatasync 0 0"]);
   await complete(fixture, 0);
   assertEquals(await second, END + 2);
+});
+
+Deno.test("held: durable writes do not go before a durable append that waits for a flush", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const { first } = await beginDurably(fixture);
+  // With one that is not to be durable it is written at once, and waits for a flush.
+  const [second, plain] = [file.append(data(2), DURABLE), file.append(data(3))];
+  await checkHeld(fixture, [`writev ${END + 1} 1 durably`, `writev ${END + 2} 5`]);
+  const [own, behind] = held.held(aio);
+  held.perform(aio, behind!);
+  assertEquals(await plain, END + 4);
+  const third = file.append(data(4), DURABLE);
+  held.perform(aio, own!);
+  assertEquals(await first, END + 1);
+  await checkHeld(fixture, [`writev ${END + 7} 4`, "fdatasync 0 0"]);
+  const [, flush] = held.held(aio);
+  held.complete(aio, flush!, 0);
+  assertEquals(await second, END + 2);
+  await perform(fixture);
+  await checkHeld(fixture, ["fdatasync 0 0"]);
+  await complete(fixture, 0);
+  assertEquals(await third, END + 7);
 });
 
 Deno.test("held: a durable append that others may append beside is a write and a flush", async () => {
@@ -93,14 +117,14 @@ Deno.test("held: a durable append that others may append beside is a write and a
   await begin(fixture);
   const other = await openAgain(fixture);
   const first = fixture.file.append(data(2), DURABLE);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2`]);
+  await checkHeld(fixture, [`writev ${END + 1} 2`]);
   await perform(fixture);
-  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await checkHeld(fixture, ["fdatasync 0 0"]);
   await complete(fixture, 0);
   assertEquals(await first, END + 1);
   await other.close();
   const second = fixture.file.append(data(3), DURABLE);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 3} 3 durably`]);
+  await checkHeld(fixture, [`writev ${END + 3} 3 durably`]);
   await perform(fixture);
   assertEquals(await second, END + 3);
 });
@@ -116,7 +140,7 @@ Deno.test("held: a durable append whose write fails is a failed flush, and keeps
   const { message } = await errorOf(first);
   assert(message.startsWith("Cannot make an append to "), message);
   assert(message.endsWith(`(EIO); close it, ${REMEDY}`), message);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 2`]);
+  await checkHeld(fixture, [`writev ${END + 2} 2`]);
   await perform(fixture);
   assertEquals((await errorOf(second)).message, message);
   const plain = file.append(data(3));
@@ -133,7 +157,7 @@ Deno.test("held: a durable append that comes to no flush gives its place back, a
   const error = await errorOf(first);
   assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
   const second = file.append(data(2), DURABLE);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 2 durably`]);
   await perform(fixture);
   assertEquals(await second, END + 1);
   await file.close();
@@ -154,13 +178,13 @@ Deno.test("held: a durable append that the system does not know is a write and a
   const { file } = fixture;
   const { first } = await beginDurably(fixture);
   await complete(fixture, -EOPNOTSUPP);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 1`]);
+  await checkHeld(fixture, [`writev ${END + 1} 1`]);
   await perform(fixture);
-  assertEquals(await heldDurably(fixture), ["fdatasync 0 0"]);
+  await checkHeld(fixture, ["fdatasync 0 0"]);
   await complete(fixture, 0);
   assertEquals(await first, END + 1);
   const second = file.append(data(2), DURABLE);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 2`]);
+  await checkHeld(fixture, [`writev ${END + 2} 2`]);
   await perform(fixture);
   await complete(fixture, 0);
   assertEquals(await second, END + 2);
@@ -172,7 +196,7 @@ Deno.test("held: the rest of a durable append is written durably", async () => {
   const appended = fixture.file.append(data(9), DURABLE);
   await heldIos(fixture, 1);
   await complete(fixture, 4);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 5} 5 durably`]);
+  await checkHeld(fixture, [`writev ${END + 5} 5 durably`]);
   await perform(fixture);
   assertEquals(await appended, END + 1);
 });
@@ -189,7 +213,7 @@ Deno.test("held: a signal ends a durable append that waits for another one, and 
   await assertRejects(() => given, Error, "no more");
   await perform(fixture);
   assertEquals(await first, END + 1);
-  assertEquals(await heldDurably(fixture), [`writev ${END + 2} 3 durably`]);
+  await checkHeld(fixture, [`writev ${END + 2} 3 durably`]);
   await perform(fixture);
   assertEquals(await third, END + 2);
 });
@@ -216,7 +240,7 @@ Deno.test("held: a durable append that fails lets go those that waited for it", 
   const second = file.append(data(2), DURABLE);
   await complete(fixture, -EINVAL);
   assertEquals((await errorOf(first)).code, "EINVAL");
-  assertEquals(await heldDurably(fixture), [`writev ${END + 1} 2 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 2 durably`]);
   await perform(fixture);
   assertEquals(await second, END + 1);
 });
