@@ -29,6 +29,7 @@ import {
 import type { Contender, RunResult } from "./compare/contender.ts";
 import { hasFio } from "./fio.ts";
 import { describeMachine } from "./machine.ts";
+import { findNode } from "./node.ts";
 import type { PageCache } from "./page_cache.ts";
 import { type Figures, figures, ratios, ROUND_OPTIONS } from "./rounds.ts";
 
@@ -225,15 +226,6 @@ async function findPeers(): Promise<Peers> {
   }
   if (peers.node === null) console.error("Node.js is not installed, its row is left out");
   return peers;
-}
-
-async function findNode(): Promise<string | null> {
-  try {
-    const { success } = await new Deno.Command("node", { args: ["--version"] }).output();
-    return success ? "node" : null;
-  } catch {
-    return null;
-  }
 }
 
 /** Two lines below a chart. */

@@ -12,13 +12,13 @@
 
 import { join } from "@std/path";
 import { DatabaseSync } from "node:sqlite";
-import * as fs from "node:fs";
 import { parseArgs } from "node:util";
 import { Aio, type Log } from "../mod.ts";
 import { CHILD, runChild } from "./child.ts";
 import { hasFio } from "./fio.ts";
 import type { ThreadAsk } from "./log_worker.ts";
 import { describeMachine } from "./machine.ts";
+import { findNode } from "./node.ts";
 import {
   measure,
   type Outcome,
@@ -52,7 +52,6 @@ type Order =
   | "write"
   | "Deno"
   | "SQLite"
-  | "Node.js"
   | "fill"
   | "replay";
 
@@ -164,18 +163,19 @@ function bySqlite(path: string, seconds: number): Promise<Outcome> {
   return measure(() => Promise.resolve(insert.run(RECORD)), 1, seconds).finally(() => db.close());
 }
 
-async function byNode(path: string, seconds: number): Promise<Outcome> {
-  const fd = fs.openSync(path, "w");
-  const batch = () =>
-    new Promise<void>((resolve) => {
-      let left = WRITES_A_FLUSH;
-      for (let i = 0; i < WRITES_A_FLUSH; i++) {
-        fs.write(fd, RECORD, 0, RECORD_BYTES, null, () => --left === 0 && resolve());
-      }
-    });
-  const outcome = perRecord(await measure(batch, 1, seconds), WRITES_A_FLUSH);
-  fs.closeSync(fd);
-  return outcome;
+/** What `fs.write` of Node.js makes of the same, without a flush. */
+async function byNode(node: string, path: string, seconds: number): Promise<LogOutcome> {
+  const program = new URL("./log_node.mjs", import.meta.url).pathname;
+  const numbers = [seconds, WARM_UP_MS / 1000, RECORD_BYTES, WRITES_A_FLUSH];
+  try {
+    const command = { args: [program, path, ...numbers.map(String)] };
+    const { stdout, success } = await new Deno.Command(node, command).output();
+    if (!success) throw new Error("log_node.mjs failed");
+    const outcome: Outcome = JSON.parse(new TextDecoder().decode(stdout));
+    return { ...outcome, append99: 0, flush99: 0 };
+  } finally {
+    await Deno.remove(path);
+  }
 }
 
 async function fill(dir: string): Promise<Outcome> {
@@ -206,7 +206,7 @@ async function beChild(order: Order, path: string, seconds: number): Promise<voi
     ? await fill(path)
     : order === "replay"
     ? await replay(path)
-    : await { Deno: byDeno, SQLite: bySqlite, "Node.js": byNode }[order as "Deno"](path, seconds);
+    : await { Deno: byDeno, SQLite: bySqlite }[order as "Deno"](path, seconds);
   console.log(JSON.stringify({ append99: 0, flush99: 0, ...outcome }));
 }
 
@@ -239,10 +239,11 @@ async function measureRecords(dir: string, rounds: number, seconds: number): Pro
     "Deno",
     "SQLite",
     "write",
-    "Node.js",
   ];
   const peers: Record<string, () => Promise<LogOutcome>> = {};
   for (const order of orders) peers[order] = () => runOrder(order, path, seconds);
+  const node = await findNode();
+  if (node !== null) peers["Node.js"] = () => byNode(node, path, seconds);
   if (await hasFio()) peers["fio, fdatasync"] = () => fioOutcome(path, seconds);
   const outcomes = new Map<string, LogOutcome[]>(Object.keys(peers).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -262,6 +263,7 @@ async function measureRecords(dir: string, rounds: number, seconds: number): Pro
       "p99 of a flush": middle(({ flush99 }) => flush99),
     }];
   })));
+  if (node === null) return;
   console.log(
     "write / Node.js:",
     ratios(rates("write"), rates("Node.js")).median.toFixed(2),
