@@ -3,7 +3,7 @@
  * `fileSync` for all that moves no bytes. They turn what the system said into a status and keep the
  * error number.
  *
- * Those of flushes, and of writes with the data 1 (a file opened with `O_DSYNC`), also keep that a
+ * Those of flushes, and of writes with the data 1 (durable by themselves), also keep that a
  * flush of the file has failed, and fail for it from then on: flush_error.ts.
  *
  * @module
@@ -12,13 +12,15 @@
 import { fromWords } from "../../ffi/memory.ts";
 import type { AioCallbacks, CallbackHandle } from "../io/callback.ts";
 import { systemError } from "../base/errors.ts";
+import type { FileSlot } from "./file_slot.ts";
+import { FILE_FLAGS } from "./file_table.ts";
 import { flushedFile, flushErrorOf, mayLoseWrites, noteFlushError } from "./flush_error.ts";
 import { OPERATION_ROWS, type OperationRow, OPERATIONS } from "../io/operation_table.ts";
 import type { AioResult } from "../io/result.ts";
-import type { Control } from "../memory/shared_memory.ts";
+import { type Control, FILE } from "../memory/shared_memory.ts";
 import { FILE_TARGET, type TargetIdentity } from "../io/target.ts";
 
-/** The data of a write's callback when the file was opened with `O_DSYNC`. */
+/** The data of a callback of a write that is a flush as well: by `O_DSYNC`, or by a flag. */
 export const DURABLE_WRITE = 1;
 
 /** Says how large an open file is, by its descriptor, or throws. */
@@ -37,7 +39,7 @@ export function fileCallbacks(
     fileWritev: {
       completeShared(handle, prior, data) {
         const result = distil(prior, handle.length);
-        if (data !== DURABLE_WRITE || hasNotBegun(handle, result, sizeOf)) return result;
+        if (data !== DURABLE_WRITE || hasNotBegun(control, handle, result, sizeOf)) return result;
         return withFlushError(control, handle, result);
       },
       report: (result, data, target) => reportTransfer(OPERATIONS.writev, result, data, target),
@@ -58,20 +60,32 @@ export function fileCallbacks(
 
 /**
  * Whether a durable append has failed before it came to its flush, as on a full disk: then nothing
- * of it is in the file, which still ends where it was to begin.
+ * of it is in the file, which still ends where it was to begin. A file that is shorter was cut
+ * meanwhile, and one on a server may have lost what the flush was of: those tell nothing.
  */
-function hasNotBegun(handle: CallbackHandle, { status }: AioResult, sizeOf: SizeOf): boolean {
+function hasNotBegun(
+  control: Control,
+  handle: CallbackHandle,
+  { status }: AioResult,
+  sizeOf: SizeOf,
+): boolean {
   const { targetData, isOnFile } = handle;
   if (status !== "error" || !isOnFile || targetData[FILE_TARGET.isAppend] !== 1) return false;
+  const file = flushedFile(control, handle);
+  if (file === null || isOnServer(control, file)) return false;
   const offset = fromWords(
     targetData[FILE_TARGET.offsetLow]!,
     targetData[FILE_TARGET.offsetHigh]!,
   );
   try {
-    return sizeOf(handle.operationData.fd) <= offset;
+    return sizeOf(handle.operationData.fd) === offset;
   } catch {
     return false;
   }
+}
+
+function isOnServer(control: Control, { slot }: FileSlot): boolean {
+  return (control.words[control.fileAt(slot) + FILE.flags]! & FILE_FLAGS.flushesAtClose) !== 0;
 }
 
 /** A flush that fails is remembered; one that goes well fails if an earlier one has failed. */

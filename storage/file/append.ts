@@ -12,9 +12,9 @@
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
  * A batch of durable appends that finds no flush of the file under way, and none waited for, is
- * written and made durable by one call (`RWF_DSYNC`), unless others may append to the file; durable
- * appends that come meanwhile are the next batch. Beside a flush a batch is written, and waits for
- * the next flush.
+ * written and made durable by one call (`RWF_DSYNC`), unless others may append to the file or it is
+ * on a server; durable appends that come meanwhile are the next batch. Beside a flush a batch is
+ * written, and waits for the next flush.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
@@ -58,6 +58,8 @@ export interface AppendFile extends AppendedFile, TransferFile {
   readonly fd: number;
   /** Whether a write is a flush as well. */
   readonly isDurable: boolean;
+  /** Whether its size does not tell which writes have failed. */
+  readonly isOnServer: boolean;
   /** The same file, whose writes are. */
   readonly durably: FlaggedFile;
   readonly calls: FileCallForms;
@@ -225,8 +227,9 @@ export class Appends implements MemoryUser {
 
   /** @returns whether the write of a batch may be the flush of its appends as well */
   #tryTakeTurn(batch: Batch): boolean {
-    const { isDurable, durably, slot: { slot } } = this.#file;
-    if (this.#isHeld || isDurable || !areDurable(batch) || durably.isFlushOwed) return false;
+    const { isDurable, isOnServer, durably, slot: { slot } } = this.#file;
+    if (this.#isHeld || isDurable || isOnServer) return false;
+    if (!areDurable(batch) || durably.isFlushOwed) return false;
     this.#isHeld = !this.#ends.mayOthersAppend(slot) && this.#flush.tryTakeTurn();
     return this.#isHeld;
   }

@@ -69,6 +69,8 @@ export class FileInside
   readonly alignment: Alignment;
   /** Whether a write is a flush as well. */
   readonly isDurable: boolean;
+  /** Whether it is on a file system of a server, as far as the system says. */
+  readonly isOnServer: boolean;
   /**
    * Whether the system may forget that, and `RWF_DSYNC`: FUSE does with direct writes that do not
    * block their thread (io_uring), up to Linux 6.18 at least.
@@ -123,6 +125,7 @@ export class FileInside
     this.buffered = this.direct ? null : { ...slot, fd: entry.fd };
     this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
     this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
+    this.isOnServer = (entry.flags & FILE_FLAGS.flushesAtClose) !== 0;
     this.forgetsDsync = this.direct && (entry.flags & FILE_FLAGS.isFuse) !== 0;
     this.transfers = transfers;
     this.calls = descriptors.calls;

@@ -173,6 +173,18 @@ Deno.test("held: a durable append with a full disk is a failed flush where the f
   await checkCloses(fixture, "ENOSPC");
 });
 
+Deno.test("held: a durable append that fails is a failed flush where the file was cut meanwhile", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  const { first } = await beginDurably(fixture);
+  await Deno.writeFile(file.path, data(1), { append: true });
+  await file.truncate(1);
+  await complete(fixture, -EIO);
+  const { message } = await errorOf(first);
+  assert(message.endsWith(`(EIO); close it, ${REMEDY}`), message);
+  await checkCloses(fixture, "EIO");
+});
+
 Deno.test("held: a durable append that the system does not know is a write and a flush", async () => {
   await using fixture = await openHeld();
   const { file } = fixture;
