@@ -25,6 +25,7 @@
 import {
   type Backend,
   type FileCallForms,
+  flushErrors,
   onAbort,
   runSteps,
   runStepsSync,
@@ -39,7 +40,7 @@ import {
   tryCopy,
   wholeBytes,
 } from "./append_batch.ts";
-import { appendError } from "./append_error.ts";
+import { appendError, isSystemError } from "./append_error.ts";
 import { learnEnd } from "./append_end.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import { eraseRest, eraseRestSync } from "./append_rest.ts";
@@ -321,13 +322,12 @@ export class Appends implements MemoryUser {
 
   /**
    * A durable write that was a failed flush may be in the file: it keeps its place, and the flush
-   * tells of it.
+   * tells of it, or an earlier one that has failed.
    */
   #unlessFlush(batch: Batch, place: AppendPlace | null, written: Written): Written {
     const { error } = written;
-    const { errno } = this.#file.flushFailure;
-    if (place?.isDurable !== true || errno === 0) return written;
-    const isFlush = error instanceof Error && "errno" in error && error.errno === errno;
+    if (place?.isDurable !== true || this.#file.flushFailure.errno === 0) return written;
+    const isFlush = isSystemError(error) && flushErrors.mayLoseWrites(error.errno);
     return isFlush ? { bytes: batch.bytes, error: null } : written;
   }
 

@@ -34,7 +34,8 @@ export function appendError(
   return Object.assign(new Class(`${what}: ${text}${hole}`, { cause }), all);
 }
 
-function isSystemError(error: unknown): error is SystemError {
+/** Whether an error is one of the system, with its number. */
+export function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && "errno" in error && typeof error.errno === "number";
 }
 

@@ -149,6 +149,23 @@ Deno.test("held: a durable append whose write fails is a failed flush, and keeps
   await checkCloses(fixture, "EIO");
 });
 
+Deno.test("held: a durable append that fails beside a failed flush keeps its place, whatever its error", async () => {
+  await using fixture = await openHeld();
+  const { aio, file, held } = fixture;
+  const { first } = await beginDurably(fixture);
+  const synced = file.sync();
+  const [own, flush] = await heldIos(fixture, 2);
+  held.complete(aio, flush!, -EIO);
+  assertEquals((await errorOf(synced)).code, "EIO");
+  await Deno.writeFile(file.path, data(1), { append: true });
+  held.complete(aio, own!, -ENOSPC);
+  assertEquals((await errorOf(first)).code, "EIO");
+  const plain = file.append(data(3));
+  await perform(fixture);
+  assertEquals(await plain, END + 2);
+  await checkCloses(fixture, "EIO");
+});
+
 Deno.test("held: a durable append that comes to no flush gives its place back, and later ones go on", async () => {
   await using fixture = await openHeld();
   const { file } = fixture;
