@@ -84,7 +84,7 @@ async function append(dir: string, order: Order, seconds: number): Promise<LogOu
   await using aio = await Aio.open();
   await using log = await aio.openLog(dir, {
     segmentBytes: SEGMENT_BYTES,
-    direct: order !== "append buffered",
+    direct: order === "append buffered" ? false : undefined,
     sync: order === "append fdatasync" ? "fdatasync" : "dsync",
   });
   const latencies = new Latencies();

@@ -19,6 +19,7 @@ import {
   identityOf,
   layersOf,
   LAYOUT_VERSION,
+  PAGE_SIZE_BYTES,
   pathString,
   runSteps,
   shown,
@@ -266,12 +267,15 @@ async function waysOf(
   const path = segmentPath(directory, Math.floor(end / segmentBytes));
   const wanted = direct === true ? "required" : "optional";
   await using file = await aio.openFile(path, { direct: wanted });
-  const blockBytes = Math.max(file.alignment.offset, file.alignment.memory);
-  // Where the system forgets that a direct write is durable, each takes a flush besides.
+  const { memory, offset } = file.alignment;
+  const blockBytes = Math.max(memory, offset);
+  // Where the system forgets that a direct write is durable, each takes a flush besides. And the
+  // log's memory begins with a page: whether larger blocks may be written from it is chance.
   const { direct: isDirect, forgetsDsync } = insideOf(file);
-  if (direct === undefined && (!isDirect || forgetsDsync)) return BUFFERED;
-  if (segmentBytes % blockBytes === 0) return { blockBytes, isDirect: true };
-  if (direct === undefined) return BUFFERED;
+  const isWhole = segmentBytes % blockBytes === 0;
+  const isBetter = isDirect && !forgetsDsync && isWhole && memory <= PAGE_SIZE_BYTES;
+  if (direct === undefined && !isBetter) return BUFFERED;
+  if (isWhole) return { blockBytes, isDirect: true };
   throw new RangeError(
     `Cannot open the log in ${shown(directory)} with "direct": its files have ${segmentBytes} ` +
       `bytes, and the disk wants multiples of ${blockBytes}; make one with other "segmentBytes"`,

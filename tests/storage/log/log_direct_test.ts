@@ -7,8 +7,12 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
+import { viewOf } from "../../../core/files/file_stat.ts";
+import { STATX, STATX_FLAGS } from "../../../ffi/layout.ts";
+import type { Libc } from "../../../ffi/libc.ts";
 import { LOG_FLAGS, LogMemory } from "../../../storage/log/log_memory.ts";
 import type { Aio, Log } from "../../../mod.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { directUnitHere } from "../../support/disks/direct_io.ts";
 import { mountOverlay, overlayAvailable } from "../../support/disks/mounted.ts";
 import {
@@ -20,8 +24,11 @@ import {
 } from "../../support/log/log_fixture.ts";
 import { testSharedAios } from "../../support/methods.ts";
 import { shareAmongTests } from "../../support/shared.ts";
+import { tempDir } from "../../support/temp.ts";
 
 const RECORD = recordOf(1, 700);
+/** A segment is a multiple of them, and the arena is not. */
+const LARGE_BLOCK_BYTES = 65_536;
 const overlayOnRamfs = shareAmongTests(() => mountOverlay({}, "ramfs"), overlayAvailable());
 const unit = await directUnitHere();
 
@@ -43,10 +50,45 @@ testSharedAios("a log is buffered where direct I/O is refused", async (aio, meth
   const directory = overlayOnRamfs().join(`log_${method}`);
   {
     await using log = await aio.openLog(directory, SMALL);
-    assertEquals(isDirect(aio, log), false);
     await log.append(RECORD);
     assertEquals((await recordsOf(log)).records, [RECORD]);
   }
   const refused = () => aio.openLog(directory, { ...SMALL, direct: true });
   await assertRejects(refused, Deno.errors.NotSupported, "for direct I/O");
 }, { isPossible: overlayAvailable() });
+
+/** Has the system say of files nothing but that their blocks are large, as some of networks do. */
+function withLargeBlocks(libc: Libc): Disposable {
+  const shorten = (into: Uint8Array) => {
+    const view = viewOf(into);
+    const mask = view.getUint32(STATX.mask.offset, true);
+    view.setUint32(STATX.mask.offset, mask & ~STATX_FLAGS.directAlign, true);
+    view.setUint32(STATX.blockSize.offset, LARGE_BLOCK_BYTES, true);
+  };
+  const stack = new DisposableStack();
+  const { stat, statNonblocking } = libc;
+  stack.use(replace(libc, "stat", (fd, into) => {
+    const result = stat.call(libc, fd, into);
+    shorten(into);
+    return result;
+  }));
+  stack.use(replace(libc, "statNonblocking", async (fd, into) => {
+    const result = await statNonblocking.call(libc, fd, into);
+    shorten(into);
+    return result;
+  }));
+  return stack;
+}
+
+testSharedAios("a log is buffered where its memory may not be aligned", async (aio) => {
+  await using dir = await tempDir();
+  using _blocks = withLargeBlocks(backendOf(aio).libc);
+  // One of them lies at such a multiple by chance.
+  await using log = await aio.openLog(dir.join("log"), SMALL);
+  await using other = await aio.openLog(dir.join("other"), SMALL);
+  for (const one of [log, other]) {
+    await one.append(RECORD);
+    assertEquals((await recordsOf(one)).records, [RECORD]);
+    assertEquals(isDirect(aio, one), false);
+  }
+}, { isPossible: unit !== null });
