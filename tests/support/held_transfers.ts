@@ -61,6 +61,18 @@ async function oldest(fixture: Fixture): Promise<number> {
   return held()[0]!;
 }
 
+/** Lets all IO through until something is done. */
+export async function through<T>(fixture: Fixture, work: Promise<T>): Promise<T> {
+  let isDone = false;
+  const done = work.finally(() => isDone = true);
+  done.catch(() => {});
+  while (!isDone) {
+    fixture.held.performAll(fixture.aio);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return await done;
+}
+
 export async function withHeld(
   use: (fixture: Fixture) => Promise<void>,
   options: Parameters<typeof openHeld>[0] = {},

@@ -6,9 +6,10 @@
 
 import { assertEquals } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { LogMemory } from "../../../storage/log/log_memory.ts";
+import { LOG, LogMemory } from "../../../storage/log/log_memory.ts";
 import { segmentNumbers, segmentPath } from "../../../storage/log/segment_names.ts";
 import type { Aio, Log } from "../../../mod.ts";
+import { replace } from "../../support/bells/bells.ts";
 import { BUFFER_BYTES, recordOf, SEGMENT_BYTES, testLog } from "../../support/log/log_fixture.ts";
 
 const RECORD_BYTES = 5000;
@@ -57,11 +58,34 @@ testLog("tryCopy() gives nothing from before the log was opened", async ({ aio, 
   assertEquals(memory.tryCopy(openedAt, again.flushed)?.length, again.flushed - openedAt);
 });
 
-testLog("tryCopy() gives nothing that a record written meanwhile is over", async ({ aio, log }) => {
+testLog("tryCopy() gives nothing that a record is over", async ({ aio, log }) => {
   await appendTo(log, BUFFER_BYTES);
   const memory = memoryOf(aio, log);
   const first = log.end - BUFFER_BYTES;
   log.write(recordOf(1, 100));
   assertEquals(memory.tryCopy(first, first + 50), null);
+  await log.flush();
+});
+
+testLog("tryCopy() gives nothing that a record comes over while it copies", async (fixture) => {
+  const { aio, log } = fixture;
+  await appendTo(log, BUFFER_BYTES);
+  const memory = memoryOf(aio, log);
+  const first = log.end - BUFFER_BYTES;
+  assertEquals(memory.tryCopy(first, first + 50)?.length, 50);
+  const { or } = Atomics;
+  let isFirst = true;
+  const insertFirst = ((...args: Parameters<typeof or>) => {
+    if (isFirst && args[0].byteOffset === memory.words.byteOffset && args[1] === LOG.fence) {
+      isFirst = false;
+      log.write(recordOf(1, 100));
+    }
+    return Reflect.apply(or, Atomics, args);
+  }) as typeof or;
+  {
+    using _or = replace(Atomics, "or", insertFirst);
+    assertEquals(memory.tryCopy(first, first + 50), null);
+  }
+  assertEquals(isFirst, false);
   await log.flush();
 });

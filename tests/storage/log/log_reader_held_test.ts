@@ -9,7 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { backendOf } from "../../../core/inside.ts";
 import type { Log } from "../../../mod.ts";
 import type { Fixture } from "../../support/core.ts";
-import { heldNow, perform, withHeld } from "../../support/held_transfers.ts";
+import { heldNow, perform, through, withHeld } from "../../support/held_transfers.ts";
 import { isPrepared, recordOf } from "../../support/log/log_fixture.ts";
 import { until } from "../../support/patience.ts";
 import { tempDir } from "../../support/temp.ts";
@@ -29,18 +29,6 @@ const READ_BYTES = 4 * 16_384;
 interface LogCase {
   readonly fixture: Fixture;
   readonly log: Log;
-}
-
-/** Lets all IO through until something is done. */
-async function through<T>(fixture: Fixture, work: Promise<T>): Promise<T> {
-  let isDone = false;
-  const done = work.finally(() => isDone = true);
-  done.catch(() => {});
-  while (!isDone) {
-    fixture.held.performAll(fixture.aio);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  return await done;
 }
 
 function numbered(number: number): Uint8Array {

@@ -5,7 +5,7 @@
  */
 
 import type { WaitRef } from "../../../core/mod.ts";
-import type { Aio, AioFile, AioToken, FileToken } from "../../../mod.ts";
+import type { Aio, AioFile, AioToken, FileToken, LogToken } from "../../../mod.ts";
 import { AskedThread, shareAskedThread } from "./asked_thread.ts";
 
 /** What a test can ask of the Worker. */
@@ -15,6 +15,7 @@ export type Ask =
   | { what: "attachAgain"; token: AioToken }
   | { what: "write"; bytes: Uint8Array; offset: number }
   | { what: "append" | "appendSync"; bytes: Uint8Array; durable: boolean }
+  | { what: "beginAppendToLog"; log: LogToken; bytes: Uint8Array }
   | { what: "read" | "stage" | "dieStaged"; offset: number; bytes: number }
   | { what: "openFile"; path: string }
   | { what: "fillStreams"; offsets: readonly number[]; bytes: Uint8Array }

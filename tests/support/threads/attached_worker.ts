@@ -124,6 +124,8 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
       return await file.append(ask.bytes, { durable: ask.durable });
     case "appendSync":
       return file.appendSync(ask.bytes, { durable: ask.durable });
+    case "beginAppendToLog":
+      return void aio.attachLog(ask.log).append(ask.bytes).catch(() => {});
     case "sync":
       return await file.sync();
     case "syncSync":
@@ -158,8 +160,7 @@ async function answer(ask: Ask, id: number): Promise<unknown> {
     case "waitSync":
       return aio.waitSync(ask.ref);
     case "selfClose":
-      self.close();
-      return;
+      return self.close();
     case "closeAio":
       return await aio.close();
     case "close":
