@@ -201,6 +201,11 @@ export class FileEnds {
     return positionAt(this.#words, this.#recordOf(slot) + FILE.endVersion);
   }
 
+  /** The version of that, which moves with each change of it: see {@linkcode takenAt}. */
+  versionOf(slot: number): number {
+    return Atomics.load(this.#words, this.#recordOf(slot) + FILE.endVersion);
+  }
+
   /**
    * Changes the end.
    *

@@ -12,9 +12,9 @@
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
  * A batch of durable appends that finds no flush of the file under way, and none waited for, is
- * written and made durable by one call (`RWF_DSYNC`), unless others may append to the file or it is
- * on a server; durable appends that come meanwhile are the next batch. Beside a flush a batch is
- * written, and waits for the next flush.
+ * written and made durable by one call (`RWF_DSYNC`), if all that was appended before is durable
+ * (append_flushed.ts), unless others may append to the file or it is on a server; durable appends
+ * that come meanwhile are the next batch. Else a batch is written, and waits for the next flush.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
@@ -35,13 +35,16 @@ import {
   type Append,
   areDurable,
   type Batch,
+  outcomeOf,
   reject,
   rejectChanged,
   tryCopy,
   wholeBytes,
+  type Written,
 } from "./append_batch.ts";
 import { appendError, isSystemError } from "./append_error.ts";
 import { learnEnd } from "./append_end.ts";
+import { FlushedAppends } from "./append_flushed.ts";
 import { type AppendedFile, AppendPlace } from "./append_place.ts";
 import { eraseRest, eraseRestSync } from "./append_rest.ts";
 import type { FlaggedFile } from "./flagged_file.ts";
@@ -80,20 +83,13 @@ interface FailedAppend {
   readonly at: number;
 }
 
-/** What became of the write of a batch. */
-interface Written {
-  /** Bytes, from the beginning of its place. */
-  readonly bytes: number;
-  /** Why it was not all of them; null: it was. */
-  readonly error: unknown;
-}
-
 /** The appends of one open file, in one thread. */
 export class Appends implements MemoryUser {
   readonly #file: AppendFile;
   readonly #backend: Backend;
   readonly #transfers: Transfers;
   readonly #flush: SharedFlush;
+  readonly #flushed: FlushedAppends;
   readonly #queue: Batch[] = [];
   #isScheduled = false;
   #isSlow = false;
@@ -112,6 +108,7 @@ export class Appends implements MemoryUser {
     this.#backend = transfers.backend;
     this.#transfers = transfers;
     this.#flush = flush;
+    this.#flushed = new FlushedAppends(this.#ends, file.slot.slot);
   }
 
   /**
@@ -230,7 +227,7 @@ export class Appends implements MemoryUser {
   #tryTakeTurn(batch: Batch): boolean {
     const { isDurable, isOnServer, durably, slot: { slot } } = this.#file;
     if (this.#isHeld || isDurable || isOnServer) return false;
-    if (!areDurable(batch) || durably.isFlushOwed) return false;
+    if (!areDurable(batch) || durably.isFlushOwed || !this.#flushed.areAll) return false;
     this.#isHeld = !this.#ends.mayOthersAppend(slot) && this.#flush.tryTakeTurn();
     return this.#isHeld;
   }
@@ -298,7 +295,10 @@ export class Appends implements MemoryUser {
 
   /** The end of a batch, once its write is over. */
   async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
-    const written = this.#unlessFlush(batch, place, await outcomeOf(writing));
+    this.#flushed.begin();
+    const outcome = await outcomeOf(writing);
+    this.#flushed.end();
+    const written = this.#unlessFlush(batch, place, outcome);
     const whole = wholeBytes(batch, written.bytes);
     if (written.error !== null && whole < written.bytes) {
       await eraseRest(
@@ -396,7 +396,12 @@ export class Appends implements MemoryUser {
     try {
       if (isDurable || place?.isDurable === true) {
         await flushFailure.settle(cannotMakeDurable, "pwritev");
-      } else await this.#flush.join();
+        if (!isDurable) this.#flushed.written(place!.takenAt);
+      } else {
+        const version = this.#flushed.ask();
+        await this.#flush.join();
+        this.#flushed.flushed(version);
+      }
       for (const { append, offset } of written) append.resolve(offset);
     } catch (error) {
       // One that was given up hears nothing: then the end of the file tells of it.
@@ -443,15 +448,6 @@ export class Appends implements MemoryUser {
     }
     place.over();
     return place.from;
-  }
-}
-
-async function outcomeOf(writing: Promise<number>): Promise<Written> {
-  try {
-    return { bytes: await writing, error: null };
-  } catch (error) {
-    const bytes = error instanceof Error && "bytesWritten" in error ? error.bytesWritten : 0;
-    return { bytes: Number(bytes), error };
   }
 }
 

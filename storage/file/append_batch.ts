@@ -27,6 +27,14 @@ export interface Batch {
   bytes: number;
 }
 
+/** What became of the write of a batch. */
+export interface Written {
+  /** Bytes, from the beginning of its place. */
+  readonly bytes: number;
+  /** Why it was not all of them; null: it was. */
+  readonly error: unknown;
+}
+
 /** Whether all of a batch are to be durable. */
 export function areDurable({ appends }: Batch): boolean {
   return appends.every(({ isDurable }) => isDurable);
@@ -57,6 +65,16 @@ export function rejectChanged(batch: Batch): void {
     reject(append, changedBuffer());
     return false;
   });
+}
+
+/** Waits for the write of a batch. */
+export async function outcomeOf(writing: Promise<number>): Promise<Written> {
+  try {
+    return { bytes: await writing, error: null };
+  } catch (error) {
+    const bytes = error instanceof Error && "bytesWritten" in error ? error.bytesWritten : 0;
+    return { bytes: Number(bytes), error };
+  }
 }
 
 /** The bytes of those appends of a batch that were written whole. */

@@ -71,6 +71,11 @@ export class AppendPlace extends WrappedFile implements TransferFile {
     return this.#from;
   }
 
+  /** The version that the end got by it. */
+  get takenAt(): number {
+    return this.#takenAt;
+  }
+
   /** Whether what was written in it is durable by that. */
   get isDurable(): boolean {
     return this.#durably?.isFlushOwed === false;

@@ -273,9 +273,9 @@ export class AioFile extends OpenFile {
    * move it.
    *
    * @param data appended as one piece; it must not change until the promise settles
-   * @param options `durable: true`: the promise resolves when the data is on disk, by a flush that
-   *   durable appends share; a signal to end the wait: what was issued by then is written all the
-   *   same
+   * @param options `durable: true`: the promise resolves when the data is on disk, by a write or a
+   *   flush that durable appends share; a signal to end the wait: what was issued by then is
+   *   written all the same
    * @returns the offset where it begins
    * @throws {TypeError} for data that is no Uint8Array, or whose memory was transferred
    * @throws {Deno.errors.BadResource} if the file is closed, or was not opened for writing

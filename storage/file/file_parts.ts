@@ -52,8 +52,8 @@ export interface WriteOptions extends ReadOptions {
 /** What `append` takes. */
 export interface AppendOptions extends TransferOptions {
   /**
-   * The promise resolves when the data is durable, as after `syncData()`. A failure counts as a
-   * failed flush. Default: false.
+   * The promise resolves when the data is durable, as after `syncData()`, and all that had been
+   * appended before. A failure counts as a failed flush. Default: false.
    */
   readonly durable?: boolean | undefined;
 }

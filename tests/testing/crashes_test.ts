@@ -118,6 +118,26 @@ for (const durable of [true, false]) {
   });
 }
 
+/** A durable append is there, with all before it. */
+function hasAllBefore(state: CrashState<string>): boolean {
+  const text = textOf(state, "a") ?? "";
+  return state.acknowledged.every((whole) => text.startsWith(whole));
+}
+
+Deno.test("file.append() with `durable` makes durable what was appended before, whenever the power is cut", async () => {
+  const losses = await findLosses(async (aio, path, recorder) => {
+    await using file = await aio.openFile(path, { write: true, create: true });
+    await aio.syncDirectory(path.slice(0, -2));
+    const texts = ["one, ", "two and three, ", "and four"];
+    for (const [i, text] of texts.entries()) {
+      const durable = i !== 1;
+      await file.append(new TextEncoder().encode(text), { durable });
+      if (durable) recorder.mark(texts.slice(0, i + 1).join(""));
+    }
+  }, hasAllBefore);
+  assertEquals(losses, []);
+});
+
 /** A record of an append, and where it is. */
 interface Appended {
   readonly offset: number;

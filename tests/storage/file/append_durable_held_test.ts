@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf, system } from "../../../core/inside.ts";
-import { begin, data } from "../../support/appends/held_appends.ts";
+import { data } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, openAgain, REMEDY } from "../../support/flush_failures.ts";
 import { HeldMethod } from "../../support/held_method.ts";
@@ -30,6 +30,21 @@ async function checkHeld(fixture: Fixture, expected: readonly string[]): Promise
     return (flags & RWF_DSYNC) === 0 ? shown[i]! : `${shown[i]} durably`;
   });
   assertEquals(held, expected);
+}
+
+/** Lets the first append go, which asks for the file's size, and its flush: all is durable then. */
+async function begin(fixture: Fixture): Promise<void> {
+  const first = fixture.file.append(data(1), DURABLE);
+  await checkHeld(fixture, [`writev ${END} 1`]);
+  await perform(fixture);
+  await letFlushGo(fixture);
+  assertEquals(await first, END);
+}
+
+/** Lets a flush go, which is all that is held. */
+async function letFlushGo(fixture: Fixture): Promise<void> {
+  await checkHeld(fixture, ["fdatasync 0 0"]);
+  await complete(fixture, 0);
 }
 
 /** Has a durable append of a byte under way. */
@@ -84,8 +99,7 @@ Deno.test("held: append() that is not to be durable goes at once, with the durab
   await checkHeld(fixture, [`writev ${END + 1} 1 durably`]);
   fixture.held.perform(fixture.aio, own!);
   assertEquals(await first, END + 1);
-  await checkHeld(fixture, ["fdatasync 0 0"]);
-  await complete(fixture, 0);
+  await letFlushGo(fixture);
   assertEquals(await second, END + 2);
 });
 
@@ -93,23 +107,18 @@ Deno.test("held: durable writes do not go before a durable append that waits for
   await using fixture = await openHeld();
   const { aio, file, held } = fixture;
   const { first } = await beginDurably(fixture);
-  // With one that is not to be durable it is written at once, and waits for a flush.
-  const [second, plain] = [file.append(data(2), DURABLE), file.append(data(3))];
-  await checkHeld(fixture, [`writev ${END + 1} 1 durably`, `writev ${END + 2} 5`]);
-  const [own, behind] = held.held(aio);
-  held.perform(aio, behind!);
-  assertEquals(await plain, END + 4);
+  // With one that is not to be durable it goes at once, and waits for a flush. They have no place.
+  const [second, plain] = [file.append([], DURABLE), file.append([])];
+  assertEquals(await plain, END + 2);
   const third = file.append(data(4), DURABLE);
-  held.perform(aio, own!);
+  await perform(fixture);
   assertEquals(await first, END + 1);
-  await checkHeld(fixture, [`writev ${END + 7} 4`, "fdatasync 0 0"]);
-  const [, flush] = held.held(aio);
-  held.complete(aio, flush!, 0);
+  await checkHeld(fixture, [`writev ${END + 2} 4`, "fdatasync 0 0"]);
+  held.complete(aio, held.held(aio)[1]!, 0);
   assertEquals(await second, END + 2);
   await perform(fixture);
-  await checkHeld(fixture, ["fdatasync 0 0"]);
-  await complete(fixture, 0);
-  assertEquals(await third, END + 7);
+  await letFlushGo(fixture);
+  assertEquals(await third, END + 2);
 });
 
 Deno.test("held: a durable append that others may append beside is a write and a flush", async () => {
@@ -119,14 +128,42 @@ Deno.test("held: a durable append that others may append beside is a write and a
   const first = fixture.file.append(data(2), DURABLE);
   await checkHeld(fixture, [`writev ${END + 1} 2`]);
   await perform(fixture);
-  await checkHeld(fixture, ["fdatasync 0 0"]);
-  await complete(fixture, 0);
+  await letFlushGo(fixture);
   assertEquals(await first, END + 1);
   await other.close();
+  // It may have appended until then.
   const second = fixture.file.append(data(3), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 3} 3 durably`]);
+  await checkHeld(fixture, [`writev ${END + 3} 3`]);
   await perform(fixture);
+  await letFlushGo(fixture);
   assertEquals(await second, END + 3);
+  const third = fixture.file.append(data(4), DURABLE);
+  await checkHeld(fixture, [`writev ${END + 6} 4 durably`]);
+  await perform(fixture);
+  assertEquals(await third, END + 6);
+});
+
+Deno.test("held: a durable append behind one that is not durable is a write and a flush", async () => {
+  await using fixture = await openHeld();
+  const { file, held, aio } = fixture;
+  await begin(fixture);
+  const plain = file.append(data(2));
+  await checkHeld(fixture, [`writev ${END + 1} 2`]);
+  const first = file.append(data(3), DURABLE);
+  await checkHeld(fixture, [`writev ${END + 1} 2`, `writev ${END + 3} 3`]);
+  const [before, own] = held.held(aio);
+  held.perform(aio, own!);
+  await checkHeld(fixture, [`writev ${END + 1} 2`, "fdatasync 0 0"]);
+  held.complete(aio, held.held(aio)[1]!, 0);
+  assertEquals(await first, END + 3);
+  held.perform(aio, before!);
+  assertEquals(await plain, END + 1);
+  // That flush began before the one before was written.
+  const second = file.append(data(4), DURABLE);
+  await checkHeld(fixture, [`writev ${END + 6} 4`]);
+  await perform(fixture);
+  await letFlushGo(fixture);
+  assertEquals(await second, END + 6);
 });
 
 Deno.test("held: a durable append whose write fails is a failed flush, and keeps its place", async () => {
@@ -174,8 +211,9 @@ Deno.test("held: a durable append that comes to no flush gives its place back, a
   const error = await errorOf(first);
   assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
   const second = file.append(data(2), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 1} 2 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 2`]);
   await perform(fixture);
+  await letFlushGo(fixture);
   assertEquals(await second, END + 1);
   await file.close();
 });
@@ -209,8 +247,7 @@ Deno.test("held: a durable append that the system does not know is a write and a
   await complete(fixture, -EOPNOTSUPP);
   await checkHeld(fixture, [`writev ${END + 1} 1`]);
   await perform(fixture);
-  await checkHeld(fixture, ["fdatasync 0 0"]);
-  await complete(fixture, 0);
+  await letFlushGo(fixture);
   assertEquals(await first, END + 1);
   const second = file.append(data(2), DURABLE);
   await checkHeld(fixture, [`writev ${END + 2} 2`]);
@@ -269,8 +306,9 @@ Deno.test("held: a durable append that fails lets go those that waited for it", 
   const second = file.append(data(2), DURABLE);
   await complete(fixture, -EINVAL);
   assertEquals((await errorOf(first)).code, "EINVAL");
-  await checkHeld(fixture, [`writev ${END + 1} 2 durably`]);
+  await checkHeld(fixture, [`writev ${END + 1} 2`]);
   await perform(fixture);
+  await letFlushGo(fixture);
   assertEquals(await second, END + 1);
 });
 

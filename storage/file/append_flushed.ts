@@ -1,0 +1,67 @@
+/**
+ * append_flushed.ts: whether all that was appended to a file is durable. A durable write makes
+ * nothing durable but itself, and whoever reads record after record does not come to one behind a
+ * record that a power cut took. So such a write may only follow what is durable already.
+ *
+ * The end of a file has a version, which moves with each place that is taken, in whichever thread.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../core/inside.ts";
+
+/** What is known to be durable of the appends to one open file, in one thread. */
+export class FlushedAppends {
+  readonly #ends: Backend["files"]["ends"];
+  readonly #slot: number;
+  /** Batches of this thread that are being written. */
+  #underWay = 0;
+  /** The version of the end with which all was durable; null: nothing is known. */
+  #version: number | null = null;
+
+  /**
+   * Of one open file.
+   *
+   * @param ends has its end
+   * @param slot its place in the table of open files
+   */
+  constructor(ends: Backend["files"]["ends"], slot: number) {
+    this.#ends = ends;
+    this.#slot = slot;
+  }
+
+  /** Whether all is. */
+  get areAll(): boolean {
+    return this.#version === this.#ends.versionOf(this.#slot);
+  }
+
+  /** A batch is being written. */
+  begin(): void {
+    this.#underWay++;
+  }
+
+  /** It is over. */
+  end(): void {
+    this.#underWay--;
+  }
+
+  /**
+   * Before a flush begins.
+   *
+   * @returns for {@linkcode flushed}: the version with which it makes all durable, if it does
+   */
+  ask(): number | null {
+    if (this.#underWay > 0 || this.#ends.mayOthersAppend(this.#slot)) return null;
+    return this.#ends.versionOf(this.#slot);
+  }
+
+  /** That flush has gone well. */
+  flushed(version: number | null): void {
+    if (version !== null) this.#version = version;
+  }
+
+  /** A durable write has gone well, for whose place the end got a version. */
+  written(version: number): void {
+    if (this.#version !== null && version === (this.#version + 1 | 0)) this.#version = version;
+  }
+}
