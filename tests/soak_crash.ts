@@ -18,7 +18,12 @@ import { numberOf } from "./support/soak_numbers.ts";
 const PROGRESS_MS = 10_000;
 /** States of one program. */
 const STATES = 200_000;
-const WAYS = [{}, { sync: "fdatasync" }, { direct: true }] as const;
+const WAYS = [
+  {},
+  { sync: "fdatasync" },
+  { direct: false },
+  { direct: false, sync: "fdatasync" },
+] as const;
 const WORKER = new URL("./support/log/log_states_worker.ts", import.meta.url);
 
 const { values } = parseArgs({
@@ -42,7 +47,7 @@ let toldAt = start;
 async function run(thread: AskedThread<StatesPlan>): Promise<void> {
   while (!isOver()) {
     const { name: method } = methods[seed % methods.length]!;
-    const options = WAYS[seed % WAYS.length]!;
+    const options = WAYS[Math.floor(seed / methods.length) % WAYS.length]!;
     const plan: StatesPlan = { method, seed: seed++ >>> 0, states: STATES, options };
     await thread.ask(plan).catch((cause) => {
       throw new Error(`${JSON.stringify(plan)}: ${cause.message}`, { cause });

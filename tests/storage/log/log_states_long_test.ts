@@ -5,6 +5,7 @@ import { DrawnMethods } from "../../support/turns.ts";
 
 const turns = new DrawnMethods(1);
 
-testLogStates(6_000_000, {}, turns);
+testLogStates(4_000_000, {}, turns);
 testLogStates(2_000_000, { sync: "fdatasync" }, turns);
-testLogStates(2_000_000, { direct: true }, turns);
+testLogStates(2_000_000, { direct: false }, turns);
+testLogStates(2_000_000, { direct: false, sync: "fdatasync" }, turns);

@@ -7,9 +7,10 @@ import { assertMatch, assertRejects } from "@std/assert";
 import { lookAtStates, type StatesCanary } from "../../support/log/log_states.ts";
 import { testLogStates } from "../../support/log/log_states_check.ts";
 
-testLogStates(20_000, {});
+testLogStates(10_000, {});
 testLogStates(10_000, { sync: "fdatasync" });
-testLogStates(10_000, { direct: true });
+testLogStates(10_000, { direct: false });
+testLogStates(10_000, { direct: false, sync: "fdatasync" });
 
 const CANARIES: Readonly<Record<StatesCanary, RegExp>> = {
   "acknowledged before the flush": /^\d+:[\da-f]+ of opening 1, after step \d+: .*acknowledged/,
