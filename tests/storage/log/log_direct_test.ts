@@ -8,7 +8,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { viewOf } from "../../../core/files/file_stat.ts";
-import { STATX, STATX_FLAGS } from "../../../ffi/layout.ts";
+import { FUSE_SUPER_MAGIC, STATX, STATX_FLAGS } from "../../../ffi/layout.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { LOG_FLAGS, LogMemory } from "../../../storage/log/log_memory.ts";
 import type { Aio, Log } from "../../../mod.ts";
@@ -50,6 +50,7 @@ testSharedAios("a log is buffered where direct I/O is refused", async (aio, meth
   const directory = overlayOnRamfs().join(`log_${method}`);
   {
     await using log = await aio.openLog(directory, SMALL);
+    assertEquals(isDirect(aio, log), false);
     await log.append(RECORD);
     assertEquals((await recordsOf(log)).records, [RECORD]);
   }
@@ -57,32 +58,33 @@ testSharedAios("a log is buffered where direct I/O is refused", async (aio, meth
   await assertRejects(refused, Deno.errors.NotSupported, "for direct I/O");
 }, { isPossible: overlayAvailable() });
 
-/** Has the system say of files nothing but that their blocks are large, as some of networks do. */
-function withLargeBlocks(libc: Libc): Disposable {
-  const shorten = (into: Uint8Array) => {
-    const view = viewOf(into);
-    const mask = view.getUint32(STATX.mask.offset, true);
-    view.setUint32(STATX.mask.offset, mask & ~STATX_FLAGS.directAlign, true);
-    view.setUint32(STATX.blockSize.offset, LARGE_BLOCK_BYTES, true);
-  };
+/** Changes what the system says of open files. */
+function withStat(libc: Libc, change: (view: DataView) => void): Disposable {
   const stack = new DisposableStack();
   const { stat, statNonblocking } = libc;
   stack.use(replace(libc, "stat", (fd, into) => {
     const result = stat.call(libc, fd, into);
-    shorten(into);
+    change(viewOf(into));
     return result;
   }));
   stack.use(replace(libc, "statNonblocking", async (fd, into) => {
     const result = await statNonblocking.call(libc, fd, into);
-    shorten(into);
+    change(viewOf(into));
     return result;
   }));
   return stack;
 }
 
+/** Nothing but that blocks are large, as some systems say of files on a network. */
+function haveLargeBlocks(view: DataView): void {
+  const mask = view.getUint32(STATX.mask.offset, true);
+  view.setUint32(STATX.mask.offset, mask & ~STATX_FLAGS.directAlign, true);
+  view.setUint32(STATX.blockSize.offset, LARGE_BLOCK_BYTES, true);
+}
+
 testSharedAios("a log is buffered where its memory may not be aligned", async (aio) => {
   await using dir = await tempDir();
-  using _blocks = withLargeBlocks(backendOf(aio).libc);
+  using _blocks = withStat(backendOf(aio).libc, haveLargeBlocks);
   // One of them lies at such a multiple by chance.
   await using log = await aio.openLog(dir.join("log"), SMALL);
   await using other = await aio.openLog(dir.join("other"), SMALL);
@@ -90,5 +92,27 @@ testSharedAios("a log is buffered where its memory may not be aligned", async (a
     await one.append(RECORD);
     assertEquals((await recordsOf(one)).records, [RECORD]);
     assertEquals(isDirect(aio, one), false);
+  }
+}, { isPossible: unit !== null });
+
+testSharedAios("a log is buffered on FUSE, unless it is to be direct", async (aio) => {
+  await using dir = await tempDir();
+  const { libc } = backendOf(aio);
+  // Only of files on no device it is asked which file system they are on.
+  using _device = withStat(libc, (view) => view.setUint32(STATX.deviceMajor.offset, 0, true));
+  const sayFuse = (into: Uint8Array) => {
+    viewOf(into).setUint32(0, FUSE_SUPER_MAGIC, true);
+    return 0;
+  };
+  using _type = replace(libc, "statFileSystem", (_, into) => sayFuse(into));
+  using _typeToo = replace(
+    libc,
+    "statFileSystemNonblocking",
+    (_, into) => Promise.resolve(sayFuse(into)),
+  );
+  for (const direct of [undefined, true]) {
+    await using log = await aio.openLog(dir.join("log"), { ...SMALL, direct });
+    assertEquals(isDirect(aio, log), direct === true);
+    await log.append(RECORD);
   }
 }, { isPossible: unit !== null });
