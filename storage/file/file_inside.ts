@@ -72,8 +72,9 @@ export class FileInside
   /** Whether it is on a file system of a server, as far as the system says. */
   readonly isOnServer: boolean;
   /**
-   * Whether the system may forget that, and `RWF_DSYNC`: FUSE does with direct writes that do not
-   * block their thread (io_uring), up to Linux 6.18 at least.
+   * Whether the system may forget that, and `RWF_DSYNC`, of direct writes. FUSE does of those that
+   * do not block their thread (io_uring), up to Linux 6.18 at least; what SMB, 9p and AFS share in
+   * the kernel does of all. So any server's file system counts.
    */
   readonly forgetsDsync: boolean;
   /** Does its transfers. */
@@ -126,7 +127,7 @@ export class FileInside
     this.alignment = { memory: entry.memoryAlignment, offset: entry.offsetAlignment };
     this.isDurable = (entry.flags & FILE_FLAGS.dsync) !== 0;
     this.isOnServer = (entry.flags & FILE_FLAGS.flushesAtClose) !== 0;
-    this.forgetsDsync = this.direct && (entry.flags & FILE_FLAGS.isFuse) !== 0;
+    this.forgetsDsync = this.direct && this.isOnServer;
     this.transfers = transfers;
     this.calls = descriptors.calls;
     this.flushFailure = new FlushFailure(aio, slot, entry.fd, path);

@@ -24,8 +24,8 @@ export interface OpenLogOptions {
   readonly bufferBytes?: number | undefined;
   /**
    * Write past the page cache, in whole blocks, and read so: a flush takes less time and processor
-   * time. Default: write so where the file system allows it, but on FUSE, and read through the page
-   * cache what the buffer has no more.
+   * time. Default: write so where the file system allows it and is no server's, and read through
+   * the page cache what the buffer has no more.
    */
   readonly direct?: boolean | undefined;
   /**

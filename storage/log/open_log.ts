@@ -269,7 +269,7 @@ async function waysOf(
   await using file = await aio.openFile(path, { direct: wanted });
   const { memory, offset } = file.alignment;
   const blockBytes = Math.max(memory, offset);
-  // Where the system forgets that a direct write is durable, each takes a flush besides. And the
+  // Where the system may forget that a direct write is durable, each takes a flush besides. And the
   // log's memory begins with a page: whether larger blocks may be written from it is chance.
   const { direct: isDirect, forgetsDsync } = insideOf(file);
   const isWhole = segmentBytes % blockBytes === 0;

@@ -7,14 +7,12 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
-import { viewOf } from "../../../core/files/file_stat.ts";
-import { FUSE_SUPER_MAGIC, STATX, STATX_FLAGS } from "../../../ffi/layout.ts";
-import type { Libc } from "../../../ffi/libc.ts";
+import { OTHER_MAGICS, STATX, STATX_FLAGS } from "../../../ffi/layout.ts";
 import { LOG_FLAGS, LogMemory } from "../../../storage/log/log_memory.ts";
 import type { Aio, Log } from "../../../mod.ts";
-import { replace } from "../../support/bells/bells.ts";
 import { directUnitHere } from "../../support/disks/direct_io.ts";
 import { mountOverlay, overlayAvailable } from "../../support/disks/mounted.ts";
+import { withFileSystem, withStat } from "../../support/disks/said_of_files.ts";
 import {
   recordOf,
   recordsOf,
@@ -58,23 +56,6 @@ testSharedAios("a log is buffered where direct I/O is refused", async (aio, meth
   await assertRejects(refused, Deno.errors.NotSupported, "for direct I/O");
 }, { isPossible: overlayAvailable() });
 
-/** Changes what the system says of open files. */
-function withStat(libc: Libc, change: (view: DataView) => void): Disposable {
-  const stack = new DisposableStack();
-  const { stat, statNonblocking } = libc;
-  stack.use(replace(libc, "stat", (fd, into) => {
-    const result = stat.call(libc, fd, into);
-    change(viewOf(into));
-    return result;
-  }));
-  stack.use(replace(libc, "statNonblocking", async (fd, into) => {
-    const result = await statNonblocking.call(libc, fd, into);
-    change(viewOf(into));
-    return result;
-  }));
-  return stack;
-}
-
 /** Nothing but that blocks are large, as some systems say of files on a network. */
 function haveLargeBlocks(view: DataView): void {
   const mask = view.getUint32(STATX.mask.offset, true);
@@ -95,24 +76,14 @@ testSharedAios("a log is buffered where its memory may not be aligned", async (a
   }
 }, { isPossible: unit !== null });
 
-testSharedAios("a log is buffered on FUSE, unless it is to be direct", async (aio) => {
-  await using dir = await tempDir();
-  const { libc } = backendOf(aio);
-  // Only of files on no device it is asked which file system they are on.
-  using _device = withStat(libc, (view) => view.setUint32(STATX.deviceMajor.offset, 0, true));
-  const sayFuse = (into: Uint8Array) => {
-    viewOf(into).setUint32(0, FUSE_SUPER_MAGIC, true);
-    return 0;
-  };
-  using _type = replace(libc, "statFileSystem", (_, into) => sayFuse(into));
-  using _typeToo = replace(
-    libc,
-    "statFileSystemNonblocking",
-    (_, into) => Promise.resolve(sayFuse(into)),
-  );
-  for (const direct of [undefined, true]) {
-    await using log = await aio.openLog(dir.join("log"), { ...SMALL, direct });
-    assertEquals(isDirect(aio, log), direct === true);
-    await log.append(RECORD);
-  }
-}, { isPossible: unit !== null });
+for (const name of ["fuse", "smb2"] as const) {
+  testSharedAios(`a log on ${name} is buffered, unless it is to be direct`, async (aio) => {
+    await using dir = await tempDir();
+    using _type = withFileSystem(backendOf(aio).libc, OTHER_MAGICS[name]);
+    for (const direct of [undefined, true]) {
+      await using log = await aio.openLog(dir.join("log"), { ...SMALL, direct });
+      assertEquals(isDirect(aio, log), direct === true);
+      await log.append(RECORD);
+    }
+  }, { isPossible: unit !== null });
+}
