@@ -3,7 +3,8 @@
  *
  * On a server's file system close(2) writes back: it can fail, and wait for the server. There are
  * many of those (NFS, SMB, 9p, Ceph, AFS, FUSE, ...) and more to come, so the local ones are
- * listed: whoever is on no block device and not among them counts as a server's.
+ * listed: whoever is on no block device and not among them counts as a server's. FUSE does so on a
+ * block device as well, where a file is opened for direct I/O.
  *
  * @module
  */

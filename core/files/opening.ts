@@ -95,8 +95,7 @@ export function* openingSteps<T>(
   let fileSystem = 0;
   try {
     stat = yield* get(calls.stat(found.fd, request.path));
-    // Only a file on no device can be on a special file system: skip the call for others.
-    if (stat.deviceMajor === 0) fileSystem = yield* get(calls.fileSystemFlags(found.fd));
+    fileSystem = yield* fileSystemSteps(calls, request, found.fd, stat);
     checkType(request.path, stat.mode);
     if (request.nonblockFlag !== 0) host.libc.changeFlags(found.fd, 0, request.nonblockFlag);
     const direct = request.direct === "off"
@@ -113,6 +112,21 @@ export function* openingSteps<T>(
     yield* takeBack(calls, found, stat, duplicate, fileSystem);
     throw error;
   }
+}
+
+/**
+ * A file on no device can be on any file system. One on a device is on a local one, and FUSE among
+ * those (`fuseblk`, as for NTFS) matters to direct writes only: others skip the call.
+ */
+function* fileSystemSteps(
+  calls: FileCalls,
+  { direct }: OpenRequest,
+  fd: number,
+  { deviceMajor }: FileStat,
+): Steps<number> {
+  if (deviceMajor !== 0 && direct === "off") return 0;
+  const flags = yield* get(calls.fileSystemFlags(fd));
+  return deviceMajor === 0 || (flags & FILE_FLAGS.isFuse) !== 0 ? flags : 0;
 }
 
 function takeDuplicate({ libc }: OpeningHost, { path }: OpenRequest, fd: number): number {

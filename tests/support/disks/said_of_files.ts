@@ -27,15 +27,16 @@ export function withStat(libc: Libc, change: (view: DataView) => void): Disposab
   return stack;
 }
 
-/** Has the system say that all files are on a file system of a type, and on no device. */
-export function withFileSystem(libc: Libc, magic: number): Disposable {
+/** Has the system say that all files are on a file system of a type, on a device or on none. */
+export function withFileSystem(libc: Libc, magic: number, deviceMajor = 0): Disposable {
   const say = (into: Uint8Array) => {
     viewOf(into).setUint32(0, magic, true);
     return 0;
   };
   const stack = new DisposableStack();
-  // Whoever opens a file on a device does not ask which file system it is on.
-  stack.use(withStat(libc, (view) => view.setUint32(STATX.deviceMajor.offset, 0, true)));
+  stack.use(withStat(libc, (view) => {
+    view.setUint32(STATX.deviceMajor.offset, deviceMajor, true);
+  }));
   stack.use(replace(libc, "statFileSystem", (_, into) => say(into)));
   const sayLater = (_: number, into: Uint8Array) => Promise.resolve(say(into));
   stack.use(replace(libc, "statFileSystemNonblocking", sayLater));
