@@ -11,10 +11,10 @@
  * under way at once. A batch that finds no handle or no room, and the very first one, which has to
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
- * A batch of durable appends that finds no flush of the file under way, and none waited for, is
- * written and made durable by one call (`RWF_DSYNC`), if all that was appended before is durable
- * (append_flushed.ts), unless others may append to the file or it is on a server; durable appends
- * that come meanwhile are the next batch. Else a batch is written, and waits for the next flush.
+ * A batch of durable appends is written and made durable by one call (`RWF_DSYNC`), if all that
+ * was appended before is durable (append_flushed.ts), unless others may append to the file or it is
+ * on a server. Durable appends that come meanwhile, or while a flush is awaited, are the next batch.
+ * Else a batch is written, and waits for the next flush.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
@@ -35,10 +35,12 @@ import {
   type Append,
   areDurable,
   type Batch,
+  type FailedAppend,
   outcomeOf,
   reject,
   rejectChanged,
   tryCopy,
+  type WholeAppend,
   wholeBytes,
   type Written,
 } from "./append_batch.ts";
@@ -71,18 +73,6 @@ export interface AppendFile extends AppendedFile, TransferFile {
   readonly addressOf: AddressOf;
 }
 
-/** One that is written, and where. */
-interface WholeAppend {
-  readonly append: Append;
-  readonly offset: number;
-}
-
-/** One that is not written, and where it was to be in the place of its batch. */
-interface FailedAppend {
-  readonly append: Append;
-  readonly at: number;
-}
-
 /** The appends of one open file, in one thread. */
 export class Appends implements MemoryUser {
   readonly #file: AppendFile;
@@ -93,7 +83,7 @@ export class Appends implements MemoryUser {
   readonly #queue: Batch[] = [];
   #isScheduled = false;
   #isSlow = false;
-  /** Whether durable appends wait until a durable write is over. */
+  /** Whether a durable write is under way, which durable appends wait for. */
   #isHeld = false;
 
   /**
@@ -143,7 +133,8 @@ export class Appends implements MemoryUser {
     }
     batch.appends.push(append);
     batch.bytes += append.bytes;
-    if (this.#isScheduled || this.#isSlow || this.#mayHold) return;
+    // All that is held is to be durable: one that is not has it issued.
+    if (this.#isScheduled || this.#isSlow || this.#isHeld && append.isDurable) return;
     this.#isScheduled = true;
     queueMicrotask(this.#issue);
   }
@@ -167,9 +158,19 @@ export class Appends implements MemoryUser {
     }
   }
 
-  /** Whether all that is not issued yet would have to wait for the next flush anyway. */
+  /**
+   * Whether all that is not issued yet would have to wait for the next flush anyway, and may be
+   * written durably then.
+   */
   get #mayHold(): boolean {
-    return this.#isHeld && this.#queue.every(areDurable);
+    const isAwaited = this.#isHeld || this.#flush.isRunning && this.#mayWriteDurably;
+    return isAwaited && this.#queue.every(areDurable);
+  }
+
+  /** Whether a write may be a flush as well, where all before it is durable. */
+  get #mayWriteDurably(): boolean {
+    const { isDurable, isOnServer, durably, slot: { slot } } = this.#file;
+    return !isDurable && !isOnServer && !durably.isFlushOwed && !this.#ends.mayOthersAppend(slot);
   }
 
   /** Issues all batches, or has them issued slowly. */
@@ -225,10 +226,8 @@ export class Appends implements MemoryUser {
 
   /** @returns whether the write of a batch may be the flush of its appends as well */
   #tryTakeTurn(batch: Batch): boolean {
-    const { isDurable, isOnServer, durably, slot: { slot } } = this.#file;
-    if (this.#isHeld || isDurable || isOnServer) return false;
-    if (!areDurable(batch) || durably.isFlushOwed || !this.#flushed.areAll) return false;
-    this.#isHeld = !this.#ends.mayOthersAppend(slot) && this.#flush.tryTakeTurn();
+    if (this.#isHeld || !areDurable(batch) || !this.#flushed.areAll) return false;
+    this.#isHeld = this.#mayWriteDurably && this.#flush.tryTakeTurn();
     return this.#isHeld;
   }
 
@@ -287,14 +286,25 @@ export class Appends implements MemoryUser {
 
   /** The end of a batch whose write is a flush. Those that it resolves may append once more. */
   async #finishTurn(batch: Batch, place: AppendPlace, writing: Promise<number>): Promise<void> {
-    await this.#finish(batch, place, writing.finally(() => this.#flush.endTurn()));
+    await this.#end(batch, place, writing.finally(() => this.#flush.endTurn()));
     for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
     this.#isHeld = false;
+    this.#goOn();
+  }
+
+  /** The end of a batch whose write is none. */
+  async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
+    await this.#end(batch, place, writing);
+    this.#goOn();
+  }
+
+  /** Issues what was held, if it need not be any more. */
+  #goOn(): void {
     if (!this.#isScheduled && !this.#isSlow) this.#issue();
   }
 
   /** The end of a batch, once its write is over. */
-  async #finish(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
+  async #end(batch: Batch, place: AppendPlace | null, writing: Promise<number>): Promise<void> {
     this.#flushed.begin();
     const outcome = await outcomeOf(writing);
     this.#flushed.end();

@@ -27,6 +27,18 @@ export interface Batch {
   bytes: number;
 }
 
+/** One that is written, and where. */
+export interface WholeAppend {
+  readonly append: Append;
+  readonly offset: number;
+}
+
+/** One that is not written, and where it was to be in the place of its batch. */
+export interface FailedAppend {
+  readonly append: Append;
+  readonly at: number;
+}
+
 /** What became of the write of a batch. */
 export interface Written {
   /** Bytes, from the beginning of its place. */

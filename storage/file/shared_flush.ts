@@ -53,7 +53,8 @@ export class SharedFlush {
   readonly #awaited: FlushCalls;
   readonly #blocking: FlushCalls;
   #waiters: Waiter[] = [];
-  #isRunning = false;
+  /** Whether somebody waits for a flush, which is under way. */
+  isRunning = false;
   /** The turn of a durable write. */
   #turn: number | null = null;
 
@@ -93,7 +94,7 @@ export class SharedFlush {
   join(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiters.push({ number: this.#turns.next(), resolve, reject });
-      if (!this.#isRunning) this.#run();
+      if (!this.isRunning) this.#run();
     });
   }
 
@@ -110,7 +111,7 @@ export class SharedFlush {
    * @returns false if a flush is under way or waited for, or one has failed
    */
   tryTakeTurn(): boolean {
-    const isFree = this.#waiters.length === 0 && this.#failure.errno === 0;
+    const isFree = !this.isRunning && this.#failure.errno === 0;
     this.#turn = isFree ? this.#turns.tryBegin(false) : null;
     return this.#turn !== null;
   }
@@ -122,7 +123,7 @@ export class SharedFlush {
 
   /** Serves whoever waits, one flush after another. */
   async #run(): Promise<void> {
-    this.#isRunning = true;
+    this.isRunning = true;
     while (this.#waiters.length > 0) {
       const { number } = this.#waiters[0]!;
       try {
@@ -137,7 +138,7 @@ export class SharedFlush {
         for (const { reject } of failed) reject(error);
       }
     }
-    this.#isRunning = false;
+    this.isRunning = false;
   }
 
   #takeThose(belongs: (waiter: Waiter) => boolean): Waiter[] {

@@ -105,7 +105,7 @@ Deno.test("held: append() that is not to be durable goes at once, with the durab
 
 Deno.test("held: durable writes do not go before a durable append that waits for a flush", async () => {
   await using fixture = await openHeld();
-  const { aio, file, held } = fixture;
+  const { file } = fixture;
   const { first } = await beginDurably(fixture);
   // With one that is not to be durable it goes at once, and waits for a flush. They have no place.
   const [second, plain] = [file.append([], DURABLE), file.append([])];
@@ -113,12 +113,30 @@ Deno.test("held: durable writes do not go before a durable append that waits for
   const third = file.append(data(4), DURABLE);
   await perform(fixture);
   assertEquals(await first, END + 1);
-  await checkHeld(fixture, [`writev ${END + 2} 4`, "fdatasync 0 0"]);
-  held.complete(aio, held.held(aio)[1]!, 0);
-  assertEquals(await second, END + 2);
-  await perform(fixture);
   await letFlushGo(fixture);
+  assertEquals(await second, END + 2);
+  await checkHeld(fixture, [`writev ${END + 2} 4 durably`]);
+  await perform(fixture);
   assertEquals(await third, END + 2);
+});
+
+Deno.test("held: durable appends that come while a flush is under way are one durable write after it", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  await begin(fixture);
+  const [plain, first] = [file.append(data(1)), file.append(data(2), DURABLE)];
+  await perform(fixture);
+  assertEquals(await plain, END + 1);
+  await checkHeld(fixture, ["fdatasync 0 0"]);
+  const second = file.append(data(3), DURABLE);
+  await turn(fixture);
+  const third = file.append(data(4), DURABLE);
+  await turn(fixture);
+  await letFlushGo(fixture);
+  assertEquals(await first, END + 2);
+  await checkHeld(fixture, [`writev ${END + 4} 7 durably`]);
+  await perform(fixture);
+  assertEquals(await Promise.all([second, third]), [END + 4, END + 7]);
 });
 
 Deno.test("held: a durable append that others may append beside is a write and a flush", async () => {

@@ -130,6 +130,7 @@ Deno.test("held: append() that a signal ends goes on, and its hole is a warning"
 
 Deno.test("held: durable appends share a flush that begins after their writes", async () => {
   await using fixture = await openHeld();
+  await using _other = await openAgain(fixture);
   const { file } = fixture;
   await begin(fixture);
   const appended = [2, 3].map((bytes) => file.append(data(bytes), { durable: true }));
