@@ -12,9 +12,9 @@
  * ask for the file's size, goes slowly, and those behind it wait until it has its place.
  *
  * A batch of durable appends is written and made durable by one call (`RWF_DSYNC`), if all that
- * was appended before is durable (append_flushed.ts), unless others may append to the file or it is
- * on a server. Durable appends that come meanwhile, or while a flush is awaited, are the next batch.
- * Else a batch is written, and waits for the next flush.
+ * was appended before is durable (append_flushed.ts), unless others may append to the file or it
+ * is on a server. Durable appends that come meanwhile, or while a flush is awaited, are the next
+ * batch. Else a batch is written, and waits for the next flush.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
