@@ -9,6 +9,7 @@
  * @module
  */
 
+import { EIO } from "../../ffi/errno.ts";
 import { fromWords } from "../../ffi/memory.ts";
 import type { AioCallbacks, CallbackHandle } from "../io/callback.ts";
 import { systemError } from "../base/errors.ts";
@@ -60,17 +61,19 @@ export function fileCallbacks(
 
 /**
  * Whether a durable append has failed before it came to its flush, as on a full disk: then nothing
- * of it is in the file, which still ends where it was to begin. A file that is shorter was cut
- * meanwhile, and one on a server may have lost what the flush was of: those tell nothing.
+ * of it is in the file, which ends where it was to begin, or before that where others have failed.
+ * A file on a server may have lost what the flush was of, and tells nothing. One may have been cut
+ * meanwhile, so an error of the disk itself always counts as one of the flush.
  */
 function hasNotBegun(
   control: Control,
   handle: CallbackHandle,
-  { status }: AioResult,
+  { status, errorData }: AioResult,
   sizeOf: SizeOf,
 ): boolean {
+  if (status !== "error" || errorData === EIO) return false;
   const { targetData, isOnFile } = handle;
-  if (status !== "error" || !isOnFile || targetData[FILE_TARGET.isAppend] !== 1) return false;
+  if (!isOnFile || targetData[FILE_TARGET.isAppend] !== 1) return false;
   const file = flushedFile(control, handle);
   if (file === null || isOnServer(control, file)) return false;
   const offset = fromWords(
@@ -78,7 +81,7 @@ function hasNotBegun(
     targetData[FILE_TARGET.offsetHigh]!,
   );
   try {
-    return sizeOf(handle.operationData.fd) === offset;
+    return sizeOf(handle.operationData.fd) <= offset;
   } catch {
     return false;
   }

@@ -236,6 +236,29 @@ Deno.test("held: a durable append that comes to no flush gives its place back, a
   await file.close();
 });
 
+Deno.test("held: a durable append with a full disk is no failed flush behind a hole at the end", async () => {
+  await using fixture = await openHeld();
+  const { file } = fixture;
+  await begin(fixture);
+  const before = file.append(data(2));
+  await turn(fixture);
+  const behind = file.append(data(3));
+  await checkHeld(fixture, [`writev ${END + 1} 2`, `writev ${END + 3} 3`]);
+  for (const append of [before, behind]) {
+    await complete(fixture, -ENOSPC);
+    assertEquals((await errorOf(append)).code, "ENOSPC");
+  }
+  const empty = file.append([], DURABLE);
+  await letFlushGo(fixture);
+  assertEquals(await empty, END + 3);
+  const last = file.append(data(4), DURABLE);
+  await checkHeld(fixture, [`writev ${END + 3} 4 durably`]);
+  await complete(fixture, -ENOSPC);
+  const error = await errorOf(last);
+  assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
+  await file.close();
+});
+
 Deno.test("held: a durable append with a full disk is a failed flush where the file has grown", async () => {
   await using fixture = await openHeld();
   const { first } = await beginDurably(fixture);
