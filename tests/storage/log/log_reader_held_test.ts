@@ -9,6 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import { backendOf } from "../../../core/inside.ts";
 import type { Log } from "../../../mod.ts";
 import type { Fixture } from "../../support/core.ts";
+import { POINT } from "../../support/flush_failures.ts";
 import { heldNow, perform, through, withHeld } from "../../support/held_transfers.ts";
 import { isPrepared, recordOf } from "../../support/log/log_fixture.ts";
 import { until } from "../../support/patience.ts";
@@ -140,10 +141,15 @@ testHeldLog("log.read() begins no read of what is not durable", async ({ fixture
 testHeldLog("log.read() of what was just written is no IO", async ({ fixture, log }) => {
   const reading = log.read({ from: log.flushed, follow: true });
   const next = reading.next();
+  const seen: string[] = [];
+  fixture.aio.attachInjectionPoint(POINT, ({ operation }) => {
+    seen.push(operation);
+    return undefined;
+  });
   await through(fixture, append(log, 7, 1));
-  await heldNow(fixture);
-  assertEquals((await next).value!.data, numbered(7));
-  assertEquals(fixture.held.held(fixture.aio), []);
+  assertEquals((await through(fixture, next)).value!.data, numbered(7));
+  fixture.aio.detachInjectionPoint(POINT);
+  assertEquals(seen, ["writev"]);
   await through(fixture, reading.return());
 });
 
