@@ -209,8 +209,8 @@ const PINNED = {
   },
 };
 
-Deno.test("layout: every offset and size is the one of layout version 15", () => {
-  assertEquals(LAYOUT_VERSION, 15);
+Deno.test("layout: every offset and size is the one of layout version 16", () => {
+  assertEquals(LAYOUT_VERSION, 16);
   assertEquals<unknown>(RECORDS, PINNED);
 });
 
