@@ -44,6 +44,7 @@ import {
   wholeBytes,
   type Written,
 } from "./append_batch.ts";
+import { gather } from "../gather.ts";
 import { appendError, isSystemError } from "./append_error.ts";
 import { learnEnd } from "./append_end.ts";
 import { FlushedAppends } from "./append_flushed.ts";
@@ -55,9 +56,6 @@ import { cannotMakeDurable, type SharedFlush } from "./shared_flush.ts";
 import type { MemoryUser, Transfers } from "./transfer.ts";
 import { type TransferFile, transferRequest } from "./transfer_request.ts";
 import { fixed, shareMemory, totalBytes } from "./view_cursor.ts";
-
-/** So many turns of microtasks let whoever was resolved append again before the next batch. */
-const GATHER_TURNS = 6;
 
 /** The file that is appended to. */
 export interface AppendFile extends AppendedFile, TransferFile {
@@ -163,7 +161,7 @@ export class Appends implements MemoryUser {
    * written durably then.
    */
   get #mayHold(): boolean {
-    const isAwaited = this.#isHeld || this.#flush.isRunning && this.#mayWriteDurably;
+    const isAwaited = this.#isHeld || this.#flush.isAwaited && this.#mayWriteDurably;
     return isAwaited && this.#queue.every(areDurable);
   }
 
@@ -287,7 +285,7 @@ export class Appends implements MemoryUser {
   /** The end of a batch whose write is a flush. Those that it resolves may append once more. */
   async #finishTurn(batch: Batch, place: AppendPlace, writing: Promise<number>): Promise<void> {
     await this.#end(batch, place, writing.finally(() => this.#flush.endTurn()));
-    for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
+    await gather();
     this.#isHeld = false;
     this.#goOn();
   }

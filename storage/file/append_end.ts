@@ -35,7 +35,7 @@ export function* learnEnd(
  * not extended it as far as it should have.
  */
 export function* settleEnd(
-  { files: { ends } }: Backend,
+  ends: Ends,
   calls: FileCalls,
   { slot: { slot }, fd, path }: EndedFile,
 ): Steps<void> {

@@ -272,13 +272,14 @@ export class FileInside
   ): void {
     const isRead = direction === "read";
     const end = offset + handle.length;
-    const identity = (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
+    const identity = this.#identityFor(flags);
     handDown(handle, identity, offset, isRead ? identity.readv : identity.writev);
     if (this.#isSync && !isRead) return this.#writeNow(handle, offset, flags);
-    if (flags !== 0) handle.start(isRead ? "readv" : "writev", this.fd, { offset, flags }, options);
-    else if (isRead) handle.startReadv(this.fd, offset, options);
-    else handle.startWritev(this.fd, offset, options);
-    if (!isRead) this.reaches(end);
+    if (!isRead) {
+      this.#startWritev(handle, offset, flags, options);
+      this.reaches(end);
+    } else if (flags !== 0) handle.start("readv", this.fd, { offset, flags }, options);
+    else handle.startReadv(this.fd, offset, options);
   }
 
   /** Starts a write of the user's own handle, which may be one to be executed in this call. */
@@ -293,13 +294,27 @@ export class FileInside
     // Else it is refused.
     if (Number.isSafeInteger(end)) this.reaches(end);
     try {
-      if (flags !== 0) handle.start("writev", this.fd, { offset, flags }, options);
-      else handle.startWritev(this.fd, offset, options);
+      this.#startWritev(handle, offset, flags, options);
     } catch (error) {
       this.settleFailedSync();
       throw error;
     }
     this.reaches(end);
+  }
+
+  #startWritev(
+    handle: AioHandle,
+    offset: number,
+    flags: number,
+    options: StartOptions | undefined,
+  ): void {
+    if (flags !== 0) handle.start("writev", this.fd, { offset, flags }, options);
+    else handle.startWritev(this.fd, offset, options);
+  }
+
+  /** What its IO is registered with, which a durable write says of itself. */
+  #identityFor(flags: number): FileIo {
+    return (flags & RWF_DSYNC) === 0 ? this.#identity : this.#durableIdentity;
   }
 
   /** A write was started, or is now, that reaches so far: the next append goes behind it. */
@@ -315,11 +330,10 @@ export class FileInside
     options: StartOptions | undefined,
     flags: number,
   ): void {
-    const identity = flags === 0 ? this.#identity : this.#durableIdentity;
+    const identity = this.#identityFor(flags);
     handDown(handle, identity, offset, identity.writev);
     handle.words[handle.base + HANDLE.targetData + FILE_TARGET.isAppend] = 1;
-    if (flags === 0) handle.startWritev(this.fd, offset, options);
-    else handle.start("writev", this.fd, { offset, flags }, options);
+    this.#startWritev(handle, offset, flags, options);
   }
 
   /** Cuts or extends it: after that the next append goes behind what is there. */
@@ -349,7 +363,7 @@ export class FileInside
 
   /** Has the next append go behind what the system says is there, and what else is to come. */
   settleEnd(calls: FileCalls): Steps<void> {
-    return settleEnd(this.#backend, calls, this);
+    return settleEnd(this.#ends, calls, this);
   }
 
   /** A write has failed, and is over: the next append does not go behind it. */

@@ -53,8 +53,7 @@ export class SharedFlush {
   readonly #awaited: FlushCalls;
   readonly #blocking: FlushCalls;
   #waiters: Waiter[] = [];
-  /** Whether somebody waits for a flush, which is under way. */
-  isRunning = false;
+  #isRunning = false;
   /** The turn of a durable write. */
   #turn: number | null = null;
 
@@ -90,11 +89,16 @@ export class SharedFlush {
     };
   }
 
+  /** Whether a task waits for a flush, which is under way. */
+  get isAwaited(): boolean {
+    return this.#isRunning;
+  }
+
   /** Resolves when all that was written until now is durable. @throws what the system says */
   join(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiters.push({ number: this.#turns.next(), resolve, reject });
-      if (!this.isRunning) this.#run();
+      if (!this.#isRunning) this.#run();
     });
   }
 
@@ -111,7 +115,7 @@ export class SharedFlush {
    * @returns false if a flush is under way or waited for, or one has failed
    */
   tryTakeTurn(): boolean {
-    const isFree = !this.isRunning && this.#failure.errno === 0;
+    const isFree = !this.#isRunning && this.#failure.errno === 0;
     this.#turn = isFree ? this.#turns.tryBegin(false) : null;
     return this.#turn !== null;
   }
@@ -123,7 +127,7 @@ export class SharedFlush {
 
   /** Serves whoever waits, one flush after another. */
   async #run(): Promise<void> {
-    this.isRunning = true;
+    this.#isRunning = true;
     while (this.#waiters.length > 0) {
       const { number } = this.#waiters[0]!;
       try {
@@ -138,7 +142,7 @@ export class SharedFlush {
         for (const { reject } of failed) reject(error);
       }
     }
-    this.isRunning = false;
+    this.#isRunning = false;
   }
 
   #takeThose(belongs: (waiter: Waiter) => boolean): Waiter[] {

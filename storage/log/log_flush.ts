@@ -33,14 +33,13 @@ import {
 } from "../../core/inside.ts";
 import { alignUp } from "../../core/inside_layers.ts";
 import { AioApiError } from "../../core/mod.ts";
+import { gather } from "../gather.ts";
 import type { LogCalls } from "./calls.ts";
 import { BACKENDS_MAX, LOG, LOG_FLAGS, type LogMemory } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
 import type { Segments } from "./segments.ts";
 import { fillVoid } from "./voids.ts";
 
-/** So many turns of microtasks let whoever was resolved append again before the next flush. */
-const GATHER_TURNS = 6;
 const NEVER = () => false;
 
 /** Those that wait for one flush: all that this thread inserted since the last one began. */
@@ -144,13 +143,11 @@ export class LogFlush {
   /** Serves whoever waits, one flush after another. */
   async #run(): Promise<void> {
     this.#isRunning = true;
-    for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
+    await gather();
     while (this.#groups.length > 0) {
       try {
         await runSteps(this.#step(this.#groups[0]!.last, this.#parts.awaited));
-        if (this.#resolveThose(this.#memory.flushed)) {
-          for (let turn = 0; turn < GATHER_TURNS; turn++) await null;
-        }
+        if (this.#resolveThose(this.#memory.flushed)) await gather();
       } catch (error) {
         for (const { durable } of this.#groups.splice(0)) durable.reject(error);
       }
@@ -267,42 +264,21 @@ export class LogFlush {
 
   /** The memory of a part, as whole blocks: its last one, which may grow meanwhile, is a copy. */
   #viewsOf(from: number, to: number): { views: Uint8Array[]; offset: number } {
-    const { blockBytes, stage } = this.#memory;
+    const memory = this.#memory;
+    const { blockBytes, stage } = memory;
     const first = from - from % blockBytes;
-    const last = to - to % blockBytes;
-    const rest = to - last;
-    if (rest === 0 && last - first > stage.length) {
-      return { views: this.#ringViews(first, last), offset: first };
-    }
-    const copied = to - first <= stage.length ? first : last;
-    const views = this.#ringViews(first, copied);
-    views.push(this.#stage(copied, to));
+    const copied = to - first <= stage.length ? first : to - to % blockBytes;
+    const views = memory.ringViews(first, copied);
+    if (copied < to) views.push(this.#stage(copied, to));
     return { views, offset: first };
   }
 
-  /** A part of the ring, in two pieces where it goes around the end. */
-  #ringViews(from: number, to: number): Uint8Array[] {
-    const { ring } = this.#memory;
-    const views: Uint8Array[] = [];
-    for (let at = from; at < to;) {
-      const index = at % ring.length;
-      const end = Math.min(ring.length, index + to - at);
-      views.push(ring.subarray(index, end));
-      at += end - index;
-    }
-    return views;
-  }
-
   /** Copies a part of the ring, up to the end of a block. */
-  #stage(from: number, to: number): Uint8Array {
+  #stage(from: number, to: number): Uint8Array<SharedArrayBuffer> {
     const { blockBytes, stage } = this.#memory;
-    let filled = 0;
-    for (const view of this.#ringViews(from, to)) {
-      stage.set(view, filled);
-      filled += view.length;
-    }
-    const end = alignUp(filled, blockBytes);
-    stage.fill(0, filled, end);
+    this.#memory.copyTo(stage, from, to);
+    const end = alignUp(to - from, blockBytes);
+    stage.fill(0, to - from, end);
     return stage.subarray(0, end);
   }
 

@@ -298,16 +298,35 @@ export class LogMemory {
    * @returns null: they are not, or some have been written over meanwhile
    */
   tryCopy(from: number, to: number): Uint8Array | null {
-    const { ring, words } = this;
+    const { words } = this;
     if (from < quietPosition(words, LOG.openedAt) || !this.#isInRing(from)) return null;
     const copy = new Uint8Array(to - from);
-    const at = from % ring.length;
-    const fits = Math.min(copy.length, ring.length - at);
-    copy.set(ring.subarray(at, at + fits));
-    copy.set(ring.subarray(0, copy.length - fits), fits);
+    this.copyTo(copy, from, to);
     // Whoever writes over them has moved `inserted` before.
     Atomics.or(words, LOG.fence, 0);
     return this.#isInRing(from) ? copy : null;
+  }
+
+  /** A part of the ring, in two pieces where it goes around the end. */
+  ringViews(from: number, to: number): Uint8Array<SharedArrayBuffer>[] {
+    const { ring } = this;
+    const views: Uint8Array<SharedArrayBuffer>[] = [];
+    for (let at = from; at < to;) {
+      const index = at % ring.length;
+      const end = Math.min(ring.length, index + to - at);
+      views.push(ring.subarray(index, end));
+      at += end - index;
+    }
+    return views;
+  }
+
+  /** Copies a part of the ring to the beginning of other memory. */
+  copyTo(target: Uint8Array, from: number, to: number): void {
+    let filled = 0;
+    for (const view of this.ringViews(from, to)) {
+      target.set(view, filled);
+      filled += view.length;
+    }
   }
 
   /** Whether the ring still has all from a position on. */
