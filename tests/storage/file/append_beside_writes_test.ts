@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { insideOf } from "../../../storage/file/open_file.ts";
+import { begin, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { heldIos, POINT } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
@@ -26,14 +27,6 @@ const DISK_BYTES = 64 * 1024;
 
 /** An append of three bytes. */
 const APPENDED = new Uint8Array(3).fill(3);
-
-/** Lets the first append go, which asks for the file's size. */
-async function begin(fixture: Fixture): Promise<void> {
-  const first = fixture.file.append(new Uint8Array(1));
-  await heldIos(fixture, 1);
-  await perform(fixture);
-  assertEquals(await first, END);
-}
 
 /** Lets all go, and looks whether an append is where its promise says. */
 async function checkAppended(
@@ -106,8 +99,7 @@ Deno.test("held: append() goes where the file ends after a zeroRange() that wait
   await heldIos(fixture, 1);
   const end = new AbortController();
   const zeroed = file.zeroRange(END, 1000, { signal: end.signal });
-  end.abort(new Error("no more"));
-  await assertRejects(() => zeroed, Error, "no more");
+  await giveUp(end, zeroed);
   const { ends } = backendOf(fixture.aio).files;
   await until(() => ends.endOf(insideOf(file).slot.slot) === END + 1, "the end goes back");
   await perform(fixture);
@@ -346,8 +338,7 @@ Deno.test("held: a writeAt() that a signal ends does not leave the end behind it
   const buffer = new Uint8Array(2 ** 27);
   const written = file.writeAt(buffer, END, { signal: end.signal });
   await heldIos(fixture, 1);
-  end.abort(new Error("no more"));
-  await assertRejects(() => written, Error, "no more");
+  await giveUp(end, written);
   assertEquals((await heldNow(fixture)).length, 1, "its first piece goes on");
   held.letGo(aio);
   const { ends } = backendOf(aio).files;

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { FILE } from "../../../core/memory/shared_memory.ts";
 import type { Aio } from "../../../mod.ts";
-import { begin, data } from "../../support/appends/held_appends.ts";
+import { begin, data, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, openAgain, POINT, REMEDY } from "../../support/flush_failures.ts";
 import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
@@ -117,8 +117,7 @@ Deno.test("held: append() that a signal ends goes on, and its hole is a warning"
   await heldIos(fixture, 1);
   const behind = file.append(data(4));
   await heldIos(fixture, 2);
-  end.abort(new Error("no more"));
-  await assertRejects(() => given, Error, "no more");
+  await giveUp(end, given);
   await complete(fixture, -ENOSPC);
   await perform(fixture);
   assertEquals(await behind, END + 3);
@@ -185,8 +184,7 @@ Deno.test("held: the end of a block tells of a flush that only an append() waite
   await heldIos(fixture, 1);
   await perform(fixture);
   assertEquals(await heldNow(fixture), [FLUSH]);
-  end.abort(new Error("no more"));
-  await assertRejects(() => given, Error, "no more");
+  await giveUp(end, given);
   await complete(fixture, -EIO);
   assertEquals((await errorOf(file[Symbol.asyncDispose]())).code, "EIO");
 });

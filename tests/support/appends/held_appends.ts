@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { FILE_BYTES, type Fixture } from "../core.ts";
 import { heldIos } from "../flush_failures.ts";
 import { perform } from "../held_transfers.ts";
@@ -20,4 +20,10 @@ export async function begin(fixture: Fixture): Promise<void> {
   await heldIos(fixture, 1);
   await perform(fixture);
   assertEquals(await first, FILE_BYTES);
+}
+
+/** Ends the wait for something by its signal. */
+export async function giveUp(end: AbortController, awaited: Promise<unknown>): Promise<void> {
+  end.abort(new Error("no more"));
+  await assertRejects(() => awaited, Error, "no more");
 }
