@@ -124,7 +124,7 @@ export class LayerRuns {
   }
 
   /**
-   * Uses a run under the lock of the arena's pages, so that nobody can give it back meanwhile.
+   * Uses a run under the lock of the arena's pages: no thread can give the run back meanwhile.
    * `use` makes a handful of loads and stores.
    *
    * @returns null if no run of the layer starts there

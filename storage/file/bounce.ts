@@ -2,8 +2,9 @@
  * bounce.ts: space in the arena for transfers to and from memory that the kernel may not keep.
  *
  * A plain buffer can be transferred or collected while an IO is in flight, so its bytes go through
- * a run of arena pages. When the arena is full one waits, first come, first served. Write streams
- * of all threads then write what they have begun to fill: an idle one keeps nobody waiting.
+ * a run of arena pages. When the arena is full one waits, first come, first served. Then the
+ * write streams of all threads write what they have begun to fill. So no idle stream keeps space
+ * that others wait for.
  *
  * @module
  */
