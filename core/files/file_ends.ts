@@ -71,6 +71,7 @@ export class FileEnds {
   readonly #threadId: number;
   readonly #isThreadAlive: IsThreadAlive;
   readonly #backendAt: number;
+  readonly #uses: ReadonlyMap<number, number>;
   readonly #maxFiles: number;
   readonly #longWrites: LongWrites;
   /** The version of the end when {@linkcode reserve} gave this thread its last place. */
@@ -81,18 +82,21 @@ export class FileEnds {
    * @param threadId this thread's id, for locks
    * @param isThreadAlive asks the system whether another holder of a lock still runs
    * @param backendId whose intents are written
+   * @param uses how often this thread uses each slot
    */
   constructor(
     control: Control,
     threadId: number,
     isThreadAlive: IsThreadAlive,
     backendId: number,
+    uses: ReadonlyMap<number, number>,
   ) {
     this.#control = control;
     this.#words = control.words;
     this.#threadId = threadId;
     this.#isThreadAlive = isThreadAlive;
     this.#backendAt = control.backendAt(backendId);
+    this.#uses = uses;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
     this.#longWrites = new LongWrites(control, threadId, isThreadAlive, backendId);
   }
@@ -112,8 +116,12 @@ export class FileEnds {
     return record >= 0 && Atomics.load(this.#words, record + FILE.isEndKnown) !== 0;
   }
 
-  /** Whether another thread, or another opening, may append to the file that a slot has open. */
+  /**
+   * Whether another thread, another opening, or another user of this one in this thread, may append
+   * to the file that a slot has open.
+   */
   mayOthersAppend(slot: number): boolean {
+    if (this.#uses.get(slot) !== 1) return true;
     const words = this.#words;
     const at = this.#control.fileAt(slot);
     const users = words[at + FILE.references]!;

@@ -164,7 +164,7 @@ export class OpenFileTable {
     this.#threadId = threadId;
     this.#isThreadAlive = isThreadAlive;
     this.#maxFiles = control.words[HEADER.maxFiles]!;
-    this.ends = new FileEnds(control, threadId, isThreadAlive, backendId);
+    this.ends = new FileEnds(control, threadId, isThreadAlive, backendId, this.#uses);
     this.copying = new CopyingMark(control, backendId);
   }
 

@@ -10,11 +10,11 @@
 
 import type { Backend } from "../../core/inside.ts";
 
-/** What is known to be durable of the appends to one open file, in one thread. */
+/** What is known to be durable of the appends to one open file, by one of its users. */
 export class FlushedAppends {
   readonly #ends: Backend["files"]["ends"];
   readonly #slot: number;
-  /** Batches of this thread that are being written. */
+  /** Batches of this user that are being written. */
   #underWay = 0;
   /** The version of the end with which all was durable; null: nothing is known. */
   #version: number | null = null;

@@ -1,51 +1,25 @@
 /**
- * append_durable_held_test.ts: durable appends to a file that only one thread has open. The test
- * completes their IOs one by one: each batch is one durable write, and the next batch waits for it.
+ * append_durable_held_test.ts: durable appends to a file that only one thread has open, once. The
+ * test completes their IOs one by one: each batch is one durable write, and the next batch waits
+ * for it.
  *
  * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { backendOf, system } from "../../../core/inside.ts";
+import { begin, checkHeld, DURABLE, letFlushGo } from "../../support/appends/durable_appends.ts";
 import { data, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
-import { checkCloses, heldIos, openAgain, REMEDY } from "../../support/flush_failures.ts";
+import { checkCloses, heldIos, REMEDY } from "../../support/flush_failures.ts";
 import { HeldMethod } from "../../support/held_method.ts";
-import { complete, heldNow, perform, turn } from "../../support/held_transfers.ts";
+import { complete, perform, turn } from "../../support/held_transfers.ts";
 import { until } from "../../support/patience.ts";
 import { errorOf } from "../../support/system_errors.ts";
 
-const { RWF_DSYNC } = system;
 const EIO = 5;
 const EINVAL = 22;
 const ENOSPC = 28;
 const EOPNOTSUPP = 95;
-const DURABLE = { durable: true };
-
-/** Checks what is held, once so much is, and whether it is a durable write. */
-async function checkHeld(fixture: Fixture, expected: readonly string[]): Promise<void> {
-  const shown = await heldNow(fixture, expected.length);
-  const held = fixture.held.held(fixture.aio).map((index, i) => {
-    const { flags } = backendOf(fixture.aio).handleOf(index).operationData;
-    return (flags & RWF_DSYNC) === 0 ? shown[i]! : `${shown[i]} durably`;
-  });
-  assertEquals(held, expected);
-}
-
-/** Lets the first append go, which asks for the file's size, and its flush: all is durable then. */
-async function begin(fixture: Fixture): Promise<void> {
-  const first = fixture.file.append(data(1), DURABLE);
-  await checkHeld(fixture, [`writev ${END} 1`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await first, END);
-}
-
-/** Lets a flush go, which is all that is held. */
-async function letFlushGo(fixture: Fixture): Promise<void> {
-  await checkHeld(fixture, ["fdatasync 0 0"]);
-  await complete(fixture, 0);
-}
 
 /** Has a durable append of a byte under way. */
 async function beginDurably(fixture: Fixture): Promise<{ first: Promise<number> }> {
@@ -137,28 +111,6 @@ Deno.test("held: durable appends that come while a flush is under way are one du
   await checkHeld(fixture, [`writev ${END + 4} 7 durably`]);
   await perform(fixture);
   assertEquals(await Promise.all([second, third]), [END + 4, END + 7]);
-});
-
-Deno.test("held: a durable append that others may append beside is a write and a flush", async () => {
-  await using fixture = await openHeld();
-  await begin(fixture);
-  const other = await openAgain(fixture);
-  const first = fixture.file.append(data(2), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 1} 2`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await first, END + 1);
-  await other.close();
-  // It may have appended until then.
-  const second = fixture.file.append(data(3), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 3} 3`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await second, END + 3);
-  const third = fixture.file.append(data(4), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 6} 4 durably`]);
-  await perform(fixture);
-  assertEquals(await third, END + 6);
 });
 
 Deno.test("held: a durable append behind one that is not durable is a write and a flush", async () => {

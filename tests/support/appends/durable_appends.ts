@@ -1,0 +1,41 @@
+/**
+ * durable_appends.ts: durable appends of a file whose IOs a test completes as it likes.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { backendOf, system } from "../../../core/inside.ts";
+import { FILE_BYTES, type Fixture } from "../core.ts";
+import { complete, heldNow, perform } from "../held_transfers.ts";
+import { data } from "./held_appends.ts";
+
+const { RWF_DSYNC } = system;
+
+/** Options of such an append. */
+export const DURABLE = { durable: true };
+
+/** Checks what is held, once so much is, and whether it is a durable write. */
+export async function checkHeld(fixture: Fixture, expected: readonly string[]): Promise<void> {
+  const shown = await heldNow(fixture, expected.length);
+  const held = fixture.held.held(fixture.aio).map((index, i) => {
+    const { flags } = backendOf(fixture.aio).handleOf(index).operationData;
+    return (flags & RWF_DSYNC) === 0 ? shown[i]! : `${shown[i]} durably`;
+  });
+  assertEquals(held, expected);
+}
+
+/** Lets the first append go, which asks for the file's size, and its flush: all is durable then. */
+export async function begin(fixture: Fixture): Promise<void> {
+  const first = fixture.file.append(data(1), DURABLE);
+  await checkHeld(fixture, [`writev ${FILE_BYTES} 1`]);
+  await perform(fixture);
+  await letFlushGo(fixture);
+  assertEquals(await first, FILE_BYTES);
+}
+
+/** Lets a flush go, which is all that is held. */
+export async function letFlushGo(fixture: Fixture): Promise<void> {
+  await checkHeld(fixture, ["fdatasync 0 0"]);
+  await complete(fixture, 0);
+}
