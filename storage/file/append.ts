@@ -401,10 +401,11 @@ export class Appends implements MemoryUser {
     place: AppendPlace | null,
   ): Promise<void> {
     const { flushFailure, isDurable } = this.#file;
+    const isNext = place?.isDurable === true && this.#flushed.isNext(place.takenAt);
     try {
-      if (isDurable || place?.isDurable === true) {
+      if (isDurable || isNext) {
         await flushFailure.settle(cannotMakeDurable, "pwritev");
-        if (!isDurable) this.#flushed.written(place!.takenAt);
+        if (isNext) this.#flushed.written(place.takenAt);
       } else {
         const version = this.#flushed.ask();
         await this.#flush.join();

@@ -51,8 +51,9 @@ export class FlushedAppends {
    * @returns for {@linkcode flushed}: the version with which it makes all durable, if it does
    */
   ask(): number | null {
-    if (this.#underWay > 0 || this.#ends.mayOthersAppend(this.#slot)) return null;
-    return this.#ends.versionOf(this.#slot);
+    // First: whoever comes after that look at others, and appends, moves it on.
+    const version = this.#ends.versionOf(this.#slot);
+    return this.#underWay > 0 || this.#ends.mayOthersAppend(this.#slot) ? null : version;
   }
 
   /** That flush has gone well. */
@@ -60,8 +61,18 @@ export class FlushedAppends {
     if (version !== null) this.#version = version;
   }
 
-  /** A durable write has gone well, for whose place the end got a version. */
-  written(version: number): void {
-    if (this.#version !== null && version === (this.#version + 1 | 0)) this.#version = version;
+  /**
+   * Whether a place comes right behind all that is durable: another thread may have got one before
+   * it, since this one has looked for others.
+   *
+   * @param takenAt the version that the end got by it
+   */
+  isNext(takenAt: number): boolean {
+    return this.#version !== null && takenAt === (this.#version + 1 | 0);
+  }
+
+  /** A durable write in such a place has gone well. */
+  written(takenAt: number): void {
+    if (this.isNext(takenAt)) this.#version = takenAt;
   }
 }
