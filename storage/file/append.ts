@@ -309,12 +309,9 @@ export class Appends implements MemoryUser {
     const written = this.#unlessFlush(batch, place, outcome);
     const whole = wholeBytes(batch, written.bytes);
     if (written.error !== null && whole < written.bytes) {
-      await eraseRest(
-        this.#transfers,
-        this.#file,
-        place!.from + whole,
-        place!.from + written.bytes,
-      );
+      const end = place!.from + written.bytes;
+      await eraseRest(this.#transfers, this.#file, place!.from + whole, end);
+      this.#flushed.left(end);
     }
     place?.over();
     // An empty one is where the file ends.
@@ -445,7 +442,10 @@ export class Appends implements MemoryUser {
       this.#transfers.runSync(request);
     } catch (error) {
       const written = request.cursor.done;
-      if (written > 0) eraseRestSync(this.#transfers, file, place.from, place.from + written);
+      if (written > 0) {
+        eraseRestSync(this.#transfers, file, place.from, place.from + written);
+        this.#flushed.left(place.from + written);
+      }
       place.over();
       let isHole = false;
       if (!place.giveBack(0)) {

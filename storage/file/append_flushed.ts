@@ -18,6 +18,10 @@ export class FlushedAppends {
   #underWay = 0;
   /** The version of the end with which all was durable; null: nothing is known. */
   #version: number | null = null;
+  /** Where what appends that have failed had written ends; 0: none has. */
+  #restEnd = 0;
+  /** The version of the end that had set it back last when that was written. */
+  #setBack = 0;
 
   /**
    * Of one open file.
@@ -30,9 +34,25 @@ export class FlushedAppends {
     this.#slot = slot;
   }
 
-  /** Whether all is. */
+  /**
+   * Whether all is, and the file is no larger than its end says: if a durable write fails, its size
+   * must tell whether anything of that was written.
+   */
   get areAll(): boolean {
-    return this.#version === this.#ends.versionOf(this.#slot);
+    return this.#version === this.#ends.versionOf(this.#slot) && !this.#hasRest;
+  }
+
+  get #hasRest(): boolean {
+    if (this.#restEnd === 0) return false;
+    // Where the end was set back it is the size of the file.
+    const isThere = this.#setBack === this.#ends.setBackAt(this.#slot);
+    return isThere && this.#restEnd > this.#ends.endOf(this.#slot);
+  }
+
+  /** A part of an append that has failed was written, up to there, and stays in the file. */
+  left(end: number): void {
+    this.#restEnd = Math.max(this.#restEnd, end);
+    this.#setBack = this.#ends.setBackAt(this.#slot);
   }
 
   /** A batch is being written. */
