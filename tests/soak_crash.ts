@@ -14,6 +14,7 @@ import type { StatesPlan } from "./support/log/log_states.ts";
 import { METHODS_UNDER_TEST } from "./support/methods.ts";
 import { AskedThread } from "./support/threads/asked_thread.ts";
 import { numberOf } from "./support/soak_numbers.ts";
+import { turnOf } from "./support/soak_turns.ts";
 
 const PROGRESS_MS = 10_000;
 /** States of one program. */
@@ -34,7 +35,7 @@ const { values } = parseArgs({
   },
 });
 
-const methods = METHODS_UNDER_TEST.filter(({ ignore }) => !ignore);
+const methods = METHODS_UNDER_TEST.filter(({ ignore }) => !ignore).map(({ name }) => name);
 const wanted = numberOf(values, "states");
 const start = performance.now();
 const end = start + numberOf(values, "minutes") * 60_000;
@@ -46,8 +47,7 @@ let toldAt = start;
 /** Has one thread look at programs, until it is over. */
 async function run(thread: AskedThread<StatesPlan>): Promise<void> {
   while (!isOver()) {
-    const { name: method } = methods[seed % methods.length]!;
-    const options = WAYS[Math.floor(seed / methods.length) % WAYS.length]!;
+    const { method, way: options } = turnOf(seed, methods, WAYS);
     const plan: StatesPlan = { method, seed: seed++ >>> 0, states: STATES, options };
     await thread.ask(plan).catch((cause) => {
       throw new Error(`${JSON.stringify(plan)}: ${cause.message}`, { cause });

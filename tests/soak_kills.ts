@@ -1,6 +1,6 @@
 /**
- * soak_kills.ts: a program that appends durably is killed a thousand times, the methods by turns:
- * each append that it has acknowledged must be there.
+ * soak_kills.ts: a program that appends durably, to a file or to a log, is killed a thousand times,
+ * the methods by turns: each append that it has acknowledged must be there.
  *
  *     deno task soak:kills [--kills N] [--seed N]
  *
@@ -11,11 +11,15 @@
 
 import { parseArgs } from "node:util";
 import { killLog } from "./support/log/killed_log.ts";
+import { KILLED_OPTIONS } from "./support/log/killed_log_check.ts";
 import { killAppends } from "./support/appends/killed_appends.ts";
 import { METHODS_UNDER_TEST } from "./support/methods.ts";
+import { turnOf } from "./support/soak_turns.ts";
 import { tempDir } from "./support/temp.ts";
 
 const PROGRESS_KILLS = 50;
+/** Options of a log; null: it is a file. */
+const WAYS = [null, {}, { direct: false }, { direct: true }] as const;
 
 const { values } = parseArgs({
   options: {
@@ -34,11 +38,11 @@ const onKilled = (acknowledged: number) => {
 };
 for (let i = 0; total.kills < Number(values.kills); i++) {
   const seed = (Number(values.seed) + i) >>> 0;
-  const plan = { method: methods[i % methods.length]!, seed, onKilled };
+  const { method, way } = turnOf(i, methods, WAYS);
   await using dir = await tempDir();
   // A log is opened again after each kill: five in a row.
-  const options = { segmentBytes: 262_144, bufferBytes: 262_144, direct: i % 4 === 1 };
-  if (i % 2 === 0) await killAppends({ ...plan, kills: 5, dir: dir.path });
-  else await killLog({ ...plan, kills: 5, dir: dir.path, options });
+  const plan = { method, seed, onKilled, kills: 5, dir: dir.path };
+  if (way === null) await killAppends(plan);
+  else await killLog({ ...plan, options: { ...KILLED_OPTIONS, ...way } });
 }
 tell();

@@ -5,5 +5,6 @@ import { DrawnMethods } from "../../support/turns.ts";
 
 const turns = new DrawnMethods(2);
 
-testLogKilled(8, false, turns);
-testLogKilled(8, true, turns);
+testLogKilled(8, {}, turns);
+testLogKilled(8, { direct: false }, turns);
+testLogKilled(8, { direct: true }, turns);

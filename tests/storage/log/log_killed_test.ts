@@ -6,8 +6,8 @@ import { KILLED_OPTIONS, testLogKilled } from "../../support/log/killed_log_chec
 import { testSeed } from "../../support/prng.ts";
 import { tempDir } from "../../support/temp.ts";
 
-testLogKilled(1, false);
-testLogKilled(1, true);
+testLogKilled(1, {});
+testLogKilled(1, { direct: false });
 
 Deno.test("log canary: a record that is acknowledged before it is appended is lost", async () => {
   await using dir = await tempDir();

@@ -8,4 +8,5 @@ const turns = new DrawnMethods(2);
 testLogThreads(10_000, 0, {}, turns);
 testLogThreads(1000, 8, {}, turns);
 testLogThreads(1000, 8, { follows: true }, turns);
+testLogThreads(600, 5, { direct: false, follows: true }, turns);
 testLogThreads(600, 5, { direct: true, follows: true }, turns);

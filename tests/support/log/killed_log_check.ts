@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { OpenLogOptions } from "../../../mod.ts";
 import { testEachMethod } from "../methods.ts";
 import { testSeed } from "../prng.ts";
 import { tempDir } from "../temp.ts";
@@ -14,19 +15,24 @@ import { killLog } from "./killed_log.ts";
 /** Options of the log. */
 export const KILLED_OPTIONS = { segmentBytes: 262_144, bufferBytes: 262_144 };
 
-/** Registers a test of a log whose program is killed so many times. */
+/**
+ * Registers a test of a log whose program is killed so many times.
+ *
+ * @param options of the log, in addition
+ */
 export function testLogKilled(
   kills: number,
-  direct: boolean,
+  options: OpenLogOptions,
   turns: MethodChoice | null = null,
 ): void {
+  const how = JSON.stringify(options);
   const times = kills === 1 ? "a kill" : `each of ${kills} kills`;
   testEachMethod(
-    `a log loses nothing that it acknowledged before ${times}${direct ? ", direct" : ""}`,
+    `a log opened with ${how} loses nothing that it acknowledged before ${times}`,
     async (method) => {
       await using dir = await tempDir();
       const plan = { method, kills, seed: testSeed(), dir: dir.path };
-      await killLog({ ...plan, options: { ...KILLED_OPTIONS, direct } });
+      await killLog({ ...plan, options: { ...KILLED_OPTIONS, ...options } });
     },
     true,
     turns,

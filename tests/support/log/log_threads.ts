@@ -25,7 +25,8 @@ export interface LogPlan {
   readonly records: number;
   /** How often each thread dies. */
   readonly deaths: number;
-  readonly direct: boolean;
+  /** The option of the log. */
+  readonly direct: boolean | undefined;
   /** Whether the log is followed meanwhile, and given up behind the follower. */
   readonly follows?: boolean;
   /** Whether a thread tells of records that it has not appended, as a canary. */

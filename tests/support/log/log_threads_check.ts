@@ -15,6 +15,7 @@ const THREADS = 4;
 
 /** How a log is used. */
 export interface LogWay {
+  /** Default: as a log decides for itself. */
   readonly direct?: boolean;
   readonly follows?: boolean;
 }
@@ -23,13 +24,14 @@ export interface LogWay {
 export function testLogThreads(
   records: number,
   deaths: number,
-  { direct = false, follows = false }: LogWay = {},
+  { direct, follows = false }: LogWay = {},
   turns: MethodChoice | null = null,
 ): void {
   const ways = deaths === 0 ? "live" : "die at any atomic step";
   const name = `a log of ${THREADS * records} records by threads that ${ways} loses none`;
+  const how = direct === undefined ? "" : direct ? ", direct" : ", buffered";
   testEachMethod(
-    `${name}${direct ? ", direct" : ""}${follows ? ", followed" : ""}`,
+    `${name}${how}${follows ? ", followed" : ""}`,
     async (method) => {
       await withSeed(async (seed) => {
         const died = await runLogThreads({
