@@ -14,7 +14,7 @@
  * A batch of durable appends is written and made durable by one call (`RWF_DSYNC`), if all that
  * was appended before is durable (append_flushed.ts), unless others may append to the file or it
  * is on a server. Durable appends that come meanwhile, or while a flush is awaited, are the next
- * batch. Else a batch is written, and waits for the next flush.
+ * batch. Else a batch is written, and waits for the next flush: so do several that come at once.
  *
  * What a write did not do is given back if it was the last place; else it stays a hole, and the
  * error says so.
@@ -224,8 +224,9 @@ export class Appends implements MemoryUser {
 
   /** @returns whether the write of a batch may be the flush of its appends as well */
   #tryTakeTurn(batch: Batch): boolean {
-    if (this.#isHeld || !areDurable(batch) || !this.#flushed.areAll) return false;
-    this.#isHeld = this.#mayWriteDurably && this.#flush.tryTakeTurn();
+    // Several batches are written at once, and share flushes.
+    if (this.#isHeld || this.#queue.length > 1 || !areDurable(batch)) return false;
+    this.#isHeld = this.#flushed.areAll && this.#mayWriteDurably && this.#flush.tryTakeTurn();
     return this.#isHeld;
   }
 

@@ -7,12 +7,18 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { begin, checkHeld, DURABLE, letFlushGo } from "../../support/appends/durable_appends.ts";
+import {
+  appendAndFlush,
+  begin,
+  checkHeld,
+  DURABLE,
+  letFlushGo,
+} from "../../support/appends/durable_appends.ts";
 import { data, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, REMEDY } from "../../support/flush_failures.ts";
 import { HeldMethod } from "../../support/held_method.ts";
-import { complete, perform, turn } from "../../support/held_transfers.ts";
+import { complete, perform, through, turn } from "../../support/held_transfers.ts";
 import { until } from "../../support/patience.ts";
 import { errorOf } from "../../support/system_errors.ts";
 
@@ -38,6 +44,17 @@ Deno.test("held: durable appends of one turn are one durable write", async () =>
   await perform(fixture);
   assertEquals(await Promise.all(appended), [END + 1, END + 3]);
   await checkHeld(fixture, []);
+});
+
+Deno.test("held: durable appends of one turn that are too large for one write are written at once", async () => {
+  await using fixture = await openHeld({ arenaBytes: 64 * 1024 });
+  await begin(fixture);
+  const appended = [10_000, 11_000, 12_000].map((bytes) =>
+    fixture.file.append(data(bytes), DURABLE)
+  );
+  const offsets = [END + 1, END + 10_001, END + 21_001];
+  await checkHeld(fixture, offsets.map((offset, i) => `writev ${offset} ${10_000 + 1000 * i}`));
+  assertEquals(await through(fixture, Promise.all(appended)), offsets);
 });
 
 Deno.test("held: durable appends that come while one is under way are the next write", async () => {
@@ -221,14 +238,6 @@ async function leaveRest(fixture: Fixture): Promise<void> {
   await perform(fixture); // The zeros.
   assertEquals((await errorOf(short)).code, "ENOSPC");
   await appendAndFlush(fixture, 2, END + 1);
-}
-
-async function appendAndFlush(fixture: Fixture, bytes: number, offset: number): Promise<void> {
-  const appended = fixture.file.append(data(bytes), DURABLE);
-  await checkHeld(fixture, [`writev ${offset} ${bytes}`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await appended, offset);
 }
 
 Deno.test("held: a durable append with a full disk is no failed flush before the rest of one that has failed", async () => {

@@ -39,3 +39,16 @@ export async function letFlushGo(fixture: Fixture): Promise<void> {
   await checkHeld(fixture, ["fdatasync 0 0"]);
   await complete(fixture, 0);
 }
+
+/** Has a durable append as a write and a flush. */
+export async function appendAndFlush(
+  fixture: Fixture,
+  bytes: number,
+  offset: number,
+): Promise<void> {
+  const appended = fixture.file.append(data(bytes), DURABLE);
+  await checkHeld(fixture, [`writev ${offset} ${bytes}`]);
+  await perform(fixture);
+  await letFlushGo(fixture);
+  assertEquals(await appended, offset);
+}
