@@ -473,6 +473,14 @@ export class Aio extends AioCore {
   }
 
   /**
+   * The arena, for programs of WebAssembly that import it: they work on what was read without a
+   * copy. A view's `byteOffset` is its address there.
+   */
+  get memory(): WebAssembly.Memory {
+    return this.#backend.arena.wasmMemory;
+  }
+
+  /**
    * Memory for IO without a copy: page-aligned, in the arena. It is not cleared.
    *
    * {@linkcode free} gives it back, or the end of a block: `using page = aio.alloc(8192)`, which

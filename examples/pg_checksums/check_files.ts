@@ -59,7 +59,7 @@ class FileChecker {
 
   constructor(aio: Aio, pool: PagePool | undefined, order: Order, onParts: OnParts) {
     const { control, direct, files } = order;
-    const verifier = new PageVerifier(control.blockSize, SMALL_BYTES_MAX);
+    const verifier = new PageVerifier(control.blockSize, SMALL_BYTES_MAX, aio.memory);
     const work = new Work(files.length, order.work);
     this.#order = order;
     this.#tools = { aio, pool, verifier, work, direct };

@@ -58,7 +58,9 @@ export const COLUMN_SEEDS = new Uint32Array([
 ]);
 
 /** Word of the page header with pd_checksum in its low half and pd_flags in its high half. */
-const CHECKSUM_WORD = 2;
+export const CHECKSUM_WORD = 2;
+/** The bits of that word that the hash takes in. */
+export const NOT_CHECKSUM = 0xffff0000;
 /** Word of the page header with pd_lower in its low half and pd_upper in its high half. */
 const UPPER_WORD = 3;
 
@@ -84,8 +86,7 @@ export function storedChecksum(words: Uint32Array, start: number): number {
 }
 
 /**
- * The checksum that a page ought to carry. The field that holds it counts as zero, and is zero in
- * `words` while this function runs.
+ * The checksum that a page ought to carry.
  *
  * @param words The words of one or more pages.
  * @param start The index of the page's first word.
@@ -100,22 +101,24 @@ export function pageChecksum(
   blockNumber: number,
   hash: PageHash = hashColumns,
 ): number {
-  const checksumWord = words[start + CHECKSUM_WORD]!;
-  words[start + CHECKSUM_WORD] = checksumWord & 0xffff0000;
-  const columns = hash(words, start, pageWords);
-  words[start + CHECKSUM_WORD] = checksumWord;
-  return (((columns ^ blockNumber) >>> 0) % 0xffff) + 1;
+  return (((hash(words, start, pageWords) ^ blockNumber) >>> 0) % 0xffff) + 1;
 }
 
-/** Hashes the 32 columns of a page, and folds the hashes into one. */
+/**
+ * Hashes the 32 columns of a page, and folds the hashes into one. The field that holds the checksum
+ * counts as zero.
+ */
 export type PageHash = (words: Uint32Array, start: number, pageWords: number) => number;
 
-/** {@linkcode PageHash} as plain JavaScript. */
+/** {@linkcode PageHash} as plain JavaScript: the field is zero in `words` while this runs. */
 export function hashColumns(words: Uint32Array, start: number, pageWords: number): number {
+  const checksumWord = words[start + CHECKSUM_WORD]!;
+  words[start + CHECKSUM_WORD] = checksumWord & NOT_CHECKSUM;
   let hash = 0;
   for (let column = 0; column < ROW_WORDS; column += 2) {
     hash ^= hashTwoColumns(words, start, start + pageWords, column);
   }
+  words[start + CHECKSUM_WORD] = checksumWord;
   return hash;
 }
 

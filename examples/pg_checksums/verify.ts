@@ -18,28 +18,39 @@ export interface BadPage {
   stored: number;
 }
 
-/** Verifies pages in memory of its own. */
+/** Memory with pages, and what hashes them there. */
+interface PageMemory {
+  readonly words: Uint32Array;
+  readonly hash: PageHash;
+}
+
+/** WebAssembly counts memory in pages of its own. */
+const MEMORY_PAGE_BYTES = 65_536;
+
+/** Verifies pages in memory of its own, or in that of an Aio. */
 export class PageVerifier {
-  /** Where pages are verified; a multiple of every block size. */
+  /** Where pages are verified that are nowhere else; a multiple of every block size. */
   readonly memory: Uint8Array<ArrayBuffer>;
-  readonly #words: Uint32Array;
-  readonly #hash: PageHash;
+  readonly #own: PageMemory;
+  readonly #shared: WebAssembly.Memory;
+  #inShared: PageMemory | undefined;
   readonly #pageBytes: number;
 
   /**
    * @param pageBytes The bytes of a page.
    * @param memoryBytes How much memory it has.
+   * @param shared `aio.memory`: pages in there are verified where they are.
    */
-  constructor(pageBytes: number, memoryBytes: number) {
-    const simd = startSimdHash(memoryBytes);
-    this.memory = simd?.memory ?? new Uint8Array(memoryBytes);
-    this.#hash = simd?.hash ?? hashColumns;
-    this.#words = new Uint32Array(this.memory.buffer);
+  constructor(pageBytes: number, memoryBytes: number, shared: WebAssembly.Memory) {
+    const own = new WebAssembly.Memory({ initial: Math.ceil(memoryBytes / MEMORY_PAGE_BYTES) });
+    this.memory = new Uint8Array(own.buffer as ArrayBuffer);
+    this.#own = pagesIn(own) ?? { words: new Uint32Array(own.buffer), hash: hashColumns };
+    this.#shared = shared;
     this.#pageBytes = pageBytes;
   }
 
   /**
-   * Verifies pages that are elsewhere, no more than there is memory for.
+   * Verifies pages, no more than there is memory for.
    *
    * @param pages Their bytes.
    * @param firstBlock The number of the first in its file.
@@ -47,27 +58,55 @@ export class PageVerifier {
    * @returns Those that are bad.
    */
   verify(pages: Uint8Array, firstBlock: number, blocksBefore: number): BadPage[] {
+    const count = pages.length / this.#pageBytes;
+    if (pages.buffer === this.#shared.buffer) {
+      const memory = this.#inShared ??= pagesIn(this.#shared);
+      if (memory !== undefined) {
+        return this.#verify(memory, pages.byteOffset, count, firstBlock, blocksBefore);
+      }
+    }
     this.memory.set(pages);
-    return this.verifyFirst(pages.length / this.#pageBytes, firstBlock, blocksBefore);
+    return this.verifyFirst(count, firstBlock, blocksBefore);
   }
 
   /** The same for the first pages in {@linkcode memory}. */
   verifyFirst(count: number, firstBlock: number, blocksBefore: number): BadPage[] {
+    return this.#verify(this.#own, 0, count, firstBlock, blocksBefore);
+  }
+
+  #verify(
+    memory: PageMemory,
+    offset: number,
+    count: number,
+    firstBlock: number,
+    blocksBefore: number,
+  ): BadPage[] {
     const badPages: BadPage[] = [];
     for (let index = 0; index < count; index++) {
-      const badPage = this.#verifyAt(index * this.#pageBytes, firstBlock + index, blocksBefore);
+      const at = offset + index * this.#pageBytes;
+      const badPage = this.#verifyAt(memory, at, firstBlock + index, blocksBefore);
       if (badPage !== undefined) badPages.push(badPage);
     }
     return badPages;
   }
 
-  #verifyAt(offset: number, block: number, blocksBefore: number): BadPage | undefined {
-    const words = this.#words;
+  #verifyAt(
+    { words, hash }: PageMemory,
+    offset: number,
+    block: number,
+    blocksBefore: number,
+  ): BadPage | undefined {
     const start = offset / Uint32Array.BYTES_PER_ELEMENT;
     if (isNewPage(words, start)) return undefined;
     const pageWords = this.#pageBytes / Uint32Array.BYTES_PER_ELEMENT;
     const stored = storedChecksum(words, start);
-    const calculated = pageChecksum(words, start, pageWords, blocksBefore + block, this.#hash);
+    const calculated = pageChecksum(words, start, pageWords, blocksBefore + block, hash);
     return calculated === stored ? undefined : { block, calculated, stored };
   }
+}
+
+/** @returns Nothing where the machine hashes no faster than plain JavaScript */
+function pagesIn(memory: WebAssembly.Memory): PageMemory | undefined {
+  const hash = startSimdHash(memory);
+  return hash && { words: new Uint32Array(memory.buffer), hash };
 }

@@ -374,9 +374,8 @@ export class AioFile extends OpenFile {
 
   /**
    * The file, or a part of it, as a web stream of bytes, for `new Response()`, `pipeTo()`,
-   * `pipeThrough()` and readers with or without buffers of their own. It reads ahead, and nothing
-   * before the first bytes are wanted. Canceling it leaves nothing in flight; closing the file ends
-   * it.
+   * `pipeThrough()` and readers with or without buffers of their own. It reads ahead once
+   * the first bytes are wanted. Canceling it leaves nothing in flight; closing the file ends it.
    *
    * @param options which part, and in what chunks
    * @throws {TypeError} or {RangeError} for options that are unknown or cannot be

@@ -77,8 +77,7 @@ export abstract class OpenFile implements AsyncDisposable, Disposable {
    *
    * The system tells lost writes once. So after a flush that failed, in whichever thread, all that
    * overlapped it and all later ones reject, and {@linkcode close} too: open the file again and
-   * verify what was written since the last flush that resolved. With `dsync` a failed write counts,
-   * too.
+   * verify what was written since the last flush that resolved. With `dsync` failed writes count.
    *
    * @param options a signal to end the wait
    * @throws what the system says

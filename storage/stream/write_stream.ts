@@ -163,8 +163,7 @@ export class WriteStream implements AsyncDisposable {
   }
 
   /**
-   * {@linkcode flush}, and the end of the stream; the file stays open. Calling it again does
-   * nothing.
+   * {@linkcode flush}, and the end of the stream; the file stays open. Later calls do nothing.
    *
    * @throws as {@linkcode write}
    */

@@ -18,6 +18,24 @@ const PAGE_BYTES = 4096;
 const ARENA_PAGES = 32;
 const ARENA_BYTES = ARENA_PAGES * PAGE_BYTES;
 
+/** `readWord(address)`, of the shared memory that is imported as "memory" of "aio". */
+const WORD_READER = new WebAssembly.Module(
+  Uint8Array.of(
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    // A function from one number of 32 bits to another.
+    ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
+    ...[2, 18, 1, 3, ...name("aio"), 6, ...name("memory"), 2, 3, 0, 0x80, 0x80, 4],
+    ...[3, 2, 1, 0],
+    ...[7, 12, 1, 8, ...name("readWord"), 0, 0],
+    // The word at the address.
+    ...[10, 9, 1, 7, 0, 0x20, 0, 0x28, 2, 0, 0x0b],
+  ),
+);
+
+function name(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
 async function withArena(use: (aio: Aio) => void | Promise<void>): Promise<void> {
   await using aio = await Aio.open({ arenaBytes: ARENA_BYTES });
   await use(aio);
@@ -38,6 +56,30 @@ Deno.test("alloc() gives page-aligned views of shared memory, of the size that w
       assertEquals(backendOf(aio).memory.addressOf(view) % PAGE_BYTES, 0);
     }
   }));
+
+Deno.test("memory is what alloc() gives parts of, in each thread", async () => {
+  await using aio = await Aio.open({ maxBackends: 2 });
+  assertStrictEquals(aio.alloc(1).buffer, aio.memory.buffer);
+  const worker = new Worker(import.meta.resolve("../support/memory_worker.ts"), { type: "module" });
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.postMessage(aio.token);
+  assert(await promise);
+  worker.terminate();
+});
+
+Deno.test("memory is there for programs of WebAssembly, with what was read", async () => {
+  await using dir = await tempDir();
+  await Deno.writeFile(dir.join("file"), Uint8Array.of(1, 2, 3, 4));
+  await using aio = await Aio.open();
+  await using file = await aio.openFile(dir.join("file"));
+  aio.alloc(PAGE_BYTES);
+  const view = aio.alloc(4);
+  await file.readAt(view, 0);
+  const { exports } = new WebAssembly.Instance(WORD_READER, { aio: { memory: aio.memory } });
+  const readWord = exports["readWord"] as (address: number) => number;
+  assertEquals(readWord(view.byteOffset), 0x04030201);
+});
 
 Deno.test("alloc() gives views that do not overlap", () =>
   withArena((aio) => {

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { hashColumns } from "../../../examples/pg_checksums/page.ts";
 import { startSimdHash } from "../../../examples/pg_checksums/simd_hash.ts";
 
-const MEMORY_BYTES = 128 * 1024;
+const MEMORY_PAGES = 2;
 const BLOCK_SIZES = [1024, 2048, 4096, 8192, 16384, 32768];
 
 /** Bytes that look random, others for each seed. */
@@ -20,46 +20,62 @@ function fill(bytes: Uint8Array, seed: number): void {
   }
 }
 
-const simd = startSimdHash(MEMORY_BYTES);
+const MEMORIES = {
+  "memory of its own": new WebAssembly.Memory({ initial: MEMORY_PAGES }),
+  "shared memory": new WebAssembly.Memory({
+    initial: MEMORY_PAGES,
+    maximum: MEMORY_PAGES,
+    shared: true,
+  }),
+};
 
-for (const bytes of BLOCK_SIZES) {
-  Deno.test({
-    name: `startSimdHash() hashes pages of ${bytes} bytes as hashColumns() does`,
-    ignore: simd === undefined,
-    fn: () => {
-      const { memory, hash } = simd!;
-      const words = new Uint32Array(memory.buffer);
-      const pageWords = bytes / 4;
-      for (let seed = 1; seed <= 20; seed++) {
-        fill(memory, seed);
-        for (let start = 0; start < words.length; start += pageWords) {
-          assertEquals(hash(words, start, pageWords), hashColumns(words, start, pageWords));
+for (const [what, memory] of Object.entries(MEMORIES)) {
+  const hash = startSimdHash(memory);
+  const ignore = hash === undefined;
+  const bytes = new Uint8Array(memory.buffer);
+  const words = new Uint32Array(memory.buffer);
+
+  for (const blockSize of BLOCK_SIZES) {
+    const name =
+      `startSimdHash() hashes pages of ${blockSize} bytes in ${what} as hashColumns() does`;
+    Deno.test({
+      name,
+      ignore,
+      fn: () => {
+        const pageWords = blockSize / 4;
+        for (let seed = 1; seed <= 20; seed++) {
+          fill(bytes, seed);
+          for (let start = 0; start < words.length; start += pageWords) {
+            assertEquals(hash!(words, start, pageWords), hashColumns(words, start, pageWords));
+          }
         }
+      },
+    });
+  }
+
+  Deno.test({
+    name: `startSimdHash() hashes pages of one bit in ${what} as hashColumns() does`,
+    ignore,
+    fn: () => {
+      bytes.fill(0);
+      for (let bit = 0; bit < 8192 * 8; bit += 7) {
+        bytes[bit >>> 3] = 1 << (bit & 7);
+        assertEquals(hash!(words, 0, 2048), hashColumns(words, 0, 2048));
+        bytes[bit >>> 3] = 0;
+      }
+    },
+  });
+
+  Deno.test({
+    name: `startSimdHash() takes no bit of the checksum in ${what}`,
+    ignore,
+    fn: () => {
+      fill(bytes, 1);
+      const plain = hash!(words, 0, 2048);
+      for (let bit = 0; bit < 16; bit++) {
+        bytes[8 + (bit >>> 3)]! ^= 1 << (bit & 7);
+        assertEquals(hash!(words, 0, 2048), plain);
       }
     },
   });
 }
-
-Deno.test({
-  name: "startSimdHash() hashes pages of one bit as hashColumns() does",
-  ignore: simd === undefined,
-  fn: () => {
-    const { memory, hash } = simd!;
-    const words = new Uint32Array(memory.buffer);
-    memory.fill(0);
-    for (let bit = 0; bit < 8192 * 8; bit += 7) {
-      memory[bit >>> 3] = 1 << (bit & 7);
-      assertEquals(hash(words, 0, 2048), hashColumns(words, 0, 2048));
-      memory[bit >>> 3] = 0;
-    }
-  },
-});
-
-Deno.test({
-  name: "startSimdHash() has as much memory as is asked for",
-  ignore: simd === undefined,
-  fn: () => {
-    assert(simd!.memory.length >= MEMORY_BYTES);
-    assert(startSimdHash(1024 * 1024)!.memory.length >= 1024 * 1024);
-  },
-});

@@ -46,7 +46,7 @@ async function check(withPool: boolean, badBlocks: number[], change: Change = {}
   const tools: Tools = {
     aio,
     pool,
-    verifier: new PageVerifier(PAGE_BYTES, SMALL_BYTES_MAX),
+    verifier: new PageVerifier(PAGE_BYTES, SMALL_BYTES_MAX, aio.memory),
     work: new Work(1),
     direct: false,
   };
