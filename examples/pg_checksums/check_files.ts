@@ -80,27 +80,45 @@ class FileChecker {
     const { work } = this.#tools;
     const parts: Part[] = [];
     const together: Promise<void>[] = [];
-    for (let index = from; index < until && !work.isStopped(index); index++) {
-      const found = this.#checkSmall(index) ?? this.#open(index);
-      if (!(found instanceof StreamedFile)) {
-        if (found.failure !== undefined) work.stopBehind(index);
-        parts.push(found);
-      } else if (found.size > SMALL_BYTES_MAX) await this.#checkByStream(found);
-      // Each waits for the disk, so they wait together.
-      else together.push(this.#checkByStream(found));
+    let next = from;
+    try {
+      while (next < until && !work.isStopped(next)) {
+        const index = next++;
+        const found = this.#checkSmall(index) ?? this.#open(index);
+        work.settle(1);
+        if (!(found instanceof StreamedFile)) {
+          if (found.failure !== undefined) work.stopBehind(index);
+          parts.push(found);
+        } else if (found.size > SMALL_BYTES_MAX) await this.#checkByStream(found);
+        // Each waits for the disk, so they wait together.
+        else together.push(this.#checkByStream(found));
+      }
+    } finally {
+      work.settle(until - next);
     }
     await Promise.all(together);
     this.#onParts(parts);
     await this.#pauses.pause();
   }
 
-  /** Takes blocks of the large files that other threads have taken. */
+  /**
+   * Takes blocks of the large files that other threads have taken, until no more can come: one that
+   * was taken a moment ago is not opened yet.
+   */
   async #help(): Promise<void> {
     const { work } = this.#tools;
-    for (const index of this.#order.files.keys()) {
-      const opened = work.hasBlocks(index) ? this.#open(index) : undefined;
-      // If it cannot be opened here, the thread that has taken it reads it.
-      if (opened instanceof StreamedFile) await this.#checkByStream(opened);
+    const unopened = new Set<number>();
+    for (let areMore = true; areMore;) {
+      const { news } = work;
+      areMore = !work.isAllKnown;
+      for (const index of this.#order.files.keys()) {
+        if (!work.hasBlocks(index) || unopened.has(index)) continue;
+        const opened = this.#open(index);
+        if (opened instanceof StreamedFile) await this.#checkByStream(opened);
+        // The thread that has taken it reads it.
+        else unopened.add(index);
+      }
+      if (areMore) await work.newsAfter(news);
     }
   }
 

@@ -14,7 +14,11 @@ const BLOCKS_AT_A_TIME = 1024;
 /** The words of the shared memory. */
 const NEXT_FILE = 0;
 const STOPPED_BEHIND = 1;
-const FIRST_FILE = 2;
+/** Of how many files all know whether they can help with them. */
+const KNOWN = 2;
+/** Moves when there are blocks to help with, and when there will be no more. */
+const NEWS = 3;
+const FIRST_FILE = 4;
 /** Of each file: how many blocks it has, as far as that is known, and which is next. */
 const BLOCK_COUNT = 0;
 const NEXT_BLOCK = 1;
@@ -57,6 +61,34 @@ export class Work {
   /** Has all threads take blocks of a file. */
   offerBlocks(file: number, blockCount: number): void {
     Atomics.store(this.#words, this.#at(file) + BLOCK_COUNT, blockCount);
+    this.#tell();
+  }
+
+  /** Files that this thread has taken are done, or their blocks are offered: once for each. */
+  settle(files: number): void {
+    if (files === 0) return;
+    const known = Atomics.add(this.#words, KNOWN, files) + files;
+    if (known === this.#fileCount) this.#tell();
+  }
+
+  /** Whether no more blocks will be offered. */
+  get isAllKnown(): boolean {
+    return Atomics.load(this.#words, KNOWN) === this.#fileCount;
+  }
+
+  /** Moves when blocks were offered, and when no more will be. */
+  get news(): number {
+    return Atomics.load(this.#words, NEWS);
+  }
+
+  /** Waits until {@linkcode news} is not what it was. */
+  async newsAfter(seen: number): Promise<void> {
+    await Atomics.waitAsync(this.#words, NEWS, seen).value;
+  }
+
+  #tell(): void {
+    Atomics.add(this.#words, NEWS, 1);
+    Atomics.notify(this.#words, NEWS);
   }
 
   /** Whether blocks of a file are left that all may take. */

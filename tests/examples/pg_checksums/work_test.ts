@@ -60,3 +60,25 @@ Deno.test("Work.stopBehind() ends a file and those behind it, and keeps the firs
   assertEquals(takeAll(() => work.takeBlocks(0)), []);
   assert(work.isStopped(0));
 });
+
+Deno.test("Work.newsAfter() resolves when blocks are offered, and when no more will be", async () => {
+  const work = new Work(3);
+  const other = new Work(3, work.memory);
+  // As other threads do, it keeps the event loop alive.
+  const alive = setInterval(() => {}, 1000);
+  const changes = [
+    () => work.offerBlocks(1, BLOCKS),
+    () => {
+      work.settle(1);
+      other.settle(2);
+    },
+  ];
+  for (const change of changes) {
+    assertFalse(other.isAllKnown);
+    const news = other.newsAfter(other.news);
+    change();
+    await news;
+  }
+  assert(work.isAllKnown);
+  clearInterval(alive);
+});
