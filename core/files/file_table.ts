@@ -91,7 +91,7 @@ export interface FileIdentity extends FileSlot {
   readonly targetId: number;
   /** Bits of `FLAG_BITS`. */
   readonly flags: number;
-  /** The byte that goes with the callback: 1 for a file opened with `O_DSYNC`. */
+  /** The byte that goes with the callback: 1 where its writes are durable by themselves. */
   readonly callbackData: number;
 }
 

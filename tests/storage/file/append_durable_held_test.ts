@@ -7,13 +7,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import {
-  appendAndFlush,
-  begin,
-  checkHeld,
-  DURABLE,
-  letFlushGo,
-} from "../../support/appends/durable_appends.ts";
+import { begin, checkHeld, DURABLE, letFlushGo } from "../../support/appends/durable_appends.ts";
 import { data, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, REMEDY } from "../../support/flush_failures.ts";
@@ -226,49 +220,6 @@ Deno.test("held: a durable append with a full disk is no failed flush behind a h
   const error = await errorOf(last);
   assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
   await file.close();
-});
-
-/** Has an append fail of which 8 bytes were written, and a durable one of 2 take its place. */
-async function leaveRest(fixture: Fixture): Promise<void> {
-  const { file } = fixture;
-  const short = file.append(data(9));
-  await Deno.writeFile(file.path, data(8), { append: true });
-  await complete(fixture, 8);
-  await complete(fixture, -ENOSPC);
-  await perform(fixture); // The zeros.
-  assertEquals((await errorOf(short)).code, "ENOSPC");
-  await appendAndFlush(fixture, 2, END + 1);
-}
-
-Deno.test("held: a durable append with a full disk is no failed flush before the rest of one that has failed", async () => {
-  await using fixture = await openHeld();
-  const { file } = fixture;
-  await begin(fixture);
-  await leaveRest(fixture);
-  const first = file.append(data(3), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 3} 3`]);
-  await complete(fixture, -ENOSPC);
-  const error = await errorOf(first);
-  assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
-  await appendAndFlush(fixture, 6, END + 3);
-  const behind = file.append(data(4), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 9} 4 durably`]);
-  await perform(fixture);
-  assertEquals(await behind, END + 9);
-  await file.close();
-});
-
-Deno.test("held: durable appends are durable writes again where the rest of one that has failed was cut", async () => {
-  await using fixture = await openHeld();
-  const { file } = fixture;
-  await begin(fixture);
-  await leaveRest(fixture);
-  await file.truncate(END);
-  await appendAndFlush(fixture, 3, END);
-  const second = file.append(data(4), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 3} 4 durably`]);
-  await perform(fixture);
-  assertEquals(await second, END + 3);
 });
 
 Deno.test("held: a durable append with a full disk is a failed flush where the file has grown", async () => {
