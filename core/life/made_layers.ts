@@ -10,6 +10,7 @@
 
 import { assert } from "../base/assert.ts";
 import { type CallbackTable, LAYER_RUNNING } from "../io/callback.ts";
+import { LockedTwiceError } from "../memory/lock.ts";
 import type { Layer, LayerParts } from "./layer.ts";
 
 /** The layers of one thread. */
@@ -41,7 +42,11 @@ export class MadeLayers {
     return parts as Parts;
   }
 
-  /** Takes a dead thread out of what the layers share. */
+  /**
+   * Takes a dead thread out of what the layers share.
+   *
+   * @throws {LockedTwiceError} if this thread was ended itself, in the middle of something
+   */
   reapBackend(deadId: number): void {
     this.#callEach("reapBackend", ({ reapBackend }) => reapBackend?.(deadId));
   }
@@ -58,6 +63,8 @@ export class MadeLayers {
       try {
         call(parts);
       } catch (cause) {
+        // Nothing was done, and another thread can do it.
+        if (cause instanceof LockedTwiceError) throw cause;
         this.#warn(
           `The layer "${name}" failed in ${hook}(), and may keep what it should not`,
           cause,

@@ -49,6 +49,7 @@ import {
   updateState,
 } from "../memory/handle_state.ts";
 import { freeEnded } from "../memory/layer_runs.ts";
+import { LockedTwiceError } from "../memory/lock.ts";
 import { layersOf } from "./made_layers.ts";
 import type { ReapingFrom } from "../io/method.ts";
 import { performSynchronously } from "../io/operation.ts";
@@ -239,6 +240,8 @@ export function reapBelongings(
     return giveBelongingsBack(backend, id, from);
   } catch (error) {
     tryLetGo(backend.control, backend.libc, id);
+    // This thread was ended itself, and what it does to the end of its turn is no help.
+    if (error instanceof LockedTwiceError) return false;
     throw error;
   }
 }

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { assert } from "../base/assert.ts";
+import { AioInvariantError, assert } from "../base/assert.ts";
 import { CHECK_ALIVE_MS, LOOK_AGAIN_MS } from "../base/pauses.ts";
 
 /**
@@ -21,6 +21,22 @@ const LOOKS = 200;
 
 /** Others may sleep for the lock. No system has thread ids as high as this. */
 export const AWAITED = 1 << 30;
+
+/**
+ * A thread takes a lock that it has. Either the library is wrong, or the thread was ended at a jump
+ * back while it had the lock: the engine cuts what runs, and the rest of its turn still runs.
+ */
+export class LockedTwiceError extends AioInvariantError {
+  constructor() {
+    super("A lock was taken twice by one thread");
+  }
+}
+
+/**
+ * How many locks this thread has. Where it has none and a lock has its number, that is another
+ * thread's, which had the number before and died.
+ */
+let held = 0;
 
 /** Whether a thread of this process still runs. */
 export type IsThreadAlive = (threadId: number) => boolean;
@@ -40,7 +56,18 @@ export function lock(
   threadId: number,
   isThreadAlive: IsThreadAlive = () => true,
 ): void {
-  if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;
+  if (Atomics.compareExchange(words, index, 0, threadId) !== 0) {
+    lockSlowly(words, index, threadId, isThreadAlive);
+  }
+  held++;
+}
+
+function lockSlowly(
+  words: Int32Array,
+  index: number,
+  threadId: number,
+  isThreadAlive: IsThreadAlive,
+): void {
   for (let looks = 0; looks < LOOKS; looks++) {
     if (Atomics.load(words, index) !== 0) continue;
     if (Atomics.compareExchange(words, index, 0, threadId) === 0) return;
@@ -51,8 +78,7 @@ export function lock(
     const seen = Atomics.compareExchange(words, index, 0, taken);
     if (seen === 0) return;
     const holder = seen & ~AWAITED;
-    assert(holder !== threadId, "A lock was taken twice by one thread");
-    if (waitedMs >= CHECK_ALIVE_MS && !isThreadAlive(holder)) {
+    if (isLeftTo(threadId, holder) || waitedMs >= CHECK_ALIVE_MS && !isThreadAlive(holder)) {
       if (Atomics.compareExchange(words, index, seen, taken) === seen) return;
     }
     const awaited = holder | AWAITED;
@@ -60,6 +86,17 @@ export function lock(
       Atomics.wait(words, index, awaited, LOOK_AGAIN_MS);
     }
   }
+}
+
+/**
+ * Whether a lock is what a dead thread has left that had this thread's number before.
+ *
+ * @throws {LockedTwiceError} if this thread may have it itself
+ */
+function isLeftTo(threadId: number, holder: number): boolean {
+  if (holder !== threadId) return false;
+  if (held > 0) throw new LockedTwiceError();
+  return true;
 }
 
 /**
@@ -76,20 +113,25 @@ export function tryLock(
   isAsking: boolean,
 ): boolean {
   const seen = Atomics.compareExchange(words, index, 0, threadId);
-  if (seen === 0) return true;
-  const holder = seen & ~AWAITED;
-  assert(holder !== threadId, "A lock was taken twice by one thread");
-  if (!isAsking || isThreadAlive(holder)) return false;
-  return Atomics.compareExchange(words, index, seen, threadId | seen & AWAITED) === seen;
+  if (seen !== 0) {
+    const holder = seen & ~AWAITED;
+    if (!isLeftTo(threadId, holder) && (!isAsking || isThreadAlive(holder))) return false;
+    const taken = threadId | seen & AWAITED;
+    if (Atomics.compareExchange(words, index, seen, taken) !== seen) return false;
+  }
+  held++;
+  return true;
 }
 
 /** Gives the lock back, and wakes one thread if any may sleep for it. */
 export function unlock(words: Int32Array, index: number, threadId: number): void {
-  if (Atomics.compareExchange(words, index, threadId, 0) === threadId) return;
-  const awaited = threadId | AWAITED;
-  const seen = Atomics.compareExchange(words, index, awaited, 0);
-  assert(seen === awaited, "A lock was given back by a thread that does not hold it");
-  Atomics.notify(words, index, 1);
+  if (Atomics.compareExchange(words, index, threadId, 0) !== threadId) {
+    const awaited = threadId | AWAITED;
+    const seen = Atomics.compareExchange(words, index, awaited, 0);
+    assert(seen === awaited, "A lock was given back by a thread that does not hold it");
+    Atomics.notify(words, index, 1);
+  }
+  held--;
 }
 
 /** Does something while having the lock: see {@linkcode lock}. */

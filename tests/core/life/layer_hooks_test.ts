@@ -4,11 +4,12 @@
  * all the tests do.
  */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { backendOf } from "../../../core/inside.ts";
 import { AioApiError } from "../../../core/base/errors.ts";
 import { IDLE } from "../../../core/memory/handle_state.ts";
-import { HANDLE } from "../../../core/memory/shared_memory.ts";
+import * as locks from "../../../core/memory/lock.ts";
+import { HANDLE, HEADER } from "../../../core/memory/shared_memory.ts";
 import { FAULTS } from "../../methods/fixtures/worker_faults.ts";
 import type { Aio } from "../../../mod.ts";
 import type { Fixture } from "../../support/core.ts";
@@ -164,6 +165,28 @@ testHooksOfDead(
     const message = 'The layer "spy" failed in reapBackend(), and may keep what it should not';
     assertEquals(warnings, [{ message, cause }]);
     assertEquals([aio.backends().length, backendOf(aio).files.count], [1, 1]);
+  },
+);
+
+testHooksOfDead(
+  "a reaper that was ended itself, in the middle of a lock, leaves the dead thread to another",
+  doNothing,
+  (fixture) => {
+    const { aio } = fixture;
+    const { control, threadId } = backendOf(aio).arena;
+    const lockAt = HEADER.arenaLock;
+    let calls = 0;
+    hooks.reapBackend = () => {
+      calls++;
+      locks.locked(control.words, lockAt, threadId, () => true, () => {});
+    };
+    locks.lock(control.words, lockAt, threadId);
+    backendOf(aio).reapDead("eventLoop");
+    locks.unlock(control.words, lockAt, threadId);
+    assertEquals([aio.backends().length, fixture.messages()], [2, []]);
+    aio.reapBackend(DEAD);
+    assertEquals(aio.backends().length, 1);
+    assertGreater(calls, 1);
   },
 );
 

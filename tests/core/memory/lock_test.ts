@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { AioInvariantError } from "../../../core/base/assert.ts";
-import { AWAITED, lock, tryLock, unlock } from "../../../core/memory/lock.ts";
+import { AWAITED, lock, LockedTwiceError, tryLock, unlock } from "../../../core/memory/lock.ts";
 import { replace } from "../../support/bells/bells.ts";
 
 function word(): Int32Array<SharedArrayBuffer> {
@@ -20,8 +20,21 @@ Deno.test("lock() writes who holds it, unlock() frees it", () => {
 Deno.test("lock() twice by one thread is refused, not a hang", () => {
   const words = word();
   lock(words, 0, 77);
-  assertThrows(() => lock(words, 0, 77), AioInvariantError, "A lock was taken twice by one thread");
+  const message = "A lock was taken twice by one thread";
+  assertThrows(() => lock(words, 0, 77), LockedTwiceError, message);
+  assertThrows(() => tryLock(words, 0, 77, () => true, false), LockedTwiceError, message);
   assertEquals(words[0], 77);
+  unlock(words, 0, 77);
+});
+
+Deno.test("a lock is taken over from a dead thread whose number this one has now", () => {
+  const words = word();
+  words[0] = words[1] = 77;
+  lock(words, 0, 77);
+  unlock(words, 0, 77);
+  assert(tryLock(words, 1, 77, () => true, false));
+  unlock(words, 1, 77);
+  assertEquals([...words], [0, 0, 0, 0]);
 });
 
 for (const holder of [0, 78]) {
