@@ -82,6 +82,7 @@ async function copyPieces(
 ): Promise<void> {
   const unit = Math.max(source.alignment.offset, target.alignment.offset);
   const bytes = await source.size();
+  await tryAllocate(target, bytes);
   await inPieces(aio, bytes, signal, async (piece, offset) => {
     const read = await source.readAt(piece, offset);
     // Direct writes have whole blocks.
@@ -91,6 +92,19 @@ async function copyPieces(
     onCopied(read);
   });
   await target.truncate(Math.min(bytes, await source.size()));
+}
+
+/**
+ * Has the system find the space at once: writes within a file are under way side by side, those
+ * that make it longer one after another.
+ */
+async function tryAllocate(file: AioFile, bytes: number): Promise<void> {
+  if (bytes === 0) return;
+  try {
+    await file.allocate(0, bytes);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotSupported)) throw error;
+  }
 }
 
 /** @throws if they differ */

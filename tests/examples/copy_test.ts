@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { copy } from "../../examples/copy/copying.ts";
-import type { Aio } from "../../mod.ts";
+import { Aio } from "../../mod.ts";
 import { testSharedAios } from "../support/methods.ts";
 import { contentAt } from "../support/prng.ts";
 import { mountTmpfs, tempDir, tmpfsAvailable, writeRandomFile } from "../support/temp.ts";
@@ -145,6 +145,22 @@ Deno.test({
     assertEquals(ran.code, 1);
     assertStringIncludes(ran.stderr, "ENOSPC");
     assertEquals([...Deno.readDirSync(disk.path)], []);
+  },
+});
+
+Deno.test({
+  name: "copy: a disk that is too small fails it before anything is copied",
+  ignore: !tmpfsAvailable(),
+  async fn() {
+    await using dir = await tempDir();
+    await using disk = await mountTmpfs(4 * MIB);
+    await writeRandomFile(`${dir.path}/large`, 8 * MIB, SEED);
+    await using aio = await Aio.open();
+    let heard = 0;
+    const onCopied = (bytes: number) => void (heard += bytes);
+    const copying = copy(aio, `${dir.path}/large`, `${disk.path}/copy`, { onCopied });
+    await assertRejects(() => copying, Error, "ENOSPC");
+    assertEquals([heard, [...Deno.readDirSync(disk.path)]], [0, []]);
   },
 });
 
