@@ -168,7 +168,8 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
     if (Atomics.load(words, backendAt + BACKEND.threadId) === 0) continue;
     for (let index = first; index < first + handlesPerBackend; index++) {
       const base = control.handleAt(index);
-      if (Atomics.load(words, base + HANDLE.state) < SUBMITTED) continue;
+      // A plain look, as most are idle and an atomic one is a call: that at the thread comes before.
+      if (words[base + HANDLE.state]! < SUBMITTED) continue;
       // The generation first: if the handle goes on meanwhile, the reference is of a use that is
       // over.
       const low = Atomics.load(words, base + HANDLE.generationLow);
