@@ -168,7 +168,7 @@ export function flushesInFlight(control: Control, file: FileSlot, fd: number): W
     if (Atomics.load(words, backendAt + BACKEND.threadId) === 0) continue;
     for (let index = first; index < first + handlesPerBackend; index++) {
       const base = control.handleAt(index);
-      // A plain look, as an atomic one is a call and most are idle. That at the thread comes before.
+      // Most are idle, and an atomic look is a call. The one at the thread comes before these.
       if (words[base + HANDLE.state]! < SUBMITTED) continue;
       // The generation first: if the handle goes on meanwhile, the reference is of a use that is
       // over.
