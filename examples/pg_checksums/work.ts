@@ -95,15 +95,14 @@ export class Work {
   hasBlocks(file: number): boolean {
     const at = this.#at(file);
     const blockCount = Atomics.load(this.#words, at + BLOCK_COUNT);
-    return Atomics.load(this.#words, at + NEXT_BLOCK) < blockCount && !this.isStopped(file);
+    return Atomics.load(this.#words, at + NEXT_BLOCK) < blockCount && !this.isStopped(file + 1);
   }
 
   /** Takes some blocks of a file. @returns Likewise. */
   takeBlocks(file: number): { from: number; until: number } {
     const at = this.#at(file);
     const blockCount = Atomics.load(this.#words, at + BLOCK_COUNT);
-    const isStopped = this.isStopped(file) || this.isStopped(file + 1);
-    const from = isStopped
+    const from = this.isStopped(file + 1)
       ? blockCount
       : Math.min(Atomics.add(this.#words, at + NEXT_BLOCK, BLOCKS_AT_A_TIME), blockCount);
     return { from, until: Math.min(from + BLOCKS_AT_A_TIME, blockCount) };
