@@ -83,8 +83,10 @@ class FileChecker {
     let next = from;
     try {
       while (next < until && !work.isStopped(next)) {
-        const index = next++;
+        const index = next;
         const found = this.#checkSmall(index) ?? this.#open(index);
+        // Not before: if that throws, it is among those that are settled below.
+        next++;
         work.settle(1);
         if (!(found instanceof StreamedFile)) {
           if (found.failure !== undefined) work.stopBehind(index);
