@@ -120,8 +120,7 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
   for (let id = 0; id < control.threadCount; id++) {
     if (id === backend.id || (from === "eventLoop" && reapersOf(backend).isAt(id))) continue;
     if (!tryTakeOver(control, libc, id)) continue;
-    const isDone = tryReapRest(backend, id, from) || (from === "eventLoop" && goOn(backend, id));
-    if (!isDone) {
+    if (!tryReapFound(backend, id, from)) {
       // This thread may have no reason to look again, so any other may go on.
       tryLetGo(control, libc, id);
       continue;
@@ -129,6 +128,17 @@ export function reapDead(backend: Backend, from: ReapingFrom = "wait"): void {
     const { maxBackends } = backend.options;
     const what = id < maxBackends ? `backend ${id}` : `worker ${id - maxBackends}`;
     log?.say("log", `reaped ${what}: its thread has died`);
+  }
+}
+
+/** @returns false if it is to be tried again, by any thread */
+function tryReapFound(backend: Backend, id: number, from: ReapingFrom): boolean {
+  try {
+    return tryReapRest(backend, id, from) || (from === "eventLoop" && goOn(backend, id));
+  } catch (error) {
+    // This thread was ended itself, and what it does to the end of its turn is no help.
+    if (error instanceof LockedTwiceError) return false;
+    throw error;
   }
 }
 
@@ -240,8 +250,6 @@ export function reapBelongings(
     return giveBelongingsBack(backend, id, from);
   } catch (error) {
     tryLetGo(backend.control, backend.libc, id);
-    // This thread was ended itself, and what it does to the end of its turn is no help.
-    if (error instanceof LockedTwiceError) return false;
     throw error;
   }
 }
