@@ -5,7 +5,6 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import { OPEN_FLAGS, type OpenFlags } from "../../ffi/layout.ts";
 import type { DirectMode } from "./direct_io.ts";
 import { shown } from "../base/errors.ts";
@@ -157,15 +156,27 @@ export function pathString(path: string | URL, verb = "open"): string {
     if (path.protocol !== "file:") {
       throw new TypeError(`Cannot ${verb} ${path.href}: only file: URLs name files`);
     }
-    return checkPath(
-      path.pathname.includes("%00") ? decodeURIComponent(path.pathname) : fileURLToPath(path),
-      verb,
-    );
+    return checkPath(pathOf(path, verb), verb);
   }
   if (typeof path !== "string") {
     throw new TypeError(`Cannot ${verb} ${shown(path)}: pass the path as a string or a URL`);
   }
   return checkPath(path, verb);
+}
+
+/** As `fileURLToPath()` of `node:url` has it, with sentences of ours. */
+function pathOf({ href, hostname, pathname }: URL, verb: string): string {
+  if (hostname !== "") {
+    throw new TypeError(`Cannot ${verb} ${href}: a file: URL with a host names no file here`);
+  }
+  if (/%2f/i.test(pathname)) {
+    throw new TypeError(`Cannot ${verb} ${href}: no file's name has a "/" (%2F) in it`);
+  }
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    throw new TypeError(`Cannot ${verb} ${href}: its escapes are no UTF-8`);
+  }
 }
 
 function checkPath(path: string, verb: string): string {

@@ -124,6 +124,21 @@ const WRONG_PATHS: readonly (readonly [string, unknown, string])[] = [
     new URL("http://localhost/a"),
     "Cannot open http://localhost/a: only file: URLs name files",
   ],
+  [
+    "a URL with a host",
+    new URL("file://host/a"),
+    "Cannot open file://host/a: a file: URL with a host names no file here",
+  ],
+  [
+    "a URL with an escaped slash",
+    new URL("file:///a%2Fb"),
+    'Cannot open file:///a%2Fb: no file\'s name has a "/" (%2F) in it',
+  ],
+  [
+    "a URL whose escapes are no text",
+    new URL("file:///a%ff"),
+    "Cannot open file:///a%ff: its escapes are no UTF-8",
+  ],
   ["a number", 3, "Cannot open 3: pass the path as a string or a URL"],
   ["undefined", undefined, "Cannot open undefined: pass the path as a string or a URL"],
   ["bytes", new Uint8Array(3), "Cannot open a Uint8Array: pass the path as a string or a URL"],
