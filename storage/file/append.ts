@@ -175,11 +175,13 @@ export class Appends implements MemoryUser {
   readonly #issue = (): void => {
     this.#isScheduled = false;
     while (this.#queue.length > 0 && !this.#mayHold) {
-      if (!this.#tryIssue(this.#queue[0]!)) {
-        this.#issueSlowly();
-        return;
-      }
-      this.#queue.shift();
+      // Out of the queue before: where the thread is ended in the middle of this, the rest of its
+      // turn may come here once more.
+      const batch = this.#queue.shift()!;
+      if (this.#tryIssue(batch)) continue;
+      this.#queue.unshift(batch);
+      this.#issueSlowly();
+      return;
     }
   };
 
@@ -225,7 +227,7 @@ export class Appends implements MemoryUser {
   /** @returns whether the write of a batch may be the flush of its appends as well */
   #tryTakeTurn(batch: Batch): boolean {
     // Several batches are written at once, and share flushes.
-    if (this.#isHeld || this.#queue.length > 1 || !areDurable(batch)) return false;
+    if (this.#isHeld || this.#queue.length > 0 || !areDurable(batch)) return false;
     this.#isHeld = this.#flushed.areAll && this.#mayWriteDurably && this.#flush.tryTakeTurn();
     return this.#isHeld;
   }
