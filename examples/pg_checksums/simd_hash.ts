@@ -31,7 +31,7 @@ const HEADER = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
 const TYPE = { i32: 0x7f, v128: 0x7b, function: 0x60, empty: 0x40 } as const;
 const KIND = { function: 0, memory: 2 } as const;
-/** How large a memory may be: any; a shared one has a most, in pages of 64 KiB. */
+/** Memory of whatever size; of shared memory the program says the most, in pages of 64 KiB. */
 const ANY_SIZE = [0, 0];
 const ANY_SIZE_SHARED = [3, 0, ...number(65_536)];
 const LOOP = 0x03;

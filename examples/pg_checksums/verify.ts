@@ -33,7 +33,8 @@ export class PageVerifier {
   readonly memory: Uint8Array<ArrayBuffer>;
   readonly #own: PageMemory;
   readonly #shared: WebAssembly.Memory;
-  #inShared: PageMemory | undefined;
+  /** Made when it is needed first; null: it cannot be, and pages are copied. */
+  #inShared: PageMemory | null | undefined;
   readonly #pageBytes: number;
 
   /**
@@ -60,8 +61,9 @@ export class PageVerifier {
   verify(pages: Uint8Array, firstBlock: number, blocksBefore: number): BadPage[] {
     const count = pages.length / this.#pageBytes;
     if (pages.buffer === this.#shared.buffer) {
-      const memory = this.#inShared ??= pagesIn(this.#shared);
-      if (memory !== undefined) {
+      if (this.#inShared === undefined) this.#inShared = pagesIn(this.#shared);
+      const memory = this.#inShared;
+      if (memory !== null) {
         return this.#verify(memory, pages.byteOffset, count, firstBlock, blocksBefore);
       }
     }
@@ -105,8 +107,8 @@ export class PageVerifier {
   }
 }
 
-/** @returns Nothing where the machine hashes no faster than plain JavaScript */
-function pagesIn(memory: WebAssembly.Memory): PageMemory | undefined {
+/** @returns Null where the machine hashes no faster than plain JavaScript */
+function pagesIn(memory: WebAssembly.Memory): PageMemory | null {
   const hash = startSimdHash(memory);
-  return hash && { words: new Uint32Array(memory.buffer), hash };
+  return hash === undefined ? null : { words: new Uint32Array(memory.buffer), hash };
 }
