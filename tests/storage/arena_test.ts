@@ -9,6 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows }
 import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { Aio } from "../../storage/mod.ts";
+import { get, loadWord, moduleBytes, OP } from "../../storage/wasm_code.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { contentAt, testSeed, withPrng } from "../support/prng.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
@@ -18,23 +19,13 @@ const PAGE_BYTES = 4096;
 const ARENA_PAGES = 32;
 const ARENA_BYTES = ARENA_PAGES * PAGE_BYTES;
 
-/** `readWord(address)`, of the shared memory that is imported as "memory" of "aio". */
-const WORD_READER = new WebAssembly.Module(
-  Uint8Array.of(
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    // A function from one number of 32 bits to another.
-    ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
-    ...[2, 18, 1, 3, ...name("aio"), 6, ...name("memory"), 2, 3, 0, 0x80, 0x80, 4],
-    ...[3, 2, 1, 0],
-    ...[7, 12, 1, 8, ...name("readWord"), 0, 0],
-    // The word at the address.
-    ...[10, 9, 1, 7, 0, 0x20, 0, 0x28, 2, 0, 0x0b],
-  ),
-);
-
-function name(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
+/** `readWord(address)`, of the shared memory that is imported as "memory" of "pool". */
+const WORD_READER = new WebAssembly.Module(moduleBytes("shared", [{
+  name: "readWord",
+  parameters: 1,
+  locals: [],
+  code: [...get(0), ...loadWord(0), OP.end],
+}]));
 
 async function withArena(use: (aio: Aio) => void | Promise<void>): Promise<void> {
   await using aio = await Aio.open({ arenaBytes: ARENA_BYTES });
@@ -76,7 +67,7 @@ Deno.test("memory is there for programs of WebAssembly, with what was read", asy
   aio.alloc(PAGE_BYTES);
   const view = aio.alloc(4);
   await file.readAt(view, 0);
-  const { exports } = new WebAssembly.Instance(WORD_READER, { aio: { memory: aio.memory } });
+  const { exports } = new WebAssembly.Instance(WORD_READER, { pool: { memory: aio.memory } });
   const readWord = exports["readWord"] as (address: number) => number;
   assertEquals(readWord(view.byteOffset), 0x04030201);
 });

@@ -7,7 +7,14 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { begin, checkHeld, DURABLE, letFlushGo } from "../../support/appends/durable_appends.ts";
+import {
+  appendAndFlush,
+  begin,
+  checkHeld,
+  DURABLE,
+  flushBefore,
+  letFlushGo,
+} from "../../support/appends/durable_appends.ts";
 import { data, giveUp } from "../../support/appends/held_appends.ts";
 import { FILE_BYTES as END, type Fixture, openHeld } from "../../support/core.ts";
 import { checkCloses, heldIos, REMEDY } from "../../support/flush_failures.ts";
@@ -126,25 +133,11 @@ Deno.test("held: durable appends that come while a flush is under way are one du
 
 Deno.test("held: a durable append behind one that is not durable is a write and a flush", async () => {
   await using fixture = await openHeld();
-  const { file, held, aio } = fixture;
   await begin(fixture);
-  const plain = file.append(data(2));
-  await checkHeld(fixture, [`writev ${END + 1} 2`]);
-  const first = file.append(data(3), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 1} 2`, `writev ${END + 3} 3`]);
-  const [before, own] = held.held(aio);
-  held.perform(aio, own!);
-  await checkHeld(fixture, [`writev ${END + 1} 2`, "fdatasync 0 0"]);
-  held.complete(aio, held.held(aio)[1]!, 0);
-  assertEquals(await first, END + 3);
-  held.perform(aio, before!);
-  assertEquals(await plain, END + 1);
+  const plain = fixture.file.append(data(2));
+  await flushBefore(fixture, plain);
   // That flush began before the one before was written.
-  const second = file.append(data(4), DURABLE);
-  await checkHeld(fixture, [`writev ${END + 6} 4`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await second, END + 6);
+  await appendAndFlush(fixture, 4, END + 6);
 });
 
 Deno.test("held: a durable append whose write fails is a failed flush, and keeps its place", async () => {

@@ -9,6 +9,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { AioSystemError } from "../../../core/mod.ts";
 import {
   appendAndFlush,
+  appendDurably,
   begin,
   checkHeld,
   DURABLE,
@@ -58,10 +59,7 @@ for (const isBlocking of [false, true]) {
     const error = await errorOf(first);
     assertEquals([error.code, error.message.includes("sync()")], ["ENOSPC", false]);
     await appendAndFlush(fixture, 6, END + 3);
-    const behind = file.append(data(4), DURABLE);
-    await checkHeld(fixture, [`writev ${END + 9} 4 durably`]);
-    await perform(fixture);
-    assertEquals(await behind, END + 9);
+    await appendDurably(fixture, 4, END + 9);
     await file.close();
   });
 
@@ -71,9 +69,6 @@ for (const isBlocking of [false, true]) {
     await leaveRest(fixture, isBlocking);
     await file.truncate(END);
     await appendAndFlush(fixture, 3, END);
-    const second = file.append(data(4), DURABLE);
-    await checkHeld(fixture, [`writev ${END + 3} 4 durably`]);
-    await perform(fixture);
-    assertEquals(await second, END + 3);
+    await appendDurably(fixture, 4, END + 3);
   });
 }

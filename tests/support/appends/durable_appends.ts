@@ -27,11 +27,7 @@ export async function checkHeld(fixture: Fixture, expected: readonly string[]): 
 
 /** Lets the first append go, which asks for the file's size, and its flush: all is durable then. */
 export async function begin(fixture: Fixture): Promise<void> {
-  const first = fixture.file.append(data(1), DURABLE);
-  await checkHeld(fixture, [`writev ${FILE_BYTES} 1`]);
-  await perform(fixture);
-  await letFlushGo(fixture);
-  assertEquals(await first, FILE_BYTES);
+  await appendAndFlush(fixture, 1, FILE_BYTES);
 }
 
 /** Lets a flush go, which is all that is held. */
@@ -51,4 +47,36 @@ export async function appendAndFlush(
   await perform(fixture);
   await letFlushGo(fixture);
   assertEquals(await appended, offset);
+}
+
+/** Has a durable append as one write. */
+export async function appendDurably(
+  fixture: Fixture,
+  bytes: number,
+  offset: number,
+): Promise<void> {
+  const appended = fixture.file.append(data(bytes), DURABLE);
+  await checkHeld(fixture, [`writev ${offset} ${bytes} durably`]);
+  await perform(fixture);
+  assertEquals(await appended, offset);
+}
+
+/**
+ * Has a durable append of 3 bytes written and flushed, and only then the one before it written.
+ *
+ * @param plain the one before, of 2 bytes behind those of {@linkcode begin}
+ */
+export async function flushBefore(fixture: Fixture, plain: Promise<number>): Promise<void> {
+  const { aio, file, held } = fixture;
+  const from = FILE_BYTES + 1;
+  await checkHeld(fixture, [`writev ${from} 2`]);
+  const first = file.append(data(3), DURABLE);
+  await checkHeld(fixture, [`writev ${from} 2`, `writev ${from + 2} 3`]);
+  const [before, own] = held.held(aio);
+  held.perform(aio, own!);
+  await checkHeld(fixture, [`writev ${from} 2`, "fdatasync 0 0"]);
+  held.complete(aio, held.held(aio)[1]!, 0);
+  assertEquals(await first, from + 2);
+  held.perform(aio, before!);
+  assertEquals(await plain, from);
 }
