@@ -180,13 +180,23 @@ function takeBytes(bytes: number): TransformStream<Uint8Array, Uint8Array> {
   });
 }
 
-function rangesCase(path: string, cache: PageCache, order: "scattered" | "adjoining"): Case {
+/** Into memory that is there, as `readAt` does it; or into memory of its own. */
+type Memory = "given" | "new";
+
+function rangesCase(
+  path: string,
+  cache: PageCache,
+  order: "scattered" | "adjoining",
+  memory: Memory,
+  wanted: number,
+): Case {
   const before = async () => await Promise.resolve(cache.drop());
+  const into = memory === "given" ? "" : ", new memory";
   return {
-    what: `readRanges of 1,000 ranges of 4 KiB, direct, ${order}, beside 1,000 readAt`,
-    wanted: order === "scattered" ? 1 : 3,
+    what: `readRanges of 1,000 ranges of 4 KiB, direct, ${order}${into}, beside 1,000 readAt`,
+    wanted,
     before,
-    ours: () => runChild<number>(import.meta.filename!, `ranges ${order}`, path),
+    ours: () => runChild<number>(import.meta.filename!, `ranges ${memory} ${order}`, path),
     peer: () => runChild<number>(import.meta.filename!, `reads ${order}`, path),
   };
 }
@@ -204,8 +214,9 @@ async function readRanges(order: string, path: string): Promise<number> {
       (_, i) => RANGE_BYTES * (isScattered ? Math.floor(Math.random() * blocks) : first + i),
     );
   };
-  const read = order.startsWith("ranges")
-    ? readByRanges
+  const [how, memory] = order.split(" ");
+  const read = how === "ranges"
+    ? readByRanges(memory === "given" ? { into: aio.alloc(RANGES * RANGE_BYTES) } : {})
     : readOneByOne(Array.from({ length: RANGES }, () => aio.alloc(RANGE_BYTES)));
   for (let i = 0; i < RANGE_REPEATS; i++) await read(file, offsets());
   const start = performance.now();
@@ -213,11 +224,15 @@ async function readRanges(order: string, path: string): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-async function readByRanges(file: AioFile, offsets: readonly number[]): Promise<void> {
-  await file.readRanges(offsets.map((offset) => ({ offset, length: RANGE_BYTES })));
+type ReadAll = (file: AioFile, offsets: readonly number[]) => Promise<void>;
+
+function readByRanges(options: { into?: Uint8Array }): ReadAll {
+  return async (file, offsets) => {
+    await file.readRanges(offsets.map((offset) => ({ offset, length: RANGE_BYTES })), options);
+  };
 }
 
-function readOneByOne(buffers: readonly Uint8Array[]): typeof readByRanges {
+function readOneByOne(buffers: readonly Uint8Array[]): ReadAll {
   return async (file, offsets) => {
     await Promise.all(offsets.map((offset, i) => file.readAt(buffers[i]!, offset)));
   };
@@ -252,8 +267,10 @@ async function main(): Promise<void> {
       const cases = [
         ...copyCases(dir, path, cache),
         downloadCase(path),
-        rangesCase(path, cache, "scattered"),
-        rangesCase(path, cache, "adjoining"),
+        rangesCase(path, cache, "scattered", "given", 1),
+        rangesCase(path, cache, "adjoining", "given", 3),
+        rangesCase(path, cache, "scattered", "new", 1),
+        rangesCase(path, cache, "adjoining", "new", 1),
       ];
       const table: Record<string, unknown> = {};
       for (const one of cases) table[one.what] = await measure(one, Number(values.rounds));

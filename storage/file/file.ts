@@ -204,20 +204,20 @@ export class AioFile extends OpenFile {
    *
    * @param ranges in any order; they may overlap
    * @param options as for {@linkcode readAt}; `gap`: at most so many bytes between two ranges are
-   *   read with them, in place of two reads. Default: 0
+   *   read with them (default: 0); `into`: memory for all that is read, as a rule of `aio.alloc()`
    * @returns the bytes of each, in the order of the list; fewer than asked only at the end of the
-   *   file. Neighbours are views of one buffer.
+   *   file. Neighbours are views of one buffer, or of `into`.
    * @throws {TypeError} or {RangeError} for what cannot be ranges
    * @throws as {@linkcode readAtMany}
    */
   readRanges(
     ranges: readonly FileRange[],
-    options: ReadOptions & { readonly gap?: number } = {},
+    options: ReadOptions & { readonly gap?: number; readonly into?: Uint8Array } = {},
   ): Promise<Uint8Array[]> {
     const read = Promise.try(async () => {
       const { path, alignment } = this.#file;
       this.#file.checkAccess("read", 0);
-      const plan = planOf(path, ranges, alignment.offset, options.gap ?? 0);
+      const plan = planOf(path, ranges, alignment.offset, options);
       return plan.cut(await this.#file.transferMany("read", plan.transfers, options));
     });
     return called(read, options.signal);

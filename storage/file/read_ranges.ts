@@ -19,6 +19,14 @@ export interface FileRange {
 /** Most bytes of a read that several ranges share: more would keep the others waiting. */
 const SHARED_BYTES_MAX = 262_144;
 
+/** How ranges are read. */
+interface RangeOptions {
+  /** At most so many bytes between two ranges are read with them. */
+  readonly gap?: number;
+  /** Where they are read to: as a rule a part of the arena, which takes no memory and no copy. */
+  readonly into?: Uint8Array;
+}
+
 /** Ranges that are read together. */
 interface Group {
   from: number;
@@ -31,14 +39,13 @@ interface Group {
  * Puts ranges together.
  *
  * @param unit offsets and lengths of reads are multiples of this
- * @param gap at most so many bytes between two ranges are read with them
  * @throws {TypeError} or {RangeError} for what cannot be ranges
  */
 export function planOf(
   path: string,
   ranges: readonly FileRange[],
   unit: number,
-  gap: number,
+  { gap = 0, into }: RangeOptions,
 ): RangePlan {
   check(path, ranges, gap);
   // The caller may go on to use the list, and what is in it, for something else.
@@ -58,7 +65,28 @@ export function planOf(
       last.members.push(place);
     }
   }
-  return new RangePlan(own, groups);
+  return new RangePlan(own, groups, into === undefined ? [] : partsOf(path, into, groups));
+}
+
+/** Memory of the caller for each group, one after another. */
+function partsOf(path: string, into: unknown, groups: readonly Group[]): Uint8Array[] {
+  const what = `Cannot read ranges of ${shown(path)}`;
+  if (!(into instanceof Uint8Array)) {
+    throw new TypeError(`${what}: "into" must be a Uint8Array: got ${shown(into)}`);
+  }
+  const bytes = groups.reduce((sum, { from, to }) => sum + to - from, 0);
+  if (bytes > into.byteLength) {
+    throw new RangeError(
+      `${what}: "into" must have ${bytes} bytes, for the ranges with the gaps and the whole ` +
+        `blocks that are read with them: got ${into.byteLength}`,
+    );
+  }
+  let at = into.byteOffset;
+  return groups.map(({ from, to }) => {
+    const part = new Uint8Array(into.buffer, at, to - from);
+    at += to - from;
+    return part;
+  });
 }
 
 /** The places of ranges in the list, by offset. */
@@ -94,12 +122,19 @@ export class RangePlan {
   readonly #ranges: readonly FileRange[];
   readonly #groups: readonly Group[];
 
-  /** @param groups each is one read */
-  constructor(ranges: readonly FileRange[], groups: readonly Group[]) {
+  /**
+   * @param groups each is one read
+   * @param parts where each is read to; else it takes new memory
+   */
+  constructor(
+    ranges: readonly FileRange[],
+    groups: readonly Group[],
+    parts: readonly Uint8Array[],
+  ) {
     this.#ranges = ranges;
     this.#groups = groups;
-    this.transfers = groups.map(({ from, to }) => ({
-      buffer: new Uint8Array(to - from),
+    this.transfers = groups.map(({ from, to }, i) => ({
+      buffer: parts[i] ?? new Uint8Array(to - from),
       offset: from,
     }));
   }

@@ -1,6 +1,6 @@
 /** read_ranges_test.ts: `readRanges()`: what comes out, and how much is read for it. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Aio, AioFile, FileRange } from "../../../mod.ts";
 import { directUnitHere } from "../../support/disks/direct_io.ts";
 import { FILE_BYTES, fileContent } from "../../support/core.ts";
@@ -28,8 +28,12 @@ function testFile(name: string, use: (file: AioFile, aio: Aio) => Promise<void>)
   }
 }
 
-async function check(file: AioFile, ranges: readonly FileRange[], gap?: number): Promise<void> {
-  const views = await file.readRanges(ranges, gap === undefined ? {} : { gap });
+async function check(
+  file: AioFile,
+  ranges: readonly FileRange[],
+  options: Parameters<AioFile["readRanges"]>[1] = {},
+): Promise<void> {
+  const views = await file.readRanges(ranges, options);
   assertEquals(views.length, ranges.length);
   for (const [i, { offset, length }] of ranges.entries()) {
     const expected = contentAt(SEED, offset, Math.max(0, Math.min(length, BYTES - offset)));
@@ -50,9 +54,45 @@ testFile("readRanges() gives each range, in the order of the list", async (file)
         offset: prng.below(BYTES + 1000),
         length: prng.pick([0, 1, 100, 4096, prng.below(50_000)]),
       }));
-      await check(file, ranges, prng.pick([undefined, 0, 1, 5000, 1_000_000]));
+      await check(
+        file,
+        ranges,
+        prng.pick([{}, { gap: 0 }, { gap: 1 }, { gap: 5000 }, { gap: 1e6 }]),
+      );
     }
   });
+});
+
+testFile("readRanges() reads into memory of the caller, where it has some", async (file, aio) => {
+  const ranges = [
+    { offset: 900_000, length: 10 },
+    { offset: 5, length: 0 },
+    { offset: 10, length: 600_000 },
+    { offset: 50, length: 100 },
+    { offset: BYTES - 3, length: 10 },
+  ];
+  const arena = aio.alloc(620_000);
+  for (const into of [arena, arena.subarray(4096), new Uint8Array(620_000)]) {
+    await check(file, ranges, { into });
+    const views = await file.readRanges(ranges, { into });
+    for (const [i, { length }] of ranges.entries()) {
+      if (length > 0) assertEquals(views[i]!.buffer, into.buffer);
+    }
+  }
+  aio.free(arena);
+});
+
+testFile("readRanges() tells how much memory it takes, before it reads", async (file) => {
+  const unit = file.alignment.offset;
+  const ranges = [{ offset: 0, length: unit }, { offset: 9 * unit, length: unit }];
+  const into = new Uint8Array(2 * unit);
+  await check(file, ranges, { into });
+  const error = await assertRejects(
+    () => file.readRanges(ranges, { into, gap: 8 * unit }),
+    RangeError,
+    `"into" must have ${10 * unit} bytes`,
+  );
+  assertStringIncludes(error.message, `got ${2 * unit}`);
 });
 
 testFile("readRanges() has its own list of ranges", async (file) => {
@@ -116,6 +156,7 @@ testSharedAios("readRanges() refuses what cannot be ranges", async (aio) => {
     await refused(`[{ "offset": 0, "length": 1 }, ${range}]`, "{}", RangeError);
   }
   await refused("[]", '{ "gap": -1 }', RangeError);
+  await refused("[]", '{ "into": 5 }', TypeError);
   const signal = AbortSignal.abort(new Error("no more"));
   await assertRejects(() => other.readRanges([], { signal }), Error, "no more");
 });
