@@ -50,6 +50,7 @@ type Order =
   | "append fdatasync"
   | "append 4 threads"
   | "write"
+  | "write on"
   | "Deno"
   | "SQLite"
   | "fill"
@@ -127,12 +128,16 @@ async function measureThreads(aio: Aio, log: Log, seconds: number): Promise<Outc
   return { perSecond, cpuMicros };
 }
 
-async function write(dir: string, seconds: number): Promise<Outcome> {
+/** One flush a batch: awaited at once, or while the next batch is written already. */
+async function write(dir: string, order: Order, seconds: number): Promise<Outcome> {
   await using aio = await Aio.open();
   await using log = await aio.openLog(dir, { segmentBytes: SEGMENT_BYTES });
+  let flushed = Promise.resolve();
   const batch = async () => {
     for (let i = 0; i < WRITES_A_FLUSH; i++) log.write(RECORD);
-    await log.flush();
+    await flushed;
+    flushed = log.flush();
+    if (order === "write") await flushed;
   };
   const trim = setInterval(() => void log.truncateBefore(log.flushed), TRIM_MS);
   const outcome = await measure(batch, 1, seconds);
@@ -200,8 +205,8 @@ async function replay(dir: string): Promise<Outcome> {
 async function beChild(order: Order, path: string, seconds: number): Promise<void> {
   const outcome = order.startsWith("append")
     ? await append(path, order, seconds)
-    : order === "write"
-    ? await write(path, seconds)
+    : order.startsWith("write")
+    ? await write(path, order, seconds)
     : order === "fill"
     ? await fill(path)
     : order === "replay"
@@ -239,6 +244,7 @@ async function measureRecords(dir: string, rounds: number, seconds: number): Pro
     "Deno",
     "SQLite",
     "write",
+    "write on",
   ];
   const peers: Record<string, () => Promise<LogOutcome>> = {};
   for (const order of orders) peers[order] = () => runOrder(order, path, seconds);
@@ -264,10 +270,9 @@ async function measureRecords(dir: string, rounds: number, seconds: number): Pro
     }];
   })));
   if (node === null) return;
-  console.log(
-    "write / Node.js:",
-    ratios(rates("write"), rates("Node.js")).median.toFixed(2),
-  );
+  for (const order of ["write", "write on"]) {
+    console.log(`${order} / Node.js:`, ratios(rates(order), rates("Node.js")).median.toFixed(2));
+  }
 }
 
 async function measureReplay(dir: string, rounds: number): Promise<void> {

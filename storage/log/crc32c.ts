@@ -17,10 +17,11 @@ const { BLOCK_WORDS } = blocks;
 /** The Castagnoli polynomial, its bits in reverse. */
 const POLYNOMIAL = 0x82f63b78;
 /** Entries of a table, one a value of a byte. */
-const SIZE = 256;
+export const SIZE = 256;
 const TABLES = 16;
 
-const TABLE = makeTables();
+/** The tables. */
+export const TABLE: Int32Array = makeTables();
 
 function makeTables(): Int32Array {
   const tables = new Int32Array(TABLES * SIZE);
@@ -38,6 +39,34 @@ function makeTables(): Int32Array {
 
 /** Made when it is needed first; null: it cannot be, and the tables do all. */
 let blockCrc: BlockCrc | null | undefined;
+
+/** By how many bytes follow. */
+const WORD_TABLES = new Map<number, Int32Array>();
+
+/**
+ * What a word does to the CRC when more bytes follow it: a table for each of its bytes, the lowest
+ * one first.
+ */
+export function wordTables(bytesBehind: number): Int32Array {
+  let tables = WORD_TABLES.get(bytesBehind);
+  if (tables === undefined) {
+    tables = makeWordTables(bytesBehind);
+    WORD_TABLES.set(bytesBehind, tables);
+  }
+  return tables;
+}
+
+function makeWordTables(bytesBehind: number): Int32Array {
+  const tables = new Int32Array(4 * SIZE);
+  for (let i = 0; i < tables.length; i++) {
+    let sum = TABLE[i % SIZE]!;
+    for (let more = 3 - Math.floor(i / SIZE) + bytesBehind; more > 0; more--) {
+      sum = (sum >>> 8) ^ TABLE[sum & 0xff]!;
+    }
+    tables[i] = sum;
+  }
+  return tables;
+}
 
 /**
  * The CRC-32C of what came before and some bytes behind it.

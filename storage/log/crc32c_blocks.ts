@@ -1,85 +1,94 @@
 /**
- * crc32c_blocks.ts: CRC-32C of blocks of 4 KiB by SIMD instructions of WebAssembly: with the copy
- * into their memory more than twice as fast as the tables of crc32c.ts.
+ * crc32c_blocks.ts: CRC-32C of blocks of 4 KiB and of 256 bytes by SIMD instructions of
+ * WebAssembly: about twice as fast as the tables of crc32c.ts.
  *
- * A block is 16 stripes of 256 bytes. Each stripe is a lane of vectors of 16 bytes, and has a CRC
- * of its own, which four vectors hold, the *planes*: one for each byte of it. A step takes one byte
- * of each stripe. As a CRC is linear, its table of 256 entries is two of 16, one for each half of a
- * byte, and a swizzle looks all lanes up at once. Squares of 16 by 16 bytes are transposed, so that
- * the bytes of a step are one vector. At the end of a block the CRCs of the stripes become one:
- * each is moved on by as many zeros as a stripe has, and the next one added.
+ * A block is 16 stripes. Each stripe is a lane of vectors of 16 bytes, and has a CRC of its own,
+ * which four vectors hold, the *planes*: one for each byte of it. A step takes one byte of each
+ * stripe. As a CRC is linear, its table of 256 entries is two of 16, one for each half of a byte,
+ * and a swizzle looks all lanes up at once. Squares of 16 by 16 bytes are transposed, so that the
+ * bytes of a step are one vector. At the end of a block the CRCs of the stripes become one: each is
+ * moved on by as many zeros as there are bytes behind it, and all are added. For neighbours, and
+ * then for pairs of them, that is the same in all lanes, and vectors do it; for the four that are
+ * left there are tables.
  *
- * There is no build step: the code is put together here, when it is needed first.
+ * There is no build step: the code is put together here, when it is needed first. Long blocks are
+ * copied into memory of its own; short ones are of use only where they lie (insert_code.ts).
  *
  * @module
  */
 
 import {
-  ALIGNED,
   constant,
   EMPTY_BLOCK,
   get,
   I32,
+  loadTable,
+  loadTableWord,
   loadVector,
-  loadWord,
   moduleBytes,
   OP,
   repeat,
   set,
   shuffle,
-  unsigned,
+  tee,
   V128,
   VECTOR,
   vector,
   vectorOf,
+  type WasmFunction,
 } from "../wasm_code.ts";
+import {
+  BYTE_TABLE_BYTES,
+  fillTables,
+  FOUR_BYTES,
+  FOURS_AT,
+  HALVES_AT,
+  LANES,
+  PAIR_BYTES,
+  PAIRS_AT,
+  type Size,
+  STRIPE_BYTES,
+  TABLE_PAGES,
+  WORD_BYTES,
+} from "./crc32c_stripes.ts";
 
-const LANES = 16;
-const STRIPE_BYTES = 256;
-const WORD_BYTES = 4;
-/** Words of a block. */
-export const BLOCK_WORDS = LANES * STRIPE_BYTES / WORD_BYTES;
-const BLOCK_BYTES = BLOCK_WORDS * WORD_BYTES;
+/** Bytes and words of a long block. */
+export const BLOCK_BYTES = LANES * STRIPE_BYTES.long;
+export const BLOCK_WORDS = BLOCK_BYTES / WORD_BYTES;
+/** Bytes of a short block. */
+export const SHORT_BYTES = LANES * STRIPE_BYTES.short;
 
-/** The memory: what a CRC becomes by a stripe of zeros, byte by byte; both halves of the table. */
-const ZEROS_AT = 0;
-const HALVES_AT = 4096;
-/** The CRCs of the stripes. */
-const SUMS_AT = 4352;
-const DATA_AT = 8192;
-const PAGES = 2;
+/** The memory for what is copied. */
+const DATA_PAGES = 1;
 /** The longest fragment has less than one block more. */
 const DATA_WORDS_MAX = 15 * BLOCK_WORDS;
 
 /** Shuffles that put the first halves of two vectors together, lane by lane, or the second ones. */
 const FIRST = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
 const SECOND = FIRST.map((lane) => lane + 8);
-/** The same by lanes of two bytes. */
-const FIRST_PAIRS = [0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23];
-const SECOND_PAIRS = FIRST_PAIRS.map((lane) => lane + 8);
 
-/** The locals of the function, its parameters first. */
+/** The locals of a function, its parameters first. */
 const SUM = 0;
 const FROM = 1;
 const TO = 2;
 const AT = 3;
 const PLANES = 4;
-const ROWS = 8;
+const MOVED = PLANES + 4;
+const ROWS = MOVED + 4;
 const OTHER_ROWS = ROWS + LANES;
 const MIXED = OTHER_ROWS + LANES;
 const LOW = MIXED + 1;
 const HIGH = MIXED + 2;
-const HALVES = MIXED + 3;
-const MASK = HALVES + 8;
+const MASK = MIXED + 3;
 const LOCALS = [[1, I32], [MASK + 1 - PLANES, V128]] as const;
 
 /** Loads a square of bytes, and transposes it: four times each vector is mixed with another. */
-function loadSquare(): number[] {
+function loadSquare(size: Size): number[] {
   const code = repeat(LANES, (row) => [
     ...get(FROM),
     ...get(AT),
     OP.add,
-    ...loadVector(STRIPE_BYTES * row),
+    ...loadVector(STRIPE_BYTES[size] * row),
     ...set(ROWS + row),
   ]);
   let [from, to] = [ROWS, OTHER_ROWS];
@@ -98,19 +107,10 @@ function loadSquare(): number[] {
   return code;
 }
 
-/** One byte of each stripe. */
-function step(row: number): number[] {
-  const half = (table: number, index: number) => [
-    ...get(table),
-    ...get(index),
-    ...vector(VECTOR.swizzle),
-  ];
+/** Takes a vector on the stack apart into the halves of its bytes. */
+function halve(): number[] {
   return [
-    ...get(PLANES),
-    ...get(ROWS + row),
-    ...vector(VECTOR.xor),
-    OP.tee,
-    ...unsigned(MIXED),
+    ...tee(MIXED),
     ...get(MASK),
     ...vector(VECTOR.and),
     ...set(LOW),
@@ -120,9 +120,24 @@ function step(row: number): number[] {
     ...get(MASK),
     ...vector(VECTOR.and),
     ...set(HIGH),
+  ];
+}
+
+/** Looks all lanes up by one half of a byte. */
+function lookUp(tableAt: number, half: number): number[] {
+  return [...loadTable(tableAt), ...get(half), ...vector(VECTOR.swizzle)];
+}
+
+/** One byte of each stripe. */
+function step(row: number): number[] {
+  return [
+    ...get(PLANES),
+    ...get(ROWS + row),
+    ...vector(VECTOR.xor),
+    ...halve(),
     ...repeat(4, (plane) => [
-      ...half(HALVES + plane, LOW),
-      ...half(HALVES + 4 + plane, HIGH),
+      ...lookUp(HALVES_AT + LANES * plane, LOW),
+      ...lookUp(HALVES_AT + LANES * (4 + plane), HIGH),
       ...vector(VECTOR.xor),
       ...(plane < 3 ? [...get(PLANES + plane + 1), ...vector(VECTOR.xor)] : []),
       ...set(PLANES + plane),
@@ -130,58 +145,89 @@ function step(row: number): number[] {
   ];
 }
 
-/** Writes the CRC of each stripe as a word. */
-function storeSums(): number[] {
-  const pairs = (lanes: readonly number[]) =>
-    [0, 2].map((plane) => shuffle(get(PLANES + plane), get(PLANES + plane + 1), lanes));
-  const [low, high] = [pairs(FIRST), pairs(SECOND)];
-  const words = [
-    shuffle(low[0]!, low[1]!, FIRST_PAIRS),
-    shuffle(low[0]!, low[1]!, SECOND_PAIRS),
-    shuffle(high[0]!, high[1]!, FIRST_PAIRS),
-    shuffle(high[0]!, high[1]!, SECOND_PAIRS),
-  ];
-  return words.flatMap((code, index) => [
-    ...constant(0),
-    ...code,
-    ...vector(VECTOR.store),
-    ALIGNED,
-    ...unsigned(SUMS_AT + LANES * index),
-  ]);
-}
-
-/** Joins the CRCs of the stripes. */
-function joinSums(): number[] {
-  const join = (lane: number) => [
-    ...constant(0),
-    ...loadWord(SUMS_AT + WORD_BYTES * lane),
+/** Moves all CRCs on by the zeros of a table, and adds the one behind each, so many lanes away. */
+function joinPairs(tableAt: number, lanes: 1 | 2): number[] {
+  const shift = lanes === 1 ? VECTOR.shiftRight16 : VECTOR.shiftRight32;
+  return [
     ...repeat(4, (byte) => [
-      ...get(SUM),
-      ...constant(8 * byte),
-      OP.shiftRight,
-      ...constant(0xff),
-      OP.and,
-      ...constant(2),
-      OP.shiftLeft,
-      ...loadWord(ZEROS_AT + 1024 * byte),
-      OP.xor,
+      ...get(PLANES + byte),
+      ...halve(),
+      ...repeat(4, (plane) => [
+        ...lookUp(tableAt + LANES * (8 * byte + plane), LOW),
+        ...lookUp(tableAt + LANES * (8 * byte + 4 + plane), HIGH),
+        ...vector(VECTOR.xor),
+        ...(byte > 0 ? [...get(MOVED + plane), ...vector(VECTOR.xor)] : []),
+        ...set(MOVED + plane),
+      ]),
     ]),
-    ...set(SUM),
-  ];
-  return [
-    ...constant(0),
-    ...loadWord(SUMS_AT),
-    ...set(SUM),
-    ...repeat(LANES - 1, (lane) => join(lane + 1)),
+    ...repeat(4, (plane) => [
+      ...get(MOVED + plane),
+      ...get(PLANES + plane),
+      ...constant(8 * lanes),
+      ...vector(shift),
+      ...vector(VECTOR.xor),
+      ...set(PLANES + plane),
+    ]),
   ];
 }
 
-function functionCode(): number[] {
+/** Adds the four CRCs that are left, each moved on by what comes behind it. */
+function joinFours(tablesAt: number): number[] {
+  const move = (lane: number, byte: number) => [
+    ...get(MIXED),
+    ...vector(VECTOR.extractWord),
+    lane,
+    ...constant(8 * byte),
+    OP.shiftRight,
+    ...constant(0xff),
+    OP.and,
+    ...constant(2),
+    OP.shiftLeft,
+    ...loadTableWord(tablesAt + FOUR_BYTES * lane + BYTE_TABLE_BYTES * byte),
+    OP.xor,
+  ];
   return [
-    ...repeat(
-      8,
-      (half) => [...constant(0), ...loadVector(HALVES_AT + 16 * half), ...set(HALVES + half)],
-    ),
+    // Each is a word again.
+    ...repeat(4, (byte) => [
+      ...get(PLANES + byte),
+      ...vectorOf(0xff, 0, 0, 0),
+      ...vector(VECTOR.and),
+      ...constant(8 * byte),
+      ...vector(VECTOR.shiftLeft32),
+      ...(byte > 0 ? vector(VECTOR.xor) : []),
+    ]),
+    ...tee(MIXED),
+    ...vector(VECTOR.extractWord),
+    3,
+    ...repeat(3, (lane) => repeat(4, (byte) => move(lane, byte))),
+    ...set(SUM),
+  ];
+}
+
+/** All squares of a block; a short one is a single one. */
+function addSquares(size: Size): number[] {
+  const square = [...loadSquare(size), ...repeat(LANES, step)];
+  if (size === "short") return square;
+  return [
+    ...constant(0),
+    ...set(AT),
+    OP.loop,
+    EMPTY_BLOCK,
+    ...square,
+    ...get(AT),
+    ...constant(LANES),
+    OP.add,
+    ...tee(AT),
+    ...constant(STRIPE_BYTES[size]),
+    OP.isLess,
+    OP.branchIf,
+    0,
+    OP.end,
+  ];
+}
+
+function functionCode(size: Size): number[] {
+  return [
     ...vectorOf(0x0f),
     ...set(MASK),
     OP.loop,
@@ -196,29 +242,14 @@ function functionCode(): number[] {
       0,
       ...set(PLANES + plane),
     ]),
-    ...constant(0),
-    ...set(AT),
-    OP.loop,
-    EMPTY_BLOCK,
-    ...loadSquare(),
-    ...repeat(LANES, step),
-    ...get(AT),
-    ...constant(LANES),
-    OP.add,
-    OP.tee,
-    ...unsigned(AT),
-    ...constant(STRIPE_BYTES),
-    OP.isLess,
-    OP.branchIf,
-    0,
-    OP.end,
-    ...storeSums(),
-    ...joinSums(),
+    ...addSquares(size),
+    ...joinPairs(PAIRS_AT[size], 1),
+    ...joinPairs(PAIRS_AT[size] + PAIR_BYTES, 2),
+    ...joinFours(FOURS_AT[size]),
     ...get(FROM),
-    ...constant(BLOCK_BYTES),
+    ...constant(LANES * STRIPE_BYTES[size]),
     OP.add,
-    OP.tee,
-    ...unsigned(FROM),
+    ...tee(FROM),
     ...get(TO),
     OP.isLess,
     OP.branchIf,
@@ -229,49 +260,56 @@ function functionCode(): number[] {
   ];
 }
 
+const FUNCTIONS = new Map<Size, WasmFunction>();
+
+/** The function of blocks, of the inverted CRC before them and the addresses of both their ends. */
+export function blockFunction(name: Size): WasmFunction {
+  let made = FUNCTIONS.get(name);
+  if (made === undefined) {
+    const code = Uint8Array.from(functionCode(name));
+    made = { name, parameters: [I32, I32, I32], locals: LOCALS, code };
+    FUNCTIONS.set(name, made);
+  }
+  return made;
+}
+
+/** @returns null: there is no WebAssembly, or none with these instructions */
+function compile(): WebAssembly.Module | null {
+  const code = moduleBytes([blockFunction("long")], TABLE_PAGES);
+  // Without a compiler (--jitless) there is none.
+  return globalThis.WebAssembly?.validate(code) === true ? new WebAssembly.Module(code) : null;
+}
+
 /**
- * CRCs of blocks.
+ * CRCs of long blocks.
  *
  * @param table the CRC of each byte
- * @returns null: there is no WebAssembly, or none with these instructions
+ * @returns null: this machine cannot do it so
  */
 export function blockCrcOf(table: Int32Array): BlockCrc | null {
-  const crc = { name: "crc", parameters: AT, locals: LOCALS, code: functionCode() };
-  const code = moduleBytes(PAGES, [crc]);
-  // Without a compiler (--jitless) there is none.
-  if (globalThis.WebAssembly?.validate(code) !== true) return null;
-  return new BlockCrc(new WebAssembly.Instance(new WebAssembly.Module(code)).exports, table);
+  const module = compile();
+  return module === null ? null : new BlockCrc(module, table);
 }
 
 /** Goes on with the bytes between two addresses. */
 type Call = (sum: number, from: number, to: number) => number;
 
-/** CRCs of blocks: see {@linkcode blockCrcOf}. */
+/** CRCs of long blocks, which are copied for it: see {@linkcode blockCrcOf}. */
 export class BlockCrc {
   readonly #crc: Call;
   readonly #data: Int32Array;
 
   /**
-   * @param exports what the module exports
+   * @param module of {@linkcode compile}
    * @param table the CRC of each byte
    */
-  constructor(exports: WebAssembly.Exports, table: Int32Array) {
-    const { buffer } = exports["memory"] as WebAssembly.Memory;
-    this.#crc = exports["crc"] as Call;
-    this.#data = new Int32Array(buffer, DATA_AT, DATA_WORDS_MAX);
-    const bytes = new Uint8Array(buffer);
-    const words = new Int32Array(buffer, ZEROS_AT);
-    for (let plane = 0; plane < 4; plane++) {
-      for (let half = 0; half < 16; half++) {
-        bytes[HALVES_AT + 16 * plane + half] = table[half]! >>> 8 * plane;
-        bytes[HALVES_AT + 16 * (4 + plane) + half] = table[half << 4]! >>> 8 * plane;
-      }
-      for (let byte = 0; byte < 256; byte++) {
-        let sum = byte << 8 * plane;
-        for (let i = 0; i < STRIPE_BYTES; i++) sum = (sum >>> 8) ^ table[sum & 0xff]!;
-        words[256 * plane + byte] = sum;
-      }
-    }
+  constructor(module: WebAssembly.Module, table: Int32Array) {
+    const limits = { initial: DATA_PAGES, maximum: DATA_PAGES, shared: true };
+    const memory = new WebAssembly.Memory(limits);
+    const { exports } = new WebAssembly.Instance(module, { aio: { memory } });
+    this.#crc = exports["long"] as Call;
+    this.#data = new Int32Array(memory.buffer, 0, DATA_WORDS_MAX);
+    fillTables(exports["tables"] as WebAssembly.Memory, table);
   }
 
   /**
@@ -289,7 +327,7 @@ export class BlockCrc {
     for (let at = from; at < to; at += DATA_WORDS_MAX) {
       const end = Math.min(to, at + DATA_WORDS_MAX);
       data.set(words.subarray(at, end));
-      now = this.#crc(now, DATA_AT, DATA_AT + (end - at) * WORD_BYTES);
+      now = this.#crc(now, 0, (end - at) * WORD_BYTES);
     }
     return now;
   }

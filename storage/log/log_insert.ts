@@ -15,7 +15,8 @@
  * An atomic load or store is a call of the runtime, and costs as much as a dozen plain ones. So
  * only those are atomic that order the others: the two of the lock; that of `inserted`, with which
  * others see the place; that which empties the place, with which they see the record; and the look
- * for whoever waits.
+ * for whoever waits. In a thread that inserts many records insert_code.ts does all that for plain
+ * ones.
  *
  * @module
  */
@@ -30,11 +31,28 @@ import {
   type Steps,
   tellIfAwaited,
 } from "../../core/inside.ts";
+import { type InsertCode, makeInsertCode } from "./insert_code.ts";
 import type { LogFlush } from "./log_flush.ts";
 import { INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import type { LogStats } from "./log_stats.ts";
-import { endOf, NOTHING, plainEndOf, segmentEndOf, startOf } from "./record.ts";
-import { changedRecord, RecordWriter } from "./record_writer.ts";
+import {
+  CrcSeed,
+  endOf,
+  FRAGMENT_BYTES_MAX,
+  fragmentBytes,
+  HEAD_BYTES,
+  KIND,
+  NOTHING,
+  plainEndOf,
+  remainder,
+  segmentEndOf,
+  startOf,
+  UINT32_RANGE,
+} from "./record.ts";
+import { changedRecord, checkDurable, RecordWriter } from "./record_writer.ts";
+
+/** To make the code takes as long as to insert thousands of records: few are not worth it. */
+const RECORDS_BEFORE_CODE = 256;
 
 /** Where a record is. */
 export interface Inserted {
@@ -74,6 +92,10 @@ export class LogInsert {
   readonly #flush: LogFlush;
   readonly #stats: LogStats;
   readonly #writer: RecordWriter;
+  readonly #seed: CrcSeed;
+  /** Undefined: not yet; null: this machine has none. */
+  #code: InsertCode | null | undefined;
+  #countdown = RECORDS_BEFORE_CODE;
   readonly #placeAt: number;
   /** Records for which there was no room, the oldest first. */
   readonly #queue: Waiting[] = [];
@@ -97,6 +119,7 @@ export class LogInsert {
     this.#flush = flush;
     this.#stats = stats;
     this.#writer = new RecordWriter({ bytes: memory.ring }, memory.segmentBytes, memory.identity);
+    this.#seed = new CrcSeed(memory.identity);
     this.#placeAt = memory.placeOf(backend.id);
   }
 
@@ -119,6 +142,8 @@ export class LogInsert {
   #tryInsert(data: Uint8Array): number {
     if (this.#isTaken) return -1;
     if (data.length === 0 && isGone(data)) throw changedRecord();
+    const quick = this.#tryQuickly(data);
+    if (quick >= 0) return quick;
     const position = this.#reserve(data.length, true);
     if (position < 0) return -1;
     try {
@@ -129,6 +154,36 @@ export class LogInsert {
     }
     this.#inserted();
     return position;
+  }
+
+  /** The same of a plain record, by insert_code.ts. @returns -1: it is none, or not right now */
+  #tryQuickly(data: Uint8Array): number {
+    const { length } = data;
+    const code = this.#code ?? this.#tryMakeCode();
+    if (code === null || length > FRAGMENT_BYTES_MAX) return -1;
+    const position = code.reserve(length, this.#roomEnd);
+    if (position < 0) return -1;
+    const memory = this.#memory;
+    const { ring } = memory;
+    const at = remainder(position, ring.length);
+    try {
+      ring.set(data, at + HEAD_BYTES);
+    } catch (error) {
+      this.#leaveVoid();
+      throw error;
+    }
+    const durable = memory.flushedOfLate;
+    checkDurable(durable, position);
+    const [low, high] = [durable | 0, (durable / UINT32_RANGE) | 0];
+    const seed = this.#seed.crc(position, length, memory.opening, KIND.whole, low, high);
+    if (code.finish(at, length, seed, low, high) !== 0) this.#tellInsertion();
+    this.#end = position + fragmentBytes(length);
+    return position;
+  }
+
+  #tryMakeCode(): InsertCode | null {
+    if (this.#code === null || this.#countdown-- > 0) return null;
+    return this.#code = makeInsertCode(this.#memory, this.#backend.id);
   }
 
   /** Takes a place. @returns where it begins; -1: there is no room for it now */

@@ -20,7 +20,7 @@
  * @module
  */
 
-import { crc32cWords } from "./crc32c.ts";
+import { crc32cWords, wordTables } from "./crc32c.ts";
 
 /** Bytes of a fragment's head. */
 export const HEAD_BYTES = 24;
@@ -146,9 +146,17 @@ export function voidEnd(from: number, to: number, segmentBytes: number): number 
   return startOf(from + longestIn(rest), segmentBytes);
 }
 
-/** The words in front of a fragment's part of the record that its CRC covers. */
+/**
+ * The words in front of a fragment's part of the record that its CRC covers.
+ *
+ * As a CRC is linear, what the position's lower word and the length do to it is looked up and added
+ * to the CRC of the others, which stay as they are for many fragments.
+ */
 export class CrcSeed {
   readonly #words = new Int32Array(9);
+  readonly #position = wordTables(8 * WORD_BYTES);
+  readonly #length = wordTables(4 * WORD_BYTES);
+  #rest = 0;
 
   constructor(identity: LogIdentity) {
     this.#words[2] = identity[0];
@@ -165,13 +173,22 @@ export class CrcSeed {
     high: number,
   ): number {
     const words = this.#words;
-    words[0] = position | 0;
-    words[1] = (position / UINT32_RANGE) | 0;
-    words[4] = length;
-    words[5] = opening;
-    words[6] = kind;
-    words[7] = low;
-    words[8] = high;
-    return crc32cWords(0, words, 0, words.length);
+    const above = (position / UINT32_RANGE) | 0;
+    const isKept = words[7] === low && words[6] === kind && words[5] === opening &&
+      words[8] === high && words[1] === above;
+    if (!isKept) {
+      words[1] = above;
+      words[5] = opening;
+      words[6] = kind;
+      words[7] = low;
+      words[8] = high;
+      this.#rest = crc32cWords(0, words, 0, words.length) | 0;
+    }
+    const byPosition = this.#position;
+    const byLength = this.#length;
+    const at = position | 0;
+    return this.#rest ^ byPosition[at & 0xff]! ^ byPosition[256 + (at >>> 8 & 0xff)]! ^
+      byPosition[512 + (at >>> 16 & 0xff)]! ^ byPosition[768 + (at >>> 24)]! ^
+      byLength[length & 0xff]! ^ byLength[256 + (length >>> 8)]!;
   }
 }

@@ -27,7 +27,8 @@ import {
 
 const HEAD_WORDS = HEAD_BYTES / WORD_BYTES;
 
-function checkDurable(durable: number, position: number): void {
+/** Checks what a fragment at a position is to say of the position known durable. */
+export function checkDurable(durable: number, position: number): void {
   if (durable <= position) return;
   throw new AioInvariantError("A fragment's place is durable before it is written");
 }

@@ -159,7 +159,7 @@ function pinFunction(places: PoolPlaces): WasmFunction {
     OP.end,
     OP.end,
   ];
-  return { name: "pin", parameters: 3, locals: [[AT + 1 - HASH, I32]], code };
+  return { name: "pin", parameters: [I32, I32, I32], locals: [[AT + 1 - HASH, I32]], code };
 }
 
 /** The parameters and locals of `unpin`. */
@@ -180,14 +180,14 @@ function unpinFunction(places: PoolPlaces): WasmFunction {
     ...[...constant(0), OP.isNotEqual, OP.or],
     OP.end,
   ];
-  return { name: "unpin", parameters: 2, locals: [[2, I32]], code };
+  return { name: "unpin", parameters: [I32, I32], locals: [[2, I32]], code };
 }
 
 /** Makes the code of a pool. */
 export function makePinCode(places: PoolPlaces, memory: WebAssembly.Memory): PinCode {
-  const bytes = moduleBytes("shared", [pinFunction(places), unpinFunction(places)]);
+  const bytes = moduleBytes([pinFunction(places), unpinFunction(places)]);
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-    pool: { memory },
+    aio: { memory },
   });
   return { pin: exports["pin"] as PinCode["pin"], unpin: exports["unpin"] as PinCode["unpin"] };
 }

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows }
 import { backendOf } from "../../core/inside.ts";
 import type { IoMethodName } from "../../methods/mod.ts";
 import { Aio } from "../../storage/mod.ts";
-import { get, loadWord, moduleBytes, OP } from "../../storage/wasm_code.ts";
+import { get, I32, loadWord, moduleBytes, OP } from "../../storage/wasm_code.ts";
 import { openAio, testEachMethod } from "../support/methods.ts";
 import { contentAt, testSeed, withPrng } from "../support/prng.ts";
 import { tempDir, writeRandomFile } from "../support/temp.ts";
@@ -19,10 +19,10 @@ const PAGE_BYTES = 4096;
 const ARENA_PAGES = 32;
 const ARENA_BYTES = ARENA_PAGES * PAGE_BYTES;
 
-/** `readWord(address)`, of the shared memory that is imported as "memory" of "pool". */
-const WORD_READER = new WebAssembly.Module(moduleBytes("shared", [{
+/** `readWord(address)`, of the shared memory that is imported as "memory" of "aio". */
+const WORD_READER = new WebAssembly.Module(moduleBytes([{
   name: "readWord",
-  parameters: 1,
+  parameters: [I32],
   locals: [],
   code: [...get(0), ...loadWord(0), OP.end],
 }]));
@@ -67,7 +67,7 @@ Deno.test("memory is there for programs of WebAssembly, with what was read", asy
   aio.alloc(PAGE_BYTES);
   const view = aio.alloc(4);
   await file.readAt(view, 0);
-  const { exports } = new WebAssembly.Instance(WORD_READER, { pool: { memory: aio.memory } });
+  const { exports } = new WebAssembly.Instance(WORD_READER, { aio: { memory: aio.memory } });
   const readWord = exports["readWord"] as (address: number) => number;
   assertEquals(readWord(view.byteOffset), 0x04030201);
 });

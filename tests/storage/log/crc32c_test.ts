@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { crc32c, crc32cWords } from "../../../storage/log/crc32c.ts";
+import { crc32c, crc32cWords, wordTables } from "../../../storage/log/crc32c.ts";
 import { BLOCK_WORDS, blockCrcOf } from "../../../storage/log/crc32c_blocks.ts";
 import { slowCrc32c } from "../../support/log/log_model.ts";
 import { withPrng } from "../../support/prng.ts";
@@ -79,6 +79,19 @@ Deno.test("crc32cWords() of a block changes with each of its bytes", () => {
     bytes[at] = 0;
   }
 });
+
+Deno.test("wordTables() tells what a word does to the CRC of what follows it", () =>
+  withPrng((prng) => {
+    for (const more of [0, 1, 5, 40]) {
+      const tables = wordTables(4 * more);
+      const words = new Int32Array(prng.bytes(4 * (1 + more)).buffer);
+      const sum = crc32cWords(0, words, 0, words.length);
+      const bytes = new Uint8Array(words.buffer, 0, 4);
+      const part = bytes.reduce((all, byte, i) => all ^ tables[256 * i + byte]!, 0);
+      words[0] = 0;
+      assertEquals((crc32cWords(0, words, 0, words.length) ^ part) >>> 0, sum);
+    }
+  }));
 
 Deno.test("blockCrcOf() goes by the table that it is given", () => {
   const words = new Int32Array(BLOCK_WORDS).fill(1);
