@@ -183,7 +183,13 @@ export class LogInsert {
 
   #tryMakeCode(): InsertCode | null {
     if (this.#code === null || this.#countdown-- > 0) return null;
-    return this.#code = makeInsertCode(this.#memory, this.#backend.id);
+    this.#code = null;
+    try {
+      this.#code = makeInsertCode(this.#memory, this.#backend.id);
+    } catch {
+      // No memory for it: all goes the other way.
+    }
+    return this.#code;
   }
 
   /** Takes a place. @returns where it begins; -1: there is no room for it now */
