@@ -77,7 +77,7 @@ function partsOf(path: string, into: unknown, groups: readonly Group[]): Uint8Ar
   const bytes = groups.reduce((sum, { from, to }) => sum + to - from, 0);
   if (bytes > into.byteLength) {
     throw new RangeError(
-      `${what}: "into" must have ${bytes} bytes, for the ranges with the gaps and the whole ` +
+      `${what}: "into" must have at least ${bytes} bytes, for the ranges with the gaps and the whole ` +
         `blocks that are read with them: got ${into.byteLength}`,
     );
   }

@@ -166,14 +166,14 @@ export class LogInsert {
     const memory = this.#memory;
     const { ring } = memory;
     const at = remainder(position, ring.length);
+    const durable = memory.flushedOfLate;
     try {
+      checkDurable(durable, position);
       ring.set(data, at + HEAD_BYTES);
     } catch (error) {
       this.#leaveVoid();
       throw error;
     }
-    const durable = memory.flushedOfLate;
-    checkDurable(durable, position);
     const [low, high] = [durable | 0, (durable / UINT32_RANGE) | 0];
     const seed = this.#seed.crc(position, length, memory.opening, KIND.whole, low, high);
     if (code.finish(at, length, seed, low, high) !== 0) this.#tellInsertion();
@@ -187,7 +187,7 @@ export class LogInsert {
     try {
       this.#code = makeInsertCode(this.#memory, this.#backend.id);
     } catch {
-      // No memory for it: all goes the other way.
+      // There may be no memory for it. All goes the other way then.
     }
     return this.#code;
   }

@@ -82,6 +82,38 @@ testFile("readRanges() reads into memory of the caller, where it has some", asyn
   aio.free(arena);
 });
 
+testFile(
+  "readRanges() takes no memory for ranges of nothing, and none that is gone",
+  async (file) => {
+    const into = new Uint8Array(0);
+    await check(file, [], { into });
+    await check(file, [{ offset: 5, length: 0 }, { offset: 2 * BYTES, length: 0 }], { into });
+    const gone = new Uint8Array(8192);
+    gone.buffer.transfer();
+    const read = () => file.readRanges([{ offset: 0, length: 1 }], { into: gone });
+    await assertRejects(read, RangeError, "got 0");
+  },
+);
+
+testFile(
+  "readRanges() reads into memory anywhere, but for a part of the arena",
+  async (file, aio) => {
+    const ranges = [{ offset: 4096, length: 5000 }, { offset: 50_000, length: 3 }];
+    const arena = aio.alloc(40_960);
+    await check(file, ranges, { into: new Uint8Array(40_960).subarray(1) });
+    const read = check(file, ranges, { into: arena.subarray(1) });
+    // That is where the kernel reads to.
+    if (file.direct && file.alignment.memory > 1) {
+      await assertRejects(
+        () => read,
+        RangeError,
+        "misaligned",
+      );
+    } else await read;
+    aio.free(arena);
+  },
+);
+
 testFile("readRanges() tells how much memory it takes, before it reads", async (file) => {
   const unit = file.alignment.offset;
   const ranges = [{ offset: 0, length: unit }, { offset: 9 * unit, length: unit }];
@@ -90,7 +122,7 @@ testFile("readRanges() tells how much memory it takes, before it reads", async (
   const error = await assertRejects(
     () => file.readRanges(ranges, { into, gap: 8 * unit }),
     RangeError,
-    `"into" must have ${10 * unit} bytes`,
+    `"into" must have at least ${10 * unit} bytes`,
   );
   assertStringIncludes(error.message, `got ${2 * unit}`);
 });

@@ -197,3 +197,21 @@ testLog(
       assertEquals(await recordsOf(log), { positions: placed, records: written });
     }),
 );
+
+testLog("the log goes without the code where it cannot be made", async ({ log }) => {
+  const { validate } = WebAssembly;
+  let asked = 0;
+  WebAssembly.validate = () => {
+    asked++;
+    throw new RangeError("there is no memory");
+  };
+  try {
+    const written = Array.from({ length: 600 }, (_, i) => recordOf(i, 100));
+    for (const record of written) log.write(record);
+    await log.flush();
+    assertEquals((await recordsOf(log)).records, written);
+    assertEquals(asked, 1);
+  } finally {
+    WebAssembly.validate = validate;
+  }
+});
