@@ -265,6 +265,28 @@ export function moduleBytes(
   ]);
 }
 
+/** Has a module work on a memory. @returns what it exports */
+export function instantiate(
+  memory: WebAssembly.Memory,
+  module: Uint8Array<ArrayBuffer>,
+): WebAssembly.Exports {
+  return new WebAssembly.Instance(new WebAssembly.Module(module), { aio: { memory } }).exports;
+}
+
+/**
+ * The same of functions that this machine may not know the instructions of.
+ *
+ * @returns null: it does not
+ */
+export function tryInstantiate(
+  memory: WebAssembly.Memory,
+  functions: readonly WasmFunction[],
+  tablePages: number,
+): WebAssembly.Exports | null {
+  const module = moduleBytes(functions, tablePages);
+  return WebAssembly.validate(module) ? instantiate(memory, module) : null;
+}
+
 /** One behind the other. */
 function joined(parts: readonly Code[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));

@@ -10,6 +10,7 @@
 
 import * as blocks from "./crc32c_blocks.ts";
 import { type BlockCrc, blockCrcOf } from "./crc32c_blocks.ts";
+import { bitsBy, movedBy } from "./crc32c_stripes.ts";
 
 // Constants of this module's own: V8 folds those, and loads imported ones anew at each use.
 const { BLOCK_WORDS } = blocks;
@@ -58,12 +59,11 @@ export function wordTables(bytesBehind: number): Int32Array {
 
 function makeWordTables(bytesBehind: number): Int32Array {
   const tables = new Int32Array(4 * SIZE);
-  for (let i = 0; i < tables.length; i++) {
-    let sum = TABLE[i % SIZE]!;
-    for (let more = 3 - Math.floor(i / SIZE) + bytesBehind; more > 0; more--) {
-      sum = (sum >>> 8) ^ TABLE[sum & 0xff]!;
+  for (let byte = 0; byte < 4; byte++) {
+    const bits = bitsBy(TABLE, 3 - byte + bytesBehind);
+    for (let value = 0; value < SIZE; value++) {
+      tables[byte * SIZE + value] = movedBy(bits, TABLE[value]!);
     }
-    tables[i] = sum;
   }
   return tables;
 }

@@ -25,12 +25,12 @@ import {
   loadTable,
   loadTableWord,
   loadVector,
-  moduleBytes,
   OP,
   repeat,
   set,
   shuffle,
   tee,
+  tryInstantiate,
   V128,
   VECTOR,
   vector,
@@ -273,22 +273,19 @@ export function blockFunction(name: Size): WasmFunction {
   return made;
 }
 
-/** @returns null: there is no WebAssembly, or none with these instructions */
-function compile(): WebAssembly.Module | null {
-  const code = moduleBytes([blockFunction("long")], TABLE_PAGES);
-  // Without a compiler (--jitless) there is none.
-  return globalThis.WebAssembly?.validate(code) === true ? new WebAssembly.Module(code) : null;
-}
-
 /**
  * CRCs of long blocks.
  *
  * @param table the CRC of each byte
- * @returns null: this machine cannot do it so
+ * @returns null: there is no WebAssembly, or none with these instructions
  */
 export function blockCrcOf(table: Int32Array): BlockCrc | null {
-  const module = compile();
-  return module === null ? null : new BlockCrc(module, table);
+  // Without a compiler (--jitless) there is none.
+  if (globalThis.WebAssembly === undefined) return null;
+  const limits = { initial: DATA_PAGES, maximum: DATA_PAGES, shared: true };
+  const memory = new WebAssembly.Memory(limits);
+  const exports = tryInstantiate(memory, [blockFunction("long")], TABLE_PAGES);
+  return exports === null ? null : new BlockCrc(exports, memory, table);
 }
 
 /** Goes on with the bytes between two addresses. */
@@ -300,13 +297,11 @@ export class BlockCrc {
   readonly #data: Int32Array;
 
   /**
-   * @param module of {@linkcode compile}
+   * @param exports of the code
+   * @param memory that it works on
    * @param table the CRC of each byte
    */
-  constructor(module: WebAssembly.Module, table: Int32Array) {
-    const limits = { initial: DATA_PAGES, maximum: DATA_PAGES, shared: true };
-    const memory = new WebAssembly.Memory(limits);
-    const { exports } = new WebAssembly.Instance(module, { aio: { memory } });
+  constructor(exports: WebAssembly.Exports, memory: WebAssembly.Memory, table: Int32Array) {
     this.#crc = exports["long"] as Call;
     this.#data = new Int32Array(memory.buffer, 0, DATA_WORDS_MAX);
     fillTables(exports["tables"] as WebAssembly.Memory, table);

@@ -60,7 +60,7 @@ export function fillTables({ buffer }: WebAssembly.Memory, table: Int32Array): v
 }
 
 /** What each bit of a CRC becomes by zeros: by one of them, by two, four, and so on. */
-function bitsBy(table: Int32Array, zeros: number): Int32Array {
+export function bitsBy(table: Int32Array, zeros: number): Int32Array {
   let bits = Int32Array.from({ length: 32 }, (_, bit) => 1 << bit);
   let power = bits.map((sum) => (sum >>> 8) ^ table[sum & 0xff]!);
   for (let left = zeros; left > 0; left >>= 1) {
@@ -71,7 +71,7 @@ function bitsBy(table: Int32Array, zeros: number): Int32Array {
 }
 
 /** What a CRC becomes: as that is linear, what its bits become is added. */
-function movedBy(bits: Int32Array, sum: number): number {
+export function movedBy(bits: Int32Array, sum: number): number {
   let moved = 0;
   for (let left = sum; left !== 0; left &= left - 1) moved ^= bits[31 - Math.clz32(left & -left)]!;
   return moved;

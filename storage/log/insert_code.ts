@@ -8,8 +8,8 @@
  * record lies in record.ts. Whatever is not plain (no room, a segment or the ring ends, others have
  * the lock, a thread died with it) is left to log_insert.ts. A thread does not end between two
  * instructions of `reserve`, as there is no jump back. The places of a log's memory are constants
- * of its code, so each log has a module of its own in each thread, put together here when the
- * thread joins in: there is no build step.
+ * of its code, so each log has a module of its own in each thread, put together here when it is
+ * worth it: there is no build step.
  *
  * @module
  */
@@ -29,7 +29,6 @@ import {
   loadDouble,
   loadTableWord,
   loadWord,
-  moduleBytes,
   OP,
   repeat,
   set,
@@ -37,12 +36,13 @@ import {
   storeDouble,
   storeWord,
   tee,
+  tryInstantiate,
   unsigned,
   type WasmFunction,
 } from "../wasm_code.ts";
 import { SIZE, TABLE } from "./crc32c.ts";
 import { BLOCK_BYTES, blockFunction, SHORT_BYTES } from "./crc32c_blocks.ts";
-import { fillTables, TABLE_PAGES, TABLES_END } from "./crc32c_stripes.ts";
+import { BYTE_TABLE_BYTES, fillTables, TABLE_PAGES, TABLES_END } from "./crc32c_stripes.ts";
 import { FIGURE, INSERTING, LOG, type LogMemory, PLACE } from "./log_memory.ts";
 import { HEAD_BYTES, KIND, ROOM_BYTES_MIN, WORD_BYTES } from "./record.ts";
 
@@ -75,7 +75,6 @@ const SHORT = 1;
 const REST = 2;
 /** Where the tables of whole words are. */
 const WORD_TABLES_AT = TABLES_END;
-const TABLE_BYTES = SIZE * WORD_BYTES;
 /** The two pairs of a position's words lie behind its version. */
 const PAIR_SHIFT = 3;
 
@@ -227,7 +226,7 @@ const lookUp = (word: number, byte: number, behind: number): number[] => [
   ...(byte === 0 ? [...constant(2), OP.shiftLeft] : [...constant(8 * byte - 2), OP.shiftRight]),
   ...constant(0xff << 2),
   OP.and,
-  ...loadTableWord(WORD_TABLES_AT + TABLE_BYTES * behind),
+  ...loadTableWord(WORD_TABLES_AT + BYTE_TABLE_BYTES * behind),
 ];
 
 /** Goes on with some words, as long as there are so many. */
@@ -318,23 +317,19 @@ function finishFunction(places: Places): WasmFunction {
  *
  * @param memory of the log
  * @param backendId of this thread
- * @returns null: this machine has no WebAssembly, or none with these instructions
+ * @returns null: this machine does not have these instructions
  */
 export function makeInsertCode(memory: LogMemory, backendId: number): InsertCode | null {
   const places = new Places(memory, backendId);
   const { arena } = memory;
-  const bytes = moduleBytes([
+  const exports = tryInstantiate(arena.wasmMemory, [
     blockFunction("long"),
     blockFunction("short"),
     restFunction(),
     reserveFunction(places, arena.threadId),
     finishFunction(places),
   ], TABLE_PAGES);
-  // Without a compiler (--jitless) there is none.
-  if (globalThis.WebAssembly?.validate(bytes) !== true) return null;
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-    aio: { memory: arena.wasmMemory },
-  });
+  if (exports === null) return null;
   const tables = exports["tables"] as WebAssembly.Memory;
   fillTables(tables, TABLE.subarray(0, SIZE));
   new Int32Array(tables.buffer, WORD_TABLES_AT).set(TABLE);

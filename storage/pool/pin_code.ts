@@ -18,6 +18,7 @@ import {
   EMPTY_BLOCK,
   get,
   I32,
+  instantiate,
   loadWord,
   moduleBytes,
   OP,
@@ -185,9 +186,6 @@ function unpinFunction(places: PoolPlaces): WasmFunction {
 
 /** Makes the code of a pool. */
 export function makePinCode(places: PoolPlaces, memory: WebAssembly.Memory): PinCode {
-  const bytes = moduleBytes([pinFunction(places), unpinFunction(places)]);
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-    aio: { memory },
-  });
+  const exports = instantiate(memory, moduleBytes([pinFunction(places), unpinFunction(places)]));
   return { pin: exports["pin"] as PinCode["pin"], unpin: exports["unpin"] as PinCode["unpin"] };
 }

@@ -29,15 +29,13 @@ import {
 } from "../../../storage/log/record.ts";
 import { RecordWriter } from "../../../storage/log/record_writer.ts";
 import { recordOf, recordsOf, testLog } from "../../support/log/log_fixture.ts";
+import { drawPlace } from "../../support/log/log_places.ts";
 import { type Prng, withPrng } from "../../support/prng.ts";
 
-const KIB = 1024;
 const PAGE_BYTES = 65_536;
 const BACKEND = 3;
 const THREAD_ID = 77;
 const OTHER_THREAD = 78;
-/** As many as a position may have at most, in whole segments of 192 KiB. */
-const FAR = 192 * KIB * Math.floor((2 ** 53 - 2 ** 32) / (192 * KIB));
 const OPENING = 0x89abcdef | 0;
 
 /** A log in memory of its own. */
@@ -48,10 +46,7 @@ interface Case {
 }
 
 function drawCase(prng: Prng): Case {
-  const segmentBytes = prng.pick([64, 128, 192]) * KIB;
-  const ringBytes = prng.pick([64, 128, 192, 256]) * KIB;
-  const segment = prng.pick([0, prng.below(100), Math.floor(FAR / segmentBytes)]);
-  const end = startOf(segment * segmentBytes + 8 * prng.below(segmentBytes / 8), segmentBytes);
+  const { segmentBytes, ringBytes, from: end } = drawPlace(prng);
   const offset = PAGE_BYTES * prng.between(1, 3);
   const pages = Math.ceil((offset + logBytes(ringBytes, 512)) / PAGE_BYTES);
   const wasmMemory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });

@@ -19,25 +19,16 @@ import {
 import { FragmentReader, RecordAssembler } from "../../../storage/log/record_reader.ts";
 import { RecordWriter, writeVoid } from "../../../storage/log/record_writer.ts";
 import { type LogShape, modelFragment, ModelLog } from "../../support/log/log_model.ts";
+import { drawPlace, FAR, type LogPlace } from "../../support/log/log_places.ts";
 import { contentAt, type Prng, withPrng } from "../../support/prng.ts";
 
 const KIB = 1024;
 const IDENTITY: LogIdentity = [0xdecade, 0xfedcba98];
-/** As many as a position may have at most, in whole segments of 192 KiB. */
-const FAR = 192 * KIB * Math.floor((2 ** 53 - 2 ** 32) / (192 * KIB));
 
-interface Case extends LogShape {
-  readonly ringBytes: number;
-  readonly from: number;
-}
+type Case = LogShape & LogPlace;
 
 function drawCase(prng: Prng): Case {
-  const segmentBytes = prng.pick([64, 128, 192]) * KIB;
-  const ringBytes = prng.pick([64, 128, 192, 256]) * KIB;
-  const segment = prng.pick([0, prng.below(100), Math.floor(FAR / segmentBytes)]);
-  const at = prng.pick([0, 8 * prng.below(segmentBytes / 8), segmentBytes - 8 * prng.below(10)]);
-  const from = startOf(segment * segmentBytes + at, segmentBytes);
-  return { segmentBytes, ringBytes, identity: IDENTITY, from };
+  return { ...drawPlace(prng), identity: IDENTITY };
 }
 
 /** Sizes at which something changes, and any. */
